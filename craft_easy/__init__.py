@@ -1,0 +1,1 @@
+"""Craft Easy: the parts of the framework that this distribution ships."""

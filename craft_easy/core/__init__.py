@@ -1,0 +1,1 @@
+"""The core of Craft Easy: documents and events."""

@@ -1,0 +1,107 @@
+"""What can go wrong, as one tree.
+
+    EventsError
+    ├── InvalidEvent            (ValueError)  the log could not keep it exactly
+    ├── EventConflict                         the id is stored with other content
+    ├── InvalidSetting          (ValueError)  a setting's value cannot be used
+    ├── StoreError                            the event log did not do what was asked
+    │   ├── StoreUnavailable                  not reached, or not in time
+    │   ├── StoreLoginRefused                 reached, and refused the login or the right
+    │   └── RecordRefused                     reached, and refused this one record
+    ├── HandlerModuleError                    a handler module could not be loaded
+    ├── HandlerNotFound                       no loaded handler has this id
+    ├── EmbeddedLogError                      the embedded event log cannot be used
+    └── CheckpointError                       a checkpoint cannot be used
+
+`Retry` and `Discard` are signals of a handler, not errors: they live in `context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EventsError(Exception):
+    """Something in the event system failed; every error of this package derives from it."""
+
+    hint: str | None = None
+    """What to try next, in one line, where there is something to try."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+
+
+class InvalidEvent(EventsError, ValueError):
+    """The log could not keep this event exactly, so nothing of it was written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class EventConflict(EventsError):
+    """An event with this id is stored already, with another type, tenant, actor or payload."""
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"event {event_id!r} is stored already with other content",
+            hint="an event is immutable: publish what changed as a new event with an id of its own",
+        )
+        self.event_id = event_id
+
+
+class InvalidSetting(EventsError, ValueError):
+    """The value of a setting cannot be used; says where the value came from."""
+
+    def __init__(self, name: str, reason: str, *, origin: str | None = None, hint: str | None = None) -> None:
+        where = f" (from {origin})" if origin else ""
+        super().__init__(f"{name}: {reason}{where}", hint=hint)
+        self.name = name
+        self.reason = reason
+        self.origin = origin
+
+
+class StoreError(EventsError):
+    """The event log did not do what it was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The event log was not reached, or did not answer before the deadline: nothing is known to be stored."""
+
+
+class StoreLoginRefused(StoreError):
+    """The server was reached and refused the login, or the right to do this."""
+
+
+class RecordRefused(StoreError):
+    """The server was reached and refused this one record; it is not stored."""
+
+
+class HandlerModuleError(EventsError):
+    """A handler module could not be loaded; `__cause__` is what it raised."""
+
+    def __init__(self, module: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"the handler module {module} {reason}", hint=hint)
+        self.module = module
+        self.reason = reason
+
+
+class HandlerNotFound(EventsError):
+    """No loaded handler has this id."""
+
+    def __init__(self, handler_id: str, loaded: Sequence[str] = ()) -> None:
+        super().__init__(f"no handler {handler_id!r} is loaded")
+        self.handler_id = handler_id
+        self.loaded = tuple(loaded)
+
+
+class EmbeddedLogError(EventsError):
+    """The embedded event log cannot be started or joined."""
+
+
+class CheckpointError(EventsError):
+    """A checkpoint cannot be used: unreadable, of other filters, or its resume point is lost."""
