@@ -1,0 +1,116 @@
+"""How one attempt ended, and when the next one is due: plain data and the retry policy."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final, Self
+
+MAX_ERROR_TEXT: Final = 2_000
+"""An error's text is cut at this many characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Says after how long a failed delivery is tried again, and when it is dead.
+
+    Without `delay` the wait grows with the fourth power of the attempt, as Sidekiq's does:
+    `min(max_delay, attempt⁴ + 15)` seconds, give or take `jitter`; 20 attempts take about 2 days and 11 hours.
+
+    Args:
+        max_attempts: runs that end before the delivery is dead; at least 1.
+        delay: seconds between two attempts, always the same; None for the growing wait.
+        max_delay: seconds that no wait exceeds, jitter aside.
+        jitter: the share of the wait by which it is spread, so that a thousand failures do not return at once.
+    """
+
+    max_attempts: int = 20
+    delay: float | None = None
+    max_delay: float = 6 * 3600.0
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
+        if (self.delay is not None and self.delay < 0) or self.max_delay < 0 or not 0 <= self.jitter <= 1:
+            raise ValueError("delay and max_delay must not be negative, and jitter lies between 0 and 1")
+
+    def wait(self, attempt: int, spread: float = 0.5) -> timedelta:
+        """Return the wait after the given attempt (the first is 1); `spread` in [0, 1) places it within the jitter."""
+        seconds = float(attempt**4 + 15) if self.delay is None else self.delay
+        return timedelta(seconds=min(self.max_delay, seconds) * (1 + self.jitter * (2 * spread - 1)))
+
+    def __str__(self) -> str:
+        if self == DEFAULT_RETRY:
+            return "default"
+        return f"{self.max_attempts} × {'growing' if self.delay is None else f'{self.delay:g} s'}"
+
+
+DEFAULT_RETRY: Final = RetryPolicy()
+
+
+class Kind(StrEnum):
+    """How a run of a handler ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRY = "retry"
+    """The handler raised `Retry`: another attempt, asked for and no error."""
+    DISCARDED = "discarded"
+    """The handler raised `Discard`: skipped, with a reason."""
+    GIVEN_BACK = "given back"
+    """The run was broken off from outside: no attempt is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """What an exception said, made fit for the log: short, and of characters that UTF-8 can carry."""
+
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Describe an exception, even one whose `str()` raises."""
+        try:
+            message = str(error)
+        except Exception as broken:  # noqa: BLE001 - the text of a user's exception is the user's code
+            message = f"(its text could not be read: {type(broken).__name__})"
+        return cls(cut(type(error).__qualname__), cut(message))
+
+
+def cut(text: str) -> str:
+    """Cut a text at `MAX_ERROR_TEXT` characters and escape lone surrogates, which the log cannot keep."""
+    short = text if len(text) <= MAX_ERROR_TEXT else text[: MAX_ERROR_TEXT - 1] + "…"
+    return short.encode("utf-8", "backslashreplace").decode("utf-8")[:MAX_ERROR_TEXT]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended; what `dispatch` hands to whoever keeps the record.
+
+    Args:
+        handler_id: the handler that ran, as it is registered now.
+        attempt: the number of the run, the first is 1.
+        took_ms: milliseconds it ran.
+        error: set when `kind` is FAILED.
+        after: set when `kind` is RETRY and the handler named a wait.
+        reason: set when `kind` is DISCARDED.
+        retry: the handler's policy.
+    """
+
+    handler_id: str
+    kind: Kind
+    attempt: int = 1
+    took_ms: float = 0.0
+    error: ErrorText | None = None
+    after: timedelta | None = None
+    reason: str | None = None
+    retry: RetryPolicy = DEFAULT_RETRY
+
+
+def spread(key: str, attempt: int) -> float:
+    """Return a number in [0, 1) that differs between events and attempts, and is always the same."""
+    return zlib.crc32(f"{key}:{attempt}".encode("utf-8", "surrogatepass")) / 2**32
