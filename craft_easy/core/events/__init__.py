@@ -1,0 +1,80 @@
+"""Events: a bus, and a log that loses none.
+
+    from craft_easy.core.events import DomainEvent, event_handler, get_event_bus
+
+What is named here is imported when it is first used, so that a part costs only what it needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus, event_handler, get_event_bus
+    from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, current_delivery
+    from craft_easy.core.events.delivery import RetryPolicy
+    from craft_easy.core.events.errors import (
+        CheckpointError,
+        EmbeddedLogError,
+        EventConflict,
+        EventsError,
+        HandlerModuleError,
+        HandlerNotFound,
+        InvalidEvent,
+        InvalidSetting,
+        RecordRefused,
+        StoreError,
+        StoreLoginRefused,
+        StoreUnavailable,
+    )
+    from craft_easy.core.events.types import DomainEvent
+
+__all__ = [
+    "CheckpointError",
+    "CurrentDelivery",
+    "Discard",
+    "DomainEvent",
+    "EmbeddedLogError",
+    "EventBus",
+    "EventConflict",
+    "EventsError",
+    "HandlerModuleError",
+    "HandlerNotFound",
+    "InvalidEvent",
+    "InvalidSetting",
+    "RecordRefused",
+    "Retry",
+    "RetryPolicy",
+    "StoreError",
+    "StoreLoginRefused",
+    "StoreUnavailable",
+    "current_delivery",
+    "event_handler",
+    "get_event_bus",
+]
+
+_HOMES: Final = {
+    "CurrentDelivery": "context",
+    "Discard": "context",
+    "DomainEvent": "types",
+    "EventBus": "bus",
+    "Retry": "context",
+    "RetryPolicy": "delivery",
+    "current_delivery": "context",
+    "event_handler": "bus",
+    "get_event_bus": "bus",
+}
+"""The module of each name; every other is in `errors`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

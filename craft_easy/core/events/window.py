@@ -1,0 +1,145 @@
+"""Points and windows of time as people write them: `2h`, `1d12h`, `2026-01-31`, `2026-01-31T10:00:00Z`, epoch seconds.
+
+Pure: whoever resolves a relative time brings the clock, which is the database's. Without a zone a time is UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+EXAMPLES: Final = "Try 2h, 1d12h, 2026-01-31 or 2026-01-31T10:00:00Z"
+
+_AGO: Final = re.compile(r"(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+_EPOCH: Final = re.compile(r"(-?[0-9]+)(?:\.([0-9]{1,9}))?")
+_DATE: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
+    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time: absolute, or so long before a `now` that is not known yet; one of the two is set."""
+
+    text: str
+    absolute: datetime | None = None
+    ago: timedelta | None = None
+
+    def at(self, now: datetime) -> datetime:
+        """Return the point in time, aware and in UTC, in whole milliseconds as the log keeps them.
+
+        Raises:
+            ValueError: it lies before the year 1.
+        """
+        if self.absolute is not None:
+            return self.absolute
+        try:
+            return _milliseconds(now.astimezone(UTC) - (self.ago or timedelta()))
+        except OverflowError:
+            raise ValueError(f'{_quoted(self.text)} lies before the year 1. {EXAMPLES}') from None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`since ≤ timestamp < until`; None is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __str__(self) -> str:
+        since = _shown(self.since) if self.since else "the beginning"
+        until = _shown(self.until) if self.until else "now"
+        return f"{since} … {until} UTC"
+
+
+def parse_moment(text: str) -> Moment:
+    """Read a time.
+
+    Raises:
+        ValueError: it is no time, or none that exists; the message shows how times are written.
+    """
+    try:
+        moment = _read(text)
+    except OverflowError:
+        raise ValueError(f'{_quoted(text)} lies outside the years 1 to 9999{_milliseconds_hint(text)}. {EXAMPLES}') from None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f'{_quoted(text)} is no time. {EXAMPLES}')
+    return moment
+
+
+def parse_time(text: str, *, now: datetime) -> datetime:
+    """Read a time; a relative one is that long before `now`."""
+    return parse_moment(text).at(now)
+
+
+def window(since: Moment | None, until: Moment | None, *, now: datetime) -> Window:
+    """Return the window between two moments.
+
+    Raises:
+        ValueError: it is empty, or a moment cannot be resolved.
+    """
+    resolved = Window(since.at(now) if since else None, until.at(now) if until else None)
+    if resolved.since and resolved.until and resolved.since >= resolved.until:
+        raise ValueError(f"the window is empty: {_shown(resolved.since)} is not before {_shown(resolved.until)} (UTC)")
+    return resolved
+
+
+def _read(text: str) -> Moment | None:
+    if match := _AGO.fullmatch(text):
+        weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        ago = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        return Moment(text, ago=ago) if text else None
+    if match := _EPOCH.fullmatch(text):
+        return Moment(text, absolute=_from_epoch(match[1], match[2] or ""))
+    if match := _DATE.fullmatch(text):
+        return Moment(text, absolute=_from_date(match))
+    return None
+
+
+def _from_epoch(seconds: str, fraction: str) -> datetime:
+    milliseconds = int(fraction[:3].ljust(3, "0"))
+    sign = -1 if seconds.startswith("-") else 1
+    return _BEGINNING + timedelta(seconds=int(seconds), milliseconds=sign * milliseconds)
+
+
+def _from_date(match: re.Match[str]) -> datetime:
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    milliseconds = int((fraction or "")[:3].ljust(3, "0"))
+    naive = datetime(  # noqa: DTZ001 - the zone is put on below
+        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), milliseconds * 1000
+    )
+    return naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
+
+
+def _zone(text: str | None) -> timezone:
+    if text is None or text in "Zz":
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if minutes > 59:
+        raise ValueError(text)
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def _milliseconds_hint(text: str) -> str:
+    return " (epoch times are in seconds)" if text.isascii() and text.isdigit() else ""
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _shown(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(" ", "milliseconds" if moment.microsecond else "seconds")
+
+
+def _quoted(text: str) -> str:
+    return f'"{text if len(text) <= 80 else text[:79] + "…"}"'
