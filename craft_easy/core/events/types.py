@@ -1,0 +1,299 @@
+"""Events: immutable facts, and the classes that read them back from the log.
+
+    class BookingCancelled(DomainEvent):
+        event_type: str = "booking.cancelled"
+        booking_id: str
+        reason: str
+
+    event = BookingCancelled(booking_id="b-7", reason="rain", tenant_id="tenant_123")
+    event.booking_id == event.payload["booking_id"] == "b-7"
+
+A class that states `event_type` in its own body claims the type: its events come back from the log as its instances.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, Unpack
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined
+from uuid_utils import uuid7
+
+from craft_easy.core.events import event_class, folding
+from craft_easy.core.events.envelope import Envelope, cut_to_milliseconds, read_envelope
+from craft_easy.core.events.folding import ENVELOPE
+
+__all__ = [
+    "DomainEvent",
+    "PaymentCompleted",
+    "ResourceCreated",
+    "ResourceDeleted",
+    "ResourceUpdated",
+    "UserRegistered",
+    "is_foreign",
+    "set_cause",
+    "stored_payload",
+]
+
+
+def new_event_id() -> str:
+    """Return a new UUID of version 7 (RFC 9562): it sorts by the millisecond in which it was made."""
+    return str(uuid7())
+
+
+def now() -> datetime:
+    """Return the present time in UTC, cut to milliseconds, because the log keeps no more."""
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
+
+
+class DomainEvent(BaseModel):
+    """States an immutable fact, in the past tense.
+
+    A subclass sets `event_type` and declares fields of its own; they are folded into the payload under their names. A
+    payload key that contradicts a field, an argument that is no field and a naive `timestamp` are a `ValidationError`.
+    Handlers share one payload and must not change it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    __event_type__: ClassVar[str | None] = None
+    """The type that every instance of the class states, if the class has one."""
+    __states_type__: ClassVar[bool]
+    """Whether the class states it in its own body; only subclasses have this."""
+
+    event_id: str = Field(default_factory=new_event_id, min_length=1)
+    event_type: str = Field(min_length=1)
+    timestamp: datetime = Field(default_factory=now)
+    tenant_id: str | None = None
+    actor_id: str | None = None
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+    __fold__ = folding.fold
+    __fold_around_post_init__ = folding.fold_around_post_init
+
+    @field_validator("timestamp")
+    @classmethod
+    def _to_utc(cls, value: datetime) -> datetime:
+        if value.utcoffset() is None:
+            raise PydanticCustomError("timezone_aware", "Input should have timezone info")
+        try:
+            return cut_to_milliseconds(value)
+        except OverflowError:
+            raise PydanticCustomError("date_out_of_range", "Input has no date in UTC") from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        if hasattr(cls, "__states_type__"):
+            folding.install(cls, handler.resolve_ref_schema(schema))
+        return schema
+
+    def __init_subclass__(cls, **kwargs: Unpack[ConfigDict]) -> None:
+        super().__init_subclass__(**kwargs)
+        # Pydantic takes the defaults out of the class right after this, so here is where the body can be seen.
+        stated = cls.__dict__.get("event_type")
+        cls.__states_type__ = stated is not None
+        if isinstance(stated, str):
+            cls.event_type = str.__str__(stated)  # a member of an Enum prints as its name in some places
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.__event_type__ = _type_of(cls)
+        if cls.__states_type__ and cls.__event_type__ is not None:
+            event_class.register(cls, cls.__event_type__)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "DomainEvent":
+        """Return the event of a decoded record, as an instance of the class that claims its type.
+
+        An unknown type, or a payload that no longer fits its class, gives a plain `DomainEvent` with the payload as it
+        is stored. Raises nothing, whatever the record holds.
+        """
+        envelope = read_envelope(record)
+        event = _typed(envelope) or _plain(envelope)
+        _set_origin(
+            event,
+            Origin(envelope.payload, envelope.is_foreign, envelope.causation_id, envelope.correlation_id),
+        )
+        return event
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, its changed fields validated and folded into its payload again."""
+        copy = super().model_copy(deep=deep)
+        return _changed(copy, update) if update else copy
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DomainEvent):
+            return NotImplemented
+        if _class_of(self) is not _class_of(other) or self.__pydantic_extra__ != other.__pydantic_extra__:
+            return False
+        return self.__dict__ == other.__dict__ or _fields(self) == _fields(other)
+
+    def __hash__(self) -> int:
+        return hash(self.event_id)
+
+    if TYPE_CHECKING:
+
+        @property
+        def causation_id(self) -> str | None:
+            """The id of the event in whose handler this one was published."""
+
+        @property
+        def correlation_id(self) -> str | None:
+            """The id of the first event of that chain."""
+
+    else:  # an attribute that is only looked up where it is missing leaves both names free for fields of users
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("causation_id", "correlation_id"):
+                return getattr(_origin(self), name)
+            return super().__getattr__(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the log knows of an event beside its fields; kept out of the fields, of dumps and of comparisons."""
+
+    payload: dict[str, Any] | None = None
+    """The payload of the record; None for an event that was made here."""
+    is_foreign: bool = False
+    causation_id: str | None = None
+    correlation_id: str | None = None
+
+
+_MADE_HERE: Final = Origin()
+
+Event = TypeVar("Event", bound=DomainEvent)
+
+
+def stored_payload(event: DomainEvent) -> dict[str, Any]:
+    """Return the payload to print, export, compare and store: that of the record, if the event came from the log."""
+    payload = _origin(event).payload
+    return event.payload if payload is None else payload
+
+
+def is_foreign(event: DomainEvent) -> bool:
+    """Return whether another writer stored the event, in a form that this one would not have."""
+    return _origin(event).is_foreign
+
+
+def set_cause(event: DomainEvent, *, causation_id: str, correlation_id: str) -> None:
+    """Note in whose handler the event was published, and the first event of that chain."""
+    _set_origin(event, replace(_origin(event), causation_id=causation_id, correlation_id=correlation_id))
+
+
+# Pydantic's own slot for private values carries it through copies and pickles; a declared private attribute would do
+# the same and cost every event half its construction.
+def _origin(event: DomainEvent) -> Origin:
+    private = event.__pydantic_private__
+    return private.get("_origin", _MADE_HERE) if private else _MADE_HERE
+
+
+def _set_origin(event: DomainEvent, origin: Origin) -> None:
+    private = {**(event.__pydantic_private__ or {}), "_origin": origin}
+    object.__setattr__(event, "__pydantic_private__", private)
+
+
+def _type_of(cls: type[DomainEvent]) -> str | None:
+    field = cls.__pydantic_fields__.get("event_type")
+    if field is None:
+        raise TypeError(f'{cls.__qualname__}: event_type is a field: write `event_type: str = "…"`')
+    if field.default is PydanticUndefined:
+        return None
+    if not isinstance(field.default, str) or not field.default:
+        raise TypeError(f"{cls.__qualname__}: event_type must be a text and not empty, not {field.default!r}")
+    return str.__str__(field.default)
+
+
+def _typed(envelope: Envelope) -> DomainEvent | None:
+    cls = event_class.class_of(envelope.event_type)
+    if cls is None:
+        return None
+    payload = dict(envelope.payload)
+    values = {name: getattr(envelope, name) for name in ENVELOPE}
+    values |= {name: payload.pop(name) for name in folding.own_fields(cls) if name in payload}
+    values["payload"] = payload
+    try:
+        event = cls.model_validate(values, strict=False, by_alias=True, by_name=True)
+    except Exception:  # noqa: BLE001  # validators of users raise what they like, and no event may be lost for it
+        return None
+    return event if isinstance(event, DomainEvent) else None
+
+
+def _plain(envelope: Envelope) -> DomainEvent:
+    return DomainEvent.model_construct(
+        event_id=envelope.event_id,
+        event_type=envelope.event_type,
+        timestamp=envelope.timestamp,
+        tenant_id=envelope.tenant_id,
+        actor_id=envelope.actor_id,
+        payload=dict(envelope.payload),
+    )
+
+
+def _changed(event: Event, update: Mapping[str, Any]) -> Event:
+    cls = type(event)
+    names = folding.accepted_names(cls)
+    changes = {names.get(key, key): value for key, value in update.items()}
+    extras = {name: value for name, value in event.payload.items() if name not in folding.own_fields(cls)}
+    values = {**_fields(event), **(event.__pydantic_extra__ or {}), "payload": extras, **changes}
+    changed = cls.model_validate(values, by_alias=True, by_name=True)
+    object.__setattr__(changed, "__pydantic_fields_set__", event.model_fields_set | (changes.keys() & names.keys()))
+    origin = _origin(event)
+    if origin.causation_id or origin.correlation_id:
+        _set_origin(changed, replace(origin, payload=None, is_foreign=False))
+    return changed
+
+
+def _class_of(event: DomainEvent) -> type[BaseModel]:
+    return event.__pydantic_generic_metadata__["origin"] or type(event)
+
+
+def _fields(event: DomainEvent) -> dict[str, Any]:
+    values = event.__dict__
+    return {name: values[name] for name in event.__pydantic_fields__ if name in values}
+
+
+class ResourceCreated(DomainEvent):
+    """A resource was created."""
+
+    event_type: str = "resource.created"
+    resource: str
+    item_id: str
+
+
+class ResourceUpdated(DomainEvent):
+    """A resource was changed; `changes` says in which fields."""
+
+    event_type: str = "resource.updated"
+    resource: str
+    item_id: str
+    changes: dict[str, Any]
+
+
+class ResourceDeleted(DomainEvent):
+    """A resource was deleted."""
+
+    event_type: str = "resource.deleted"
+    resource: str
+    item_id: str
+
+
+class PaymentCompleted(DomainEvent):
+    """A payment went through; `amount` is in units of `currency`."""
+
+    event_type: str = "payment.completed"
+    payment_id: str
+    amount: float
+    currency: str
+
+
+class UserRegistered(DomainEvent):
+    """Somebody registered an account."""
+
+    event_type: str = "user.registered"
+    user_id: str
+    email: str
