@@ -38,7 +38,9 @@ MAX_NAMESPACE_BYTES: Final = 255
 WORKERS_SUFFIX: Final = "_workers"
 
 _USER_INFO: Final = re.compile(r"(?i)(mongodb(?:\+srv)?://[^\s:/@]*:)\S*(?=@)")
-_SECRET_OPTION: Final = re.compile(r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AWS_SESSION_TOKEN)[=:])[^&,\s]*")
+_SECRET_OPTION: Final = re.compile(
+    r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AWS_SESSION_TOKEN)[=:])[^&,\s]*"
+)
 _BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -60,11 +62,17 @@ class Value(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting, checked; `repr` shows no password."""
+    """Where the event log is, checked; `repr` shows no password."""
 
     uri: Value[str]
     database: Value[str]
     collection: Value[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """Which handler modules to load, `M` or `M:bus`, and the folder where they are looked up last."""
+
     handlers: Value[tuple[str, ...]]
     app_dir: Value[str]
 
@@ -75,18 +83,17 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Settings:
-    """Return the settings in force.
+    """Return where the event log is.
 
     Args:
-        flags: values given outright, by setting (`uri`, `database`, `collection`, `handlers`, `app-dir`); None and an
-            empty list are not set.
+        flags: values given outright, by setting (`uri`, `database`, `collection`); None is not set.
         environ: the environment; None for the process's.
         directory: where the search for `pyproject.toml` begins, upwards; None reads no file.
 
     Raises:
         InvalidSetting: a value cannot be used; the message says where it came from.
     """
-    sources = _Sources(flags or {}, os.environ if environ is None else environ, _table(directory))
+    sources = _sources(flags, environ, directory)
     uri = sources.text("uri", DEFAULT_URI)
     check_uri(uri)
     database = sources.text("database", "")
@@ -95,7 +102,22 @@ def resolve(
     check_database(database)
     collection = sources.text("collection", DEFAULT_COLLECTION)
     check_collection(collection, database.value)
-    return Settings(uri, database, collection, sources.names("handlers"), sources.text("app-dir", "."))
+    return Settings(uri, database, collection)
+
+
+def resolve_modules(
+    flags: Mapping[str, str | Sequence[str] | None] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Modules:
+    """Return which handler modules to load; the arguments are those of `resolve`, the flags `handlers` and `app-dir`.
+
+    Raises:
+        InvalidSetting: the file says something that cannot be used.
+    """
+    sources = _sources(flags, environ, directory)
+    return Modules(sources.names("handlers"), sources.text("app-dir", "."))
 
 
 def redact(text: str) -> str:
@@ -243,9 +265,18 @@ def _read_table(file: Path) -> Mapping[str, Any] | None:
     for key in table:
         if key not in TABLE_KEYS:
             raise InvalidSetting(
-                f"[tool.craft-events] {key}", "no such setting", origin=str(file), hint=f"there are {', '.join(TABLE_KEYS)}"
+                f"[tool.craft-events] {key}",
+                "no such setting",
+                origin=str(file),
+                hint=f"there are {', '.join(TABLE_KEYS)}",
             )
     return table
+
+
+def _sources(
+    flags: Mapping[str, str | Sequence[str] | None] | None, environ: Mapping[str, str] | None, directory: Path | None
+) -> _Sources:
+    return _Sources(flags or {}, os.environ if environ is None else environ, _table(directory))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Moment:
     ago: timedelta | None = None
 
     def at(self, now: datetime) -> datetime:
-        """Return the point in time, aware and in UTC, in whole milliseconds as the log keeps them.
+        """Return the point in time, aware and in UTC.
 
         Raises:
             ValueError: it lies before the year 1.
@@ -39,9 +39,9 @@ class Moment:
         if self.absolute is not None:
             return self.absolute
         try:
-            return _milliseconds(now.astimezone(UTC) - (self.ago or timedelta()))
+            return now.astimezone(UTC) - (self.ago or timedelta())
         except OverflowError:
-            raise ValueError(f'{_quoted(self.text)} lies before the year 1. {EXAMPLES}') from None
+            raise ValueError(f"{_quoted(self.text)} lies before the year 1. {EXAMPLES}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,13 @@ def parse_moment(text: str) -> Moment:
     try:
         moment = _read(text)
     except OverflowError:
-        raise ValueError(f'{_quoted(text)} lies outside the years 1 to 9999{_milliseconds_hint(text)}. {EXAMPLES}') from None
+        raise ValueError(
+            f"{_quoted(text)} lies outside the years 1 to 9999{_milliseconds_hint(text)}. {EXAMPLES}"
+        ) from None
     except ValueError:
         moment = None
     if moment is None:
-        raise ValueError(f'{_quoted(text)} is no time. {EXAMPLES}')
+        raise ValueError(f"{_quoted(text)} is no time. {EXAMPLES}")
     return moment
 
 
@@ -104,16 +106,20 @@ def _read(text: str) -> Moment | None:
 
 
 def _from_epoch(seconds: str, fraction: str) -> datetime:
-    milliseconds = int(fraction[:3].ljust(3, "0"))
     sign = -1 if seconds.startswith("-") else 1
-    return _BEGINNING + timedelta(seconds=int(seconds), milliseconds=sign * milliseconds)
+    return _BEGINNING + timedelta(seconds=int(seconds), microseconds=sign * _microseconds(fraction))
 
 
 def _from_date(match: re.Match[str]) -> datetime:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
-    milliseconds = int((fraction or "")[:3].ljust(3, "0"))
     naive = datetime(  # noqa: DTZ001 - the zone is put on below
-        int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), milliseconds * 1000
+        int(year),
+        int(month),
+        int(day),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        _microseconds(fraction or ""),
     )
     return naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
 
@@ -133,13 +139,19 @@ def _milliseconds_hint(text: str) -> str:
     return " (epoch times are in seconds)" if text.isascii() and text.isdigit() else ""
 
 
-def _milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+def _microseconds(fraction: str) -> int:
+    return int(fraction[:6].ljust(6, "0"))
 
 
 def _shown(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(" ", "milliseconds" if moment.microsecond else "seconds")
+    return moment.replace(tzinfo=None).isoformat(" ", _precision(moment))
 
 
 def _quoted(text: str) -> str:
     return f'"{text if len(text) <= 80 else text[:79] + "…"}"'
+
+
+def _precision(moment: datetime) -> str:
+    if not moment.microsecond:
+        return "seconds"
+    return "microseconds" if moment.microsecond % 1000 else "milliseconds"

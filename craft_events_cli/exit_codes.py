@@ -1,0 +1,150 @@
+"""What a run of `craft-events` ends with, and the one place where an error becomes words and a number.
+
+An error is one to three lines on stderr: what happened, then what to do next. `--debug` adds the traceback. A password
+is shown nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from craft_events_cli import terminal
+
+MAX_MESSAGE: Final = 1_000
+
+
+class ExitCode(IntEnum):
+    """The number that a run ends with."""
+
+    DONE = 0
+    """Done; also when nothing was there to do, and when the reader of a pipe went away."""
+    UNEXPECTED = 1
+    """An unexpected error."""
+    USAGE = 2
+    """Wrong usage or a setting that cannot be used; a confirmation refused, or not to be asked."""
+    UNFINISHED = 3
+    """Finished, but in this run something failed, died, has a handler that is not loaded, or was not found."""
+    UNREACHABLE = 4
+    """The database could not be reached, or refused the login."""
+    HANDLER_MODULE = 5
+    """A handler module could not be loaded."""
+    CHECKPOINT = 6
+    """A checkpoint cannot be used."""
+    INTERRUPTED = 130
+    """Ended by SIGINT."""
+    TERMINATED = 143
+    """Ended by SIGTERM."""
+
+
+class UsageError(Exception):
+    """The command line cannot be understood, or contradicts itself."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Terminated(SystemExit):
+    """SIGTERM has come; derived from SystemExit, so that an event loop lets it through at once."""
+
+    def __init__(self) -> None:
+        super().__init__(int(ExitCode.TERMINATED))
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """Map an exception to the code that the run ends with."""
+    if isinstance(error, terminal.StdoutClosed):
+        return ExitCode.DONE
+    if isinstance(error, UsageError):
+        return ExitCode.USAGE
+    if isinstance(error, Terminated):
+        return ExitCode.TERMINATED
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, terminal.StdoutFailed):
+        return ExitCode.UNEXPECTED
+    return _code_of_library_error(error)
+
+
+def _code_of_library_error(error: BaseException) -> ExitCode:
+    from craft_easy.core.events import errors
+
+    codes: dict[type[BaseException], ExitCode] = {
+        errors.InvalidSetting: ExitCode.USAGE,
+        errors.InvalidEvent: ExitCode.USAGE,
+        errors.EventConflict: ExitCode.UNFINISHED,
+        errors.StoreUnavailable: ExitCode.UNREACHABLE,
+        errors.StoreLoginRefused: ExitCode.UNREACHABLE,
+        errors.EmbeddedLogError: ExitCode.UNREACHABLE,
+        errors.HandlerModuleError: ExitCode.HANDLER_MODULE,
+        errors.HandlerNotFound: ExitCode.UNFINISHED,
+        errors.CheckpointError: ExitCode.CHECKPOINT,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), ExitCode.UNEXPECTED)
+
+
+def guarded(action: Callable[[], int | None], *, debug: bool = False) -> int:
+    """Run an action and return the code to exit with: the one error boundary of the command line."""
+    try:
+        code = action() or ExitCode.DONE
+        return int(code) or _flushed()
+    except BaseException as error:  # noqa: BLE001 - the boundary: nothing goes past it
+        return int(report(error, debug=debug))
+
+
+def _flushed() -> int:
+    terminal.flush()
+    return int(ExitCode.DONE)
+
+
+def report(error: BaseException, *, debug: bool = False) -> ExitCode:
+    """Say on stderr what went wrong and what to do next; return the code to exit with."""
+    code = exit_code_of(error)
+    if code in (ExitCode.DONE, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        return code
+    if debug:
+        _show_traceback(error)
+    terminal.error(_cut(_message_of(error)))
+    hint = _hint_of(error, debug=debug)
+    for line in (hint or "").splitlines():
+        terminal.note(_cut(line))
+    return code
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception whose text cannot be read is still named
+        text = ""
+    if exit_code_of(error) is not ExitCode.UNEXPECTED or _is_ours(error):
+        return text or type(error).__name__
+    return f"unexpected {type(error).__qualname__}: {text}" if text else f"unexpected {type(error).__qualname__}"
+
+
+def _hint_of(error: BaseException, *, debug: bool) -> str | None:
+    hint = getattr(error, "hint", None)
+    if isinstance(hint, str):
+        return hint
+    if _is_ours(error) or debug:
+        return None
+    return "--debug shows where it came from"
+
+
+def _is_ours(error: BaseException) -> bool:
+    from craft_easy.core.events.errors import EventsError
+
+    return isinstance(error, (EventsError, UsageError, terminal.StdoutFailed))
+
+
+def _show_traceback(error: BaseException) -> None:
+    import traceback
+
+    for entry in traceback.format_exception(error):
+        for line in entry.splitlines():
+            terminal.note(line)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

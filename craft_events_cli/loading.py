@@ -1,0 +1,186 @@
+"""Load handler modules: all of them, or none is used.
+
+`M` is imported and registers on the process's bus; `M:bus` names an `EventBus` in it. A module's code is the user's: it
+may raise anything, call `sys.exit()` or print, and none of that may pass for ours.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from craft_easy.core.events.errors import HandlerModuleError
+from craft_easy.core.events.settings import Modules
+from craft_events_cli import terminal
+from craft_events_cli.exit_codes import Terminated, UsageError
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+
+
+def load_bus(modules: Modules) -> EventBus:
+    """Import every handler module that is named and return the one bus that they registered on.
+
+    Raises:
+        UsageError: no module is named.
+        HandlerModuleError: one cannot be imported, has no such bus, or another bus than the others; or none of them
+            registers a handler.
+    """
+    names = modules.handlers.value
+    if not names:
+        raise UsageError(
+            "no handler module is named", hint="name one with --handlers shop.handlers, or in CRAFT_EVENTS_HANDLERS"
+        )
+    app_dir = Path(modules.app_dir.value)
+    _append_to_path(app_dir)
+    buses = {name: _load(name, app_dir) for name in names}
+    bus = buses[names[0]]
+    other = next((name for name in names if buses[name] is not bus), None)
+    if other is not None:
+        raise HandlerModuleError(other, f"registers on another bus than {names[0]}", hint="name one bus, as M:bus")
+    if not bus.subscriptions():
+        raise HandlerModuleError(
+            ", ".join(names),
+            "registers no handler",
+            hint="a handler is registered by @event_handler(...) or bus.subscribe(...); M:bus names a bus of your own",
+        )
+    return bus
+
+
+def _append_to_path(app_dir: Path) -> None:
+    if not app_dir.is_dir():
+        raise UsageError(f'--app-dir: "{app_dir}" is no directory')
+    folder = str(app_dir.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _load(name: str, app_dir: Path) -> EventBus:
+    from craft_easy.core.events.bus import EventBus, get_event_bus
+
+    module_name, colon, attribute = name.partition(":")
+    module = _import(module_name, app_dir)
+    if not colon:
+        return get_event_bus()
+    try:
+        found = operator.attrgetter(attribute)(module)
+    except AttributeError:
+        found = None
+    if isinstance(found, EventBus):
+        return found
+    hint = f"{name} is a handler: name it with --handler, and its module with --handlers {module_name}"
+    raise HandlerModuleError(
+        module_name,
+        f"has no EventBus called {attribute}",
+        hint=hint if callable(found) else "M:bus names an EventBus in M",
+    )
+
+
+def _import(name: str, app_dir: Path) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise HandlerModuleError(
+            name or '""', "cannot be imported: that is no module's name", hint=_hint_for_path(name)
+        )
+    try:
+        with redirect_stdout(sys.stderr):
+            return import_module(name)
+    except (KeyboardInterrupt, Terminated):
+        raise
+    except SystemExit as error:
+        raise HandlerModuleError(
+            name, f"cannot be imported: it calls sys.exit({error.code!r})", hint=where(error, name)
+        ) from error
+    except BaseException as error:
+        raise HandlerModuleError(
+            name, f"cannot be imported: {_said(error)}", hint=_hint_for(error, name, app_dir)
+        ) from error
+
+
+def _said(error: BaseException) -> str:
+    """Return the last line of a traceback, and what a missing module's own words are."""
+    if isinstance(error, ModuleNotFoundError):
+        return str(error)
+    return " ".join(part.strip() for part in traceback.format_exception_only(error)[-1:])
+
+
+def _hint_for(error: BaseException, name: str, app_dir: Path) -> str | None:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None and f"{name}.".startswith(f"{missing}."):
+        return _hint_for_missing(name, app_dir)
+    if isinstance(error, SyntaxError):
+        return f"{_short(error.filename or name)}:{error.lineno}: {(error.text or '').strip()}"
+    shown = where(error, name)
+    if missing is None:
+        return shown
+    return f"{shown}\nis {missing} installed in {sys.prefix}? modules are also looked up from {app_dir} (--app-dir)"
+
+
+def _hint_for_missing(name: str, app_dir: Path) -> str:
+    """Say which module may be meant."""
+    from difflib import get_close_matches
+
+    parent, _, _ = name.rpartition(".")
+    close = get_close_matches(name, _modules_beside(parent, app_dir), n=1)
+    looked_up = f"modules are looked up from {app_dir} (--app-dir)"
+    return f"there is a {close[0]}; {looked_up}" if close else looked_up
+
+
+def _modules_beside(parent: str, app_dir: Path) -> list[str]:
+    from pkgutil import iter_modules
+
+    package = sys.modules.get(parent)
+    folders = list(getattr(package, "__path__", [])) if parent else [str(app_dir.resolve())]
+    prefix = f"{parent}." if parent else ""
+    return [f"{prefix}{found.name}" for found in iter_modules(folders)]
+
+
+def _hint_for_path(name: str) -> str:
+    if name.endswith(".py") or "/" in name:
+        return f"a module is named as in an import: {name.removesuffix('.py').strip('./').replace('/', '.')}"
+    return "a module is named as in an import: shop.handlers"
+
+
+def where(error: BaseException, name: str) -> str | None:
+    """Return the way through the module's own files to where it raised, on one line; `--debug` shows it in full."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_foreign(frame.filename)]
+    if not frames:
+        return None
+    steps = [f"{_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in _ends(frames)]
+    return f"{' → '.join(steps)}: {frames[-1].line}"
+
+
+def _ends(frames: Sequence[traceback.FrameSummary], most: int = 4) -> Sequence[traceback.FrameSummary]:
+    return frames if len(frames) <= most else [*frames[:1], *frames[1 - most :]]
+
+
+def _is_foreign(filename: str) -> bool:
+    """Tell our own file and the import system's from a module's."""
+    return filename == __file__ or filename.startswith("<frozen ") or "/importlib/" in filename
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def announce(bus: EventBus, modules: Modules) -> None:
+    """Say on stderr how many handlers were loaded, and from where."""
+    subscriptions = bus.subscriptions()
+    handlers = len({one.handler.id for one in subscriptions})
+    patterns = len({one.pattern for one in subscriptions})
+    names = ", ".join(modules.handlers.value)
+    terminal.note(f"{_counted(handlers, 'handler')} under {_counted(patterns, 'pattern')}, from {names}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

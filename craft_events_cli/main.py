@@ -1,0 +1,173 @@
+"""The entry point: a table of commands, of which one is loaded when it is named.
+
+The root's own pages (`--version`, `--help`) come from this table alone and import neither Typer nor the library.
+A command is a plain function: its signature declares its options, its docstring is its help page (see `parsing`).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+from craft_events_cli import __version__, terminal
+from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError, guarded
+
+PROGRAM: Final = "craft-events"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, and what it does in one line; a hidden one is on no page."""
+
+    target: str
+    help: str
+    is_hidden: bool = False
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "replay": Entry("craft_events_cli.commands.replay:replay", "print history"),
+    "tail": Entry("craft_events_cli.commands.tail:tail", "follow the log live"),
+    "redispatch": Entry("craft_events_cli.commands.redispatch:redispatch", "deliver what was never finished"),
+    "handlers list": Entry("craft_events_cli.commands.handlers:list_handlers", "show which handlers there are"),
+    "serve": Entry("craft_events_cli.commands.serve:serve", "run the embedded event log"),
+    "demo": Entry("craft_events_cli.commands.demo:demo", "watch a two-minute story on an embedded log"),
+    "completion": Entry("craft_events_cli.commands.completion:completion", "print the completions of a shell"),
+    "completion-values": Entry(
+        "craft_events_cli.commands.completion_values:completion_values", "values for completion", is_hidden=True
+    ),
+}
+"""Every command by its words; a group is what several commands begin with."""
+
+GROUPS: Final = {"handlers": "the handlers that a module registers"}
+
+EXAMPLES: Final = (
+    f"{PROGRAM} replay --tenant acme --since 2d",
+    f"{PROGRAM} tail --type 'order.*'",
+    f"{PROGRAM} redispatch --since 2h --handlers shop.handlers",
+    f"{PROGRAM} demo",
+)
+
+
+def main() -> None:
+    """Run the console script."""
+    _hear_sigterm()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    options = args[: args.index("--")] if "--" in args else args
+    with terminal.streams(options):
+        return guarded(lambda: dispatch(args), debug="--debug" in options)
+
+
+def dispatch(args: Sequence[str]) -> int | None:
+    """Find the command that the words name, load it, and run it."""
+    first = args[0] if args else "--help"
+    if first == "--version":
+        terminal.stdout().write(f"{PROGRAM} {__version__}\n")
+        return ExitCode.DONE
+    if first in ("--help", "-h"):
+        return _show_page("")
+    if first == "help":
+        return dispatch([*args[1:], "--help"])
+    if first.startswith("-"):
+        raise UsageError(_misplaced(first), hint=f"see {PROGRAM} --help")
+    if first in GROUPS:
+        return _dispatch_group(first, args[1:])
+    if first not in COMMANDS:
+        raise UsageError(_unknown(first, _names()), hint=f"see {PROGRAM} --help")
+    return _call(first, args[1:])
+
+
+def _dispatch_group(group: str, args: Sequence[str]) -> int | None:
+    if args and args[0] in ("--help", "-h"):
+        return _show_page(group)
+    names = _names(group)
+    if not args or args[0].startswith("-"):
+        raise UsageError(f"{group} needs one of: {', '.join(names)}", hint=f"see {PROGRAM} {group} --help")
+    if args[0] not in names:
+        raise UsageError(_unknown(f"{group} {args[0]}", [f"{group} {name}" for name in names]))
+    return _call(f"{group} {args[0]}", args[1:])
+
+
+def load(words: str) -> Callable[..., int | None]:
+    """Import the function of one command."""
+    from importlib import import_module
+
+    module, _, name = COMMANDS[words].target.partition(":")
+    function: Callable[..., int | None] = getattr(import_module(module), name)
+    return function
+
+
+def _call(words: str, args: Sequence[str]) -> int | None:
+    function = load(words)
+    if getattr(function, "takes_bare_arguments", False):
+        return function(list(args))
+    from craft_events_cli import parsing
+
+    return parsing.call(function, f"{PROGRAM} {words}", list(args))
+
+
+def _names(group: str = "") -> list[str]:
+    """Return the words that may come next, in the order of the table."""
+    prefix = f"{group} " if group else ""
+    found = (
+        words.removeprefix(prefix)
+        for words, entry in COMMANDS.items()
+        if not entry.is_hidden and words.startswith(prefix)
+    )
+    return list(dict.fromkeys(words.split()[0] for words in found))
+
+
+def _show_page(group: str) -> ExitCode:
+    """Print the page of the root or of a group: examples first, then its commands."""
+    prefix = f"{group} " if group else ""
+    summary = GROUPS[group] if group else "the operators' command line of the event log"
+    examples = [f"{PROGRAM} {prefix}{name}" for name in _names(group)] if group else EXAMPLES
+    lines = [f"{PROGRAM} {prefix}".rstrip() + f": {summary}", ""]
+    lines += [f"  {example}" for example in examples]
+    lines += ["", terminal.heading("Commands")]
+    lines += [f"  {name:<12}  {_help_of(prefix + name)}" for name in _names(group)]
+    if not group:
+        lines += ["", terminal.heading("Options")]
+        lines += ["  --version     print the version", "  --help        print this page"]
+    lines += ["", f"{PROGRAM} {prefix}COMMAND --help shows a command's options; they come after its name."]
+    terminal.stdout().write("\n".join(lines) + "\n")
+    return ExitCode.DONE
+
+
+def _help_of(words: str) -> str:
+    return COMMANDS[words].help if words in COMMANDS else f"{GROUPS[words]}: {', '.join(_names(words))}"
+
+
+def _misplaced(option: str) -> str:
+    name = option.partition("=")[0]
+    return f"options come after the command, as in: {PROGRAM} replay {name}" if name != "-" else "no such command: -"
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    return f"no such command: {name}" + (f". Did you mean {close[0]}?" if close else "")
+
+
+def _hear_sigterm() -> None:
+    """Make SIGTERM end the run as an exception does; a command with work in flight sets a handler of its own."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        signal.signal(signal.SIGTERM, terminate)
+    except ValueError:
+        return  # not the main thread: an application or a test runs this, and signals are its own
+
+
+if __name__ == "__main__":
+    main()

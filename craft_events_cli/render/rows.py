@@ -1,0 +1,46 @@
+"""Rows of plain values as NDJSON, JSON or CSV: what commands list that are not events.
+
+Tables are each command's own: what matters most differs. JSON is ASCII, so nothing in it can reach a terminal raw, and
+nothing is lost; a CSV cell that a spreadsheet would take for a formula gets a `'`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from craft_events_cli import terminal
+from craft_events_cli.terminal import Output, safe
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: Output) -> None:
+    """Write rows to stdout in one of the machine formats.
+
+    Args:
+        columns: the keys of every row, in order.
+        output: any but a table.
+    """
+    stream = terminal.stdout()
+    if output is Output.CSV:
+        stream.write(csv_line(columns))
+        stream.writelines(csv_line([row[column] for column in columns]) for row in rows)
+    elif output is Output.JSON:
+        stream.write(json.dumps([dict(row) for row in rows], indent=2) + "\n")
+    else:
+        stream.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+
+
+def csv_line(cells: Sequence[Any]) -> str:
+    """Return one line of CSV (RFC 4180)."""
+    return ",".join(csv_cell(cell) for cell in cells) + "\r\n"
+
+
+def csv_cell(value: Any) -> str:
+    """Return a value as a cell: safe for a terminal, and never a formula."""
+    if value is None:
+        return ""
+    text = safe(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))
+    if text.startswith(("=", "+", "-", "@")) and isinstance(value, str):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"') else text

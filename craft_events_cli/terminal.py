@@ -1,0 +1,315 @@
+"""The one place that touches the terminal: streams, colour, width, consoles, and text made safe.
+
+stdout is data alone: while a command runs, `sys.stdout` *is* stderr, so that a `print` in a handler cannot land between
+the lines of data; data goes to `stdout()`. Everything else (progress, warnings, summaries, errors) is a `note()`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from typing import IO, TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_WIDTH: Final = 120
+"""Tables do not spread past so many columns."""
+MIN_WIDTH: Final = 40
+
+_RED, _YELLOW, _BOLD = "31;1", "33;1", "1"
+_SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+class Output(StrEnum):
+    """How data is written to stdout."""
+
+    TABLE = "table"
+    NDJSON = "ndjson"
+    JSON = "json"
+    CSV = "csv"
+
+
+class Color(StrEnum):
+    """When output is coloured."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class StdoutClosed(Exception):
+    """Whoever read stdout has gone; nothing more can be said."""
+
+
+class StdoutFailed(Exception):
+    """Data could not be written to stdout."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"cannot write to standard output: {cause.strerror or cause}")
+
+
+def safe(text: str) -> str:
+    r"""Return the text with each character that a terminal could obey shown as an escape.
+
+    These are the Unicode categories Cc, Cf, Cs, Zl and Zp: control characters (C0, DEL, C1), invisible and
+    bidirectional marks, lone surrogates, line and paragraph separators.
+
+    >>> safe("a\x1b[31m\u202eb")
+    'a\\x1b[31m\\u202eb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    from unicodedata import category
+
+    if category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    code = ord(character)
+    if character in _SHORT:
+        return _SHORT[character]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class _Data(io.RawIOBase):
+    """The descriptor of stdout, telling a closed pipe from a failure, and forgiving both where a command acts."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+        self.is_acting = False
+        self.is_over = False
+        self.failure: StdoutFailed | None = None
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self.descriptor)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object, /) -> int:
+        chunk = memoryview(data)  # type: ignore[arg-type]  # whatever holds bytes
+        if self.is_over:
+            return len(chunk)
+        try:
+            return self._write(chunk)
+        except BrokenPipeError:
+            self.is_over = True
+            if not self.is_acting:
+                raise StdoutClosed from None
+        except OSError as error:
+            self.is_over = True
+            self.failure = StdoutFailed(error)
+            if not self.is_acting:
+                raise self.failure from error
+        return len(chunk)
+
+    def _write(self, chunk: memoryview) -> int:
+        while True:
+            try:
+                return os.write(self.descriptor, chunk)
+            except BlockingIOError:
+                from select import select
+
+                select([], [self.descriptor], [])
+
+
+class _State:
+    """What the streams of this run are; one object, so that a test can put a fresh one in its place."""
+
+    stdout: TextIO | None = None
+    raw: _Data | None = None
+    color: Color = Color.AUTO
+
+
+_state = _State()
+
+
+@contextmanager
+def streams(args: Sequence[str] = ()) -> Iterator[None]:
+    """Take stdout for data alone while the block runs, and write out what is left at its end."""
+    _open_closed_descriptors()
+    plain = sys.stdout
+    _state.raw, _state.color = None, color_asked_for(args)
+    _state.stdout = _data_stream(plain)
+    sys.stdout = sys.stderr
+    try:
+        yield
+        flush()
+    finally:
+        sys.stdout = plain
+        with suppress(StdoutClosed, StdoutFailed):
+            flush()
+        _state.stdout = _state.raw = None
+
+
+def _open_closed_descriptors() -> None:
+    """Point closed standard descriptors at nothing, lest a socket to the database becomes "stdout"."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _data_stream(plain: TextIO | None) -> TextIO:
+    if plain is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    try:
+        descriptor = plain.fileno()
+    except (OSError, ValueError, AttributeError):
+        return plain
+    with suppress(OSError, ValueError):
+        plain.flush()
+    raw = _state.raw = _Data(descriptor)
+    encoding = plain.encoding if raw.isatty() else "utf-8"
+    buffered = io.BufferedWriter(raw, 1 << 16)
+    return io.TextIOWrapper(buffered, encoding, errors="backslashreplace", newline="\n", line_buffering=raw.isatty())
+
+
+def stdout() -> TextIO:
+    """Return the stream for data; `.buffer` takes bytes. Lines for a live reader are flushed by whoever writes them."""
+    return _state.stdout if _state.stdout is not None else sys.stdout
+
+
+def flush() -> None:
+    """Write out what stdout still holds.
+
+    Raises:
+        StdoutClosed: the reader has gone.
+        StdoutFailed: it cannot be written; for a command that acts, what could not be written earlier.
+    """
+    stdout().flush()
+    if _state.raw is not None and _state.raw.failure is not None:
+        raise _state.raw.failure
+
+
+def acting() -> None:
+    """From here on the run has effects: a closed stdout no longer ends it, and it keeps its exit code."""
+    if _state.raw is not None:
+        _state.raw.is_acting = True
+
+
+def note(text: str, *, label: str = "", label_style: str = "") -> None:
+    """Write one line to stderr, safe and without passwords; a closed stderr is no error."""
+    line = safe(redacted(text))
+    if label:
+        line = f"{paint(label, label_style, sys.stderr)} {line}"
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def warn(text: str) -> None:
+    """Write a warning to stderr."""
+    note(text, label="warning:", label_style=_YELLOW)
+
+
+def error(text: str) -> None:
+    """Write the first line of an error to stderr."""
+    note(text, label="error:", label_style=_RED)
+
+
+def redacted(text: str) -> str:
+    """Return the text without passwords; the library is loaded only where an address could be in it."""
+    if "://" not in text and "=" not in text:
+        return text
+    from craft_easy.core.events.settings import redact
+
+    return redact(text)
+
+
+def heading(text: str) -> str:
+    """Return a heading of a help page."""
+    return paint(text, _BOLD, stdout())
+
+
+def paint(text: str, style: str, stream: IO[str] | None) -> str:
+    """Return the text in a colour (the numbers of an ANSI sequence) where the stream shows colours."""
+    return f"\x1b[{style}m{text}\x1b[0m" if is_colored(stream) else text
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Tell whether a person looks at the stream."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def is_colored(stream: IO[str] | None) -> bool:
+    """Tell whether the stream shows colours: `--color`, then `NO_COLOR`, then whether it is a capable terminal."""
+    if _state.color is not Color.AUTO:
+        return _state.color is Color.ALWAYS
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and is_terminal(stream)
+
+
+def color_asked_for(args: Sequence[str]) -> Color:
+    """Read `--color` before anything is parsed: a usage error has colours too."""
+    found = re.findall(r"(?:^|\x00)--color[=\x00](\w+)", "\x00".join(args))
+    return Color(found[-1]) if found and found[-1] in list(Color) else Color.AUTO
+
+
+def width(stream: IO[str] | None = None) -> int:
+    """Return how many columns a table may take, from `MIN_WIDTH` to `MAX_WIDTH`; `COLUMNS` goes before the terminal."""
+    return max(MIN_WIDTH, min(MAX_WIDTH, _columns(stream if stream is not None else stdout())))
+
+
+def _columns(stream: IO[str]) -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return MAX_WIDTH
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a Rich console for data (or, with `stderr`, for progress) that reads nothing as markup."""
+    from rich.console import Console
+
+    stream: IO[str] = sys.stderr if stderr else stdout()
+    colored = is_colored(stream)
+    return Console(
+        file=stream,
+        width=width(stream),
+        force_terminal=colored or is_terminal(stream),
+        no_color=not colored,
+        color_system="auto" if colored and is_terminal(stream) else "standard" if colored else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+        soft_wrap=False,
+    )
+
+
+def output_format(chosen: Output | None, *, endless: bool = False) -> Output:
+    """Return the format to write: the chosen one, else a table on a terminal and NDJSON into a pipe.
+
+    Args:
+        chosen: the value of `-o`.
+        endless: the command has no end by itself, so that an array would never be closed.
+
+    Raises:
+        UsageError: `json` for what is endless.
+    """
+    if chosen is Output.JSON and endless:
+        from craft_events_cli.exit_codes import UsageError
+
+        raise UsageError("-o json is one array, and this has no end", hint="use -o ndjson: one object a line")
+    if chosen is not None:
+        return chosen
+    return Output.TABLE if is_terminal(stdout()) else Output.NDJSON
