@@ -1,0 +1,182 @@
+"""The directory of an embedded log, and who may touch it when.
+
+    craft-events.lock   marks the directory as ours; whoever starts, joins or leaves holds it
+    users.lock          shared by everyone who has joined
+    server.lock         held by the server's process itself, which inherits it: free means that no server lives
+    server.json         {"pid", "port", "nonce"}, written by the server's process before it becomes the server
+    last.json           the server.json of the server before
+    server.log          what the server says
+    server.toml         empty, so that the server reads no settings from elsewhere
+    data/               the server's own
+
+The locks are flock(2) locks: the kernel frees them when their holder dies, however it dies, and a process id that was
+given to another program misleads nobody. They need a local file system, as the server does.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from craft_easy.core.events.errors import EmbeddedLogError
+
+MARK: Final = "craft-events.lock"
+POLL_SECONDS: Final = 0.01
+_LOCKS: Final = (MARK, "users.lock", "server.lock")
+_NOT_THINGS: Final = {".DS_Store", "lost+found"}
+_CONFIG: Final = "# Read in place of any other secantusd.toml: the settings are on the command line.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What `server.json` says: whose process, on which port, and the word that only this server knows."""
+
+    pid: int
+    port: int
+    nonce: str
+
+    @classmethod
+    def read(cls, path: Path) -> Note | None:
+        """Return what the file says; None where it is missing or says nothing of use."""
+        try:
+            found = json.loads(path.read_bytes())
+            return cls(int(found["pid"]), int(found["port"]), str(found["nonce"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+class Directory:
+    """An open directory: its path and this user's three locks."""
+
+    def __init__(self, path: Path, gate: int, users: int, server: int) -> None:
+        self.path = path
+        self._gate, self._users, self._server = gate, users, server
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Self:
+        """Open a directory, making it where it does not exist; whatever is in it is left alone.
+
+        Raises:
+            EmbeddedLogError: it is no directory, holds other files, or cannot be written.
+        """
+        path = Path(os.path.realpath(Path(directory).expanduser()))
+        locks: list[int] = []
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_foreign(path)
+            locks.extend(os.open(path / name, os.O_RDWR | os.O_CREAT, 0o600) for name in _LOCKS)
+            (path / "server.toml").write_text(_CONFIG)
+        except OSError as error:
+            _close(locks)
+            raise _unusable(path, error) from error
+        return cls(path, *locks)
+
+    def close(self) -> None:
+        """Give the locks back; what a fork inherited of them counts no longer either."""
+        for lock in (self._users, self._gate):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        _close([self._gate, self._users, self._server])
+
+    @contextmanager
+    def gate(self, deadline: float) -> Iterator[None]:
+        """Be the only one who starts, joins or leaves."""
+        if not _lock(self._gate, fcntl.LOCK_EX, deadline):
+            raise EmbeddedLogError(
+                f"another process keeps starting or stopping the embedded event log in {self.path}",
+                hint=f"try again; what the server says is in {self.path / 'server.log'}",
+            )
+        try:
+            yield
+        finally:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def enter(self, deadline: float) -> None:
+        """Become a user; behind the gate nobody stands in the way."""
+        _lock(self._users, fcntl.LOCK_SH, deadline)
+
+    def is_last(self) -> bool:
+        """Tell, behind the gate, whether nobody else uses the log; this user's share is given up where one does."""
+        return _lock(self._users, fcntl.LOCK_EX)
+
+    def is_served(self) -> bool:
+        """Tell whether the server's process lives."""
+        if _lock(self._server, fcntl.LOCK_SH):
+            fcntl.flock(self._server, fcntl.LOCK_UN)
+            return False
+        return True
+
+    @contextmanager
+    def lock_for_server(self, deadline: float) -> Iterator[int]:
+        """Hold the server's lock while its process is made, which keeps it: the descriptor is to be inherited."""
+        lock = os.open(self.path / "server.lock", os.O_RDWR)
+        try:
+            _lock(lock, fcntl.LOCK_EX, deadline)
+            yield lock
+        finally:
+            os.close(lock)
+
+    @property
+    def log(self) -> Path:
+        """The file that the server writes its log to."""
+        return self.path / "server.log"
+
+    def note(self) -> Note | None:
+        """Return what the server's process has written about itself."""
+        return Note.read(self.path / "server.json")
+
+    def last_port(self) -> int | None:
+        """Return the port of the server before."""
+        note = Note.read(self.path / "last.json")
+        return note.port if note else None
+
+    def forget(self) -> None:
+        """Put away the note of a server that is gone."""
+        with suppress(FileNotFoundError):
+            os.replace(self.path / "server.json", self.path / "last.json")
+
+
+def _refuse_foreign(path: Path) -> None:
+    names = set(os.listdir(path)) - _NOT_THINGS
+    if names and MARK not in names:
+        raise EmbeddedLogError(
+            f"{path} holds other files and is no embedded event log", hint="name a new or an empty directory"
+        )
+
+
+def _unusable(path: Path, error: OSError) -> EmbeddedLogError:
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return EmbeddedLogError(f"{path} is no directory", hint="name a new or an empty directory")
+    return EmbeddedLogError(
+        f"the embedded event log cannot use {path}: {error.strerror}", hint="name a directory that you may write to"
+    )
+
+
+def _lock(descriptor: int, operation: int, deadline: float | None = None) -> bool:
+    """Take a lock, trying until the deadline; at least once."""
+    while True:
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise EmbeddedLogError(
+                    f"the file system gives no locks: {error.strerror}",
+                    hint="put the embedded event log on a local disk",
+                ) from error
+        else:
+            return True
+        if deadline is None or time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,256 @@
+"""The server's process: found, started, recognised and stopped, always behind the directory's gate.
+
+It is started by a shell that notes its own process id and then becomes the server. So there is no moment at which a
+starter's death leaves a server that cannot be found: while the server lives it holds `server.lock`, and `server.json`
+names it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Final
+
+from craft_easy.core.events.embedded import wire
+from craft_easy.core.events.embedded.directory import POLL_SECONDS, Directory, Note
+from craft_easy.core.events.errors import EmbeddedLogError
+
+NEWEST_PYTHON: Final = (3, 13)
+"""The newest one that SecantusDB is built for; it needs CPython."""
+DATABASE: Final = "craft_events_embedded"
+STOP_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 2.0
+_TRIES: Final = 5
+_MAX_LOG: Final = 1 << 20
+_WEEK: Final = 7 * 24 * 3600
+
+_BECOME: Final = """
+umask 077
+printf '{"pid": %d, "port": %d, "nonce": "%s"}\\n' "$$" "$1" "$2" > server.json.new &&
+mv -f server.json.new server.json && shift 2 && exec "$@"
+"""
+_DETACH: Final = '/bin/sh -c "$0" sh "$@" &'
+"""The shell that starts the server ends at once, so that the server is nobody's child and nobody has to reap it."""
+
+
+class _Ended(Exception):
+    """The server's process ended before it answered."""
+
+
+def find_program() -> list[str]:
+    """Return the command that runs the server, of the environment that this interpreter belongs to.
+
+    Raises:
+        EmbeddedLogError: SecantusDB is not installed, or does not run on this Python.
+    """
+    _refuse_unsupported_python()
+    try:
+        found = distribution("SecantusDB")
+    except PackageNotFoundError:
+        raise EmbeddedLogError(
+            "the embedded event log needs SecantusDB, which is not installed",
+            hint="pip install 'craft-events[embedded]'",
+        ) from None
+    return _script_of(found) or [sys.executable, "-m", "secantus"]
+
+
+def _refuse_unsupported_python() -> None:
+    if sys.implementation.name == "cpython" and sys.version_info[:2] <= NEWEST_PYTHON:
+        return
+    running = f"{platform_name()} {sys.version_info[0]}.{sys.version_info[1]}"
+    raise EmbeddedLogError(
+        f"the embedded event log runs on CPython 3.10 to {NEWEST_PYTHON[0]}.{NEWEST_PYTHON[1]}; this is {running}",
+        hint="use one of those Pythons, or a MongoDB server (--uri mongodb://…)",
+    )
+
+
+def platform_name() -> str:
+    """Return what people call this Python."""
+    return {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
+
+
+def _script_of(found: Distribution) -> list[str] | None:
+    names = [Path(str(found.locate_file(file))) for file in found.files or () if file.name == "secantusd-py"]
+    names.append(Path(sys.executable).with_name("secantusd-py"))
+    return next(([os.path.realpath(name)] for name in names if os.access(name, os.X_OK)), None)
+
+
+def find_or_start(place: Directory, program: list[str], port: int | None, deadline: float) -> Note:
+    """Return the server that runs on the directory, or start one.
+
+    Raises:
+        EmbeddedLogError: it runs on another port than the one asked for, does not answer, or does not start.
+    """
+    if place.is_served():
+        try:
+            return _on_port(port, _answering(place, deadline), place)
+        except _Ended:
+            pass  # it was on its way out
+    return _start(place, program, port, deadline)
+
+
+def _on_port(port: int | None, note: Note, place: Directory) -> Note:
+    if port in (None, note.port):
+        return note
+    raise EmbeddedLogError(
+        f"the embedded event log in {place.path} runs already, on port {note.port}",
+        hint="leave the port out to join it, or stop those who use it",
+    )
+
+
+def _start(place: Directory, program: list[str], port: int | None, deadline: float) -> Note:
+    place.forget()
+    for candidate in [port] if port else [place.last_port() or _free_port(), *(0,) * (_TRIES - 1)]:
+        chosen = candidate or _free_port()
+        began = _spawn(place, program, chosen, deadline)
+        try:
+            return _answering(place, deadline)
+        except _Ended:
+            said = _log_since(place, began)
+        if os.strerror(errno.EADDRINUSE) not in said:
+            break
+    raise _not_started(place, chosen, said)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _spawn(place: Directory, program: list[str], port: int, deadline: float) -> int:
+    """Start the server and return where in the log its words begin."""
+    settings = ["--config", "server.toml", "--host", "127.0.0.1", "--port", str(port), "--storage-path", "data"]
+    settings += ["--oplog-retention-seconds", str(_WEEK), "--oplog-max-entries", "1000000"]
+    nonce = secrets.token_hex(16)
+    with place.lock_for_server(deadline) as lock, place.log.open("ab") as log:
+        if log.tell() > _MAX_LOG:
+            log.truncate(0)
+        began = os.fstat(log.fileno()).st_size
+        subprocess.run(
+            ["/bin/sh", "-c", _DETACH, _BECOME, str(port), nonce, *program, *settings],
+            cwd=place.path,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[lock],
+            start_new_session=True,  # a Ctrl-C in this terminal is not meant for it
+            check=True,
+        )
+    return began
+
+
+def _environment() -> dict[str, str]:
+    """Return what the server gets to see: none of the settings that were made for this program's interpreter."""
+    kept = {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or not name.startswith(("PYTHON", "COVERAGE_"))
+    }
+
+
+def _answering(place: Directory, deadline: float) -> Note:
+    """Wait until the server of this directory answers.
+
+    Raises:
+        _Ended: its process is gone.
+        EmbeddedLogError: it lives and does not answer in time.
+    """
+    while place.is_served():
+        note = place.note()
+        if note and _is_recognised(note):
+            return note
+        if time.monotonic() > deadline:
+            raise _silent(place, note)
+        time.sleep(POLL_SECONDS)
+    raise _Ended
+
+
+def _is_recognised(note: Note) -> bool:
+    """Tell whether the server on the port is the one that the note means: only that one knows the nonce.
+
+    A new server is told it, after it was recognised by its process id; nothing is ever written to a stranger.
+    """
+    question = {"find": "server", "filter": {"_id": "nonce"}, "limit": 1, "$db": DATABASE}
+    answer = wire.ask(note.port, question, timeout=ANSWER_SECONDS)
+    if answer is None:
+        return False
+    if {"_id": "nonce", "is": note.nonce} in answer.get("cursor", {}).get("firstBatch", ()):
+        return True
+    status = wire.ask(note.port, {"serverStatus": 1, "$db": "admin"}, timeout=ANSWER_SECONDS)
+    return status is not None and status.get("pid") == note.pid and "secantus" in status and _introduce(note)
+
+
+def _introduce(note: Note) -> bool:
+    change = {"q": {"_id": "nonce"}, "u": {"_id": "nonce", "is": note.nonce}, "upsert": True}
+    answer = wire.ask(note.port, {"update": "server", "updates": [change], "$db": DATABASE}, timeout=ANSWER_SECONDS)
+    return answer is not None and answer.get("n") == 1
+
+
+def stop(place: Directory, known: Note | None = None) -> None:
+    """Stop the server and wait until it has written everything; one that hangs is killed, which loses nothing.
+
+    Args:
+        place: the directory, of which nobody else is a user.
+        known: the server to stop where the directory was removed and cannot name it any more.
+    """
+    note = place.note() or known
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if note and place.is_served():
+            _end(place, note, number)
+    place.forget()
+
+
+def _end(place: Directory, note: Note, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(note.pid, number)
+    deadline = time.monotonic() + STOP_SECONDS
+    while place.is_served() and time.monotonic() < deadline:
+        _wake(note.port)
+        time.sleep(POLL_SECONDS)
+    with suppress(ChildProcessError):  # it is ours only where this process is the init of a container
+        os.waitpid(note.pid, os.WNOHANG)
+
+
+def _wake(port: int) -> None:
+    """Knock: a server that stops waits two seconds for its `accept` to return, unless somebody comes."""
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), POLL_SECONDS).close()
+
+
+def _log_since(place: Directory, began: int) -> str:
+    with place.log.open("rb") as log:
+        log.seek(began)
+        return log.read().decode(errors="replace")
+
+
+def _not_started(place: Directory, port: int, said: str) -> EmbeddedLogError:
+    if os.strerror(errno.EADDRINUSE) in said:
+        return EmbeddedLogError(
+            f"the embedded event log cannot listen on port {port}: another program does",
+            hint="name another port, or none",
+        )
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+    return EmbeddedLogError(
+        f"the embedded event log in {place.path} did not start: {last}", hint=f"its whole story is in {place.log}"
+    )
+
+
+def _silent(place: Directory, note: Note | None) -> EmbeddedLogError:
+    which = f"process {note.pid}, port {note.port}" if note else "its process"
+    return EmbeddedLogError(
+        f"the embedded event log in {place.path} runs ({which}) and does not answer",
+        hint=f"try again, it may be recovering; what it says is in {place.log}",
+    )

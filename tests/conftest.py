@@ -1,0 +1,82 @@
+"""What all tests share: a server to test against, a database that is each test's own, and no test that slips away.
+
+The server is the embedded log, one for the whole run; with CRAFT_EVENTS_TEST_URI it is the one at that address.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from craft_easy.core.events import embedded
+
+TEST_URI = os.environ.get("CRAFT_EVENTS_TEST_URI", "")
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+IS_CI = os.environ.get("CI", "").lower() in ("1", "true")
+
+for _name in ("URI", "DATABASE", "COLLECTION", "HANDLERS"):
+    os.environ.pop(f"CRAFT_EVENTS_{_name}", None)  # the settings of whoever runs the tests are not under test
+for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session")
+def embedded_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a MongoDB-compatible server that lives as long as the test run."""
+    if TEST_URI:
+        yield TEST_URI
+        return
+    with embedded.join(tmp_path_factory.mktemp("embedded") / "log", timeout=60) as log:
+        yield log.uri
+
+
+@pytest.fixture(scope="session")
+def _janitor(embedded_uri: str) -> Iterator[Any]:
+    from pymongo import MongoClient
+
+    with MongoClient[dict[str, Any]](embedded_uri, serverSelectionTimeoutMS=10_000) as client:
+        yield client
+
+
+@pytest.fixture
+def database_name(_janitor: Any) -> Iterator[str]:
+    """The name of a database that only this test uses; it is dropped after it."""
+    name = f"craft_test_{secrets.token_hex(6)}"
+    yield name
+    _janitor.drop_database(name)
+
+
+@pytest.fixture
+def fresh_database_name(database_name: str) -> str:
+    """The same as `database_name`."""
+    return database_name
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On CI a test that is skipped has failed: everything that it needs is installed there."""
+    return _unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole module."""
+    return _unskipped((yield))
+
+
+def _unskipped(report: Report) -> Report:
+    if IS_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which on CI is a failure: {report.longrepr}"
+    return report
