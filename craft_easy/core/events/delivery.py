@@ -204,6 +204,11 @@ def take_over(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
     return _settle(freed, handlers, at, before=delivery)
 
 
+def forget_errors(delivery: Delivery) -> Delivery:
+    """Drop the texts of all errors, where the record would grow too large with them."""
+    return replace(delivery, handlers=tuple(replace(one, errors=()) for one in delivery.handlers))
+
+
 def retry(delivery: Delivery, handler_ids: Iterable[str], *, at: datetime) -> Delivery:
     """Give dead deliveries a fresh budget; their history stays."""
     wanted = set(handler_ids)

@@ -40,7 +40,8 @@ class RetryPolicy:
     def wait(self, attempt: int, spread: float = 0.5) -> timedelta:
         """Return the wait after the given attempt (the first is 1); `spread` in [0, 1) places it within the jitter."""
         seconds = float(attempt**4 + 15) if self.delay is None else self.delay
-        return timedelta(seconds=min(self.max_delay, seconds) * (1 + self.jitter * (2 * spread - 1)))
+        spread_out = min(self.max_delay, seconds) * (1 + self.jitter * (2 * spread - 1))
+        return timedelta(milliseconds=round(spread_out * 1000))
 
     def __str__(self) -> str:
         if self == DEFAULT_RETRY:

@@ -1,0 +1,171 @@
+"""Writes outcomes in groups, without delaying whoever runs the handlers.
+
+What has ended goes into the next write and never waits for a sibling. While a write is under way everything that ends
+gathers for the one after it: group commit, as databases do it for their logs (DeWitt et al., "Implementation
+Techniques for Main Memory Database Systems", SIGMOD 1984), with no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from craft_easy.core.events.delivery import Delivery, Ended, finish, forget_errors
+from craft_easy.core.events.errors import RecordRefused, StoreError
+from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+GROUP: Final = 1_000
+"""Records that one write takes at most."""
+PAUSE: Final = 0.5
+"""Seconds between two tries while the log cannot be reached."""
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """A record that a worker owns, and what came of it since the last write.
+
+    Args:
+        record: as it was read or written last.
+        owner: the identity under which it was inserted or claimed.
+        on_stored: called with each outcome and the delivery that holds it, once it is stored.
+    """
+
+    record: Tracked
+    owner: str
+    on_stored: Callable[[Ended, Delivery], None] | None = None
+    has_run: bool = False
+    ended: list[Ended] = field(default_factory=list)
+    is_through: bool = False
+
+    @property
+    def key(self) -> str:
+        return str(self.record.document.get("event_id"))
+
+
+class OutcomeWriter:
+    """Takes what ended and writes it; belongs to one running loop.
+
+    While the log cannot be reached it goes on trying; a loop that closes gets one last try.
+
+    Args:
+        deliveries: where it is written.
+        now: the database's time.
+    """
+
+    def __init__(self, deliveries: Deliveries, now: Callable[[], datetime]) -> None:
+        self._deliveries = deliveries
+        self._now = now
+        self.held: set[Any] = set()
+        """The `_id`s of the records that this loop holds, inserts and claims under way included."""
+        self._waiting: dict[int, Held] = {}
+        self._group: list[Step] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, held: Held, *ended: Ended, is_through: bool = False) -> None:
+        """Take outcomes of a record; `is_through` gives it back with the same write."""
+        held.ended.extend(ended)
+        held.is_through = held.is_through or is_through
+        self._waiting[id(held)] = held
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes")
+
+    async def flush(self) -> None:
+        """Return when everything that was taken so far, and meanwhile, is stored."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            while self._take():
+                if not await self._write():
+                    await asyncio.sleep(PAUSE)
+        except asyncio.CancelledError:
+            while self._take() and await self._write():
+                pass
+            raise
+
+    def _take(self) -> list[Step]:
+        if not self._group:
+            taken = [self._waiting.pop(key) for key in list(self._waiting)[:GROUP]]
+            self._group = [Step.of(held, self._now()) for held in taken]
+        return self._group
+
+    async def _write(self) -> bool:
+        try:
+            await self._write_together()
+        except StoreError as error:
+            log.warning("outcomes of %d events are not stored yet: %s", len(self._group), error)
+            return False
+        for step in self._group:
+            step.report()
+            if step.release:
+                self.held.discard(step.held.record.id)
+        self._group = []
+        return True
+
+    async def _write_together(self) -> None:
+        try:
+            await self._deliveries.change([step.change for step in self._group])
+        except RecordRefused:
+            for step in self._group:
+                await self._write_alone(step)
+
+    async def _write_alone(self, step: Step) -> None:
+        try:
+            await self._deliveries.change([step.change])
+        except RecordRefused:
+            await self._write_without_errors(step)
+
+    async def _write_without_errors(self, step: Step) -> None:
+        """Store an outcome on a record that has no room for the texts of its errors."""
+        try:
+            await self._deliveries.change([Change(step.held.record, step.lean)])
+        except RecordRefused:
+            log.exception("the outcome of event %s cannot be stored", step.held.key)
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """What one write does to one record."""
+
+    held: Held
+    ended: tuple[Ended, ...]
+    at: datetime
+    release: bool
+
+    @classmethod
+    def of(cls, held: Held, at: datetime) -> Step:
+        ended, held.ended = tuple(held.ended), []
+        return cls(held, ended, at, held.is_through)
+
+    @property
+    def change(self) -> Change:
+        return Change(self.held.record, self.transition)
+
+    def transition(self, delivery: Delivery) -> Delivery:
+        held = self.held
+        return finish(
+            delivery,
+            self.ended,
+            owner=held.owner,
+            key=held.key,
+            at=self.at,
+            release=self.release,
+            has_run=held.has_run,
+        )
+
+    def lean(self, delivery: Delivery) -> Delivery:
+        after = self.transition(delivery)
+        return delivery if after is delivery else forget_errors(after)
+
+    def report(self) -> None:
+        """Tell whoever wants to know what the log holds now."""
+        if self.held.on_stored is not None:
+            for one in self.ended:
+                self.held.on_stored(one, self.held.record.delivery)

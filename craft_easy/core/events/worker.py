@@ -1,0 +1,220 @@
+"""A worker: one event loop of one process, as the log knows it.
+
+It has an identity, a lease that a thread renews, and the database's clock. The thread has a client of its own, so that
+a handler that blocks the loop does not lose the lease; it pauses while the loop has not answered for long, so that a
+process that hangs does lose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import socket
+import threading
+import weakref
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from craft_easy.core.events.clock import steady
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+BEATS_A_LEASE: Final = 3
+TRIES_A_LEASE: Final = 10
+DEFAULT_LIMIT: Final = 15 * 60.0
+"""Seconds that a handler may run when neither it nor the run names a limit."""
+
+
+class Channel(Protocol):
+    """The thread's own way to the registry; each call ends in time or raises."""
+
+    def beat(self, owner: str) -> datetime | None: ...
+    def end(self, owner: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Registry(Protocol):
+    """Where workers are entered."""
+
+    async def register(self, owner: str, *, lease: float) -> datetime: ...
+    async def beat(self, owner: str) -> datetime | None: ...
+    async def remove(self, owner: str) -> None: ...
+    def channel(self, *, timeout: float) -> Channel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A beat that was acknowledged: sent at `sent` by this machine's steady clock, stored at `at` by the database's."""
+
+    sent: float
+    at: datetime
+
+
+def new_owner() -> str:
+    """Return an identity that was never used before: host, process and 48 random bits."""
+    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}"
+
+
+class Worker:
+    """Holds an identity in the registry and renews its lease until it is stopped.
+
+    Args:
+        registry: where workers are entered.
+        lease: seconds of silence after which others may take over.
+    """
+
+    def __init__(self, registry: Registry, *, lease: float) -> None:
+        self._registry = registry
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._changed = asyncio.Event()
+        self._registering = asyncio.Lock()
+        self._thread: BeatThread | None = None
+        self._beat: Beat | None = None
+        self._is_refused = False
+        self.lease = lease
+        self.owner = new_owner()
+        self.longest_limit = lease
+        """Seconds of the longest limit in use: for so long a loop that does not answer may be a handler at work."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process and the loop that the worker was made for: a fork makes a new one."""
+        return self._pid == os.getpid() and not self._loop.is_closed()
+
+    @property
+    def may_start(self) -> bool:
+        """Whether a handler may start: the lease, counted from when its last beat was sent, has not run out."""
+        return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
+
+    def now(self) -> datetime:
+        """Return the database's time in whole milliseconds, reckoned from the last beat."""
+        if self._beat is None:
+            raise RuntimeError("the worker is not registered yet: await ready() first")
+        return self._beat.at + timedelta(milliseconds=int((steady() - self._beat.sent) * 1000))
+
+    async def ready(self) -> str:
+        """Wait until this worker may start handlers and return its owner id.
+
+        It registers when it never did, or when its last beat was refused: then under a new identity. A worker that
+        is silent waits for its thread's next beat.
+        """
+        while not self.may_start:
+            if self._beat is None or self._is_refused:
+                await self._register()
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.owner
+
+    async def _register(self) -> None:
+        async with self._registering:
+            if self.may_start:
+                return
+            owner = new_owner() if self._is_refused else self.owner
+            sent = steady()
+            self._beat = Beat(sent, await self._registry.register(owner, lease=self.lease))
+            self.owner, self._is_refused = owner, False
+            if self._thread is None:
+                self._thread = BeatThread(self, self._registry.channel(timeout=self.lease / TRIES_A_LEASE))
+                self._thread.start()
+
+    async def confirm(self) -> bool:
+        """Have one more write acknowledged by the majority: what is read after it was not taken back."""
+        owner, sent = self.owner, steady()
+        at = await self._registry.beat(owner)
+        self.heard(owner, sent, at)
+        return at is not None
+
+    def heard(self, owner: str, sent: float, at: datetime | None) -> None:
+        """Take in the reply to a beat, in any thread; None is a refusal."""
+        if owner != self.owner:
+            return
+        if at is None:
+            self._is_refused = True
+        elif self._beat is None or sent > self._beat.sent:
+            self._beat = Beat(sent, at)
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def stop(self) -> None:
+        """Stop beating and leave the registry: whatever is still owned is free at once."""
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            thread.stop()
+            await asyncio.to_thread(thread.join)
+        self._beat = None
+
+
+_THREADS: Final[weakref.WeakSet[BeatThread]] = weakref.WeakSet()
+
+
+class BeatThread(threading.Thread):
+    """Renews one worker's lease every third of it; after a beat that failed it tries again at once."""
+
+    def __init__(self, worker: Worker, channel: Channel) -> None:
+        super().__init__(name=f"beat {worker.owner}", daemon=True)
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self._stopped = threading.Event()
+        self._answered = steady()
+        _THREADS.add(self)
+
+    def stop(self) -> None:
+        """Ask the thread to take its worker out of the registry and to end."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        wait = self._worker.lease / BEATS_A_LEASE
+        while not self._stopped.wait(wait) and self._ask_the_loop():
+            wait = self._worker.lease / BEATS_A_LEASE
+            if self._loop_answers and not self._try_to_beat():
+                wait = self._worker.lease / TRIES_A_LEASE
+        self._leave()
+
+    def _ask_the_loop(self) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(self._answer)
+        except RuntimeError:
+            return False  # the loop is closed, and the worker ends with it
+        return True
+
+    def _answer(self) -> None:
+        self._answered = steady()
+
+    @property
+    def _loop_answers(self) -> bool:
+        return steady() - self._answered <= max(self._worker.lease, self._worker.longest_limit)
+
+    def _try_to_beat(self) -> bool:
+        owner, sent = self._worker.owner, steady()
+        try:
+            at = self._channel.beat(owner)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the next try follows
+            log.debug("a beat of %s failed: %s", owner, type(error).__name__)
+            return False
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            self._worker.heard(owner, sent, at)
+        return True
+
+    def _leave(self) -> None:
+        try:
+            self._channel.end(self._worker.owner)
+        except Exception as error:  # noqa: BLE001 - then the lease runs out instead
+            log.debug("%s could not leave the registry: %s", self._worker.owner, type(error).__name__)
+        self._channel.close()
+
+
+def _end_with_the_process() -> None:
+    threads = [thread for thread in _THREADS if thread.is_alive()]
+    for thread in threads:
+        thread.stop()
+    for thread in threads:
+        thread.join(timeout=1.0)
+
+
+atexit.register(_end_with_the_process)

@@ -1,0 +1,225 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from craft_easy.core.events import worker as module
+from craft_easy.core.events.worker import Worker
+
+START = datetime(2026, 1, 31, 10, tzinfo=UTC)
+LEASE = 30.0
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class FakeRegistry:
+    """A registry in memory; its channel beats when it is told to, and fails or refuses on demand."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.entered: list[str] = []
+        self.removed: list[str] = []
+        self.refused: set[str] = set()
+        self.beats = 0
+        self.fails = False
+        self.closed = threading.Event()
+
+    def time(self) -> datetime:
+        return START + timedelta(seconds=self.clock.time - 1000.0)
+
+    async def register(self, owner: str, *, lease: float) -> datetime:
+        self.entered.append(owner)
+        return self.time()
+
+    async def beat(self, owner: str) -> datetime | None:
+        self.beats += 1
+        if self.fails:
+            raise ConnectionError("gone")
+        return None if owner in self.refused else self.time()
+
+    async def remove(self, owner: str) -> None:
+        self.removed.append(owner)
+
+    def channel(self, *, timeout: float) -> "FakeChannel":
+        assert timeout == LEASE / 10
+        return FakeChannel(self)
+
+
+class FakeChannel:
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+
+    def beat(self, owner: str) -> datetime | None:
+        return asyncio.run(self._registry.beat(owner))
+
+    def end(self, owner: str) -> None:
+        if self._registry.fails:
+            raise ConnectionError("gone")
+        self._registry.removed.append(owner)
+
+    def close(self) -> None:
+        self._registry.closed.set()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClock]:
+    clock = FakeClock()
+    monkeypatch.setattr(module, "steady", clock)
+    return clock
+
+
+@pytest.fixture
+def registry(clock: FakeClock) -> FakeRegistry:
+    return FakeRegistry(clock)
+
+
+async def test_a_worker_registers_when_it_is_first_needed(registry: FakeRegistry) -> None:
+    worker = Worker(registry, lease=LEASE)
+    assert registry.entered == []
+    assert not worker.may_start
+    owner = await worker.ready()
+    assert registry.entered == [owner]
+    assert worker.may_start
+    assert await worker.ready() == owner
+    assert len(registry.entered) == 1
+    await worker.stop()
+    assert registry.removed == [owner]
+    assert registry.closed.is_set()
+
+
+async def test_an_identity_names_host_and_process_and_is_new_each_time(registry: FakeRegistry) -> None:
+    one, other = Worker(registry, lease=LEASE), Worker(registry, lease=LEASE)
+    assert one.owner != other.owner
+    assert one.owner.rsplit(":", 2)[0] == other.owner.rsplit(":", 2)[0]
+
+
+async def test_concurrent_callers_register_once(registry: FakeRegistry) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await asyncio.gather(*(worker.ready() for _ in range(5)))
+    assert len(registry.entered) == 1
+    await worker.stop()
+
+
+async def test_the_databases_time_is_reckoned_from_the_last_beat(registry: FakeRegistry, clock: FakeClock) -> None:
+    worker = Worker(registry, lease=LEASE)
+    with pytest.raises(RuntimeError, match="not registered"):
+        worker.now()
+    await worker.ready()
+    clock.time += 1.23456
+    assert worker.now() == START + timedelta(milliseconds=1234)
+    await worker.stop()
+
+
+async def test_a_silent_worker_starts_nothing_until_a_beat_is_acknowledged(
+    registry: FakeRegistry, clock: FakeClock
+) -> None:
+    worker = Worker(registry, lease=LEASE)
+    owner = await worker.ready()
+    clock.time += LEASE + 0.1
+    assert not worker.may_start
+    waiting = asyncio.create_task(worker.ready())
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    assert not done
+    worker.heard(owner, clock.time, registry.time())
+    assert await waiting == owner
+    await worker.stop()
+
+
+async def test_a_beat_counts_from_when_it_was_sent(registry: FakeRegistry, clock: FakeClock) -> None:
+    worker = Worker(registry, lease=LEASE)
+    owner = await worker.ready()
+    clock.time += 100
+    worker.heard(owner, clock.time - LEASE - 1, registry.time())
+    assert not worker.may_start
+    await worker.stop()
+
+
+async def test_a_worker_whose_beat_is_refused_registers_anew(registry: FakeRegistry) -> None:
+    worker = Worker(registry, lease=LEASE)
+    first = await worker.ready()
+    registry.refused.add(first)
+    assert not await worker.confirm()
+    assert not worker.may_start
+    second = await worker.ready()
+    assert second != first
+    assert registry.entered == [first, second]
+    await worker.stop()
+
+
+async def test_a_late_reply_about_an_old_identity_changes_nothing(registry: FakeRegistry) -> None:
+    worker = Worker(registry, lease=LEASE)
+    first = await worker.ready()
+    registry.refused.add(first)
+    await worker.confirm()
+    await worker.ready()
+    worker.heard(first, 5.0, None)
+    assert worker.may_start
+    await worker.stop()
+
+
+def beat_while_the_loop_is_blocked(worker: Worker) -> bool:
+    assert worker._thread is not None
+    results: list[bool] = []
+    thread = threading.Thread(target=lambda: results.append(worker._thread._try_to_beat()))  # type: ignore[union-attr]  # seen above
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+async def test_the_thread_beats_while_a_handler_blocks_the_loop(registry: FakeRegistry, clock: FakeClock) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    clock.time += LEASE + 1
+    assert not worker.may_start
+    assert beat_while_the_loop_is_blocked(worker)
+    assert worker.may_start, "no turn of the loop was needed"
+    await worker.stop()
+
+
+async def test_the_thread_pauses_while_the_loop_does_not_answer(registry: FakeRegistry, clock: FakeClock) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    thread = worker._thread
+    assert thread is not None
+    assert thread._loop_answers
+    clock.time += LEASE + 1
+    assert not thread._loop_answers
+    worker.longest_limit = 120.0
+    assert thread._loop_answers, "for so long it may be a handler at work"
+    await worker.stop()
+
+
+async def test_a_beat_that_fails_is_tried_again(registry: FakeRegistry) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    registry.fails = True
+    assert not beat_while_the_loop_is_blocked(worker)
+    assert worker.may_start, "one failure is no refusal"
+    await worker.stop()
+    assert registry.closed.is_set(), "a registry that cannot be reached does not keep the thread"
+
+
+def test_a_closed_loop_ends_its_worker(clock: FakeClock) -> None:
+    registry = FakeRegistry(clock)
+    worker: list[Worker] = []
+
+    async def main() -> None:
+        worker.append(Worker(registry, lease=LEASE))
+        await worker[0].ready()
+
+    asyncio.run(main())
+    assert not worker[0].is_here
+    thread = worker[0]._thread
+    assert thread is not None
+    assert not thread._ask_the_loop()
+    thread.stop()
+    thread.join(timeout=5)
+    assert registry.removed == [worker[0].owner]
