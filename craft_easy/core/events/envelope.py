@@ -13,6 +13,7 @@ of them can be read: what does not fit is replaced as told here, and the envelop
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 from typing import Any, Final
 
 from craft_easy.core.events.folding import ENVELOPE
@@ -23,6 +24,8 @@ LATEST: Final = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
 
 _EXPECTED: Final = frozenset(ENVELOPE)
 _KNOWN: Final = _EXPECTED | {"_id", "causation_id", "correlation_id", "delivery"}
+_OPTIONAL: Final = ("tenant_id", "actor_id", "causation_id", "correlation_id")
+_TEXT: Final = (str, NoneType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +45,48 @@ class Envelope:
 
 def read_envelope(record: Mapping[str, Any]) -> Envelope:
     """Return what a decoded record says about its event; raises nothing, whatever the record holds."""
+    if not _is_ours(record):
+        return _mended(record)
     get = record.get
-    event_id, event_type, stored_at, payload = get("event_id"), get("event_type"), get("timestamp"), get("payload")
-    tenant_id, actor_id = get("tenant_id"), get("actor_id")
-    timestamp = _moment(stored_at)
-    fits = (
-        _EXPECTED <= record.keys() <= _KNOWN
-        and isinstance(event_id, str)
-        and isinstance(event_type, str)
-        and isinstance(stored_at, datetime)
-        and isinstance(payload, Mapping)
-        and (tenant_id is None or isinstance(tenant_id, str))
-        and (actor_id is None or isinstance(actor_id, str))
+    return Envelope(
+        record["event_id"],
+        record["event_type"],
+        _nearest(record["timestamp"]),
+        record["tenant_id"],
+        record["actor_id"],
+        record["payload"],
+        get("causation_id"),
+        get("correlation_id"),
+        is_foreign=False,
     )
+
+
+def _is_ours(record: Mapping[str, Any]) -> bool:
+    keys, get = record.keys(), record.get
+    return (
+        keys >= _EXPECTED
+        and keys <= _KNOWN
+        and isinstance(record["event_id"], str)
+        and isinstance(record["event_type"], str)
+        and isinstance(record["timestamp"], datetime)
+        and isinstance(record["payload"], dict)
+        and all(isinstance(get(name), _TEXT) for name in _OPTIONAL)
+    )
+
+
+def _mended(record: Mapping[str, Any]) -> Envelope:
+    get = record.get
+    event_id, timestamp = get("event_id"), _moment(get("timestamp"))
     return Envelope(
         event_id=_text(get("_id") if event_id is None else event_id) or "",
-        event_type=_text(event_type) or "",
+        event_type=_text(get("event_type")) or "",
         timestamp=_moment_of_id(get("_id")) if timestamp is None else timestamp,
-        tenant_id=_text(tenant_id),
-        actor_id=_text(actor_id),
-        payload=_object(payload, is_missing="payload" not in record),
+        tenant_id=_text(get("tenant_id")),
+        actor_id=_text(get("actor_id")),
+        payload=_object(get("payload"), is_missing="payload" not in record),
         causation_id=_text(get("causation_id")),
         correlation_id=_text(get("correlation_id")),
-        is_foreign=not fits,
+        is_foreign=True,
     )
 
 
@@ -89,7 +111,7 @@ def _object(value: object, *, is_missing: bool) -> dict[str, Any]:
 
 def _moment(value: Any) -> datetime | None:
     if isinstance(value, datetime):
-        return _nearest(value if value.tzinfo else value.replace(tzinfo=UTC))
+        return _nearest(value)
     # BSON dates outside Python's years come as an object with both of these (bson.datetime_ms.DatetimeMS).
     if hasattr(value, "as_datetime") and hasattr(value, "__int__"):
         return _from_milliseconds(int(value))
@@ -110,6 +132,6 @@ def _from_milliseconds(value: int) -> datetime:
 
 def _nearest(moment: datetime) -> datetime:
     try:
-        return cut_to_milliseconds(moment)
+        return cut_to_milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except OverflowError:
         return EARLIEST if moment.year == 1 else LATEST

@@ -4,14 +4,17 @@ A class claims a type by stating `event_type` in its own body. Two classes that 
 different things in different processes, so the second is refused, unless it is the first one again.
 """
 
+from __future__ import annotations
+
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from craft_easy.core.events.types import DomainEvent
 
 _INTERACTIVE: Final = ("<stdin>", "<console>", "<input>", "<doctest", "<ipython-input", "<python-input")
 
@@ -20,7 +23,7 @@ _INTERACTIVE: Final = ("<stdin>", "<console>", "<input>", "<doctest", "<ipython-
 class Definition:
     """An event class and the place of its `class` statement."""
 
-    event_class: type[BaseModel]
+    event_class: type[DomainEvent]
     file: str
     line: int
 
@@ -41,7 +44,7 @@ class Definition:
             return True
         return self.event_class.__module__ == "__main__" and self.file != "<string>" and not Path(self.file).exists()
 
-    def is_reload_of(self, other: "Definition") -> bool:
+    def is_reload_of(self, other: Definition) -> bool:
         """Whether this is the same class, its module run once more."""
         return self.file == other.file and self.event_class.__qualname__ == other.event_class.__qualname__
 
@@ -49,7 +52,7 @@ class Definition:
 _definitions: dict[str, Definition] = {}
 
 
-def register(event_class: type[BaseModel], event_type: str) -> None:
+def register(event_class: type[DomainEvent], event_type: str) -> None:
     """Make a class the one that reads events of a type.
 
     Warns where a local or a notebook class takes the place of another. Raises TypeError, naming both places, where
@@ -61,7 +64,7 @@ def register(event_class: type[BaseModel], event_type: str) -> None:
     _definitions[event_type] = new
 
 
-def class_of(event_type: str) -> type[BaseModel] | None:
+def class_of(event_type: str) -> type[DomainEvent] | None:
     """Return the class that claims an event type, if there is one."""
     definition = _definitions.get(event_type)
     return definition.event_class if definition else None
@@ -78,7 +81,7 @@ def _check_replacement(old: Definition, new: Definition, event_type: str) -> Non
         )
 
 
-def _define(event_class: type[BaseModel]) -> Definition:
+def _define(event_class: type[DomainEvent]) -> Definition:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the cheap way to a frame; inspect reads source files
     while frame is not None:
         if frame.f_globals.get("__name__") == event_class.__module__:

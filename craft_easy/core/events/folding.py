@@ -30,13 +30,13 @@ def accepted_names(event_class: type[BaseModel]) -> dict[str, str]:
 def fold(event: BaseModel, _context: object = None, /) -> None:
     """Put the event's own fields into a new payload, beside the keys that the payload has already.
 
-    Raises ValidationError where a key of the payload contradicts the field, or the type that of the class.
+    Raises ValidationError where a key of the payload contradicts the field.
     """
     values = event.__dict__
     folded = values.copy()
     del folded["event_id"], folded["event_type"], folded["timestamp"]
     del folded["tenant_id"], folded["actor_id"], folded["payload"]
-    if values["payload"] or values["event_type"] != type(event).__event_type__:  # type: ignore[attr-defined]
+    if values["payload"]:
         folded = _merged(event, folded)
     values["payload"] = folded
 
@@ -65,7 +65,6 @@ def install(event_class: type[BaseModel], schema: CoreSchema) -> None:
 
 
 def _merged(event: BaseModel, own: dict[str, Any]) -> dict[str, Any]:
-    _check_type(event)
     payload: Any = event.__dict__["payload"]
     if not own:
         return payload  # type: ignore[no-any-return]
@@ -78,15 +77,6 @@ def _merged(event: BaseModel, own: dict[str, Any]) -> dict[str, Any]:
             reason = f"the payload contradicts the field {name!r}: give it once, or the same value twice"
             _refuse(event, ("payload", name), payload[name], "payload_contradiction", reason)
     return {**own, **payload, **own}
-
-
-def _check_type(event: BaseModel) -> None:
-    stated, own = event.__dict__["event_type"], type(event).__event_type__  # type: ignore[attr-defined]
-    if not stated:
-        _refuse(event, ("event_type",), stated, "event_type_empty", "the event type must not be empty")
-    if own is not None and stated != own:
-        reason = f"an instance of {type(event).__name__} is a {own!r} and cannot state another type"
-        _refuse(event, ("event_type",), stated, "event_type_of_class", reason)
 
 
 def _says_the_same(event: BaseModel, name: str, stated: object) -> bool:

@@ -23,7 +23,6 @@ from uuid_utils import uuid7
 
 from craft_easy.core.events import event_class, folding
 from craft_easy.core.events.envelope import Envelope, cut_to_milliseconds, read_envelope
-from craft_easy.core.events.folding import ENVELOPE
 
 __all__ = [
     "DomainEvent",
@@ -63,8 +62,11 @@ class DomainEvent(BaseModel):
     __states_type__: ClassVar[bool]
     """Whether the class states it in its own body; only subclasses have this."""
 
+    __own_fields__: ClassVar[tuple[str, ...]] = ()
+    """The names of the fields that `DomainEvent` lacks, in the order of their declaration."""
+
     event_id: str = Field(default_factory=new_event_id, min_length=1)
-    event_type: str = Field(min_length=1)
+    event_type: str
     timestamp: datetime = Field(default_factory=now)
     tenant_id: str | None = None
     actor_id: str | None = None
@@ -72,6 +74,17 @@ class DomainEvent(BaseModel):
 
     __fold__ = folding.fold
     __fold_around_post_init__ = folding.fold_around_post_init
+
+    @field_validator("event_type")
+    @classmethod
+    def _check_type(cls, value: str) -> str:
+        if not value:
+            raise PydanticCustomError("event_type_empty", "The event type must not be empty")
+        if cls.__event_type__ is not None and value != cls.__event_type__:
+            text = "An instance of {event_class} is a '{event_type}' and cannot state another type"
+            context = {"event_class": cls.__name__, "event_type": cls.__event_type__}
+            raise PydanticCustomError("event_type_of_class", text, context)
+        return value
 
     @field_validator("timestamp")
     @classmethod
@@ -101,7 +114,7 @@ class DomainEvent(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        cls.__event_type__ = _type_of(cls)
+        cls.__event_type__, cls.__own_fields__ = _type_of(cls), folding.own_fields(cls)
         if cls.__states_type__ and cls.__event_type__ is not None:
             event_class.register(cls, cls.__event_type__)
 
@@ -213,9 +226,15 @@ def _typed(envelope: Envelope) -> DomainEvent | None:
     if cls is None:
         return None
     payload = dict(envelope.payload)
-    values = {name: getattr(envelope, name) for name in ENVELOPE}
-    values |= {name: payload.pop(name) for name in folding.own_fields(cls) if name in payload}
-    values["payload"] = payload
+    values = {name: payload.pop(name) for name in cls.__own_fields__ if name in payload}
+    values |= {
+        "event_id": envelope.event_id,
+        "event_type": envelope.event_type,
+        "timestamp": envelope.timestamp,
+        "tenant_id": envelope.tenant_id,
+        "actor_id": envelope.actor_id,
+        "payload": payload,
+    }
     try:
         event = cls.model_validate(values, strict=False, by_alias=True, by_name=True)
     except Exception:  # noqa: BLE001  # validators of users raise what they like, and no event may be lost for it
@@ -238,7 +257,7 @@ def _changed(event: Event, update: Mapping[str, Any]) -> Event:
     cls = type(event)
     names = folding.accepted_names(cls)
     changes = {names.get(key, key): value for key, value in update.items()}
-    extras = {name: value for name, value in event.payload.items() if name not in folding.own_fields(cls)}
+    extras = {name: value for name, value in event.payload.items() if name not in cls.__own_fields__}
     values = {**_fields(event), **(event.__pydantic_extra__ or {}), "payload": extras, **changes}
     changed = cls.model_validate(values, by_alias=True, by_name=True)
     object.__setattr__(changed, "__pydantic_fields_set__", event.model_fields_set | (changes.keys() & names.keys()))
