@@ -1,0 +1,130 @@
+"""One client a process, address and event loop, shared by all stores that use it and closed by the last.
+
+A fork gets a client of its own, since no connection survives being used from two processes; what a closed loop left
+is forgotten, since it can be used no more. An `embedded:DIR` address starts or joins the embedded event log there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pymongo
+from bson.errors import BSONError
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from craft_easy.core.events.settings import EMBEDDED
+from craft_easy.core.events.store import drivers, faults
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.embedded import EmbeddedLog
+
+CONNECT_DEADLINE: Final = 5.0
+"""Seconds within which a server must answer for the first time."""
+CLOSE_DEADLINE: Final = 5.0
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """A client, how many stores use it, and the embedded log that it reaches, where it is one."""
+
+    uri: str
+    users: int = 0
+    client: AsyncMongoClient[drivers.Document] | None = None
+    server_uri: str = ""
+    embedded: EmbeddedLog | None = None
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_Key = tuple[int, str, asyncio.AbstractEventLoop]
+_connections: Final[dict[_Key, Connection]] = {}
+
+
+async def acquire(uri: str) -> Connection:
+    """Return the running loop's connection to this address, opened and counted; give it back with `release`.
+
+    Raises:
+        InvalidSetting: the driver cannot use this address.
+        StoreUnavailable: no server answered there.
+        StoreLoginRefused: it refused the login.
+        EmbeddedLogError: the embedded log cannot be started or joined.
+    """
+    _forget_closed_loops()
+    key = _key(uri)
+    connection = _connections.setdefault(key, Connection(uri))
+    connection.users += 1
+    try:
+        async with connection.opening:
+            if connection.client is None:
+                await _open(connection)
+    except BaseException:
+        await release(connection)
+        raise
+    return connection
+
+
+async def release(connection: Connection) -> None:
+    """Give a connection back; the last user closes it."""
+    connection.users -= 1
+    key = _key(connection.uri)
+    if connection.users or _connections.get(key) is not connection:
+        return
+    del _connections[key]
+    client, connection.client = connection.client, None
+    if client is not None:
+        await _close(client)
+    if connection.embedded is not None:
+        await asyncio.to_thread(connection.embedded.leave)
+
+
+def _key(uri: str) -> _Key:
+    return os.getpid(), uri, asyncio.get_running_loop()
+
+
+def _forget_closed_loops() -> None:
+    here = os.getpid()
+    for key in [key for key in _connections if key[0] == here and key[2].is_closed()]:
+        connection = _connections.pop(key)
+        if connection.client is not None:
+            drivers.abandon(connection.client)
+        if connection.embedded is not None:
+            connection.embedded.leave()
+
+
+async def _open(connection: Connection) -> None:
+    uri = connection.uri
+    if uri.startswith(EMBEDDED):
+        from craft_easy.core.events.embedded import join
+
+        connection.embedded = await asyncio.to_thread(join, uri.removeprefix(EMBEDDED))
+        uri = connection.embedded.uri
+    try:
+        client = drivers.new_client(uri)
+    except (PyMongoError, BSONError, ValueError, TypeError) as error:
+        raise faults.invalid_uri(error, uri) from error
+    try:
+        await _greet(client)
+    except BaseException:
+        await _close(client)
+        raise
+    connection.client, connection.server_uri = client, uri
+
+
+async def _greet(client: AsyncMongoClient[drivers.Document]) -> None:
+    where = drivers.address(client.get_database("admin"))
+    with faults.Translation(where):
+        async with asyncio.timeout(CONNECT_DEADLINE + 1):
+            with pymongo.timeout(CONNECT_DEADLINE):
+                await client.admin.command("ping", read_preference=drivers.PRIMARY)
+
+
+async def _close(client: AsyncMongoClient[drivers.Document]) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_DEADLINE):
+            with pymongo.timeout(CLOSE_DEADLINE):
+                await client.close()
+    except (PyMongoError, TimeoutError):
+        drivers.abandon(client)  # it cannot say goodbye: the server forgets it by itself

@@ -1,0 +1,97 @@
+"""The record: how an event becomes one, its derived `_id`, and when two say the same."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, ClassVar, Final, Self
+
+from bson import ObjectId
+from pydantic import Field
+from pymongo import IndexModel
+
+from craft_easy.core.documents import BaseDocument
+from craft_easy.core.events.envelope import read_envelope
+from craft_easy.core.events.store.encoding import canonical, encoded, stored_form
+from craft_easy.core.events.store.indexes import INDEXES
+from craft_easy.core.events.types import DomainEvent, stored_payload
+
+_UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+_ID_SECONDS: Final = 2**32
+
+
+class EventLog(BaseDocument):
+    """An event as the log keeps it; what is noted of its deliveries is the engine's and stands beside these fields."""
+
+    collection: ClassVar[str] = "event_log"
+    tenant_scoped: ClassVar[bool] = False
+    indexes: ClassVar[Sequence[IndexModel]] = INDEXES
+
+    event_id: str
+    event_type: str
+    timestamp: datetime
+    tenant_id: str | None = None
+    actor_id: str | None = None
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def from_event(cls, event: DomainEvent) -> Self:
+        """Return the document that stands for an event."""
+        record = new_record(event)
+        return cls.model_validate(record)
+
+
+def record_id(event_id: str) -> ObjectId:
+    """Return the `_id` of an event's record, a function of its `event_id` alone.
+
+    For a UUID of version 7 (RFC 9562) its own seconds and 8 bytes of BLAKE2b (RFC 7693), so that records come to lie
+    in order of time as ObjectIds do; for any other 12 bytes of BLAKE2b.
+    """
+    data = event_id.encode("utf-8", "surrogatepass")
+    if _UUID7.fullmatch(event_id):
+        seconds = int(event_id[:8] + event_id[9:13], 16) // 1000
+        if seconds < _ID_SECONDS:
+            return ObjectId(seconds.to_bytes(4, "big") + blake2b(data, digest_size=8).digest())
+    return ObjectId(blake2b(data, digest_size=12).digest())
+
+
+def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the record of an event, checked, in its final shape.
+
+    Args:
+        event: what happened; one that was read from the log keeps the payload of its record.
+        delivery: what stands under `delivery`; None leaves the record untracked.
+
+    Raises:
+        InvalidEvent: the log could not keep the event exactly.
+    """
+    record: dict[str, Any] = {"_id": record_id(event.event_id)}
+    for field in ("event_id", "event_type", "tenant_id", "actor_id"):
+        record[field] = stored_form(getattr(event, field), field)
+    record["payload"] = stored_form(stored_payload(event))
+    record["timestamp"] = stored_form(event.timestamp, "timestamp")
+    for field in ("causation_id", "correlation_id"):
+        cause = getattr(event, field)
+        if cause is not None:
+            record[field] = stored_form(cause, field)
+    if delivery is not None:
+        record["delivery"] = dict(delivery)
+    encoded(record)
+    return record
+
+
+def record_event_id(record: Mapping[str, Any]) -> str:
+    """Return the id of a record's event, whoever wrote it."""
+    return read_envelope(record).event_id
+
+
+def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two records say the same: id, type, tenant, actor and payload, by their stored form."""
+    return content(one) == content(other)
+
+
+def content(record: Mapping[str, Any]) -> bytes:
+    """Return bytes that are equal for records that say the same, whatever their time and deliveries."""
+    envelope = read_envelope(record)
+    said = [envelope.event_id, envelope.event_type, envelope.tenant_id, envelope.actor_id, envelope.payload]
+    return canonical(said)

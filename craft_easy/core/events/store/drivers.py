@@ -1,0 +1,145 @@
+"""Everything in which PyMongo's asynchronous client, Motor and mongomock differ, and nothing else.
+
+Motor wraps a synchronous client and runs it in threads; `aggregate`, `watch` and `list_indexes` return a cursor
+at once where PyMongo's are awaited, `start_session` and `close` the other way round. This is also the one module that
+looks at a driver's private parts: the arguments with which a client was made (`_init_kwargs`), so that the thread that
+beats can have a client of its own with the same hosts, credentials and TLS.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
+
+Document = dict[str, Any]
+Database = AsyncDatabase[Document]
+"""A Motor or a mongomock database is passed under this type as well: their methods are the same, these aside."""
+Collection = AsyncCollection[Document]
+
+MAJORITY: Final = WriteConcern("majority", j=True)
+PRIMARY: Final = ReadPreference.PRIMARY
+LOCAL: Final = ReadConcern("local")
+MAJORITY_READ: Final = ReadConcern("majority")
+
+_NOT_FOR_A_THREAD: Final = ("driver", "event_listeners", "auto_encryption_opts", "document_class", "type_registry")
+"""Arguments of a client that are of no use to the thread that beats, or that would call the user's code there."""
+
+
+def is_database(value: object) -> bool:
+    """Tell whether this is an asynchronous database of a driver that is known here."""
+    return isinstance(value, AsyncDatabase) or _is_motor(value) or is_mock(value)
+
+
+def _is_motor(value: object) -> bool:
+    motor = sys.modules.get("motor.core")
+    return motor is not None and isinstance(value, motor.AgnosticDatabase)
+
+
+def is_mock(value: object) -> bool:
+    """Tell whether this database lives in memory, a stand-in of mongomock-motor."""
+    return any(base.__module__.startswith("mongomock") for base in type(value).__mro__)
+
+
+def in_our_manner(database: Database, name: str, codec: CodecOptions[Document]) -> Collection:
+    """Return a collection that writes to the majority's journals and reads from the primary, whatever the URI says."""
+    if is_mock(database):
+        codec = CodecOptions(tz_aware=True)  # all that it knows
+    return database.get_collection(
+        name, codec_options=codec, read_preference=PRIMARY, write_concern=MAJORITY, read_concern=LOCAL
+    )
+
+
+async def resolved(value: Any) -> Any:
+    """Return what one driver hands out at once and another has awaited."""
+    return await value if inspect.isawaitable(value) else value
+
+
+async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
+    """Return the cursor of an aggregation."""
+    return await resolved(collection.aggregate(list(stages), **options))
+
+
+async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
+    """Return the specifications of a collection's indexes; none where there is no collection."""
+    cursor = await resolved(collection.list_indexes())
+    return cast("list[Mapping[str, Any]]", await cursor.to_list(None))
+
+
+async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
+    """Return a change stream; with Motor it is opened by the first `next` or `try_next`."""
+    return await resolved(collection.watch(list(stages), **options))
+
+
+async def start_session(client: Any, **options: Any) -> Any:
+    """Return a session of the client."""
+    return await resolved(client.start_session(**options))
+
+
+async def close(client: Any) -> None:
+    """Close a client, cursor or change stream."""
+    await resolved(client.close())
+
+
+def address(database: Database) -> str:
+    """Return `host:port` of each server that the database's client knows of; never a credential."""
+    try:
+        servers = sorted(database.client.topology_description.server_descriptions())
+    except (AttributeError, TypeError):
+        return "the database"
+    return ",".join(host if port is None else f"{host}:{port}" for host, port in servers)
+
+
+def is_sharded(database: Database) -> bool:
+    """Tell whether the database's client talks to the router of a sharded cluster; known once it is connected."""
+    if is_mock(database):
+        return False
+    return bool(database.client.topology_description.topology_type_name == "Sharded")
+
+
+def synchronous(database: Database, uri: str | None, *, timeout: float) -> MongoClient[Document]:
+    """Return a synchronous client of the same deployment, for a thread of its own; it connects when first used.
+
+    Args:
+        database: whose client's settings are copied, unless
+        uri: is given.
+        timeout: seconds after which any try ends, connecting included.
+    """
+    if is_mock(database):
+        return cast("MongoClient[Document]", cast("Any", database).delegate.client)
+    arguments: dict[str, Any] = {"host": uri} if uri is not None else _arguments_of(database.client)
+    milliseconds = max(1, int(timeout * 1000))
+    arguments |= {
+        "serverSelectionTimeoutMS": milliseconds,
+        "connectTimeoutMS": milliseconds,
+        "socketTimeoutMS": milliseconds,
+        "waitQueueTimeoutMS": milliseconds,
+        "maxPoolSize": 1,
+        "minPoolSize": 0,
+        "retryWrites": True,
+        "tz_aware": True,
+        "connect": False,
+    }
+    return MongoClient(**arguments)
+
+
+def _arguments_of(client: Any) -> dict[str, Any]:
+    made_with = getattr(client, "delegate", client)._init_kwargs  # noqa: SLF001 - see the head of this module
+    return {name: value for name, value in made_with.items() if name not in _NOT_FOR_A_THREAD}
+
+
+def new_client(uri: str) -> AsyncMongoClient[Document]:
+    """Return a client for this address; it connects when first used, to the loop that runs then."""
+    return AsyncMongoClient(uri, appname="craft-events", retryWrites=True, retryReads=True, connect=False)
+
+
+def abandon(client: AsyncMongoClient[Document]) -> None:
+    """Let go of a client whose loop is closed, or which cannot be closed, without a warning when it is collected."""
+    client._closed = True  # noqa: SLF001 - see the head of this module

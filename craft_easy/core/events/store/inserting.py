@@ -1,0 +1,140 @@
+"""Storing records: in chunks, without stopping at one that is refused, and with a result for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import BulkWriteError
+
+from craft_easy.core.events.errors import EventConflict, RecordRefused, StoreError, StoreUnavailable
+from craft_easy.core.events.store import drivers, faults
+from craft_easy.core.events.store.documents import same_content
+from craft_easy.core.events.store.encoding import CODEC, encoded
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+Record = Mapping[str, Any]
+
+MAX_RECORDS: Final = 1_000
+MAX_BYTES: Final = 8_000_000
+_DUPLICATE: Final = 11_000
+
+
+@dataclass(frozen=True, slots=True)
+class InsertResult:
+    """What became of one record: inserted, or there already (`stored`), or refused (`error`)."""
+
+    record: Record
+    stored: Record | None = None
+    error: StoreError | None = None
+
+    @property
+    def is_inserted(self) -> bool:
+        """Tell whether the record is new in the log."""
+        return self.stored is None and self.error is None
+
+    @property
+    def is_conflict(self) -> bool:
+        """Tell whether another event is stored under the id."""
+        return self.stored is not None and not same_content(self.record, self.stored)
+
+    def check(self) -> None:
+        """Raise what stands against the record.
+
+        Raises:
+            EventConflict: another event is stored under its id.
+            RecordRefused: the server refused it.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.is_conflict:
+            raise EventConflict(str(self.record["event_id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    records: Sequence[Record]
+    documents: Sequence[Any]
+
+
+async def insert(store: EventStore, records: Sequence[Record]) -> list[InsertResult]:
+    """Store records; see `EventStore.insert`."""
+    results: list[InsertResult] = []
+    for chunk in _chunks(records, raw=not await store.is_mock()):
+        results.extend(await _insert_chunk(store, chunk))
+    return results
+
+
+def _chunks(records: Sequence[Record], *, raw: bool) -> Iterator[_Chunk]:
+    """Cut records into chunks of at most `MAX_RECORDS` and `MAX_BYTES`; each record is encoded once."""
+    first, size, documents = 0, 0, list[Any]()
+    for index, record in enumerate(records):
+        data = encoded(record)
+        if documents and (len(documents) == MAX_RECORDS or size + len(data) > MAX_BYTES):
+            yield _Chunk(records[first:index], documents)
+            first, size, documents = index, 0, []
+        size += len(data)
+        documents.append(RawBSONDocument(data, CODEC_OF_RAW) if raw else dict(record))
+    if documents:
+        yield _Chunk(records[first:], documents)
+
+
+CODEC_OF_RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
+
+
+async def _insert_chunk(store: EventStore, chunk: _Chunk) -> list[InsertResult]:
+    async with store.call() as site:
+        try:
+            await site.events.insert_many(chunk.documents, ordered=False)
+        except BulkWriteError as error:
+            refused = {each["index"]: each for each in error.details.get("writeErrors", ())}
+            if not refused or error.details.get("writeConcernErrors"):
+                raise  # nothing is known to be acknowledged by the majority
+            return await _sorted_out(site.events, site.where, chunk, refused)
+    return [InsertResult(record) for record in chunk.records]
+
+
+async def _sorted_out(
+    events: drivers.Collection, where: str, chunk: _Chunk, refused: Mapping[int, Mapping[str, Any]]
+) -> list[InsertResult]:
+    twins = [chunk.records[index] for index, each in refused.items() if each.get("code") == _DUPLICATE]
+    stored = await _stored_twins(events, twins)
+    results = []
+    for index, record in enumerate(chunk.records):
+        each = refused.get(index)
+        twin = stored.get(record["event_id"]) or stored.get(record["_id"])
+        if each is None:
+            results.append(InsertResult(record))
+        elif each.get("code") != _DUPLICATE:
+            results.append(InsertResult(record, error=_refusal(where, record, each)))
+        elif twin is None:
+            raise StoreUnavailable(f"{where}: {record['event_id']!r} is stored, and not yet by the majority")
+        else:
+            results.append(InsertResult(record, stored=twin))
+    return results
+
+
+async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -> dict[Any, Record]:
+    """Return what is stored under the ids of these records, as the majority holds it, by `event_id` and by `_id`.
+
+    A server answers that an id is taken only after the majority has what took it, so this read does show it.
+    """
+    if not records:
+        return {}
+    by_majority = events.with_options(read_concern=drivers.MAJORITY_READ)
+    found = await by_majority.find({"_id": {"$in": [record["_id"] for record in records]}}).to_list(None)
+    stored: dict[Any, Record] = {document["_id"]: document for document in found}
+    others = [record["event_id"] for record in records if record["_id"] not in stored]
+    if others:
+        found = await by_majority.find({"event_id": {"$in": others}}).to_list(None)
+        stored |= {document["event_id"]: document for document in found}
+    return stored
+
+
+def _refusal(where: str, record: Record, each: Mapping[str, Any]) -> RecordRefused:
+    said = faults.one_line(str(each.get("errmsg", "")))
+    return RecordRefused(f"{where}: the server refused event {record['event_id']!r}: {said}")

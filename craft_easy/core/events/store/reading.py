@@ -1,0 +1,134 @@
+"""Reading history: one cursor, page by page, the next page on its way while the present one is worked on.
+
+A cursor that the server has lost (an idle one after ten minutes, any one at a restart) is opened again where it ended:
+at the last timestamp that was read, without the records of that timestamp that were read already. So equal, missing
+and odd keys are neither lost nor repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import filters
+from craft_easy.core.events.store.filters import Condition
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+Page = list[dict[str, Any]]
+
+PAGE: Final = 1_000
+
+
+async def batches(store: EventStore, selection: Selection, *, size: int) -> AsyncGenerator[Page, None]:
+    """Yield the selected records; see `EventStore.batches`."""
+    left = selection.limit
+    for condition in filters.parts(selection):
+        async with aclosing(_ahead(_Scan(store, condition, selection, size))) as pages:
+            async for page in pages:
+                wanted = page if left is None else page[:left]
+                if wanted:
+                    yield wanted
+                if left is not None:
+                    left -= len(wanted)
+                    if not left:
+                        return
+
+
+async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:
+    coming = asyncio.create_task(scan.next())
+    try:
+        while page := await coming:
+            coming = asyncio.create_task(scan.next())
+            await asyncio.sleep(0)  # lets the request go out before the page is worked on
+            yield page
+    finally:
+        coming.cancel()
+        with suppress(asyncio.CancelledError, StoreError):
+            await coming
+        await scan.aclose()
+
+
+@dataclass(eq=False, slots=True)
+class _Scan:
+    """A cursor over the records that meet a condition, and the place that it has come to."""
+
+    store: EventStore
+    condition: Condition
+    selection: Selection
+    size: int
+    _cursor: Any = None
+    _last: dict[str, Any] | None = None
+    _here: set[Any] = field(default_factory=set)
+    """The `_id`s that were read of the last timestamp: where a lost cursor goes on, they are passed over."""
+    _is_resumed: bool = False
+
+    @property
+    def _direction(self) -> int:
+        return filters.DESCENDING if self.selection.reverse else filters.ASCENDING
+
+    async def next(self) -> Page:
+        """Return the next page; an empty one is the end."""
+        has_tried = False
+        while True:
+            try:
+                page = await self._fetch()
+            except StoreUnavailable:
+                if self._last is None or has_tried:
+                    raise
+                has_tried = True
+                await self._drop()
+                continue
+            if not page or not self._is_resumed or (page := self._without_known(page)):
+                self._note(page)
+                return page
+
+    async def _fetch(self) -> Page:
+        async with self.store.call(self.store.scan_timeout) as site:
+            if self._cursor is None:
+                self._cursor = self._open(site.events)
+            page: Page = await self._cursor.to_list(self.size)
+        return page
+
+    def _open(self, events: Any) -> Any:
+        condition = self.condition
+        if self._last is not None:
+            condition = filters.joined(condition, filters.from_here_on(self._last, self._direction))
+        cursor = events.find(condition, batch_size=self.size).sort(filters.in_order(self._direction))
+        limit = self.selection.limit
+        return cursor if limit is None or self._is_resumed else cursor.limit(limit)
+
+    def _without_known(self, page: Page) -> Page:
+        return [record for record in page if record["_id"] not in self._here]
+
+    def _note(self, page: Sequence[dict[str, Any]]) -> None:
+        if not page:
+            return
+        last = page[-1]
+        if self._last is None or last.get("timestamp") != self._last.get("timestamp"):
+            self._here, self._is_resumed = set(), False
+        self._last = last
+        for record in reversed(page):
+            if record.get("timestamp") != last.get("timestamp"):
+                break
+            self._here.add(record["_id"])
+
+    async def _drop(self) -> None:
+        cursor, self._cursor, self._is_resumed = self._cursor, None, True
+        await self._close(cursor)
+
+    async def aclose(self) -> None:
+        """Let the server forget the cursor."""
+        await self._close(self._cursor)
+
+    async def _close(self, cursor: Any) -> None:
+        if cursor is not None:
+            with suppress(StoreError):
+                async with self.store.call():
+                    await cursor.close()
