@@ -57,6 +57,11 @@ def in_our_manner(database: Database, name: str, codec: CodecOptions[Document]) 
     )
 
 
+def by_majority(collection: Collection) -> Collection:
+    """Return the collection for reads that no failover takes back."""
+    return collection if is_mock(collection) else collection.with_options(read_concern=MAJORITY_READ)
+
+
 async def resolved(value: Any) -> Any:
     """Return what one driver hands out at once and another has awaited."""
     return await value if inspect.isawaitable(value) else value

@@ -261,9 +261,7 @@ class EventStore:
                 for record in records:
                     yield DomainEvent.from_record(record)
 
-    async def batches(
-        self, selection: Selection, *, size: int = reading.PAGE
-    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+    async def batches(self, selection: Selection, *, size: int = reading.PAGE) -> AsyncGenerator[reading.Page, None]:
         """Yield the selected records as they are stored, `size` at a time at most, with flat memory.
 
         For the use-cases. Ascending by `(timestamp, event_id)`, descending where the selection is reversed.

@@ -125,7 +125,7 @@ async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -
     """
     if not records:
         return {}
-    by_majority = events.with_options(read_concern=drivers.MAJORITY_READ)
+    by_majority = drivers.by_majority(events)
     found = await by_majority.find({"_id": {"$in": [record["_id"] for record in records]}}).to_list(None)
     stored: dict[Any, Record] = {document["_id"]: document for document in found}
     others = [record["event_id"] for record in records if record["_id"] not in stored]
