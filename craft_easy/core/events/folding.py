@@ -45,8 +45,13 @@ def fold_around_post_init(event: BaseModel, context: Any, /) -> None:
     """Fold, let the class's own `model_post_init` see the payload, and fold what it may have changed."""
     fold(event)
     event.model_post_init(context)
+    refold(event)
+
+
+def refold(event: BaseModel) -> None:
+    """Fold without a check: what the fields say replaces what the payload says."""
     values = event.__dict__
-    own = {name: values[name] for name in own_fields(type(event))}
+    own = {name: values[name] for name in own_fields(type(event)) if name in values}
     if own:
         values["payload"] = {**values["payload"], **own}
 

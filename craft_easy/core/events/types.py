@@ -13,9 +13,9 @@ A class that states `event_type` in its own body claims the type: its events com
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined
@@ -23,6 +23,7 @@ from uuid_utils import uuid7
 
 from craft_easy.core.events import event_class, folding
 from craft_easy.core.events.envelope import Envelope, cut_to_milliseconds, read_envelope
+from craft_easy.core.events.origin import Origin, is_foreign, origin_of, set_cause, set_origin, stored_payload
 
 __all__ = [
     "DomainEvent",
@@ -106,6 +107,9 @@ class DomainEvent(BaseModel):
     def __init_subclass__(cls, **kwargs: Unpack[ConfigDict]) -> None:
         super().__init_subclass__(**kwargs)
         # Pydantic takes the defaults out of the class right after this, so here is where the body can be seen.
+        annotations = cls.__dict__.get("__annotations__", {})  # noqa: RUF063  # as written: names may be unknown yet
+        if "ClassVar" in str(annotations.get("event_type")):
+            raise TypeError(f'{cls.__qualname__}: event_type is a field: write `event_type: str = "…"`')
         stated = cls.__dict__.get("event_type")
         cls.__states_type__ = stated is not None
         if isinstance(stated, str):
@@ -127,10 +131,17 @@ class DomainEvent(BaseModel):
         """
         envelope = read_envelope(record)
         event = _typed(envelope) or _plain(envelope)
-        _set_origin(
+        set_origin(
             event,
             Origin(envelope.payload, envelope.is_foreign, envelope.causation_id, envelope.correlation_id),
         )
+        return event
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Return an event of values that are known to be valid, folded and not checked."""
+        event = super().model_construct(_fields_set, **values)
+        folding.refold(event)
         return event
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -162,63 +173,20 @@ class DomainEvent(BaseModel):
 
         def __getattr__(self, name: str) -> Any:
             if name in ("causation_id", "correlation_id"):
-                return getattr(_origin(self), name)
+                return getattr(origin_of(self), name)
             return super().__getattr__(name)
 
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the log knows of an event beside its fields; kept out of the fields, of dumps and of comparisons."""
-
-    payload: dict[str, Any] | None = None
-    """The payload of the record; None for an event that was made here."""
-    is_foreign: bool = False
-    causation_id: str | None = None
-    correlation_id: str | None = None
-
-
-_MADE_HERE: Final = Origin()
 
 Event = TypeVar("Event", bound=DomainEvent)
 
 
-def stored_payload(event: DomainEvent) -> dict[str, Any]:
-    """Return the payload to print, export, compare and store: that of the record, if the event came from the log."""
-    payload = _origin(event).payload
-    return event.payload if payload is None else payload
-
-
-def is_foreign(event: DomainEvent) -> bool:
-    """Return whether another writer stored the event, in a form that this one would not have."""
-    return _origin(event).is_foreign
-
-
-def set_cause(event: DomainEvent, *, causation_id: str, correlation_id: str) -> None:
-    """Note in whose handler the event was published, and the first event of that chain."""
-    _set_origin(event, replace(_origin(event), causation_id=causation_id, correlation_id=correlation_id))
-
-
-# Pydantic's own slot for private values carries it through copies and pickles; a declared private attribute would do
-# the same and cost every event half its construction.
-def _origin(event: DomainEvent) -> Origin:
-    private = event.__pydantic_private__
-    return private.get("_origin", _MADE_HERE) if private else _MADE_HERE
-
-
-def _set_origin(event: DomainEvent, origin: Origin) -> None:
-    private = {**(event.__pydantic_private__ or {}), "_origin": origin}
-    object.__setattr__(event, "__pydantic_private__", private)
-
-
 def _type_of(cls: type[DomainEvent]) -> str | None:
-    field = cls.__pydantic_fields__.get("event_type")
-    if field is None:
-        raise TypeError(f'{cls.__qualname__}: event_type is a field: write `event_type: str = "…"`')
-    if field.default is PydanticUndefined:
+    default = cls.__pydantic_fields__["event_type"].default
+    if default is PydanticUndefined:
         return None
-    if not isinstance(field.default, str) or not field.default:
-        raise TypeError(f"{cls.__qualname__}: event_type must be a text and not empty, not {field.default!r}")
-    return str.__str__(field.default)
+    if not isinstance(default, str) or not default:
+        raise TypeError(f"{cls.__qualname__}: event_type must be a text and not empty, not {default!r}")
+    return str.__str__(default)
 
 
 def _typed(envelope: Envelope) -> DomainEvent | None:
@@ -261,9 +229,9 @@ def _changed(event: Event, update: Mapping[str, Any]) -> Event:
     values = {**_fields(event), **(event.__pydantic_extra__ or {}), "payload": extras, **changes}
     changed = cls.model_validate(values, by_alias=True, by_name=True)
     object.__setattr__(changed, "__pydantic_fields_set__", event.model_fields_set | (changes.keys() & names.keys()))
-    origin = _origin(event)
+    origin = origin_of(event)
     if origin.causation_id or origin.correlation_id:
-        _set_origin(changed, replace(origin, payload=None, is_foreign=False))
+        set_origin(changed, replace(origin, payload=None, is_foreign=False))
     return changed
 
 
