@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from craft_easy.core.events import embedded
 
@@ -23,6 +24,11 @@ for _name in ("URI", "DATABASE", "COLLECTION", "HANDLERS"):
     os.environ.pop(f"CRAFT_EVENTS_{_name}", None)  # the settings of whoever runs the tests are not under test
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
+
+settings.register_profile(
+    "shared", deadline=None, derandomize=IS_CI, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared")  # how fast a machine draws examples says nothing about the code
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,85 @@
+"""`craft-events serve DIR`: the embedded event log in the foreground."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+from shlex import quote
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+
+from craft_easy.core.events import embedded
+from craft_easy.core.events.errors import EmbeddedLogError
+from craft_events_cli import terminal
+from craft_events_cli.exit_codes import Terminated
+
+LOOK_SECONDS: Final = 0.2
+MAX_PORT: Final = 65_535
+
+
+def port_number(text: str) -> int:
+    """Read a port's number."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= MAX_PORT:
+        raise ValueError(f'"{text}" is no port: 1 to {MAX_PORT}')
+    return int(text)
+
+
+def serve(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where the log lies: new, empty, or used so before")],
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", metavar="N", parser=port_number, help="listen on this port; else on the last one, or a free one"
+        ),
+    ] = None,
+) -> None:
+    """Run the embedded event log until Ctrl-C, and print its address.
+
+    It listens on 127.0.0.1 only and asks for no password. Commands with --uri embedded:DIR use the same one; the last
+    to leave stops it.
+
+    Examples:
+        craft-events serve ./events
+        craft-events serve ./events --port 27017
+        craft-events tail --uri embedded:./events
+    """
+    log = embedded.join(directory, port=port)
+    try:
+        _hear_hang_up()
+        _introduce(log)
+        while log.is_running():
+            time.sleep(LOOK_SECONDS)
+    finally:
+        _leave(log)
+    raise EmbeddedLogError(
+        f"the embedded event log in {log.directory} was ended by something else",
+        hint=f"what was acknowledged is kept: start it again; its last words are in {log.directory / 'server.log'}",
+    )
+
+
+def _hear_hang_up() -> None:
+    """End as SIGTERM does when the terminal closes: nobody would find the server then."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, end)  # under nohup it is ignored, and stays so
+
+
+def _introduce(log: embedded.EmbeddedLog) -> None:
+    terminal.stdout().write(f"{terminal.safe(log.uri)}\n")
+    terminal.flush()
+    terminal.note(f"the embedded event log in {log.directory} runs (process {log.pid}); Ctrl-C stops it")
+    terminal.note(f"use it: craft-events tail --uri {quote(f'embedded:{log.directory}')}")
+
+
+def _leave(log: embedded.EmbeddedLog) -> None:
+    was_running = log.is_running()
+    if log.leave():
+        if was_running:
+            terminal.note(f"stopped; the events stay in {log.directory}")
+    else:
+        terminal.note("others still use it: it runs on until the last of them leaves")

@@ -1,0 +1,213 @@
+"""The embedded log without a server: what it refuses, what it reads, what it says on the wire."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import fcntl
+import os
+import struct
+import sys
+from collections import namedtuple
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from bson import Decimal128, Int64, ObjectId, Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_easy.core.events import embedded
+from craft_easy.core.events.embedded import server, wire
+from craft_easy.core.events.embedded.directory import MARK, Directory, Note
+from craft_easy.core.events.errors import EmbeddedLogError
+
+Version = namedtuple("Version", "major minor micro releaselevel serial")
+
+
+@pytest.fixture
+def as_somebody_else() -> Iterator[None]:
+    """Root may write everywhere; whoever runs the test as root is nobody for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(name: str) -> Any:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(server, "distribution", missing)
+    with pytest.raises(EmbeddedLogError, match="SecantusDB") as caught:
+        embedded.join(tmp_path / "log")
+    assert caught.value.hint == "pip install 'craft-events[embedded]'"
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("version", [(3, 14), (3, 15), (4, 0)])
+def test_a_python_that_the_server_is_not_built_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", Version(*version, 0, "final", 0))
+    with pytest.raises(EmbeddedLogError, match=rf"CPython 3.10 to 3.13; this is CPython {version[0]}.{version[1]}"):
+        embedded.join(tmp_path / "log")
+
+
+def test_another_python_than_cpython_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
+    with pytest.raises(EmbeddedLogError, match="this is PyPy 3"):
+        embedded.join(tmp_path / "log")
+
+
+def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EmbeddedLogError, match="not on Windows") as caught:
+        embedded.join(tmp_path / "log")
+    assert caught.value.hint
+
+
+def test_the_program_is_the_one_of_this_environment() -> None:
+    (program,) = server.find_program()
+    assert program == os.path.realpath(Path(sys.executable).with_name("secantusd-py"))
+
+
+def test_a_distribution_without_its_script_is_run_as_a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Scriptless:
+        files = None
+
+    monkeypatch.setattr(server, "distribution", lambda _name: Scriptless())
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert server.find_program() == [str(tmp_path / "python"), "-m", "secantus"]
+
+
+def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear to me")
+    with pytest.raises(EmbeddedLogError, match="holds other files"):
+        embedded.join(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(EmbeddedLogError, match="is no directory"):
+            embedded.join(path)
+
+
+@pytest.mark.usefixtures("as_somebody_else")
+def test_a_directory_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(EmbeddedLogError, match=r"cannot use /etc/events: Permission denied") as caught:
+        Directory.open("/etc/events")
+    assert caught.value.hint == "name a directory that you may write to"
+
+
+def test_what_a_disk_or_a_finder_puts_into_a_directory_does_not_make_it_foreign(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".DS_Store").touch()
+    Directory.open(tmp_path).close()
+    assert (tmp_path / MARK).exists()
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = Directory.open("~/events")
+    place.close()
+    assert place.path == Path(os.path.realpath(tmp_path)) / "events"
+
+
+def test_a_new_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    Directory.open(tmp_path / "log").close()
+    assert (tmp_path / "log").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"pid": 1}', '{"pid": "x", "port": 1, "nonce": ""}', "\xff"])
+def test_a_note_that_says_nothing_of_use_is_no_note(tmp_path: Path, text: str) -> None:
+    (tmp_path / "server.json").write_text(text, encoding="latin-1")
+    assert Note.read(tmp_path / "server.json") is None
+
+
+def test_the_gate_lets_one_through_at_a_time(tmp_path: Path) -> None:
+    first, second = Directory.open(tmp_path), Directory.open(tmp_path)
+    with (
+        first.gate(0),
+        pytest.raises(EmbeddedLogError, match="another process keeps starting or stopping"),
+        second.gate(0),
+    ):
+        pass
+    with second.gate(0):
+        pass
+    first.close()
+    second.close()
+
+
+def test_the_last_user_knows_it(tmp_path: Path) -> None:
+    first, second = Directory.open(tmp_path), Directory.open(tmp_path)
+    first.enter(0)
+    second.enter(0)
+    assert not first.is_last()
+    first.close()
+    assert second.is_last()
+    second.close()
+
+
+def test_a_file_system_without_locks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = Directory.open(tmp_path)
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", no_locks)
+        with pytest.raises(EmbeddedLogError, match="gives no locks") as caught, place.gate(0):
+            pass
+    assert caught.value.hint == "put the embedded event log on a local disk"
+    place.close()
+
+
+def test_the_server_gets_none_of_this_interpreters_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("COVERAGE_PROCESS_START", "x")
+    monkeypatch.setenv("PYTHONPATH", "/kept")
+    seen = server._environment()
+    assert "PYTHONWARNINGS" not in seen
+    assert "COVERAGE_PROCESS_START" not in seen
+    assert seen["PYTHONPATH"] == "/kept"
+    assert seen["PATH"] == os.environ["PATH"]
+
+
+documents = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")), inner)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "$db", "ü"]), documents))
+def test_what_is_sent_is_bson(document: dict[str, Any]) -> None:
+    assert bson.decode(wire.encode(document)) == document
+
+
+def test_an_answer_is_read_past_the_types_that_do_not_matter() -> None:
+    now = dt.datetime.now(dt.UTC)
+    answer = {
+        "a": 1.5, "b": ObjectId(), "c": True, "d": now, "e": None, "f": Timestamp(1, 2), "g": Decimal128("1"),
+        "h": b"x", "pid": 7, "long": Int64(2**40), "text": "ü", "inner": {"list": [{"x": 1}, "y"]},
+    }  # fmt: skip
+    expected = {"pid": 7, "long": 2**40, "text": "ü", "inner": {"list": [{"x": 1}, "y"]}}
+    assert wire.decode(bson.encode(answer)) == expected
+
+
+@given(st.binary(max_size=64))
+def test_an_answer_that_is_no_bson_is_an_error_that_is_expected(data: bytes) -> None:
+    try:
+        wire.decode(data)
+    except (ValueError, IndexError, struct.error, RecursionError):
+        return
