@@ -38,6 +38,8 @@ class Desk:
         self.deliveries = Deliveries(store)
         self.worker = Worker(self.registry, lease=lease)
         self.writer = OutcomeWriter(self.deliveries, self.worker.now)
+        self.has_doubt = False
+        """Whether a write may have landed whose reply was lost: then it is time to `reconcile`."""
 
     @property
     def is_here(self) -> bool:

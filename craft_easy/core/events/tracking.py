@@ -5,20 +5,42 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import WeakKeyDictionary
 
+from craft_easy.core.events.context import current_delivery
+from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.desk import Desk, Due, Run
 from craft_easy.core.events.dispatch import Tasks
+from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.outcomes import Held
 from craft_easy.core.events.registry import Plan
-from craft_easy.core.events.types import DomainEvent
+from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.store.inserting import InsertResult
+from craft_easy.core.events.types import DomainEvent, set_cause
 from craft_easy.core.events.worker import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 log: Final = logging.getLogger("craft_easy.core.events")
+
+
+@dataclass(eq=False, slots=True)
+class Published:
+    """An event on its way: its record, and whether its handlers are to run here.
+
+    `held` is None where the handlers run without a record (`on_error="log"`), or where there are none.
+    """
+
+    event: DomainEvent
+    plan: Plan
+    held: Held | None = None
+    runs: bool = True
+    error: EventsError | None = None
 
 
 class StoreTracking:
@@ -59,16 +81,101 @@ class StoreTracking:
         await self.publish_many([event], [plan])
 
     async def publish_many(self, events: Sequence[DomainEvent], plans: Sequence[Plan]) -> None:
-        """Store events with one write and run the handlers of each in turn."""
-        for event, plan, held in await self._stored(events, plans):
-            await self._dispatch(event, plan, held)
+        """Store events with one write and run the handlers of each in turn; the first conflict is raised at the end."""
+        desk = self.desk()
+        published = [Published(event, plan) for event, plan in zip(events, plans, strict=True)]
+        await self._store(desk, published)
+        for one in published:
+            if one.runs:
+                await self._dispatch(desk, one)
+        for one in published:
+            if one.error is not None:
+                raise one.error
 
-    async def _dispatch(self, event: DomainEvent, plan: Plan, held: Held | None) -> None:
-        due = [Due(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in plan.handlers]
-        await Run(self.desk(), held, event, due).dispatch(self._tasks().start)
+    async def _dispatch(self, desk: Desk, one: Published) -> None:
+        due = [Due(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in one.plan.handlers]
+        await Run(desk, one.held, one.event, due).dispatch(self._tasks().start)
 
-    async def flush(self, timeout: float | None = None) -> None:
-        """Return when the outcomes that this loop has gathered are stored."""
+    # the record first
+
+    async def _store(self, desk: Desk, published: Sequence[Published]) -> None:
+        try:
+            await self._insert(desk, published)
+        except StoreUnavailable as error:
+            desk.has_doubt = True
+            if self._on_error == "raise":
+                raise
+            log.error("%d events are dispatched and not stored: %s", len(published), error)  # noqa: TRY400 - it is no bug
+            return
+        if desk.has_doubt:
+            desk.has_doubt = False
+            self._tasks().start(desk.reconcile())
+
+    async def _insert(self, desk: Desk, published: Sequence[Published]) -> None:
+        owner = await desk.worker.ready()
+        records = [self._tracked(desk, one, owner) for one in published]
+        ids = {record.id for record in records}
+        desk.writer.held |= ids
+        try:
+            results = await self.store.insert([record.document for record in records])
+        except BaseException:
+            desk.writer.held -= ids
+            raise
+        for one, record, result in zip(published, records, results, strict=True):
+            if result.is_inserted:
+                self._hold(desk, one, record, owner)
+            else:
+                await self._publish_again(desk, one, record, result, owner)
+
+    def _tracked(self, desk: Desk, one: Published, owner: str) -> Tracked:
+        parent = current_delivery()
+        if parent is not None and one.event.causation_id is None:
+            chain = parent.event.correlation_id or parent.event.event_id
+            set_cause(one.event, causation_id=parent.event.event_id, correlation_id=chain)
+        delivery = Delivery.new((handler.id for handler in one.plan.handlers), at=desk.worker.now(), owner=owner)
+        return Tracked(new_record(one.event, to_document(delivery)), delivery)
+
+    def _hold(self, desk: Desk, one: Published, record: Tracked, owner: str) -> None:
+        if record.delivery.is_open:
+            one.held = Held(record, owner)
+        else:
+            desk.writer.held.discard(record.id)
+
+    async def _publish_again(
+        self, desk: Desk, one: Published, record: Tracked, result: InsertResult, owner: str
+    ) -> None:
+        """Answer a publish whose id is taken: a conflict, a no-op, or a record that gets its delivery only now."""
+        one.runs = False
+        desk.writer.held.discard(record.id)
+        try:
+            result.check()
+        except EventsError as error:
+            one.error = error
+            return
+        stored = Tracked.of(result.stored or {})
+        if not stored.is_tracked and await desk.deliveries.add(stored, record.delivery):
+            one.runs = True
+            desk.writer.held.add(stored.id)
+            self._hold(desk, one, stored, owner)
+        else:
+            await self._confirm(desk, stored)
+
+    async def _confirm(self, desk: Desk, stored: Tracked) -> None:
+        """Make sure that what answers for this publish is not taken back: a write, then a read, of the majority."""
+        await desk.worker.confirm()
+        if stored.id not in await desk.deliveries.read([stored.id]):
+            raise StoreUnavailable(
+                f"event {stored.document.get('event_id')!r} was stored and taken back: publish it again"
+            )
+
+    # the end
+
+    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as `drain` has it
+        """Return when the outcomes that this loop has gathered are stored.
+
+        Raises:
+            TimeoutError: they are not, within `timeout` seconds.
+        """
         desk = self._desks.get(asyncio.get_running_loop())
         if desk is not None:
             async with asyncio.timeout(timeout):

@@ -98,11 +98,10 @@ class Deliveries:
             )
             for one, after in steps
         ]
-        async with self._store.call():
-            events = await self._store.collection()
+        async with self._store.call() as site:
             if len(writes) == 1:
-                return int((await events.update_one(*writes[0])).matched_count)
-            result = await events.bulk_write([UpdateOne(*write) for write in writes], ordered=False)
+                return int((await site.events.update_one(*writes[0])).matched_count)
+            result = await site.events.bulk_write([UpdateOne(*write) for write in writes], ordered=False)
         return int(result.matched_count)
 
     async def _look_again(self, steps: Sequence[tuple[Change, Delivery]]) -> list[Change]:
@@ -119,8 +118,8 @@ class Deliveries:
 
     async def read(self, ids: Sequence[Any]) -> dict[Any, Tracked]:
         """Return the records with these `_id`s as the majority holds them, which no failover takes back."""
-        async with self._store.call():
-            events = (await self._store.collection()).with_options(read_concern=MAJORITY_READ)
+        async with self._store.call() as site:
+            events = site.events.with_options(read_concern=MAJORITY_READ)
             documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {document["_id"]: Tracked.of(document) for document in documents}
 
@@ -134,26 +133,23 @@ class Deliveries:
 
     async def claim(self, ids: Sequence[Any], wanted: Wanted, *, owner: str, at: datetime) -> list[Tracked]:
         """Make unowned records one's own, where the whole condition still holds, and return those that are."""
-        async with self._store.call():
-            events = await self._store.collection()
-            result = await events.update_many(
+        async with self._store.call() as site:
+            result = await site.events.update_many(
                 {"_id": {"$in": list(ids)}, **wanted.unowned()},
                 {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}},
             )
         return await self._read_back(ids, wanted, owner) if result.matched_count else []
 
     async def _read_back(self, ids: Sequence[Any], wanted: Wanted, owner: str) -> list[Tracked]:
-        async with self._store.call():
-            events = await self._store.collection()
-            found = events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner})
+        async with self._store.call() as site:
+            found = site.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner})
             documents = await found.sort(in_order(wanted.direction)).to_list(None)
         return [Tracked.of(document) for document in documents]
 
     async def count(self, wanted: Wanted) -> int:
         """Return how many records may be claimed now."""
-        async with self._store.call():
-            events = await self._store.collection()
-            return int(await events.count_documents(wanted.unowned()))
+        async with self._store.call() as site:
+            return int(await site.events.count_documents(wanted.unowned()))
 
     async def owners(self, wanted: Wanted | None = None) -> dict[str, int]:
         """Return the owners of open records, of those wanted or of all, and how many each owns."""
@@ -170,7 +166,7 @@ class Deliveries:
     async def orphans(self, wanted: Wanted) -> dict[str, int]:
         """Count the pending deliveries of the selected records whose handler is not loaded, by handler."""
         is_orphan = {"delivery.handlers.state": "pending", "delivery.handlers.id": {"$nin": list(wanted.loaded)}}
-        stages = [
+        stages: list[dict[str, Any]] = [
             {"$match": {**wanted.selected(), "delivery.state": "open"}},
             {"$project": {"delivery.handlers.id": 1, "delivery.handlers.state": 1}},
             {"$unwind": "$delivery.handlers"},
@@ -186,9 +182,8 @@ class Deliveries:
 
     async def add(self, record: Tracked, delivery: Delivery) -> bool:
         """Begin to track a record that was stored without a delivery; one that has got one meanwhile keeps it."""
-        async with self._store.call():
-            events = await self._store.collection()
-            result = await events.update_one(
+        async with self._store.call() as site:
+            result = await site.events.update_one(
                 {"_id": record.id, "delivery": None}, {"$set": {"delivery": to_document(delivery)}}
             )
         if result.matched_count:
@@ -198,22 +193,21 @@ class Deliveries:
     async def _pages(
         self, condition: dict[str, Any], direction: int, projection: dict[str, int] | None, size: int
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        async with self._store.call():
-            events = await self._store.collection()
-            cursor = events.find(condition, projection, batch_size=size).sort(in_order(direction))
+        async with self._store.call() as site:
+            cursor = site.events.find(condition, projection, batch_size=size).sort(in_order(direction))
             page = await cursor.to_list(size)
         try:
             while page:
                 yield page
-                async with self._store.call():
+                async with self._store.call() as site:
                     page = await cursor.to_list(size)
         finally:
             await cursor.close()
 
     async def _aggregate(self, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        async with self._store.call():
-            cursor = await aggregate(await self._store.collection(), stages)
-            return await cursor.to_list(None)
+        async with self._store.call() as site:
+            cursor = await aggregate(site.events, stages)
+            return list(await cursor.to_list(None))
 
 
 OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}

@@ -62,50 +62,45 @@ class WorkerRegistry:
         """Enter a worker and return the database's time."""
         host, pid, _ = owner.rsplit(":", 2)
         entry = {"host": host, "pid": int(pid), "lease": lease, "fenced": False}
-        async with self._store.call():
-            workers = await self._store.workers_collection()
-            document = await workers.find_one_and_update(
+        async with self._store.call() as site:
+            document = await site.workers.find_one_and_update(
                 {"_id": owner},
                 {"$setOnInsert": entry, "$currentDate": {"started_at": True, "beat_at": True}},
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
+        assert document is not None  # an upsert has one
         return WorkerEntry.of(document).beat_at
 
     async def beat(self, owner: str) -> datetime | None:
         """Renew a lease with a write that the majority acknowledges; None is a refusal."""
-        async with self._store.call():
-            workers = await self._store.workers_collection()
-            document = await workers.find_one_and_update(*_beat_of(owner), return_document=ReturnDocument.AFTER)
+        async with self._store.call() as site:
+            document = await site.workers.find_one_and_update(*_beat_of(owner), return_document=ReturnDocument.AFTER)
         return None if document is None else WorkerEntry.of(document).beat_at
 
     async def entries(self) -> dict[str, WorkerEntry]:
         """Return all entries by owner."""
-        async with self._store.call():
-            workers = await self._store.workers_collection()
-            documents = await workers.find({}).to_list(None)
+        async with self._store.call() as site:
+            documents = await site.workers.find({}).to_list(None)
         return {entry.owner: entry for entry in map(WorkerEntry.of, documents)}
 
     async def fence(self, entry: WorkerEntry) -> bool:
         """Fence a worker whose last beat is still the one that was seen; answer whether that was so."""
-        async with self._store.call():
-            workers = await self._store.workers_collection()
-            result = await workers.update_one(
+        async with self._store.call() as site:
+            result = await site.workers.update_one(
                 {"_id": entry.owner, "fenced": False, "beat_at": entry.beat_at}, {"$set": {"fenced": True}}
             )
         return bool(result.matched_count)
 
     async def remove(self, owner: str) -> None:
         """Take a worker out: it owns nothing any more."""
-        async with self._store.call():
-            workers = await self._store.workers_collection()
-            await workers.delete_one({"_id": owner})
+        async with self._store.call() as site:
+            await site.workers.delete_one({"_id": owner})
 
     async def forget(self, *, at: datetime) -> None:
         """Take out the workers that were fenced long ago."""
-        async with self._store.call():
-            workers = await self._store.workers_collection()
-            await workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
+        async with self._store.call() as site:
+            await site.workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
 
     def channel(self, *, timeout: float) -> BeatChannel:
         """Return a channel for the thread that beats, with a client of its own."""
