@@ -5,29 +5,34 @@ model), because it is the `post_init` of the class's core schema: the cheapest p
 `model_post_init` cannot displace.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NoReturn
+from __future__ import annotations
 
-from pydantic import AliasChoices, BaseModel, ValidationError
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from pydantic import AliasChoices, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.types import DomainEvent
 
 ENVELOPE: Final = ("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload")
 """The fields of every event, in the order in which they are shown; all others are the subclass's own."""
 
 
-def own_fields(event_class: type[BaseModel]) -> tuple[str, ...]:
+def own_fields(event_class: type[DomainEvent]) -> tuple[str, ...]:
     """Return the names of the fields that `DomainEvent` lacks, in the order of their declaration."""
     return tuple(name for name in event_class.__pydantic_fields__ if name not in ENVELOPE)
 
 
-def accepted_names(event_class: type[BaseModel]) -> dict[str, str]:
+def accepted_names(event_class: type[DomainEvent]) -> dict[str, str]:
     """Return each name and alias under which a field is accepted, with the field's name."""
     fields = event_class.__pydantic_fields__.items()
     return {key: name for name, field in fields for key in (*_aliases(field), name)}
 
 
-def fold(event: BaseModel, _context: object = None, /) -> None:
+def fold(event: DomainEvent, _context: object = None, /) -> None:
     """Put the event's own fields into a new payload, beside the keys that the payload has already.
 
     Raises ValidationError where a key of the payload contradicts the field.
@@ -41,22 +46,22 @@ def fold(event: BaseModel, _context: object = None, /) -> None:
     values["payload"] = folded
 
 
-def fold_around_post_init(event: BaseModel, context: Any, /) -> None:
+def fold_around_post_init(event: DomainEvent, context: Any, /) -> None:
     """Fold, let the class's own `model_post_init` see the payload, and fold what it may have changed."""
     fold(event)
     event.model_post_init(context)
     refold(event)
 
 
-def refold(event: BaseModel) -> None:
+def refold(event: DomainEvent) -> None:
     """Fold without a check: what the fields say replaces what the payload says."""
     values = event.__dict__
-    own = {name: values[name] for name in own_fields(type(event)) if name in values}
+    own = {name: values[name] for name in type(event).__own_fields__ if name in values}
     if own:
         values["payload"] = {**values["payload"], **own}
 
 
-def install(event_class: type[BaseModel], schema: CoreSchema) -> None:
+def install(event_class: type[DomainEvent], schema: CoreSchema) -> None:
     """Make the class's core schema fold; parts that a class does not need stay out of it."""
     model: Any = schema
     while model["type"] != "model":
@@ -69,7 +74,7 @@ def install(event_class: type[BaseModel], schema: CoreSchema) -> None:
         model["schema"] = core_schema.no_info_before_validator_function(tidy, model["schema"])
 
 
-def _merged(event: BaseModel, own: dict[str, Any]) -> dict[str, Any]:
+def _merged(event: DomainEvent, own: dict[str, Any]) -> dict[str, Any]:
     payload: Any = event.__dict__["payload"]
     if not own:
         return payload  # type: ignore[no-any-return]
@@ -84,7 +89,7 @@ def _merged(event: BaseModel, own: dict[str, Any]) -> dict[str, Any]:
     return {**own, **payload, **own}
 
 
-def _says_the_same(event: BaseModel, name: str, stated: object) -> bool:
+def _says_the_same(event: DomainEvent, name: str, stated: object) -> bool:
     value = event.__dict__[name]
     if _equal(stated, value):
         return True
@@ -103,14 +108,14 @@ def _equal(one: object, other: object) -> bool:
         return False
 
 
-def _refuse(event: BaseModel, path: tuple[str, ...], value: object, code: str, reason: str) -> NoReturn:
+def _refuse(event: DomainEvent, path: tuple[str, ...], value: object, code: str, reason: str) -> NoReturn:
     # A reason may hold braces of a user's: they go in as a value, never as part of the template.
     error = PydanticCustomError(code, "{reason}", {"reason": reason})
     details = InitErrorDetails(type=error, loc=path, input=value)
     raise ValidationError.from_exception_data(type(event).__name__, [details])
 
 
-def _tidy(event_class: type[BaseModel]) -> Callable[[Any], Any] | None:
+def _tidy(event_class: type[DomainEvent]) -> Callable[[Any], Any] | None:
     """Return what makes the class's own dump acceptable to it, if it needs anything.
 
     Computed fields are in a dump and are no arguments; excluded fields are arguments and are in its payload alone.
@@ -134,14 +139,14 @@ def _tidy(event_class: type[BaseModel]) -> Callable[[Any], Any] | None:
     return tidy
 
 
-def _computed_names(event_class: type[BaseModel]) -> Iterable[str]:
+def _computed_names(event_class: type[DomainEvent]) -> Iterable[str]:
     for name, decorator in event_class.__pydantic_decorators__.computed_fields.items():
         yield name
         if decorator.info.alias:
             yield decorator.info.alias
 
 
-def _excluded(event_class: type[BaseModel]) -> Iterable[str]:
+def _excluded(event_class: type[DomainEvent]) -> Iterable[str]:
     fields = event_class.__pydantic_fields__
     return (name for name in own_fields(event_class) if fields[name].exclude or fields[name].exclude_if)
 

@@ -11,10 +11,9 @@
 A class that states `event_type` in its own body claims the type: its events come back from the log as its instances.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
@@ -22,6 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined
 from uuid_utils import uuid7
 
 from craft_easy.core.events import event_class, folding
+from craft_easy.core.events.clock import now
 from craft_easy.core.events.envelope import Envelope, cut_to_milliseconds, read_envelope
 from craft_easy.core.events.origin import Origin, is_foreign, origin_of, set_cause, set_origin, stored_payload
 
@@ -41,11 +41,6 @@ __all__ = [
 def new_event_id() -> str:
     """Return a new UUID of version 7 (RFC 9562): it sorts by the millisecond in which it was made."""
     return str(uuid7())
-
-
-def now() -> datetime:
-    """Return the present time in UTC, cut to milliseconds, because the log keeps no more."""
-    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 class DomainEvent(BaseModel):
@@ -106,10 +101,8 @@ class DomainEvent(BaseModel):
 
     def __init_subclass__(cls, **kwargs: Unpack[ConfigDict]) -> None:
         super().__init_subclass__(**kwargs)
+        _check_declaration(cls)
         # Pydantic takes the defaults out of the class right after this, so here is where the body can be seen.
-        annotations = cls.__dict__.get("__annotations__", {})  # noqa: RUF063  # as written: names may be unknown yet
-        if "ClassVar" in str(annotations.get("event_type")):
-            raise TypeError(f'{cls.__qualname__}: event_type is a field: write `event_type: str = "…"`')
         stated = cls.__dict__.get("event_type")
         cls.__states_type__ = stated is not None
         if isinstance(stated, str):
@@ -129,12 +122,9 @@ class DomainEvent(BaseModel):
         An unknown type, or a payload that no longer fits its class, gives a plain `DomainEvent` with the payload as it
         is stored. Raises nothing, whatever the record holds.
         """
-        envelope = read_envelope(record)
-        event = _typed(envelope) or _plain(envelope)
-        set_origin(
-            event,
-            Origin(envelope.payload, envelope.is_foreign, envelope.causation_id, envelope.correlation_id),
-        )
+        said = read_envelope(record)
+        event = _typed(said) or _plain(said)
+        set_origin(event, Origin(said.payload, said.is_foreign, said.causation_id, said.correlation_id))
         return event
 
     @classmethod
@@ -152,9 +142,9 @@ class DomainEvent(BaseModel):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DomainEvent):
             return NotImplemented
-        if _class_of(self) is not _class_of(other) or self.__pydantic_extra__ != other.__pydantic_extra__:
+        if _class_of(self) is not _class_of(other):
             return False
-        return self.__dict__ == other.__dict__ or _fields(self) == _fields(other)
+        return self.__dict__ == other.__dict__ or _fields(self) == _fields(other)  # cached properties aside
 
     def __hash__(self) -> int:
         return hash(self.event_id)
@@ -178,6 +168,17 @@ class DomainEvent(BaseModel):
 
 
 Event = TypeVar("Event", bound=DomainEvent)
+
+
+def _check_declaration(cls: type[DomainEvent]) -> None:
+    annotations = cls.__dict__.get("__annotations__", {})  # noqa: RUF063  # as written: names may be unknown yet
+    if "ClassVar" in str(annotations.get("event_type")):
+        raise TypeError(f'{cls.__qualname__}: event_type is a field: write `event_type: str = "…"`')
+    if not cls.model_config.get("frozen") or cls.model_config.get("extra") != "forbid":
+        raise TypeError(
+            f"{cls.__qualname__}: events are frozen and forbid unknown arguments, so leave `frozen` and `extra` out of "
+            "its model_config: what has no field of its own goes into `payload`"
+        )
 
 
 def _type_of(cls: type[DomainEvent]) -> str | None:
@@ -225,8 +226,8 @@ def _changed(event: Event, update: Mapping[str, Any]) -> Event:
     cls = type(event)
     names = folding.accepted_names(cls)
     changes = {names.get(key, key): value for key, value in update.items()}
-    extras = {name: value for name, value in event.payload.items() if name not in cls.__own_fields__}
-    values = {**_fields(event), **(event.__pydantic_extra__ or {}), "payload": extras, **changes}
+    extras = {name: value for name, value in dict(event.payload).items() if name not in cls.__own_fields__}
+    values = {**_fields(event), "payload": extras, **changes}
     changed = cls.model_validate(values, by_alias=True, by_name=True)
     object.__setattr__(changed, "__pydantic_fields_set__", event.model_fields_set | (changes.keys() & names.keys()))
     origin = origin_of(event)
