@@ -74,6 +74,8 @@ async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]],
 
 async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
     """Return the specifications of a collection's indexes; none where there is no collection."""
+    if is_mock(collection):
+        return [{**one, "key": dict(one["key"])} for one in (await collection.index_information()).values()]
     cursor = await resolved(collection.list_indexes())
     return cast("list[Mapping[str, Any]]", await cursor.to_list(None))
 

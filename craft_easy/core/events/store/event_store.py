@@ -25,7 +25,7 @@ from craft_easy.core.events.store import connection, drivers, faults, indexes, i
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import stored_forms
+from craft_easy.core.events.store.filters import can_be_stored, stored_forms
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent
 
@@ -281,6 +281,8 @@ class EventStore:
 
         For the use-cases.
         """
+        if not can_be_stored(event_id):
+            return None
         forms = stored_forms(event_id)
         others = [form for form in forms if isinstance(form, ObjectId) or form == event_id]
         async with self.call() as site:
@@ -313,7 +315,10 @@ class EventStore:
         return [index.document["name"] for index in wanted]
 
     async def _missing(self, site: Site) -> list[pymongo.IndexModel]:
-        return indexes.missing(await drivers.list_indexes(site.events), sharded=drivers.is_sharded(site.database))
+        existing = await drivers.list_indexes(site.events)
+        if drivers.is_mock(site.database) and len(existing) > 1:
+            return []  # it does not keep which of them are partial
+        return indexes.missing(existing, sharded=drivers.is_sharded(site.database))
 
     async def _prepare(self) -> None:
         """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""

@@ -14,13 +14,14 @@ from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
-from bson import Binary, DatetimeMS, Decimal128, ObjectId, Regex, Timestamp
+from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Regex, Timestamp
 
 from craft_easy.core.events.patterns import compile_pattern
 from craft_easy.core.events.selection import Selection, up_to_millisecond
 
 Condition = dict[str, Any]
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ASCENDING: Final = 1
 DESCENDING: Final = -1
 
@@ -64,10 +65,21 @@ def _one_of(field: str, values: Sequence[Any]) -> Condition:
 
 
 def _values(field: str, texts: Iterable[str], *, none: bool = False) -> Condition:
-    values = [form for text in texts for form in stored_forms(text)]
+    wanted = list(texts)
+    values = [form for text in wanted if can_be_stored(text) for form in stored_forms(text)]
     if none:
         values.append(None)
-    return _one_of(field, values) if values else {}
+    return _one_of(field, values) if wanted or none else {}
+
+
+def can_be_stored(text: object) -> bool:
+    """Tell whether a text has only characters that UTF-8 carries; nothing in the log is equal to any other."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stored_forms(text: str) -> list[Any]:
@@ -92,18 +104,13 @@ def _uuid(text: str) -> list[UUID]:
     return [value] if str(value) == text else []
 
 
-def _types(patterns: Iterable[str]) -> Condition:
-    exact: list[str] = []
-    wild: list[Condition] = []
-    for pattern in map(compile_pattern, patterns):
-        if pattern.is_exact:
-            exact.append(pattern.text)
-        elif pattern.prefix or pattern.text.strip("*"):
-            wild.append({"event_type": Regex(pattern.regex.replace("\0", "\\x00"))})
-        else:
-            return {}  # a bare * means any
-    alternatives = [*([_one_of("event_type", exact)] if exact else []), *wild]
-    return _any_of(alternatives)
+def _types(patterns: Sequence[str]) -> Condition:
+    if not patterns or any(not pattern.strip("*") for pattern in patterns):
+        return {}  # a bare * means any
+    compiled = [compile_pattern(pattern) for pattern in patterns if can_be_stored(pattern)]
+    exact = [pattern.text for pattern in compiled if pattern.is_exact]
+    wild = [{"event_type": Regex(pattern.regex)} for pattern in compiled if not pattern.is_exact]
+    return _any_of([_one_of("event_type", exact), *wild] if exact or not wild else wild)
 
 
 def _states(states: Iterable[str]) -> Condition:
@@ -128,24 +135,25 @@ def parts(selection: Selection) -> list[Condition]:
     """Return the conditions that list a selection, one after another.
 
     A record of another writer may have no date in `timestamp`; its time is then that of its `_id`. Such records sort
-    before every date, so a window of time is read in two parts, of which the first is nearly always empty.
+    before every date, so within a window of time those without a timestamp, with a number and with a text are looked
+    for first, each with a query that an index answers at once. (Other types are found where no window is given.)
     """
     if selection.since is None and selection.until is None:
         return [selection_filter(selection)]
-    undated = joined(selection_filter(replace(selection, since=None, until=None)), *_undated(selection))
-    dated = selection_filter(selection)
-    return [dated, undated] if selection.reverse else [undated, dated]
+    rest = selection_filter(replace(selection, since=None, until=None))
+    made_then = _made_within(selection)
+    undated = [joined(kind.any_value, made_then, rest) for kind in _KINDS if kind.name in ("null", "number", "string")]
+    return [*undated, selection_filter(selection)][:: -1 if selection.reverse else 1]
 
 
-def _undated(selection: Selection) -> tuple[Condition, Condition]:
+def _made_within(selection: Selection) -> Condition:
     moments = window(selection.since, selection.until)["timestamp"]
-    made_then: Condition = {"_id": {operator: _first_id(moment) for operator, moment in moments.items()}}
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    since, until = moments.get("$gte", epoch), moments.get("$lt")
-    if since <= epoch and (until is None or epoch < until):
-        # an `_id` that is no ObjectId tells no time, and such a record counts as of 1970
-        made_then = {"$or": [made_then, {"_id": {"$not": {"$type": "objectId"}}}]}
-    return {"$or": [_whole(kind) for kind in _KINDS if kind.name != "date"]}, made_then
+    made_within: Condition = {"_id": {operator: _first_id(moment) for operator, moment in moments.items()}}
+    since, until = moments.get("$gte", _EPOCH), moments.get("$lt")
+    if since > _EPOCH or (until is not None and until <= _EPOCH):
+        return made_within
+    # an `_id` that is no ObjectId tells no time, and such a record counts as of 1970
+    return {"$or": [made_within, {"_id": {"$not": {"$type": "objectId"}}}]}
 
 
 def _first_id(moment: datetime) -> ObjectId:
@@ -156,30 +164,33 @@ def _first_id(moment: datetime) -> ObjectId:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Types that MongoDB sorts among each other, and their least value; a comparison finds no other types."""
+    """Types that MongoDB sorts among each other, with their bounds; a comparison finds no other types.
+
+    Both bounds, because a server that does not know this reads on to the end of the index.
+    """
 
     name: str
     types: tuple[type, ...]
     least: Any
+    greatest: Any
+
+    @property
+    def any_value(self) -> Condition:
+        """The condition for any value of the kind; null stands for a missing field too."""
+        return {"timestamp": {"$eq": None} if self.least is None else {"$gte": self.least, "$lte": self.greatest}}
 
 
 _KINDS: Final = (
-    _Kind("null", (NoneType,), None),
-    _Kind("number", (float, int, Decimal, Decimal128), float("-inf")),
-    _Kind("string", (str,), ""),
-    _Kind("object", (dict,), {}),
-    _Kind("binary", (bytes, UUID), Binary(b"")),
-    _Kind("objectId", (ObjectId,), ObjectId(bytes(12))),
-    _Kind("bool", (bool,), least=False),
-    _Kind("date", (datetime, DatetimeMS), DatetimeMS(-(2**63))),
-    _Kind("timestamp", (Timestamp,), Timestamp(0, 0)),
+    _Kind("null", (NoneType,), None, None),
+    _Kind("number", (float, int, Decimal, Decimal128), float("-inf"), float("inf")),
+    _Kind("string", (str,), "", "\U0010ffff"),
+    _Kind("object", (dict,), {}, {"": MaxKey()}),
+    _Kind("objectId", (ObjectId,), ObjectId(bytes(12)), ObjectId(b"\xff" * 12)),
+    _Kind("bool", (bool,), least=False, greatest=True),
+    _Kind("date", (datetime, DatetimeMS), DatetimeMS(-(2**63)), DatetimeMS(2**63 - 1)),
+    _Kind("timestamp", (Timestamp,), Timestamp(0, 0), Timestamp(2**32 - 1, 2**32 - 1)),
 )
 """In MongoDB's order: https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/"""
-
-
-def _whole(kind: _Kind) -> Condition:
-    """Return the condition for any value of a kind; null stands for a missing field too."""
-    return {"timestamp": {"$eq" if kind.least is None else "$gte": kind.least}}
 
 
 def from_here_on(record: Mapping[str, Any], direction: int = ASCENDING) -> Condition:
@@ -188,7 +199,7 @@ def from_here_on(record: Mapping[str, Any], direction: int = ASCENDING) -> Condi
     here = {"timestamp": {"$eq": None} if value is None else {"$gte" if direction == ASCENDING else "$lte": value}}
     order = _KINDS[::direction]
     place = next((index for index, kind in enumerate(order) if _is_of(value, kind)), len(order))
-    return _any_of([here, *map(_whole, order[place + 1 :])])
+    return _any_of([here, *(kind.any_value for kind in order[place + 1 :])])
 
 
 def _is_of(value: object, kind: _Kind) -> bool:
