@@ -9,9 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import FrameType
-from typing import Final
+from typing import Final, NamedTuple
 
 from craft_events_cli import __version__, terminal
 from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError, guarded
@@ -19,8 +18,7 @@ from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError, guarde
 PROGRAM: Final = "craft-events"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):  # a dataclass would cost --version 7 ms of imports
     """Where a command is, and what it does in one line; a hidden one is on no page."""
 
     target: str

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -62,13 +63,14 @@ def pattern(text: str) -> str:
     return text
 
 
-def _state(text: str) -> str:
-    if text not in STATES:
-        raise ValueError(f'"{text}" is none of {", ".join(STATES)}')
-    return text
+class State(StrEnum):
+    """What became of an event."""
 
+    OPEN = "open"
+    DEAD = "dead"
+    DONE = "done"
+    UNTRACKED = "untracked"
 
-STATES: Final = ("open", "dead", "done", "untracked")
 
 Format = Annotated[
     Output | None,
@@ -80,11 +82,9 @@ Format = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-State = Annotated[
-    list[str],
-    typer.Option(
-        "--state", metavar="STATE", parser=_state, help="open, dead, done or untracked", rich_help_panel=SELECTING
-    ),
+States = Annotated[
+    list[State],
+    typer.Option("--state", metavar="STATE", help="open, dead, done or untracked", rich_help_panel=SELECTING),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and write nothing")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
@@ -257,9 +257,7 @@ async def opened(settings: Settings) -> AsyncIterator["EventStore"]:
     from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
     from craft_easy.core.events.store import EventStore
 
-    store = EventStore(
-        uri=settings.uri.value, database_name=settings.database.value, collection=settings.collection.value
-    )
+    store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
     try:
         yield store
     except (StoreUnavailable, StoreLoginRefused) as error:

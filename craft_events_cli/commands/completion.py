@@ -1,0 +1,33 @@
+"""`craft-events completion`: the completions of a shell."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from craft_events_cli import terminal
+from craft_events_cli.exit_codes import ExitCode
+
+
+class Shell(StrEnum):
+    """A shell that there are completions for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="bash (3.2 or newer), zsh or fish")],
+) -> ExitCode:
+    """Print the completions of a shell, to be read by it at its start.
+
+    Examples:
+        craft-events completion bash > ~/.local/share/bash-completion/completions/craft-events
+        craft-events completion zsh > ~/.zfunc/_craft-events        # with ~/.zfunc in $fpath, before compinit
+        craft-events completion fish > ~/.config/fish/completions/craft-events.fish
+    """
+    from craft_events_cli.completion import script
+
+    terminal.stdout().write(script(shell.value))
+    return ExitCode.DONE

@@ -1,0 +1,115 @@
+"""The hidden command that completion asks for values: `completion-values tenant|type|handler PREFIX LINE`.
+
+It answers within 300 ms with what it has found by then, says nothing on stderr, always exits 0, loads no handler module
+and starts no server. A value that is not `[A-Za-z0-9._:@/+-]+` is not offered: no tenant's name can run code at TAB.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NoReturn, cast
+
+DEADLINE: Final = 0.28
+"""Seconds from the start of the process; the rest of the 300 ms is for the shell."""
+TIMEOUT_MS: Final = 200
+PLAIN: Final = re.compile(r"[A-Za-z0-9._:@/+-]+")
+_CONNECTION: Final = ("uri", "database", "collection")
+
+
+MAX_VALUES: Final = 1_000
+
+
+def completion_values(args: Sequence[str]) -> NoReturn:
+    """Print the values and end the process at once, without waiting for a driver's threads."""
+    found: set[str] = set()
+    answer = threading.Lock()
+    _thread.start_new_thread(_answer_after, (max(0.0, DEADLINE - _age()), found, answer))
+    try:
+        kind, prefix, line = args
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
+        for value in _known(kind, prefix, line):
+            found.add(value)
+    finally:
+        _answer(found, answer)
+
+
+completion_values.takes_bare_arguments = True  # type: ignore[attr-defined]  # Typer would cost half of the time
+
+
+def _age() -> float:
+    """Return for how many seconds this process has lived (proc(5)); without /proc what it used of the processor."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            started = int(file.read().rpartition(b")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.process_time()
+
+
+def _answer_after(seconds: float, found: set[str], answer: threading.Lock) -> NoReturn:
+    time.sleep(seconds)
+    _answer(found, answer)
+
+
+def _answer(found: set[str], answer: threading.Lock) -> NoReturn:
+    """Print what was found, once, and end the process."""
+    answer.acquire()
+    try:
+        os.write(1, "".join(f"{value}\n" for value in sorted(plain(found.copy()))[:MAX_VALUES]).encode("ascii"))
+    finally:
+        os._exit(0)
+
+
+def plain(values: Iterable[str]) -> list[str]:
+    """Return the values that are safe to offer in every shell."""
+    return [value for value in values if PLAIN.fullmatch(value)]
+
+
+def connection_flags(line: str) -> dict[str, str] | None:
+    """Return `--uri`, `--database` and `--collection` of a command line that is still being typed.
+
+    None where one of them holds what only the shell could expand: nothing is ever evaluated here.
+    """
+    flags: dict[str, str] = {}
+    words = _words(line)
+    for index, word in enumerate(words):
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name not in _CONNECTION:
+            continue
+        if not equals:
+            value = words[index + 1] if index + 1 < len(words) else ""
+        if any(mark in value for mark in "$`"):
+            return None
+        flags[name] = value
+    return flags
+
+
+def _words(line: str) -> list[str]:
+    import shlex
+
+    for ending in ("", "'", '"'):
+        try:
+            return shlex.split(line + ending)
+        except ValueError:
+            continue
+    return []
+
+
+def _known(kind: str, prefix: str, line: str) -> Iterable[str]:
+    from pathlib import Path
+
+    from craft_easy.core.events.settings import resolve
+
+    flags = connection_flags(line)
+    if kind not in ("tenant", "type", "handler") or flags is None or (prefix and not PLAIN.fullmatch(prefix)):
+        return []
+    settings = resolve(flags, directory=Path.cwd())
+    from craft_easy.core.events.store.suggestions import known_values
+
+    return known_values(settings, cast("Any", kind), prefix, timeout_ms=TIMEOUT_MS)

@@ -1,0 +1,113 @@
+"""The script for zsh: `_craft-events`, for a directory of `$fpath`."""
+
+from __future__ import annotations
+
+from craft_events_cli.completion import Command, Kind, commands, first_words, groups, kind_of
+from craft_events_cli.parsing import Parameter
+
+_HEAD = r"""#compdef craft-events
+# zsh completion for craft-events, generated: python -m craft_events_cli.completion
+
+# Offer what the log holds; only plain values, so that nothing in it can run at TAB.
+_craft_events_values() {
+    local -x LC_ALL=C
+    local -a values
+    values=(${(f)"$(command -- ${(Q)program} completion-values $1 "${(Q)PREFIX}" "$line" 2>/dev/null </dev/null)"})
+    values=(${values:#*[^A-Za-z0-9._:@/+-]*})
+    (( $#values )) && compadd -a values
+}
+
+_craft_events() {
+    emulate -L zsh
+    local program=$words[1] line="${words[1,CURRENT]}" command=$words[2] curcontext=$curcontext state state_descr
+    local -a commands
+    typeset -A opt_args
+    if (( CURRENT == 2 )); then
+        commands=(
+@first@
+        )
+        _describe -t commands command commands
+        [[ $PREFIX == -* ]] && compadd -- --help --version
+        return
+    fi
+    shift words; (( CURRENT-- ))
+    case $command in
+@groups@
+    esac
+    case $command in
+@commands@
+    esac
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _craft_events "$@"
+else
+    compdef _craft_events craft-events
+fi
+"""
+
+
+def script() -> str:
+    """Return the script."""
+    blocks = {
+        "@first@": "\n".join(f"            {_quoted(f'{name}:{text}')}" for name, text in first_words().items()),
+        "@groups@": "\n".join(_group(name, members) for name, members in groups().items()),
+        "@commands@": "\n".join(_command(one) for one in commands()),
+    }
+    text = _HEAD
+    for mark, block in blocks.items():
+        text = text.replace(mark, block)
+    return text
+
+
+def _group(name: str, members: dict[str, str]) -> str:
+    described = "\n".join(f"                    {_quoted(f'{member}:{text}')}" for member, text in members.items())
+    return f"""        {name})
+            if (( CURRENT == 2 )); then
+                commands=(
+{described}
+                )
+                _describe -t commands command commands
+                return
+            fi
+            command="{name} $words[2]"
+            shift words; (( CURRENT-- ))
+            ;;"""
+
+
+def _command(command: Command) -> str:
+    specs = [spec for one in command.options for spec in _specs(one)]
+    specs += ["'(- *)--help[show the help page]'"]
+    specs += [_quoted(f"{number}:{one.metavar}:{_action(one)}") for number, one in enumerate(command.arguments, 1)]
+    lines = " \\\n".join(f"                {spec}" for spec in specs)
+    return f"        {_quoted(command.words)})\n            _arguments -S \\\n{lines}\n            ;;"
+
+
+def _specs(option: Parameter) -> list[str]:
+    help_text = _escaped(option.info.help or "")
+    if option.is_flag:
+        others = f"({' '.join(option.flags)})" if len(option.flags) > 1 else ""
+        return [_quoted(f"{others}{flag}[{help_text}]") for flag in option.flags]
+    others = "*" if option.is_repeatable else f"({' '.join(option.flags)})" if len(option.flags) > 1 else ""
+    value = f"[{help_text}]:{_escaped(option.metavar)}:{_action(option)}"
+    return [_quoted(f"{others}{flag}{'=' if flag.startswith('--') else ''}{value}") for flag in option.flags]
+
+
+def _action(parameter: Parameter) -> str:
+    kind = kind_of(parameter)
+    if kind is Kind.NOTHING:
+        return " "
+    if kind is Kind.CHOICES:
+        return f"({' '.join(parameter.choices)})"
+    return {Kind.FILES: "_files", Kind.DIRECTORIES: "_files -/"}.get(kind, f"_craft_events_values {kind.value}")
+
+
+def _escaped(text: str) -> str:
+    """Escape what has a meaning in a specification of `_arguments`."""
+    for mark in "\\[]:":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
