@@ -26,9 +26,19 @@ def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
         stream.write(csv_line(columns))
         stream.writelines(csv_line([row[column] for column in columns]) for row in rows)
     elif output is Output.JSON:
-        stream.write(json.dumps([dict(row) for row in rows], indent=2) + "\n")
+        stream.write(_ascii(json.dumps([dict(row) for row in rows], indent=2)) + "\n")
     else:
-        stream.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+        stream.writelines(map(json_line, rows))
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """Return a row as one line of NDJSON."""
+    return _ascii(json.dumps(row, separators=(",", ":"))) + "\n"
+
+
+def _ascii(text: str) -> str:
+    """Escape DEL, the one control character that JSON leaves as it is."""
+    return text.replace("\x7f", "\\u007f")
 
 
 def csv_line(cells: Sequence[Any]) -> str:

@@ -100,6 +100,9 @@ class Observer:
     def reported(self, report: Report) -> None:
         """A delivery's outcome is stored."""
 
+    def ended(self) -> None:
+        """All deliveries of one event have ended."""
+
     def waits(self, waiting: Sequence[Waiting]) -> None:
         """Nothing else is left to do but to wait for these."""
 
@@ -137,6 +140,7 @@ class Redispatch:
         self._summary = Summary()
         self._take_over = TakeOver(self._desk)
         self._wanted = wanted(bus.registry, selection, options)
+        self._handlers = {name: bus.registry.handler(name) for name in self._wanted.handlers}
         self._slots = asyncio.Semaphore(options.concurrency)
         self._running: set[asyncio.Task[None]] = set()
 
@@ -207,6 +211,7 @@ class Redispatch:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._slots.release()
+        self._observer.ended()
 
     async def _deliver(self, held: Held) -> None:
         event = DomainEvent.from_record(held.record.document)
@@ -220,8 +225,8 @@ class Redispatch:
         """Return the deliveries of a record that are not done and have their handler here."""
         due = []
         for entry in delivery.pending:
-            handler = self._bus.registry.handler(entry.id)
-            if handler is not None and entry.id in self._wanted.handlers:
+            handler = self._handlers.get(entry.id)
+            if handler is not None:
                 limit = handler.timeout or self._options.timeout
                 due.append(Due(handler, entry.id, entry.attempts + 1, limit))
         return due

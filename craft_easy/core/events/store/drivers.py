@@ -138,7 +138,9 @@ def synchronous(database: Database, uri: str | None, *, timeout: float) -> Mongo
 
 
 def _arguments_of(client: Any) -> dict[str, Any]:
-    made_with = getattr(client, "delegate", client)._init_kwargs  # noqa: SLF001 - see the head of this module
+    # any name is an attribute of PyMongo's client: it would be a database
+    inner = client if isinstance(client, AsyncMongoClient) else client.delegate
+    made_with = inner._init_kwargs  # noqa: SLF001 - see the head of this module
     return {name: value for name, value in made_with.items() if name not in _NOT_FOR_A_THREAD}
 
 

@@ -1,0 +1,272 @@
+"""Claims, outcomes and take-overs on a real server, over both drivers."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+
+from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.delivery import Delivery, Ended, discard, finish, take_over
+from craft_easy.core.events.outcome import Kind, Outcome
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.workers import WorkerRegistry
+
+START = datetime(2026, 1, 31, 10, tzinfo=UTC)
+LATER = START + timedelta(hours=1)
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def store(request: pytest.FixtureRequest, embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    client: Any = (AsyncMongoClient if request.param == "pymongo" else AsyncIOMotorClient)(embedded_uri)
+    yield EventStore(client[database_name])
+    closing = client.close()
+    if closing is not None:
+        await closing
+
+
+@pytest.fixture
+def deliveries(store: EventStore) -> Deliveries:
+    return Deliveries(store)
+
+
+def event(number: int, **values: Any) -> DomainEvent:
+    at = START + timedelta(seconds=number)
+    return DomainEvent(event_type="order.placed", event_id=f"e{number}", timestamp=at, payload={"n": number}, **values)
+
+
+async def stored(store: EventStore, *events: DomainEvent, handlers: Sequence[str] = ("a", "b")) -> None:
+    await store.append_many(events, handlers=handlers)
+
+
+def wanted(*handlers: str, began_at: datetime | None = None, **selection: Any) -> Wanted:
+    names = handlers or ("a", "b")
+    return Wanted(Selection(**selection), loaded=names, handlers=names, began_at=began_at)
+
+
+async def ids(deliveries: Deliveries, condition: Wanted, size: int = 1000) -> list[Any]:
+    return [one async for page in deliveries.unowned(condition, size=size) for one in page]
+
+
+async def claimed(deliveries: Deliveries, owner: str = "me", condition: Wanted | None = None) -> list[Tracked]:
+    condition = condition or wanted()
+    return await deliveries.claim(await ids(deliveries, condition), condition, owner=owner, at=LATER)
+
+
+def names(records: Sequence[Tracked]) -> list[str]:
+    return [record.document["event_id"] for record in records]
+
+
+def success(handler: str = "a", *, owner: str = "me", release: bool = False) -> Any:
+    ended = Ended(Outcome(handler, Kind.SUCCEEDED), LATER, handler)
+    return partial(finish, ended=[ended], owner=owner, key="e", at=LATER, release=release)
+
+
+async def test_unowned_records_are_listed_in_order_whatever_the_page(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, *(event(number) for number in (3, 1, 2, 5, 4)))
+    everything = await ids(deliveries, wanted())
+    assert len(everything) == 5
+    assert await ids(deliveries, wanted(), size=2) == everything
+    assert names(await claimed(deliveries)) == ["e1", "e2", "e3", "e4", "e5"]
+
+
+async def test_a_claim_makes_records_ones_own_and_counts_the_revision(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1))
+    [record] = await claimed(deliveries)
+    assert (record.delivery.owner, record.delivery.claimed_at, record.delivery.rev) == ("me", LATER, 1)
+
+
+async def test_two_workers_never_own_the_same_record(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1), event(2))
+    listed = await ids(deliveries, wanted())
+    first = await deliveries.claim(listed[:1], wanted(), owner="me", at=LATER)
+    second = await deliveries.claim(listed, wanted(), owner="other", at=LATER)
+    assert (names(first), names(second)) == (["e1"], ["e2"])
+
+
+async def test_only_records_with_a_pending_delivery_of_a_wanted_handler_are_claimed(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1), handlers=["a"])
+    await stored(store, event(2), handlers=["b"])
+    assert names(await claimed(deliveries, condition=wanted("b"))) == ["e2"]
+
+
+async def test_what_was_claimed_since_the_run_began_is_not_claimed_again(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1))
+    [record] = await claimed(deliveries)
+    failed = Ended(Outcome("a", Kind.FAILED), LATER, "a")
+    give_up = partial(finish, ended=[failed], owner="me", key="e", at=LATER, release=True)
+    await deliveries.change([Change(record, give_up)])
+    assert await ids(deliveries, wanted(began_at=LATER)) == []
+    assert len(await ids(deliveries, wanted(began_at=LATER + timedelta(seconds=1)))) == 1
+
+
+async def test_a_selection_narrows_a_claim_even_when_the_listing_did_not(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1, tenant_id="acme"), event(2, tenant_id="docs"))
+    listed = await ids(deliveries, wanted())
+    only = wanted(tenants=("docs",))
+    assert names(await deliveries.claim(listed, only, owner="me", at=LATER)) == ["e2"]
+    assert await deliveries.count(only) == 0
+    assert await deliveries.count(wanted()) == 1
+
+
+async def test_a_change_that_lost_the_race_is_applied_to_what_is_there_now(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1), event(2))
+    mine = await claimed(deliveries)
+    again = await deliveries.read([record.id for record in mine])
+    operator = partial(discard, handler_ids=["b"], reason="gone", at=LATER)
+    await deliveries.change([Change(again[mine[0].id], operator)])
+    await deliveries.change([Change(record, success()) for record in mine])
+    first, second = mine
+    assert [one.state for one in first.delivery.handlers] == ["done", "skipped"]
+    assert (first.delivery.state, first.delivery.owner) == ("done", None)
+    assert [one.state for one in second.delivery.handlers] == ["done", "pending"]
+    log = await deliveries.read([record.id for record in mine])
+    assert [log[record.id].delivery for record in mine] == [record.delivery for record in mine]
+
+
+async def test_a_change_whose_reply_was_lost_may_be_made_again(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1))
+    [record] = await claimed(deliveries)
+    before = record.delivery
+    await deliveries.change([Change(record, success())])
+    stored_once = record.delivery
+    record.delivery = before  # as whoever did not hear the reply remembers it
+    await deliveries.change([Change(record, success())])
+    assert record.delivery == stored_once
+
+
+async def test_a_change_of_a_record_that_is_gone_is_dropped(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1))
+    [record] = await claimed(deliveries)
+    await (await store.collection()).delete_one({"_id": record.id})
+    await deliveries.change([Change(record, success())])
+    assert await deliveries.read([record.id]) == {}
+
+
+async def test_owners_are_counted_by_their_open_records(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1, tenant_id="acme"), event(2), event(3))
+    listed = await ids(deliveries, wanted())
+    await deliveries.claim(listed[:2], wanted(), owner="me", at=LATER)
+    await deliveries.claim(listed[2:], wanted(), owner="other", at=LATER)
+    assert await deliveries.owners() == {"me": 2, "other": 1}
+    assert await deliveries.owners(wanted(tenants=("acme",))) == {"me": 1}
+    owned = [record async for page in deliveries.owned_by(["me"], size=1) for record in page]
+    assert names(owned) == ["e1", "e2"]
+
+
+async def test_a_take_over_frees_what_a_worker_owned(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1))
+    [record] = await claimed(deliveries)
+    await deliveries.change([Change(record, partial(take_over, owner="me", at=LATER))])
+    assert (record.delivery.owner, record.delivery.takeovers) == (None, 1)
+    assert await deliveries.owners() == {}
+    assert len(await ids(deliveries, wanted(began_at=START))) == 1
+
+
+async def test_pending_deliveries_without_a_loaded_handler_are_counted_by_handler(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1), event(2), handlers=["a", "gone"])
+    await stored(store, event(3, tenant_id="acme"), handlers=["a", "old"])
+    assert await deliveries.orphans(wanted("a")) == {"gone": 2, "old": 1}
+    assert await deliveries.orphans(wanted("a", tenants=("acme",))) == {"old": 1}
+    assert await deliveries.orphans(wanted("a", "gone", "old")) == {}
+
+
+async def test_an_untracked_record_gets_a_delivery_once(store: EventStore, deliveries: Deliveries) -> None:
+    await store.append(event(1))
+    [[record]] = [page async for page in deliveries.matching(wanted().untracked())]
+    assert not record.is_tracked
+    assert await deliveries.add(record, Delivery.new(["a"], at=START))
+    assert not await deliveries.add(record, Delivery.new(["b"], at=START))
+    assert names(await claimed(deliveries)) == ["e1"]
+
+
+async def test_records_of_another_writer_without_a_revision_can_be_claimed_and_finished(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1))
+    await (await store.collection()).update_many({}, {"$unset": {"delivery.rev": 1, "delivery.claimed_at": 1}})
+    [record] = await claimed(deliveries, condition=wanted(began_at=START))
+    await deliveries.change([Change(record, success("a")), Change(record, success("b"))])
+    assert (await deliveries.read([record.id]))[record.id].delivery.handlers[0].state == "done"
+
+
+async def test_texts_of_users_are_stored_as_they_are_and_never_evaluated(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1))
+    [record] = await claimed(deliveries)
+    await deliveries.change([Change(record, partial(discard, handler_ids=["a"], reason="$payload", at=LATER))])
+    assert (await deliveries.read([record.id]))[record.id].delivery.handlers[0].reason == "$payload"
+
+
+async def test_a_worker_registers_beats_and_leaves(store: EventStore) -> None:
+    workers = WorkerRegistry(store)
+    before = await store.now()
+    at = await workers.register("host:1:abc", lease=30)
+    assert before <= at
+    entry = (await workers.entries())["host:1:abc"]
+    assert (entry.host, entry.pid, entry.lease, entry.fenced, entry.beat_at) == ("host", 1, 30, False, at)
+    beat_at = await workers.beat("host:1:abc")
+    assert beat_at is not None
+    assert beat_at >= at
+    await workers.remove("host:1:abc")
+    assert await workers.entries() == {}
+
+
+async def test_a_beat_revives_nobody(store: EventStore) -> None:
+    workers = WorkerRegistry(store)
+    assert await workers.beat("host:1:unknown") is None
+    await workers.register("host:1:abc", lease=30)
+    assert await workers.fence((await workers.entries())["host:1:abc"])
+    assert await workers.beat("host:1:abc") is None
+    assert (await workers.entries())["host:1:abc"].fenced
+
+
+async def test_a_worker_that_beat_meanwhile_is_not_fenced(store: EventStore) -> None:
+    workers = WorkerRegistry(store)
+    await workers.register("host:1:abc", lease=30)
+    seen = (await workers.entries())["host:1:abc"]
+    while await workers.beat("host:1:abc") == seen.beat_at:
+        pass
+    assert not await workers.fence(seen)
+    assert not (await workers.entries())["host:1:abc"].fenced
+
+
+async def test_workers_that_were_fenced_long_ago_are_forgotten(store: EventStore) -> None:
+    workers = WorkerRegistry(store)
+    await workers.register("host:1:old", lease=30)
+    await workers.register("host:1:alive", lease=30)
+    await workers.fence((await workers.entries())["host:1:old"])
+    await workers.forget(at=await store.now())
+    assert len(await workers.entries()) == 2
+    await workers.forget(at=await store.now() + timedelta(days=2))
+    assert list(await workers.entries()) == ["host:1:alive"]
+
+
+async def test_the_thread_that_beats_has_a_client_of_its_own(store: EventStore) -> None:
+    workers = WorkerRegistry(store)
+    await workers.register("host:1:abc", lease=30)
+    channel = workers.channel(timeout=3)
+    assert channel.beat("host:1:abc") is not None
+    assert channel.beat("host:1:other") is None
+    channel.end("host:1:abc")
+    channel.close()
+    assert await workers.entries() == {}
