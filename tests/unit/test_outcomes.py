@@ -1,0 +1,194 @@
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from craft_easy.core.events import outcomes as module
+from craft_easy.core.events.delivery import Delivery, Ended
+from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
+from craft_easy.core.events.outcome import ErrorText, Kind, Outcome
+from craft_easy.core.events.outcomes import Held, OutcomeWriter
+from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from tests.conditions import becomes
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+class FakeDeliveries:
+    """Applies changes in memory; may be made to wait, to fail, or to refuse records with errors in them."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Any]] = []
+        self.failures: list[Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.refuses_errors = False
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        self.groups.append([change.record.id for change in changes])
+        await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        after = [change.transition(change.record.delivery) for change in changes]
+        if self.refuses_errors and any(handler.errors for one in after for handler in one.handlers):
+            raise RecordRefused("too large")
+        for change, delivery in zip(changes, after, strict=True):
+            change.record.delivery = delivery
+
+
+@pytest.fixture
+def deliveries() -> FakeDeliveries:
+    return FakeDeliveries()
+
+
+@pytest.fixture
+def writer(deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch) -> OutcomeWriter:
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+    return OutcomeWriter(cast("Deliveries", deliveries), lambda: NOW)
+
+
+def held(number: int, *handlers: str) -> Held:
+    delivery = Delivery.new(handlers or ("a",), at=NOW, owner="me")
+    one = Held(Tracked({"_id": number, "event_id": f"e{number}"}, delivery), "me")
+    one.has_run = True
+    return one
+
+
+def ended(handler: str = "a", kind: Kind = Kind.SUCCEEDED, **values: Any) -> Ended:
+    return Ended(Outcome(handler, kind, **values), NOW, handler)
+
+
+async def test_what_ends_in_one_turn_of_the_loop_goes_out_in_one_write(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    for number in range(5):
+        writer.add(held(number), ended(), is_through=True)
+    await writer.flush()
+    assert deliveries.groups == [[0, 1, 2, 3, 4]]
+
+
+async def test_what_ends_during_a_write_gathers_for_the_next(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
+    deliveries.gate.clear()
+    first = held(0, "a", "b")
+    writer.add(first, ended("a"))
+    await becomes(lambda: deliveries.groups)
+    writer.add(first, ended("b"), is_through=True)
+    writer.add(held(1), ended(), is_through=True)
+    deliveries.gate.set()
+    await writer.flush()
+    assert deliveries.groups == [[0], [0, 1]]
+    assert first.record.delivery.state == "done"
+
+
+async def test_a_group_has_a_limit(
+    writer: OutcomeWriter, deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GROUP", 2)
+    for number in range(5):
+        writer.add(held(number), ended(), is_through=True)
+    await writer.flush()
+    assert deliveries.groups == [[0, 1], [2, 3], [4]]
+
+
+async def test_an_outage_is_waited_out_and_nothing_is_lost(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
+    deliveries.failures = [StoreUnavailable("gone"), StoreUnavailable("still gone")]
+    one = held(0)
+    writer.add(one, ended(), is_through=True)
+    await writer.flush()
+    assert len(deliveries.groups) == 3
+    assert one.record.delivery.state == "done"
+
+
+async def test_whoever_asks_is_told_what_is_stored_and_only_then(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    told: list[tuple[str, str]] = []
+    one = held(0)
+    one.on_stored = lambda each, delivery: told.append((each.handler_id, delivery.state))
+    deliveries.gate.clear()
+    writer.add(one, ended(), is_through=True)
+    await becomes(lambda: deliveries.groups)
+    assert told == []
+    deliveries.gate.set()
+    await writer.flush()
+    assert told == [("a", "done")]
+
+
+async def test_a_record_that_is_given_back_is_held_no_more(writer: OutcomeWriter) -> None:
+    one = held(0, "a", "b")
+    writer.held.add(0)
+    writer.add(one, ended("a"))
+    await writer.flush()
+    assert writer.held == {0}
+    writer.add(one, ended("b", Kind.GIVEN_BACK), is_through=True)
+    await writer.flush()
+    assert writer.held == set()
+    assert (one.record.delivery.owner, one.record.delivery.claimed_at) == (None, NOW)
+
+
+async def test_a_record_that_never_ran_is_given_back_without_its_claim(writer: OutcomeWriter) -> None:
+    one = held(0)
+    one.has_run = False
+    writer.add(one, is_through=True)
+    await writer.flush()
+    assert (one.record.delivery.owner, one.record.delivery.claimed_at) == (None, None)
+
+
+async def test_the_texts_of_errors_go_where_a_record_has_no_room_for_them(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    deliveries.refuses_errors = True
+    broken, fine = held(0), held(1)
+    writer.add(broken, ended(kind=Kind.FAILED, error=ErrorText("ValueError", "no")), is_through=True)
+    writer.add(fine, ended(), is_through=True)
+    await writer.flush()
+    assert fine.record.delivery.state == "done"
+    [entry] = broken.record.delivery.handlers
+    assert (entry.attempts, entry.errors, entry.due_at is not None) == (1, (), True)
+
+
+async def test_a_record_that_is_refused_for_good_stops_nobody_else(
+    writer: OutcomeWriter, deliveries: FakeDeliveries, caplog: pytest.LogCaptureFixture
+) -> None:
+    deliveries.failures = [RecordRefused("group"), RecordRefused("alone"), RecordRefused("without errors")]
+    broken, fine = held(0), held(1)
+    writer.add(broken, ended(), is_through=True)
+    writer.add(fine, ended(), is_through=True)
+    await writer.flush()
+    assert fine.record.delivery.state == "done"
+    assert "the outcome of event e0 cannot be stored" in caplog.text
+
+
+async def test_a_loop_that_closes_gets_one_last_write(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
+    deliveries.failures = [StoreUnavailable("gone")]
+    first, second = held(0), held(1)
+    writer.add(first, ended(), is_through=True)
+    await becomes(lambda: not deliveries.failures)
+    writer.add(second, ended(), is_through=True)
+    assert writer._task is not None
+    writer._task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writer._task
+    assert (first.record.delivery.state, second.record.delivery.state) == ("done", "done")
+
+
+async def test_the_last_write_of_a_loop_that_closes_does_not_wait_for_an_outage(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    deliveries.failures = [StoreUnavailable("gone")] * 3
+    writer.add(held(0), ended(), is_through=True)
+    await becomes(lambda: len(deliveries.failures) == 2)
+    assert writer._task is not None
+    writer._task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writer._task
+    assert len(deliveries.failures) == 1
+
+
+async def test_a_failure_is_due_again_after_its_wait(writer: OutcomeWriter) -> None:
+    one = held(0)
+    writer.add(one, ended(kind=Kind.RETRY, after=timedelta(minutes=5)), is_through=True)
+    await writer.flush()
+    assert one.record.delivery.due_at == NOW + timedelta(minutes=5)
