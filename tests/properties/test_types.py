@@ -19,7 +19,13 @@ from craft_easy.core.events.types import DomainEvent, PaymentCompleted, stored_p
 NAMES = ("event_id", "event_type", "timestamp", "tenant_id", "actor_id")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3))
 payloads = st.dictionaries(keys, values, max_size=4)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

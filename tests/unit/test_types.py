@@ -480,6 +480,8 @@ class TestFolding:
 
     def test_unknown_arguments_are_an_error_but_computed_fields_are_ignored(self) -> None:
         assert Computing(net=1, gross=2, netText="1").payload == {"net": 1}  # type: ignore[call-arg]
+        with pytest.raises(ValidationError, match="valid dictionary"):
+            Computing.model_validate([1])
         with pytest.raises(ValidationError, match="Extra inputs"):
             Computing(net=1, brutto=2)  # type: ignore[call-arg]
         with pytest.raises(ValidationError, match="Extra inputs"):
