@@ -8,6 +8,7 @@ beats can have a client of its own with the same hosts, credentials and TLS.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,11 @@ def by_majority(collection: Collection) -> Collection:
     return collection if is_mock(collection) else collection.with_options(read_concern=MAJORITY_READ)
 
 
+def decoding(collection: Collection, codec: CodecOptions[Document]) -> Collection:
+    """Return the same collection, its records decoded in another way; a stand-in in memory decodes nothing."""
+    return collection if is_mock(collection.database) else collection.with_options(codec_options=codec)
+
+
 async def resolved(value: Any) -> Any:
     """Return what one driver hands out at once and another has awaited."""
     return await value if inspect.isawaitable(value) else value
@@ -81,8 +87,11 @@ async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
 
 
 async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
-    """Return a change stream; with Motor it is opened by the first `next` or `try_next`."""
-    return await resolved(collection.watch(list(stages), **options))
+    """Return a change stream that the server has opened."""
+    stream = await resolved(collection.watch(list(stages), **options))
+    if _is_motor(collection.database):
+        await asyncio.to_thread(stream._lazy_init)  # noqa: SLF001 - Motor would open it at the first look only
+    return stream
 
 
 async def start_session(client: Any, **options: Any) -> Any:

@@ -22,6 +22,7 @@ from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.selection import NoTenant, Selection
 from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
 from craft_easy.core.events.store import connection, drivers, faults, indexes, inserting, reading
+from craft_easy.core.events.store.change_stream import ChangeStream
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.encoding import CODEC
@@ -261,15 +262,34 @@ class EventStore:
                 for record in records:
                     yield DomainEvent.from_record(record)
 
-    async def batches(self, selection: Selection, *, size: int = reading.PAGE) -> AsyncGenerator[reading.Page, None]:
+    async def batches(
+        self, selection: Selection, *, size: int = reading.PAGE, for_json: bool = False
+    ) -> AsyncGenerator[reading.Page, None]:
         """Yield the selected records as they are stored, `size` at a time at most, with flat memory.
 
         For the use-cases. Ascending by `(timestamp, event_id)`, descending where the selection is reversed.
+        With `for_json` they are decoded as `store.event_json` takes them.
         """
         if not selection.is_empty:
-            async with aclosing(reading.batches(self, selection, size=size)) as pages:
+            async with aclosing(reading.batches(self, selection, size=size, for_json=for_json)) as pages:
                 async for page in pages:
                     yield page
+
+    async def count(self, selection: Selection) -> int:
+        """Return how many events are selected now; the server counts, on a large log for a while."""
+        return 0 if selection.is_empty else await reading.count(self, selection)
+
+    async def watch(self, selection: Selection, *, after: Mapping[str, Any] | None = None) -> ChangeStream:
+        """Return an open stream of the selected records that are inserted from now on, or `after` a resume token.
+
+        For the use-cases; a limit is not kept. Records are decoded as `store.event_json` takes them.
+
+        Raises:
+            ChangeStreamsMissing: the server has none.
+            CheckpointError: the server no longer knows what came after the token.
+            StoreUnavailable: it was not reached, or did not answer in time.
+        """
+        return await ChangeStream.open(self, selection, after=after)
 
     async def get(self, event_id: str) -> DomainEvent | None:
         """Return one event, or None where there is none."""

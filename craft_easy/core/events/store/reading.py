@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import filters
+from craft_easy.core.events.store import drivers, filters
+from craft_easy.core.events.store.event_json import CODEC as JSON_CODEC
 from craft_easy.core.events.store.filters import Condition
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ Page = list[dict[str, Any]]
 PAGE: Final = 1_000
 
 
-async def batches(store: EventStore, selection: Selection, *, size: int) -> AsyncGenerator[Page, None]:
+async def batches(
+    store: EventStore, selection: Selection, *, size: int, for_json: bool = False
+) -> AsyncGenerator[Page, None]:
     """Yield the selected records; see `EventStore.batches`."""
     left = selection.limit
     for condition in filters.parts(selection):
-        async with aclosing(_ahead(_Scan(store, condition, selection, size))) as pages:
+        async with aclosing(_ahead(_Scan(store, condition, selection, size, for_json))) as pages:
             async for page in pages:
                 wanted = page if left is None else page[:left]
                 if wanted:
@@ -39,6 +42,15 @@ async def batches(store: EventStore, selection: Selection, *, size: int) -> Asyn
                     left -= len(wanted)
                     if not left:
                         return
+
+
+async def count(store: EventStore, selection: Selection) -> int:
+    """Return how many records are selected; see `EventStore.count`."""
+    found = 0
+    for condition in filters.parts(selection):
+        async with store.call(store.scan_timeout) as site:
+            found += await site.events.count_documents(condition)
+    return found if selection.limit is None else min(found, selection.limit)
 
 
 async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:
@@ -63,6 +75,7 @@ class _Scan:
     condition: Condition
     selection: Selection
     size: int
+    for_json: bool = False
     _cursor: Any = None
     _last: dict[str, Any] | None = None
     _here: set[Any] = field(default_factory=set)
@@ -92,7 +105,8 @@ class _Scan:
     async def _fetch(self) -> Page:
         async with self.store.call(self.store.scan_timeout) as site:
             if self._cursor is None:
-                self._cursor = self._open(site.events)
+                events = drivers.decoding(site.events, JSON_CODEC) if self.for_json else site.events
+                self._cursor = self._open(events)
             page: Page = await self._cursor.to_list(self.size)
         return page
 
