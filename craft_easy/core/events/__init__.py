@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus, event_handler, get_event_bus
-    from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, current_delivery
-    from craft_easy.core.events.delivery import RetryPolicy
+    from craft_easy.core.events.context import CurrentDelivery, Discard, Retry
+    from craft_easy.core.events.current import current_delivery
     from craft_easy.core.events.errors import (
         CheckpointError,
         EmbeddedLogError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StoreLoginRefused,
         StoreUnavailable,
     )
+    from craft_easy.core.events.outcome import RetryPolicy
     from craft_easy.core.events.types import DomainEvent
 
 __all__ = [
@@ -60,8 +61,8 @@ _HOMES: Final = {
     "DomainEvent": "types",
     "EventBus": "bus",
     "Retry": "context",
-    "RetryPolicy": "delivery",
-    "current_delivery": "context",
+    "RetryPolicy": "outcome",
+    "current_delivery": "current",
     "event_handler": "bus",
     "get_event_bus": "bus",
 }

@@ -1,0 +1,124 @@
+"""What a handler can know about the delivery that it runs in, and the two signals that it may raise."""
+
+from __future__ import annotations
+
+import math
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.registry import Handler
+    from craft_easy.core.events.types import DomainEvent
+
+
+class Retry(Exception):
+    """Asks for another attempt: a signal that a handler raises, not an error.
+
+    Args:
+        after: how long to wait, in seconds or as a timedelta; None for the wait of the handler's retry policy.
+    """
+
+    def __init__(self, after: float | timedelta | None = None) -> None:
+        self.after = None if after is None else _as_wait(after)
+        super().__init__("another attempt, please" if after is None else f"another attempt in {self.after}, please")
+
+
+class Discard(Exception):
+    """Gives a delivery up for good, with a reason: a signal that a handler raises, not an error."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = str(reason)
+        super().__init__(self.reason)
+
+
+def _as_wait(after: float | timedelta) -> timedelta:
+    wait = after if isinstance(after, timedelta) else timedelta(seconds=_finite(after))
+    if wait < timedelta(0):
+        raise ValueError(f"Retry(after={after!r}): a wait is not negative")
+    return wait
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError(f"Retry(after={seconds!r}): a wait is a finite number of seconds")
+    return seconds
+
+
+@dataclass(slots=True)
+class CurrentDelivery:
+    """The delivery that runs: one event × one handler.
+
+    Args:
+        event: what the handler got.
+        handler_id: the handler's id, as the record names it.
+        attempt: the number of this run, the first is 1.
+        is_replay: history is being run again; nothing of this changes the state of a record.
+        replay_id: which replay it is.
+        is_open: it has not ended yet.
+    """
+
+    event: DomainEvent
+    handler_id: str
+    attempt: int = 1
+    is_replay: bool = False
+    replay_id: str | None = None
+    is_open: bool = True
+
+    @property
+    def idempotency_key(self) -> str:
+        """Return a text that is the same at every attempt of this delivery, and of no other."""
+        return f"{self.event.event_id}:{self.handler_id}"
+
+
+class Scope:
+    """The span of one delivery, as its context knows it.
+
+    It has no `__init__` and makes its `CurrentDelivery` when asked, because one is made for every event that is
+    published. The event goes when it ends, so that a context that lives on keeps none alive.
+    """
+
+    event: DomainEvent | None = None
+    """None once the delivery has ended."""
+    handler: Handler
+    view: CurrentDelivery | None = None
+
+    def current(self) -> CurrentDelivery:
+        """Return the delivery as its handler sees it."""
+        if self.view is None:
+            self.view = CurrentDelivery(cast("DomainEvent", self.event), self.handler.id)
+        return self.view
+
+    def end(self) -> None:
+        """End the delivery, also for those who hold its `CurrentDelivery`."""
+        self.event = None
+        if self.view is not None:
+            self.view.is_open = False
+            self.view = None
+
+
+_scope: Final[ContextVar[Scope | None]] = ContextVar("craft_easy.core.events.scope", default=None)
+current_scope: Final = _scope.get
+enter: Final = _scope.set
+"""Make a scope the current one, or nothing with None."""
+
+
+def open_scope() -> Scope | None:
+    """Return the scope of the delivery that this code runs in, if it has not ended."""
+    scope = _scope.get()
+    return None if scope is None or scope.event is None else scope
+
+
+def current_delivery() -> CurrentDelivery | None:
+    """Return the delivery that this code runs in.
+
+    Tasks and threads that a handler starts are in its delivery too, until it has ended: what it leaves behind is then
+    outside, and gets None like everybody else.
+    """
+    scope = open_scope()
+    return None if scope is None else scope.current()
+
+
+is_asked = False
+"""Whether the application uses `current_delivery`; see `current`."""

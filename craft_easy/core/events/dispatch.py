@@ -1,0 +1,311 @@
+"""Running the handlers of one event: an attempt and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import dis
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, Final, NoReturn
+
+from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, Scope, enter, open_scope
+from craft_easy.core.events.outcome import DEFAULT_RETRY, ErrorText, Kind, Outcome
+from craft_easy.core.events.registry import Handler, Plan
+from craft_easy.core.events.tasks import Tasks
+from craft_easy.core.events.threads import in_thread
+from craft_easy.core.events.types import DomainEvent
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+Call = Callable[[DomainEvent], Awaitable[object]]
+
+
+async def attempt(
+    handler: Handler,
+    current: CurrentDelivery,
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 - it is the handler's, and ends as an outcome
+) -> Outcome:
+    """Run one attempt of a delivery and return how it ended.
+
+    An error is logged with `handler_id`, `event_id` and `event_type` as extras.
+
+    Args:
+        current: the delivery as the handler sees it; it is closed when the attempt has ended.
+        timeout: seconds that it may take, unless the handler has a limit of its own.
+
+    Raises:
+        CancelledError: this task was cancelled meanwhile; one that only the handler raises is an error of its own.
+        KeyboardInterrupt: the process is to end.
+    """
+    outer, scope, failure = open_scope(), Scope(), None
+    scope.event, scope.handler, scope.view = current.event, handler, current
+    enter(scope)
+    cancelled_before = _cancellations()
+    began = time.perf_counter()
+    try:
+        await call_of(handler, timeout)(current.event)
+    except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
+        failure = error
+    took_ms = (time.perf_counter() - began) * 1000
+    scope.end()
+    enter(outer)
+    try:
+        if failure is not None and is_broken_off(failure, cancelled_before):
+            raise failure
+        return _outcome(handler, current, took_ms, failure)
+    finally:
+        failure = None  # its traceback holds this frame
+
+
+def _outcome(handler: Handler, current: CurrentDelivery, took_ms: float, failure: BaseException | None) -> Outcome:
+    outcome = functools.partial(
+        Outcome, handler.id, attempt=current.attempt, took_ms=took_ms, retry=handler.retry or DEFAULT_RETRY
+    )
+    match failure:
+        case None:
+            return outcome(Kind.SUCCEEDED)
+        case Retry():
+            return outcome(Kind.RETRY, after=failure.after)
+        case Discard():
+            return outcome(Kind.DISCARDED, reason=failure.reason)
+        case _:
+            log_failure(handler, current.event, failure)
+            return outcome(Kind.FAILED, error=ErrorText.of(failure))
+
+
+def is_broken_off(failure: BaseException, cancelled_before: int = 0) -> bool:
+    """Tell whether what a handler's await raised came from outside the handler: to be raised on, and no failure.
+
+    That is this task's cancellation, a `KeyboardInterrupt`, and the closing of the coroutine that awaits: the inner
+    coroutines are closed first and in silence, so that `GeneratorExit` shows up in the outer frame and in no other.
+    """
+    if isinstance(failure, asyncio.CancelledError):
+        return _cancellations() > cancelled_before
+    if isinstance(failure, GeneratorExit):
+        return failure.__traceback__ is None or failure.__traceback__.tb_next is None
+    return isinstance(failure, KeyboardInterrupt)
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def log_failure(handler: Handler, event: DomainEvent, failure: BaseException) -> None:
+    """Log what a handler raised."""
+    log.error(
+        "handler %r failed on %r %s",
+        handler.id,
+        event.event_type,
+        event.event_id,
+        exc_info=failure,
+        extra=_extra(handler, event),
+    )
+
+
+def settle(handler: Handler, event: DomainEvent, failure: BaseException) -> None:
+    """Say how a delivery ended that no store keeps, and raise on what broke it off."""
+    if is_broken_off(failure):
+        raise failure
+    match failure:
+        case Retry():
+            text = "handler %r asks for another attempt at %r %s, which only a store can give: configure_store()"
+            log.warning(text, handler.id, event.event_type, event.event_id, extra=_extra(handler, event))
+        case Discard(reason=reason):
+            text = "handler %r discarded %r %s: %s"
+            log.info(text, handler.id, event.event_type, event.event_id, reason, extra=_extra(handler, event))
+        case _:
+            log_failure(handler, event, failure)
+
+
+def _extra(handler: Handler, event: DomainEvent) -> dict[str, str]:
+    return {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
+
+
+# How a handler is called
+
+
+def call_of(handler: Handler, timeout: float | None = None) -> Call:
+    """Return what runs a handler when it is called with an event and awaited.
+
+    A plain handler runs inline in the foreground and in a thread in the background; what it returns is awaited too if
+    it can be. Whatever a handler does not use is not in its call.
+    """
+    limit = handler.timeout if handler.timeout is not None else timeout
+    call: Call
+    if handler.is_async:
+        call = handler.function
+    elif handler.background:
+        call = functools.partial(_threaded, handler.function)
+    else:
+        call = functools.partial(_inline, handler, limit)
+    return call if limit is None else functools.partial(_limited, handler, call, limit)
+
+
+async def _inline(handler: Handler, limit: float | None, event: DomainEvent) -> None:
+    began = time.perf_counter()
+    result = handler.function(event)
+    took = time.perf_counter() - began
+    if limit is not None and took > limit:
+        text = "handler %r blocked its event loop for %.3g s, past its limit of %g s; background=True gives it a thread"
+        log.warning(text, handler.id, took, limit, extra=_extra(handler, event))
+    if inspect.isawaitable(result):
+        await result
+
+
+async def _threaded(function: Callable[..., Any], event: DomainEvent) -> None:
+    result = await in_thread(function, event)
+    if inspect.isawaitable(result):
+        await result
+
+
+async def _limited(handler: Handler, call: Call, limit: float, event: DomainEvent) -> None:
+    failure = None
+    scope = asyncio.timeout(limit)
+    try:
+        async with scope:
+            await call(event)
+    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
+        failure = error
+    try:
+        if scope.expired():
+            _raise_late(handler, limit, event, failure)
+        if failure is not None:
+            raise failure
+    finally:
+        failure = None  # its traceback holds this frame
+
+
+def _raise_late(handler: Handler, limit: float, event: DomainEvent, failure: BaseException | None) -> NoReturn:
+    if not isinstance(failure, TimeoutError):
+        text = "handler %r went on after it was cancelled at its limit of %g s"
+        log.warning(text, handler.id, limit, extra=_extra(handler, event))
+    raise TimeoutError(f"ran past its limit of {limit:g} s") from None
+
+
+# Without a store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """A plan, made ready to run without a store.
+
+    Args:
+        calls: the foreground handlers' calls, in order.
+        is_inert: not one of them can ask for its delivery, publish, or leave a task behind.
+        is_brief: no store keeps it and all handlers are in the foreground.
+        background: the background handlers' calls, by handler.
+    """
+
+    plan: Plan
+    calls: tuple[Call, ...]
+    is_inert: bool
+    is_brief: bool
+    background: dict[Handler, Call]
+
+    @classmethod
+    def of(cls, plan: Plan, *, is_tracked: bool = False) -> Route:
+        return cls(
+            plan,
+            calls=tuple(call_of(one) for one in plan.foreground),
+            is_inert=all(is_inert(one) for one in plan.foreground),
+            is_brief=not (is_tracked or plan.background),
+            background={one: call_of(one) for one in plan.background},
+        )
+
+
+class SharedScope(Scope):
+    """One scope for all foreground handlers of an event: whose turn it is follows from how far their calls are."""
+
+    route: Route
+    calls: Iterator[Call]
+
+    @property
+    def handler(self) -> Handler:  # type: ignore[override]
+        return running(self.route.plan, self.calls)
+
+    def current(self) -> CurrentDelivery:
+        if self.view is not None and self.view.handler_id != self.handler.id:
+            self.view.is_open = False
+            self.view = None
+        return super().current()
+
+
+def running(plan: Plan, calls: Iterator[Call]) -> Handler:
+    """Return the foreground handler whose call was taken last."""
+    return plan.foreground[-1 - calls.__length_hint__()]  # type: ignore[attr-defined]
+
+
+async def deliver(event: DomainEvent, route: Route, tasks: Tasks) -> None:
+    """Await the foreground handlers in order and start the background ones beside them.
+
+    Whoever cancels this leaves that foreground delivery, and the later ones, undone; background ones still start.
+    """
+    calls = iter(route.calls)
+    handlers = iter(route.plan.handlers)
+    try:
+        for handler in handlers:
+            if handler.background:
+                _start(handler, event, route, tasks)
+            else:
+                await run(handler, next(calls), event)
+    except asyncio.CancelledError:
+        for handler in handlers:
+            if handler.background:
+                _start(handler, event, route, tasks)
+        raise
+
+
+def _start(handler: Handler, event: DomainEvent, route: Route, tasks: Tasks) -> None:
+    if tasks.start(run(handler, route.background[handler], event)) is None:
+        text = "handler %r is not started on %r %s: the event loop is closing"
+        log.warning(text, handler.id, event.event_type, event.event_id, extra=_extra(handler, event))
+
+
+async def run(handler: Handler, call: Call, event: DomainEvent) -> None:
+    """Run a delivery that no store keeps, in a scope of its own."""
+    outer, scope, failure = open_scope(), Scope(), None
+    scope.event, scope.handler = event, handler
+    enter(scope)
+    try:
+        await call(event)
+    except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
+        failure = error
+    scope.end()
+    if outer is not None:
+        enter(outer)
+    if failure is not None:
+        try:
+            settle(handler, event, failure)
+        finally:
+            failure = None  # its traceback holds this frame
+
+
+_INERT: Final = {
+    "CACHE",
+    "COPY_FREE_VARS",
+    "LOAD_CONST",
+    "LOAD_FAST",
+    "NOP",
+    "POP_TOP",
+    "RESUME",
+    "RETURN_CONST",
+    "RETURN_GENERATOR",
+    "RETURN_VALUE",
+}
+
+
+def is_inert(handler: Handler) -> bool:
+    """Tell whether a handler calls nothing at all, so that nothing can ask in which delivery it runs."""
+    function = handler.function
+    if not (isinstance(function, FunctionType) and handler.is_async and handler.timeout is None):
+        return False
+    return all(one.opname in _INERT for one in dis.get_instructions(function))
