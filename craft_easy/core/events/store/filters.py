@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Any, Final
 from uuid import UUID
 
-from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Regex, Timestamp
+from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Timestamp
 
 from craft_easy.core.events.patterns import compile_pattern
 from craft_easy.core.events.selection import Selection, up_to_millisecond
@@ -109,7 +109,8 @@ def _types(patterns: Sequence[str]) -> Condition:
         return {}  # a bare * means any
     compiled = [compile_pattern(pattern) for pattern in patterns if can_be_stored(pattern)]
     exact = [pattern.text for pattern in compiled if pattern.is_exact]
-    wild = [{"event_type": Regex(pattern.regex)} for pattern in compiled if not pattern.is_exact]
+    # `$regex`, since the embedded server takes a plain regular expression for a value where there is an index
+    wild = [{"event_type": {"$regex": pattern.regex}} for pattern in compiled if not pattern.is_exact]
     return _any_of([_one_of("event_type", exact), *wild] if exact or not wild else wild)
 
 
@@ -177,6 +178,8 @@ class _Kind:
     @property
     def any_value(self) -> Condition:
         """The condition for any value of the kind; null stands for a missing field too."""
+        if self.name == "date":
+            return {"timestamp": {"$type": "date"}}  # its bounds lie outside what every server understands
         return {"timestamp": {"$eq": None} if self.least is None else {"$gte": self.least, "$lte": self.greatest}}
 
 

@@ -1,0 +1,295 @@
+"""Reading: order, windows, patterns, tenants, states, limits, and records of other writers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import DatetimeMS, ObjectId, encode
+from bson.raw_bson import RawBSONDocument
+
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
+from craft_easy.core.events.selection import NO_TENANT, Selection
+from craft_easy.core.events.store import EventStore, reading
+from craft_easy.core.events.types import DomainEvent, is_foreign
+
+START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
+
+
+def event(number: int, **changes: Any) -> DomainEvent:
+    """An event a second; three share each second."""
+    values = {
+        "event_type": "order.placed",
+        "timestamp": START + timedelta(seconds=number // 3),
+        "payload": {"number": number},
+    }
+    return DomainEvent(**values | changes)
+
+
+async def numbers(store: EventStore, **selection: Any) -> list[int]:
+    pages = store.batches(Selection(**selection), size=7)
+    return [record["payload"]["number"] async for page in pages for record in page]
+
+
+async def test_events_come_by_time_and_then_by_id(store: EventStore) -> None:
+    await store.append_many([event(number) for number in reversed(range(50))])
+    events = await store.replay()
+    keys = [(one.timestamp, one.event_id) for one in events]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == 50
+    assert [one async for one in store.stream()] == events
+    assert [one async for one in store.stream(reverse=True)] == events[::-1]
+
+
+async def test_a_window_holds_its_first_moment_and_not_its_last(store: EventStore) -> None:
+    await store.append_many([event(number) for number in range(30)])
+    found = await store.replay(since=START + timedelta(seconds=2), until=START + timedelta(seconds=4))
+    assert sorted(one.payload["number"] for one in found) == [6, 7, 8, 9, 10, 11]
+    between = timedelta(microseconds=1)
+    assert await store.replay(since=START + timedelta(seconds=9) + between) == []
+    assert len(await store.replay(until=START + between)) == 3
+    assert await store.replay(since=START, until=START) == []
+
+
+async def test_a_limit_counts_what_is_left_after_the_filters(store: EventStore) -> None:
+    await store.append_many([event(number, tenant_id="even" if number % 2 == 0 else "odd") for number in range(40)])
+    assert len(await store.replay(tenant_id="odd", limit=15)) == 15
+    assert len(await numbers(store, tenants=("odd",), limit=20)) == 20
+    newest = await numbers(store, tenants=("odd",), limit=2, reverse=True)
+    assert set(newest) <= {39, 37}
+
+
+async def test_replay_returns_a_thousand_unless_told_otherwise(store: EventStore) -> None:
+    await store.append_many([event(number) for number in range(1_010)])
+    assert len(await store.replay()) == 1_000
+    assert len(await store.replay(limit=None)) == 1_010
+    with pytest.raises(ValueError, match="at least 1"):
+        await store.replay(limit=0)
+
+
+async def test_pages_hold_at_most_their_size_and_nothing_twice(store: EventStore) -> None:
+    await store.append_many([event(number) for number in range(100)])
+    pages = [page async for page in store.batches(Selection(), size=30)]
+    if not await store.is_mock():
+        assert max(map(len, pages)) == 30
+    assert sorted(record["payload"]["number"] for page in pages for record in page) == list(range(100))
+
+
+async def test_a_pattern_selects_whole_types(store: EventStore) -> None:
+    types = ["payment.completed", "payment.refund.failed", "paymentXcompleted", "payment.completed\n", "payment.a+b"]
+    await store.append_many([event(number, event_type=one) for number, one in enumerate(types)])
+    assert await numbers(store, types=("payment.completed",)) == [0]
+    assert sorted(await numbers(store, types=("payment.*",))) == [0, 1, 3, 4]
+    assert sorted(await numbers(store, types=("payment?completed",))) == [0, 2]
+    assert await numbers(store, types=("payment.a+b",)) == [4]
+    assert sorted(await numbers(store, types=("payment.completed", "*.failed"))) == [0, 1]
+    assert len(await numbers(store, types=("*",))) == 5
+    assert await numbers(store, types=("payment",)) == []
+
+
+async def test_no_tenant_is_another_choice_than_any_tenant(store: EventStore) -> None:
+    await store.append_many([event(0, tenant_id="acme"), event(3), event(6, tenant_id="")])
+    assert await numbers(store) == [0, 3, 6]
+    assert [one.payload["number"] for one in await store.replay(tenant_id=NO_TENANT)] == [3]
+    assert await numbers(store, tenants=("acme",), no_tenant=True) == [0, 3]
+    assert [one.payload["number"] for one in await store.replay(tenant_id="")] == [6]
+
+
+@pytest.mark.parametrize("hostile", ['{"$ne":null}', "$ne", "acme\0", "a.b", "\udcff", "[red]"])
+async def test_a_value_is_only_ever_a_text_to_be_equal_to(store: EventStore, hostile: str) -> None:
+    await store.append_many([event(0, tenant_id="acme", actor_id="someone"), event(1)])
+    assert await store.replay(tenant_id=hostile) == []
+    assert await numbers(store, actors=(hostile,)) == []
+    assert await numbers(store, types=(hostile,)) == []
+    assert await numbers(store, types=(hostile + "*",)) == []
+    assert await store.get(hostile) is None
+
+
+async def test_an_operator_in_place_of_a_tenant_matches_nothing(store: EventStore) -> None:
+    await store.append(event(0, tenant_id="acme"))
+    assert await store.replay(tenant_id={"$ne": None}) == []  # type: ignore[arg-type]
+
+
+async def test_different_options_are_all_required(store: EventStore) -> None:
+    await store.append_many(
+        [event(0, tenant_id="a", actor_id="x"), event(1, tenant_id="a", actor_id="y"), event(2, tenant_id="b")]
+    )
+    assert await numbers(store, tenants=("a", "b"), actors=("x",)) == [0]
+
+
+async def test_states_select_by_what_is_noted_of_the_deliveries(store: EventStore) -> None:
+    await store.append(event(0))
+    await store.append(event(3), handlers=["h"])
+    await store.append(event(6), handlers=[])
+    events = await store.collection()
+    await store.append(event(9), handlers=["h"])
+    dead = {"delivery.state": "dead", "delivery.handlers": [{"id": "h", "state": "dead"}]}
+    await events.update_one({"payload.number": 9}, {"$set": dead})
+    assert await numbers(store, states=("untracked",)) == [0]
+    assert await numbers(store, states=("open",)) == [3]
+    assert await numbers(store, states=("done",)) == [6]
+    assert await numbers(store, states=("dead",)) == [9]
+    assert await numbers(store, states=("open", "dead", "untracked")) == [0, 3, 9]
+
+
+async def test_reading_may_stop_anywhere(store: EventStore) -> None:
+    await store.append_many([event(number) for number in range(40)])
+    async for _ in store.stream():
+        break
+    pages = store.batches(Selection(), size=5)
+    await anext(pages)
+    await pages.aclose()
+    assert len(await store.replay()) == 40
+
+
+async def test_an_unknown_id_is_nothing(store: EventStore) -> None:
+    assert await store.get("unknown") is None
+    assert await store.get("") is None
+
+
+# ---------------------------------------------------------------- records of other writers
+
+WRITTEN = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+def foreign_id(seconds: int, number: int = 0) -> ObjectId:
+    moment = int(WRITTEN.timestamp()) + seconds
+    return ObjectId(moment.to_bytes(4, "big") + number.to_bytes(8, "big"))
+
+
+async def test_records_of_other_writers_are_all_listed(store: EventStore) -> None:
+    events = await store.collection()
+    odd: list[dict[str, Any]] = [
+        {"_id": foreign_id(0)},
+        {"_id": foreign_id(1), "event_type": "old.style", "payload": [1, 2]},
+        {"_id": foreign_id(2), "event_id": 7, "event_type": 9, "tenant_id": 5, "timestamp": "yesterday"},
+        {"_id": foreign_id(3), "event_type": "x", "timestamp": 12.5, "extra": {"a": 1}},
+        {"_id": "text", "event_id": "e", "event_type": "x", "timestamp": WRITTEN, "payload": None},
+    ]
+    await events.insert_many(odd)
+    await store.append(event(0))
+    found = await store.replay()
+    assert len(found) == 6
+    assert sum(map(is_foreign, found)) == 5
+    assert len([one async for one in store.stream(reverse=True)]) == 6
+
+
+async def test_a_date_out_of_range_is_listed_in_its_place(real_store: EventStore) -> None:
+    for number, milliseconds in enumerate((-(2**62), 2**62)):
+        odd = {"event_id": str(number), "event_type": "x", "timestamp": DatetimeMS(milliseconds), "payload": {}}
+        await insert_or_xfail(real_store, odd)
+    await real_store.append(event(0))
+    found = await real_store.replay()
+    assert [one.event_id for one in found][::2] == ["0", "1"]
+    assert [one.event_id for one in await real_store.replay(since=START)] == [found[1].event_id, "1"]
+
+
+async def test_a_window_counts_a_record_without_a_date_by_its_id(store: EventStore) -> None:
+    events = await store.collection()
+    await events.insert_many(
+        [
+            {"_id": foreign_id(0), "event_type": "x", "payload": {"number": 0}},
+            {"_id": foreign_id(60), "event_type": "x", "timestamp": "soon", "payload": {"number": 1}},
+            {"_id": foreign_id(120), "event_type": "x", "timestamp": 17, "payload": {"number": 2}},
+            {"_id": "no time", "event_type": "x", "payload": {"number": 3}},
+        ]
+    )
+    await store.append(event(4, timestamp=WRITTEN))
+    assert set(await numbers(store, since=WRITTEN, until=WRITTEN + timedelta(seconds=61))) == {0, 1, 4}
+    assert set(await numbers(store, since=WRITTEN + timedelta(milliseconds=1))) == {1, 2}
+    assert set(await numbers(store, until=WRITTEN)) == {3}
+    assert len(await numbers(store, since=WRITTEN, limit=2)) == 2
+    assert (await numbers(store, since=WRITTEN, reverse=True))[0] == 4
+
+
+async def test_equal_and_missing_keys_are_neither_lost_nor_repeated(store: EventStore) -> None:
+    events = await store.collection()
+    await events.insert_many([{"_id": foreign_id(0, number), "payload": {"number": number}} for number in range(40)])
+    same = [
+        {"_id": foreign_id(1, number), "timestamp": WRITTEN, "payload": {"number": 40 + number}} for number in range(40)
+    ]
+    await events.insert_many(same)
+    assert sorted(await numbers(store)) == list(range(80))
+    newest = await numbers(store, reverse=True, limit=45)
+    assert len(set(newest)) == 45
+    assert set(newest) >= set(range(40, 80))
+
+
+async def test_an_event_of_another_writer_is_found_by_the_id_that_is_shown(store: EventStore) -> None:
+    events = await store.collection()
+    own = foreign_id(0)
+    await events.insert_many([{"_id": own, "event_type": "a"}, {"_id": 1, "event_id": 77, "event_type": "b"}])
+    await events.insert_one({"_id": "other", "event_id": "kept", "event_type": "c"})
+    for event_id, event_type in ((str(own), "a"), ("77", "b"), ("kept", "c")):
+        found = await store.get(event_id)
+        assert found is not None
+        assert (found.event_id, found.event_type) == (event_id, event_type)
+
+
+async def test_tenants_of_other_writers_are_found_by_the_text_that_is_shown(store: EventStore) -> None:
+    events = await store.collection()
+    tenant = foreign_id(9)
+    for number, value in enumerate((5, tenant, "5")):
+        await events.insert_one({"event_type": "x", "tenant_id": value, "payload": {"number": number}})
+    assert sorted(await numbers(store, tenants=("5",))) == [0, 2]
+    assert await numbers(store, tenants=(str(tenant),)) == [1]
+
+
+async def test_a_text_that_is_no_utf8_aborts_no_page(real_store: EventStore) -> None:
+    await real_store.append(event(0))
+    broken = encode({"_id": 1, "event_type": "x", "payload": {"text": "ABCD"}}).replace(b"ABCD", b"A\xffCD")
+    await insert_or_xfail(real_store, RawBSONDocument(broken))
+    assert len(await real_store.replay()) == 2
+
+
+async def insert_or_xfail(store: EventStore, *documents: Any) -> None:
+    try:
+        async with store.call() as site:
+            await site.events.insert_many(documents)
+    except StoreError as error:
+        pytest.xfail(f"this server keeps no such record: {error}")
+
+
+async def test_a_cursor_that_the_server_lost_is_opened_again_where_it_ended(
+    real_store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = (timedelta(seconds=number // 9) for number in range(90))
+    await real_store.append_many([event(number, timestamp=START + each) for number, each in enumerate(seconds)])
+    undated = [{"_id": foreign_id(0, number), "payload": {"number": 90 + number}} for number in range(25)]
+    await (await real_store.collection()).insert_many(undated)
+    whole = {reverse: await numbers(real_store, reverse=reverse) for reverse in (False, True)}
+    lost = 0
+    fetch = reading._Scan._fetch
+
+    async def fetch_and_lose(scan: reading._Scan) -> reading.Page:
+        nonlocal lost
+        page = await fetch(scan)
+        cursor = getattr(scan._cursor, "delegate", scan._cursor)
+        if cursor.cursor_id:
+            lost += 1
+            async with real_store.call() as site:
+                await site.database.command("killCursors", real_store.name, cursors=[cursor.cursor_id])
+        return page
+
+    monkeypatch.setattr(reading._Scan, "_fetch", fetch_and_lose)
+    for reverse, expected in whole.items():
+        found = await numbers(real_store, reverse=reverse)
+        assert sorted(found) == list(range(115))
+        assert [number for number in found if number < 90] == [number for number in expected if number < 90]
+    assert lost > 10
+
+
+async def test_a_server_that_stays_away_ends_the_reading(
+    real_store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await real_store.append_many([event(number) for number in range(20)])
+    pages = real_store.batches(Selection(), size=5)
+    await anext(pages)
+
+    async def fetch(_: reading._Scan) -> reading.Page:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(reading._Scan, "_fetch", fetch)
+    with pytest.raises(StoreUnavailable):
+        _ = [page async for page in pages]
