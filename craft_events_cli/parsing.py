@@ -13,11 +13,14 @@ from what `typer` itself exports.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
+from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import typer
@@ -28,6 +31,8 @@ from craft_events_cli.exit_codes import UsageError
 
 _ClickUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 _click_errors: Final = sys.modules[_ClickUsageError.__module__]
+
+_EXTRA: Final = re.compile(r"unexpected extra argument\S* \((.*)\)", re.DOTALL)
 
 Command = Callable[..., int | None]
 
@@ -108,6 +113,8 @@ class Parameter:
         return self._convert_one(value) if isinstance(value, str) else value
 
     def _convert_one(self, text: str) -> Any:
+        if not issubclass(self.value_type, Path):
+            self._check_encoding(text)
         if self.choices and text not in self.choices:
             raise UsageError(f'{self.label}: "{text}" is none of {", ".join(self.choices)}')
         convert = self.info.parser or self.value_type
@@ -116,6 +123,16 @@ class Parameter:
         except ValueError as error:
             reason = str(error) if self.info.parser else f'"{text}" is no {self.metavar}'
             raise UsageError(f"{self.label}: {reason}") from None
+
+    def _check_encoding(self, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise self.not_utf_8() from None
+
+    def not_utf_8(self) -> UsageError:
+        """Return the error for bytes that are no text; a path may hold them, nothing else."""
+        return UsageError(f"{self.label}: its value is no text in UTF-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +271,9 @@ def _translated(error: Exception, signature: Signature, words: str) -> UsageErro
     if isinstance(error, _click_errors.MissingParameter) and parameter is not None:
         return UsageError(f"{parameter.label} is missing", hint=see)
     if isinstance(error, typer.BadParameter) and parameter is not None:
-        return UsageError(f"{parameter.label}: its value is no text in UTF-8")
+        return parameter.not_utf_8()
+    if extra := _EXTRA.search(str(error)):
+        return UsageError(f"unexpected argument: {extra[1]}", hint=see)
     message = str(getattr(error, "message", error)).rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint=see)
 
@@ -276,6 +295,12 @@ def summary_of(function: Command) -> str:
     return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
 
 
+def details_of(function: Command) -> list[str]:
+    """Return the paragraphs between the first and `Examples:`, each as one line."""
+    text = (inspect.getdoc(function) or "").partition("Examples:\n")[0]
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")[1:] if paragraph.strip()]
+
+
 def examples_of(function: Command) -> list[str]:
     """Return the lines under `Examples:` of a command's docstring."""
     _, _, block = (inspect.getdoc(function) or "").partition("Examples:\n")
@@ -289,6 +314,8 @@ def help_page(function: Command, words: str) -> str:
     lines = [summary_of(function), "", *(f"  {example}" for example in examples_of(function)), ""]
     usage = " ".join([words, *(_usage_of(one) for one in arguments), "[OPTIONS]"])
     lines += [f"{terminal.heading('Usage')}  {usage}"]
+    for paragraph in details_of(function):
+        lines += ["", *wrap(paragraph, terminal.width())]
     indent = min(30, max(len(_term_of(one)) for one in shown) + 4)
     for panel, members in _panels(shown).items():
         lines += ["", terminal.heading(panel), *_rows(members, indent)]
@@ -309,8 +336,6 @@ def _panels(shown: Sequence[Parameter]) -> dict[str, list[Parameter]]:
 
 
 def _rows(members: Sequence[Parameter], indent: int) -> list[str]:
-    from textwrap import wrap
-
     room = terminal.width() - indent
     rows: list[str] = []
     for one in members:

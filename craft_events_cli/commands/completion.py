@@ -18,7 +18,7 @@ class Shell(StrEnum):
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(help="bash (3.2 or newer), zsh or fish")],
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash (3.2 or newer), zsh or fish")],
 ) -> ExitCode:
     """Print the completions of a shell, to be read by it at its start.
 

@@ -41,6 +41,8 @@ _USER_INFO: Final = re.compile(r"(?i)(mongodb(?:\+srv)?://[^\s:/@]*:)\S*(?=@)")
 _SECRET_OPTION: Final = re.compile(
     r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AWS_SESSION_TOKEN)[=:])[^&,\s]*"
 )
+_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?")
+_ESCAPES: Final = "write / as %2F, : as %3A, ? as %3F, # as %23, @ as %40 and % as %25"
 _BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -145,7 +147,11 @@ def check_uri(uri: Value[str]) -> None:
             "uri",
             uri,
             "its user name or password holds a character that must be escaped",
-            hint="write / as %2F, : as %3A, @ as %40 and % as %25",
+            hint=_ESCAPES,
+        )
+    if any(not _HOST.fullmatch(host) for host in hosts.split(",")) and hosts:
+        raise _invalid(
+            "uri", uri, "its port is no number, or its password holds a character that must be escaped", hint=_ESCAPES
         )
     if not hosts or re.search(r"\s", text):
         raise _invalid("uri", uri, f"{_quoted(text)} names no host" if not hosts else "holds white space")

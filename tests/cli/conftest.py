@@ -1,0 +1,79 @@
+"""Run the command line in process, or as a process of its own, with a command made for the test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from craft_events_cli import main
+from craft_events_cli.main import Entry
+
+ROOT = Path(__file__).parents[2]
+STUB = "tests.cli.stub"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ended]
+Process = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no setting of whoever runs the tests reach them."""
+    for name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_") and name != "CRAFT_EVENTS_TEST_URI"]:
+        monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the commands of `stub` into the table."""
+    monkeypatch.setitem(main.COMMANDS, "stub", Entry(f"{STUB}:command", "a command for tests"))
+    monkeypatch.setitem(main.COMMANDS, "fail", Entry(f"{STUB}:fail", "raises what it is told"))
+
+
+@pytest.fixture
+def cli(stubs: None, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run the command line in this process."""
+
+    def run(*args: str) -> Ended:
+        capsys.readouterr()
+        code = main.run(args)
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Process:
+    """Start the command line as a process, the stubs included."""
+
+    def start(*args: str, before: str = "", **options: object) -> subprocess.Popen[bytes]:
+        program = (
+            f"{before}\nfrom craft_events_cli import main\n"
+            f"main.COMMANDS['stub'] = main.Entry('{STUB}:command', '')\n"
+            f"main.COMMANDS['lines'] = main.Entry('{STUB}:lines', '')\n"
+            f"main.COMMANDS['wait'] = main.Entry('{STUB}:wait', '')\n"
+            "main.main()"
+        )
+        env = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}  # type: ignore[dict-item]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path} | options
+        command: Sequence[str] = [sys.executable, "-c", program, *args]
+        return subprocess.Popen(command, env=env, **streams)  # type: ignore[call-overload,no-any-return]
+
+    return start

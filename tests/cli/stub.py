@@ -1,0 +1,87 @@
+"""Commands made for tests of the frame."""
+
+import asyncio
+import builtins
+import sys
+from typing import Annotated
+
+import typer
+
+from craft_easy.core.events import errors
+from craft_events_cli import options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError
+from craft_events_cli.terminal import Output
+
+
+def command(
+    where: options.Selecting,
+    connection: options.Connecting,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="a name")] = None,
+    state: options.States = [],  # noqa: B006 - as Typer reads it
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="wait")] = True,
+    output: options.Format = None,
+) -> None:
+    """Do nothing, and say what was understood.
+
+    It has a second paragraph.
+
+    Examples:
+        craft-events stub one
+        craft-events stub two
+    """
+    chosen = terminal.output_format(output)
+    settings = connection.settings()
+    print("a print of the user's code")
+    terminal.stdout().write(repr([where, settings, name, state, wait, chosen]) + "\n")
+
+
+def fail(kind: Annotated[str, typer.Argument()], text: Annotated[str, typer.Argument()] = "it broke") -> None:
+    """Raise an error."""
+    found = getattr(errors, kind, None) or {"UsageError": UsageError, "Terminated": Terminated}.get(kind)
+    if found is None:
+        raise getattr(builtins, kind)(text)
+    if found is errors.InvalidSetting:
+        raise errors.InvalidSetting("uri", text, origin="CRAFT_EVENTS_URI")
+    if found is errors.HandlerModuleError or found is errors.InvalidEvent:
+        raise found("shop", text)
+    raise found() if found is Terminated else found(text)
+
+
+def lines(
+    count: Annotated[int, typer.Option("--count", metavar="N", parser=int)] = 1_000_000,
+    acts: Annotated[bool, typer.Option("--acts")] = False,
+) -> ExitCode:
+    """Print lines, and end with 3 where it acts."""
+    if acts:
+        terminal.acting()
+    for number in range(count):
+        terminal.stdout().write(f"{number}\n")
+    terminal.note("summary")
+    return ExitCode.UNFINISHED if acts else ExitCode.DONE
+
+
+def wait(
+    stubborn: Annotated[bool, typer.Option("--stubborn")] = False,
+    plain: Annotated[bool, typer.Option("--plain")] = False,
+) -> None:
+    """Wait for a signal."""
+    if plain:
+        terminal.stdout().write("ready\n")
+        terminal.flush()
+        sys.stdin.read()
+    running.run(_wait(stubborn=stubborn))
+
+
+async def _wait(*, stubborn: bool) -> None:
+    terminal.stdout().write("ready\n")
+    terminal.flush()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        terminal.stdout().write("cleaned up\n")
+        terminal.flush()
+        if stubborn:
+            await asyncio.Event().wait()
+
+
+__all__ = ["Output", "command", "fail", "lines", "wait"]
