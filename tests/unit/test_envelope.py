@@ -1,5 +1,6 @@
 from collections import UserDict
 from datetime import UTC, datetime, timedelta, timezone
+from time import tzset
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -126,9 +127,13 @@ def test_a_date_that_utc_has_no_room_for_becomes_the_nearest() -> None:
     assert read(timestamp=datetime.max.replace(tzinfo=west)).timestamp == LATEST
 
 
-def test_a_naive_date_is_in_utc_as_bson_has_them() -> None:
+def test_a_naive_date_is_in_utc_as_bson_has_them_wherever_this_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    tzset()
     envelope = read(timestamp=AT.replace(tzinfo=None))
 
+    monkeypatch.undo()
+    tzset()
     assert envelope.timestamp == AT
     assert envelope.timestamp.tzinfo is UTC
 

@@ -120,10 +120,19 @@ def test_a_class_of_a_module_replaces_a_local_one_with_a_warning(load: Load) -> 
     assert class_of("class.moved") is module.Moved
 
 
-@pytest.mark.parametrize("file", ["<stdin>", "<ipython-input-3-abc>", "/tmp/ipykernel_1/2.py", "<doctest x[0]>"])
-def test_a_class_of_a_notebook_replaces_with_a_warning(file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [
+        ("<stdin>", "__main__"),
+        ("<ipython-input-3-abc>", "__main__"),
+        ("/nowhere/ipykernel_1/2.py", "__main__"),
+        ("<doctest shop[0]>", "shop"),
+        ("<console>", "shop"),
+    ],
+)
+def test_a_class_of_a_notebook_or_a_prompt_replaces_with_a_warning(file: str, module: str) -> None:
     cell = "from craft_easy.core.events.types import DomainEvent\n" + MOVED
-    globals_of_notebook: dict[str, Any] = {"__name__": "__main__"}
+    globals_of_notebook: dict[str, Any] = {"__name__": module}
     exec(compile(cell, file, "exec"), globals_of_notebook)
 
     with pytest.warns(UserWarning, match="replaces"):

@@ -119,8 +119,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _moment_of_id(record_id: object) -> datetime:
-    created_at = getattr(record_id, "generation_time", None)
-    return (_moment(created_at) if isinstance(created_at, datetime) else None) or EPOCH
+    return _moment(getattr(record_id, "generation_time", None)) or EPOCH
 
 
 def _from_milliseconds(value: int) -> datetime:

@@ -127,7 +127,7 @@ def _tidy(event_class: type[DomainEvent]) -> Callable[[Any], Any] | None:
         return None
 
     def tidy(values: Any) -> Any:
-        if not isinstance(values, dict):
+        if not isinstance(values, Mapping):
             return values
         kept = {key: value for key, value in values.items() if key not in computed}
         payload = kept.get("payload")
