@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from craft_easy.core.events.errors import HandlerModuleError
 from craft_easy.core.events.settings import Modules
-from craft_events_cli import terminal
+from craft_events_cli import logs, terminal
 from craft_events_cli.exit_codes import Terminated, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def load_bus(modules: Modules) -> EventBus:
         raise UsageError(
             "no handler module is named", hint="name one with --handlers shop.handlers, or in CRAFT_EVENTS_HANDLERS"
         )
+    logs.to_stderr(is_debug=terminal.is_debug())
     app_dir = Path(modules.app_dir.value)
     _append_to_path(app_dir)
     buses = {name: _load(name, app_dir) for name in names}

@@ -131,6 +131,7 @@ class _State:
     stdout: TextIO | None = None
     raw: _Data | None = None
     color: Color = Color.AUTO
+    is_debug: bool = False
 
 
 _state = _State()
@@ -141,16 +142,16 @@ def streams(args: Sequence[str] = ()) -> Iterator[None]:
     """Take stdout for data alone while the block runs, and write out what is left at its end."""
     _open_closed_descriptors()
     plain = sys.stdout
-    _state.raw, _state.color = None, color_asked_for(args)
+    _state.raw, _state.color, _state.is_debug = None, color_asked_for(args), "--debug" in args
     _state.stdout = _data_stream(plain)
     sys.stdout = sys.stderr
     try:
         yield
-        flush()
     finally:
         sys.stdout = plain
         with suppress(StdoutClosed, StdoutFailed):
             flush()
+        discard()
         _state.stdout = _state.raw = None
 
 
@@ -193,6 +194,17 @@ def flush() -> None:
     stdout().flush()
     if _state.raw is not None and _state.raw.failure is not None:
         raise _state.raw.failure
+
+
+def discard() -> None:
+    """Drop what stdout still holds: after an interrupt nobody knows how much of it was written already."""
+    if _state.raw is not None:
+        _state.raw.is_over = True
+
+
+def is_debug() -> bool:
+    """Tell whether `--debug` was given."""
+    return _state.is_debug
 
 
 def acting() -> None:

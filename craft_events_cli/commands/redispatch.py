@@ -1,0 +1,198 @@
+"""`craft-events redispatch`: deliver what was never finished."""
+
+import asyncio
+import signal
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from craft_events_cli import loading, options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.backlog import Options
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.redispatch import Summary
+    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.store import EventStore
+
+DELIVERING: Final = "Delivering"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivering:
+    """How deliveries run, and which records beyond the open ones are taken in."""
+
+    handler: options.HandlerIds = field(default_factory=list)
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency",
+            metavar="N",
+            parser=options.whole_number,
+            help="events whose handlers run at the same time",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = 10
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait/--no-wait",
+            help="stay until each owner of a selected event has beaten, has let go or is taken over",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = True
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="DURATION",
+            parser=options.seconds,
+            help="how long an attempt may take where its handler names no limit, in seconds or as 15m",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = 900
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace",
+            metavar="DURATION",
+            parser=options.seconds,
+            help="how long a stop waits for what is running",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = 10
+    include_untracked: Annotated[
+        bool,
+        typer.Option(
+            "--include-untracked",
+            help="also events that were stored without deliveries; needs --since",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = False
+    include_unhandled: Annotated[
+        bool,
+        typer.Option(
+            "--include-unhandled",
+            help="also events that had no handler when they were published",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = False
+
+    def options(self) -> "Options":
+        """Return what the library calls them."""
+        from craft_easy.core.events.backlog import Options
+
+        return Options(
+            handlers=tuple(self.handler),
+            concurrency=self.concurrency,
+            wait=self.wait,
+            include_untracked=self.include_untracked,
+            include_unhandled=self.include_unhandled,
+            timeout=self.timeout,
+            grace=self.grace,
+        )
+
+
+def redispatch(
+    where: options.Selecting,
+    connection: options.Connecting,
+    handling: options.Handling,
+    how: Delivering,
+    *,
+    dry_run: options.DryRun = False,
+    output: options.Format = None,
+) -> ExitCode:
+    """Deliver what was never finished: run the handlers that are not done yet, each event at most once.
+
+    Records of workers that are silent for a whole lease are taken over. Load every handler module that the
+    application loads, and narrow with --handler: an id that is not loaded stays pending and is named.
+
+    Examples:
+        craft-events redispatch --since 2h --handlers shop.handlers
+        craft-events redispatch --tenant acme --handlers shop.handlers --dry-run
+        craft-events redispatch --handlers shop.handlers --handler shop.mail:send --no-wait
+        craft-events redispatch --since 7d --include-untracked --handlers shop.handlers
+    """
+    if how.include_untracked and where.since is None:
+        raise UsageError(
+            "--include-untracked needs --since, or it would run the whole history",
+            hint="add --since 2h, as far back as these events are to be delivered",
+        )
+    modules, settings = handling.modules(), connection.settings()
+    chosen = terminal.output_format(output)
+    bus = loading.load_bus(modules)
+    return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, is_dry=dry_run))
+
+
+async def _redispatch(
+    bus: "EventBus",
+    opened: AbstractAsyncContextManager["EventStore"],
+    where: options.Selecting,
+    how: Delivering,
+    chosen: Output,
+    *,
+    is_dry: bool,
+) -> ExitCode:
+    async with opened as store:
+        bus.configure_store(store)
+        try:
+            selection = where.selection(await store.now())
+            loaded = len({one.handler.id for one in bus.subscriptions()})
+            terminal.note(f"{loaded:,} handler{'' if loaded == 1 else 's'} loaded")
+            if is_dry:
+                return await _count(bus, selection, how.options(), chosen)
+            return await _deliver(bus, selection, how.options(), chosen)
+        finally:
+            await bus.aclose()
+
+
+async def _count(bus: "EventBus", selection: "Selection", how: "Options", chosen: Output) -> ExitCode:
+    from craft_easy.core.events.backlog import Backlog, wanted
+    from craft_events_cli.render.redispatch import write_counts
+
+    counts = await Backlog(bus, wanted(bus.registry, selection, how), how).count()
+    write_counts(counts, chosen)
+    terminal.flush()
+    terminal.note(f"{counts.events:,} events, {counts.deliveries:,} deliveries · nothing was written")
+    return ExitCode.DONE
+
+
+async def _deliver(bus: "EventBus", selection: "Selection", how: "Options", chosen: Output) -> ExitCode:
+    from craft_easy.core.events.redispatch import redispatch
+    from craft_events_cli.render.redispatch import View
+
+    terminal.acting()
+    stop = Stop()
+    with View(chosen) as view:
+        summary = await redispatch(bus, selection, how, observer=view, stop=stop.event)
+    view.write_summary(summary)
+    return stop.exit_code or _code(summary)
+
+
+def _code(summary: "Summary") -> ExitCode:
+    return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
+
+
+class Stop:
+    """The first SIGINT or SIGTERM asks the run to end; the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.exit_code: ExitCode | None = None
+        loop = asyncio.get_running_loop()
+        for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._hear, number, code)
+
+    def _hear(self, number: signal.Signals, code: ExitCode) -> None:
+        self.exit_code = code
+        self.event.set()
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(one)
+            signal.signal(one, signal.SIG_DFL)
+        terminal.note("stopping: what is running gets its time; once more ends at once")

@@ -1,0 +1,209 @@
+"""What a redispatch shows: a line a delivery for machines, progress and a summary for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from craft_easy.core.events.redispatch import Observer, Report, Summary, Waiting
+from craft_events_cli import terminal
+from craft_events_cli.render.progress import Progress
+from craft_events_cli.render.rows import csv_line, json_line
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.backlog import Counts
+
+COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
+SUMMARY: Final = (
+    "claimed",
+    "held",
+    "owned",
+    "lost",
+    "done",
+    "failed",
+    "dead",
+    "skipped",
+    "orphaned",
+    "orphaned_handlers",
+)
+MOST_ERRORS: Final = 5
+MOST_KINDS: Final = 1_000
+"""Different errors that are told apart; what comes beyond is counted together."""
+
+
+class View(Observer):
+    """Follows one run: writes its deliveries as they are stored, and counts what to say at the end."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._next_due: datetime | None = None
+        self._announced: set[str] = set()
+        self._progress = Progress("delivering")
+
+    def __enter__(self) -> Self:
+        if self._output is Output.CSV:
+            terminal.stdout().write(csv_line(COLUMNS))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._progress.close()
+        terminal.flush()
+
+    def began(self, events: int) -> None:
+        self._progress.start(events)
+
+    def waits(self, waiting: Sequence[Waiting]) -> None:
+        for one in waiting:
+            if one.worker.owner not in self._announced:
+                self._announced.add(one.worker.owner)
+                self._progress.note(_words_for(one))
+
+    def ended(self) -> None:
+        self._progress.advance()
+
+    def reported(self, report: Report) -> None:
+        if report.outcome in ("failed", "dead"):
+            self._count_error(report)
+        if self._output is Output.NDJSON:
+            terminal.stdout().write(json_line(_row(report)))
+            terminal.flush()
+        elif self._output is Output.CSV:
+            terminal.stdout().write(csv_line([_row(report)[column] for column in COLUMNS]))
+            terminal.flush()
+
+    def _count_error(self, report: Report) -> None:
+        kind = (report.handler, report.error or "")
+        self._errors[
+            kind if kind in self._errors or len(self._errors) < MOST_KINDS else (report.handler, "other errors")
+        ] += 1
+        if report.due_at is not None and (self._next_due is None or report.due_at < self._next_due):
+            self._next_due = report.due_at
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write what the run came to: for people on stderr, and with `-o json` as an object on stdout."""
+        if self._output is Output.JSON:
+            terminal.stdout().write(json_line(summary_row(summary)))
+            terminal.flush()
+        for line in self._lines(summary):
+            terminal.note(line)
+
+    def _lines(self, summary: Summary) -> Iterable[str]:
+        yield headline(summary, self._next_due)
+        for (handler, error), count in self._errors.most_common(MOST_ERRORS):
+            yield f"{count:5,}  {handler}   {shorten(error)}"
+        if len(self._errors) > MOST_ERRORS:
+            yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
+        for handler in summary.orphaned_handlers:
+            yield f"{handler} is named by open events and is not loaded: load its module too, with --handlers"
+        if (step := next_step(summary)) is not None:
+            yield f"next: {step}"
+
+
+def headline(summary: Summary, next_due: datetime | None) -> str:
+    """Say in one line what the run came to."""
+    if not summary.claimed and not summary.taken_over:
+        return _nothing(summary)
+    parts = [counted(summary.claimed, "event"), f"{summary.done:,} delivered"]
+    if summary.failed:
+        again = "" if next_due is None else f", tried again from {next_due:%H:%M:%S}"
+        parts.append(f"{summary.failed:,} failed{again}")
+    for number, word in (
+        (summary.dead, "dead"),
+        (summary.skipped, "skipped"),
+        (summary.lost, "lost to another worker"),
+    ):
+        if number:
+            parts.append(f"{number:,} {word}")
+    if summary.orphaned:
+        parts.append(f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler")
+    if summary.taken_over:
+        parts.append(f"{summary.taken_over:,} taken over")
+    if summary.owned:
+        parts.append(f"{summary.owned:,} with living workers")
+    return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
+
+
+def _nothing(summary: Summary) -> str:
+    parts = ["nothing is open in this window" if not (summary.orphaned or summary.owned) else "nothing to deliver"]
+    if summary.owned:
+        parts.append(f"{counted(summary.owned, 'event')} owned by living workers")
+    if summary.orphaned:
+        parts.append(f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler")
+    return " · ".join(parts)
+
+
+def next_step(summary: Summary) -> str | None:
+    """Return the command to type next, where there is one."""
+    if summary.dead:
+        return "craft-events replay --state dead"
+    if summary.failed or summary.orphaned:
+        return "craft-events replay --state open"
+    return None
+
+
+def summary_row(summary: Summary) -> dict[str, Any]:
+    """Return the summary as the design names its keys."""
+    row: dict[str, Any] = {name: getattr(summary, name) for name in SUMMARY}
+    return {**row, "dry_run": False, "elapsed_s": summary.elapsed_s}
+
+
+def write_counts(counts: Counts, output: Output) -> None:
+    """Write what a run would do: three small tables, or one object."""
+    if output is Output.TABLE:
+        _write_tables(counts)
+        return
+    row: dict[str, Any] = {"dry_run": True, "events": counts.events, "deliveries": counts.deliveries}
+    for name in ("by_type", "by_tenant", "by_handler"):
+        row[name] = {_shown(key): number for key, number in getattr(counts, name).most_common()}
+    if output is Output.CSV:
+        terminal.stdout().write(csv_line(tuple(row)) + csv_line(list(row.values())))
+    else:
+        terminal.stdout().write(json_line(row))
+
+
+def _write_tables(counts: Counts) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = terminal.console()
+    for title, numbers in (("type", counts.by_type), ("tenant", counts.by_tenant), ("handler", counts.by_handler)):
+        table = Table(box=None, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(f"By {title}", overflow="fold")
+        table.add_column("Deliveries" if title == "handler" else "Events", justify="right")
+        for key, number in numbers.most_common():
+            table.add_row(Text(terminal.safe("–" if key is None else key)), f"{number:,}")
+        console.print(table)
+        console.print()
+
+
+def _shown(key: str | None) -> str:
+    return "null" if key is None else key
+
+
+def _row(report: Report) -> dict[str, Any]:
+    return {column: getattr(report, column) for column in COLUMNS}
+
+
+def _words_for(one: Waiting) -> str:
+    worker = one.worker
+    return (
+        f"{counted(one.events, 'event')} {'belongs' if one.events == 1 else 'belong'} to {worker.host}:{worker.pid}: "
+        f"taking over in {one.left:.0f} s unless it beats (--no-wait leaves them)"
+    )
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number, grouped, and what it counts."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def shorten(text: str, width: int = 100) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= width else text[: width - 1] + "…"
