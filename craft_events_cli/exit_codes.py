@@ -87,21 +87,23 @@ def _code_of_library_error(error: BaseException) -> ExitCode:
 
 def guarded(action: Callable[[], int | None], *, debug: bool = False) -> int:
     """Run an action and return the code to exit with: the one error boundary of the command line."""
+    code = ExitCode.DONE
     try:
-        code = action() or ExitCode.DONE
-        return int(code) or _flushed()
+        code = ExitCode(action() or ExitCode.DONE)
+        terminal.flush()
+    except terminal.StdoutFailed as error:
+        failed = report(error, debug=debug)
+        return int(code or failed)
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing goes past it
         return int(report(error, debug=debug))
-
-
-def _flushed() -> int:
-    terminal.flush()
-    return int(ExitCode.DONE)
+    return int(code)
 
 
 def report(error: BaseException, *, debug: bool = False) -> ExitCode:
     """Say on stderr what went wrong and what to do next; return the code to exit with."""
     code = exit_code_of(error)
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        terminal.discard()
     if code in (ExitCode.DONE, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         return code
     if debug:

@@ -6,6 +6,7 @@ A command is a plain function: its signature declares its options, its docstring
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ EXAMPLES: Final = (
 def main() -> None:
     """Run the console script."""
     _hear_sigterm()
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run([_decoded(argument) for argument in sys.argv[1:]]))
 
 
 def run(args: Sequence[str]) -> int:
@@ -61,6 +62,14 @@ def run(args: Sequence[str]) -> int:
     options = args[: args.index("--")] if "--" in args else args
     with terminal.streams(options):
         return guarded(lambda: dispatch(args), debug="--debug" in options)
+
+
+def _decoded(argument: str) -> str:
+    """Read as UTF-8 what a locale without it could not: a surrogate stands for each byte then."""
+    try:
+        return os.fsencode(argument).decode() if not argument.isprintable() else argument
+    except UnicodeError:
+        return argument
 
 
 def dispatch(args: Sequence[str]) -> int | None:
