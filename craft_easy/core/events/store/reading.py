@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Page = list[dict[str, Any]]
 
 PAGE: Final = 1_000
+MAX_NAMED: Final = 10_000
+"""So many ids, 12 bytes each, may stand in a query."""
 
 
 async def batches(
@@ -98,6 +100,7 @@ class _Scan:
                 has_tried = True
                 await self._drop()
                 continue
+            has_tried = False
             if not page or not self._is_resumed or (page := self._without_known(page)):
                 self._note(page)
                 return page
@@ -113,10 +116,14 @@ class _Scan:
     def _open(self, events: Any) -> Any:
         condition = self.condition
         if self._last is not None:
-            condition = filters.joined(condition, filters.from_here_on(self._last, self._direction))
+            condition = filters.joined(condition, filters.from_here_on(self._last, self._direction), self._unknown())
         cursor = events.find(condition, batch_size=self.size).sort(filters.in_order(self._direction))
         limit = self.selection.limit
         return cursor if limit is None or self._is_resumed else cursor.limit(limit)
+
+    def _unknown(self) -> Condition:
+        """Return the condition that leaves out what was read of the last timestamp, where it is not too much to say."""
+        return {"_id": {"$nin": list(self._here)}} if len(self._here) <= MAX_NAMED else {}
 
     def _without_known(self, page: Page) -> Page:
         return [record for record in page if record["_id"] not in self._here]
