@@ -1,0 +1,129 @@
+"""A line an event, for people: time, type, tenant, actor, the beginning of the payload.
+
+    11-22 09:14:03.120  payment.completed  acme  user_77  payment_id=p_1 amount=12.5 currency=EUR
+
+Never wrapped: what does not fit is cut, and below 80 columns the actor goes. Lines are streamed, so columns grow with
+what comes and never shrink. Times are UTC. Every text of the log goes through `safe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from zlib import crc32
+
+from craft_easy.core.events import clock
+from craft_easy.core.events.envelope import Envelope, read_envelope
+from craft_events_cli import terminal
+from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.render.payload import payload_parts
+from craft_events_cli.terminal import safe
+
+NOTHING: Final = "–"
+WITHOUT_ACTOR_BELOW: Final = 80
+MIN_PAYLOAD: Final = 8
+
+_GAP: Final = "  "
+_TYPE, _DIM = "36", "2"
+_HUES: Final = ("32", "33", "34", "35", "92", "93", "94", "95")
+_MANY_HUES: Final = tuple(
+    f"38;5;{number}"
+    for number in (33, 35, 63, 64, 67, 70, 71, 75, 98, 101, 105, 107, 133, 136, 141, 144, 172, 176, 178)
+)
+"""Neither red, which is for failures, nor the type's own; legible on dark and on light."""
+_TIME, _DAY, _YEAR = range(3)
+_MAX_SHARES: Final = (0.32, 0.18, 0.16)
+"""How much of the line type, tenant and actor may take at most."""
+
+
+class LineWriter:
+    """Writes events to stdout, a line each.
+
+    Args:
+        is_live: events of today show their time alone; else the day is always shown.
+        now: the time of day.
+    """
+
+    def __init__(self, *, is_live: bool = False, now: Callable[[], datetime] = clock.now) -> None:
+        stream = terminal.stdout()
+        self._width = terminal.width(stream)
+        self._is_colored = terminal.is_colored(stream)
+        self._hues = _MANY_HUES if _has_many_colors() else _HUES
+        self._least = _TIME if is_live else _DAY
+        self._is_live = is_live
+        self._now = now
+        self._columns = [0, 0, 0] if self._width >= WITHOUT_ACTOR_BELOW else [0, 0]
+        self._limits = [max(6, int(self._width * share)) for share in _MAX_SHARES]
+
+    def begin(self) -> None:
+        """Write nothing: lines need no header."""
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        envelopes = [read_envelope(record) for record in records]
+        times = self._times(envelopes)
+        rows = [self._cells(envelope) for envelope in envelopes]
+        self._make_room(rows)
+        lines = [self._line(*one) for one in zip(times, rows, envelopes, strict=True)]
+        terminal.stdout().write("".join(lines))
+        terminal.flush()
+
+    def close(self) -> None:
+        """Write nothing."""
+
+    def _times(self, envelopes: Sequence[Envelope]) -> list[str]:
+        form = max([self._least, *(_form(one.timestamp, self._now()) for one in envelopes)])
+        if not self._is_live:
+            self._least = form
+        return [_time(one.timestamp, form) for one in envelopes]
+
+    def _cells(self, envelope: Envelope) -> list[str]:
+        texts = (envelope.event_type, envelope.tenant_id, envelope.actor_id)
+        limits = self._limits[: len(self._columns)]
+        return [cut(safe(text) if text else NOTHING, limit) for text, limit in zip(texts, limits, strict=False)]
+
+    def _make_room(self, rows: Sequence[Sequence[str]]) -> None:
+        for row in rows:
+            for index, cell in enumerate(row):
+                self._columns[index] = max(self._columns[index], width_of(cell))
+
+    def _line(self, time: str, cells: Sequence[str], envelope: Envelope) -> str:
+        styles = (_TYPE, self._hue(envelope.tenant_id), "" if envelope.actor_id else _DIM)
+        parts = [time]
+        for cell, column, style in zip(cells, self._columns, styles, strict=False):
+            parts.append(self._paint(cell, style) + " " * (column - width_of(cell)))
+        room = self._width - width_of(time) - sum(self._columns) - len(_GAP) * (len(self._columns) + 1)
+        if room >= MIN_PAYLOAD:
+            parts.append(
+                "".join(
+                    self._paint(text, _DIM if is_dim else "") for text, is_dim in payload_parts(envelope.payload, room)
+                )
+            )
+        return _GAP.join(parts).rstrip() + "\n"
+
+    def _hue(self, tenant_id: str | None) -> str:
+        if not tenant_id:
+            return _DIM
+        return self._hues[crc32(tenant_id.encode("utf-8", "surrogatepass")) % len(self._hues)]
+
+    def _paint(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_colored else text
+
+
+def _form(moment: datetime, now: datetime) -> int:
+    """Return how much of a time must be shown, seen from now."""
+    if moment.year != now.year:
+        return _YEAR
+    return _TIME if moment.date() == now.date() else _DAY
+
+
+def _time(moment: datetime, form: int) -> str:
+    utc = moment.astimezone(UTC)
+    text = utc.replace(tzinfo=None).isoformat(" ", "milliseconds")
+    return text[(11, 5, 0)[form] :]
+
+
+def _has_many_colors() -> bool:
+    import os
+
+    return "256" in os.environ.get("TERM", "") or os.environ.get("COLORTERM", "") in ("truecolor", "24bit")

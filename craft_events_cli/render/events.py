@@ -1,0 +1,127 @@
+"""Events on stdout in each of the four formats, page by page, as they come.
+
+    table    a line an event, cut to the width, for people
+    ndjson   Event JSON, an object a line
+    json     Event JSON, one array
+    csv      the fields of Event JSON, payload and delivery as JSON
+
+Each page is written out when it is complete, so that `| head -1` has its line at once and a live event is seen at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from craft_easy.core.events.store import event_json
+from craft_events_cli import terminal
+from craft_events_cli.render.rows import csv_line
+from craft_events_cli.terminal import Output
+
+Record = Mapping[str, Any]
+
+COLUMNS: Final = (
+    "event_id",
+    "event_type",
+    "timestamp",
+    "tenant_id",
+    "actor_id",
+    "payload",
+    "causation_id",
+    "correlation_id",
+    "delivery",
+)
+
+
+class Writer(Protocol):
+    """Writes events to stdout; `close` ends what `begin` began."""
+
+    def begin(self) -> None: ...
+
+    def write(self, records: Sequence[Record]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def writer(output: Output, *, is_live: bool = False) -> Writer:
+    """Return what writes events in a format.
+
+    Args:
+        output: the format.
+        is_live: today's events show no date.
+    """
+    if output is Output.TABLE:
+        from craft_events_cli.render.event_line import LineWriter
+
+        return LineWriter(is_live=is_live)
+    kinds: dict[Output, type[Writer]] = {Output.NDJSON: NdjsonWriter, Output.JSON: JsonWriter, Output.CSV: CsvWriter}
+    return kinds[output]()
+
+
+class NdjsonWriter:
+    """An object a line."""
+
+    def begin(self) -> None:
+        """Write nothing."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        _write(event_json.lines(records))
+        terminal.flush()
+
+    def close(self) -> None:
+        """Write nothing."""
+
+
+class JsonWriter:
+    """One array, an event a line; the closing bracket says that it is whole."""
+
+    def __init__(self) -> None:
+        self._is_empty = True
+
+    def begin(self) -> None:
+        """Write nothing: an array that has nothing in it is `[]`."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        _write(b"[\n" if self._is_empty else b",\n")
+        _write(",\n".join(map(event_json.line, records)).encode("ascii"))
+        self._is_empty = False
+        terminal.flush()
+
+    def close(self) -> None:
+        _write(b"[]\n" if self._is_empty else b"\n]\n")
+        terminal.flush()
+
+
+class CsvWriter:
+    """A row an event under a header (RFC 4180)."""
+
+    def begin(self) -> None:
+        terminal.stdout().write(csv_line(COLUMNS))
+
+    def write(self, records: Sequence[Record]) -> None:
+        terminal.stdout().writelines(map(_csv_row, records))
+        terminal.flush()
+
+    def close(self) -> None:
+        terminal.flush()
+
+
+def _csv_row(record: Record) -> str:
+    event = event_json.event_json(record)
+    for name in ("payload", "delivery"):
+        if event[name] is not None:
+            event[name] = json.dumps(event[name], separators=(",", ":"))
+    return csv_line([event[name] for name in COLUMNS])
+
+
+def _write(data: bytes) -> None:
+    """Write ASCII: straight to the buffer under stdout, where there is one."""
+    stream = terminal.stdout()
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        stream.write(data.decode("ascii"))
+    else:
+        buffer.write(data)

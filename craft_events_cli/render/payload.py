@@ -1,0 +1,103 @@
+"""The beginning of a payload in a few words: `payment_id=p_1 reason="double charge" … 3 more`.
+
+For people, not for programs: what is long or nested is cut, and a value that is no text shows what it stands for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+from craft_easy.core.events.store.event_json import text_of, to_json
+from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.terminal import safe
+
+MAX_TEXT: Final = 200
+"""So many letters of a value, and so many values of an array, are looked at: no line shows more."""
+MAX_LEVELS: Final = 3
+WORTH_SHOWING: Final = 8
+"""A value is cut to no less than this; below, it counts as one more."""
+_BARE: Final = re.compile(r'[^\s"=,{}\[\]]+')
+_LIKE_ANOTHER_TYPE: Final = re.compile(r"[-+]?[0-9][0-9.eE+-]*|true|false|null")
+
+_TEXTS_OF_BSON: Final = ("ObjectId", "Decimal128")
+"""By name: no one but the store knows the classes."""
+
+Part = tuple[str, bool]
+"""A piece of text, and whether it is rarely read."""
+
+
+def payload_parts(payload: Mapping[str, Any], room: int) -> Iterator[Part]:
+    """Yield a payload in pieces that take at most `room` columns: the first fields, then how many more there are."""
+    left = len(payload)
+    for name, value in payload.items():
+        is_first = left == len(payload)
+        left -= 1
+        key, text = f"{'' if is_first else ' '}{_name(name)}=", short(value)
+        more = f" … {left:,} more" if left else ""
+        space = room - width_of(key) - width_of(more)
+        if width_of(text) > space and space < WORTH_SHOWING and not is_first:
+            yield f" … {left + 1:,} more", True
+            return
+        shown = cut(text, space)
+        if space < 1:
+            yield cut(key + text, room), False
+            return
+        yield key, True
+        yield shown, False
+        room -= width_of(key) + width_of(shown)
+        if shown != text and more:
+            yield more, True
+            return
+
+
+def short(value: Any, levels: int = MAX_LEVELS) -> str:
+    """Return a value in a few words, on one line, without anything that a terminal could obey."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return _object(value, levels)
+    if isinstance(value, (list, tuple)):
+        return _array(value, levels)
+    if isinstance(value, datetime):
+        return text_of(value)
+    if isinstance(value, bytes):
+        return f"<{len(value):,} bytes>"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, (float, Decimal, UUID)) or type(value).__name__ in _TEXTS_OF_BSON:
+        return str(value)
+    return safe(to_json(value)[:MAX_TEXT])
+
+
+def _text(value: str) -> str:
+    is_plain = _BARE.fullmatch(value) and not _LIKE_ANOTHER_TYPE.fullmatch(value)
+    return safe(value[:MAX_TEXT]) if is_plain else _quoted(value)
+
+
+def _name(name: str) -> str:
+    return safe(name[:MAX_TEXT]) if _BARE.fullmatch(name) else _quoted(name)
+
+
+def _quoted(value: str) -> str:
+    return safe('"' + value[:MAX_TEXT].replace('"', r"\"") + '"')
+
+
+def _object(value: Mapping[str, Any], levels: int) -> str:
+    if not value or not levels:
+        return "{…}" if value else "{}"
+    fields = [f"{_name(name)}={short(one, levels - 1)}" for name, one in islice(value.items(), MAX_TEXT)]
+    return "{" + " ".join(fields) + "}"
+
+
+def _array(value: Sequence[Any], levels: int) -> str:
+    if not value or not levels:
+        return "[…]" if value else "[]"
+    return "[" + " ".join(short(one, levels - 1) for one in value[:MAX_TEXT]) + "]"

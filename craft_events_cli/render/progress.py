@@ -1,0 +1,110 @@
+"""Progress of long work: one line on stderr that is drawn anew, with count, share, rate and time left.
+
+    delivering ━━━━━━━━━━━━━━━━━━━━━━━━━━━╸━  1,204/1,241   97 %   412/s   0:00:01 left
+
+It appears after half a second, on a terminal alone, and never where lines of data go to the same terminal. Without
+Rich, which costs as much to import as the work often takes.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Final
+
+from craft_easy.core.events.clock import steady
+from craft_events_cli import terminal
+
+SHOWN_AFTER: Final = 0.5
+"""Seconds of work before anything is shown."""
+DRAWN_EVERY: Final = 0.1
+_BAR: Final = 30
+_CLEAR: Final = "\r\x1b[K"
+
+
+class Progress:
+    """Shows how far a piece of work has come.
+
+    Args:
+        label: what is being done, as `delivering`.
+        total: how many pieces there are; None while that is not known.
+        is_quiet: show nothing: lines of data go to the terminal meanwhile.
+    """
+
+    def __init__(self, label: str, *, total: int | None = None, is_quiet: bool = False) -> None:
+        self.total = total
+        self._label = label
+        self._done = 0
+        self._began = self._drawn_at = steady()
+        self._is_drawn = False
+        self.is_shown = not is_quiet and _can_be_drawn()
+
+    def start(self, total: int | None) -> None:
+        """Begin again, with so many pieces."""
+        self.total, self._done = total, 0
+        self._began = self._drawn_at = steady()
+
+    def advance(self, pieces: int = 1) -> None:
+        """Count pieces that are done."""
+        self._done += pieces
+        now = steady()
+        if self.is_shown and now - self._began >= SHOWN_AFTER and now - self._drawn_at >= DRAWN_EVERY:
+            self._drawn_at = now
+            self._is_drawn = True
+            _write(_CLEAR + self._line(now - self._began))
+
+    def note(self, text: str) -> None:
+        """Write a line to stderr, above the progress."""
+        self._erase()
+        terminal.note(text)
+
+    def close(self) -> None:
+        """Take the line away."""
+        self._erase()
+
+    def _erase(self) -> None:
+        if self._is_drawn:
+            self._is_drawn = False
+            _write(_CLEAR)
+
+    def _line(self, seconds: float) -> str:
+        line = progress_line(self._label, self._done, self.total, seconds)
+        return line[: max(terminal.width(sys.stderr) - 1, 0)]
+
+
+def progress_line(label: str, done: int, total: int | None, seconds: float) -> str:
+    """Return the line for so many pieces done of so many (None: not known) in so many seconds."""
+    rate = done / seconds if seconds > 0 else 0.0
+    speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+    if not total:
+        return f"{label}  {done:,}   {speed}"
+    share = min(done / total, 1.0)
+    left = f"   {duration((total - done) / rate)} left" if rate and done <= total else ""
+    return f"{label} {_bar(share)}  {done:,}/{total:,}  {share:4.0%}   {speed}{left}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as `0:00:07`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _bar(share: float) -> str:
+    filled = int(share * _BAR)
+    return "━" * filled + ("╸" + "─" * (_BAR - filled - 1) if filled < _BAR else "")
+
+
+def _can_be_drawn() -> bool:
+    """Tell whether stderr is a terminal that can draw a line again, in letters that it has."""
+    import os
+
+    if not terminal.is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+        return False
+    return (getattr(sys.stderr, "encoding", "") or "").lower().replace("-", "") == "utf8"
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
