@@ -1,0 +1,419 @@
+"""Publishing with a store: first the record, then the handlers, then the outcome."""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import DomainEvent, EventBus, EventConflict, InvalidEvent, StoreUnavailable
+from craft_easy.core.events.context import Discard, Retry
+from craft_easy.core.events.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.deliveries import Deliveries, Tracked
+from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.types import PaymentCompleted
+from tests.conditions import becomes
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        yield store
+
+
+@pytest.fixture
+async def bus(store: EventStore) -> AsyncIterator[EventBus]:
+    async with EventBus() as bus:
+        bus.configure_store(store, lease=3)
+        yield bus
+
+
+def payment(number: int = 1, **values: Any) -> PaymentCompleted:
+    return PaymentCompleted(payment_id=f"p_{number}", amount=12.5, currency="EUR", **values)
+
+
+async def record(store: EventStore, event: DomainEvent) -> Tracked:
+    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
+    return found
+
+
+async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
+    return (await record(store, event)).delivery
+
+
+def entry(delivery: Delivery, handler: str) -> HandlerDelivery:
+    found = delivery.handler(handler)
+    assert found is not None
+    return found
+
+
+async def test_the_record_is_there_before_the_first_handler_runs(bus: EventBus, store: EventStore) -> None:
+    seen: list[Delivery] = []
+
+    async def look(event: DomainEvent) -> None:
+        seen.append(await delivery(store, event))
+
+    bus.subscribe("payment.*", look, id="look")
+    await bus.publish(event := payment())
+    [before] = seen
+    assert (before.state, before.owner, before.rev) == ("open", bus.tracking.desk().worker.owner, 0)
+    assert before.claimed_at is not None
+    assert [(one.id, one.state, one.attempts) for one in before.handlers] == [("look", "pending", 0)]
+    await bus.drain()
+    after = await delivery(store, event)
+    assert (after.state, after.owner, entry(after, "look").state, entry(after, "look").attempts) == (
+        "done",
+        None,
+        "done",
+        1,
+    )
+    assert entry(after, "look").took_ms is not None
+
+
+async def test_one_failing_handler_stops_no_other_and_leaves_the_record_open_and_free(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+
+    async def bad(_: DomainEvent) -> None:
+        raise ValueError("no")
+
+    async def good(_: DomainEvent) -> None:
+        ran.append("good")
+
+    bus.subscribe("*", bad, id="bad", retry=RetryPolicy(delay=60, jitter=0))
+    bus.subscribe("*", good, id="good")
+    await bus.publish(event := payment())
+    await bus.drain()
+    after = await delivery(store, event)
+    assert ran == ["good"]
+    assert (after.state, after.owner) == ("open", None)
+    assert (entry(after, "bad").state, entry(after, "bad").attempts) == ("pending", 1)
+    [error] = entry(after, "bad").errors
+    assert (error.type, error.message, error.attempt) == ("ValueError", "no", 1)
+    assert after.due_at == entry(after, "bad").due_at
+    assert after.claimed_at is not None, "it ran"
+
+
+async def test_signals_are_outcomes_and_not_errors(bus: EventBus, store: EventStore) -> None:
+    async def later(_: DomainEvent) -> None:
+        raise Retry(after=60)
+
+    async def never(_: DomainEvent) -> None:
+        raise Discard("nobody is there")
+
+    bus.subscribe("*", later, id="later")
+    bus.subscribe("*", never, id="never")
+    await bus.publish(event := payment())
+    await bus.drain()
+    after = await delivery(store, event)
+    assert (entry(after, "later").state, entry(after, "later").attempts, entry(after, "later").errors) == (
+        "pending",
+        1,
+        (),
+    )
+    assert (entry(after, "never").state, entry(after, "never").reason) == ("skipped", "nobody is there")
+
+
+async def test_background_handlers_end_later_and_the_last_one_frees_the_record(
+    bus: EventBus, store: EventStore
+) -> None:
+    go = asyncio.Event()
+
+    async def slow(_: DomainEvent) -> None:
+        await go.wait()
+
+    async def quick(_: DomainEvent) -> None:
+        return
+
+    bus.subscribe("*", slow, id="slow", background=True)
+    bus.subscribe("*", quick, id="quick")
+    await bus.publish(event := payment())
+    await bus.tracking.flush(10)
+    half = await delivery(store, event)
+    assert (half.state, half.owner is not None) == ("open", True)
+    assert (entry(half, "quick").state, entry(half, "slow").state) == ("done", "pending")
+    go.set()
+    await bus.drain()
+    whole = await delivery(store, event)
+    assert (whole.state, whole.owner) == ("done", None)
+
+
+async def test_an_event_without_handlers_is_done_when_it_is_stored(bus: EventBus, store: EventStore) -> None:
+    await bus.publish(event := payment())
+    after = await delivery(store, event)
+    assert (after.state, after.handlers, after.owner) == ("done", (), None)
+
+
+async def test_publishing_the_same_event_again_is_a_no_op(bus: EventBus, store: EventStore) -> None:
+    ran: list[str] = []
+
+    async def once(event: DomainEvent) -> None:
+        ran.append(event.event_id)
+
+    bus.subscribe("*", once, id="once")
+    event = payment()
+    await bus.publish(event)
+    await bus.publish(event)
+    await bus.publish(DomainEvent.from_record((await record(store, event)).document))
+    assert ran == [event.event_id]
+
+
+async def test_publishing_other_content_under_a_stored_id_is_a_conflict(bus: EventBus) -> None:
+    event = payment()
+    await bus.publish(event)
+    for other in (payment(2), payment(tenant_id="acme"), payment(actor_id="somebody")):
+        with pytest.raises(EventConflict, match=event.event_id):
+            await bus.publish(other.model_copy(update={"event_id": event.event_id}))
+
+
+async def test_an_event_that_was_stored_untracked_is_tracked_and_run_when_it_is_published(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+
+    async def handler(event: DomainEvent) -> None:
+        ran.append(event.event_id)
+
+    bus.subscribe("*", handler, id="handler")
+    event = payment()
+    await store.append(event)
+    await bus.publish(event)
+    await bus.drain()
+    assert ran == [event.event_id]
+    assert (await delivery(store, event)).state == "done"
+
+
+async def test_what_the_log_cannot_keep_is_refused_before_anything_is_written(bus: EventBus, store: EventStore) -> None:
+    ran: list[object] = []
+
+    async def handler(event: DomainEvent) -> None:
+        ran.append(event)
+
+    bus.subscribe("*", handler, id="handler")
+    with pytest.raises(InvalidEvent, match=r"payload\.x"):
+        await bus.publish(DomainEvent(event_type="odd", payload={"x": float("nan")}))
+    assert ran == []
+    assert await (await store.collection()).count_documents({}) == 0
+
+
+async def test_many_events_are_stored_with_one_write_and_run_in_order(bus: EventBus, store: EventStore) -> None:
+    ran: list[str] = []
+
+    async def handler(event: PaymentCompleted) -> None:
+        ran.append(event.payment_id)
+
+    bus.subscribe("payment.*", handler, id="handler")
+    events = [payment(number) for number in range(5)]
+    await bus.publish_many(events)
+    assert ran == [f"p_{number}" for number in range(5)]
+    await bus.drain()
+    assert {(await delivery(store, event)).state for event in events} == {"done"}
+
+
+async def test_a_conflict_among_many_is_raised_after_the_others_ran(bus: EventBus) -> None:
+    ran: list[str] = []
+
+    async def handler(event: PaymentCompleted) -> None:
+        ran.append(event.payment_id)
+
+    event = payment(0)
+    await bus.publish(event)
+    bus.subscribe("payment.*", handler, id="handler")
+    changed = payment(9).model_copy(update={"event_id": event.event_id})
+    with pytest.raises(EventConflict):
+        await bus.publish_many([payment(1), changed, payment(2)])
+    assert ran == ["p_1", "p_2"]
+
+
+async def test_a_publisher_that_is_cancelled_leaves_foreground_handlers_pending_and_starts_background_ones(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+    started = asyncio.Event()
+
+    async def stuck(_: DomainEvent) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def after(_: DomainEvent) -> None:
+        ran.append("after")
+
+    async def beside(_: DomainEvent) -> None:
+        ran.append("beside")
+
+    bus.subscribe("*", stuck, id="stuck")
+    bus.subscribe("*", after, id="after")
+    bus.subscribe("*", beside, id="beside", background=True)
+    publishing = asyncio.create_task(bus.publish(event := payment()))
+    await started.wait()
+    publishing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    await bus.drain()
+    left = await delivery(store, event)
+    assert ran == ["beside"]
+    assert (left.state, left.owner) == ("open", None)
+    assert [(one.id, one.state, one.attempts) for one in left.handlers] == [
+        ("stuck", "pending", 0),
+        ("after", "pending", 0),
+        ("beside", "done", 1),
+    ]
+
+
+async def test_an_event_published_inside_a_handler_names_its_cause_and_the_first_of_its_chain(
+    bus: EventBus, store: EventStore
+) -> None:
+    children: list[DomainEvent] = []
+
+    async def parent(event: DomainEvent) -> None:
+        children.append(DomainEvent(event_type="receipt.sent", payload={"of": event.event_id}))
+        await bus.publish(children[-1])
+
+    async def child(event: DomainEvent) -> None:
+        children.append(DomainEvent(event_type="receipt.filed"))
+        await bus.publish(children[-1])
+
+    bus.subscribe("payment.*", parent, id="parent")
+    bus.subscribe("receipt.sent", child, id="child")
+    await bus.publish(event := payment())
+    sent, filed = [(await record(store, one)).document for one in children]
+    assert (sent["causation_id"], sent["correlation_id"]) == (event.event_id, event.event_id)
+    assert (filed["causation_id"], filed["correlation_id"]) == (children[0].event_id, event.event_id)
+    assert "causation_id" not in (await record(store, event)).document
+
+
+async def test_the_six_fields_of_a_record_never_change(bus: EventBus, store: EventStore) -> None:
+    async def handler(_: DomainEvent) -> None:
+        return
+
+    bus.subscribe("*", handler, id="handler")
+    event = payment(tenant_id="acme", actor_id="user_1")
+    await bus.publish(event)
+    before = (await record(store, event)).document
+    await bus.drain()
+    after = (await record(store, event)).document
+    fields = ("_id", "event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp")
+    assert [before[name] for name in fields] == [after[name] for name in fields]
+
+
+async def test_a_bus_that_is_closed_leaves_the_registry_of_workers(bus: EventBus, store: EventStore) -> None:
+    await bus.publish(payment())
+    workers = await store.workers_collection()
+    assert await workers.count_documents({"fenced": False}) == 1
+    await bus.aclose()
+    assert await workers.count_documents({}) == 0
+    await bus.publish(payment(2))
+    assert await workers.count_documents({}) == 1
+
+
+async def test_a_second_publish_of_the_same_worker_registers_nobody_anew(bus: EventBus, store: EventStore) -> None:
+    for number in range(3):
+        await bus.publish(payment(number))
+    assert await (await store.workers_collection()).count_documents({}) == 1
+
+
+async def test_no_task_is_left_behind(bus: EventBus) -> None:
+    async def handler(_: DomainEvent) -> None:
+        return
+
+    bus.subscribe("*", handler, id="handler", background=True)
+    for number in range(20):
+        await bus.publish(payment(number))
+    await bus.drain()
+    await becomes(lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "write outcomes"])
+    gc.collect()
+    assert len(bus.tasks()) == 0
+
+
+async def nobody_listens() -> EventStore:
+    return EventStore("nowhere", uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", timeout=1)
+
+
+async def test_an_event_that_cannot_be_stored_is_refused_and_no_handler_runs() -> None:
+    ran: list[DomainEvent] = []
+
+    async def handler(event: DomainEvent) -> None:
+        ran.append(event)
+
+    bus = EventBus()
+    bus.subscribe("*", handler, id="handler")
+    bus.configure_store(await nobody_listens())
+    with pytest.raises(StoreUnavailable):
+        await bus.publish(payment())
+    assert ran == []
+
+
+async def test_on_error_log_runs_the_handlers_of_what_could_not_be_stored(caplog: pytest.LogCaptureFixture) -> None:
+    ran: list[DomainEvent] = []
+
+    async def handler(event: DomainEvent) -> None:
+        ran.append(event)
+
+    bus = EventBus()
+    bus.subscribe("*", handler, id="handler")
+    bus.configure_store(await nobody_listens(), on_error="log")
+    with caplog.at_level(logging.ERROR):
+        await bus.publish(event := payment())
+    assert ran == [event]
+    assert "dispatched and not stored" in caplog.text
+
+
+PROGRAM = """
+import asyncio
+from craft_easy.core.events import EventBus
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.types import UserRegistered
+
+async def handler(event):
+    pass
+
+async def main():
+    bus = EventBus()
+    bus.subscribe("*", handler, id="handler")
+    bus.configure_store(EventStore())
+    await bus.publish(UserRegistered(user_id="u_1", email="a@example.org", event_id="the one"))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_ends_without_draining_still_writes_its_outcomes_and_leaves_the_registry(
+    store: EventStore, embedded_uri: str
+) -> None:
+    environment = {**os.environ, "CRAFT_EVENTS_URI": embedded_uri, "CRAFT_EVENTS_DATABASE": store.database_name}
+    program = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, env=environment)
+    assert await program.wait() == 0
+    [found] = (await Deliveries(store).read([record_id("the one")])).values()
+    assert (found.delivery.state, found.delivery.owner) == ("done", None)
+    assert await (await store.workers_collection()).count_documents({}) == 0
+
+
+async def test_a_record_whose_insert_lost_its_reply_is_given_back_by_the_next_publish(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(_: DomainEvent) -> None:
+        return
+
+    bus.subscribe("*", handler, id="handler")
+    insert = store.insert
+
+    async def lose_the_reply(records: Any) -> Any:
+        await insert(records)
+        raise StoreUnavailable("the reply was lost")
+
+    monkeypatch.setattr(store, "insert", lose_the_reply)
+    with pytest.raises(StoreUnavailable):
+        await bus.publish(forgotten := payment(1))
+    assert (await delivery(store, forgotten)).owner is not None
+    monkeypatch.setattr(store, "insert", insert)
+    await bus.publish(payment(2))
+    await bus.drain()
+    left = await delivery(store, forgotten)
+    assert (left.state, left.owner, left.claimed_at) == ("open", None, None)
