@@ -28,7 +28,10 @@ NEWEST_PYTHON: Final = (3, 13)
 """The newest one that SecantusDB is built for; it needs CPython."""
 DATABASE: Final = "craft_events_embedded"
 STOP_SECONDS: Final = 30.0
+SIGNAL_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 2.0
+FIRST_ANSWER_SECONDS: Final = 0.1
+"""A stranger who accepts and says nothing costs little; a busy server is given more time at each try."""
 _TRIES: Final = 5
 _MAX_LOG: Final = 1 << 20
 _WEEK: Final = 7 * 24 * 3600
@@ -168,34 +171,37 @@ def _answering(place: Directory, deadline: float) -> Note:
         _Ended: its process is gone.
         EmbeddedLogError: it lives and does not answer in time.
     """
+    patience = FIRST_ANSWER_SECONDS
     while place.is_served():
         note = place.note()
-        if note and _is_recognised(note):
+        if note and _is_recognised(note, patience):
             return note
         if time.monotonic() > deadline:
             raise _silent(place, note)
+        patience = min(patience * 1.5, ANSWER_SECONDS)
         time.sleep(POLL_SECONDS)
     raise _Ended
 
 
-def _is_recognised(note: Note) -> bool:
+def _is_recognised(note: Note, patience: float) -> bool:
     """Tell whether the server on the port is the one that the note means: only that one knows the nonce.
 
     A new server is told it, after it was recognised by its process id; nothing is ever written to a stranger.
     """
     question = {"find": "server", "filter": {"_id": "nonce"}, "limit": 1, "$db": DATABASE}
-    answer = wire.ask(note.port, question, timeout=ANSWER_SECONDS)
+    answer = wire.ask(note.port, question, timeout=patience)
     if answer is None:
         return False
     if {"_id": "nonce", "is": note.nonce} in answer.get("cursor", {}).get("firstBatch", ()):
         return True
-    status = wire.ask(note.port, {"serverStatus": 1, "$db": "admin"}, timeout=ANSWER_SECONDS)
-    return status is not None and status.get("pid") == note.pid and "secantus" in status and _introduce(note)
+    status = wire.ask(note.port, {"serverStatus": 1, "$db": "admin"}, timeout=patience)
+    is_new = status is not None and status.get("pid") == note.pid and "secantus" in status
+    return is_new and _introduce(note, patience)
 
 
-def _introduce(note: Note) -> bool:
+def _introduce(note: Note, patience: float) -> bool:
     change = {"q": {"_id": "nonce"}, "u": {"_id": "nonce", "is": note.nonce}, "upsert": True}
-    answer = wire.ask(note.port, {"update": "server", "updates": [change], "$db": DATABASE}, timeout=ANSWER_SECONDS)
+    answer = wire.ask(note.port, {"update": "server", "updates": [change], "$db": DATABASE}, timeout=patience)
     return answer is not None and answer.get("n") == 1
 
 
@@ -206,28 +212,55 @@ def stop(place: Directory, known: Note | None = None) -> None:
         place: the directory, of which nobody else is a user.
         known: the server to stop where the directory was removed and cannot name it any more.
     """
-    note = place.note() or known
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if note and place.is_served():
-            _end(place, note, number)
+    deadline = time.monotonic() + STOP_SECONDS
+    note = _noted(place, deadline) or known
+    if note and not _ends(place, note, signal.SIGTERM, deadline):
+        _ends(place, note, signal.SIGKILL, time.monotonic() + STOP_SECONDS)
+    if note:
+        with suppress(ChildProcessError):  # it is ours to reap only where this process is the init of a container
+            os.waitpid(note.pid, os.WNOHANG)
     place.forget()
 
 
-def _end(place: Directory, note: Note, number: signal.Signals) -> None:
+def _noted(place: Directory, deadline: float) -> Note | None:
+    """Return the note of a living server; one that was only just made has yet to write it."""
+    while (note := place.note()) is None and place.is_served() and place.path.exists():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    return note
+
+
+def _ends(place: Directory, note: Note, number: signal.Signals, deadline: float) -> bool:
+    """Signal the server until it is gone or the deadline has come.
+
+    CPython may put a signal aside that comes while its main thread goes to sleep (right after a start, say), until the
+    next one. So a server that still answers gets another; one that has begun to stop does not, and must not.
+    """
+    while place.is_served():
+        _signal(note, number)
+        again = time.monotonic() + SIGNAL_SECONDS
+        while place.is_served() and (time.monotonic() < again or not _hears(note)):
+            if time.monotonic() > deadline:
+                return False
+            _knock(note)
+            time.sleep(POLL_SECONDS)
+    return True
+
+
+def _signal(note: Note, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(note.pid, number)
-    deadline = time.monotonic() + STOP_SECONDS
-    while place.is_served() and time.monotonic() < deadline:
-        _wake(note.port)
-        time.sleep(POLL_SECONDS)
-    with suppress(ChildProcessError):  # it is ours only where this process is the init of a container
-        os.waitpid(note.pid, os.WNOHANG)
 
 
-def _wake(port: int) -> None:
-    """Knock: a server that stops waits two seconds for its `accept` to return, unless somebody comes."""
+def _knock(note: Note) -> None:
+    """Connect: a server that stops waits two seconds for its `accept` to return, unless somebody comes."""
     with suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), POLL_SECONDS).close()
+        socket.create_connection(("127.0.0.1", note.port), ANSWER_SECONDS).close()
+
+
+def _hears(note: Note) -> bool:
+    return wire.ask(note.port, {"ping": 1, "$db": "admin"}, timeout=ANSWER_SECONDS) is not None
 
 
 def _log_since(place: Directory, began: int) -> str:

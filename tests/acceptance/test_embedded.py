@@ -1,0 +1,515 @@
+"""The embedded log in real processes: shared, killed, orphaned, and never losing what it acknowledged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from pymongo import MongoClient, WriteConcern
+from pymongo.errors import PyMongoError
+
+from craft_easy.core.events import embedded
+from craft_easy.core.events.embedded import server, wire
+from craft_easy.core.events.embedded.directory import Directory, Note
+from craft_easy.core.events.errors import EmbeddedLogError
+from tests.conditions import until
+
+USER = """
+import sys
+from craft_easy.core.events import embedded
+from craft_easy.core.events.embedded import server
+
+def halt(*_args, **_keywords):
+    print("halted", flush=True)
+    sys.stdin.read()
+
+{patch}
+with embedded.join(sys.argv[1]) as log:
+    print(log.pid, log.uri, flush=True)
+    sys.stdin.read()
+"""
+
+
+class User:
+    """A process of its own that joins a directory and stays until it is told to leave, or killed."""
+
+    def __init__(self, directory: Path, *, patch: str = "") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", USER.format(patch=patch), str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def said(self) -> str:
+        """Return the next line, once it has been said."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def server_pid(self) -> int:
+        """Return the process of the server that it has joined."""
+        return int(self.said().split()[0])
+
+    def leave(self) -> int:
+        """Make it leave and end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        with self.process:
+            pass
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory whose server does not outlive the test."""
+    path = Path(os.path.realpath(tmp_path)) / "log"
+    yield path
+    note = Note.read(path / "server.json")
+    if note and is_served(path):
+        os.kill(note.pid, signal.SIGKILL)
+
+
+def is_served(path: Path) -> bool:
+    """Tell whether a server runs on the directory."""
+    if not path.exists():
+        return False
+    place = Directory.open(path)
+    try:
+        return place.is_served()
+    finally:
+        place.close()
+
+
+def client_of(log: embedded.EmbeddedLog) -> MongoClient[dict[str, Any]]:
+    return MongoClient(log.uri, serverSelectionTimeoutMS=5_000)
+
+
+def numbers_in(log: embedded.EmbeddedLog) -> set[int]:
+    with client_of(log) as client:
+        return {found["n"] for found in client.test.numbers.find()}
+
+
+def test_two_starters_at_once_share_one_server(directory: Path) -> None:
+    with User(directory) as first, User(directory) as second, User(directory) as third:
+        assert first.server_pid() == second.server_pid() == third.server_pid()
+        assert (first.leave(), second.leave()) == (0, 0)
+        assert is_served(directory)
+        assert third.leave() == 0
+        assert not is_served(directory)
+
+
+def test_threads_of_one_process_share_it_too(directory: Path) -> None:
+    logs: list[embedded.EmbeddedLog] = []
+    threads = [threading.Thread(target=lambda: logs.append(embedded.join(directory))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({log.uri for log in logs}) == 1
+    assert [log.leave() for log in logs] == [False, False, False, True]
+    assert not is_served(directory)
+
+
+def test_a_killed_starters_server_is_joined_by_the_next_who_stops_it(directory: Path) -> None:
+    with User(directory) as starter:
+        pid = starter.server_pid()
+        starter.kill()
+    assert is_served(directory)
+    with embedded.join(directory) as log:
+        assert log.pid == pid
+    assert not is_served(directory)
+
+
+MOMENTS = {
+    "before the server's process is made": "server.subprocess.run = halt",
+    "before the server is waited for": "server._answering = halt",
+    "before the server is told the nonce": "server._introduce = halt",
+    "before the log is handed over": "embedded.EmbeddedLog = halt",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_starter_killed_at_any_moment_leaves_nothing_that_stands_in_the_way(directory: Path, moment: str) -> None:
+    with User(directory, patch=MOMENTS[moment]) as starter:
+        assert starter.said() == "halted"
+        starter.kill()
+    with embedded.join(directory) as log, client_of(log) as client:
+        assert client.admin.command("ping")["ok"]
+        assert client.admin.command("serverStatus")["pid"] == log.pid
+    assert not is_served(directory)
+
+
+def test_an_interrupted_start_leaves_no_server_behind(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> Note:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "_answering", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        embedded.join(directory)
+    assert not is_served(directory)
+
+
+def test_a_stale_note_is_not_believed_and_its_process_is_left_alone(directory: Path) -> None:
+    Directory.open(directory).close()
+    with User(directory.parent / "other") as bystander:
+        bystander.said()
+        stale = {"pid": bystander.process.pid, "port": 1, "nonce": "0" * 32}
+        (directory / "server.json").write_text(json.dumps(stale))
+        with embedded.join(directory) as log:
+            assert log.pid != bystander.process.pid
+        assert bystander.leave() == 0, "it was not killed in the server's place"
+
+
+def test_a_port_that_now_belongs_to_a_stranger_is_not_joined(directory: Path) -> None:
+    with embedded.join(directory) as log:
+        port = int(log.uri.split(":")[2].split("/")[0])
+        os.kill(log.pid, signal.SIGKILL)
+        until(lambda: not log.is_running())
+    with embedded.join(directory.parent / "stranger", port=port) as stranger:
+        with embedded.join(directory) as log:
+            assert log.uri != stranger.uri
+            assert log.pid != stranger.pid
+        assert stranger.is_running()
+
+
+def test_a_living_server_whose_note_names_a_strangers_port_is_not_taken_for_the_stranger(directory: Path) -> None:
+    with embedded.join(directory.parent / "stranger") as stranger, client_of(stranger) as client:
+        before = list(client[server.DATABASE].server.find())
+        place = Directory.open(directory)
+        port = int(stranger.uri.split(":")[2].split("/")[0])
+        (directory / "server.json").write_text(json.dumps({"pid": os.getpid(), "port": port, "nonce": "0" * 32}))
+        with place.lock_for_server(0), pytest.raises(EmbeddedLogError, match="does not answer") as caught:
+            embedded.join(directory, timeout=0.1)
+        assert str(directory / "server.log") in str(caught.value.hint)
+        assert list(client[server.DATABASE].server.find()) == before, "nothing was written to the stranger"
+        (directory / "server.json").unlink()
+        place.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"\xff" * 64, b"\x14\0\0\0" + b"\0" * 40])
+def test_a_port_that_speaks_another_language_is_no_server(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert wire.ask(listener.getsockname()[1], {"ping": 1, "$db": "admin"}, timeout=5) is None
+        thread.join()
+
+
+def test_a_taken_port_makes_way_for_another(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free_port = server._free_port
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = stranger.getsockname()[1]
+        ports = iter([taken, taken])
+        monkeypatch.setattr(server, "_free_port", lambda: next(ports, None) or free_port())
+        with embedded.join(directory) as log:
+            assert f":{taken}/" not in log.uri
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = stranger.getsockname()[1]
+        with pytest.raises(EmbeddedLogError, match=f"cannot listen on port {taken}: another program does"):
+            embedded.join(directory, port=taken)
+
+
+def test_a_running_log_is_not_moved_to_another_port(directory: Path) -> None:
+    with embedded.join(directory) as log, pytest.raises(EmbeddedLogError, match="runs already, on port"):
+        embedded.join(directory, port=1 + int(log.uri.split(":")[2].split("/")[0]))
+
+
+def test_a_server_that_does_not_come_up_is_quoted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "find_program", lambda: ["/bin/sh", "-c", "echo the disk is tired >&2; exit 3", "sh"])
+    with pytest.raises(EmbeddedLogError, match="did not start: the disk is tired") as caught:
+        embedded.join(directory)
+    assert caught.value.hint == f"its whole story is in {directory / 'server.log'}"
+
+
+def test_a_server_that_hangs_is_named_and_left_to_come_back(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.1)
+    with embedded.join(directory) as log:
+        os.kill(log.pid, signal.SIGSTOP)
+        with pytest.raises(EmbeddedLogError, match=rf"runs \(process {log.pid}, port \d+\) and does not answer"):
+            embedded.join(directory, timeout=0.1)
+        os.kill(log.pid, signal.SIGCONT)
+        with embedded.join(directory) as again:
+            assert again.pid == log.pid
+
+
+def test_a_server_that_does_not_stop_is_killed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = embedded.join(directory)
+    os.kill(log.pid, signal.SIGSTOP)
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.2)
+    assert log.leave()
+    until(lambda: not is_served(directory))
+
+
+def test_data_outlives_a_restart_and_the_port_stays(directory: Path) -> None:
+    with embedded.join(directory) as log, client_of(log) as client:
+        client.test.numbers.insert_many([{"n": n} for n in range(1_000)])  # not journaled: stopping writes it
+        uri = log.uri
+    assert not (directory / "server.json").exists()
+    with embedded.join(directory) as log:
+        assert numbers_in(log) == set(range(1_000))
+        assert log.uri == uri
+
+
+def test_what_was_acknowledged_outlives_a_kill_of_the_server(directory: Path) -> None:
+    acknowledged: list[int] = []
+    enough = threading.Event()
+
+    def write(log: embedded.EmbeddedLog) -> None:
+        durable = WriteConcern("majority", j=True)
+        with client_of(log) as client:
+            numbers = client.test.get_collection("numbers", write_concern=durable)
+            while not enough.is_set():
+                n = len(acknowledged)
+                with suppress(PyMongoError):
+                    numbers.insert_one({"n": n})
+                    acknowledged.append(n)
+
+    with embedded.join(directory) as log:
+        writer = threading.Thread(target=write, args=(log,))
+        writer.start()
+        until(lambda: len(acknowledged) >= 200)
+        os.kill(log.pid, signal.SIGKILL)
+        until(lambda: not log.is_running())
+        before = len(acknowledged)
+        with embedded.join(directory) as restarted:
+            until(lambda: len(acknowledged) > before, seconds=40)  # it is back on its port, so the driver finds it
+            enough.set()
+            writer.join()
+            assert restarted.pid != log.pid
+            assert numbers_in(restarted) >= set(acknowledged)
+    assert not is_served(directory)
+
+
+def test_it_listens_on_the_loopback_address_alone(directory: Path) -> None:
+    with embedded.join(directory) as log:
+        port = int(log.uri.split(":")[2].split("/")[0])
+        assert log.uri.startswith("mongodb://127.0.0.1:")
+        for address in ("127.0.0.2", socket.gethostbyname(socket.gethostname())):
+            if address != "127.0.0.1":
+                with pytest.raises(OSError, match=r"refused|timed out|assign"):
+                    socket.create_connection((address, port), timeout=1).close()
+
+
+def test_stray_configuration_files_are_not_read(directory: Path, tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / ".secantus"):
+        place.mkdir(exist_ok=True)
+        (place / "secantusd.toml").write_text('[server]\nhost = "0.0.0.0"\nno_such_setting = 1\n')
+    done = subprocess.run(
+        [sys.executable, "-c", USER.format(patch=""), str(directory)],
+        cwd=tmp_path,
+        env=os.environ | {"HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "mongodb://127.0.0.1:" in done.stdout
+
+
+def test_transactions_and_change_streams_work_through_the_address(directory: Path) -> None:
+    with embedded.join(directory) as log, client_of(log) as client:
+        numbers = client.test.numbers
+        numbers.insert_one({"n": 0})
+        with numbers.watch() as stream:
+            with client.start_session() as session, session.start_transaction():
+                numbers.insert_one({"n": 1}, session=session)
+            assert stream.next()["fullDocument"]["n"] == 1
+
+
+def test_the_server_is_nobodys_child_and_has_a_session_of_its_own(directory: Path) -> None:
+    with embedded.join(directory) as log:
+        assert os.getsid(log.pid) != os.getsid(0)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(log.pid, os.WNOHANG)
+
+
+def test_a_fork_inherits_no_share(directory: Path) -> None:
+    log = embedded.join(directory)
+    child = os.fork()
+    if child == 0:
+        os._exit(1 if log.leave() else 0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert log.is_running()
+    assert log.leave()
+
+
+def test_a_user_who_forgets_to_leave_leaves_at_exit(directory: Path) -> None:
+    forgetful = "import sys\nfrom craft_easy.core.events import embedded\nembedded.join(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", forgetful, str(directory)], check=True)
+    assert (directory / "last.json").exists()
+    assert not is_served(directory)
+
+
+def test_the_server_of_a_removed_directory_is_stopped_all_the_same(directory: Path) -> None:
+    log = embedded.join(directory)
+    place = Directory.open(directory)
+    shutil.rmtree(directory)
+    assert log.leave()
+    assert not place.is_served()
+    place.close()
+
+
+def test_leaving_twice_is_leaving_once(directory: Path) -> None:
+    with embedded.join(directory) as first, embedded.join(directory) as second:
+        assert not second.leave()
+        assert not second.leave()
+        assert not second.is_running()
+        assert first.is_running()
+
+
+def test_joining_imports_no_driver_and_nothing_of_the_servers() -> None:
+    code = "import sys; from craft_easy.core.events.embedded import server, directory, wire; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pymongo", "bson", "motor", "secantus", "pydantic"} & set(done.stdout.split())
+
+
+class Serving:
+    """`craft-events serve` in a process group of its own, as a terminal starts it."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "craft_events_cli", "serve", str(directory), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def address(self) -> str:
+        """Return the line on stdout, once it is there."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal to the whole group, as Ctrl-C does; return the exit code and what was said on stderr."""
+        os.killpg(self.process.pid, number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end; return the exit code and what was said on stderr."""
+        rest, said = self.process.communicate(timeout=30)
+        assert rest == "", "the address is the only line of data"
+        return self.process.returncode, said
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        with self.process:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)],
+    ids=lambda value: str(value),
+)
+def test_serve_prints_its_address_and_a_signal_stops_it(directory: Path, number: signal.Signals, code: int) -> None:
+    with Serving(directory) as serving:
+        uri = serving.address().strip()
+        with MongoClient[dict[str, Any]](uri) as client:
+            client.test.numbers.insert_one({"n": 1})
+        ended, said = serving.end(number)
+    assert ended == code
+    assert f"craft-events tail --uri embedded:{directory}" in said
+    assert said.endswith(f"stopped; the events stay in {directory}\n")
+    assert not is_served(directory)
+    with embedded.join(directory) as log:
+        assert numbers_in(log) == {1}
+
+
+def test_serve_listens_on_the_port_that_it_is_told(directory: Path) -> None:
+    port = server._free_port()
+    with Serving(directory, "--port", str(port)) as serving:
+        assert f":{port}/" in serving.address()
+        assert serving.end(signal.SIGINT)[0] == 130
+
+
+def test_serve_leaves_the_log_to_those_who_still_use_it(directory: Path) -> None:
+    with Serving(directory) as serving:
+        uri = serving.address().strip()
+        with embedded.join(directory) as log:
+            assert log.uri == uri
+            code, said = serving.end(signal.SIGINT)
+            assert code == 130
+            assert said.endswith("others still use it: it runs on until the last of them leaves\n")
+            assert numbers_in(log) == set()
+    assert not is_served(directory)
+
+
+def test_serve_says_so_when_its_server_is_killed(directory: Path) -> None:
+    with Serving(directory) as serving:
+        serving.address()
+        note = Note.read(directory / "server.json")
+        assert note
+        os.kill(note.pid, signal.SIGKILL)
+        code, said = serving.ended()
+    assert code == 4
+    assert "was ended by something else" in said
+    assert "Traceback" not in said
+
+
+def test_serve_refuses_a_directory_that_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with Serving(tmp_path) as serving:
+        code, said = serving.ended()
+    assert code == 4
+    assert said.splitlines() == [
+        f"error: {os.path.realpath(tmp_path)} holds other files and is no embedded event log",
+        "name a new or an empty directory",
+    ]
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "x", "８０"])
+def test_serve_refuses_what_is_no_port(directory: Path, port: str) -> None:
+    with Serving(directory, f"--port={port}") as serving:
+        code, said = serving.ended()
+    assert code == 2
+    assert "--port" in said
+    assert not directory.exists()
+
+
+def test_joining_what_runs_is_fast(directory: Path) -> None:
+    with embedded.join(directory):
+        took = min(_seconds(lambda: embedded.join(directory).leave()) for _ in range(5))
+    assert took < 0.1
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
