@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from craft_easy.core.events.errors import HandlerModuleError
 from craft_easy.core.events.settings import Modules
-from craft_events_cli import logs, terminal
+from craft_events_cli import terminal
 from craft_events_cli.exit_codes import Terminated, UsageError
 
 if TYPE_CHECKING:
@@ -38,20 +38,18 @@ def load_bus(modules: Modules) -> EventBus:
         raise UsageError(
             "no handler module is named", hint="name one with --handlers shop.handlers, or in CRAFT_EVENTS_HANDLERS"
         )
-    logs.to_stderr(is_debug=terminal.is_debug())
     app_dir = Path(modules.app_dir.value)
     _append_to_path(app_dir)
-    buses = {name: _load(name, app_dir) for name in names}
+    silent: list[str] = []
+    buses = {name: _load(name, app_dir, silent) for name in names}
     bus = buses[names[0]]
     other = next((name for name in names if buses[name] is not bus), None)
     if other is not None:
         raise HandlerModuleError(other, f"registers on another bus than {names[0]}", hint="name one bus, as M:bus")
     if not bus.subscriptions():
-        raise HandlerModuleError(
-            ", ".join(names),
-            "registers no handler",
-            hint="a handler is registered by @event_handler(...) or bus.subscribe(...); M:bus names a bus of your own",
-        )
+        raise HandlerModuleError(", ".join(names), "registers no handler", hint=_hint_for_silent(names))
+    for name in silent:
+        terminal.warn(f"the handler module {name} registers no handler")
     return bus
 
 
@@ -63,12 +61,25 @@ def _append_to_path(app_dir: Path) -> None:
         sys.path.append(folder)
 
 
-def _load(name: str, app_dir: Path) -> EventBus:
+def _hint_for_silent(names: Sequence[str]) -> str:
+    from craft_easy.core.events.bus import EventBus
+
+    for name in names:
+        for attribute, value in vars(sys.modules[name.partition(":")[0]]).items():
+            if isinstance(value, EventBus) and value.subscriptions():
+                return f"{name} has a bus of its own: --handlers {name}:{attribute}"
+    return "a handler is registered by @event_handler(...) or bus.subscribe(...)"
+
+
+def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
     from craft_easy.core.events.bus import EventBus, get_event_bus
 
     module_name, colon, attribute = name.partition(":")
+    before = None if module_name in sys.modules else get_event_bus().subscriptions()
     module = _import(module_name, app_dir)
     if not colon:
+        if get_event_bus().subscriptions() == before:
+            silent.append(name)
         return get_event_bus()
     try:
         found = operator.attrgetter(attribute)(module)

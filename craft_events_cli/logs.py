@@ -1,17 +1,24 @@
-"""What handlers and libraries log, on stderr: made safe, a line a record, a traceback only with `--debug`."""
+"""What the library and users' code log or warn of, as safe lines on stderr.
+
+Only where nobody configured logging: a module that does keeps its own way. A handler's failure is not repeated here,
+since the command's summary tells it; `--debug` shows it, with its traceback.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
 
 from craft_events_cli import terminal
 
 LIBRARY: Final = "craft_easy.core.events"
 
 
-class NoteHandler(logging.Handler):
-    """Writes log records as notes; a failure of a handler only in full, since the command reports it by itself."""
+class LineHandler(logging.Handler):
+    """Writes log records as notes."""
 
     def __init__(self, *, is_debug: bool) -> None:
         super().__init__(logging.INFO if is_debug else logging.WARNING)
@@ -26,15 +33,34 @@ class NoteHandler(logging.Handler):
             for line in self._text(record).splitlines():
                 terminal.note(line, label=f"{record.levelname.lower()}:")
         except Exception:  # noqa: BLE001 - a log call never fails the code that makes it
-            self.handleError(record)
+            terminal.warn(f"a log record of {record.name} cannot be formatted: {record.msg!r}")
 
     def _text(self, record: logging.LogRecord) -> str:
         return self.format(record) if self._is_debug else record.getMessage()
 
 
-def to_stderr(*, is_debug: bool) -> None:
-    """Send what is logged from here on to stderr, safe; an application that configured logging keeps its own way."""
-    root = logging.getLogger()
-    if not root.handlers:
-        root.addHandler(NoteHandler(is_debug=is_debug))
-        root.setLevel(min(root.level, logging.INFO) if is_debug else root.level)
+@contextmanager
+def shown(*, is_debug: bool) -> Iterator[None]:
+    """Show records and warnings while the block runs; the handler is the last resort, so that any other goes before."""
+    library = logging.getLogger(LIBRARY)
+    resort, level, show = logging.lastResort, library.level, warnings.showwarning
+    logging.lastResort = LineHandler(is_debug=is_debug)
+    warnings.showwarning = _show_warning
+    if is_debug:
+        library.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.lastResort, warnings.showwarning = resort, show
+        library.setLevel(level)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    terminal.warn(f"{category.__name__}: {message}")

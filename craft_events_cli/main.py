@@ -61,7 +61,7 @@ def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     options = args[: args.index("--")] if "--" in args else args
     with terminal.streams(options):
-        return guarded(lambda: dispatch(args), debug="--debug" in options)
+        return guarded(lambda: dispatch(args), debug=terminal.is_debug())
 
 
 def _decoded(argument: str) -> str:

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from craft_events_cli import terminal
+from craft_events_cli import logs, terminal
 from craft_events_cli.exit_codes import UsageError
 
 _ClickUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -211,7 +211,9 @@ def call(function: Command, words: str, args: Sequence[str]) -> int | None:
     if "--help" in options or "-h" in options:
         terminal.stdout().write(help_page(function, words))
         return 0
-    return function(**parse(signature, words, args))
+    arguments = parse(signature, words, args)
+    with logs.shown(is_debug=terminal.is_debug()):
+        return function(**arguments)
 
 
 def parse(signature: Signature, words: str, args: Sequence[str]) -> dict[str, Any]:

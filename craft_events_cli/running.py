@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from craft_events_cli import logs, terminal
 from craft_events_cli.exit_codes import Terminated
 
 T = TypeVar("T")
@@ -24,7 +23,6 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         KeyboardInterrupt: SIGINT came (`asyncio.Runner` sees to it).
         Terminated: SIGTERM came.
     """
-    logs.to_stderr(is_debug=terminal.is_debug())
     return asyncio.run(_until_sigterm(coroutine))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +16,8 @@ from craft_events_cli.terminal import safe
 if TYPE_CHECKING:
     from craft_easy.core.events.registry import Subscription
 
-_NARROW = 80
+_NARROW: Final = 80
+_MARGIN: Final = "  "
 
 
 def write_table(subscriptions: Sequence[Subscription]) -> None:
@@ -30,11 +31,13 @@ def write_table(subscriptions: Sequence[Subscription]) -> None:
     for pattern, members in groupby(ordered, key=lambda one: one.pattern):
         for number, one in enumerate(members):
             table.add_row(*_cells(pattern if number == 0 else "", one)[: len(table.columns)])
-    console.print(table)
+    with console.capture() as capture:
+        console.print(table, width=console.width - len(_MARGIN))
+    terminal.stdout().writelines(f"{_MARGIN}{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def _table(*, is_narrow: bool) -> Table:
-    table = Table(box=None, pad_edge=True, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 3, 0, 0))
     table.add_column("Pattern", style="cyan", overflow="fold")
     table.add_column("#", justify="right")
     table.add_column("Handler", overflow="fold")
