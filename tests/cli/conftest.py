@@ -26,6 +26,7 @@ class Ended:
 
 
 Cli = Callable[..., Ended]
+Golden = Callable[[str, str], None]
 Process = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -77,3 +78,17 @@ def process(tmp_path: Path) -> Process:
         return subprocess.Popen(command, env=env, **streams)  # type: ignore[call-overload,no-any-return]
 
     return start
+
+
+@pytest.fixture
+def golden() -> Golden:
+    """Compare an output with the file that holds it; UPDATE_GOLDEN=1 writes the file anew, to be looked at."""
+
+    def compare(name: str, text: str) -> None:
+        file = Path(__file__).parent / "golden" / f"{name}.txt"
+        if os.environ.get("UPDATE_GOLDEN"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(text.encode())
+        assert text.encode() == file.read_bytes()
+
+    return compare
