@@ -1,0 +1,100 @@
+# Everything happens in .venv, from constraints.txt; a second run installs nothing. PYTHON=… chooses the interpreter.
+
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+ARGS ?=
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL = $(PIP) install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+PROJECT = $(INSTALL) --no-build-isolation --editable
+SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+# The first suitable Python, those that can make an environment before those that cannot.
+PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import venv, '$$need'; $(SUITABLE)' 2>/dev/null && echo $$python && exit; done; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check static cover bench format clean check-latest check-oldest constraints
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.demo ## watch what it does, on a log of its own
+	@$(BIN)/craft-events demo $(ARGS)
+
+test: $(VENV)/.test ## run the tests; ARGS="-k serve" chooses some
+	@$(BIN)/python -m $(if $(COVER),coverage run -m )pytest $(ARGS)
+
+check: static cover ## run all that CI runs
+
+static: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@for file in benchmarks/[a-z]*.py; do \
+		module=$$(basename $$file .py); $(BIN)/python -W error -c "import benchmarks.$$module" || exit; done
+
+cover: $(VENV)/.check
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test COVER=yes
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report --skip-covered --show-missing
+	@$(BIN)/python -m coverage report --include='craft_easy/*' --fail-under=95 >/dev/null || \
+		{ echo "less than 95 % of the library is covered" >&2; exit 1; }
+
+bench: $(VENV)/.bench ## measure it beside its peers, as ratios
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(VENV)/.check ## format the code, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+check-latest: ## run the checks on the newest release of everything
+	@$(MAKE) check VENV=.venv-latest CONSTRAINTS=
+
+check-oldest: ## run the tests on the oldest releases that pyproject.toml allows
+	@$(MAKE) .venv-oldest/.test VENV=.venv-oldest
+	@.venv-oldest/bin/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		extras = project["optional-dependencies"]; \
+		print(*[each.partition(";")[0].replace(">=", "==") for each in project["dependencies"] + extras["motor"]])' \
+		| xargs .venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet
+	@.venv-oldest/bin/python -m pytest $(ARGS)
+
+constraints: ## write constraints.txt anew, from the newest releases
+	@rm -rf .venv-latest
+	@$(MAKE) .venv-latest/.check VENV=.venv-latest CONSTRAINTS=
+	@{ sed -n '/^#/p' constraints.txt; .venv-latest/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } \
+		> constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove what was installed and made
+	rm -rf .venv .venv-latest .venv-oldest build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+
+$(VENV)/.made: $(CONSTRAINTS)
+	@test -n "$(PYTHON)" || { echo "craft-events needs Python 3.11, 3.12 or 3.13; none was found (make PYTHON=/path/to/python)" >&2; exit 1; }
+	@$(PYTHON) -c '$(SUITABLE)' || { echo "$(PYTHON) is not CPython 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "$(PYTHON) cannot make an environment: it lacks ensurepip" >&2; \
+		echo "on Debian and Ubuntu: sudo apt install python$$version-venv; or name another: make PYTHON=/path/to/python" >&2; exit 1; }
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) pip hatchling editables
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	$(PROJECT) '.[embedded]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(PROJECT) '.[embedded,motor]' --group test
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.made pyproject.toml
+	$(PROJECT) '.[embedded,motor]' --group test --group check --group bench
+	@touch $@ $(VENV)/.test
+
+$(VENV)/.bench: $(VENV)/.made pyproject.toml
+	$(PROJECT) '.[embedded]' --group bench
+	@touch $@
