@@ -1,0 +1,206 @@
+"""The story of the demo: a shop at work, a process killed, the four commands, the repair, the last count."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import fill
+from typing import Final
+
+from craft_events_cli import terminal
+from craft_events_cli.demo import ledger
+from craft_events_cli.demo.proof import Proof, Record, undone
+from craft_events_cli.demo.stage import PROGRAM, Publisher, Stage
+
+EVENTS: Final = 240
+"""So many events are published before the kill."""
+LIVE_EVENTS: Final = 12
+TEXT_WIDTH: Final = 76
+SHOWN: Final = 5
+"""Keys that are named of what is missing."""
+
+_BOLD, _DIM, _GREEN, _RED, _COMMAND = "1", "2", "32;1", "31;1", "36;1"
+_COMMENTS_AT: Final = 34
+
+
+def tell(directory: Path | None, *, pause: float) -> bool:
+    """Play the demo and tell whether its last count found everything.
+
+    Args:
+        directory: where to put the log and to keep it; None for a temporary place.
+        pause: seconds that a reader gets after each paragraph.
+    """
+    began = time.monotonic()
+    with Stage(directory) as stage:
+        story = Story(stage, pause=pause)
+        proof = story.play()
+        story.conclude(proof, time.monotonic() - began)
+    return proof.holds
+
+
+class Story:
+    """Plays one step after another on a stage."""
+
+    def __init__(self, stage: Stage, *, pause: float) -> None:
+        self._stage = stage
+        self._pause = pause
+        self._number = 0
+
+    def play(self) -> Proof:
+        """Play every step and return the numbers of the last count."""
+        self._show_the_place()
+        publisher = self._open_the_shop()
+        in_flight = self._kill(publisher)
+        self._show_history()
+        self._repair()
+        return self._count(publisher, in_flight)
+
+    def _show_the_place(self) -> None:
+        self._begin("An event log of its own")
+        self._say("A small MongoDB-compatible server, started for this demo alone. Your own databases are not touched.")
+        self._type("cd", str(self._stage.directory))
+        for name, value in self._stage.settings.items():
+            self._type("export", f"{name}={value}")
+        self._say("The shop has four handlers. Two run while the publisher waits, two in the background.")
+        self._run("handlers", "list")
+
+    def _open_the_shop(self) -> Publisher:
+        self._begin("The shop opens")
+        publisher = self._stage.open_shop()
+        self._say(
+            f"Process {publisher.pid} takes orders. Each event is stored first; then its handlers run, and what became "
+            f"of them is stored too. Watch {LIVE_EVENTS} events as they come:"
+        )
+        publisher.wait_until(1)
+        self._run("tail", "-n", "0", "--limit", str(LIVE_EVENTS))
+        publisher.wait_until(EVENTS)
+        return publisher
+
+    def _kill(self, publisher: Publisher) -> frozenset[str]:
+        self._begin("The shop is killed")
+        publisher.kill()
+        self._type("kill", "-9", str(publisher.pid))
+        records = list(self._records())
+        in_flight = frozenset(key for record in records for key in undone(record))
+        affected = sum(bool(undone(record)) for record in records)
+        self._say(
+            f"It had published {len(publisher.published):,} events, and had no chance to tidy up. "
+            f"{len(in_flight):,} deliveries of {affected:,} events were in flight: not done yet, or done and not yet "
+            "noted as done. No process knows of them any more. The log does:"
+        )
+        return in_flight
+
+    def _show_history(self) -> None:
+        self._run("replay", "--state", "open", "--limit", "6")
+
+    def _repair(self) -> None:
+        self._begin("The repair")
+        self._say(
+            "The dead process holds those events until it was silent for its whole lease: 3 seconds here, 30 as a "
+            "rule. Then redispatch takes them over and runs the handlers that are not done, and only those."
+        )
+        self._run("redispatch", "--wait")
+
+    def _count(self, publisher: Publisher, in_flight: frozenset[str]) -> Proof:
+        proof = Proof.of(
+            publisher.published, self._records(), in_flight=in_flight, ledger=ledger.read(self._stage.ledger)
+        )
+        self._begin("The last count")
+        self._say(
+            "Each handler also wrote a line into a ledger, a plain file that knows nothing of the log. "
+            "Here is what the two say:"
+        )
+        for number, text in _table(proof):
+            self._write(f"  {number:>7,}  {text}")
+        for key in _complaints(proof):
+            self._write(terminal.paint(f"  {terminal.safe(key)}", _RED, terminal.stdout()))
+        return proof
+
+    def _records(self) -> Iterator[Record]:
+        return map(json.loads, self._stage.read("replay", "-o", "ndjson").splitlines())
+
+    def conclude(self, proof: Proof, seconds: float) -> None:
+        """Say how it ended, and what to type next."""
+        verdict, color = ("Nothing is missing.", _GREEN) if proof.holds else ("The count is wrong.", _RED)
+        self._write("", terminal.paint(verdict, color, terminal.stdout()) + f" The demo took {seconds:.0f} s.")
+        self._write("", terminal.paint("What to type next", _BOLD, terminal.stdout()))
+        for command, purpose in _next_steps(self._stage):
+            self._write(*_step(command, purpose))
+
+    # how it is told
+
+    def _begin(self, title: str) -> None:
+        self._number += 1
+        self._write("", terminal.paint(f"{self._number}  {title}", _BOLD, terminal.stdout()))
+
+    def _say(self, text: str) -> None:
+        width = min(TEXT_WIDTH, terminal.width() - 3)
+        self._write(fill(text, width, initial_indent="   ", subsequent_indent="   "))
+        time.sleep(self._pause)
+
+    def _run(self, *args: str) -> None:
+        shown = args if terminal.is_terminal(terminal.stdout()) else (*args, "-o", "table")
+        self._type(PROGRAM, *shown)
+        self._stage.run(*shown)
+        time.sleep(self._pause)
+
+    def _type(self, *words: str) -> None:
+        self._write(terminal.paint(f"$ {terminal.safe(shlex.join(words))}", _COMMAND, terminal.stdout()))
+
+    def _write(self, *lines: str) -> None:
+        terminal.stdout().write("".join(f"{line}\n" for line in lines))
+        terminal.flush()
+
+
+def _table(proof: Proof) -> Iterator[tuple[int, str]]:
+    """Yield each number of the count and what it counts."""
+    yield len(proof.published), "publishes had returned when the process died"
+    yield len(proof.stored), f"events are in the log: {_none_or(len(proof.lost), 'of those is missing')}"
+    yield len(proof.deliveries), "deliveries belong to them: each event × each of its handlers"
+    yield (
+        len(proof.deliveries & proof.ledger.keys()),
+        f"are in the ledger: {_none_or(len(proof.missing), 'is missing')}",
+    )
+    yield len(proof.in_flight), "were in flight at the kill"
+    yield len(proof.repeated & proof.in_flight), "of these ran twice: done already, and not yet noted as done"
+    yield len(proof.wrongly_repeated), "others ran twice"
+
+
+def _none_or(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number else f"none {what}"
+
+
+def _complaints(proof: Proof) -> Iterator[str]:
+    """Yield what is wrong, by its key."""
+    for what, keys in (
+        ("not stored", proof.lost),
+        ("not handled", proof.missing),
+        ("not done", proof.undone),
+        ("handled again without need", proof.wrongly_repeated),
+    ):
+        yield from (f"{what}: {key}" for key in sorted(keys)[:SHOWN])
+
+
+def _next_steps(stage: Stage) -> Iterator[tuple[str, str]]:
+    """Yield commands and what they are good for."""
+    if stage.is_kept:
+        yield shlex.join(["cd", str(stage.directory)]), "the log of this demo is here"
+        for name, value in stage.settings.items():
+            yield shlex.join(["export", f"{name}={value}"]), ""
+        yield f"{PROGRAM} replay --tenant acme --limit 10", "what happened at one tenant"
+        yield f"{PROGRAM} redispatch --dry-run", "what is left to deliver: nothing"
+    else:
+        yield f"{PROGRAM} demo --dir ./demo", "once more, and keep the log to play with"
+        yield f"{PROGRAM} serve ./events", "a log of your own, without MongoDB"
+    yield f"{PROGRAM} --help", "every command"
+
+
+def _step(command: str, purpose: str) -> list[str]:
+    line = f"  {terminal.safe(command)}"
+    comment = terminal.paint(f"# {purpose}", _DIM, terminal.stdout()) if purpose else ""
+    if len(line) + len(purpose) + 6 > terminal.width():
+        return [f"  {comment}", line] if comment else [line]
+    return [f"{line:<{_COMMENTS_AT}}  {comment}".rstrip()]
