@@ -332,33 +332,38 @@ async def test_no_task_is_left_behind(bus: EventBus) -> None:
     assert len(bus.tasks()) == 0
 
 
-async def nobody_listens() -> EventStore:
-    return EventStore("nowhere", uri="mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200", timeout=1)
+@pytest.fixture
+def outage(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: object) -> None:
+        raise StoreUnavailable("nobody answers")
+
+    monkeypatch.setattr(store, "insert", fail)
 
 
-async def test_an_event_that_cannot_be_stored_is_refused_and_no_handler_runs() -> None:
+@pytest.mark.usefixtures("outage")
+async def test_an_event_that_cannot_be_stored_is_refused_and_no_handler_runs(bus: EventBus) -> None:
     ran: list[DomainEvent] = []
 
     async def handler(event: DomainEvent) -> None:
         ran.append(event)
 
-    bus = EventBus()
     bus.subscribe("*", handler, id="handler")
-    bus.configure_store(await nobody_listens())
     with pytest.raises(StoreUnavailable):
         await bus.publish(payment())
     assert ran == []
 
 
-async def test_on_error_log_runs_the_handlers_of_what_could_not_be_stored(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("outage")
+async def test_on_error_log_runs_the_handlers_of_what_could_not_be_stored(
+    bus: EventBus, store: EventStore, caplog: pytest.LogCaptureFixture
+) -> None:
     ran: list[DomainEvent] = []
 
     async def handler(event: DomainEvent) -> None:
         ran.append(event)
 
-    bus = EventBus()
     bus.subscribe("*", handler, id="handler")
-    bus.configure_store(await nobody_listens(), on_error="log")
+    bus.configure_store(store, on_error="log")
     with caplog.at_level(logging.ERROR):
         await bus.publish(event := payment())
     assert ran == [event]
