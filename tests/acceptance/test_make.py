@@ -1,0 +1,97 @@
+"""The frame of the repository: the Makefile's clear words, and the versions that it installs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+WITHOUT_ENSUREPIP = """#!/bin/sh
+case "$2" in *ensurepip*) exit 1 ;; esac
+exec {python} "$@"
+"""
+TOO_OLD = """#!/bin/sh
+case "$2" in *version_info*) exit 1 ;; esac
+exec {python} "$@"
+"""
+
+
+def made(repository: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run make, which may write nothing into the repository here."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment |= {"PATH": path} if path else {}
+    command = ["/usr/bin/env", "make", *arguments]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+
+
+def interpreter(directory: Path, name: str, text: str) -> Path:
+    program = directory / name
+    program.write_text(text.format(python=sys.executable))
+    program.chmod(0o755)
+    return program
+
+
+def test_plain_make_shows_what_there_is(repository: Path) -> None:
+    shown = made(repository).stdout
+    for target in ("demo", "test", "check", "bench", "format", "clean"):
+        assert f"make {target} " in shown
+
+
+def test_a_python_without_ensurepip_is_told_which_package_it_lacks(repository: Path, tmp_path: Path) -> None:
+    python = interpreter(tmp_path, "python3", WITHOUT_ENSUREPIP)
+    done = made(repository, f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", f"PYTHON={python}")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert done.returncode == 2
+    assert f"{python} cannot make an environment: it lacks ensurepip" in done.stderr
+    assert f"sudo apt install python{version}-venv" in done.stderr
+    assert not (tmp_path / "v").exists()
+
+
+def test_an_unsuitable_python_is_refused(repository: Path, tmp_path: Path) -> None:
+    python = interpreter(tmp_path, "python3", TOO_OLD)
+    done = made(repository, f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", f"PYTHON={python}")
+    assert done.returncode == 2
+    assert "is not CPython 3.11, 3.12 or 3.13" in done.stderr
+
+
+def test_a_machine_without_a_suitable_python_is_told_so(repository: Path, tmp_path: Path) -> None:
+    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        interpreter(tmp_path, name, "#!/bin/sh\nexit 1\n")
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = made(repository, f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", path=path)
+    assert done.returncode == 2
+    assert "craft-events needs Python 3.11, 3.12 or 3.13; none was found" in done.stderr
+
+
+def test_a_python_that_can_make_an_environment_goes_before_one_that_cannot(repository: Path, tmp_path: Path) -> None:
+    for name in ("python3", "python3.13", "python3.12"):
+        interpreter(tmp_path, name, WITHOUT_ENSUREPIP)
+    interpreter(tmp_path, "python3.11", '#!/bin/sh\nexec {python} "$@"\n')
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = made(repository, "-n", f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", path=path)
+    assert f"python3.11 -m venv {tmp_path}/v" in done.stdout
+
+
+@pytest.fixture
+def pins(repository: Path) -> dict[str, str]:
+    lines = (repository / "constraints.txt").read_text().splitlines()
+    return dict(line.lower().replace("_", "-").split("==") for line in lines if not line.startswith("#"))
+
+
+def test_every_version_that_is_installed_is_pinned(repository: Path, pins: dict[str, str]) -> None:
+    described = tomllib.loads((repository / "pyproject.toml").read_text())
+    wanted = [*described["build-system"]["requires"], *described["project"]["dependencies"]]
+    for group in (described["project"]["optional-dependencies"], described["dependency-groups"]):
+        wanted += [each for members in group.values() for each in members]
+    names = {re.split(r"[\[<>=;! ]", each, maxsplit=1)[0].lower().replace("_", "-") for each in wanted}
+    assert names - pins.keys() == set()
+
+
+def test_the_constraints_name_no_host(repository: Path) -> None:
+    text = (repository / "constraints.txt").read_text()
+    assert not re.search(r"://|^-|@", text, re.MULTILINE)
