@@ -39,6 +39,8 @@ BATCH: Final = 500
 """Records that one claim takes at most."""
 POLLS_A_LEASE: Final = 10
 LONGEST_POLL: Final = 1.0
+CANCELLED_S: Final = 1.0
+"""Seconds that a handler gets to end after it was cancelled; one that swallows it is abandoned."""
 
 
 @dataclass(slots=True)
@@ -269,6 +271,8 @@ class Redispatch:
             await asyncio.wait(self._running, timeout=self._options.grace)
         for task in self._running:
             task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=CANCELLED_S)
         try:
             await self._bus.drain(timeout=self._options.grace)
             await self._desk.reconcile()

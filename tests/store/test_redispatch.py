@@ -1,0 +1,456 @@
+"""Redispatch on a real server: take over, claim, dispatch, wait."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.backlog import Backlog, Options, wanted
+from craft_easy.core.events.context import Discard, Retry, current_delivery
+from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.errors import HandlerNotFound
+from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.redispatch import Observer, Report, Summary, Waiting, redispatch
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.workers import WorkerRegistry
+
+LEASE = 0.6
+
+
+class Recorder(Observer):
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.waiting: list[Waiting] = []
+        self.events = -1
+        self.ends = 0
+
+    def began(self, events: int) -> None:
+        self.events = events
+
+    def reported(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+    def waits(self, waiting: Sequence[Waiting]) -> None:
+        self.waiting.extend(waiting)
+
+
+class Ran:
+    """Handlers that note what they run on."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[tuple[str, str]] = Counter()
+        self.order: list[str] = []
+
+    def handler(self, name: str) -> Any:
+        async def handle(event: DomainEvent) -> None:
+            self.runs[name, event.event_id] += 1
+            self.order.append(event.event_id)
+
+        return handle
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        yield store
+
+
+@pytest.fixture
+async def bus(store: EventStore) -> AsyncIterator[EventBus]:
+    async with EventBus() as bus:
+        bus.configure_store(store, lease=LEASE)
+        yield bus
+
+
+@pytest.fixture
+def ran() -> Ran:
+    return Ran()
+
+
+def events(count: int, **values: Any) -> list[DomainEvent]:
+    return [DomainEvent(event_type="order.placed", payload={"n": number}, **values) for number in range(count)]
+
+
+async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> Summary:
+    observer = values.pop("observer", None)
+    stop = values.pop("stop", None)
+    return await redispatch(bus, selection or Selection(), Options(**values), observer=observer, stop=stop)
+
+
+async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
+    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
+    return found.delivery
+
+
+async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: bool = True) -> None:
+    """Have a worker that never beats own every open record."""
+    if register:
+        await WorkerRegistry(store).register(owner, lease=lease)
+    await (await store.collection()).update_many(
+        {"delivery.state": "open"},
+        {"$set": {"delivery.owner": owner, "delivery.claimed_at": await store.now()}, "$inc": {"delivery.rev": 1}},
+    )
+
+
+async def test_only_handlers_that_are_not_done_run_and_each_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    published = events(30)
+    await store.append_many(published, handlers=["a", "b"])
+    collection = await store.collection()
+    await collection.update_one(
+        {"event_id": published[0].event_id},
+        {"$set": {"delivery.handlers.0.state": "done"}, "$inc": {"delivery.rev": 1}},
+    )
+    bus.subscribe("*", ran.handler("a"), id="a")
+    bus.subscribe("order.*", ran.handler("b"), id="b", background=True)
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder)
+    assert set(ran.runs.values()) == {1}
+    assert len(ran.runs) == 59
+    assert ("a", published[0].event_id) not in ran.runs
+    assert (summary.claimed, summary.done, summary.failed, summary.orphaned, summary.owned) == (30, 59, 0, 0, 0)
+    assert summary.is_clean
+    assert (recorder.events, recorder.ends, len(recorder.reports)) == (30, 30, 59)
+    assert {(await delivery(store, event)).state for event in published} == {"done"}
+
+
+async def test_events_start_in_order(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    published = events(25)
+    await store.append_many(reversed(published), handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    await deliver(bus, concurrency=1)
+    assert ran.order == [event.event_id for event in published]
+
+
+async def test_reverse_starts_with_the_newest(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    published = events(5)
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    await deliver(bus, Selection(reverse=True, limit=2), concurrency=1)
+    assert ran.order == [published[4].event_id, published[3].event_id]
+
+
+async def test_a_limit_counts_events_that_were_claimed(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(10), handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    assert (await deliver(bus, Selection(limit=4))).claimed == 4
+    assert (await deliver(bus)).claimed == 6
+
+
+async def test_a_selection_is_kept(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(3, tenant_id="acme"), handlers=["a"])
+    await store.append_many(events(2, tenant_id="docs"), handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    assert (await deliver(bus, Selection(tenants=("docs",)))).claimed == 2
+    assert (await deliver(bus, Selection(types=("payment.*",)))).claimed == 0
+    assert (await deliver(bus, Selection(until=await store.now() - timedelta(days=1)))).claimed == 0
+
+
+async def test_a_failure_is_stored_and_not_tried_twice_in_one_run(bus: EventBus, store: EventStore) -> None:
+    attempts: list[int] = []
+
+    async def fails(_: DomainEvent) -> None:
+        delivery = current_delivery()
+        assert delivery is not None
+        attempts.append(delivery.attempt)
+        raise ValueError("no")
+
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", fails, id="a", retry=RetryPolicy(max_attempts=2, delay=0))
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder)
+    assert (summary.failed, summary.dead, attempts) == (1, 0, [1])
+    assert not summary.is_clean
+    [report] = recorder.reports
+    assert (report.handler, report.outcome, report.attempt, report.error) == ("a", "failed", 1, "ValueError: no")
+    assert report.due_at is not None
+    left = await delivery(store, event)
+    assert (left.state, left.owner) == ("open", None)
+    summary = await deliver(bus)
+    assert (summary.failed, summary.dead, attempts) == (0, 1, [1, 2])
+    assert (await delivery(store, event)).state == "dead"
+    assert (await deliver(bus)).claimed == 0, "the dead are an operator's to move"
+
+
+async def test_a_one_shot_run_does_not_wait_for_the_back_off(bus: EventBus, store: EventStore) -> None:
+    async def fails(_: DomainEvent) -> None:
+        raise ValueError("no")
+
+    await store.append_many(events(1), handlers=["a"])
+    bus.subscribe("*", fails, id="a")
+    for _ in range(3):
+        assert (await deliver(bus)).failed == 1
+
+
+async def test_signals_are_counted_as_what_they_are(bus: EventBus, store: EventStore) -> None:
+    async def later(_: DomainEvent) -> None:
+        raise Retry(after=60)
+
+    async def never(_: DomainEvent) -> None:
+        raise Discard("nobody is there")
+
+    await store.append_many(events(1), handlers=["later", "never"])
+    bus.subscribe("*", later, id="later")
+    bus.subscribe("*", never, id="never")
+    summary = await deliver(bus)
+    assert (summary.failed, summary.skipped, summary.done) == (1, 1, 0)
+
+
+async def test_a_handler_that_is_not_loaded_stays_pending_and_is_named(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await store.append_many(events(3), handlers=["a", "gone"])
+    await store.append_many(events(2), handlers=["old"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    summary = await deliver(bus)
+    assert (summary.claimed, summary.done) == (3, 3)
+    assert (summary.orphaned, summary.orphaned_handlers) == (5, ["gone", "old"])
+    assert not summary.is_clean
+    assert (await deliver(bus)).claimed == 0, "what is only pending for others costs nothing"
+
+
+async def test_an_alias_carries_a_renamed_handler(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["shop:old_name"])
+    bus.subscribe("*", ran.handler("new"), id="shop:new_name", aliases=["shop:old_name"])
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder)
+    assert (summary.done, summary.orphaned) == (1, 0)
+    assert recorder.reports[0].handler == "shop:old_name"
+    assert (await delivery(store, event)).state == "done"
+
+
+async def test_one_handler_can_be_chosen_and_the_others_stay(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["a", "b"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    bus.subscribe("*", ran.handler("b"), id="b")
+    summary = await deliver(bus, handlers=("b",))
+    assert (summary.done, summary.orphaned) == (1, 0)
+    left = await delivery(store, event)
+    assert [(one.id, one.state) for one in left.handlers] == [("a", "pending"), ("b", "done")]
+    assert left.owner is None
+
+
+async def test_a_handler_that_nobody_loaded_cannot_be_chosen(bus: EventBus, ran: Ran) -> None:
+    bus.subscribe("*", ran.handler("a"), id="a")
+    with pytest.raises(HandlerNotFound, match="nobody") as raised:
+        await deliver(bus, handlers=("nobody",))
+    assert raised.value.loaded == ("a",)
+
+
+async def test_a_silent_worker_is_taken_over_after_its_lease(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["a"])
+    await own(store, "elsewhere:1:dead")
+    bus.subscribe("*", ran.handler("a"), id="a")
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder)
+    assert (summary.taken_over, summary.claimed, summary.done) == (1, 1, 1)
+    assert summary.elapsed_s > LEASE
+    assert recorder.waiting[0].worker.owner == "elsewhere:1:dead"
+    assert (recorder.waiting[0].events, 0 <= recorder.waiting[0].left <= LEASE) == (1, True)
+    assert (await delivery(store, event)).takeovers == 1
+    assert (await WorkerRegistry(store).entries())["elsewhere:1:dead"].fenced
+
+
+async def test_without_wait_the_records_of_a_silent_worker_are_left(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(2), handlers=["a"])
+    await own(store, "elsewhere:1:dead", lease=60)
+    bus.subscribe("*", ran.handler("a"), id="a")
+    summary = await deliver(bus, wait=False)
+    assert (summary.claimed, summary.owned, summary.taken_over) == (0, 2, 0)
+
+
+async def test_an_owner_that_is_in_no_registry_is_gone_and_freed_at_once(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await store.append_many(events(2), handlers=["a"])
+    await own(store, "elsewhere:1:unknown", register=False)
+    bus.subscribe("*", ran.handler("a"), id="a")
+    summary = await deliver(bus, wait=False)
+    assert (summary.taken_over, summary.done) == (2, 2)
+
+
+async def test_records_that_land_after_the_fence_are_freed_too(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    workers = WorkerRegistry(store)
+    await workers.register("elsewhere:1:fenced", lease=60)
+    await workers.fence((await workers.entries())["elsewhere:1:fenced"])
+    await store.append_many(events(1), handlers=["a"])
+    await own(store, "elsewhere:1:fenced", register=False)
+    bus.subscribe("*", ran.handler("a"), id="a")
+    assert (await deliver(bus, wait=False)).done == 1
+
+
+async def test_a_living_worker_is_waited_for_until_it_has_beaten_and_keeps_its_records(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await store.append_many(events(2), handlers=["a"])
+    await own(store, "elsewhere:1:alive", lease=5)
+    bus.subscribe("*", ran.handler("a"), id="a")
+    recorder = Recorder()
+    running = asyncio.create_task(deliver(bus, observer=recorder))
+    while not recorder.waiting:  # noqa: ASYNC110 - the run says so through a callback
+        await asyncio.sleep(0.01)
+    await WorkerRegistry(store).beat("elsewhere:1:alive")
+    summary = await running
+    assert (summary.owned, summary.claimed, summary.taken_over) == (2, 0, 0)
+
+
+async def test_what_a_living_worker_lets_go_meanwhile_is_run(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(1), handlers=["a"])
+    await own(store, "elsewhere:1:alive", lease=5)
+    before_the_run = {"delivery.claimed_at": await store.now() - timedelta(minutes=1)}
+    bus.subscribe("*", ran.handler("a"), id="a")
+    recorder = Recorder()
+    running = asyncio.create_task(deliver(bus, observer=recorder))
+    while not recorder.waiting:  # noqa: ASYNC110 - the run says so through a callback
+        await asyncio.sleep(0.01)
+    await (await store.collection()).update_many({}, {"$set": {"delivery.owner": None, **before_the_run}})
+    assert (await running).done == 1
+
+
+async def test_two_runs_beside_each_other_deliver_everything_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(200), handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    async with EventBus() as other:
+        other.subscribe("*", ran.handler("a"), id="a")
+        other.configure_store(store, lease=LEASE)
+        first, second = await asyncio.gather(deliver(bus), deliver(other))
+    assert first.done + second.done == 200
+    assert set(ran.runs.values()) == {1}
+
+
+async def test_what_a_handler_publishes_is_stored_and_dispatched(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    async def parent(event: DomainEvent) -> None:
+        await bus.publish(DomainEvent(event_type="receipt.sent"))
+
+    await store.append_many(events(3), handlers=["parent"])
+    bus.subscribe("order.*", parent, id="parent")
+    bus.subscribe("receipt.*", ran.handler("child"), id="child", background=True)
+    assert (await deliver(bus)).done == 3
+    assert sum(ran.runs.values()) == 3
+    assert await (await store.collection()).count_documents({"delivery.state": "done"}) == 6
+
+
+async def test_a_stop_claims_nothing_more_and_gives_back_what_did_not_finish(bus: EventBus, store: EventStore) -> None:
+    stop, ended = asyncio.Event(), list[str]()
+
+    async def slow(event: DomainEvent) -> None:
+        if event.payload["n"] == 0:
+            stop.set()
+            await asyncio.sleep(0.05)
+        else:
+            await asyncio.Event().wait()
+        ended.append(event.event_id)
+
+    published = events(20)
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", slow, id="a")
+    summary = await deliver(bus, concurrency=3, grace=0.3, stop=stop)
+    assert (ended, summary.done) == ([published[0].event_id], 1)
+    assert await Deliveries(store).owners() == {}
+    left = [await delivery(store, event) for event in published[1:]]
+    assert {(one.state, one.handlers[0].attempts) for one in left} == {("open", 0)}
+    assert {one.claimed_at for one in left[3:]} == {None}, "what never started was given back as if never claimed"
+
+
+async def test_records_without_deliveries_are_left_alone_unless_they_are_asked_for(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    published = events(5)
+    await store.append_many(published)
+    await store.append_many([DomainEvent(event_type="nobody.cares")])
+    bus.subscribe("order.*", ran.handler("a"), id="a")
+    bus.subscribe("order.*", ran.handler("b"), id="b")
+    assert (await deliver(bus)).claimed == 0
+    since = await store.now() - timedelta(hours=1)
+    some = await deliver(bus, Selection(since=since, limit=2), include_untracked=True, handlers=("a",))
+    assert (some.claimed, some.done) == (2, 2)
+    rest = await deliver(bus, Selection(since=since), include_untracked=True)
+    assert (rest.claimed, rest.done) == (3, 6)
+    tracked = await (await store.collection()).count_documents({"delivery": {"$ne": None}})
+    assert tracked == 5, "an event that no handler wants stays untracked"
+
+
+async def test_events_that_had_no_handler_are_delivered_when_they_are_asked_for(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await bus.publish(DomainEvent(event_type="order.placed"))
+    bus.subscribe("order.*", ran.handler("a"), id="a")
+    assert (await deliver(bus)).claimed == 0
+    assert (await deliver(bus, include_unhandled=True)).done == 1
+    assert (await deliver(bus, include_unhandled=True)).claimed == 0
+
+
+async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(3, tenant_id="acme"), handlers=["a", "gone"])
+    await own(store, "elsewhere:1:gone", register=False)
+    await store.append_many(events(2), handlers=["b"])
+    await store.append_many(events(4, tenant_id="docs"))
+    bus.subscribe("*", ran.handler("a"), id="a")
+    bus.subscribe("*", ran.handler("b"), id="b")
+    before = await (await store.collection()).find({}).sort("_id").to_list(None)
+    options = Options(include_untracked=True)
+    selection = Selection(since=await store.now() - timedelta(hours=1))
+    counts = await Backlog(bus, wanted(bus.registry, selection, options), options).count()
+    assert (counts.events, counts.deliveries) == (9, 13)
+    assert counts.by_type == {"order.placed": 9}
+    assert counts.by_tenant == {"acme": 3, None: 2, "docs": 4}
+    assert counts.by_handler == {"a": 7, "b": 6}
+    assert await (await store.collection()).find({}).sort("_id").to_list(None) == before
+    assert await WorkerRegistry(store).entries() == {}
+    limited = Selection(limit=2)
+    assert (await Backlog(bus, wanted(bus.registry, limited, Options()), Options()).count()).events == 2
+
+
+async def test_records_of_other_writers_are_delivered(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await (await store.collection()).insert_one(
+        {
+            "event_type": "order.placed",
+            "payload": ["no", "object"],
+            "extra": 1,
+            "delivery": {"state": "open", "handlers": [{"id": "a", "state": "pending"}]},
+        }
+    )
+    bus.subscribe("*", ran.handler("a"), id="a")
+    assert (await deliver(bus)).done == 1
+    [record] = await (await store.collection()).find({}).to_list(None)
+    assert (record["delivery"]["state"], record["payload"], record["extra"]) == ("done", ["no", "object"], 1)
+
+
+async def test_a_handler_that_runs_past_its_limit_has_failed(bus: EventBus, store: EventStore) -> None:
+    async def slow(_: DomainEvent) -> None:
+        await asyncio.Event().wait()
+
+    await store.append_many(events(1), handlers=["a"])
+    bus.subscribe("*", slow, id="a")
+    recorder = Recorder()
+    assert (await deliver(bus, timeout=0.05, observer=recorder)).failed == 1
+    assert "limit" in (recorder.reports[0].error or "")
+
+
+async def test_an_outcome_on_a_record_that_was_taken_over_is_reported_as_lost(bus: EventBus, store: EventStore) -> None:
+    async def robbed(event: DomainEvent) -> None:
+        await own(store, "elsewhere:1:other", lease=60)
+        await WorkerRegistry(store).beat("elsewhere:1:other")
+        raise ValueError("no")
+
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", robbed, id="a")
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder, wait=False)
+    assert (summary.claimed, summary.lost, summary.failed, summary.owned) == (1, 1, 0, 1)
+    assert [report.outcome for report in recorder.reports] == ["lost"]
+    assert (await delivery(store, event)).handlers[0].attempts == 0
