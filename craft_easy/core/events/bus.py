@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from craft_easy.core.events import context
 from craft_easy.core.events.context import current_scope, enter
-from craft_easy.core.events.dispatch import Route, SharedScope, deliver, is_broken_off, running, settle
+from craft_easy.core.events.dispatch import Route, SharedScope, deliver, go_on, go_on_within
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.registry import Registry, Subscription
 from craft_easy.core.events.tasks import Tasks
@@ -127,42 +127,45 @@ class EventBus:
             TypeError: not a `DomainEvent`.
             InvalidEvent, EventConflict, StoreUnavailable: with a store, see `configure_store`; no handler ran.
         """
-        # Everything that every event pays for is in this one frame: a call costs as much as what it would hold.
+        # What every event pays for is in this one frame: a call costs as much as a handler that does nothing.
         route = None
-        try:  # noqa: SIM105 - contextlib.suppress costs what a handler does
-            route = self._routes[event.__class__][event.event_type]
+        try:  # noqa: SIM105 - contextlib.suppress costs more than that
+            route = self._routes[type(event)][event.event_type]
         except (AttributeError, KeyError, TypeError):
             pass
         if route is None:
             route = self._route(event)
-        if not route.is_brief or (context.is_asked and not route.is_inert):
-            await self._publish_at_length(event, route)
-            return
         calls = iter(route.calls)
-        scope = outer = None
-        if not route.is_inert:
-            outer, scope = current_scope(), SharedScope()
-            scope.event, scope.route, scope.calls = event, route, calls
+        if route.is_inert:
+            try:
+                for call in calls:
+                    await call(event)
+                return  # noqa: TRY300 - no jump for what always happens
+            except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
+                failure = error
+            await go_on(event, route, calls, failure)
+        elif not route.is_brief:
+            await self._publish_at_length(event, route)
+        elif context.is_asked:
+            await deliver(event, route)
+        else:
+            outer = current_scope()
+            scope = SharedScope()
+            scope.event, scope.view = event, None
+            scope.route, scope.calls = route, calls
             enter(scope)
-        while True:
             failure = None
             try:
                 for call in calls:
                     await call(event)
-            except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
+            except BaseException as error:  # noqa: BLE001 - the same
                 failure = error
-            if failure is None or is_broken_off(failure):
-                break
-            settle(running(route.plan, calls), event, failure)
-        if scope is not None:
-            scope.end()
-            if outer is not None and outer.event is not None:
-                enter(outer)
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                failure = None  # its traceback holds this frame
+            if failure is None:
+                scope.event = None
+                if outer is not None and outer.event is not None:
+                    enter(outer)
+            else:
+                await go_on_within(scope, outer, failure)
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
         tasks = self.tasks()

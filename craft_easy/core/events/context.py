@@ -77,12 +77,16 @@ class Scope:
 
     It has no `__init__` and makes its `CurrentDelivery` when asked, because one is made for every event that is
     published. The event goes when it ends, so that a context that lives on keeps none alive.
+
+    Attributes:
+        event: None once the delivery has ended.
+        view: the delivery as its handler sees it, if it has looked.
     """
 
-    event: DomainEvent | None = None
-    """None once the delivery has ended."""
+    __slots__ = ("event", "handler", "view")
+    event: DomainEvent | None
     handler: Handler
-    view: CurrentDelivery | None = None
+    view: CurrentDelivery | None
 
     def current(self) -> CurrentDelivery:
         """Return the delivery as its handler sees it."""
