@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.errors import HandlerModuleError
+from craft_easy.core.events.errors import HandlerModuleError, HandlerNotFound
 from craft_easy.core.events.settings import Modules
 from craft_events_cli import terminal
 from craft_events_cli.exit_codes import Terminated, UsageError
@@ -51,6 +51,24 @@ def load_bus(modules: Modules) -> EventBus:
     for name in silent:
         terminal.warn(f"the handler module {name} registers no handler")
     return bus
+
+
+def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
+    """Make sure that each of these ids is loaded.
+
+    Raises:
+        HandlerNotFound: one is not; says which may be meant.
+    """
+    from difflib import get_close_matches
+
+    loaded = list(dict.fromkeys(one.handler.id for one in bus.subscriptions()))
+    for name in names:
+        if bus.registry.handler(name) is None:
+            error = HandlerNotFound(name, loaded)
+            close = get_close_matches(name, loaded, n=1)
+            meant = f"did you mean {close[0]}? " if close else ""
+            error.hint = f"{meant}--handler takes the id of a handler; a module is loaded with --handlers"
+            raise error
 
 
 def _append_to_path(app_dir: Path) -> None:

@@ -125,6 +125,7 @@ def redispatch(
     modules, settings = handling.modules(), connection.settings()
     chosen = terminal.output_format(output)
     bus = loading.load_bus(modules)
+    loading.require_handlers(bus, how.handler)
     return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, is_dry=dry_run))
 
 

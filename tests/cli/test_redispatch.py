@@ -1,0 +1,323 @@
+"""`redispatch`: what it writes in each format, what it says, and what it ends with."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.redispatch import Summary
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.testing import fresh_bus
+from craft_events_cli.render.redispatch import headline, next_step
+from tests.cli.conftest import ROOT, Cli
+from tests.conditions import until
+
+SHOP = """
+    import asyncio, os
+    from pathlib import Path
+    from craft_easy.core.events import RetryPolicy, event_handler
+
+    @event_handler("order.*")
+    async def reserve(event):
+        print("a handler prints")
+
+    @event_handler("order.*", background=True, retry=RetryPolicy(max_attempts=2, delay=0))
+    async def charge(event):
+        if event.payload.get("card") == "expired":
+            raise ValueError("the \\x1b[31mcard\\x07 \\u202e\\ud800 of [bold]p_1[/bold]\\nexpired")
+
+    @event_handler("slow.*")
+    async def wait(event):
+        Path(f"{os.getpid()}.started").touch()
+        await asyncio.Event().wait()
+"""
+HANDLERS = ("shop:reserve", "shop:charge")
+
+
+@pytest.fixture(autouse=True)
+def app(tmp_path: Path, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A handler module in the current directory, a bus of the test's own, and a log."""
+    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP))
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    path = list(sys.path)
+    with fresh_bus():
+        yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop("shop", None)
+
+
+Fill = Callable[..., list[DomainEvent]]
+
+
+@pytest.fixture
+def fill(embedded_uri: str, database_name: str) -> Fill:
+    """Store events that no handler has run on."""
+
+    def store(count: int, *, handlers: Sequence[str] | None = HANDLERS, **values: Any) -> list[DomainEvent]:
+        values = {"event_type": "order.placed"} | values
+        events = [DomainEvent(**values) for _ in range(count)]
+
+        async def append() -> None:
+            async with EventStore(database_name, uri=embedded_uri) as log:
+                await log.append_many(events, handlers=handlers)
+
+        asyncio.run(append())
+        return events
+
+    return store
+
+
+def test_a_line_a_delivery_goes_into_a_pipe_and_the_summary_to_stderr(cli: Cli, fill: Fill) -> None:
+    [event] = fill(1, tenant_id="acme")
+    ended = cli("redispatch", "--handlers", "shop")
+    assert ended.code == 0
+    assert [json.loads(line) for line in ended.out.splitlines()] == [
+        {
+            "event_id": event.event_id,
+            "event_type": "order.placed",
+            "tenant_id": "acme",
+            "handler": handler,
+            "outcome": "done",
+            "attempt": 1,
+            "error": None,
+        }
+        for handler in HANDLERS
+    ]
+    assert "3 handlers loaded" in ended.err
+    assert "1 event · 2 delivered · " in ended.err
+    assert "a handler prints" in ended.err
+
+
+def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
+    fill(2)
+    ended = cli("redispatch", "--handlers", "shop", "-o", "json")
+    summary = json.loads(ended.out)
+    elapsed = summary.pop("elapsed_s")
+    assert elapsed > 0
+    assert summary == {
+        "claimed": 2,
+        "held": 0,
+        "owned": 0,
+        "lost": 0,
+        "done": 4,
+        "failed": 0,
+        "dead": 0,
+        "skipped": 0,
+        "orphaned": 0,
+        "orphaned_handlers": [],
+        "dry_run": False,
+    }
+    assert list(json.loads(ended.out)) == [*summary, "elapsed_s"]
+
+
+def test_csv_has_a_header_and_a_row_a_delivery(cli: Cli, fill: Fill) -> None:
+    fill(1, tenant_id="=cmd")
+    ended = cli("redispatch", "--handlers", "shop", "-o", "csv")
+    header, *rows = ended.out.splitlines()
+    assert header == "event_id,event_type,tenant_id,handler,outcome,attempt,error"
+    assert len(rows) == 2
+    assert ",'=cmd," in rows[0]
+
+
+def test_a_table_leaves_stdout_empty(cli: Cli, fill: Fill) -> None:
+    fill(1)
+    ended = cli("redispatch", "--handlers", "shop", "-o", "table")
+    assert (ended.code, ended.out) == (0, "")
+    assert "1 event · 2 delivered" in ended.err
+
+
+def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli) -> None:
+    ended = cli("redispatch", "--handlers", "shop", "--since", "2h")
+    assert (ended.code, ended.out) == (0, "")
+    assert "nothing is open in this window" in ended.err
+    assert "… now UTC" in ended.err
+
+
+def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill) -> None:
+    fill(2, payload={"card": "expired"})
+    ended = cli("redispatch", "--handlers", "shop")
+    assert ended.code == 3
+    assert "2 events · 2 delivered · 2 failed, tried again from " in ended.err
+    assert (
+        "    2  shop:charge   ValueError: the \\x1b[31mcard\\x07 \\u202e\\ud800 of [bold]p_1[/bold]\\nexpired"
+        in ended.err
+    )
+    assert "Traceback" not in ended.err
+    assert ended.err.splitlines()[-1].startswith("next: craft-events ")
+    failed = [json.loads(line) for line in ended.out.splitlines() if '"failed"' in line]
+    assert {line["error"] for line in failed} == {
+        "ValueError: the \x1b[31mcard\x07 \u202e\\ud800 of [bold]p_1[/bold]\nexpired"
+    }
+    assert not any(character in ended.out + ended.err for character in "\x1b\x07\u202e\x7f")
+    dead = cli("redispatch", "--handlers", "shop", "-o", "json")
+    assert (dead.code, json.loads(dead.out)["dead"]) == (3, 2)
+
+
+def test_debug_shows_where_a_handler_raised(fill: Fill, app: Path) -> None:
+    fill(1, payload={"card": "expired"})
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "--handlers", "shop", "--debug"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=app, env=environment, capture_output=True, check=False, timeout=60)
+    assert ended.returncode == 3
+    assert b"Traceback" in ended.stderr
+    assert b"in charge" in ended.stderr
+    assert b"\x1b" not in ended.stderr
+
+
+def test_a_handler_that_is_not_loaded_is_named_and_ends_with_3(cli: Cli, fill: Fill) -> None:
+    fill(1, handlers=["shop:reserve", "shop:gone"])
+    ended = cli("redispatch", "--handlers", "shop", "-o", "json")
+    assert ended.code == 3
+    assert "shop:gone is named by open events and is not loaded" in ended.err
+    assert json.loads(ended.out)["orphaned_handlers"] == ["shop:gone"]
+
+
+def test_a_handler_can_be_chosen_and_an_unknown_one_is_refused(cli: Cli, fill: Fill) -> None:
+    fill(1)
+    ended = cli("redispatch", "--handlers", "shop", "--handler", "shop:charge")
+    assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:charge"]
+    refused = cli("redispatch", "--handlers", "shop", "--handler", "shop")
+    assert refused.code == 3
+    assert "'shop'" in refused.err
+    assert "--handlers" in refused.err
+
+
+@pytest.mark.parametrize("output", ["ndjson", "json"])
+def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) -> None:
+    fill(2, tenant_id="acme")
+    fill(1)
+    ended = cli("redispatch", "--handlers", "shop", "--dry-run", "-o", output)
+    assert ended.code == 0
+    assert json.loads(ended.out) == {
+        "dry_run": True,
+        "events": 3,
+        "deliveries": 6,
+        "by_type": {"order.placed": 3},
+        "by_tenant": {"acme": 2, "null": 1},
+        "by_handler": {"shop:charge": 3, "shop:reserve": 3},
+    }
+    assert "nothing was written" in ended.err
+    assert json.loads(cli("redispatch", "--handlers", "shop", "-o", "json").out)["claimed"] == 3
+
+
+def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, fill: Fill) -> None:
+    fill(2, tenant_id="[red]\x1b[31m")
+    ended = cli("redispatch", "--handlers", "shop", "--dry-run", "-o", "table")
+    lines = [line.split() for line in ended.out.splitlines() if line.strip()]
+    assert ["By", "type", "Events"] in lines
+    assert [r"[red]\x1b[31m", "2"] in lines
+    assert ["shop:reserve", "2"] in lines
+
+
+def test_a_selection_of_a_strange_tenant_is_a_text(cli: Cli, fill: Fill) -> None:
+    fill(1, tenant_id="acme")
+    ended = cli("redispatch", "--handlers", "shop", "--tenant", '{"$ne": null}', "-o", "json")
+    assert (ended.code, json.loads(ended.out)["claimed"]) == (0, 0)
+
+
+def test_old_records_need_a_beginning(cli: Cli, fill: Fill) -> None:
+    fill(2, handlers=None)
+    refused = cli("redispatch", "--handlers", "shop", "--include-untracked")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--since" in refused.err
+    ended = cli("redispatch", "--handlers", "shop", "--include-untracked", "--since", "1h", "-o", "json")
+    assert json.loads(ended.out)["done"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--limit", "-1"], 2),
+        (["--limit", "0"], 2),
+        (["--since", "yesterday"], 2),
+        (["--concurrency", "0"], 2),
+        (["--timeout", "soon"], 2),
+        (["--state", "dead"], 2),
+        (["--handlers", "no_such_shop"], 5),
+        (["--uri", "mongodb://127.0.0.1:9/"], 4),
+        (["--database", "$shop"], 2),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_to_three_lines(cli: Cli, arguments: list[str], code: int) -> None:
+    modules = [] if "--handlers" in arguments else ["--handlers", "shop"]
+    ended = cli("redispatch", *modules, *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    said = [line for line in ended.err.splitlines() if "handlers loaded" not in line]
+    assert 1 <= len(said) <= 3
+    assert said[0].startswith("error: ")
+
+
+def test_without_a_handler_module_it_says_how_to_name_one(cli: Cli) -> None:
+    ended = cli("redispatch")
+    assert ended.code == 2
+    assert "--handlers" in ended.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_gives_back_what_did_not_finish(
+    fill: Fill, app: Path, embedded_uri: str, database_name: str, number: signal.Signals, code: int
+) -> None:
+    [event] = fill(1, event_type="slow.order", handlers=["shop:wait"])
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "--handlers", "shop", "--grace", "0.2"]
+    running = subprocess.Popen(
+        command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    until(lambda: (app / f"{running.pid}.started").exists())
+    running.send_signal(number)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out) == (code, b"")
+    assert b"stopping" in err
+    assert b"Traceback" not in err
+
+    async def look() -> Any:
+        async with EventStore(database_name, uri=embedded_uri) as store:
+            return await store.find_record(event.event_id)
+
+    left = asyncio.run(look())["delivery"]
+    assert (left["state"], left["owner"], left["handlers"][0]["attempts"]) == ("open", None, 0)
+
+
+def test_a_reader_that_goes_away_does_not_stop_what_acts(fill: Fill, app: Path) -> None:
+    fill(40)
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "--handlers", "shop"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert first.stdout is not None
+    assert first.stderr is not None
+    first.stdout.close()
+    err = first.stderr.read()
+    first.stderr.close()
+    assert first.wait(timeout=30) == 0
+    assert b"40 events" in err
+
+
+def test_the_headline_names_what_happened_and_nothing_else() -> None:
+    summary = Summary(claimed=1241, done=3702, failed=18, dead=3, taken_over=37, elapsed_s=31.24)
+    due = datetime(2026, 11, 23, 17, 44, 10, tzinfo=UTC)
+    assert headline(summary, due) == (
+        "1,241 events · 3,702 delivered · 18 failed, tried again from 17:44:10 · 3 dead · 37 taken over · 31.2 s"
+    )
+    assert headline(Summary(owned=12), None) == "nothing to deliver · 12 events owned by living workers"
+    assert headline(Summary(orphaned=1), None) == "nothing to deliver · 1 delivery without a loaded handler"
+    everything = Summary(claimed=1, skipped=2, lost=3, orphaned=4, owned=5)
+    assert headline(everything, due + timedelta(1)) == (
+        "1 event · 0 delivered · 2 skipped · 3 lost to another worker · 4 deliveries without a loaded handler"
+        " · 5 with living workers · 0.0 s"
+    )
+
+
+def test_the_next_command_follows_from_what_is_left() -> None:
+    assert next_step(Summary(claimed=1, done=1)) is None
+    assert next_step(Summary(failed=1)) == "craft-events replay --state open"
+    assert next_step(Summary(failed=1, dead=1)) == "craft-events replay --state dead"
