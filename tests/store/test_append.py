@@ -20,7 +20,8 @@ SIX = ["event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp"
 
 
 def payment(**changes: Any) -> PaymentCompleted:
-    return PaymentCompleted(**{"payment_id": "p-1", "amount": 12.5, "currency": "EUR", "tenant_id": "acme"} | changes)
+    values: dict[str, Any] = {"payment_id": "p-1", "amount": 12.5, "currency": "EUR", "tenant_id": "acme"}
+    return PaymentCompleted(**values | changes)
 
 
 def plain(number: int, **changes: Any) -> DomainEvent:

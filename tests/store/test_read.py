@@ -19,7 +19,7 @@ START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
 def event(number: int, **changes: Any) -> DomainEvent:
     """An event a second; three share each second."""
-    values = {
+    values: dict[str, Any] = {
         "event_type": "order.placed",
         "timestamp": START + timedelta(seconds=number // 3),
         "payload": {"number": number},
@@ -58,6 +58,15 @@ async def test_a_limit_counts_what_is_left_after_the_filters(store: EventStore) 
     assert len(await numbers(store, tenants=("odd",), limit=20)) == 20
     newest = await numbers(store, tenants=("odd",), limit=2, reverse=True)
     assert set(newest) <= {39, 37}
+
+
+async def test_a_selection_can_be_counted(store: EventStore) -> None:
+    await store.append_many([event(number, tenant_id="even" if number % 2 == 0 else "odd") for number in range(30)])
+    assert await store.count(Selection()) == 30
+    assert await store.count(Selection(tenants=("odd",))) == 15
+    assert await store.count(Selection(tenants=("odd",), limit=4)) == 4
+    assert await store.count(Selection(since=START + timedelta(seconds=9), until=START + timedelta(hours=1))) == 3
+    assert await store.count(Selection(since=START, until=START)) == 0
 
 
 async def test_replay_returns_a_thousand_unless_told_otherwise(store: EventStore) -> None:

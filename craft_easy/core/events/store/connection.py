@@ -43,8 +43,12 @@ _Key = tuple[int, str, asyncio.AbstractEventLoop]
 _connections: Final[dict[_Key, Connection]] = {}
 
 
-async def acquire(uri: str) -> Connection:
+async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> Connection:
     """Return the running loop's connection to this address, opened and counted; give it back with `release`.
+
+    Args:
+        uri: a MongoDB URI, or `embedded:DIR`.
+        within: seconds in which a server must answer for the first time, `CONNECT_DEADLINE` at most.
 
     Raises:
         InvalidSetting: the driver cannot use this address.
@@ -59,7 +63,7 @@ async def acquire(uri: str) -> Connection:
     try:
         async with connection.opening:
             if connection.client is None:
-                await _open(connection)
+                await _open(connection, min(within, CONNECT_DEADLINE))
     except BaseException:
         await release(connection)
         raise
@@ -94,7 +98,7 @@ def _forget_closed_loops() -> None:
             connection.embedded.leave()
 
 
-async def _open(connection: Connection) -> None:
+async def _open(connection: Connection, within: float) -> None:
     uri = connection.uri
     if uri.startswith(EMBEDDED):
         from craft_easy.core.events.embedded import join
@@ -106,18 +110,18 @@ async def _open(connection: Connection) -> None:
     except (PyMongoError, BSONError, ValueError, TypeError) as error:
         raise faults.invalid_uri(error, uri) from error
     try:
-        await _greet(client)
+        await _greet(client, within)
     except BaseException:
         await _close(client)
         raise
     connection.client, connection.server_uri = client, uri
 
 
-async def _greet(client: AsyncMongoClient[drivers.Document]) -> None:
+async def _greet(client: AsyncMongoClient[drivers.Document], within: float) -> None:
     where = drivers.address(client.get_database("admin"))
     with faults.Translation(where):
-        async with asyncio.timeout(CONNECT_DEADLINE + 1):
-            with pymongo.timeout(CONNECT_DEADLINE):
+        async with asyncio.timeout(within + 1):
+            with pymongo.timeout(within):
                 await client.admin.command("ping", read_preference=drivers.PRIMARY)
 
 

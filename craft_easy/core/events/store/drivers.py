@@ -88,7 +88,8 @@ async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
 
 async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
     """Return a change stream that the server has opened."""
-    stream = await resolved(collection.watch(list(stages), **options))
+    committed = collection.with_options(read_concern=MAJORITY_READ)  # a stream knows no other
+    stream = await resolved(committed.watch(list(stages), **options))
     if _is_motor(collection.database):
         await asyncio.to_thread(stream._lazy_init)  # noqa: SLF001 - Motor would open it at the first look only
     return stream

@@ -428,7 +428,7 @@ class EventStore:
         opened = None
         database = self._given
         if database is None:
-            opened = await connection.acquire(self._settings.uri.value)
+            opened = await connection.acquire(self._settings.uri.value, within=self._timeout)
             assert opened.client is not None
             database = opened.client.get_database(self.database_name)
         site = Site(

@@ -6,6 +6,8 @@ host and port and say what the driver said, in one line, and never hold a creden
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -68,6 +70,8 @@ _PASSING_CODES: Final = frozenset(
 )
 """Not reachable, stepping down, shutting down, too slow, not acknowledged in time: the same call may succeed later."""
 _PASSING_LABELS: Final = ("RetryableWriteError", "TransientTransactionError", "NetworkError")
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\].*", re.DOTALL)
+"""How the two drivers tell of a system error; each in words of its own, and again for each host."""
 _MAX_TEXT: Final = 300
 _HINTS: Final[Mapping[type[StoreError], str]] = {
     StoreUnavailable: "is the server running there, and is the URI (--uri, CRAFT_EVENTS_URI) right?",
@@ -83,7 +87,7 @@ def translated(error: Exception, where: str) -> EventsError:
         where: `host:port` of the servers.
     """
     kind = _kind_of(error)
-    return kind(f"{where}: {_text_of(error, kind)}", hint=_HINTS.get(kind))
+    return kind(f"{where}: {_text_of(error, kind).removeprefix(f'{where}: ')}", hint=_HINTS.get(kind))
 
 
 def _kind_of(error: Exception) -> type[StoreError]:
@@ -112,7 +116,7 @@ def _text_of(error: Exception, kind: type[StoreError]) -> str:
     text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
     if kind is StoreUnavailable and text.startswith(("No servers found yet", "No servers match")):
         return "no server answered before the deadline"
-    return one_line(text) or type(error).__name__
+    return one_line(_ERRNO.sub(lambda found: os.strerror(int(found[1])).lower(), text)) or type(error).__name__
 
 
 def text_of_bulk(details: Mapping[str, Any]) -> str:

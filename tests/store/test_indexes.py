@@ -1,0 +1,104 @@
+"""When indexes come to be, and when their lack is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.store import EventStore, drivers, indexes
+from craft_easy.core.events.types import DomainEvent
+
+
+def event() -> DomainEvent:
+    return DomainEvent(event_type="x.y")
+
+
+async def missing(store: EventStore) -> list[Any]:
+    return indexes.missing(await drivers.list_indexes(await store.collection()))
+
+
+async def test_the_first_append_creates_them_on_a_new_log(
+    real_store: EventStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await real_store.append(event())
+    assert await missing(real_store) == []
+    assert caplog.records == []
+
+
+async def test_the_first_append_creates_them_on_an_empty_log(real_store: EventStore) -> None:
+    events = await real_store.collection()
+    await events.insert_one({"_id": 1})
+    await events.delete_one({"_id": 1})
+    await real_store.append_many([event()])
+    assert await missing(real_store) == []
+
+
+async def test_on_an_old_log_missing_ones_are_one_warning(
+    real_store: EventStore, real_database: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await (await real_store.collection()).insert_one({"event_type": "old"})
+    with caplog.at_level(logging.WARNING, "craft_easy.core.events"):
+        await asyncio.gather(*(real_store.append(event()) for _ in range(5)))
+        await real_store.append(event())
+    (warning,) = caplog.records
+    assert warning.name == "craft_easy.core.events"
+    assert "lacks 8 of its indexes" in warning.getMessage()
+    assert "event_type_1_timestamp_1_event_id_1" in warning.getMessage()
+    assert "ensure_indexes()" in warning.getMessage()
+    assert len(await missing(real_store)) == 8
+
+
+async def test_they_can_be_created_on_an_old_log_by_name(
+    real_store: EventStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await (await real_store.collection()).insert_one({"event_type": "old"})
+    created = await real_store.ensure_indexes()
+    assert len(created) == 8
+    assert await real_store.ensure_indexes() == []
+    await real_store.append(event())
+    assert caplog.records == []
+
+
+async def test_reading_creates_nothing(real_store: EventStore, real_database: Any) -> None:
+    assert await real_store.replay() == []
+    assert await real_store.get("x") is None
+    assert await real_database.list_collection_names() == []
+
+
+async def test_many_that_begin_at_once_do_not_stand_in_each_others_way(
+    real_database: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = [EventStore(real_database) for _ in range(8)]
+    await asyncio.gather(*(store.append(event()) for store in stores))
+    assert await missing(stores[0]) == []
+    assert len(await stores[0].replay()) == 8
+    assert caplog.records == []
+
+
+async def test_an_index_that_stands_in_the_way_is_told_as_the_server_tells_it(real_store: EventStore) -> None:
+    events = await real_store.collection()
+    await events.insert_many([{"event_id": "same"}, {"event_id": "same"}])
+    with pytest.raises(StoreError, match="E11000"):
+        await real_store.ensure_indexes()
+
+
+async def test_the_unique_index_guards_ids_that_another_writer_stored(real_store: EventStore) -> None:
+    await real_store.ensure_indexes()
+    events = await real_store.collection()
+    old = event()
+    await events.insert_one(
+        {"event_id": old.event_id, "event_type": old.event_type, "payload": {}, "timestamp": old.timestamp}
+    )
+    assert await real_store.append(old) is False
+    assert len(await real_store.replay()) == 1
+
+
+async def test_on_the_stand_in_they_are_created_once(caplog: pytest.LogCaptureFixture, store: EventStore) -> None:
+    assert len(await store.ensure_indexes()) == 8
+    assert await store.ensure_indexes() == []
+    await store.append(event())
+    assert caplog.records == []

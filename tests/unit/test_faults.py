@@ -1,0 +1,108 @@
+"""Errors of the driver become ours."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+from typing import Any
+
+import bson.errors
+import pytest
+from pymongo import errors
+
+from craft_easy.core.events.errors import RecordRefused, StoreError, StoreLoginRefused, StoreUnavailable
+from craft_easy.core.events.store import faults
+
+WHERE = "db.example.com:27017"
+
+
+@pytest.mark.parametrize("module", [errors, bson.errors])
+def test_every_exception_of_the_driver_is_listed(module: Any) -> None:
+    grown = {
+        name
+        for name, each in vars(module).items()
+        if inspect.isclass(each) and each.__module__ == module.__name__ and each not in faults.KINDS
+    }
+    assert grown == set(), "the driver has grown exceptions: say in faults.KINDS what they mean"
+
+
+def login(code: int) -> errors.OperationFailure:
+    return errors.OperationFailure("no", code, {"errmsg": "not you", "code": code})
+
+
+def bulk(**details: Any) -> errors.BulkWriteError:
+    return errors.BulkWriteError(details)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.ServerSelectionTimeoutError("x"), StoreUnavailable),
+        (errors.NetworkTimeout("x"), StoreUnavailable),
+        (errors.NotPrimaryError("x"), StoreUnavailable),
+        (errors.CursorNotFound("x", 43), StoreUnavailable),
+        (errors.ExecutionTimeout("x", 50), StoreUnavailable),
+        (errors.WTimeoutError("x", 64), StoreUnavailable),
+        (errors.OperationFailure("x", 11600), StoreUnavailable),
+        (errors.OperationFailure("x", 1, {"errorLabels": ["RetryableWriteError"]}), StoreUnavailable),
+        (TimeoutError(), StoreUnavailable),
+        (login(18), StoreLoginRefused),
+        (login(13), StoreLoginRefused),
+        (login(8000), StoreLoginRefused),
+        (errors.WriteError("x", 121), RecordRefused),
+        (errors.DuplicateKeyError("x", 11000), RecordRefused),
+        (bulk(writeErrors=[{"errmsg": "too odd"}]), RecordRefused),
+        (bulk(writeErrors=[], writeConcernErrors=[{"errmsg": "waiting"}]), StoreUnavailable),
+        (bson.errors.InvalidDocument("x"), RecordRefused),
+        (errors.OperationFailure("x", 2), StoreError),
+        (errors.InvalidOperation("x"), StoreError),
+    ],
+)
+def test_an_error_says_whether_to_wait_to_log_in_or_to_look_at_the_record(
+    error: Exception, kind: type[StoreError]
+) -> None:
+    found = faults.translated(error, WHERE)
+    assert type(found) is kind
+    assert str(found).startswith(f"{WHERE}: ")
+    assert "\n" not in str(found)
+    assert (found.hint is not None) == (kind in (StoreUnavailable, StoreLoginRefused))
+
+
+def test_the_text_is_what_the_server_or_the_network_said() -> None:
+    selection = errors.ServerSelectionTimeoutError(
+        f"db:1: [Errno {errno.ECONNREFUSED}] Connection refused (configured timeouts: socketTimeoutMS: 1), "
+        "Timeout: 5s, Topology: <…>"
+    )
+    assert str(faults.translated(selection, WHERE)) == f"{WHERE}: db:1: connection refused"
+    async_driver = errors.AutoReconnect(f"{WHERE}: [Errno {errno.ECONNREFUSED}] Connect call failed ('127.0.0.1', 1)")
+    assert str(faults.translated(async_driver, WHERE)) == f"{WHERE}: connection refused"
+    assert str(faults.translated(login(18), WHERE)) == f"{WHERE}: not you"
+    assert "no answer before the deadline" in str(faults.translated(TimeoutError(), WHERE))
+    none = errors.ServerSelectionTimeoutError("No servers found yet, Timeout: 5s")
+    assert str(faults.translated(none, WHERE)) == f"{WHERE}: no server answered before the deadline"
+    assert "a write was refused" in str(faults.translated(bulk(), WHERE))
+    assert "KeyError" not in str(faults.translated(errors.PyMongoError(), WHERE))
+
+
+def test_a_text_is_short_and_holds_no_password() -> None:
+    error = errors.AutoReconnect("cannot reach mongodb://user:hunter2@db:1/x\n" + "very " * 200)
+    text = str(faults.translated(error, WHERE))
+    assert "hunter2" not in text
+    assert len(text) < 400
+
+
+def test_an_address_that_the_driver_refuses_is_not_quoted_where_it_holds_a_password() -> None:
+    secret = faults.invalid_uri(errors.InvalidURI("bad part: hunter2"), "mongodb://user:hunter2@db:1")
+    assert "hunter2" not in str(secret)
+    plain = faults.invalid_uri(errors.InvalidURI("bad port"), "mongodb://db:99999999", "CRAFT_EVENTS_URI")
+    assert str(plain) == "uri: the driver cannot use it: bad port (from CRAFT_EVENTS_URI)"
+
+
+def test_only_errors_of_the_driver_are_translated() -> None:
+    with pytest.raises(StoreUnavailable) as caught, faults.Translation(WHERE):
+        raise errors.AutoReconnect("gone")
+    assert isinstance(caught.value.__cause__, errors.AutoReconnect)
+    with pytest.raises(KeyError), faults.Translation(WHERE):
+        raise KeyError("mine")
+    with faults.Translation(WHERE):
+        pass

@@ -1,0 +1,109 @@
+"""The indexes of the log, against what MongoDB documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo import IndexModel
+from pymongo.errors import OperationFailure
+
+from craft_easy.core.events.store import indexes
+from craft_easy.core.events.store.indexes import INDEXES, missing
+
+SPECIFICATIONS = [index.document for index in INDEXES]
+
+
+def keys(index: Any) -> tuple[str, ...]:
+    return tuple(index["key"])
+
+
+def test_the_indexes_are_those_of_the_design() -> None:
+    in_order = ("timestamp", "event_id")
+    plain = [keys(one) for one in SPECIFICATIONS if "partialFilterExpression" not in one]
+    assert plain == [("event_id",), ("event_type", *in_order), ("tenant_id", *in_order), in_order]
+    assert SPECIFICATIONS[0]["unique"] is True
+    assert SPECIFICATIONS[0]["sparse"] is True
+    assert {(keys(one), str(one["partialFilterExpression"])) for one in SPECIFICATIONS[4:]} == {
+        (("delivery.owner", *in_order), "{'delivery.state': 'open'}"),
+        (("delivery.owner", "delivery.due_at"), "{'delivery.state': 'open'}"),
+        (("tenant_id", *in_order), "{'delivery.state': 'open'}"),
+        (in_order, "{'delivery.handlers.state': 'dead'}"),
+    }
+
+
+def test_every_partial_filter_is_a_plain_equality() -> None:
+    """MongoDB allows few operators there, and a stand-in accepts more.
+
+    https://www.mongodb.com/docs/manual/core/index-partial/#create-a-partial-index
+    """
+    for specification in SPECIFICATIONS:
+        for field, value in specification.get("partialFilterExpression", {}).items():
+            assert not field.startswith("$")
+            assert isinstance(value, str)
+
+
+def test_no_index_is_both_sparse_and_partial() -> None:
+    assert not any("partialFilterExpression" in one and "sparse" in one for one in SPECIFICATIONS)
+
+
+def test_every_index_has_a_name_of_its_own_and_short_enough() -> None:
+    names = [one["name"] for one in SPECIFICATIONS]
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) < 128
+
+
+def listed(*, without: int | None = None) -> list[dict[str, Any]]:
+    own = [{"name": "_id_", "key": {"_id": 1}}]
+    return own + [dict(one) for number, one in enumerate(SPECIFICATIONS) if number != without]
+
+
+def test_an_index_is_missing_until_one_of_its_shape_is_there() -> None:
+    assert missing([]) == list(INDEXES)
+    assert missing(listed()) == []
+    for number, index in enumerate(INDEXES):
+        assert missing(listed(without=number)) == [index]
+
+
+def test_the_name_and_the_number_type_of_an_index_do_not_matter() -> None:
+    renamed = [{**one, "name": f"i{number}", "v": 2} for number, one in enumerate(listed())]
+    floats = [{**one, "key": {field: float(way) for field, way in one["key"].items()}} for one in renamed]
+    assert missing(floats) == []
+    assert missing([*listed(), {"key": {"place": "2dsphere"}}]) == []
+
+
+def test_a_unique_index_cannot_be_asked_of_a_sharded_collection() -> None:
+    loose = [{name: value for name, value in one.items() if name != "unique"} for one in listed()]
+    assert missing(loose) == [INDEXES[0]]
+    assert missing(loose, sharded=True) == []
+
+
+class Collection:
+    def __init__(self, code: int | None = None) -> None:
+        self.code = code
+        self.created: list[list[IndexModel]] = []
+
+    async def create_indexes(self, wanted: list[IndexModel]) -> None:
+        if self.code is not None and any(index.document.get("unique") for index in wanted):
+            raise OperationFailure("no", self.code)
+        self.created.append(wanted)
+
+
+async def test_on_a_sharded_collection_the_unique_index_is_created_without_that() -> None:
+    collection = Collection(code=67)
+    await indexes.create(collection, INDEXES)  # type: ignore[arg-type]
+    (created,) = collection.created
+    assert [keys(index.document) for index in created] == [keys(one) for one in SPECIFICATIONS]
+    assert not any(index.document.get("unique") for index in created)
+    assert [index.document.get("partialFilterExpression") for index in created][4] == {"delivery.state": "open"}
+
+
+async def test_another_refusal_of_an_index_is_raised() -> None:
+    with pytest.raises(OperationFailure):
+        await indexes.create(Collection(code=86), INDEXES)  # type: ignore[arg-type]
+
+
+async def test_nothing_is_created_where_nothing_is_missing() -> None:
+    collection = Collection()
+    await indexes.create(collection, [])  # type: ignore[arg-type]
+    assert collection.created == []
