@@ -22,8 +22,9 @@ exec {python} "$@"
 
 
 def made(repository: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run make, which may write nothing into the repository here."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    """Run make, unaware of the make that may run the tests."""
+    outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "VENV", "CONSTRAINTS", "ARGS", "COVER"}
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
     environment |= {"PATH": path} if path else {}
     command = ["/usr/bin/env", "make", *arguments]
     return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False)
