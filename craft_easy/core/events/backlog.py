@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -129,7 +129,7 @@ class Backlog:
         else:
             await self._desk.deliveries.add(record, track(handlers, None, at=at))
 
-    async def _everything(self) -> AsyncIterator[tuple[Tracked, list[str]]]:
+    async def _everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
         async with aclosing(self._desk.deliveries.matching(await self._free())) as pages:
             async for page in pages:
                 for record in page:
@@ -144,7 +144,7 @@ class Backlog:
         gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
         return self._wanted.free(gone)
 
-    async def _old(self) -> AsyncIterator[tuple[Tracked, list[str]]]:
+    async def _old(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
         """Yield the records that have no deliveries, and the ids of the handlers that they would get."""
         for condition in self._conditions():
             async with aclosing(self._desk.deliveries.matching(condition)) as pages:

@@ -6,7 +6,7 @@ ask for open and unowned instead. Nothing here knows what a handler is; it deals
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -123,7 +123,7 @@ class Deliveries:
             documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {document["_id"]: Tracked.of(document) for document in documents}
 
-    async def unowned(self, wanted: Wanted, *, size: int = BATCH) -> AsyncIterator[list[Any]]:
+    async def unowned(self, wanted: Wanted, *, size: int = BATCH) -> AsyncGenerator[list[Any], None]:
         """Yield the `_id`s of the records that may be claimed, in order of `(timestamp, event_id)`, `size` at a time.
 
         One cursor lists them all: what was claimed meanwhile is refused by the claim, and nothing is listed twice.
@@ -157,7 +157,7 @@ class Deliveries:
         group = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
         return {row["_id"]: row["records"] for row in await self._aggregate(group)}
 
-    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]:
+    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the open records of these workers."""
         condition = {"delivery.state": "open", "delivery.owner": {"$in": list(owners)}}
         async for documents in self._pages(condition, ASCENDING, None, size):
@@ -175,7 +175,7 @@ class Deliveries:
         ]
         return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages)}
 
-    async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]:
+    async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `Wanted`, in order."""
         async for documents in self._pages(condition, ASCENDING, None, size):
             yield [Tracked.of(document) for document in documents]
@@ -192,7 +192,7 @@ class Deliveries:
 
     async def _pages(
         self, condition: dict[str, Any], direction: int, projection: dict[str, int] | None, size: int
-    ) -> AsyncIterator[list[dict[str, Any]]]:
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
         async with self._store.call() as site:
             cursor = site.events.find(condition, projection, batch_size=size).sort(in_order(direction))
             page = await cursor.to_list(size)
