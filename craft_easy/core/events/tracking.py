@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 from craft_easy.core.events.context import current_delivery
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.desk import Desk, Due, Run
-from craft_easy.core.events.dispatch import Tasks
 from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.outcomes import Held
 from craft_easy.core.events.registry import Plan
@@ -20,6 +19,7 @@ from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.store.inserting import InsertResult
+from craft_easy.core.events.tasks import Tasks
 from craft_easy.core.events.types import DomainEvent, set_cause
 from craft_easy.core.events.worker import DEFAULT_LIMIT
 
