@@ -59,7 +59,7 @@ check-oldest: ## run the tests on the oldest releases that pyproject.toml allows
 		extras = project["optional-dependencies"]; \
 		print(*[each.partition(";")[0].replace(">=", "==") for each in project["dependencies"] + extras["motor"]])' \
 		| xargs .venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet
-	@.venv-oldest/bin/python -m pytest $(ARGS)
+	@.venv-oldest/bin/python -m pytest -W default::DeprecationWarning $(ARGS)
 
 constraints: ## write constraints.txt anew, from the newest releases
 	@rm -rf .venv-latest
