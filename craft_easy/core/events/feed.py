@@ -96,7 +96,8 @@ async def follow(
                 recalled.add(block.records)
                 yield block
                 left = None if left is None else left - len(block.records)
-        observer.following()
+        if left is None or left > 0:
+            observer.following()
         while left is None or left > 0:
             record = await _next(source, observer)
             if record is not None and not recalled.holds(record):

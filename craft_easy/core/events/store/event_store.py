@@ -382,10 +382,14 @@ class EventStore:
         """
         site = await self._site()
         limit = self._timeout if seconds is None else seconds
+        before = _cancellations()
         with faults.Translation(site.where):
             async with asyncio.timeout(limit + _GRACE):
                 with pymongo.timeout(limit):
                     yield site
+        if _cancellations() > before:
+            # one that came while a message was being sent was lost: https://github.com/python/cpython/issues/86296
+            raise asyncio.CancelledError
 
     async def collection(self) -> drivers.Collection:
         """Return the log's collection: majority and journal for writes, the primary for reads."""
@@ -444,6 +448,11 @@ class EventStore:
         if first is not site and opened is not None:
             await connection.release(opened)
         return first
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _checked(database: object) -> drivers.Database:
