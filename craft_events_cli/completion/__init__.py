@@ -9,7 +9,7 @@ and `--handler` come from the hidden command `completion-values`; here and there
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -47,6 +47,19 @@ class Command:
     def flags(self) -> list[str]:
         """Every spelling of every option, in the order of the help page."""
         return [flag for one in self.options for flag in one.flags] + ["--help"]
+
+    @property
+    def valued(self) -> list[Parameter]:
+        """The options that take a value."""
+        return [one for one in self.options if not one.is_flag]
+
+
+def by_offer(parameters: Sequence[Parameter], offer: Callable[[Parameter], str]) -> dict[str, list[str]]:
+    """Return the flags of options by what is offered for their values, so that a script says each thing once."""
+    found: dict[str, list[str]] = {}
+    for one in parameters:
+        found.setdefault(offer(one), []).extend(one.flags)
+    return found
 
 
 def kind_of(parameter: Parameter) -> Kind:

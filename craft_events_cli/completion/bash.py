@@ -6,7 +6,7 @@ those. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
 
 from __future__ import annotations
 
-from craft_events_cli.completion import Command, Kind, commands, first_words, groups, kind_of
+from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""# bash completion for craft-events, generated: python -m craft_events_cli.completion
@@ -96,17 +96,18 @@ def _group(name: str, members: list[str]) -> str:
 
 def _command(command: Command) -> str:
     lines = [f"        '{command.words}')"]
-    valued = [one for one in command.options if not one.is_flag]
-    if valued:
+    if command.valued:
         lines += ["            case $option in"]
-        lines += [f"                {' | '.join(one.flags)}) {_offer(one)}return 0 ;;" for one in valued]
+        for offer, flags in by_offer(command.valued, _offer).items():
+            lines += [f"                {' | '.join(flags)})", *([f"                    {offer}"] if offer else [])]
+            lines += ["                    return 0", "                    ;;"]
         lines += ["            esac"]
-    flags = f"_craft_events_offer {' '.join(command.flags)}"
+    flags_offer = f"_craft_events_offer {' '.join(command.flags)}"
     if command.arguments:
-        offer = _offer(command.arguments[0]).removesuffix("; ")
-        lines += [f"            case $cur in -*) {flags} ;; *) {offer or ':'} ;; esac"]
+        lines += ["            case $cur in", f"                -*) {flags_offer} ;;"]
+        lines += [f"                *) {_offer(command.arguments[0]) or ':'} ;;", "            esac"]
     else:
-        lines += [f"            {flags}"]
+        lines += [f"            {flags_offer}"]
     return "\n".join([*lines, "            ;;"])
 
 
@@ -115,7 +116,7 @@ def _offer(parameter: Parameter) -> str:
     if kind is Kind.NOTHING:
         return ""
     if kind is Kind.CHOICES:
-        return f"_craft_events_offer {' '.join(parameter.choices)}; "
+        return f"_craft_events_offer {' '.join(parameter.choices)}"
     if kind in (Kind.FILES, Kind.DIRECTORIES):
-        return "_craft_events_paths " + ("default -f; " if kind is Kind.FILES else "dirnames -d; ")
-    return f"_craft_events_values {kind.value}; "
+        return "_craft_events_paths " + ("default -f" if kind is Kind.FILES else "dirnames -d")
+    return f"_craft_events_values {kind.value}"

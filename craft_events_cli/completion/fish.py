@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from craft_events_cli.completion import Command, Kind, commands, first_words, groups, kind_of
+from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""# fish completion for craft-events, generated: python -m craft_events_cli.completion
@@ -68,15 +68,11 @@ def _group(name: str, members: dict[str, str]) -> str:
 
 def _command(command: Command) -> str:
     lines = [f"        case {_quoted(command.words)}"]
-    valued = [one for one in command.options if not one.is_flag]
-    if valued:
+    if command.valued:
         lines += ["            switch $option"]
-        for one in valued:
-            lines += [
-                f"                case {' '.join(one.flags)}",
-                f"                    {_offer(one)}",
-                "                    return",
-            ]
+        for offer, names in by_offer(command.valued, _offer).items():
+            lines += [f"                case {' '.join(names)}", *([f"                    {offer}"] if offer else [])]
+            lines += ["                    return"]
         lines += ["            end"]
     flags = {flag: one.info.help or "" for one in command.options for flag in one.flags} | {
         "--help": "show the help page"
@@ -85,13 +81,13 @@ def _command(command: Command) -> str:
     if not command.arguments:
         return "\n".join([*lines, f"            {offer}"])
     lines += ["            if string match -q -- '-*' $token", f"                {offer}", "            else"]
-    return "\n".join([*lines, f"                {_offer(command.arguments[0])}", "            end"])
+    return "\n".join([*lines, f"                {_offer(command.arguments[0]) or 'true'}", "            end"])
 
 
 def _offer(parameter: Parameter) -> str:
     kind = kind_of(parameter)
     if kind is Kind.NOTHING:
-        return "true"
+        return ""
     if kind is Kind.CHOICES:
         return f"printf '%s\\n' $prefix{{{','.join(parameter.choices)}}}"
     if kind in (Kind.FILES, Kind.DIRECTORIES):

@@ -17,8 +17,7 @@ _craft_events_values() {
     (( $#values )) && compadd -a values
 }
 
-_craft_events() {
-    emulate -L zsh
+_craft-events() {
     local program=$words[1] line="${words[1,CURRENT]}" command=$words[2] curcontext=$curcontext state state_descr
     local -a commands
     typeset -A opt_args
@@ -39,10 +38,11 @@ _craft_events() {
     esac
 }
 
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
-    _craft_events "$@"
+# From $fpath this file is the function's first call; sourced, it only makes it known.
+if [[ $funcstack[1] == _craft-events ]]; then
+    _craft-events "$@"
 else
-    compdef _craft_events craft-events
+    compdef _craft-events craft-events
 fi
 """
 

@@ -1,0 +1,208 @@
+# bash completion for craft-events, generated: python -m craft_events_cli.completion
+
+# Offer words that begin with what was typed, without what readline will not replace.
+_craft_events_offer() {
+    local word
+    for word; do
+        word=$lead$word
+        case $word in "$cur"*) COMPREPLY+=("${word#"$kept"}") ;; esac
+    done
+}
+
+# Offer what the log holds; only plain values, so that nothing in it can run at TAB.
+_craft_events_values() {
+    local value values
+    values=$("$program" completion-values "$1" "${cur#"$lead"}" "$line" 2>/dev/null </dev/null)
+    while IFS= read -r value; do
+        case $value in '' | *[!A-Za-z0-9._:@/+-]*) ;; *) _craft_events_offer "$value" ;; esac
+    done <<<"$values"
+}
+
+# Let readline offer paths; without compopt (bash 3.2) by hand.
+_craft_events_paths() {
+    compopt -o "$1" 2>/dev/null && return
+    local path
+    while IFS= read -r path; do
+        [ -n "$path" ] && COMPREPLY+=("$(printf %q "$path")")
+    done <<<"$(compgen "$2" -- "${cur#"$lead"}")"
+}
+
+_craft_events() {
+    local LC_ALL=C
+    local program=$1 line=${COMP_LINE:0:$COMP_POINT} cur before option lead='' breaks='' kept='' command
+    COMPREPLY=()
+    cur=${line##*[[:space:]]}
+    case $cur in
+        --*=*) option=${cur%%=*} lead=${cur%%=*}= ;;
+        *)
+            before=${line%"$cur"}
+            before=${before%"${before##*[![:space:]]}"}
+            option=${before##*[[:space:]]}
+            ;;
+    esac
+    case ${COMP_WORDBREAKS-} in *:*) breaks=$breaks: ;; esac
+    case ${COMP_WORDBREAKS-} in *=*) breaks=$breaks= ;; esac
+    case ${COMP_WORDBREAKS-} in *@*) breaks=$breaks@ ;; esac
+    [ -n "$breaks" ] && kept=${cur%"${cur##*[$breaks]}"}
+    command=${COMP_WORDS[1]}
+    if [ "$COMP_CWORD" -le 1 ]; then
+        _craft_events_offer replay tail redispatch handlers serve demo completion --help --version
+        return 0
+    fi
+    if [ "$command" = handlers ]; then
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            _craft_events_offer list --help
+            return 0
+        fi
+        command="handlers ${COMP_WORDS[2]}"
+    fi
+    case $command in
+        'replay')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --state)
+                    _craft_events_offer open dead done untracked
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --uri --database --collection -o --output --color --debug --help
+            ;;
+        'tail')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | -n | --last | --uri | --database | --collection)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse -n --last --follow --no-follow --uri --database --collection -o --output --color --debug --help
+            ;;
+        'redispatch')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection | --handlers | --concurrency | --timeout | --grace)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handlers --app-dir --handler --concurrency --wait --no-wait --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
+            ;;
+        'handlers list')
+            case $option in
+                --handlers)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --handlers --app-dir -o --output --color --debug --help
+            ;;
+        'serve')
+            case $option in
+                --port)
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --port --color --debug --help ;;
+                *) _craft_events_paths dirnames -d ;;
+            esac
+            ;;
+        'demo')
+            case $option in
+                --dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --dir --color --debug --help
+            ;;
+        'completion')
+            case $option in
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --color --debug --help ;;
+                *) _craft_events_offer bash zsh fish ;;
+            esac
+            ;;
+    esac
+    return 0
+}
+
+complete -F _craft_events craft-events

@@ -1,0 +1,151 @@
+# fish completion for craft-events, generated: python -m craft_events_cli.completion
+
+# Offer what the log holds; only plain values, so that nothing in it can run at TAB.
+function __craft_events_values -a program kind prefix value line
+    for found in (command $program completion-values $kind "$value" "$line" 2>/dev/null </dev/null)
+        string match -rq '^[A-Za-z0-9._:@/+-]+$' -- $found; and printf "%s\n" $prefix$found
+    end
+end
+
+function __craft_events
+    set -l words (commandline -opc)
+    set -l token (commandline -ct)
+    set -l option $words[-1]
+    set -l prefix ''
+    set -l value $token
+    if string match -q -- '--*=*' $token
+        set option (string split -m 1 = -- $token)[1]
+        set prefix $option=
+        set value (string split -m 1 = -- $token)[2]
+    end
+    set -l line (string join ' ' -- (string escape -- $words))
+    set -l command $words[2]
+    if test (count $words) -eq 1
+        printf '%s\t%s\n' 'replay' 'print history' 'tail' 'follow the log live' 'redispatch' 'deliver what was never finished' 'handlers' 'the handlers that a module registers' 'serve' 'run the embedded event log' 'demo' 'watch a two-minute story on an embedded log' 'completion' 'print the completions of a shell' '--help' 'show the help page' '--version' 'print the version'
+        return
+    end
+    if test "$command" = handlers
+        if test (count $words) -eq 2
+            printf '%s\t%s\n' 'list' 'show which handlers there are'
+            return
+        end
+        set command "handlers $words[3]"
+    end
+    switch $command
+        case 'replay'
+            switch $option
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit --uri --database --collection
+                    return
+                case --state
+                    printf '%s\n' $prefix{open,dead,done,untracked}
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--state' 'open, dead, done or untracked' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'tail'
+            switch $option
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit -n --last --uri --database --collection
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '-n' 'begin with the last N events, 10 unless --since is given; 0 for none' '--last' 'begin with the last N events, 10 unless --since is given; 0 for none' '--follow' 'go on with what is stored from now on' '--no-follow' 'go on with what is stored from now on' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'redispatch'
+            switch $option
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit --uri --database --collection --handlers --concurrency --timeout --grace
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --handler
+                    __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--handler' 'only this handler, by its id' '--concurrency' 'events whose handlers run at the same time' '--wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--no-wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--timeout' 'how long an attempt may take where its handler names no limit, in seconds or as 15m' '--grace' 'how long a stop waits for what is running' '--include-untracked' 'also events that were stored without deliveries; needs --since' '--include-unhandled' 'also events that had no handler when they were published' '--dry-run' 'say what would be done, and write nothing' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'handlers list'
+            switch $option
+                case --handlers
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'serve'
+            switch $option
+                case --port
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--port' 'listen on this port; else on the last one, or a free one' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                printf '%s\n' $prefix(__fish_complete_directories $value)
+            end
+        case 'demo'
+            switch $option
+                case --dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--dir' 'put the log here and keep it; a directory that is new or empty' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'completion'
+            switch $option
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                printf '%s\n' $prefix{bash,zsh,fish}
+            end
+    end
+end
+
+complete -c craft-events -e
+complete -c craft-events -f -a '(__craft_events)'

@@ -1,0 +1,84 @@
+"""What a run imports: only what it needs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from craft_events_cli import main
+
+WORDS = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden]
+PROGRAM = """
+import sys
+from craft_events_cli import main
+code = main.run(sys.argv[1:])
+sys.stderr.write("\\n" + " ".join(sorted({name.partition(".")[0] for name in sys.modules})) + "\\n")
+sys.stderr.write(" ".join(sorted(name for name in sys.modules if name.startswith("craft_"))) + "\\n")
+sys.exit(code)
+"""
+
+
+def imported(*args: str, cwd: Path) -> tuple[set[str], set[str]]:
+    """Run a command line in a process of its own; return the packages and our modules that it imported."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stderr
+    packages, ours = ended.stderr.splitlines()[-2:]
+    return set(packages.split()), set(ours.split())
+
+
+@pytest.mark.parametrize("args", [("--version",), ("--help",), ("handlers", "--help")])
+def test_the_roots_own_pages_load_no_command_and_no_library(tmp_path: Path, args: tuple[str, ...]) -> None:
+    packages, ours = imported(*args, cwd=tmp_path)
+    assert not packages & {
+        "pymongo",
+        "bson",
+        "pydantic",
+        "typer",
+        "click",
+        "rich",
+        "asyncio",
+        "dataclasses",
+        "craft_easy",
+    }
+    assert ours == {
+        "craft_events_cli",
+        "craft_events_cli.exit_codes",
+        "craft_events_cli.main",
+        "craft_events_cli.terminal",
+    }
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_help_page_loads_its_own_command_and_no_driver(tmp_path: Path, words: str) -> None:
+    packages, ours = imported(*words.split(), "--help", cwd=tmp_path)
+    assert not packages & {"pymongo", "bson", "rich", "pydantic", "motor"}
+    loaded = {name for name in ours if name.startswith("craft_events_cli.commands.")}
+    assert loaded == {main.COMMANDS[words].target.partition(":")[0]}
+
+
+@pytest.mark.parametrize("output", ["ndjson", "json", "csv"])
+def test_machine_formats_import_no_rich(tmp_path: Path, output: str) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from craft_easy.core.events import event_handler\n@event_handler('*')\ndef react(event): ...\n"
+    )
+    packages, _ = imported("handlers", "list", "--handlers", "shop", "-o", output, cwd=tmp_path)
+    assert not packages & {"rich", "pymongo", "bson"}
+
+
+def test_a_usage_error_imports_no_driver(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    program = PROGRAM.replace("sys.exit(code)", "sys.exit(code - 2)")
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "replay", "--tennant", "x"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0
+    assert not set(ended.stderr.splitlines()[-2].split()) & {"pymongo", "rich"}
