@@ -9,7 +9,7 @@ what comes and never shrink. Times are UTC. Every text of the log goes through `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from zlib import crc32
 
@@ -17,11 +17,12 @@ from craft_easy.core.events import clock
 from craft_easy.core.events.envelope import Envelope, read_envelope
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.payload import payload_parts
+from craft_events_cli.render.payload import Part, payload_parts
 from craft_events_cli.terminal import safe
 
 NOTHING: Final = "–"
 WITHOUT_ACTOR_BELOW: Final = 80
+ROOMY: Final = 100
 MIN_PAYLOAD: Final = 8
 
 _GAP: Final = "  "
@@ -33,8 +34,10 @@ _MANY_HUES: Final = tuple(
 )
 """Neither red, which is for failures, nor the type's own; legible on dark and on light."""
 _TIME, _DAY, _YEAR = range(3)
-_MAX_SHARES: Final = (0.32, 0.18, 0.16)
-"""How much of the line type, tenant and actor may take at most."""
+_MOST: Final = (0.28, 0.15, 0.12)
+"""How much of the line type, tenant and actor may take; what is longer is cut."""
+_ALIGNED: Final = (0.22, 0.10, 0.09)
+"""How far their columns grow; what is longer moves the rest of its own line, and costs the others no room."""
 
 
 class LineWriter:
@@ -54,7 +57,8 @@ class LineWriter:
         self._is_live = is_live
         self._now = now
         self._columns = [0, 0, 0] if self._width >= WITHOUT_ACTOR_BELOW else [0, 0]
-        self._limits = [max(6, int(self._width * share)) for share in _MAX_SHARES]
+        self._limits = [max(6, int(self._width * share)) for share in _MOST]
+        self._aligned = [max(6, int(self._width * share)) for share in _ALIGNED]
 
     def begin(self) -> None:
         """Write nothing: lines need no header."""
@@ -75,7 +79,8 @@ class LineWriter:
         form = max([self._least, *(_form(one.timestamp, self._now()) for one in envelopes)])
         if not self._is_live:
             self._least = form
-        return [_time(one.timestamp, form) for one in envelopes]
+        unit = "seconds" if form == _YEAR and self._width < ROOMY else "milliseconds"
+        return [_time(one.timestamp, form, unit) for one in envelopes]
 
     def _cells(self, envelope: Envelope) -> list[str]:
         texts = (envelope.event_type, envelope.tenant_id, envelope.actor_id)
@@ -85,21 +90,21 @@ class LineWriter:
     def _make_room(self, rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
             for index, cell in enumerate(row):
-                self._columns[index] = max(self._columns[index], width_of(cell))
+                self._columns[index] = max(self._columns[index], min(width_of(cell), self._aligned[index]))
 
     def _line(self, time: str, cells: Sequence[str], envelope: Envelope) -> str:
         styles = (_TYPE, self._hue(envelope.tenant_id), "" if envelope.actor_id else _DIM)
-        parts = [time]
+        parts, room = [time], self._width - width_of(time) - len(_GAP)
         for cell, column, style in zip(cells, self._columns, styles, strict=False):
-            parts.append(self._paint(cell, style) + " " * (column - width_of(cell)))
-        room = self._width - width_of(time) - sum(self._columns) - len(_GAP) * (len(self._columns) + 1)
+            padding = " " * (column - width_of(cell))
+            parts.append(self._paint(cell, style) + padding)
+            room -= width_of(cell) + len(padding) + len(_GAP)
         if room >= MIN_PAYLOAD:
-            parts.append(
-                "".join(
-                    self._paint(text, _DIM if is_dim else "") for text, is_dim in payload_parts(envelope.payload, room)
-                )
-            )
+            parts.append("".join(map(self._paint_part, payload_parts(envelope.payload, room))))
         return _GAP.join(parts).rstrip() + "\n"
+
+    def _paint_part(self, part: Part) -> str:
+        return self._paint(part.text, _DIM if part.is_dim else "")
 
     def _hue(self, tenant_id: str | None) -> str:
         if not tenant_id:
@@ -117,9 +122,8 @@ def _form(moment: datetime, now: datetime) -> int:
     return _TIME if moment.date() == now.date() else _DAY
 
 
-def _time(moment: datetime, form: int) -> str:
-    utc = moment.astimezone(UTC)
-    text = utc.replace(tzinfo=None).isoformat(" ", "milliseconds")
+def _time(moment: datetime, form: int, unit: str) -> str:
+    text = moment.replace(tzinfo=None).isoformat(" ", unit)
     return text[(11, 5, 0)[form] :]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from craft_easy.core.events.store.event_json import text_of, to_json
@@ -22,38 +22,46 @@ MAX_TEXT: Final = 200
 MAX_LEVELS: Final = 3
 WORTH_SHOWING: Final = 8
 """A value is cut to no less than this; below, it counts as one more."""
+ROOMY: Final = 30
+"""In fewer columns it is not said how many fields more there are."""
 _BARE: Final = re.compile(r'[^\s"=,{}\[\]]+')
 _LIKE_ANOTHER_TYPE: Final = re.compile(r"[-+]?[0-9][0-9.eE+-]*|true|false|null")
 
 _TEXTS_OF_BSON: Final = ("ObjectId", "Decimal128")
 """By name: no one but the store knows the classes."""
 
-Part = tuple[str, bool]
-"""A piece of text, and whether it is rarely read."""
+
+class Part(NamedTuple):
+    """A piece of text; a dim one is rarely read."""
+
+    text: str
+    is_dim: bool = False
 
 
 def payload_parts(payload: Mapping[str, Any], room: int) -> Iterator[Part]:
     """Yield a payload in pieces that take at most `room` columns: the first fields, then how many more there are."""
-    left = len(payload)
+    left, is_roomy = len(payload), room >= ROOMY
     for name, value in payload.items():
         is_first = left == len(payload)
         left -= 1
         key, text = f"{'' if is_first else ' '}{_name(name)}=", short(value)
-        more = f" … {left:,} more" if left else ""
-        space = room - width_of(key) - width_of(more)
-        if width_of(text) > space and space < WORTH_SHOWING and not is_first:
-            yield f" … {left + 1:,} more", True
+        space = room - width_of(key) - width_of(_more(left, is_roomy=is_roomy))
+        if width_of(text) > space and (space < 1 or (space < WORTH_SHOWING and not is_first)):
+            yield Part(cut(key + text, room)) if is_first else Part(_more(left + 1, is_roomy=is_roomy), is_dim=True)
             return
         shown = cut(text, space)
-        if space < 1:
-            yield cut(key + text, room), False
-            return
-        yield key, True
-        yield shown, False
+        yield Part(key, is_dim=True)
+        yield Part(shown)
         room -= width_of(key) + width_of(shown)
-        if shown != text and more:
-            yield more, True
+        if shown != text:
+            yield Part(_more(left, is_roomy=is_roomy), is_dim=True)
             return
+
+
+def _more(fields: int, *, is_roomy: bool) -> str:
+    if not fields:
+        return ""
+    return f" … {fields:,} more" if is_roomy else " …"
 
 
 def short(value: Any, levels: int = MAX_LEVELS) -> str:
