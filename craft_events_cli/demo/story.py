@@ -114,7 +114,7 @@ class Story:
             "Here is what the two say:"
         )
         for number, text in _table(proof):
-            self._write(f"  {number:>7,}  {text}")
+            self._paragraph(f"{number:>9,}  ", text)
         for key in _complaints(proof):
             self._write(terminal.paint(f"  {terminal.safe(key)}", _RED, terminal.stdout()))
         return proof
@@ -137,9 +137,12 @@ class Story:
         self._write("", terminal.paint(f"{self._number}  {title}", _BOLD, terminal.stdout()))
 
     def _say(self, text: str) -> None:
-        width = min(TEXT_WIDTH, terminal.width() - 3)
-        self._write(fill(text, width, initial_indent="   ", subsequent_indent="   "))
+        self._paragraph("   ", text)
         time.sleep(self._pause)
+
+    def _paragraph(self, lead: str, text: str) -> None:
+        width = min(TEXT_WIDTH, terminal.width() - 1)
+        self._write(fill(text, width, initial_indent=lead, subsequent_indent=" " * len(lead)))
 
     def _run(self, *args: str) -> None:
         shown = args if terminal.is_terminal(terminal.stdout()) else (*args, "-o", "table")
@@ -160,10 +163,8 @@ def _table(proof: Proof) -> Iterator[tuple[int, str]]:
     yield len(proof.published), "publishes had returned when the process died"
     yield len(proof.stored), f"events are in the log: {_none_or(len(proof.lost), 'of those is missing')}"
     yield len(proof.deliveries), "deliveries belong to them: each event × each of its handlers"
-    yield (
-        len(proof.deliveries & proof.ledger.keys()),
-        f"are in the ledger: {_none_or(len(proof.missing), 'is missing')}",
-    )
+    handled = proof.deliveries & proof.ledger.keys()
+    yield len(handled), f"of them are in the ledger: {_none_or(len(proof.missing), 'is missing')}"
     yield len(proof.in_flight), "were in flight at the kill"
     yield len(proof.repeated & proof.in_flight), "of these ran twice: done already, and not yet noted as done"
     yield len(proof.wrongly_repeated), "others ran twice"
