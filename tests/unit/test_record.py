@@ -105,3 +105,14 @@ def test_the_document_is_the_six_fields() -> None:
     }
     assert document.id == record_id(EVENT.event_id)
     assert list(EventLog.indexes)
+
+
+class Traced(DomainEvent):
+    event_type: str = "test.traced"
+    causation_id: str  # type: ignore[assignment]  # a field of the user's own, by the same name
+
+
+def test_a_field_of_the_users_own_is_no_cause() -> None:
+    record = new_record(Traced(causation_id="mine"))
+    assert "causation_id" not in record
+    assert record["payload"] == {"causation_id": "mine"}

@@ -12,9 +12,10 @@ from pymongo import IndexModel
 
 from craft_easy.core.documents import BaseDocument
 from craft_easy.core.events.envelope import read_envelope
+from craft_easy.core.events.origin import origin_of, stored_payload
 from craft_easy.core.events.store.encoding import canonical, encoded, stored_form
 from craft_easy.core.events.store.indexes import INDEXES
-from craft_easy.core.events.types import DomainEvent, stored_payload
+from craft_easy.core.events.types import DomainEvent
 
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 _ID_SECONDS: Final = 2**32
@@ -70,8 +71,8 @@ def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) ->
         record[field] = stored_form(getattr(event, field), field)
     record["payload"] = stored_form(stored_payload(event))
     record["timestamp"] = stored_form(event.timestamp, "timestamp")
-    for field in ("causation_id", "correlation_id"):
-        cause = getattr(event, field)
+    origin = origin_of(event)
+    for field, cause in (("causation_id", origin.causation_id), ("correlation_id", origin.correlation_id)):
         if cause is not None:
             record[field] = stored_form(cause, field)
     if delivery is not None:
