@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from craft_easy.core.events import context
 from craft_easy.core.events.context import current_scope, enter
-from craft_easy.core.events.dispatch import Route, SharedScope, deliver, go_on, go_on_within
+from craft_easy.core.events.dispatch import Route, SharedScope, deliver, go_on_within
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.registry import Registry, Subscription
 from craft_easy.core.events.tasks import Tasks
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_ROUTES: Final = 4096
+MAX_ROUTES: Final = 1024
 """So many routes are kept at most: event types may come from outside and be without number."""
 POLL_S: Final = 1.0
 """So often a thread that waits for its publish looks whether the loop still runs."""
@@ -135,20 +135,15 @@ class EventBus:
             pass
         if route is None:
             route = self._route(event)
-        calls = iter(route.calls)
-        if route.is_inert:
-            try:
-                for call in calls:
-                    await call(event)
-                return  # noqa: TRY300 - no jump for what always happens
-            except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
-                failure = error
-            await go_on(event, route, calls, failure)
+        if route.is_inert:  # what calls nothing cannot raise, nor ask where it is
+            for call in route.calls:
+                await call(event)
         elif not route.is_brief:
             await self._publish_at_length(event, route)
         elif context.is_asked:
             await deliver(event, route)
         else:
+            calls = iter(route.calls)
             outer = current_scope()
             scope = SharedScope()
             scope.event, scope.view = event, None
@@ -158,14 +153,19 @@ class EventBus:
             try:
                 for call in calls:
                     await call(event)
-            except BaseException as error:  # noqa: BLE001 - the same
+            except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
                 failure = error
             if failure is None:
                 scope.event = None
+                if scope.view is not None:
+                    scope.end()
                 if outer is not None and outer.event is not None:
                     enter(outer)
             else:
-                await go_on_within(scope, outer, failure)
+                try:
+                    await go_on_within(scope, outer, failure)
+                finally:
+                    failure = None  # its traceback holds this frame
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
         tasks = self.tasks()

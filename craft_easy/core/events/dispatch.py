@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dis
 import functools
 import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any, Final, NoReturn
 
 from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, Scope, enter, open_scope
@@ -217,7 +215,7 @@ class Route:
         return cls(
             plan,
             calls=tuple(call_of(one) for one in plan.foreground),
-            is_inert=is_brief and all(is_inert(one) for one in plan.foreground),
+            is_inert=is_brief and all(one.is_inert for one in plan.foreground),
             is_brief=is_brief,
             background={one: call_of(one) for one in plan.background},
         )
@@ -325,25 +323,3 @@ async def _background(handler: Handler, call: Call, event: DomainEvent) -> None:
             settle(handler, event, failure)
         finally:
             failure = None  # its traceback holds this frame
-
-
-_INERT: Final = {
-    "CACHE",
-    "COPY_FREE_VARS",
-    "LOAD_CONST",
-    "LOAD_FAST",
-    "NOP",
-    "POP_TOP",
-    "RESUME",
-    "RETURN_CONST",
-    "RETURN_GENERATOR",
-    "RETURN_VALUE",
-}
-
-
-def is_inert(handler: Handler) -> bool:
-    """Tell whether a handler calls nothing at all, so that nothing can ask in which delivery it runs."""
-    function = handler.function
-    if not (isinstance(function, FunctionType) and handler.is_async and handler.timeout is None):
-        return False
-    return all(one.opname in _INERT for one in dis.get_instructions(function))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 from craft_easy.core.events import handler_id as naming
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.patterns import compile_pattern
 
-MAX_PLANS: Final = 4096
+MAX_PLANS: Final = 1024
 """So many plans are kept at most: event types may come from outside and be without number."""
 
 
@@ -30,6 +31,8 @@ class Handler:
         timeout: seconds that one attempt may take.
         retry: None for the default policy.
         file, line: where its code is.
+        origin: the execution of its module that it comes from.
+        is_inert: it calls nothing at all, so that nothing can ask in which delivery it runs.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Handler:
     file: str = ""
     line: int = 0
     origin: object = field(default=None, repr=False)
+    is_inert: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ class Registry:
             file=file,
             line=line,
             origin=naming.origin(function),
+            is_inert=timeout is None and is_inert(function),
         )
         self._change(_with(self._without_former(handler, pattern), pattern, handler))
         return handler
@@ -187,6 +192,27 @@ class Registry:
 def is_async(function: Callable[..., Any]) -> bool:
     """Tell whether calling a function, a method, a partial or a callable object gives a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+_INERT: Final = {
+    "CACHE",
+    "COPY_FREE_VARS",
+    "LOAD_CONST",
+    "LOAD_FAST",
+    "NOP",
+    "POP_TOP",
+    "RESUME",
+    "RETURN_CONST",
+    "RETURN_GENERATOR",
+    "RETURN_VALUE",
+}
+
+
+def is_inert(function: Callable[..., Any]) -> bool:
+    """Tell whether an `async def` calls nothing, awaits nothing and looks nothing up: all it can do is to return."""
+    if not (isinstance(function, FunctionType) and is_async(function)):
+        return False
+    return all(one.opname in _INERT for one in dis.get_instructions(function))
 
 
 def _with(subscriptions: tuple[Subscription, ...], pattern: str, handler: Handler) -> list[Subscription]:

@@ -114,6 +114,7 @@ class Tasks:
     def forget(self) -> None:
         """Let go of what a closed loop left behind; each coroutine is closed, so that its `finally` clauses run."""
         for task in self._running:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it ends here and now
             try:
                 coroutine = task.get_coro()
                 if isinstance(coroutine, Coroutine):

@@ -1,0 +1,37 @@
+from datetime import timedelta
+
+import pytest
+
+from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, current_delivery
+from craft_easy.core.events.types import DomainEvent
+
+
+def test_outside_there_is_no_delivery() -> None:
+    assert current_delivery() is None
+
+
+def test_the_idempotency_key_differs_between_events_and_handlers_and_not_between_attempts() -> None:
+    event, other = DomainEvent(event_type="a"), DomainEvent(event_type="a")
+    key = CurrentDelivery(event, "shop:charge", 1).idempotency_key
+
+    assert CurrentDelivery(event, "shop:charge", 2).idempotency_key == key
+    assert CurrentDelivery(event, "shop:mail").idempotency_key != key
+    assert CurrentDelivery(other, "shop:charge").idempotency_key != key
+
+
+@pytest.mark.parametrize(
+    ("after", "wait"), [(None, None), (2.5, timedelta(seconds=2.5)), (timedelta(hours=1), timedelta(hours=1))]
+)
+def test_a_retry_may_name_its_wait(after: float | timedelta | None, wait: timedelta | None) -> None:
+    assert Retry(after=after).after == wait
+    assert "attempt" in str(Retry(after))
+
+
+@pytest.mark.parametrize("after", [-1, timedelta(seconds=-1), float("nan"), float("inf")])
+def test_a_retry_whose_wait_is_negative_or_endless_is_refused(after: float | timedelta) -> None:
+    with pytest.raises(ValueError, match="a wait is"):
+        Retry(after=after)
+
+
+def test_a_discard_keeps_its_reason() -> None:
+    assert Discard("the account is gone").reason == "the account is gone"

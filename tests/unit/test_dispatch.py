@@ -1,0 +1,279 @@
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, current_delivery
+from craft_easy.core.events.dispatch import attempt
+from craft_easy.core.events.outcome import Kind, Outcome, RetryPolicy
+from craft_easy.core.events.registry import Handler, Registry
+from craft_easy.core.events.types import DomainEvent
+from tests.conditions import becomes
+
+EVENT = DomainEvent(event_type="payment.completed")
+
+
+def handler(function: Callable[..., Any], **options: Any) -> Handler:
+    return Registry().subscribe("*", function, id="shop:h", **options)
+
+
+async def run(function: Callable[..., Any], *, limit: float | None = None, number: int = 1, **options: Any) -> Outcome:
+    current = CurrentDelivery(EVENT, "shop:h", number)
+    outcome = await attempt(handler(function, **options), current, timeout=limit)
+    assert not current.is_open
+    assert current_delivery() is None
+    return outcome
+
+
+async def test_an_attempt_that_returns_has_succeeded() -> None:
+    async def works(event: DomainEvent) -> None:
+        assert event is EVENT
+
+    outcome = await run(works, number=3, retry=RetryPolicy(max_attempts=5))
+
+    assert (outcome.handler_id, outcome.kind, outcome.attempt) == ("shop:h", Kind.SUCCEEDED, 3)
+    assert outcome.retry.max_attempts == 5
+    assert outcome.took_ms >= 0
+    assert outcome.error is None
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
+async def test_whatever_a_handler_raises_fails_that_attempt_alone(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(event: DomainEvent) -> None:
+        raise error
+
+    outcome = await run(fails)
+
+    assert outcome.kind is Kind.FAILED
+    assert outcome.error is not None
+    assert outcome.error.type == type(error).__name__
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("craft_easy.core.events", logging.ERROR)
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+    said = (record.handler_id, record.event_id, record.event_type)  # type: ignore[attr-defined]
+    assert said == ("shop:h", EVENT.event_id, "payment.completed")
+
+
+async def test_the_cancellation_of_something_that_a_handler_awaits_is_its_own_failure() -> None:
+    async def awaits_a_cancelled_task(event: DomainEvent) -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+    assert (await run(awaits_a_cancelled_task)).kind is Kind.FAILED
+
+
+async def test_the_cancellation_of_this_task_is_raised_on() -> None:
+    begun, current = asyncio.Event(), CurrentDelivery(EVENT, "shop:h")
+
+    async def waits(event: DomainEvent) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(attempt(handler(waits), current))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not current.is_open
+
+
+async def test_a_task_that_was_cancelled_before_still_tells_the_handlers_own_cancellation() -> None:
+    async def fails(event: DomainEvent) -> None:
+        raise asyncio.CancelledError
+
+    async def publishes_on_its_way_out() -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return await run(fails)
+        raise AssertionError
+
+    task = asyncio.create_task(publishes_on_its_way_out())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert (await task).kind is Kind.FAILED
+
+
+async def test_a_keyboard_interrupt_is_raised_on() -> None:
+    async def interrupted(event: DomainEvent) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await attempt(handler(interrupted), CurrentDelivery(EVENT, "shop:h"))
+
+
+async def test_the_closing_of_the_coroutine_is_raised_on(caplog: pytest.LogCaptureFixture) -> None:
+    ended = []
+
+    async def waits(event: DomainEvent) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    coroutine = attempt(handler(waits, timeout=60), CurrentDelivery(EVENT, "shop:h"))
+    coroutine.send(None)
+    coroutine.close()
+    assert ended == [1]
+    assert caplog.records == []
+
+
+async def test_retry_and_discard_are_signals_and_not_logged_as_errors(caplog: pytest.LogCaptureFixture) -> None:
+    async def retries(event: DomainEvent) -> None:
+        raise Retry(after=90)
+
+    async def discards(event: DomainEvent) -> None:
+        raise Discard("the account is gone")
+
+    retried, discarded = await run(retries), await run(discards)
+
+    assert (retried.kind, retried.after) == (Kind.RETRY, timedelta(seconds=90))
+    assert (discarded.kind, discarded.reason) == (Kind.DISCARDED, "the account is gone")
+    assert (retried.error, discarded.error) == (None, None)
+    assert caplog.records == []
+
+
+async def test_an_attempt_that_takes_too_long_has_failed() -> None:
+    async def hangs(event: DomainEvent) -> None:
+        await asyncio.Event().wait()
+
+    own, runs = await run(hangs, timeout=0.01, limit=60), await run(hangs, limit=0.02)
+
+    assert own.error is not None
+    assert (own.kind, own.error.type) == (Kind.FAILED, "TimeoutError")
+    assert own.error.message == "ran past its limit of 0.01 s"
+    assert runs.error is not None
+    assert runs.error.message == "ran past its limit of 0.02 s"
+
+
+async def test_a_handler_that_swallows_its_cancellation_has_failed_and_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def swallows(event: DomainEvent) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+
+    outcome = await run(swallows, timeout=0.01)
+
+    assert outcome.error is not None
+    assert outcome.error.type == "TimeoutError"
+    assert "'shop:h' went on after it was cancelled" in caplog.records[0].message
+
+
+async def test_a_time_out_of_the_handlers_own_keeps_its_text() -> None:
+    async def times_out(event: DomainEvent) -> None:
+        raise TimeoutError("the bank does not answer")
+
+    outcome = await run(times_out, timeout=60)
+
+    assert outcome.error is not None
+    assert outcome.error.message == "the bank does not answer"
+
+
+async def test_what_a_limited_handler_returns_in_time_is_a_success() -> None:
+    async def works(event: DomainEvent) -> None: ...
+
+    assert (await run(works, timeout=60)).kind is Kind.SUCCEEDED
+
+
+async def test_a_cancelled_limited_handler_is_no_time_out() -> None:
+    begun = asyncio.Event()
+
+    async def waits(event: DomainEvent) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(attempt(handler(waits, timeout=60), CurrentDelivery(EVENT, "shop:h")))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+# Plain handlers
+
+
+async def test_a_plain_handler_runs_inline_in_the_foreground() -> None:
+    seen = []
+    await run(lambda event: seen.append((threading.get_ident(), current_delivery())))
+
+    ((thread, current),) = seen
+    assert thread == threading.get_ident()
+    assert current is not None
+
+
+async def test_a_plain_handler_in_the_background_runs_in_a_thread_that_knows_its_delivery() -> None:
+    seen = []
+    await run(lambda event: seen.append((threading.get_ident(), current_delivery())), background=True)
+
+    ((thread, current),) = seen
+    assert thread != threading.get_ident()
+    assert current is not None
+    assert (current.event, current.is_open) == (EVENT, False)
+
+
+@pytest.mark.parametrize("background", [False, True])
+async def test_what_a_plain_handler_returns_is_awaited_if_it_can_be(background: bool) -> None:
+    ended = []
+
+    async def work() -> None:
+        ended.append(threading.get_ident())
+
+    await run(lambda event: work(), background=background)
+    assert ended == [threading.get_ident()]
+
+
+async def test_a_plain_handler_that_blocks_the_loop_past_its_limit_is_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100, 7))
+    monkeypatch.setattr("craft_easy.core.events.dispatch.time.perf_counter", lambda: next(clock))
+    outcome = await run(lambda event: None, timeout=5)
+
+    assert outcome.kind is Kind.SUCCEEDED
+    assert "'shop:h' blocked its event loop for 7 s, past its limit of 5 s" in caplog.records[0].message
+
+
+async def test_a_plain_handler_in_a_thread_is_abandoned_at_its_limit() -> None:
+    go = threading.Event()
+    ended: list[object] = []
+
+    def blocks(event: DomainEvent) -> None:
+        go.wait(20)
+        ended.append(current_delivery())
+
+    outcome = await run(blocks, background=True, timeout=0.01)
+    assert outcome.error is not None
+    assert outcome.error.type == "TimeoutError"
+    go.set()
+    await becomes(lambda: ended == [None])
+
+
+# What can be asked
+
+
+async def test_an_attempt_inside_a_delivery_gives_it_back_afterwards() -> None:
+    seen: list[object] = []
+
+    async def outer(event: DomainEvent) -> None:
+        mine = current_delivery()
+        await attempt(handler(inner), CurrentDelivery(EVENT, "inner"))
+        seen.append(current_delivery() is mine)
+
+    async def inner(event: DomainEvent) -> None:
+        current = current_delivery()
+        assert current is not None
+        seen.append(current.handler_id)
+
+    await run(outer)
+    assert seen == ["inner", True]
