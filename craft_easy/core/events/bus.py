@@ -11,16 +11,16 @@ await bus.publish(PaymentCompleted(payment_id="p_1", amount=12.5, currency="EUR"
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from craft_easy.core.events import context
 from craft_easy.core.events.context import current_scope, enter
-from craft_easy.core.events.dispatch import Route, SharedScope, deliver, go_on_within
+from craft_easy.core.events.loops import Loops
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.registry import Registry, Subscription
+from craft_easy.core.events.route import Route, SharedScope, deliver, go_on_within
 from craft_easy.core.events.tasks import Tasks
 from craft_easy.core.events.types import DomainEvent
 
@@ -32,8 +32,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_ROUTES: Final = 1024
 """So many routes are kept at most: event types may come from outside and be without number."""
-POLL_S: Final = 1.0
-"""So often a thread that waits for its publish looks whether the loop still runs."""
 
 
 class EventBus:
@@ -49,8 +47,7 @@ class EventBus:
         self.registry = Registry(self._forget_routes)
         self._routes: dict[type, dict[str, Route]] = {}
         self._routes_kept = 0
-        self._tasks: dict[asyncio.AbstractEventLoop, Tasks] = {}
-        self._loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+        self._loops = Loops(self._forget_routes)
         self._tracking: StoreTracking | None = None
         self._former_trackings: list[StoreTracking] = []
 
@@ -95,7 +92,7 @@ class EventBus:
             timeout=timeout,
             retry=retry,
         )
-        self._see_loop()
+        self._loops.see()
         return next(one for one in self.registry.subscriptions() if one.handler is added)
 
     def unsubscribe(self, *which: Callable[..., Any] | str) -> int:
@@ -198,19 +195,7 @@ class EventBus:
         Raises:
             RuntimeError: there is no such loop, it ended meanwhile, or this is the thread of an event loop.
         """
-        _refuse_on_a_loop()
-        loop = next((loop for ref in self._loops if (loop := ref()) is not None and loop.is_running()), None)
-        if loop is None:
-            raise RuntimeError("no running event loop uses this bus yet: enter `async with bus:` there first")
-        published = asyncio.run_coroutine_threadsafe(self.publish(event), loop)
-        while True:
-            try:
-                return published.result(timeout=POLL_S)
-            except TimeoutError:
-                if published.done():
-                    raise
-                if not loop.is_running():
-                    raise RuntimeError("the event loop ended before the event was published") from None
+        self._loops.run_from_thread(lambda: self.publish(event))
 
     # The store
 
@@ -237,7 +222,7 @@ class EventBus:
 
             self._tracking = StoreTracking(store, on_error=on_error, lease=lease, tasks=self.tasks)
         self._forget_routes()
-        self._see_loop()
+        self._loops.see()
 
     @property
     def tracking(self) -> StoreTracking:
@@ -260,7 +245,7 @@ class EventBus:
         Raises:
             TimeoutError: some still run after `timeout` seconds; they go on.
         """
-        self._see_loop()
+        self._loops.see()
         tasks = self.tasks()
         try:
             async with asyncio.timeout(timeout) as limit:
@@ -280,7 +265,7 @@ class EventBus:
         self._former_trackings = []
 
     async def __aenter__(self) -> Self:
-        self._see_loop()
+        self._loops.see()
         return self
 
     async def __aexit__(
@@ -288,30 +273,9 @@ class EventBus:
     ) -> None:
         await self.aclose()
 
-    # What belongs to a loop
-
     def tasks(self) -> Tasks:
         """Return the background tasks of the running loop."""
-        loop = asyncio.get_running_loop()
-        tasks = self._tasks.get(loop)
-        if tasks is None:
-            self._forget_closed_loops()
-            tasks = self._tasks[loop] = Tasks()
-        return tasks
-
-    def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._tasks if loop.is_closed()]:
-            self._tasks.pop(loop).forget()
-
-    def _see_loop(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        if not any(ref() is loop for ref in self._loops):
-            living = [ref for ref in self._loops if (known := ref()) is not None and not known.is_closed()]
-            # The next publish makes its route anew, and so the bus sees the loop that comes after this one.
-            self._loops = [*living, weakref.ref(loop, lambda _: self._forget_routes())]
+        return self._loops.tasks()
 
     def _trackings(self) -> list[StoreTracking]:
         return [*self._former_trackings, *([] if self._tracking is None else [self._tracking])]
@@ -321,7 +285,7 @@ class EventBus:
     def _route(self, event: DomainEvent) -> Route:
         if not isinstance(event, DomainEvent):
             raise TypeError(f"publish takes a DomainEvent, such as ResourceCreated(…), not {event!r}")
-        self._see_loop()
+        self._loops.see()
         routes = self._routes.setdefault(type(event), {})
         route = routes.get(event.event_type)
         if route is None:
@@ -338,17 +302,6 @@ class EventBus:
     def _forget_routes(self) -> None:
         self._routes = {}
         self._routes_kept = 0
-
-
-def _refuse_on_a_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        "publish_from_thread blocks, and this thread runs an event loop: use `await bus.publish(event)`; "
-        "a plain handler in the foreground runs here too, background=True gives it a thread"
-    )
 
 
 # The bus of the process

@@ -7,14 +7,12 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn
 
 from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, Scope, enter, open_scope
 from craft_easy.core.events.outcome import DEFAULT_RETRY, ErrorText, Kind, Outcome
-from craft_easy.core.events.registry import Handler, Plan
-from craft_easy.core.events.tasks import Tasks
+from craft_easy.core.events.registry import Handler
 from craft_easy.core.events.threads import in_thread
 from craft_easy.core.events.types import DomainEvent
 
@@ -103,7 +101,7 @@ def log_failure(handler: Handler, event: DomainEvent, failure: BaseException) ->
         event.event_type,
         event.event_id,
         exc_info=failure,
-        extra=_extra(handler, event),
+        extra=extra_of(handler, event),
     )
 
 
@@ -114,15 +112,16 @@ def settle(handler: Handler, event: DomainEvent, failure: BaseException) -> None
     match failure:
         case Retry():
             text = "handler %r asks for another attempt at %r %s, which only a store can give: configure_store()"
-            log.warning(text, handler.id, event.event_type, event.event_id, extra=_extra(handler, event))
+            log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
         case Discard(reason=reason):
             text = "handler %r discarded %r %s: %s"
-            log.info(text, handler.id, event.event_type, event.event_id, reason, extra=_extra(handler, event))
+            log.info(text, handler.id, event.event_type, event.event_id, reason, extra=extra_of(handler, event))
         case _:
             log_failure(handler, event, failure)
 
 
-def _extra(handler: Handler, event: DomainEvent) -> dict[str, str]:
+def extra_of(handler: Handler, event: DomainEvent) -> dict[str, str]:
+    """Return what a log record about a delivery tells beside its text."""
     return {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
 
 
@@ -152,7 +151,7 @@ async def _inline(handler: Handler, limit: float | None, event: DomainEvent) -> 
     took = time.perf_counter() - began
     if limit is not None and took > limit:
         text = "handler %r blocked its event loop for %.3g s, past its limit of %g s; background=True gives it a thread"
-        log.warning(text, handler.id, took, limit, extra=_extra(handler, event))
+        log.warning(text, handler.id, took, limit, extra=extra_of(handler, event))
     if inspect.isawaitable(result):
         await result
 
@@ -185,141 +184,5 @@ async def _limited(handler: Handler, call: Call, limit: float, event: DomainEven
 def _raise_late(handler: Handler, limit: float, event: DomainEvent, failure: BaseException | None) -> NoReturn:
     if not isinstance(failure, TimeoutError):
         text = "handler %r went on after it was cancelled at its limit of %g s"
-        log.warning(text, handler.id, limit, extra=_extra(handler, event))
+        log.warning(text, handler.id, limit, extra=extra_of(handler, event))
     raise TimeoutError(f"ran past its limit of {limit:g} s") from None
-
-
-# Without a store
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Route:
-    """A plan, made ready to run without a store.
-
-    Args:
-        calls: the foreground handlers' calls, in order.
-        is_brief: no store keeps it and all handlers are in the foreground.
-        is_inert: moreover, not one of them can ask for its delivery, publish, or leave a task behind.
-        background: the background handlers' calls, by handler.
-    """
-
-    plan: Plan
-    calls: tuple[Call, ...]
-    is_inert: bool
-    is_brief: bool
-    background: dict[Handler, Call]
-
-    @classmethod
-    def of(cls, plan: Plan, *, is_tracked: bool = False) -> Route:
-        is_brief = not (is_tracked or plan.background)
-        return cls(
-            plan,
-            calls=tuple(call_of(one) for one in plan.foreground),
-            is_inert=is_brief and all(one.is_inert for one in plan.foreground),
-            is_brief=is_brief,
-            background={one: call_of(one) for one in plan.background},
-        )
-
-
-class SharedScope(Scope):
-    """One scope for all foreground handlers of an event: whose turn it is follows from how far their calls are."""
-
-    __slots__ = ("calls", "route")
-    route: Route
-    calls: Iterator[Call]
-
-    @property
-    def handler(self) -> Handler:  # type: ignore[override]
-        return running(self.route, self.calls)
-
-    def current(self) -> CurrentDelivery:
-        if self.view is not None and self.view.handler_id != self.handler.id:
-            self.view.is_open = False
-            self.view = None
-        return super().current()
-
-
-def running(route: Route, calls: Iterator[Call]) -> Handler:
-    """Return the foreground handler whose call was taken last."""
-    return route.plan.foreground[-1 - calls.__length_hint__()]  # type: ignore[attr-defined]
-
-
-async def go_on(event: DomainEvent, route: Route, calls: Iterator[Call], failure: BaseException | None) -> None:
-    """Settle what a foreground handler raised and run those that are left."""
-    try:
-        while failure is not None:
-            settle(running(route, calls), event, failure)
-            failure = None
-            try:
-                for call in calls:
-                    await call(event)
-            except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
-                failure = error
-    finally:
-        failure = None  # its traceback holds this frame
-
-
-async def go_on_within(scope: SharedScope, outer: Scope | None, failure: BaseException) -> None:
-    """Do the same in the scope of the handlers, and end it."""
-    assert scope.event is not None
-    try:
-        await go_on(scope.event, scope.route, scope.calls, failure)
-    finally:
-        scope.end()
-        if outer is not None and outer.event is not None:
-            enter(outer)
-
-
-async def deliver(event: DomainEvent, route: Route, tasks: Tasks | None = None) -> None:
-    """Await the foreground handlers in order, each in a scope of its own, and start the background ones beside them.
-
-    Whoever cancels this leaves that foreground delivery, and the later ones, undone; background ones still start.
-    """
-    outer = open_scope()
-    calls, handlers = iter(route.calls), iter(route.plan.handlers)
-    try:
-        for handler in handlers:
-            if handler.background:
-                _start(handler, event, route, tasks)
-                continue
-            scope, failure = Scope(), None
-            scope.event, scope.view, scope.handler = event, None, handler
-            enter(scope)
-            try:
-                await next(calls)(event)
-            except BaseException as error:  # noqa: BLE001 - the same
-                failure = error
-            scope.end()
-            if failure is not None:
-                settle(handler, event, failure)
-    except asyncio.CancelledError:
-        for handler in handlers:
-            if handler.background:
-                _start(handler, event, route, tasks)
-        raise
-    finally:
-        failure = None  # its traceback holds this frame
-        if outer is not None:
-            enter(outer)
-
-
-def _start(handler: Handler, event: DomainEvent, route: Route, tasks: Tasks | None) -> None:
-    if tasks is None or tasks.start(_background(handler, route.background[handler], event)) is None:
-        text = "handler %r is not started on %r %s: the event loop is closing"
-        log.warning(text, handler.id, event.event_type, event.event_id, extra=_extra(handler, event))
-
-
-async def _background(handler: Handler, call: Call, event: DomainEvent) -> None:
-    scope, failure = Scope(), None
-    scope.event, scope.view, scope.handler = event, None, handler
-    enter(scope)
-    try:
-        await call(event)
-    except BaseException as error:  # noqa: BLE001 - the same
-        failure = error
-    scope.end()
-    if failure is not None:
-        try:
-            settle(handler, event, failure)
-        finally:
-            failure = None  # its traceback holds this frame

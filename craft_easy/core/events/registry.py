@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dis
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import Any, Final
 
 from craft_easy.core.events import handler_id as naming
+from craft_easy.core.events.callable import check_handler, is_async, is_inert
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.patterns import compile_pattern
 
@@ -112,7 +111,7 @@ class Registry:
             ValueError: an option that cannot be used.
         """
         _check_pattern(pattern)
-        _check_function(function)
+        check_handler(function)
         file, line = naming.place(function)
         handler = Handler(
             id=naming.handler_id(function) if id is None else _checked_id(id),
@@ -189,32 +188,6 @@ class Registry:
         self._on_change()
 
 
-def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether calling a function, a method, a partial or a callable object gives a coroutine."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-_INERT: Final = {
-    "CACHE",
-    "COPY_FREE_VARS",
-    "LOAD_CONST",
-    "LOAD_FAST",
-    "NOP",
-    "POP_TOP",
-    "RESUME",
-    "RETURN_CONST",
-    "RETURN_GENERATOR",
-    "RETURN_VALUE",
-}
-
-
-def is_inert(function: Callable[..., Any]) -> bool:
-    """Tell whether an `async def` calls nothing, awaits nothing and looks nothing up: all it can do is to return."""
-    if not (isinstance(function, FunctionType) and is_async(function)):
-        return False
-    return all(one.opname in _INERT for one in dis.get_instructions(function))
-
-
 def _with(subscriptions: tuple[Subscription, ...], pattern: str, handler: Handler) -> list[Subscription]:
     new = Subscription(pattern, handler, 0)
     changed = [new if one.pattern == pattern and one.handler.id == handler.id else one for one in subscriptions]
@@ -244,22 +217,6 @@ def _check_pattern(pattern: object) -> None:
             f"not {pattern!r}"
         )
     compile_pattern(pattern)
-
-
-def _check_function(function: object) -> None:
-    if not callable(function):
-        raise TypeError(f"a handler is a function that takes the event: async def handler(event); not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{function!r} yields, so calling it runs nothing; a handler returns: async def handler(event)")
-    try:
-        inspect.signature(function).bind(None)
-    except TypeError:
-        raise TypeError(
-            f"a handler is called with the event and nothing else: async def handler(event); {function!r} "
-            f"cannot be called so"
-        ) from None
-    except ValueError:
-        return  # some built-in callables do not tell how they are called
 
 
 def _checked_id(name: object) -> str:
