@@ -1,0 +1,98 @@
+"""`craft-events tail`, where it ends by itself: options, the last events, limits. Its live side is in acceptance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import Cli, Ended, Golden
+from tests.cli.history import HISTORY, Log, opened
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*HISTORY)
+        yield log
+
+
+@pytest.fixture
+def tail(cli: Cli, log: Log) -> Cli:
+    return lambda *args: cli("tail", *log.where, *args)
+
+
+def numbers(ended: Ended) -> list[int]:
+    assert ended.code == 0, ended.err
+    return [int(json.loads(line)["event_id"][-12:], 16) for line in ended.out.splitlines()]
+
+
+def test_it_prints_the_last_events_oldest_first_and_ends(tail: Cli) -> None:
+    assert numbers(tail("--no-follow", "-n", "3")) == [7, 8, 10]
+
+
+def test_without_a_number_these_are_ten(tail: Cli, log: Log) -> None:
+    assert len(numbers(tail("--no-follow"))) == 10
+    log.insert({**HISTORY[0], "_id": "other", "event_id": "other-000000000000"})
+    assert len(numbers(tail("--no-follow"))) == 10
+
+
+def test_none_of_them_is_none(tail: Cli) -> None:
+    ended = tail("--no-follow", "-n", "0")
+    assert (ended.code, ended.out, ended.err) == (0, "", "no events in this selection\n")
+
+
+def test_the_last_are_counted_after_the_filters(tail: Cli) -> None:
+    assert numbers(tail("--no-follow", "-n", "2", "--tenant", "acme", "--type", "payment.*")) == [8, 10]
+    assert numbers(tail("--no-follow", "-n", "2", "--actor", "user_12")) == [2]
+
+
+def test_since_takes_the_place_of_the_number(tail: Cli) -> None:
+    ended = tail("--no-follow", "-n", "1", "--since", "2020-01-31T10:07:00")
+    assert numbers(ended)[-3:] == [7, 8, 10]
+    assert ended.err.startswith("2020-01-31 10:07:00 … now UTC\n")
+
+
+def test_a_limit_ends_it_though_it_follows(tail: Cli) -> None:
+    assert numbers(tail("--limit", "2")) == [8, 10]
+    assert numbers(tail("--limit", "2", "--since", "2020-01-31T10:07:00", "--tenant", "acme")) == [8, 10]
+
+
+def test_lines_for_people_are_as_they_were(tail: Cli, golden: Golden) -> None:
+    ended = tail("--no-follow", "-o", "table", "-n", "4")
+    golden("tail.table", ended.out)
+
+
+def test_json_is_whole_where_it_does_not_follow(tail: Cli) -> None:
+    assert len(json.loads(tail("--no-follow", "-n", "2", "-o", "json").out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-o", "json"], "-o json"),
+        (["-o", "json", "--limit", "3"], "-o json"),
+        (["--until", "2020-01-31"], "--until"),
+        (["--reverse"], "--reverse"),
+        (["--no-follow", "--reverse"], "--reverse"),
+        (["-n", "-1"], "at least 0"),
+        (["-n", "many"], "at least 0"),
+        (["--limit", "0"], "--limit"),
+        (["--since", "yesterday"], "is no time"),
+        (["--checkpoint", "f"], "no such option"),
+        (["--outcomes"], "no such option"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_exit_2(tail: Cli, args: list[str], message: str) -> None:
+    ended = tail(*args)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert 1 <= len(ended.err.splitlines()) <= 3
+
+
+def test_a_closed_port_is_exit_4(cli: Cli) -> None:
+    ended = cli("tail", "--uri", "mongodb://127.0.0.1:1/?directConnection=true")
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err.startswith("error: 127.0.0.1:1")

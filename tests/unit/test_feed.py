@@ -1,0 +1,249 @@
+"""Following a log: recall and stream without repeats, connections that are lost, servers without change streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from craft_easy.core.events import feed
+from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
+from craft_easy.core.events.feed import Observer, follow, recall
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogDropped
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+def record(number: int, **fields: Any) -> dict[str, Any]:
+    return {"_id": number, "timestamp": NOW.replace(tzinfo=None) + timedelta(seconds=number)} | fields
+
+
+@dataclass
+class Stream:
+    """Hands out what it was given: records, None for a second without any, errors."""
+
+    script: list[Any]
+    token: str | None = "begin"
+    is_closed: bool = False
+
+    async def next(self) -> Any:
+        if not self.script:
+            raise LogDropped("the script is at its end")
+        one = self.script.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        if one is not None:
+            self.token = f"after {one['_id']}"
+        return one
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class Store:
+    """A log in memory as a feed sees it."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    streams: list[Any] = field(default_factory=list)
+    watched: list[tuple[Selection, Any]] = field(default_factory=list)
+    clock: datetime = NOW
+
+    async def now(self) -> datetime:
+        return self.clock
+
+    async def watch(self, selection: Selection, *, after: Any = None) -> Any:
+        self.watched.append((selection, after))
+        stream = self.streams.pop(0)
+        if isinstance(stream, Exception):
+            raise stream
+        return stream
+
+    async def batches(self, selection: Selection, *, for_json: bool) -> AsyncGenerator[list[Any], None]:
+        assert for_json
+        since = selection.since
+        found = [one for one in self.history if since is None or one["timestamp"].replace(tzinfo=UTC) >= since]
+        found = found[:: -1 if selection.reverse else 1][: selection.limit]
+        for begin in range(0, len(found), 2):
+            yield found[begin : begin + 2]
+
+
+class Heard(Observer):
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def following(self) -> None:
+        self.words.append("following")
+
+    def polling(self, reach: timedelta) -> None:
+        self.words.append("polling")
+
+    def lost(self, error: StoreUnavailable) -> None:
+        self.words.append("lost")
+
+    def resumed(self, seconds: float) -> None:
+        self.words.append("resumed")
+
+
+async def seen(store: Store, selection: Selection | None = None, **options: Any) -> list[tuple[int, bool]]:
+    """Follow until the script ends; return the numbers of the records and whether they were live."""
+    found: list[tuple[int, bool]] = []
+    blocks = follow(cast("EventStore", store), selection or Selection(), **options)
+    async with aclosing(blocks):
+        try:
+            async for block in blocks:
+                found += [(one["_id"], block.is_live) for one in block.records]
+        except LogDropped:
+            pass
+    return found
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let the feed's waits pass at once; returns how long they were."""
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pass_by(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(feed.asyncio, "sleep", pass_by)
+    return waits
+
+
+async def test_the_last_come_first_and_then_what_is_stored() -> None:
+    stream = Stream([record(4), None, record(5)])
+    store = Store([record(1), record(2), record(3)], [stream])
+    assert await seen(store, last=2) == [(2, False), (3, False), (4, True), (5, True)]
+    assert stream.is_closed
+
+
+async def test_what_was_recalled_is_not_shown_again_by_the_stream() -> None:
+    store = Store([record(1), record(2)], [Stream([record(2), record(1), record(3)])])
+    assert await seen(store) == [(1, False), (2, False), (3, True)]
+
+
+async def test_the_stream_is_open_before_anything_is_recalled() -> None:
+    store = Store(streams=[StoreUnavailable("not reached")])
+    with pytest.raises(StoreUnavailable):
+        await seen(store)
+    assert len(store.watched) == 1
+
+
+async def test_since_recalls_everything_from_there() -> None:
+    store = Store([record(1), record(2), record(3)], [Stream([record(4)])])
+    since = NOW + timedelta(seconds=2)
+    assert await seen(store, Selection(since=since), last=1) == [(2, False), (3, False), (4, True)]
+
+
+async def test_no_last_events_are_recalled_where_none_are_asked_for() -> None:
+    store = Store([record(1)], [Stream([record(2)])])
+    assert await seen(store, last=0) == [(2, True)]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, [2]), (2, [1, 2]), (3, [1, 2, 3])])
+async def test_a_limit_counts_what_is_recalled_and_what_is_live(limit: int, expected: list[int]) -> None:
+    store = Store([record(1), record(2)], [Stream([record(3), record(4)])])
+    heard = Heard()
+    found = await seen(store, Selection(limit=limit), observer=heard)
+    assert [number for number, _ in found] == expected
+    assert heard.words == (["following"] if limit > 2 else [])
+
+
+async def test_a_lost_connection_goes_on_after_the_last_change(no_waiting: list[float]) -> None:
+    lost = StoreUnavailable("gone")
+    first, second = Stream([record(1), None, lost]), Stream([record(2)])
+    store, heard = Store(streams=[first, lost, lost, second]), Heard()
+    assert await seen(store, observer=heard) == [(1, True), (2, True)]
+    assert [after for _, after in store.watched] == [None, "after 1", "after 1", "after 1"]
+    assert heard.words == ["following", "lost", "resumed"]
+    assert no_waiting == [0.1, 0.2]
+    assert first.is_closed
+
+
+async def test_waits_between_tries_grow_to_two_seconds(no_waiting: list[float]) -> None:
+    lost = StoreUnavailable("gone")
+    store = Store(streams=[Stream([lost]), *[lost] * 7, Stream([])])
+    await seen(store)
+    assert no_waiting == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+async def test_a_place_that_the_server_has_forgotten_is_never_jumped_over() -> None:
+    store = Store(streams=[Stream([record(1), StoreUnavailable("gone")]), CheckpointError("too long away")])
+    with pytest.raises(CheckpointError):
+        await seen(store)
+
+
+async def test_a_record_with_an_id_that_has_no_hash_is_told_from_others() -> None:
+    odd = record(1, _id={"a": 1})
+    store = Store([odd], [Stream([dict(odd), record(2)])])
+    found = [one async for block in follow(cast("EventStore", store), Selection(limit=2)) for one in block.records]
+    assert found == [odd, record(2)]
+
+
+async def test_a_long_history_is_not_remembered_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_REMEMBERED", 0)
+    old, recent = record(-3600), record(-1)
+    store = Store([old, recent], [Stream([old, recent, record(1)])])
+    assert await seen(store) == [(-3600, False), (-1, False), (-3600, True), (1, True)]
+
+
+async def test_recall_ends_by_itself() -> None:
+    store = Store([record(number) for number in range(5)])
+    blocks = [block async for block in recall(cast("EventStore", store), Selection(), last=3)]
+    assert [one["_id"] for block in blocks for one in block.records] == [2, 3, 4]
+
+
+# A server without change streams
+
+
+class Growing(Store):
+    """A log without change streams that grows by what `later` holds at each question after the first."""
+
+    def __init__(self, history: list[dict[str, Any]], later: Sequence[Sequence[Mapping[str, Any]] | Exception]) -> None:
+        super().__init__(history, [ChangeStreamsMissing("no replica set")])
+        self.later = list(later)
+        self.questions: list[datetime] = []
+
+    async def batches(self, selection: Selection, *, for_json: bool) -> AsyncGenerator[list[Any], None]:
+        if selection.since is not None:
+            self.questions.append(selection.since)
+            if len(self.questions) > 1:
+                if not self.later:
+                    raise LogDropped("the script is at its end")
+                new = self.later.pop(0)
+                if isinstance(new, Exception):
+                    self.clock += timedelta(hours=1)
+                    raise new
+                self.history += [dict(one) for one in new]
+        async for page in super().batches(selection, for_json=for_json):
+            yield page
+
+
+async def test_a_server_without_change_streams_is_asked_again_and_again(no_waiting: list[float]) -> None:
+    store, heard = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Heard()
+    assert await seen(store, observer=heard) == [(1, False), (2, True), (3, True), (4, True)]
+    assert heard.words == ["polling", "following"]
+    assert set(no_waiting) == {feed.POLL_EVERY}
+
+
+async def test_questions_overlap_so_that_a_late_event_is_seen(no_waiting: list[float]) -> None:
+    store = Growing([record(1)], [[record(-100)], [record(-1000)]])
+    assert await seen(store) == [(1, False), (-100, True)]
+    assert set(store.questions) == {NOW - feed.REACH}
+
+
+async def test_after_an_outage_the_question_reaches_back_to_before_it(no_waiting: list[float]) -> None:
+    store, heard = Growing([], [StoreUnavailable("gone"), [record(1)]]), Heard()
+    assert await seen(store, observer=heard) == [(1, True)]
+    assert heard.words == ["polling", "following", "lost", "resumed"]
+    assert store.questions[1:3] == [NOW - feed.REACH] * 2
+    assert store.questions[3:] == [NOW + timedelta(hours=1) - feed.REACH]
