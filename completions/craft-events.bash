@@ -42,8 +42,8 @@ _craft_events() {
     esac
     case ${COMP_WORDBREAKS-} in *:*) breaks=$breaks: ;; esac
     case ${COMP_WORDBREAKS-} in *=*) breaks=$breaks= ;; esac
-    case ${COMP_WORDBREAKS-} in *@*) breaks=$breaks@ ;; esac
     [ -n "$breaks" ] && kept=${cur%"${cur##*[$breaks]}"}
+    case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
         _craft_events_offer replay tail redispatch handlers serve demo completion --help --version

@@ -1,7 +1,7 @@
 """The script for bash, 3.2 (macOS) included: no `mapfile`, no associative arrays, `compopt` only where it exists.
 
-readline splits words at `:`, `=` and `@` too, so the script goes by the line itself and offers what follows the last of
-those. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
+readline splits words after `:` and `=` and before `@`, so the script goes by the line itself and offers what readline
+will put in. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _craft_events() {
     esac
     case ${COMP_WORDBREAKS-} in *:*) breaks=$breaks: ;; esac
     case ${COMP_WORDBREAKS-} in *=*) breaks=$breaks= ;; esac
-    case ${COMP_WORDBREAKS-} in *@*) breaks=$breaks@ ;; esac
     [ -n "$breaks" ] && kept=${cur%"${cur##*[$breaks]}"}
+    case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
         _craft_events_offer @first@

@@ -97,6 +97,12 @@ class Shell:
         """Send keys; a tab is the TAB key."""
         os.write(self._terminal, text.encode())
 
+    def clear(self) -> None:
+        """Empty the command line and the screen."""
+        self.settle(0.05)
+        self.type("\x05\x15\x0c")
+        self.wait_for(lambda screen: screen.strip() == PROMPT.strip())
+
     def text(self) -> str:
         """Return what is on the screen."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()

@@ -1,0 +1,289 @@
+"""Completions in the real shells, on a terminal: what TAB offers, and what it never runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from craft_events_cli import completion
+from craft_events_cli.commands.completion_values import PLAIN, connection_flags, plain
+from tests.acceptance import shells
+from tests.acceptance.shells import Shell
+
+GOOD = [
+    "acme-1",
+    "acme-2",
+    "globex",
+    "shop.stock:reserve",
+    "shop.stock:refund",
+    "user@x.org",
+    "a:b@c:d",
+    "order.placed",
+]
+HOSTILE = [
+    "evil$(touch pwned)", "evil`touch pwned`", "evil;touch pwned", "evil\x1b[31m", "evil two", "evilé", "evil'",
+    'evil"',
+    "evil\\", "evil*", "evil$HOME", "evil&", "evil|x", "evil>pwned", "evil#", "evil~", "evil!x", "evil{a,b}", "evil\t",
+]  # fmt: skip
+FAKE = f"""#!/bin/sh
+printf '%s\\n' "$*" >> "$HOME/calls"
+case "$1" in completion-values)
+cat <<'EOF'
+{chr(10).join([*GOOD, *HOSTILE])}
+EOF
+;; esac
+"""
+
+
+@pytest.fixture(scope="module", params=shells.NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    """A shell's name; one that is not installed is named as skipped."""
+    if not shells.is_installed(request.param):
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a program of our name that notes each call and answers with good and hostile values."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "craft-events").write_text(FAKE)
+    (folder / "bin" / "craft-events").chmod(0o755)
+    (folder / "etc").mkdir()
+    (folder / "an app").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(name: str, home: Path) -> Iterator[Shell]:
+    with Shell(name, home, [home / "bin"]) as shell:
+        yield shell
+
+
+@pytest.fixture
+def shell(running: Shell, home: Path) -> Shell:
+    """The running shell with an empty line, and no call noted."""
+    running.clear()
+    (home / "calls").unlink(missing_ok=True)
+    return running
+
+
+def calls(home: Path) -> list[str]:
+    file = home / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def shows(shell: Shell, line: str) -> str:
+    """Wait until the command line reads so."""
+    end = re.compile(re.escape(f"ready> {line}") + r"=?\s*$", re.MULTILINE)
+    return shell.wait_for(lambda screen: end.search(screen) is not None)
+
+
+@pytest.mark.parametrize("name", ["craft-events.bash", "_craft-events", "craft-events.fish"])
+def test_the_files_are_what_the_app_generates(repository: Path, name: str) -> None:
+    text = (repository / "completions" / name).read_text()
+    assert text == completion.files()[name](), "run: python -m craft_events_cli.completion"
+
+
+@pytest.mark.parametrize(
+    ("shell_name", "name"), [("bash", "craft-events.bash"), ("zsh", "_craft-events"), ("fish", "craft-events.fish")]
+)
+def test_the_command_prints_the_same_text(repository: Path, shell_name: str, name: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "craft_events_cli", "completion", shell_name],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == (repository / "completions" / name).read_bytes()
+
+
+def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "craft_events_cli.completion", str(tmp_path)], timeout=60, check=True)
+    for file in (repository / "completions").iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("craft-events redis\t", "craft-events redispatch"),
+        ("craft-events handlers l\t", "craft-events handlers list"),
+        ("craft-events replay --ten\t", "craft-events replay --tenant"),
+        ("craft-events tail --no-f\t", "craft-events tail --no-follow"),
+        ("craft-events replay -o nd\t", "craft-events replay -o ndjson"),
+        ("craft-events replay --output=nd\t", "craft-events replay --output=ndjson"),
+        ("craft-events replay --reverse --state un\t", "craft-events replay --reverse --state untracked"),
+        ("craft-events replay --type 'a b' --color al\t", "craft-events replay --type 'a b' --color always"),
+        ("craft-events completion f\t", "craft-events completion fish"),
+        ("craft-events serve et\t", "craft-events serve etc/"),
+        ("craft-events redispatch --app-dir et\t", "craft-events redispatch --app-dir etc/"),
+        ("craft-events handlers list --app-dir=et\t", "craft-events handlers list --app-dir=etc/"),
+    ],
+)
+def test_tab_completes_what_the_script_knows_without_running_anything(
+    shell: Shell, home: Path, typed: str, completed: str
+) -> None:
+    shell.type(typed)
+    shows(shell, completed)
+    assert calls(home) == []
+
+
+def test_a_folder_with_a_space_is_quoted(shell: Shell, home: Path) -> None:
+    shell.type("craft-events serve an\t")
+    shell.wait_for(lambda screen: "app" in screen)
+    shell.type("\n")
+    shell.wait_for(lambda _: calls(home) != [])
+    assert calls(home)[0].rstrip("/") == "serve an app"
+
+
+def test_every_command_is_offered(shell: Shell, home: Path) -> None:
+    shell.type("craft-events \t\t")
+    shell.wait_for(lambda screen: all(f"{word}" in screen for word in completion.first_words()))
+    assert calls(home) == []
+
+
+def test_every_flag_is_offered(shell: Shell, home: Path) -> None:
+    shell.type("craft-events replay --\t\t")
+    flags = {"--tenant", "--no-tenant", "--type", "--since", "--until", "--limit", "--reverse", "--uri", "--output"}
+    shell.wait_for(lambda screen: all(flag in screen for flag in flags))
+    assert calls(home) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("--tenant glo\t", "--tenant globex"),
+        ("--tenant=glo\t", "--tenant=globex"),
+        ("--type order.pl\t", "--type order.placed"),
+        ("--handler shop.stock:res\t", "--handler shop.stock:reserve"),
+        ("--handler shop.stock:re\ts\t", "--handler shop.stock:reserve"),
+        ("--tenant user@\t", "--tenant user@x.org"),
+        ("--tenant=user@\t", "--tenant=user@x.org"),
+        ("--tenant a:\t", "--tenant a:b@c:d"),
+        ("--tenant a:b@c:\t", "--tenant a:b@c:d"),
+        ("--tenant globex --tenant ac\t1\t", "--tenant globex --tenant acme-1"),
+    ],
+)
+def test_values_come_from_the_log(shell: Shell, home: Path, typed: str, completed: str) -> None:
+    for part in re.findall(r"[^\t]*\t", f"craft-events redispatch {typed}"):
+        before = len(calls(home))
+        shell.type(part)
+        shell.wait_for(lambda _, before=before: len(calls(home)) > before)  # type: ignore[misc]
+        shell.settle(0.3)
+    shows(shell, f"craft-events redispatch {completed}")
+
+
+@pytest.mark.parametrize("option", ["--tenant", "--type", "--handler"])
+def test_only_plain_values_are_offered(shell: Shell, option: str) -> None:
+    shell.type(f"craft-events redispatch {option} \t\t")
+    screen = shell.wait_for(lambda screen: all(value in screen for value in GOOD))
+    assert "evil" not in screen
+
+
+@pytest.mark.parametrize("option", ["--tenant", "--type", "--handler"])
+def test_no_tenants_name_can_run_code_at_tab(shell: Shell, home: Path, option: str) -> None:
+    shell.type(f"craft-events redispatch {option} evil\t\t")
+    shell.wait_for(lambda _: len(calls(home)) >= 1)
+    shell.settle()
+    shell.type("\n")
+    shell.wait_for(lambda _: any(call.startswith("redispatch ") for call in calls(home)))
+    assert calls(home)[-1] == f"redispatch {option} evil"
+    assert not (home / "pwned").exists()
+
+
+def test_what_is_typed_is_never_evaluated(shell: Shell, home: Path) -> None:
+    shell.type("craft-events redispatch --uri $(touch pwned) --tenant '`touch pwned`\t\t")
+    shell.settle(1)
+    assert not (home / "pwned").exists()
+
+
+def test_only_plain_values_pass_the_filter() -> None:
+    assert plain([*GOOD, *HOSTILE, "", "a\n", "a\nb"]) == GOOD
+    assert PLAIN.fullmatch("Aa09._:@/+-")
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        ("craft-events tail", {}),
+        ("craft-events tail --uri mongodb://h/db --tenant ", {"uri": "mongodb://h/db"}),
+        ("craft-events tail --uri=mongodb://h/db --database d --collection 'c d' --tenant ac", None),
+        ("craft-events tail --uri 'unfinished", {"uri": "unfinished"}),
+        ("craft-events tail --uri $URI --tenant ", None),
+        ("craft-events tail --database `id` --tenant ", None),
+    ],
+)
+def test_the_connection_is_read_off_the_line_and_nothing_is_expanded(line: str, flags: dict[str, str] | None) -> None:
+    if flags is None and "$" not in line and "`" not in line:
+        flags = {"uri": "mongodb://h/db", "database": "d", "collection": "c d"}
+    assert connection_flags(line) == flags
+
+
+def values(
+    *args: str, cwd: Path, deadline: float | None = None, **environment: str
+) -> tuple[subprocess.CompletedProcess[bytes], float]:
+    program = (
+        "import sys; from craft_events_cli import main\n"
+        "from craft_events_cli.commands import completion_values as command\n"
+        f"command.DEADLINE = {deadline} or command.DEADLINE; main.run(['completion-values', *sys.argv[1:]])"
+    )
+    began = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *args],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        capture_output=True,
+        timeout=60,
+    )
+    return ended, time.perf_counter() - began
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["mongodb://127.0.0.1:1", "mongodb://192.0.2.1", "embedded:nowhere", "nonsense", "mongodb://no-such-host.invalid"],
+)
+@pytest.mark.parametrize("kind", ["tenant", "type", "handler", "nonsense"])
+def test_without_a_database_there_is_nothing_and_it_is_soon(tmp_path: Path, uri: str, kind: str) -> None:
+    (tmp_path / "shop.py").write_text("open('imported', 'w')")
+    ended, seconds = values(kind, "", f"craft-events replay --uri {uri}", cwd=tmp_path, CRAFT_EVENTS_HANDLERS="shop")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop.py"]
+    assert seconds < 3  # 300 ms on a machine that has nothing else to do; the deadline itself is tested below
+
+
+@pytest.mark.parametrize("args", [(), ("tenant",), ("tenant", "", "", ""), ("tenant", "", "craft-events --uri 'x")])
+def test_arguments_that_are_wrong_are_silent_too(tmp_path: Path, args: tuple[str, ...]) -> None:
+    ended, _ = values(*args, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+def test_the_deadline_holds_while_modules_are_still_imported(tmp_path: Path) -> None:
+    (tmp_path / "pymongo.py").write_text("import time\ntime.sleep(600)")
+    ended, seconds = values("tenant", "", "craft-events replay", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert seconds < 5
+
+
+async def test_values_come_from_a_real_log(embedded_uri: str, fresh_database_name: str, tmp_path: Path) -> None:
+    from craft_easy.core.events import DomainEvent
+    from craft_easy.core.events.store import EventStore
+
+    async with EventStore(fresh_database_name, uri=embedded_uri) as store:
+        for tenant in ("acme", "acme$(touch pwned)", "globex", None):
+            await store.append(
+                DomainEvent(event_type="order.placed", tenant_id=tenant), handlers=["shop.stock:reserve"]
+            )
+    line = f"craft-events replay --uri '{embedded_uri}' --database {fresh_database_name} --tenant "
+    expected = {("tenant", ""): b"acme\nglobex\n", ("tenant", "g"): b"globex\n", ("type", ""): b"order.placed\n",
+                ("handler", "shop"): b"shop.stock:reserve\n", ("tenant", "x"): b""}  # fmt: skip
+    for (kind, prefix), answer in expected.items():
+        assert values(kind, prefix, line, cwd=tmp_path, deadline=30)[0].stdout == answer
