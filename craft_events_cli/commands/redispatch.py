@@ -153,12 +153,13 @@ async def _redispatch(
 
 async def _count(bus: "EventBus", selection: "Selection", how: "Options", chosen: Output) -> ExitCode:
     from craft_easy.core.events.backlog import Backlog, wanted
-    from craft_events_cli.render.redispatch import write_counts
+    from craft_events_cli.render.redispatch import counted, write_counts
 
     counts = await Backlog(bus, wanted(bus.registry, selection, how), how).count()
     write_counts(counts, chosen)
     terminal.flush()
-    terminal.note(f"{counts.events:,} events, {counts.deliveries:,} deliveries · nothing was written")
+    deliveries = counted(counts.deliveries, "delivery", "deliveries")
+    terminal.note(f"{counted(counts.events, 'event')}, {deliveries} · nothing was written")
     return ExitCode.DONE
 
 
