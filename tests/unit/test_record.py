@@ -109,7 +109,7 @@ def test_the_document_is_the_six_fields() -> None:
 
 class Traced(DomainEvent):
     event_type: str = "test.traced"
-    causation_id: str  # type: ignore[assignment]  # a field of the user's own, by the same name
+    causation_id: str  # a field of the user's own, by the same name
 
 
 def test_a_field_of_the_users_own_is_no_cause() -> None:

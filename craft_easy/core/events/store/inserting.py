@@ -21,6 +21,7 @@ Record = Mapping[str, Any]
 
 MAX_RECORDS: Final = 1_000
 MAX_BYTES: Final = 8_000_000
+MAX_NAMED: Final = 100
 _DUPLICATE: Final = 11_000
 
 
@@ -123,16 +124,19 @@ async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -
 
     A server answers that an id is taken only after the majority has what took it, so this read does show it.
     """
-    if not records:
-        return {}
     by_majority = drivers.by_majority(events)
-    found = await by_majority.find({"_id": {"$in": [record["_id"] for record in records]}}).to_list(None)
-    stored: dict[Any, Record] = {document["_id"]: document for document in found}
+    stored = await _found(by_majority, "_id", [record["_id"] for record in records])
     others = [record["event_id"] for record in records if record["_id"] not in stored]
-    if others:
-        found = await by_majority.find({"event_id": {"$in": others}}).to_list(None)
-        stored |= {document["event_id"]: document for document in found}
-    return stored
+    return stored | await _found(by_majority, "event_id", others)
+
+
+async def _found(events: drivers.Collection, field: str, values: Sequence[Any]) -> dict[Any, Record]:
+    """Return the records by the value of a field; a hundred at a time, since the embedded server compares each pair."""
+    found: dict[Any, Record] = {}
+    for start in range(0, len(values), MAX_NAMED):
+        some = values[start : start + MAX_NAMED]
+        found |= {each[field]: each for each in await events.find({field: {"$in": some}}).to_list(None)}
+    return found
 
 
 def _refusal(where: str, record: Record, each: Mapping[str, Any]) -> RecordRefused:
