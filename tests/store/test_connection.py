@@ -304,6 +304,22 @@ async def _rest_of(pages: Any) -> None:
         pass
 
 
+async def test_a_client_that_cannot_say_goodbye_is_let_go(
+    embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EventStore(database_name, uri=embedded_uri)
+    client = (await store.collection()).database.client
+
+    async def close() -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "close", close)
+        await store.aclose()
+    client._closed = False
+    await client.close()
+
+
 async def test_a_shorter_deadline_can_be_asked_for(frozen: embedded.EmbeddedLog) -> None:
     async with EventStore("x", uri=frozen.uri) as store:
         await store.now()

@@ -1,0 +1,119 @@
+"""What becomes of each record of a chunk, with a server that answers as told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pymongo.errors import BulkWriteError
+
+from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused, StoreUnavailable
+from craft_easy.core.events.store import faults, inserting
+from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.types import DomainEvent
+
+
+class Server:
+    """Takes the place of a store and of its collection."""
+
+    def __init__(self, details: dict[str, Any] | None = None, stored: tuple[dict[str, Any], ...] = ()) -> None:
+        self.details = details
+        self.stored = stored
+        self.chunks: list[int] = []
+
+    async def is_mock(self) -> bool:
+        return False
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[Any]:
+        with faults.Translation("db:1"):
+            yield SimpleNamespace(events=self, where="db:1")
+
+    def with_options(self, **_: Any) -> Server:
+        return self
+
+    def find(self, condition: dict[str, Any]) -> Any:
+        ((field, named),) = condition.items()
+        found = [one for one in self.stored if one[field] in named["$in"]]
+
+        async def to_list(_: None) -> list[dict[str, Any]]:
+            return found
+
+        return SimpleNamespace(to_list=to_list)
+
+    async def insert_many(self, documents: list[Any], *, ordered: bool) -> None:
+        assert not ordered
+        self.chunks.append(len(documents))
+        if self.details is not None:
+            raise BulkWriteError(self.details)
+
+
+def record(number: int = 0, **payload: Any) -> dict[str, Any]:
+    return new_record(DomainEvent(event_type="x.y", event_id=f"e-{number}", payload=payload))
+
+
+def refused(index: int, code: int) -> dict[str, Any]:
+    return {"index": index, "code": code, "errmsg": "E: no"}
+
+
+async def insert(server: Any, records: list[dict[str, Any]]) -> list[inserting.InsertResult]:
+    return await inserting.insert(server, records)
+
+
+async def test_chunks_hold_a_thousand_records_or_eight_megabytes() -> None:
+    server = Server()
+    assert all(one.is_inserted for one in await insert(server, [record(number) for number in range(2_100)]))
+    assert server.chunks == [1_000, 1_000, 100]
+    server = Server()
+    await insert(server, [record(number, text="x" * 3_000_000) for number in range(5)])
+    assert server.chunks == [2, 2, 1]
+    server = Server()
+    await insert(server, [record(number, text="x" * 9_000_000) for number in range(2)])
+    assert server.chunks == [1, 1]
+    assert await insert(Server(), []) == []
+
+
+async def test_each_record_has_its_own_result_in_order() -> None:
+    records = [record(0), record(1), record(2), record(3)]
+    other = {**record(2), "tenant_id": "another"}
+    details = {"writeErrors": [refused(1, 121), refused(2, 11000), refused(3, 11000)]}
+    results = await insert(Server(details, (other, record(3))), records)
+    assert [one.record["event_id"] for one in results] == ["e-0", "e-1", "e-2", "e-3"]
+    assert [one.is_inserted for one in results] == [True, False, False, False]
+    assert [one.is_conflict for one in results] == [False, False, True, False]
+    results[0].check()
+    results[3].check()
+    with pytest.raises(RecordRefused, match="refused event 'e-1': E: no"):
+        results[1].check()
+    with pytest.raises(EventConflict, match="'e-2'"):
+        results[2].check()
+
+
+async def test_an_id_under_another_record_id_is_found_by_the_event_id() -> None:
+    old = {**record(0), "_id": "of another writer"}
+    (result,) = await insert(Server({"writeErrors": [refused(0, 11000)]}, (old,)), [record(0)])
+    assert result.stored == old
+    assert not result.is_conflict
+
+
+async def test_what_the_majority_does_not_acknowledge_is_not_known_to_be_stored() -> None:
+    waiting = {"writeErrors": [], "writeConcernErrors": [{"errmsg": "waiting"}]}
+    with pytest.raises(StoreUnavailable, match="waiting"):
+        await insert(Server(waiting), [record()])
+
+
+async def test_an_id_that_is_taken_and_not_to_be_seen_is_not_known_to_be_stored() -> None:
+    with pytest.raises(StoreUnavailable, match="not yet by the majority"):
+        await insert(Server({"writeErrors": [refused(0, 11000)]}), [record()])
+
+
+async def test_a_record_that_is_too_large_is_refused_before_its_chunk_is_sent() -> None:
+    server = Server()
+    large = record(1)
+    large["payload"] = {"text": "x" * 16_000_000}
+    with pytest.raises(InvalidEvent):
+        await insert(server, [record(0), large])
+    assert server.chunks == []
