@@ -87,20 +87,20 @@ class Shell:
 
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, self.screen.columns, 0, 0))
         for number, line in enumerate(_SETUP[name]):
-            self.type(f"{line}\n")
-            self.type(f"echo 'se'tup-{number}\n")
+            self.press(f"{line}\n")
+            self.press(f"echo 'se'tup-{number}\n")
             self.wait_for(lambda screen, number=number: f"setup-{number}" in screen)  # type: ignore[misc]
-        self.type("clear\n")
+        self.press("clear\n")
         self.wait_for(lambda screen: screen.strip() == PROMPT.strip())
 
-    def type(self, text: str) -> None:
+    def press(self, text: str) -> None:
         """Send keys; a tab is the TAB key."""
         os.write(self._terminal, text.encode())
 
     def clear(self) -> None:
         """Empty the command line and the screen."""
         self.settle(0.05)
-        self.type("\x05\x15\x0c")
+        self.press("\x05\x15\x0c")
         self.wait_for(lambda screen: screen.strip() == PROMPT.strip())
 
     def text(self) -> str:

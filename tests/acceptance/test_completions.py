@@ -132,27 +132,43 @@ def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> N
 def test_tab_completes_what_the_script_knows_without_running_anything(
     shell: Shell, home: Path, typed: str, completed: str
 ) -> None:
-    shell.type(typed)
+    shell.press(typed)
     shows(shell, completed)
     assert calls(home) == []
 
 
 def test_a_folder_with_a_space_is_quoted(shell: Shell, home: Path) -> None:
-    shell.type("craft-events serve an\t")
+    shell.press("craft-events serve an\t")
     shell.wait_for(lambda screen: "app" in screen)
-    shell.type("\n")
+    shell.press("\n")
     shell.wait_for(lambda _: calls(home) != [])
     assert calls(home)[0].rstrip("/") == "serve an app"
 
 
+@pytest.mark.skipif(not shells.is_installed("bash"), reason="bash is not installed")
+@pytest.mark.parametrize(("typed", "called"), [("et\t", "serve etc"), ("an\t", "serve an app")])
+def test_a_bash_as_old_as_3_2_has_no_compopt_and_completes_paths_all_the_same(
+    home: Path, typed: str, called: str
+) -> None:
+    (home / "calls").unlink(missing_ok=True)
+    with Shell("bash", home, [home / "bin"]) as old:
+        old.press("enable -n compopt; shopt -s compat32; clear\n")
+        old.wait_for(lambda screen: screen.strip() == shells.PROMPT.strip())
+        old.press(f"craft-events serve {typed}")
+        old.settle()
+        old.press("\n")
+        old.wait_for(lambda _: calls(home) != [])
+    assert calls(home)[0].rstrip("/ ") == called
+
+
 def test_every_command_is_offered(shell: Shell, home: Path) -> None:
-    shell.type("craft-events \t\t")
+    shell.press("craft-events \t\t")
     shell.wait_for(lambda screen: all(f"{word}" in screen for word in completion.first_words()))
     assert calls(home) == []
 
 
 def test_every_flag_is_offered(shell: Shell, home: Path) -> None:
-    shell.type("craft-events replay --\t\t")
+    shell.press("craft-events replay --\t\t")
     flags = {"--tenant", "--no-tenant", "--type", "--since", "--until", "--limit", "--reverse", "--uri", "--output"}
     shell.wait_for(lambda screen: all(flag in screen for flag in flags))
     assert calls(home) == []
@@ -176,7 +192,7 @@ def test_every_flag_is_offered(shell: Shell, home: Path) -> None:
 def test_values_come_from_the_log(shell: Shell, home: Path, typed: str, completed: str) -> None:
     for part in re.findall(r"[^\t]*\t", f"craft-events redispatch {typed}"):
         before = len(calls(home))
-        shell.type(part)
+        shell.press(part)
         shell.wait_for(lambda _, before=before: len(calls(home)) > before)  # type: ignore[misc]
         shell.settle(0.3)
     shows(shell, f"craft-events redispatch {completed}")
@@ -184,24 +200,24 @@ def test_values_come_from_the_log(shell: Shell, home: Path, typed: str, complete
 
 @pytest.mark.parametrize("option", ["--tenant", "--type", "--handler"])
 def test_only_plain_values_are_offered(shell: Shell, option: str) -> None:
-    shell.type(f"craft-events redispatch {option} \t\t")
+    shell.press(f"craft-events redispatch {option} \t\t")
     screen = shell.wait_for(lambda screen: all(value in screen for value in GOOD))
     assert "evil" not in screen
 
 
 @pytest.mark.parametrize("option", ["--tenant", "--type", "--handler"])
 def test_no_tenants_name_can_run_code_at_tab(shell: Shell, home: Path, option: str) -> None:
-    shell.type(f"craft-events redispatch {option} evil\t\t")
+    shell.press(f"craft-events redispatch {option} evil\t\t")
     shell.wait_for(lambda _: len(calls(home)) >= 1)
     shell.settle()
-    shell.type("\n")
+    shell.press("\n")
     shell.wait_for(lambda _: any(call.startswith("redispatch ") for call in calls(home)))
     assert calls(home)[-1] == f"redispatch {option} evil"
     assert not (home / "pwned").exists()
 
 
 def test_what_is_typed_is_never_evaluated(shell: Shell, home: Path) -> None:
-    shell.type("craft-events redispatch --uri $(touch pwned) --tenant '`touch pwned`\t\t")
+    shell.press("craft-events redispatch --uri $(touch pwned) --tenant '`touch pwned`\t\t")
     shell.settle(1)
     assert not (home / "pwned").exists()
 

@@ -1,0 +1,98 @@
+"""What reaches a terminal: safe text, widths, colours, formats."""
+
+import io
+from unicodedata import category
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_events_cli import terminal
+from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.terminal import Output, output_format, safe, streams
+
+UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+@given(st.text(st.characters()))
+def test_safe_text_holds_no_character_that_a_terminal_obeys(text: str) -> None:
+    shown = safe(text)
+    assert not any(category(character) in UNSAFE for character in shown)
+    assert safe(shown) == shown
+
+
+@given(st.text(st.characters(exclude_categories=UNSAFE)))
+def test_every_other_text_stays_as_it_is(text: str) -> None:
+    assert safe(text) == text
+
+
+def test_every_unsafe_character_of_unicode_is_escaped() -> None:
+    for code in range(0x110000):
+        character = chr(code)
+        assert (safe(character) == character) is (category(character) not in UNSAFE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("10", 40), ("79", 79), ("120", 120), ("500", 120), ("0", 120), ("x", 120), ("٣", 120)]
+)
+def test_the_width_is_between_40_and_120_columns(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert terminal.width(io.StringIO()) == width
+
+
+class Terminal(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("args", "environment", "stream", "colored"),
+    [
+        ([], {}, Terminal(), True),
+        ([], {}, io.StringIO(), False),
+        ([], {"NO_COLOR": "1"}, Terminal(), False),
+        ([], {"NO_COLOR": ""}, Terminal(), True),
+        ([], {"TERM": "dumb"}, Terminal(), False),
+        (["--color", "never"], {}, Terminal(), False),
+        (["--color=always"], {"NO_COLOR": "1"}, io.StringIO(), True),
+        (["--color", "always", "--color", "auto"], {}, io.StringIO(), False),
+        (["--color", "pink"], {}, io.StringIO(), False),
+        (["--color"], {}, io.StringIO(), False),
+    ],
+)
+def test_colour_is_asked_for_then_forbidden_then_a_terminals(
+    monkeypatch: pytest.MonkeyPatch, args: list[str], environment: dict[str, str], stream: io.StringIO, colored: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with streams(args):
+        assert terminal.is_colored(stream) is colored
+
+
+def test_a_terminal_gets_a_table_and_a_pipe_ndjson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert output_format(None) is Output.TABLE
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert output_format(None) is Output.NDJSON
+    assert output_format(Output.TABLE, endless=True) is Output.TABLE
+
+
+def test_what_has_no_end_is_no_array() -> None:
+    with pytest.raises(UsageError, match="one array"):
+        output_format(Output.JSON, endless=True)
+
+
+@pytest.mark.parametrize("colored", [True, False])
+def test_a_console_reads_nothing_as_markup(monkeypatch: pytest.MonkeyPatch, colored: bool) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    with streams(["--color=always"] if colored else []):
+        terminal.console().print("[red]x[/red] :smile: 12 'a'")
+    assert stream.getvalue() == "[red]x[/red] :smile: 12 'a'\n"
+
+
+def test_a_note_is_one_safe_line_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.note("a\nb \x1b[31m mongodb://app:secret@h/")
+    assert capsys.readouterr().err == "a\\nb \\x1b[31m mongodb://app:***@h/\n"
