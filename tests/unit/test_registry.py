@@ -158,41 +158,6 @@ def test_async_callables_of_every_kind_are_known(
     assert registry.subscribe("*", handler, id="any").is_async is is_async
 
 
-def test_only_a_handler_that_calls_nothing_is_inert(registry: Registry) -> None:
-    async def nothing(event: object) -> None:
-        """Nothing at all."""
-
-    async def constant(event: object) -> int:
-        return 7
-
-    async def calls(event: object) -> None:
-        print(event)
-
-    async def looks(event: Any) -> object:
-        return event.payload
-
-    async def awaits(event: Any) -> None:
-        await event
-
-    assert registry.subscribe("*", nothing, id="nothing").is_inert
-    assert registry.subscribe("*", constant, id="constant").is_inert
-    for other in (calls, looks, awaits, lambda event: None, shop.Mailer()):
-        assert not registry.subscribe("*", other, id=repr(other)).is_inert
-    assert not registry.subscribe("*", nothing, id="nothing", timeout=1).is_inert
-
-
-def test_a_handler_that_could_fail_without_a_call_is_not_inert(registry: Registry) -> None:
-    async def fails(event: object) -> object:
-        del event
-        return event  # noqa: F821 - an UnboundLocalError
-
-    async def compares(event: object) -> bool:
-        return event == 7
-
-    assert not registry.subscribe("*", fails, id="fails").is_inert
-    assert not registry.subscribe("*", compares, id="compares").is_inert
-
-
 def test_the_same_function_under_the_same_pattern_takes_its_place(registry: Registry) -> None:
     registry.subscribe("a", shop.charge)
     registry.subscribe("a", shop.audit)

@@ -132,37 +132,35 @@ class EventBus:
             pass
         if route is None:
             route = self._route(event)
-        if route.is_inert:  # what calls nothing cannot raise, nor ask where it is
-            for call in route.calls:
-                await call(event)
-        elif not route.is_brief:
+        if not route.is_brief:
             await self._publish_at_length(event, route)
-        elif context.is_asked:
+            return
+        if context.is_asked:
             await deliver(event, route)
-        else:
-            calls = iter(route.calls)
-            outer = current_scope()
-            scope = SharedScope()
-            scope.event, scope.view = event, None
-            scope.route, scope.calls = route, calls
-            enter(scope)
-            failure = None
+            return
+        outer = current_scope()
+        scope = SharedScope()
+        scope.event, scope.view = event, None
+        scope.route = route
+        scope.calls = calls = iter(route.calls)
+        enter(scope)
+        failure = None
+        try:
+            for call in calls:
+                await call(event)
+        except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
+            failure = error
+        if failure is not None:
             try:
-                for call in calls:
-                    await call(event)
-            except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
-                failure = error
-            if failure is None:
-                scope.event = None
-                if scope.view is not None:
-                    scope.end()
-                if outer is not None and outer.event is not None:
-                    enter(outer)
-            else:
-                try:
-                    await go_on_within(scope, outer, failure)
-                finally:
-                    failure = None  # its traceback holds this frame
+                await go_on_within(scope, outer, failure)
+            finally:
+                failure = None  # its traceback holds this frame
+            return
+        scope.event = None
+        if scope.view is not None:
+            scope.end()
+        if outer is not None and outer.event is not None:
+            enter(outer)
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
         tasks = self.tasks()

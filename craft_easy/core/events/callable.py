@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 from collections.abc import Callable
-from types import FunctionType
-from typing import Any, Final
+from typing import Any
 
 
 def check_handler(function: object) -> None:
@@ -29,29 +27,3 @@ def check_handler(function: object) -> None:
 def is_async(function: Callable[..., Any]) -> bool:
     """Tell whether calling a function, a method, a partial or a callable object gives a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-_INERT: Final = {
-    "CACHE",
-    "COPY_FREE_VARS",
-    "INTRINSIC_STOPITERATION_ERROR",  # around every coroutine, from Python 3.12 on
-    "LOAD_CONST",
-    "LOAD_FAST",
-    "LOAD_FAST_BORROW",
-    "LOAD_SMALL_INT",
-    "NOP",
-    "POP_TOP",
-    "RERAISE",  # the same
-    "RESUME",
-    "RETURN_CONST",
-    "RETURN_GENERATOR",
-    "RETURN_VALUE",
-}
-
-
-def is_inert(function: Callable[..., Any]) -> bool:
-    """Tell whether an `async def` calls nothing, awaits nothing and looks nothing up: all it can do is to return."""
-    if not (isinstance(function, FunctionType) and is_async(function)):
-        return False
-    code = dis.get_instructions(function)
-    return all((one.argrepr if one.opname == "CALL_INTRINSIC_1" else one.opname) in _INERT for one in code)

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any, Final
 
 from craft_easy.core.events import handler_id as naming
-from craft_easy.core.events.callable import check_handler, is_async, is_inert
+from craft_easy.core.events.callable import check_handler, is_async
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.patterns import compile_pattern
 
@@ -31,7 +31,6 @@ class Handler:
         retry: None for the default policy.
         file, line: where its code is.
         origin: the execution of its module that it comes from.
-        is_inert: it calls nothing at all, so that nothing can ask in which delivery it runs.
     """
 
     id: str
@@ -45,7 +44,6 @@ class Handler:
     file: str = ""
     line: int = 0
     origin: object = field(default=None, repr=False)
-    is_inert: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,6 @@ class Registry:
             file=file,
             line=line,
             origin=naming.origin(function),
-            is_inert=timeout is None and is_inert(function),
         )
         self._change(_with(self._without_former(handler, pattern), pattern, handler))
         return handler

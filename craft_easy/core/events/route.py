@@ -24,24 +24,20 @@ class Route:
     Args:
         calls: the foreground handlers' calls, in order.
         is_brief: no store keeps it and all handlers are in the foreground.
-        is_inert: moreover, not one of them can ask for its delivery, publish, or leave a task behind.
         background: the background handlers' calls, by handler.
     """
 
     plan: Plan
     calls: tuple[Call, ...]
-    is_inert: bool
     is_brief: bool
     background: dict[Handler, Call]
 
     @classmethod
     def of(cls, plan: Plan, *, is_tracked: bool = False) -> Route:
-        is_brief = not (is_tracked or plan.background)
         return cls(
             plan,
             calls=tuple(call_of(one) for one in plan.foreground),
-            is_inert=is_brief and all(one.is_inert for one in plan.foreground),
-            is_brief=is_brief,
+            is_brief=not (is_tracked or plan.background),
             background={one: call_of(one) for one in plan.background},
         )
 
