@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,10 @@ for _name in ("URI", "DATABASE", "COLLECTION", "HANDLERS"):
     os.environ.pop(f"CRAFT_EVENTS_{_name}", None)  # the settings of whoever runs the tests are not under test
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background process, and so would be what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile(
     "shared", deadline=None, derandomize=IS_CI, print_blob=True, suppress_health_check=[HealthCheck.too_slow]

@@ -22,7 +22,8 @@ sys.exit(code)
 
 def imported(*args: str, cwd: Path) -> tuple[set[str], set[str]]:
     """Run a command line in a process of its own; return the packages and our modules that it imported."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    measured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**measured, "PYTHONPATH": str(Path(__file__).parents[2])}  # coverage imports what it likes
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
     )
@@ -71,7 +72,8 @@ def test_machine_formats_import_no_rich(tmp_path: Path, output: str) -> None:
 
 
 def test_a_usage_error_imports_no_driver(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    measured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**measured, "PYTHONPATH": str(Path(__file__).parents[2])}  # coverage imports what it likes
     program = PROGRAM.replace("sys.exit(code)", "sys.exit(code - 2)")
     ended = subprocess.run(
         [sys.executable, "-c", program, "replay", "--tennant", "x"],
