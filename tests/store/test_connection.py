@@ -193,6 +193,18 @@ def _in_child(store: EventStore) -> int:
     return 0
 
 
+async def test_another_process_in_the_same_loop_gets_a_client_of_its_own(
+    embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        client = (await store.collection()).database.client
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "getpid", lambda: 1)
+            assert (await store.collection()).database.client is not client
+            await store.aclose()
+        assert (await store.collection()).database.client is client
+
+
 async def test_the_embedded_log_is_started_and_left(tmp_path: Path) -> None:
     one, other = (EventStore(uri=f"embedded:{tmp_path / 'log'}") for _ in range(2))
     await asyncio.gather(one.append(event()), other.append(event()))

@@ -79,6 +79,22 @@ async def test_many_that_begin_at_once_do_not_stand_in_each_others_way(
     assert caplog.records == []
 
 
+async def test_one_that_looks_while_another_begins_warns_of_nothing(
+    real_database: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    look, others = drivers.list_indexes, [EventStore(real_database)]
+
+    async def look_and_be_overtaken(collection: Any) -> Any:
+        seen = await look(collection)
+        if others:
+            await others.pop().append(event())
+        return seen
+
+    monkeypatch.setattr(drivers, "list_indexes", look_and_be_overtaken)
+    await EventStore(real_database).append(event())
+    assert caplog.records == []
+
+
 async def test_an_index_that_stands_in_the_way_is_told_as_the_server_tells_it(real_store: EventStore) -> None:
     events = await real_store.collection()
     await events.insert_many([{"event_id": "same"}, {"event_id": "same"}])

@@ -100,7 +100,6 @@ class _Scan:
                 has_tried = True
                 await self._drop()
                 continue
-            has_tried = False
             if not page or not self._is_resumed or (page := self._without_known(page)):
                 self._note(page)
                 return page
