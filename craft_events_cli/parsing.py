@@ -321,6 +321,7 @@ def help_page(function: Command, words: str) -> str:
     indent = min(30, max(len(_term_of(one)) for one in shown) + 4)
     for panel, members in _panels(shown).items():
         lines += ["", terminal.heading(panel), *_rows(members, indent)]
+    lines += ["  --help".ljust(indent) + "show this page"]
     return "\n".join(lines) + "\n"
 
 

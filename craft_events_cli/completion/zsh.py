@@ -19,13 +19,11 @@ _craft_events_values() {
 
 _craft-events() {
     local program=$words[1] line="${words[1,CURRENT]}" command=$words[2] curcontext=$curcontext state state_descr
-    local -a commands
+    local -a names shown
     typeset -A opt_args
     if (( CURRENT == 2 )); then
-        commands=(
 @first@
-        )
-        _describe -t commands command commands
+        compadd -l -d shown -a names
         [[ $PREFIX == -* ]] && compadd -- --help --version
         return
     fi
@@ -50,7 +48,7 @@ fi
 def script() -> str:
     """Return the script."""
     blocks = {
-        "@first@": "\n".join(f"            {_quoted(f'{name}:{text}')}" for name, text in first_words().items()),
+        "@first@": _described(first_words(), " " * 8),
         "@groups@": "\n".join(_group(name, members) for name, members in groups().items()),
         "@commands@": "\n".join(_command(one) for one in commands()),
     }
@@ -61,18 +59,23 @@ def script() -> str:
 
 
 def _group(name: str, members: dict[str, str]) -> str:
-    described = "\n".join(f"                    {_quoted(f'{member}:{text}')}" for member, text in members.items())
     return f"""        {name})
             if (( CURRENT == 2 )); then
-                commands=(
-{described}
-                )
-                _describe -t commands command commands
+{_described(members, " " * 16)}
+                compadd -l -d shown -a names
                 return
             fi
             command="{name} $words[2]"
             shift words; (( CURRENT-- ))
             ;;"""
+
+
+def _described(texts: dict[str, str], margin: str) -> str:
+    """Set the words to offer and what is shown for them; `_describe` would take longer than all else."""
+    widest = max(map(len, texts))
+    lines = ["names=(" + " ".join(texts) + ")", "shown=("]
+    lines += [f"    {_quoted(f'{name:{widest}}  -- {text}')}" for name, text in texts.items()]
+    return "\n".join(margin + line for line in [*lines, ")"])
 
 
 def _command(command: Command) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 _OP_MSG: Final = 2013
@@ -44,7 +45,7 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
-    """Write a document of texts, integers, truth values, documents and lists as BSON."""
+    """Write a document of texts, integers, truth values, times, documents and lists as BSON."""
     elements = b"".join(_element(name.encode() + b"\0", value) for name, value in document.items())
     return struct.pack("<i", len(elements) + 5) + elements + b"\0"
 
@@ -58,6 +59,8 @@ def _element(name: bytes, value: Any) -> bytes:
         case str():
             text = value.encode() + b"\0"
             return b"\x02" + name + struct.pack("<i", len(text)) + text
+        case datetime():
+            return b"\x09" + name + struct.pack("<q", round(value.timestamp() * 1000))
         case list():
             return b"\x04" + name + encode({str(index): each for index, each in enumerate(value)})
         case _:
