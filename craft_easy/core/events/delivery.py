@@ -61,7 +61,12 @@ class HandlerDelivery:
         if self.state not in ("pending", "dead"):
             return self
         return replace(
-            self, state="done", attempts=self.attempts + 1, due_at=None, finished_at=at, took_ms=outcome.took_ms
+            self,
+            state="done",
+            attempts=self.attempts + 1,
+            due_at=None,
+            finished_at=at,
+            took_ms=round(outcome.took_ms, 3),
         )
 
     def fail(self, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
@@ -70,7 +75,9 @@ class HandlerDelivery:
             return self
         attempts = self.attempts + 1
         spent = attempts - self.budget_from
-        changed = replace(self, attempts=attempts, took_ms=outcome.took_ms, errors=self._with_error(outcome, at))
+        changed = replace(
+            self, attempts=attempts, took_ms=round(outcome.took_ms, 3), errors=self._with_error(outcome, at)
+        )
         if spent >= outcome.retry.max_attempts:
             return replace(changed, state="dead", due_at=None, finished_at=at)
         wait = outcome.retry.wait(spent, spread(key, attempts)) if outcome.after is None else outcome.after
