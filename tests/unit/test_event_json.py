@@ -13,7 +13,7 @@ import bson
 import pytest
 from bson import json_util
 from bson.binary import UuidRepresentation
-from bson.codec_options import DatetimeConversion
+from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +54,15 @@ def record(**fields: Any) -> dict[str, Any]:
 
 def stored(document: dict[str, Any]) -> dict[str, Any]:
     """Send a record through BSON, as the log would."""
-    return bson.decode(bson.encode(document, codec_options=encoding.CODEC), CODEC)
+    return decoded(encoded(document))
+
+
+def encoded(document: dict[str, Any]) -> bytes:
+    return bson.encode(document, codec_options=encoding.CODEC)
+
+
+def decoded(data: bytes, codec: CodecOptions[dict[str, Any]] = CODEC) -> dict[str, Any]:
+    return bson.decode(data, codec)
 
 
 def shown(document: dict[str, Any]) -> dict[str, Any]:
@@ -188,8 +196,8 @@ def test_a_value_in_a_payload_is_plain_or_relaxed_extended_json(value: Any, text
 
 def test_values_as_the_library_decodes_them_are_shown_alike() -> None:
     payload = {"a": bson.Decimal128("1.50"), "b": AT, "c": UUID(int=1), "d": 1.5, "e": math.inf}
-    document = bson.encode(record(payload=payload), codec_options=encoding.CODEC)
-    assert line(bson.decode(document, encoding.CODEC)) == line(bson.decode(document, CODEC))
+    document = encoded(record(payload=payload))
+    assert line(decoded(document, encoding.CODEC)) == line(decoded(document))
     assert to_json(Decimal("1.50")) == '{"$numberDecimal":"1.50"}'
 
 
@@ -229,11 +237,11 @@ def _bson_values() -> st.SearchStrategy[Any]:
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.text("abc.é\x7f", max_size=4), _bson_values(), max_size=5))
 def test_decoding_a_line_gives_back_the_stored_payload(payload: dict[str, Any]) -> None:
-    document = bson.encode(record(payload=payload), codec_options=encoding.CODEC)
-    text = line(bson.decode(document, CODEC))
+    document = encoded(record(payload=payload))
+    text = line(decoded(document))
     back = json_util.loads(text, json_options=EXTENDED)["payload"]
     assert text.isascii()
-    assert _comparable(back) == _comparable(bson.decode(document, encoding.CODEC)["payload"])
+    assert _comparable(back) == _comparable(decoded(document, encoding.CODEC)["payload"])
 
 
 def _comparable(value: Any) -> Any:
@@ -338,7 +346,7 @@ def test_what_is_missing_under_delivery_is_null_zero_or_empty_and_not_foreign() 
 
 def test_invalid_utf_8_in_a_record_does_not_make_reading_fail() -> None:
     data = bson.encode(record(payload={"text": "XX"})).replace(b"XX\0", b"\xff\xfe\0")
-    assert json.loads(line(bson.decode(data, CODEC)))["payload"] == {"text": r"\xff\xfe"}
+    assert json.loads(line(decoded(data)))["payload"] == {"text": r"\xff\xfe"}
 
 
 def test_a_float_that_is_not_finite_in_a_delivery_does_not_make_reading_fail() -> None:
@@ -359,10 +367,9 @@ def test_a_boolean_where_a_delivery_has_a_number_is_shown_as_a_number() -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.sampled_from([*KEYS, "_id", "x"]), _bson_values()))
 def test_no_record_whatever_it_holds_makes_a_line_fail(document: dict[str, Any]) -> None:
-    decoded = bson.decode(bson.encode(document, codec_options=encoding.CODEC), CODEC)
-    event = json.loads(line(decoded))
-    assert list(event)[:9] == KEYS
-    assert line(decoded).isascii()
+    text = line(stored(document))
+    assert list(json.loads(text))[:9] == KEYS
+    assert text.isascii()
 
 
 @settings(deadline=None, max_examples=60)

@@ -115,7 +115,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         waits.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(feed.asyncio, "sleep", pass_by)
+    monkeypatch.setattr(asyncio, "sleep", pass_by)
     return waits
 
 
@@ -200,6 +200,20 @@ async def test_recall_ends_by_itself() -> None:
     store = Store([record(number) for number in range(5)])
     blocks = [block async for block in recall(cast("EventStore", store), Selection(), last=3)]
     assert [one["_id"] for block in blocks for one in block.records] == [2, 3, 4]
+
+
+async def test_a_cancellation_that_the_driver_lost_ends_it_all_the_same() -> None:
+    class Losing(Stream):
+        async def next(self) -> Any:
+            try:
+                task.cancel()
+                await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                return record(1)
+
+    task = asyncio.create_task(seen(Store(streams=[Losing([])])))
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 # A server without change streams

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from craft_easy.core.events.cancellation import Cancellation
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.selection import Selection
@@ -87,6 +88,7 @@ async def follow(
         StoreUnavailable: the server could not be reached to begin with.
     """
     observer = observer or Observer()
+    cancellation = Cancellation()
     source = await _open(store, selection, observer)
     left = selection.limit
     try:
@@ -100,6 +102,7 @@ async def follow(
             observer.following()
         while left is None or left > 0:
             record = await _next(source, observer)
+            cancellation.check()
             if record is not None and not recalled.holds(record):
                 yield Block([record], is_live=True)
                 left = None if left is None else left - 1

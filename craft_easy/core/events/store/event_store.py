@@ -17,6 +17,7 @@ import pymongo
 from bson import ObjectId
 
 from craft_easy.core.events import settings
+from craft_easy.core.events.cancellation import Cancellation
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.selection import NoTenant, Selection
@@ -382,14 +383,12 @@ class EventStore:
         """
         site = await self._site()
         limit = self._timeout if seconds is None else seconds
-        before = _cancellations()
+        cancellation = Cancellation()
         with faults.Translation(site.where):
             async with asyncio.timeout(limit + _GRACE):
                 with pymongo.timeout(limit):
                     yield site
-        if _cancellations() > before:
-            # one that came while a message was being sent was lost: https://github.com/python/cpython/issues/86296
-            raise asyncio.CancelledError
+        cancellation.check()
 
     async def collection(self) -> drivers.Collection:
         """Return the log's collection: majority and journal for writes, the primary for reads."""
@@ -448,11 +447,6 @@ class EventStore:
         if first is not site and opened is not None:
             await connection.release(opened)
         return first
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _checked(database: object) -> drivers.Database:
