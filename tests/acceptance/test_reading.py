@@ -1,0 +1,262 @@
+"""replay and tail as processes: pipes, terminals, signals, and a server that goes away and comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any, Self
+
+import pyte
+import pytest
+
+from craft_easy.core.events import embedded
+from tests.cli.history import HISTORY, Log, opened, record
+from tests.conditions import until
+
+PROGRAM = shutil.which("craft-events", path=str(Path(sys.executable).parent)) or "craft-events"
+FOLLOWING = "following "
+
+
+class Run:
+    """A run of the installed script whose lines are read as they come."""
+
+    def __init__(self, *args: str, environ: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [PROGRAM, *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | (environ or {}),
+        )
+        self.out, self.err = Lines(self.process.stdout), Lines(self.process.stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.out.close()
+        self.err.close()
+
+    def ended(self) -> int:
+        return self.process.wait(30)
+
+
+class Lines:
+    """The lines of a pipe, read by a thread."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._queue: Queue[str] = Queue()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(ValueError):
+            for line in self._pipe:
+                self._queue.put(line.rstrip("\n"))
+
+    def next(self) -> str:
+        """Return the next line as soon as it is there."""
+        try:
+            return self._queue.get(timeout=30)
+        except Empty:
+            raise AssertionError("no line came") from None
+
+    def event(self) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads(self.next())
+        return event
+
+    def until(self, beginning: str) -> str:
+        while not (line := self.next()).startswith(beginning):
+            pass
+        return line
+
+    def rest(self) -> list[str]:
+        self._thread.join(30)
+        lines = []
+        with suppress(Empty):
+            while True:
+                lines.append(self._queue.get_nowait())
+        return lines
+
+    def close(self) -> None:
+        self._thread.join(30)
+        self._pipe.close()
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*HISTORY)
+        yield log
+
+
+def number(event: dict[str, Any]) -> int:
+    return int(event["event_id"][-12:], 16)
+
+
+def test_a_reader_that_wants_one_line_gets_it_and_the_run_ends_well(log: Log) -> None:
+    log.insert(*(record(number) for number in range(100, 3_000)))
+    command = f'"{PROGRAM}" replay --uri "$0" --database "$1" | head -1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", command, log.uri, log.database], capture_output=True, text=True, timeout=60)
+    line, code = done.stdout.splitlines()
+    assert json.loads(line)["payload"] == {"value": [1, 2]}
+    assert (code, done.stderr) == ("0", "")
+
+
+def test_ndjson_imports_no_rich_and_help_imports_no_driver(log: Log) -> None:
+    program = "import sys; from craft_events_cli.main import run; run(sys.argv[1:]); print(*sys.modules)"
+    for args, forbidden in (
+        (["replay", *log.where], {"rich"}),
+        (["tail", "--no-follow", *log.where], {"rich"}),
+        (["replay", "--help"], {"pymongo", "bson"}),
+        (["tail", "--help"], {"pymongo", "bson"}),
+    ):
+        done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=60)
+        imported = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+        assert imported & {"rich", "pymongo", "bson", "craft_easy"} & forbidden == set()
+        assert "craft_easy" in imported
+
+
+def test_what_is_stored_comes_out_of_tail_at_once(log: Log) -> None:
+    with Run("tail", "-n", "2", *log.where) as tail:
+        assert [number(tail.out.event()) for _ in range(2)] == [8, 10]
+        tail.err.until(FOLLOWING)
+        for one in (20, 21):
+            log.insert(record(one))
+            assert number(tail.out.event()) == one
+
+
+def test_tail_passes_on_what_is_selected_alone(log: Log) -> None:
+    selecting = ["--tenant", "acme", "--no-tenant", "--type", "order.*", "--type", "system.up"]
+    with Run("tail", "-n", "0", *selecting, *log.where) as tail:
+        tail.err.until(FOLLOWING)
+        log.insert(
+            record(20, event_type="order.placed", tenant_id="globex"),
+            record(21, event_type="order.placed"),
+            record(22, event_type="payment.completed"),
+            record(23, event_type="system.up", tenant_id=None),
+            record(24, event_type="xorder.placed"),
+            record(25, event_type="order.paid"),
+        )
+        assert [number(tail.out.event()) for _ in range(3)] == [21, 23, 25]
+
+
+def test_a_limit_ends_tail(log: Log) -> None:
+    with Run("tail", "-n", "1", "--limit", "3", *log.where) as tail:
+        tail.err.until(FOLLOWING)
+        log.insert(record(20), record(21), record(22))
+        assert tail.ended() == 0
+        assert [number(json.loads(line)) for line in tail.out.rest()] == [10, 20, 21]
+        assert tail.err.rest() == ["3 events"]
+
+
+@pytest.mark.parametrize(("one", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_tail_without_a_word(log: Log, one: signal.Signals, code: int) -> None:
+    with Run("tail", "-n", "1", *log.where) as tail:
+        tail.err.until(FOLLOWING)
+        tail.process.send_signal(one)
+        assert tail.ended() == code
+        assert tail.err.rest() == []
+
+
+def test_tail_ends_with_its_reader_though_nothing_comes(log: Log) -> None:
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [PROGRAM, "tail", "-n", "0", *log.where], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert process.stderr is not None
+    with process.stderr as err:
+        assert err.readline().startswith(FOLLOWING)
+        os.close(reading)
+        assert process.wait(30) == 0
+        assert err.read() == ""
+
+
+def test_a_dropped_collection_ends_tail_with_a_message(log: Log) -> None:
+    with Run("tail", "-n", "0", *log.where) as tail:
+        tail.err.until(FOLLOWING)
+        log.events.drop()
+        assert "was dropped" in tail.err.next()
+        assert tail.ended() == 0
+
+
+def test_tail_survives_a_killed_server_without_a_gap_or_a_repeat(tmp_path: Path) -> None:
+    first = embedded.join(tmp_path / "log", timeout=60)
+    port = int(first.uri.rpartition(":")[2].partition("/")[0])
+    with opened(first.uri, "shop") as log:
+        log.insert(record(1))
+        with Run("tail", *log.where) as tail:
+            assert number(tail.out.event()) == 1
+            tail.err.until(FOLLOWING)
+            log.insert(record(2))
+            assert number(tail.out.event()) == 2
+            tail.process.send_signal(signal.SIGSTOP)
+            log.insert(record(3))
+            os.kill(first.pid, signal.SIGKILL)
+            until(lambda: not first.is_running())
+            tail.process.send_signal(signal.SIGCONT)
+            assert tail.err.next() == "connection lost, resuming …"
+            with embedded.join(tmp_path / "log", port=port, timeout=60):
+                assert tail.err.until("resumed after").endswith("s, nothing missed")
+                log.insert(record(4))
+                assert [number(tail.out.event()) for _ in range(2)] == [3, 4]
+                tail.process.send_signal(signal.SIGINT)
+                assert tail.ended() == 130
+                assert tail.out.rest() == []
+    first.leave()
+
+
+# A terminal
+
+
+def on_a_terminal(args: Sequence[str], *, columns: int, environ: dict[str, str] | None = None) -> tuple[list[str], str]:
+    """Run the script on a terminal so wide; return the lines of its screen, and all that was sent to it."""
+    master, slave = pty.openpty()
+    settings = os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color"} | (environ or {})
+    process = subprocess.Popen([PROGRAM, *args], stdin=slave, stdout=slave, stderr=slave, env=settings)
+    os.close(slave)
+    sent = b""
+    with suppress(OSError):  # Linux reports the end of a terminal as an error
+        while data := os.read(master, 4096):
+            sent += data
+    os.close(master)
+    assert process.wait(30) == 0
+    screen = pyte.Screen(columns, 40)
+    pyte.ByteStream(screen).feed(sent)
+    return [line.rstrip() for line in screen.display if line.strip()], sent.decode()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_on_a_terminal_each_event_is_one_coloured_line(log: Log, columns: int) -> None:
+    lines, sent = on_a_terminal(["replay", *log.where, "--tenant", "acme"], columns=columns)
+    assert len(lines) == 6
+    assert [line[:10] for line in lines[:4]] == ["2020-01-31"] * 4
+    assert lines[-1] == "5 events · times are UTC · in full: -o ndjson"
+    assert "\x1b[36mpayment.compl" in sent
+
+
+def test_no_color_is_heard(log: Log) -> None:
+    _, sent = on_a_terminal(["replay", *log.where], columns=80, environ={"NO_COLOR": "1"})
+    assert "\x1b" not in sent
+
+
+def test_nothing_of_the_log_reaches_a_terminal_raw(log: Log) -> None:
+    for command in (["replay"], ["tail", "--no-follow"]):
+        _, sent = on_a_terminal([*command, *log.where, "--color", "never"], columns=200)
+        assert "\x1b" not in sent
+        assert r"\x1b[31mred" in sent
