@@ -192,3 +192,19 @@ async def test_a_failure_is_due_again_after_its_wait(writer: OutcomeWriter) -> N
     writer.add(one, ended(kind=Kind.RETRY, after=timedelta(minutes=5)), is_through=True)
     await writer.flush()
     assert one.record.delivery.due_at == NOW + timedelta(minutes=5)
+
+
+async def test_whoever_claims_waits_until_few_records_are_unwritten(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    await writer.below(1)
+    deliveries.gate.clear()
+    for number in range(3):
+        writer.add(held(number), ended(), is_through=True)
+    await writer.below(4)
+    waiting = asyncio.create_task(writer.below(3))
+    await becomes(lambda: deliveries.groups)
+    assert not waiting.done()
+    deliveries.gate.set()
+    await waiting
+    assert len(deliveries.groups) == 1

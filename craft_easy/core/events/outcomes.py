@@ -66,6 +66,7 @@ class OutcomeWriter:
         self._waiting: dict[int, Held] = {}
         self._group: list[Step] = []
         self._task: asyncio.Task[None] | None = None
+        self._written = asyncio.Event()
 
     def add(self, held: Held, *ended: Ended, is_through: bool = False) -> None:
         """Take outcomes of a record; `is_through` gives it back with the same write."""
@@ -74,6 +75,12 @@ class OutcomeWriter:
         self._waiting[id(held)] = held
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes")
+
+    async def below(self, records: int) -> None:
+        """Return when fewer records than that wait to be written, so that whoever claims does not run ahead."""
+        while len(self._waiting) + len(self._group) >= records and self._task is not None and not self._task.done():
+            self._written.clear()
+            await self._written.wait()
 
     async def flush(self) -> None:
         """Return when everything that was taken so far, and meanwhile, is stored."""
@@ -89,6 +96,8 @@ class OutcomeWriter:
             while self._take() and await self._write():
                 pass
             raise
+        finally:
+            self._written.set()
 
     def _take(self) -> list[Step]:
         if not self._group:
@@ -107,6 +116,7 @@ class OutcomeWriter:
             if step.release:
                 self.held.discard(step.held.record.id)
         self._group = []
+        self._written.set()
         return True
 
     async def _write_together(self) -> None:

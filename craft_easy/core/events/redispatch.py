@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
-BATCH: Final = 500
-"""Records that one claim takes at most."""
+BATCH: Final = 100
+"""Records that one claim takes at most: few enough for a server that is slow at long lists of ids."""
+UNWRITTEN: Final = 2 * BATCH
+"""Records that may wait for their outcomes to be written before the next claim waits for them."""
 POLLS_A_LEASE: Final = 10
 LONGEST_POLL: Final = 1.0
+WRITING_S: Final = 60.0
+"""Seconds that the last outcomes get to be written."""
 CANCELLED_S: Final = 1.0
 """Seconds that a handler gets to end after it was cancelled; one that swallows it is abandoned."""
 
@@ -193,6 +197,7 @@ class Redispatch:
         return BATCH if self._limit is None else self._limit - self._summary.claimed
 
     async def _claim(self, ids: Sequence[object]) -> None:
+        await self._desk.writer.below(UNWRITTEN)
         claimed = await self._desk.claim(ids, self._wanted)
         self._summary.claimed += len(claimed)
         waiting = deque(claimed)
@@ -274,7 +279,7 @@ class Redispatch:
         if self._running:
             await asyncio.wait(self._running, timeout=CANCELLED_S)
         try:
-            await self._bus.drain(timeout=self._options.grace)
+            await self._bus.drain(timeout=max(self._options.grace, WRITING_S))
             await self._desk.reconcile()
         except (TimeoutError, StoreUnavailable) as error:
             log.warning("what was left is freed when the lease ends: %s", error)

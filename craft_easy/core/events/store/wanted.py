@@ -43,8 +43,8 @@ class Wanted:
         condition = joined(self.open(), {"delivery.owner": None})
         if self.began_at is None:
             return condition
-        turn = [{"delivery.claimed_at": None}, {"delivery.claimed_at": {"$lt": self.began_at}}]
-        return joined(condition, {"$or": turn})
+        # one condition and no $or: never claimed, or before the run
+        return joined(condition, {"delivery.claimed_at": {"$not": {"$gte": self.began_at}}})
 
     def free(self, gone: Sequence[str]) -> dict[str, Any]:
         """Return the condition for what may be claimed once the records of these workers are freed."""
