@@ -30,11 +30,17 @@ from tests.unit import handlers_of_a_module as shop
 Seen = list[Any]
 
 
-@pytest.fixture(params=[False, True], ids=["shared scope", "scope a handler"])
+@pytest.fixture(params=["no scope", "shared scope", "scope a handler"])
 def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> EventBus:
-    """An empty bus, as it is in a process that never asks for its delivery and in one that does."""
-    monkeypatch.setattr(context, "is_asked", request.param)
-    return EventBus()
+    """A bus in a process that never asks for its delivery, with and without background handlers, and in one that does.
+
+    The background handler that there may be is of a type that no test publishes.
+    """
+    monkeypatch.setattr(context, "is_asked", request.param == "scope a handler")
+    bus = EventBus()
+    if request.param == "shared scope":
+        bus.subscribe("unused", shop.unused, background=True)
+    return bus
 
 
 @pytest.fixture
@@ -494,7 +500,8 @@ async def test_a_handler_that_publishes_is_itself_again_afterwards(bus: EventBus
     bus.subscribe("failing child", raises(ValueError("no")), id="fails")
     await bus.publish(event("parent"))
     assert [one.handler_id for one in seen] == ["child", "parent", "parent"]
-    assert not any(one.is_open for one in seen)
+    if context.is_asked or bus.subscriptions()[0].handler.background:
+        assert not any(one.is_open for one in seen)
 
 
 async def test_a_task_left_behind_is_outside_once_its_delivery_has_ended(bus: EventBus, seen: Seen) -> None:
@@ -532,6 +539,47 @@ async def test_a_task_left_behind_never_sees_the_delivery_of_the_next_handler(se
     bus.subscribe("*", waits, id="waits")
     await bus.publish(event())
     assert seen[1:] == [None]
+
+
+async def test_a_delivery_that_began_before_anybody_could_ask_is_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen
+) -> None:
+    monkeypatch.setattr(context, "is_asked", False)
+    bus = EventBus()
+
+    async def asks(event: DomainEvent) -> None:
+        await asyncio.sleep(0)
+        seen.append(current_delivery())
+
+    bus.subscribe("*", asks, id="asks")
+    bus.subscribe("*", raises(ValueError("no")), id="fails")
+    bus.subscribe("*", lambda event: seen.append(current_delivery()), id="plain")
+    published = event()
+    await bus.publish(published)
+    assert [(one.handler_id, one.event) for one in seen] == [("asks", published), ("plain", published)]
+    assert current_delivery() is None
+
+
+async def test_a_publish_inside_a_delivery_of_another_bus_never_waits(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen
+) -> None:
+    monkeypatch.setattr(context, "is_asked", False)
+    plain, full, go = EventBus(), EventBus(), asyncio.Event()
+
+    async def waits(event: DomainEvent) -> None:
+        await go.wait()
+
+    async def hands_on(event: DomainEvent) -> None:
+        await full.publish(event)
+
+    full.tasks()._limit = 1
+    full.tasks().start(go.wait())
+    full.subscribe("*", waits, id="waits", background=True)
+    plain.subscribe("*", hands_on, id="hands on")
+    await asyncio.wait_for(plain.publish(event()), 5)
+    assert len(full.tasks()) == 2
+    go.set()
+    await full.drain()
 
 
 def test_whoever_does_not_import_current_delivery_does_not_ask_for_it() -> None:
@@ -701,14 +749,16 @@ def test_the_bus_finds_the_loop_that_comes_after_the_first(seen: Seen) -> None:
 # Subscriptions
 
 
-async def test_subscribe_returns_the_subscription_and_subscriptions_lists_it(bus: EventBus) -> None:
+async def test_subscribe_returns_the_subscription_and_subscriptions_lists_it() -> None:
+    bus = EventBus()
     added = bus.subscribe("*", shop.charge, background=True)
 
     assert bus.subscriptions() == (added,)
     assert (added.pattern, added.order, added.handler.background) == ("*", 1, True)
 
 
-async def test_unsubscribe_takes_a_handler_or_a_pattern_and_a_handler(bus: EventBus) -> None:
+async def test_unsubscribe_takes_a_handler_or_a_pattern_and_a_handler() -> None:
+    bus = EventBus()
     bus.subscribe("a", shop.charge)
     bus.subscribe("b", shop.charge)
     bus.subscribe("c", shop.audit)

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from craft_easy.core.events import context
-from craft_easy.core.events.context import current_scope, enter
+from craft_easy.core.events import context, stack
 from craft_easy.core.events.loops import Loops
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.registry import Registry, Subscription
-from craft_easy.core.events.route import Route, SharedScope, deliver, go_on_within
+from craft_easy.core.events.route import Route, deliver, go_on, share
 from craft_easy.core.events.tasks import Tasks
 from craft_easy.core.events.types import DomainEvent
 
@@ -132,39 +131,27 @@ class EventBus:
             pass
         if route is None:
             route = self._route(event)
-        if not route.is_brief:
+        if not route.is_bare or context.is_asked:
             await self._publish_at_length(event, route)
             return
-        if context.is_asked:
-            await deliver(event, route)
-            return
-        outer = current_scope()
-        scope = SharedScope()
-        scope.event, scope.view = event, None
-        scope.route = route
-        scope.calls = calls = iter(route.calls)
-        enter(scope)
-        failure = None
+        calls = iter(route.calls)
         try:
             for call in calls:
                 await call(event)
+            return  # noqa: TRY300 - no jump for what always happens
         except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
-            failure = error
-        if failure is not None:
-            try:
-                await go_on_within(scope, outer, failure)
-            finally:
-                failure = None  # its traceback holds this frame
-            return
-        scope.event = None
-        if scope.view is not None:
-            scope.end()
-        if outer is not None and outer.event is not None:
-            enter(outer)
+            failure: BaseException | None = error
+        try:
+            await go_on(event, route, calls, failure)
+        finally:
+            failure = None  # its traceback holds this frame
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
-        tasks = self.tasks()
-        if route.background and tasks.is_full:
+        if route.is_brief and not context.is_asked:
+            await share(event, route)
+            return
+        tasks = self.tasks() if route.background else None
+        if tasks is not None and tasks.is_full:
             await tasks.admit()
         if self._tracking is not None:
             await self._tracking.publish(event, route.plan)
@@ -287,7 +274,11 @@ class EventBus:
         routes = self._routes.setdefault(type(event), {})
         route = routes.get(event.event_type)
         if route is None:
-            route = Route.of(self.registry.plan(event.event_type), is_tracked=self._tracking is not None)
+            route = Route.of(
+                self.registry.plan(event.event_type),
+                is_tracked=self._tracking is not None,
+                is_alone=not any(one.handler.background for one in self.registry.subscriptions()),
+            )
             self._keep(type(event), route)
         return route
 
@@ -300,6 +291,9 @@ class EventBus:
     def _forget_routes(self) -> None:
         self._routes = {}
         self._routes_kept = 0
+
+
+stack.publishing.add(EventBus.publish.__code__)
 
 
 # The bus of the process

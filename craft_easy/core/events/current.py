@@ -2,14 +2,30 @@
 
 Importing this module, as `from craft_easy.core.events import current_delivery` does, has every bus of the process open
 a scope for each handler, so that a task that one handler left behind never sees the delivery of the next. Before, the
-foreground handlers of an event that no store keeps share one.
+foreground handlers of an event that no store keeps share one, or have none.
 """
 
 from __future__ import annotations
 
-from craft_easy.core.events import context
-from craft_easy.core.events.context import current_delivery
+from craft_easy.core.events import context, stack
+from craft_easy.core.events.context import CurrentDelivery
+from craft_easy.core.events.route import running
 
 __all__ = ["current_delivery"]
 
 context.is_asked = True
+
+
+def current_delivery() -> CurrentDelivery | None:
+    """Return the delivery that this code runs in.
+
+    Tasks and threads that a handler starts are in its delivery too, until it has ended: what it leaves behind is then
+    outside, and gets None like everybody else.
+    """
+    return context.current_delivery() or _under_way()
+
+
+def _under_way() -> CurrentDelivery | None:
+    """Return a delivery that began before this module was imported."""
+    known = stack.innermost()
+    return None if known is None else CurrentDelivery(known["event"], running(known["route"], known["calls"]).id)

@@ -37,6 +37,7 @@ class Loops:
         loop = asyncio.get_running_loop()
         tasks = self._tasks.get(loop)
         if tasks is None:
+            self.see()
             for closed in [known for known in self._tasks if known.is_closed()]:
                 self._tasks.pop(closed).forget()
             tasks = self._tasks[loop] = Tasks()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from craft_easy.core.events.context import CurrentDelivery, Scope, enter, open_scope
+from craft_easy.core.events.context import CurrentDelivery, Scope, current_scope, enter, open_scope
 from craft_easy.core.events.dispatch import Call, call_of, extra_of, settle
 from craft_easy.core.events.registry import Handler, Plan
 from craft_easy.core.events.tasks import Tasks
@@ -24,20 +24,25 @@ class Route:
     Args:
         calls: the foreground handlers' calls, in order.
         is_brief: no store keeps it and all handlers are in the foreground.
+        is_bare: moreover the bus has no background handlers at all, for which a publish from outside any delivery may
+            have to wait and one from inside may not: so that nobody can tell, and these deliveries have no scope.
         background: the background handlers' calls, by handler.
     """
 
     plan: Plan
     calls: tuple[Call, ...]
     is_brief: bool
+    is_bare: bool
     background: dict[Handler, Call]
 
     @classmethod
-    def of(cls, plan: Plan, *, is_tracked: bool = False) -> Route:
+    def of(cls, plan: Plan, *, is_tracked: bool = False, is_alone: bool = False) -> Route:
+        is_brief = not (is_tracked or plan.background)
         return cls(
             plan,
             calls=tuple(call_of(one) for one in plan.foreground),
-            is_brief=not (is_tracked or plan.background),
+            is_brief=is_brief,
+            is_bare=is_brief and is_alone,
             background={one: call_of(one) for one in plan.background},
         )
 
@@ -80,12 +85,22 @@ async def go_on(event: DomainEvent, route: Route, calls: Iterator[Call], failure
         failure = None  # its traceback holds this frame
 
 
-async def go_on_within(scope: SharedScope, outer: Scope | None, failure: BaseException) -> None:
-    """Do the same in the scope of the handlers, and end it."""
-    assert scope.event is not None
+async def share(event: DomainEvent, route: Route) -> None:
+    """Await the foreground handlers in order, all in one scope: for a process that never asks whose turn it is."""
+    outer, scope, failure = current_scope(), SharedScope(), None
+    scope.event, scope.view, scope.route = event, None, route
+    scope.calls = calls = iter(route.calls)
+    enter(scope)
     try:
-        await go_on(scope.event, scope.route, scope.calls, failure)
+        for call in calls:
+            await call(event)
+    except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
+        failure = error
+    try:
+        if failure is not None:
+            await go_on(event, route, calls, failure)
     finally:
+        failure = None  # its traceback holds this frame
         scope.end()
         if outer is not None and outer.event is not None:
             enter(outer)

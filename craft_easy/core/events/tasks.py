@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, Final
 
+from craft_easy.core.events import stack
 from craft_easy.core.events.context import open_scope
 
 log: Final = logging.getLogger("craft_easy.core.events")
@@ -69,7 +70,7 @@ class Tasks:
 
         Inside a delivery it never waits: that would be a wait for oneself.
         """
-        if not self.is_full or open_scope() is not None:
+        if not self.is_full or open_scope() is not None or stack.innermost() is not None:
             return
         turn = self._turn(self._admissions.append)
         try:
