@@ -46,13 +46,13 @@ def whole_number(text: str) -> int:
 def seconds(text: str) -> float:
     """Read a duration: `10`, `0.5`, `30s`, `5m`, `1h30m`; in seconds."""
     try:
-        if text.isascii() and text.replace(".", "", 1).isdigit():
+        if len(text) <= 15 and text.isascii() and text.replace(".", "", 1).isdigit():
             return float(text)
         ago = parse_moment(text).ago
     except ValueError:
         ago = None
     if ago is None:
-        raise ValueError(f'"{text}" is no duration. Try 10, 30s or 5m')
+        raise ValueError(f'"{text[:80]}" is no duration. Try 10, 30s or 5m')
     return ago.total_seconds()
 
 
@@ -260,10 +260,17 @@ async def opened(settings: Settings) -> AsyncIterator["EventStore"]:
     store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
     try:
         yield store
-    except (StoreUnavailable, StoreLoginRefused) as error:
-        if error.hint is None:
-            what = "login" if isinstance(error, StoreLoginRefused) else "address"
-            error.hint = f"is the {what} right? it came from {settings.uri.origin}"
+    except StoreUnavailable as error:
+        error.hint = f"is the address right, and does the server run? {_came_from(settings)}"
+        raise
+    except StoreLoginRefused as error:
+        error.hint = f"is the login right, its authSource and its rights? {_came_from(settings)}"
         raise
     finally:
         await store.aclose()
+
+
+def _came_from(settings: Settings) -> str:
+    if settings.uri.is_default:
+        return "it is the default: name yours with --uri or CRAFT_EVENTS_URI"
+    return f"it came from {settings.uri.origin}"

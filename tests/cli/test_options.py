@@ -1,0 +1,72 @@
+"""The options that commands share: groups, conversions, and the store that they open."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
+from craft_easy.core.events.settings import resolve
+from craft_easy.core.events.window import parse_moment
+from craft_events_cli import options
+from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.options import Handling, Selecting, State
+
+NOW = datetime(2026, 11, 23, 17, 43, 45, tzinfo=UTC)
+
+
+def test_a_selection_is_resolved_against_the_databases_now_and_echoed(capsys: pytest.CaptureFixture[str]) -> None:
+    where = Selecting(["a"], True, ["order.*"], ["u"], parse_moment("2d"), parse_moment("2026-11-23"), 5, True)
+    found = where.selection(NOW, states=[State.OPEN])
+    assert (found.tenants, found.no_tenant, found.types, found.actors) == (("a",), True, ("order.*",), ("u",))
+    assert (found.since, found.until) == (NOW - timedelta(days=2), datetime(2026, 11, 23, tzinfo=UTC))
+    assert (found.states, found.limit, found.reverse) == (("open",), 5, True)
+    assert capsys.readouterr().err == "2026-11-21 17:43:45 … 2026-11-23 00:00:00 UTC\n"
+
+
+def test_a_window_that_nobody_asked_for_is_not_echoed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Selecting().selection(NOW).since is None
+    assert capsys.readouterr().err == ""
+
+
+def test_a_window_that_only_now_shows_to_be_empty_is_refused_then() -> None:
+    where = Selecting(since=parse_moment("1h"), until=parse_moment("2026-01-01"))
+    with pytest.raises(UsageError, match="the window is empty"):
+        where.selection(NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10.0), ("0.5", 0.5), ("30s", 30.0), ("1h30m", 5400.0), ("0", 0.0)]
+)
+def test_a_duration_is_seconds_or_units(text: str, seconds: float) -> None:
+    assert options.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "2026-01-31", "٣", ".", "nan", "1e3", "9" * 400])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no duration\. Try 10, 30s or 5m"):
+        options.seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "origin"),
+    [
+        ({"uri": "mongodb://h"}, {}, "it came from --uri"),
+        ({}, {"CRAFT_EVENTS_URI": "mongodb://h"}, "it came from CRAFT_EVENTS_URI"),
+        ({}, {}, "it is the default: name yours with --uri or CRAFT_EVENTS_URI"),
+    ],
+)
+@pytest.mark.parametrize("kind", [StoreUnavailable, StoreLoginRefused])
+async def test_an_error_of_the_connection_says_where_the_address_came_from(
+    flags: dict[str, str], environ: dict[str, str], origin: str, kind: type[StoreUnavailable]
+) -> None:
+    with pytest.raises(kind) as caught:
+        async with options.opened(resolve(flags, environ=environ)):
+            raise kind("h:27017: connection refused", hint="the library's own")
+    assert str(caught.value.hint).endswith(origin)
+
+
+def test_an_app_dir_from_a_flag_is_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Handling(["shop"], Path("src")).modules().app_dir.value == "src"
+    assert Handling().modules().app_dir.value == "."
