@@ -6,9 +6,11 @@ Each row alternates between its candidates in short rounds, so that other work o
 median of the rounds' ratios. The floors:
 
     n foreground handlers   the same handlers awaited one after the other inside a coroutine that is awaited
-    beside a background one on a bus with a background handler, of whatever type, each event has a context variable set
     wildcard                the same handler under its exact type
     1 background handler    `create_task`, a set that holds the task, a callback that discards it; then all are awaited
+
+On a bus that has a background handler, of whatever type, each publish sets a context variable: those rows are "beside a
+background one".
 
 Beside them, where they are installed (`pip install --group bench`): bubus, async-signals, pyee, aiosignal, ezpubsub.
 `--million` publishes a million events of each kind and tells by how much the memory grew.
@@ -33,9 +35,12 @@ from craft_easy.core.events import DomainEvent, EventBus
 Run = Callable[[int], Awaitable[None]]
 Handler = Callable[..., Awaitable[None]]
 
+ENDINGS: list[Callable[[], Awaitable[None]]] = []
+"""What a peer needs so that the event loop can be closed."""
+
 TYPE = "payment.completed"
 PATIENCE_S = 60
-"""A row that takes longer is given up: with several handlers bubus now and then waits for ever."""
+"""A row that takes longer is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +152,13 @@ def with_bubus(*handlers: Handler) -> Run:
 
     bus: list[Any] = []
 
+    async def stop() -> None:
+        await bus[0].stop(timeout=0, clear=True)
+
     async def run(times: int) -> None:
         if not bus:
             bus.append(Bubus(max_history_size=50))
+            ENDINGS.append(stop)
             for number, handler in enumerate(handlers):
                 handler.__name__ = f"handler_{number}"  # it warns of two by one name
                 bus[0].on(PaymentCompleted, handler)
@@ -283,6 +292,8 @@ async def report(rounds: int) -> None:
         limit = "" if row.limit is None else f"{row.limit:.2f}"
         missed = "  missed" if row.limit is not None and ratio > row.limit else ""
         print(f"{row.name:<28}{floor:>10.3f}{candidate:>10.3f}{ratio:>9.2f}{limit:>8}{missed}")
+    for end in ENDINGS:
+        await end()
 
 
 async def report_growth(times: int) -> None:

@@ -131,8 +131,11 @@ class EventBus:
             pass
         if route is None:
             route = self._route(event)
-        if not route.is_bare or context.is_asked:
+        if not route.is_brief or context.is_asked:
             await self._publish_at_length(event, route)
+            return
+        if not route.is_bare:
+            await share(event, route)
             return
         calls = iter(route.calls)
         try:
@@ -147,9 +150,6 @@ class EventBus:
             failure = None  # its traceback holds this frame
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
-        if route.is_brief and not context.is_asked:
-            await share(event, route)
-            return
         tasks = self.tasks() if route.background else None
         if tasks is not None and tasks.is_full:
             await tasks.admit()
