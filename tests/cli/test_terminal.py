@@ -21,7 +21,7 @@ def test_safe_text_holds_no_character_that_a_terminal_obeys(text: str) -> None:
     assert safe(shown) == shown
 
 
-@given(st.text(st.characters(exclude_categories=UNSAFE)))
+@given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])))
 def test_every_other_text_stays_as_it_is(text: str) -> None:
     assert safe(text) == text
 
