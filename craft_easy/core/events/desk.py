@@ -171,7 +171,7 @@ class Run:
 
     def _end(self, due: Due, outcome: Outcome) -> None:
         del self._due[due.known_as]
-        if self._held is not None:
+        if self._held is not None and self._desk.is_here:  # what a closed loop left is freed with its worker
             ended = Ended(outcome, self._desk.worker.now(), due.known_as)
             self._desk.writer.add(self._held, ended, is_through=not self._due)
 
