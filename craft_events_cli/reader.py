@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ def while_read() -> Iterator[None]:
     Raises:
         StdoutClosed: it has gone.
     """
+    import asyncio  # here, since no help page needs it
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     descriptor = _pipe()
     has_gone = False

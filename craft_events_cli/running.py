@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -23,10 +22,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         KeyboardInterrupt: SIGINT came (`asyncio.Runner` sees to it).
         Terminated: SIGTERM came.
     """
-    return asyncio.run(_until_sigterm(coroutine))
+    import asyncio  # here, since no help page needs it
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(_until_sigterm(coroutine))
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, before)
 
 
 async def _until_sigterm(coroutine: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(coroutine)
     has_come = False

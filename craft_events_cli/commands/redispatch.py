@@ -1,6 +1,5 @@
 """`craft-events redispatch`: deliver what was never finished."""
 
-import asyncio
 import signal
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
@@ -183,18 +182,19 @@ class Stop:
     """The first SIGINT or SIGTERM asks the run to end; the second ends the process at once."""
 
     def __init__(self) -> None:
+        import asyncio
+
         self.event = asyncio.Event()
         self.exit_code: ExitCode | None = None
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._hear, number, code)
+                self._loop.add_signal_handler(number, self._hear, number, code)
 
     def _hear(self, number: signal.Signals, code: ExitCode) -> None:
         self.exit_code = code
         self.event.set()
-        loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(one)
+            self._loop.remove_signal_handler(one)
             signal.signal(one, signal.SIG_DFL)
         terminal.note("stopping: what is running gets its time; once more ends at once")

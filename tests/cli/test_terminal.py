@@ -1,6 +1,7 @@
 """What reaches a terminal: safe text, widths, colours, formats."""
 
 import io
+from typing import Literal
 from unicodedata import category
 
 import pytest
@@ -11,7 +12,7 @@ from craft_events_cli import terminal
 from craft_events_cli.exit_codes import UsageError
 from craft_events_cli.terminal import Output, output_format, safe, streams
 
-UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+UNSAFE: tuple[Literal["Cc", "Cf", "Cs", "Zl", "Zp"], ...] = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @given(st.text(st.characters()))
