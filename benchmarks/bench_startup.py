@@ -86,7 +86,9 @@ def _measure(row: Row, rounds: int, folder: Path, environment: Mapping[str, str]
     for _ in range(rounds + 1):
         for command, measured in zip(commands, times, strict=True):
             began = time.perf_counter()
-            subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(
+                command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+            )
             measured.append((time.perf_counter() - began) * 1000)
     return statistics.median(times[0][1:]), statistics.median(times[1][1:])
 
