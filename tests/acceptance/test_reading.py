@@ -131,6 +131,16 @@ def test_ndjson_imports_no_rich_and_help_imports_no_driver(log: Log) -> None:
         assert "craft_easy" in imported
 
 
+@pytest.mark.parametrize("command", ["replay", "tail"])
+def test_a_closed_port_is_exit_4(command: str) -> None:
+    with Run(command, "--uri", "mongodb://app:secret@127.0.0.1:1/?directConnection=true") as run:
+        assert run.ended() == 4
+        lines = run.err.rest()
+    assert lines[0].startswith("error: 127.0.0.1:1")
+    assert len(lines) <= 3
+    assert "secret" not in "".join(lines)
+
+
 def test_what_is_stored_comes_out_of_tail_at_once(log: Log) -> None:
     with Run("tail", "-n", "2", *log.where) as tail:
         assert [number(tail.out.event()) for _ in range(2)] == [8, 10]

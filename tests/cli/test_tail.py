@@ -90,9 +90,3 @@ def test_what_cannot_be_meant_is_exit_2(tail: Cli, args: list[str], message: str
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert 1 <= len(ended.err.splitlines()) <= 3
-
-
-def test_a_closed_port_is_exit_4(cli: Cli) -> None:
-    ended = cli("tail", "--uri", "mongodb://127.0.0.1:1/?directConnection=true")
-    assert (ended.code, ended.out) == (4, "")
-    assert ended.err.startswith("error: 127.0.0.1:1")

@@ -87,7 +87,9 @@ async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
 
 
 async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
-    """Return a change stream that the server has opened."""
+    """Return a change stream that the server has opened; a stand-in in memory has none (NotImplementedError)."""
+    if is_mock(collection.database):
+        raise NotImplementedError
     committed = collection.with_options(read_concern=MAJORITY_READ)  # a stream knows no other
     stream = await resolved(committed.watch(list(stages), **options))
     if _is_motor(collection.database):
