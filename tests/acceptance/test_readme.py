@@ -153,7 +153,7 @@ def plain(text: str) -> list[str]:
     for what, pattern in (
         ("ID", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
         ("DATE", r"\b(\d{4}-)?\d\d-\d\d\b(?=[T ])"),
-        ("TIME", r"T?\d\d:\d\d:\d\d(\.\d+)?Z?"),
+        ("TIME", r"(\d{4}-\d\d-\d\d|\d\d-\d\d)?[T ]?\d\d:\d\d:\d\d(\.\d+)?Z?"),
         ("N", r"\d+\.\d+"),
     ):
         text = re.sub(pattern, what, text)
