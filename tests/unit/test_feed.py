@@ -209,9 +209,9 @@ async def test_a_cancellation_that_the_driver_lost_ends_it_all_the_same() -> Non
                 task.cancel()
                 await asyncio.sleep(1)
             except asyncio.CancelledError:
-                return record(1)
+                return await super().next()
 
-    task = asyncio.create_task(seen(Store(streams=[Losing([])])))
+    task = asyncio.create_task(seen(Store(streams=[Losing([record(1)])])))
     with pytest.raises(asyncio.CancelledError):
         await task
 
