@@ -117,7 +117,7 @@ def tasks_by_hand(handler: Handler) -> Run:
     async def run(times: int) -> None:
         event, tasks = new_event(), set()
         for _ in range(times):
-            task = asyncio.get_running_loop().create_task(handler(event))  # type: ignore[arg-type]
+            task = asyncio.get_running_loop().create_task(handler(event))  # type: ignore[arg-type]  # an async def's
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         while tasks:
@@ -205,7 +205,7 @@ def with_pyee(*handlers: Handler) -> Run:
 def with_aiosignal(*handlers: Handler) -> Run:
     from aiosignal import Signal
 
-    signal: Any = Signal(None)  # type: ignore[arg-type]
+    signal: Any = Signal(None)  # type: ignore[arg-type]  # it has no owner
     signal.extend(handlers)
     signal.freeze()
     return repeat(signal.send)

@@ -14,7 +14,7 @@ from craft_easy.core.events.context import Discard, Retry, current_delivery
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.outcome import RetryPolicy
-from craft_easy.core.events.redispatch import Observer, Report, Summary, Waiting, redispatch
+from craft_easy.core.events.redispatch import BATCH, Observer, Report, Summary, Waiting, redispatch
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
@@ -381,6 +381,24 @@ async def test_records_without_deliveries_are_left_alone_unless_they_are_asked_f
     assert (rest.claimed, rest.done) == (3, 6)
     tracked = await (await store.collection()).count_documents({"delivery": {"$ne": None}})
     assert tracked == 5, "an event that no handler wants stays untracked"
+
+
+async def test_without_a_limit_all_records_without_deliveries_are_taken_in(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await store.append_many(events(BATCH + 20))
+    bus.subscribe("order.*", ran.handler("a"), id="a")
+    since = await store.now() - timedelta(hours=1)
+    assert (await deliver(bus, Selection(since=since), include_untracked=True)).done == BATCH + 20
+
+
+async def test_a_handler_may_block_the_loop_for_its_limit_without_losing_the_lease(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await store.append_many(events(1), handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a", timeout=1200)
+    await deliver(bus)
+    assert bus.tracking.desk().worker.longest_limit == 1200
 
 
 async def test_events_that_had_no_handler_are_delivered_when_they_are_asked_for(

@@ -111,12 +111,16 @@ class Backlog:
                     break
         return counts
 
-    async def begin_to_track(self, room: int) -> int:
-        """Give the old records that were asked for the deliveries that they lack, `room` at most; return how many."""
+    async def begin_to_track(self, room: int | None) -> int:
+        """Give the old records that were asked for the deliveries that they lack; return how many.
+
+        Args:
+            room: at most so many; None for all.
+        """
         added = 0
         async with aclosing(self._old()) as found:
             async for record, handlers in found:
-                if added >= room:
+                if room is not None and added >= room:
                     break
                 await self._take_in(record, handlers)
                 added += 1

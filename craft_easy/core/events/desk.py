@@ -112,6 +112,8 @@ class Run:
         self._held = held
         self._event = event
         self._due = {one.known_as: one for one in due}
+        for one in due:
+            desk.worker.allow(one.limit)
 
     async def dispatch(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         """Await the foreground deliveries in order and start the background ones beside them.

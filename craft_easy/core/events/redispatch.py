@@ -172,7 +172,8 @@ class Redispatch:
         self._wanted = replace(self._wanted, began_at=await self._bus.tracking.store.now())
         events = await self._desk.deliveries.count(self._wanted)
         if self._options.include_untracked or self._options.include_unhandled:
-            events += await Backlog(self._bus, self._wanted, self._options).begin_to_track(self._room - events)
+            room = None if self._limit is None else self._limit - events
+            events += await Backlog(self._bus, self._wanted, self._options).begin_to_track(room)
         self._observer.began(events)
 
     async def _rounds(self) -> None:

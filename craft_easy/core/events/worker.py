@@ -97,6 +97,10 @@ class Worker:
             raise RuntimeError("the worker is not registered yet: await ready() first")
         return self._beat.at + timedelta(milliseconds=int((steady() - self._beat.sent) * 1000))
 
+    def allow(self, limit: float) -> None:
+        """Take note of the seconds that a handler may run, and so may keep the loop from answering."""
+        self.longest_limit = max(self.longest_limit, limit)
+
     async def ready(self) -> str:
         """Wait until this worker may start handlers and return its owner id.
 
