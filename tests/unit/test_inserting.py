@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused, StoreUnavailable
 from craft_easy.core.events.store import faults, inserting
+from craft_easy.core.events.store.appending import Appender
 from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.types import DomainEvent
 
@@ -60,7 +61,7 @@ def refused(index: int, code: int) -> dict[str, Any]:
 
 
 async def insert(server: Any, records: list[dict[str, Any]]) -> list[inserting.InsertResult]:
-    return await inserting.insert(server, records)
+    return await Appender(server).append(records)
 
 
 async def test_chunks_hold_a_thousand_records_or_eight_megabytes() -> None:

@@ -23,6 +23,7 @@ from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.selection import NoTenant, Selection
 from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
 from craft_easy.core.events.store import connection, drivers, faults, indexes, inserting, reading
+from craft_easy.core.events.store.appending import Appender
 from craft_easy.core.events.store.change_stream import ChangeStream
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
@@ -58,6 +59,7 @@ class Site:
     events: drivers.Collection
     workers: drivers.Collection
     where: str
+    appender: Appender
     connection: connection.Connection | None = None
     is_prepared: bool = False
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -218,8 +220,8 @@ class EventStore:
         """
         if not records:
             return []
-        await self._prepare()
-        return await inserting.insert(self, records)
+        site = await self._prepare()
+        return await site.appender.append(records)
 
     # ------------------------------------------------------------------ read
 
@@ -341,15 +343,15 @@ class EventStore:
             return []  # it does not keep which of them are partial
         return indexes.missing(existing, sharded=drivers.is_sharded(site.database))
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> Site:
         """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
         site = await self._site()
-        if site.is_prepared:
-            return
-        async with site.preparing:
-            if not site.is_prepared:
-                await self._prepare_once()
-                site.is_prepared = True
+        if not site.is_prepared:
+            async with site.preparing:
+                if not site.is_prepared:
+                    await self._prepare_once()
+                    site.is_prepared = True
+        return site
 
     async def _prepare_once(self) -> None:
         async with self.call(self.scan_timeout) as site:
@@ -441,6 +443,7 @@ class EventStore:
             events=drivers.in_our_manner(database, self.name, CODEC),
             workers=drivers.in_our_manner(database, self.workers_name, CODEC),
             where=drivers.address(database),
+            appender=Appender(self),
             connection=opened,
         )
         first = self._sites.setdefault((site.pid, loop), site)

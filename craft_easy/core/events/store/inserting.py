@@ -1,14 +1,15 @@
-"""Storing records: in chunks, without stopping at one that is refused, and with a result for each."""
+"""Storing records with one write: without stopping at one that is refused, and with a result for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
+from craft_easy.core.events import kill_point
 from craft_easy.core.events.errors import EventConflict, RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.store import drivers, faults
 from craft_easy.core.events.store.documents import same_content
@@ -57,55 +58,61 @@ class InsertResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    records: Sequence[Record]
-    documents: Sequence[Any]
+class Parcel:
+    """A record, ready to be sent: encoded once, and its size in bytes."""
+
+    record: Record
+    document: Any
+    size: int
 
 
-async def insert(store: EventStore, records: Sequence[Record]) -> list[InsertResult]:
-    """Store records; see `EventStore.insert`."""
-    results: list[InsertResult] = []
-    for chunk in _chunks(records, raw=not await store.is_mock()):
-        results.extend(await _insert_chunk(store, chunk))
-    return results
+def parcels(records: Sequence[Record], *, raw: bool) -> list[Parcel]:
+    """Encode records.
+
+    Args:
+        records: of `new_record`.
+        raw: hand their bytes to the driver; a stand-in in memory takes none.
+
+    Raises:
+        InvalidEvent: a record is too large.
+    """
+    return [_parcel(record, raw=raw) for record in records]
 
 
-def _chunks(records: Sequence[Record], *, raw: bool) -> Iterator[_Chunk]:
-    """Cut records into chunks of at most `MAX_RECORDS` and `MAX_BYTES`; each record is encoded once."""
-    first, size, documents = 0, 0, list[Any]()
-    for index, record in enumerate(records):
-        data = encoded(record)
-        if documents and (len(documents) == MAX_RECORDS or size + len(data) > MAX_BYTES):
-            yield _Chunk(records[first:index], documents)
-            first, size, documents = index, 0, []
-        size += len(data)
-        documents.append(RawBSONDocument(data, CODEC_OF_RAW) if raw else dict(record))
-    if documents:
-        yield _Chunk(records[first:], documents)
+def _parcel(record: Record, *, raw: bool) -> Parcel:
+    data = encoded(record)
+    return Parcel(record, RawBSONDocument(data, CODEC_OF_RAW) if raw else dict(record), len(data))
 
 
 CODEC_OF_RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 
 
-async def _insert_chunk(store: EventStore, chunk: _Chunk) -> list[InsertResult]:
+async def insert(store: EventStore, chunk: Sequence[Parcel]) -> list[InsertResult]:
+    """Store at most `MAX_RECORDS` and `MAX_BYTES` with one write and return what became of each.
+
+    Raises:
+        StoreUnavailable: nothing is known of any of them.
+    """
     async with store.call() as site:
         try:
-            await site.events.insert_many(chunk.documents, ordered=False)
+            kill_point.soon("append.sent")
+            await site.events.insert_many([one.document for one in chunk], ordered=False)
+            kill_point.at("append.acknowledged")
         except BulkWriteError as error:
             refused = {each["index"]: each for each in error.details.get("writeErrors", ())}
             if not refused or error.details.get("writeConcernErrors"):
                 raise  # nothing is known to be acknowledged by the majority
-            return await _sorted_out(site.events, site.where, chunk, refused)
-    return [InsertResult(record) for record in chunk.records]
+            return await _sorted_out(site.events, site.where, [one.record for one in chunk], refused)
+    return [InsertResult(one.record) for one in chunk]
 
 
 async def _sorted_out(
-    events: drivers.Collection, where: str, chunk: _Chunk, refused: Mapping[int, Mapping[str, Any]]
+    events: drivers.Collection, where: str, records: Sequence[Record], refused: Mapping[int, Mapping[str, Any]]
 ) -> list[InsertResult]:
-    twins = [chunk.records[index] for index, each in refused.items() if each.get("code") == _DUPLICATE]
+    twins = [records[index] for index, each in refused.items() if each.get("code") == _DUPLICATE]
     stored = await _stored_twins(events, twins)
     results = []
-    for index, record in enumerate(chunk.records):
+    for index, record in enumerate(records):
         each = refused.get(index)
         twin = stored.get(record["event_id"]) or stored.get(record["_id"])
         if each is None:

@@ -46,6 +46,32 @@ async def batches(
                         return
 
 
+async def matching(
+    store: EventStore,
+    condition: Condition,
+    *,
+    fields: Sequence[str] | None = None,
+    reverse: bool = False,
+    size: int = PAGE,
+    for_json: bool = False,
+) -> AsyncGenerator[Page, None]:
+    """Yield the records that meet a condition, in order, `size` at a time at most, with flat memory.
+
+    A record that stops meeting it meanwhile is listed or not, and makes no other be passed over.
+
+    Args:
+        condition: what a record must meet.
+        fields: read only these, and `_id`; None reads the whole record. `timestamp` must be one of them.
+        reverse: newest first.
+        size: records of a page.
+        for_json: decode them as `store.event_json` takes them.
+    """
+    scan = _Scan(store, condition, Selection(reverse=reverse), size, for_json, fields)
+    async with aclosing(_ahead(scan)) as pages:
+        async for page in pages:
+            yield page
+
+
 async def count(store: EventStore, selection: Selection) -> int:
     """Return how many records are selected; see `EventStore.count`."""
     found = 0
@@ -78,6 +104,7 @@ class _Scan:
     selection: Selection
     size: int
     for_json: bool = False
+    fields: Sequence[str] | None = None
     _cursor: Any = None
     _last: dict[str, Any] | None = None
     _here: set[Any] = field(default_factory=set)
@@ -116,7 +143,7 @@ class _Scan:
         condition = self.condition
         if self._last is not None:
             condition = filters.joined(condition, filters.from_here_on(self._last, self._direction), self._unknown())
-        cursor = events.find(condition, batch_size=self.size).sort(filters.in_order(self._direction))
+        cursor = events.find(condition, self.fields, batch_size=self.size).sort(filters.in_order(self._direction))
         limit = self.selection.limit
         return cursor if limit is None or self._is_resumed else cursor.limit(limit)
 
