@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pydantic_core
 from pymongo import MongoClient
 
+from benchmarks import memory
 from benchmarks.canned import Canned
 from craft_easy.core.events import DomainEvent, embedded
 from craft_easy.core.events.replay import history
@@ -147,32 +147,13 @@ def timed(read: Callable[[str, BinaryIO], int], uri: str, events: int) -> float:
 
 def report_memory(many: int) -> bool:
     """Print the peak of two runs of different length; tell whether they differ by less than the limit."""
-    few_peak, many_peak = peak(FEW), peak(many)
-    growth = many_peak - few_peak
-    is_flat = abs(growth) <= MEMORY_LIMIT
-    print(
-        f"\npeak memory: {few_peak / 2**20:.1f} MiB at {FEW:,} events, {many_peak / 2**20:.1f} MiB at {many:,}: "
-        f"{growth / 2**20:+.1f} MiB, limit ±{MEMORY_LIMIT >> 20}{'' if is_flat else '  missed'}"
-    )
-    return is_flat
-
-
-WITNESS = (
-    "import os, subprocess, sys\n"
-    "process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
-    "_, status, usage = os.wait4(process.pid, 0)\n"
-    "print(usage.ru_maxrss)\n"
-    "sys.exit(os.waitstatus_to_exitcode(status))"
-)
-"""A small process between: a peak counts from the fork, when a process is still as large as the one that started it."""
+    return memory.report("a replay", (FEW, peak(FEW)), (many, peak(many)), MEMORY_LIMIT)
 
 
 def peak(events: int) -> int:
     """Return the peak of the resident memory, in bytes, of a replay of so many events."""
     with Canned(records=events) as server:
-        replaying = [sys.executable, "-m", "craft_events_cli", "replay", "--uri", server.uri, "-o", "ndjson"]
-        done = subprocess.run([sys.executable, "-c", WITNESS, *replaying], capture_output=True, text=True, check=True)
-    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
+        return memory.peak([sys.executable, "-m", "craft_events_cli", "replay", "--uri", server.uri, "-o", "ndjson"])
 
 
 if __name__ == "__main__":

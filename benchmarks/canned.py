@@ -3,45 +3,52 @@
     with Canned(records=100_000) as server:
         MongoClient(server.uri)
 
-It speaks just enough of the wire protocol for the drivers: OP_MSG and the OP_QUERY of the first greeting
-(https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md). Every `find` has the same records, as
-many as were asked for; every write is acknowledged and forgotten.
+Every `find` has the same records, as many as were asked for; every write is acknowledged and forgotten. With `backlog`
+the records are open deliveries that can be listed, claimed, read back and closed (see `benchmarks.backlog`).
 """
 
 from __future__ import annotations
 
 import argparse
 import socket
-import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bson
 
-OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
-_HEADER: Final = struct.Struct("<iiii")
+from benchmarks import wire
+from benchmarks.backlog import Backlog
+from benchmarks.wire import Command, Reply
+
 _DIFFERENT: Final = 1_000
 """So many different records there are; a longer history has them again and again."""
-
-Command = dict[str, Any]
-Reply = bytes
+BEGAN: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
 class Canned:
     """Runs the server in a process of its own while the block runs.
 
     Args:
-        records: how many each `find` yields, its own limit aside.
+        records: how many each `find` yields, its own limit aside; with `backlog` how many are open.
         handlers: how many handlers each record's delivery has; None leaves the records untracked.
+        backlog: keep track of who owns which record, and which are done.
+        latency_ms: how long each reply is held back, as a network would; connections do not wait for one another.
     """
 
-    def __init__(self, *, records: int = 0, handlers: int | None = None) -> None:
-        self._arguments = ["--records", str(records), *(["--handlers", str(handlers)] if handlers is not None else [])]
+    def __init__(
+        self, *, records: int = 0, handlers: int | None = None, backlog: bool = False, latency_ms: float = 0
+    ) -> None:
+        self._arguments = ["--records", str(records), "--latency", str(latency_ms)]
+        self._arguments += ["--handlers", str(handlers)] if handlers is not None else []
+        self._arguments += ["--backlog"] if backlog else []
         self.uri = ""
 
     def __enter__(self) -> Self:
@@ -60,9 +67,10 @@ class Canned:
 class Server:
     """Answers commands; `answers` may be added to."""
 
-    def __init__(self, documents: Sequence[bytes], records: int) -> None:
+    def __init__(self, documents: Sequence[bytes], records: int, *, latency: float = 0) -> None:
         self._documents = documents
         self._records = records
+        self._latency = latency
         self._batches: dict[int, bytes] = {}
         self._left: dict[int, int] = {}
         self._next_cursor = 1
@@ -70,11 +78,11 @@ class Server:
         self.answers: dict[str, Callable[[Command], Reply]] = {
             "find": self._find,
             "getMore": self._get_more,
-            "aggregate": lambda _: _cursor(0, "firstBatch", b""),
-            "listIndexes": lambda _: _cursor(0, "firstBatch", b""),
-            "insert": lambda command: _ok(n=len(command["documents"])),
-            "update": lambda command: _ok(n=len(command["updates"]), nModified=len(command["updates"])),
-            "delete": lambda command: _ok(n=len(command["deletes"])),
+            "aggregate": lambda _: wire.cursor(0, "firstBatch", b""),
+            "listIndexes": lambda _: wire.cursor(0, "firstBatch", b""),
+            "insert": lambda command: wire.ok(n=len(command["documents"])),
+            "update": lambda command: wire.ok(n=len(command["updates"]), nModified=len(command["updates"])),
+            "delete": lambda command: wire.ok(n=len(command["deletes"])),
         }
 
     def serve(self, listener: socket.socket) -> None:
@@ -86,13 +94,18 @@ class Server:
 
     def _converse(self, connection: socket.socket) -> None:
         with connection:
-            for request, kind, body in _messages(connection):
-                if kind == OP_QUERY:
-                    head = struct.pack("<iqii", 8, 0, 0, 1)
-                    connection.sendall(_message(request, OP_REPLY, head + _hello()))
-                else:
-                    answer = self.answers.get(next(iter(command := _command(body))), lambda _: _hello())
-                    connection.sendall(_message(request, OP_MSG, b"\0\0\0\0\0" + answer(command)))
+            for request, kind, body in wire.messages(connection):
+                reply = self._reply(request, kind, body)
+                if self._latency:
+                    time.sleep(self._latency)
+                connection.sendall(reply)
+
+    def _reply(self, request: int, kind: int, body: bytes) -> bytes:
+        if kind == wire.OP_QUERY:
+            return wire.greeting(request)
+        command = wire.command_of(body)
+        answer = self.answers.get(next(iter(command)))
+        return wire.answer(request, wire.hello() if answer is None else answer(command))
 
     def _find(self, command: Command) -> Reply:
         with self._lock:
@@ -108,82 +121,14 @@ class Server:
         count = min(left, size or 16_000)
         if left > count:
             self._left[cursor] = left - count
-        return _cursor(cursor if left > count else 0, name, self._batch(count))
+        return wire.cursor(cursor if left > count else 0, name, self._batch(count))
 
     def _batch(self, count: int) -> bytes:
         """Return the inside of an array of so many records."""
         if count not in self._batches:
             documents = self._documents
-            self._batches[count] = b"".join(
-                b"\x03" + str(index).encode() + b"\0" + documents[index % len(documents)] for index in range(count)
-            )
+            self._batches[count] = wire.array([documents[index % len(documents)] for index in range(count)])
         return self._batches[count]
-
-
-def _messages(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    stream = connection.makefile("rb")
-    while header := stream.read(_HEADER.size):
-        length, request, _, kind = _HEADER.unpack(header)
-        yield request, kind, stream.read(length - _HEADER.size)
-
-
-def _message(request: int, kind: int, body: bytes) -> bytes:
-    return _HEADER.pack(_HEADER.size + len(body), 0, request, kind) + body
-
-
-def _command(body: bytes) -> Command:
-    """Decode a message of one body and any number of document sequences, which become arrays of raw bytes."""
-    at, command, sequences = 4, {}, {}
-    while at < len(body):
-        kind, size = body[at], int.from_bytes(body[at + 1 : at + 5], "little")
-        section = body[at + 1 : at + 1 + size]
-        if kind == 0:
-            command = bson.decode(section)
-        else:
-            name, _, documents = section[4:].partition(b"\0")
-            sequences[name.decode()] = list(_documents(documents))
-        at += 1 + size
-    return command | sequences
-
-
-def _documents(data: bytes) -> Iterator[bytes]:
-    while data:
-        size = int.from_bytes(data[:4], "little")
-        yield data[:size]
-        data = data[size:]
-
-
-def _ok(**fields: Any) -> Reply:
-    return bson.encode({**fields, "ok": 1.0})
-
-
-def _hello() -> Reply:
-    """Greet as a primary; this answers pings and all else too."""
-    return _ok(
-        helloOk=True,
-        isWritablePrimary=True,
-        ismaster=True,
-        setName="canned",
-        maxBsonObjectSize=16 << 20,
-        maxMessageSizeBytes=48_000_000,
-        maxWriteBatchSize=100_000,
-        localTime=datetime.now(UTC),
-        logicalSessionTimeoutMinutes=30,
-        minWireVersion=0,
-        maxWireVersion=25,
-    )
-
-
-def _cursor(cursor: int, name: str, batch: bytes) -> Reply:
-    array = _document(batch)
-    inside = (
-        b"\x12id\0" + struct.pack("<q", cursor) + b"\x02ns\0\x04\0\0\0a.b\0" + b"\x04" + name.encode() + b"\0" + array
-    )
-    return _document(b"\x03cursor\0" + _document(inside) + b"\x01ok\0" + struct.pack("<d", 1.0))
-
-
-def _document(elements: bytes) -> bytes:
-    return struct.pack("<i", len(elements) + 5) + elements + b"\0"
 
 
 def records(count: int, handlers: int | None) -> list[bytes]:
@@ -194,15 +139,13 @@ def records(count: int, handlers: int | None) -> list[bytes]:
     from craft_easy.core.events.store.documents import new_record
     from craft_easy.core.events.store.encoding import CODEC
 
-    began = datetime(2026, 1, 31, 10, tzinfo=UTC)
-    names = [f"shop.handlers:handler_{number}" for number in range(handlers or 0)]
-    delivery = None if handlers is None else to_document(Delivery.new(names, at=began))
+    delivery = None if handlers is None else to_document(Delivery.new(handler_ids(handlers), at=BEGAN))
     return [
         bson.encode(
             new_record(
                 DomainEvent(
                     event_type="payment.completed",
-                    timestamp=began + timedelta(milliseconds=337 * number),
+                    timestamp=BEGAN + timedelta(milliseconds=337 * number),
                     tenant_id=f"tenant_{number % 30}",
                     actor_id=f"user_{number % 77}",
                     payload={"payment_id": f"p_{number}", "amount": number / 4, "currency": "EUR", "items": [1, 2, 3]},
@@ -215,15 +158,24 @@ def records(count: int, handlers: int | None) -> list[bytes]:
     ]
 
 
+def handler_ids(count: int) -> list[str]:
+    """Return the ids of the handlers that the records' deliveries name."""
+    return [f"shop.handlers:handler_{number}" for number in range(count)]
+
+
 def main() -> None:
     """Serve, and print the port."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=0)
     parser.add_argument("--handlers", type=int)
+    parser.add_argument("--backlog", action="store_true", help="the records are open, and may be claimed and closed")
+    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="hold back each reply")
     chosen = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    server = Server(records(min(chosen.records, _DIFFERENT), chosen.handlers), chosen.records)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    documents = records(min(chosen.records, _DIFFERENT), chosen.handlers)
+    server = Server(documents, chosen.records, latency=chosen.latency / 1000)
+    if chosen.backlog:
+        server.answers |= Backlog(documents, chosen.records).answers
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         print(listener.getsockname()[1], flush=True)
         server.serve(listener)
 
