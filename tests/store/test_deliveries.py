@@ -51,12 +51,12 @@ def wanted(*handlers: str, began_at: datetime | None = None, **selection: Any) -
 
 
 async def ids(deliveries: Deliveries, condition: Wanted, size: int = 1000) -> list[Any]:
-    return [one async for page in deliveries.unowned(condition, size=size) for one in page]
+    return [one.id async for page in deliveries.unowned(condition, size=size) for one in page]
 
 
 async def claimed(deliveries: Deliveries, owner: str = "me", condition: Wanted | None = None) -> list[Tracked]:
     condition = condition or wanted()
-    return await deliveries.claim(await ids(deliveries, condition), condition, owner=owner, at=LATER)
+    return await deliveries.claim(await ids(deliveries, condition), condition.unowned(), owner=owner, at=LATER)
 
 
 def names(records: Sequence[Tracked]) -> list[str]:
@@ -87,8 +87,8 @@ async def test_a_claim_makes_records_ones_own_and_counts_the_revision(
 async def test_two_workers_never_own_the_same_record(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1), event(2))
     listed = await ids(deliveries, wanted())
-    first = await deliveries.claim(listed[:1], wanted(), owner="me", at=LATER)
-    second = await deliveries.claim(listed, wanted(), owner="other", at=LATER)
+    first = await deliveries.claim(listed[:1], wanted().unowned(), owner="me", at=LATER)
+    second = await deliveries.claim(listed, wanted().unowned(), owner="other", at=LATER)
     assert (names(first), names(second)) == (["e1"], ["e2"])
 
 
@@ -118,7 +118,7 @@ async def test_a_selection_narrows_a_claim_even_when_the_listing_did_not(
     await stored(store, event(1, tenant_id="acme"), event(2, tenant_id="docs"))
     listed = await ids(deliveries, wanted())
     only = wanted(tenants=("docs",))
-    assert names(await deliveries.claim(listed, only, owner="me", at=LATER)) == ["e2"]
+    assert names(await deliveries.claim(listed, only.unowned(), owner="me", at=LATER)) == ["e2"]
     assert await deliveries.count(only) == 0
     assert await deliveries.count(wanted()) == 1
 
@@ -162,8 +162,8 @@ async def test_a_change_of_a_record_that_is_gone_is_dropped(store: EventStore, d
 async def test_owners_are_counted_by_their_open_records(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1, tenant_id="acme"), event(2), event(3))
     listed = await ids(deliveries, wanted())
-    await deliveries.claim(listed[:2], wanted(), owner="me", at=LATER)
-    await deliveries.claim(listed[2:], wanted(), owner="other", at=LATER)
+    await deliveries.claim(listed[:2], wanted().unowned(), owner="me", at=LATER)
+    await deliveries.claim(listed[2:], wanted().unowned(), owner="other", at=LATER)
     assert await deliveries.owners() == {"me": 2, "other": 1}
     assert await deliveries.owners(wanted(tenants=("acme",))) == {"me": 1}
     owned = [record async for page in deliveries.owned_by(["me"], size=1) for record in page]

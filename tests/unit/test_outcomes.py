@@ -118,10 +118,10 @@ async def test_whoever_asks_is_told_what_is_stored_and_only_then(
 
 async def test_a_record_that_is_given_back_is_held_no_more(writer: OutcomeWriter) -> None:
     one = held(0, "a", "b")
-    writer.held.add(0)
+    writer.held.add(one.hold)
     writer.add(one, ended("a"))
     await writer.flush()
-    assert writer.held == {0}
+    assert writer.held == {one.hold}
     writer.add(one, ended("b", Kind.GIVEN_BACK), is_through=True)
     await writer.flush()
     assert writer.held == set()

@@ -191,9 +191,47 @@ async def test_the_thread_pauses_while_the_loop_does_not_answer(registry: FakeRe
     assert thread._loop_answers
     clock.time += LEASE + 1
     assert not thread._loop_answers
-    worker.allow(120.0)
-    worker.allow(1.0)
+    worker.at_work.begin("long", None, 120.0)
+    worker.at_work.begin("short", None, 1.0)
     assert thread._loop_answers, "for so long it may be a handler at work"
+    worker.at_work.end("long", None, 120.0)
+    assert not thread._loop_answers, "that handler has ended"
+    await worker.stop()
+
+
+async def test_what_blocks_the_loop_is_named_once(registry: FakeRegistry, clock: FakeClock) -> None:
+    def blocks() -> None:
+        thread = threading.Thread(target=look_twice)
+        thread.start()
+        thread.join()
+
+    def look_twice() -> None:
+        assert worker._thread is not None
+        worker._thread._name_what_hangs()
+        worker._thread._name_what_hangs()
+
+    said: list[str] = []
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    worker.on_hang = said.append
+    worker.at_work.begin("shop:innocent", None, 1.0)
+    worker.at_work.begin("shop:blocks", blocks.__code__, 45.0)
+    blocks()
+    [text] = said
+    assert "'shop:blocks' blocks the event loop for more than 45 s, at " in text
+    assert "innocent" not in text
+    await worker.stop()
+
+
+async def test_the_time_never_goes_back_even_where_a_failover_does(registry: FakeRegistry, clock: FakeClock) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    before = worker.now()
+    clock.time += 1
+    worker.heard(worker.owner, clock.time, before - timedelta(minutes=1))
+    assert worker.now() == before
+    clock.time += 120
+    assert worker.now() > before
     await worker.stop()
 
 

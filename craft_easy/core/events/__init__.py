@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.current import current_delivery
     from craft_easy.core.events.errors import (
         CheckpointError,
+        CommitUnknown,
+        DeliveryOver,
         EmbeddedLogError,
         EventConflict,
         EventsError,
@@ -27,13 +29,17 @@ if TYPE_CHECKING:
         StoreError,
         StoreLoginRefused,
         StoreUnavailable,
+        TransactionsMissing,
+        WrongDeployment,
     )
     from craft_easy.core.events.outcome import RetryPolicy
     from craft_easy.core.events.types import DomainEvent
 
 __all__ = [
     "CheckpointError",
+    "CommitUnknown",
     "CurrentDelivery",
+    "DeliveryOver",
     "Discard",
     "DomainEvent",
     "EmbeddedLogError",
@@ -50,6 +56,8 @@ __all__ = [
     "StoreError",
     "StoreLoginRefused",
     "StoreUnavailable",
+    "TransactionsMissing",
+    "WrongDeployment",
     "current_delivery",
     "event_handler",
     "get_event_bus",

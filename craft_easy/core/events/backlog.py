@@ -32,6 +32,9 @@ class Options:
         include_unhandled: also deliver records that had no handler when they were published.
         timeout: seconds that an attempt may take where its handler names no limit.
         grace: seconds that a stop leaves to what is running.
+        due: honour back-off: run only what is due by now.
+        watch: honour it and go on until stopped.
+        ordered: one event at a time for each tenant, in order, across the workers that run so.
     """
 
     handlers: tuple[str, ...] = ()
@@ -41,6 +44,9 @@ class Options:
     include_unhandled: bool = False
     timeout: float = DEFAULT_LIMIT
     grace: float = 10.0
+    due: bool = False
+    watch: bool = False
+    ordered: bool = False
 
 
 def wanted(registry: Registry, selection: Selection, options: Options) -> Wanted:

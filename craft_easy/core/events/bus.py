@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
@@ -24,6 +25,7 @@ from craft_easy.core.events.tasks import Tasks
 from craft_easy.core.events.types import DomainEvent
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.outbox import Transaction
     from craft_easy.core.events.store import EventStore
     from craft_easy.core.events.tracking import StoreTracking
 
@@ -170,6 +172,30 @@ class EventBus:
         if tasks.is_full and any(route.background for route in routes):
             await tasks.admit()
         await self._tracking.publish_many(batch, [route.plan for route in routes])
+
+    def transaction(self, client: Any) -> AbstractAsyncContextManager[Transaction]:
+        """Store events in a transaction of the caller's own: the outbox.
+
+            async with bus.transaction(client) as tx:
+                await client["shop"]["payments"].insert_one(payment, session=tx.session)
+                await tx.publish(PaymentCompleted(...))
+
+        The end of the block commits and then runs the handlers, as `publish` does. What the block raises rolls back: no
+        event, no handler. A process that dies after the commit leaves its events to a redispatch, from a minute later.
+
+        Args:
+            client: the PyMongo or Motor client whose writes belong to it, of the log's deployment.
+
+        Raises:
+            RuntimeError: this bus has no store.
+            TransactionsMissing: the server has none; nothing was written and the block not entered.
+            WrongDeployment: the client is one of another deployment; the block not entered.
+            CommitUnknown: whether it was committed could not be learnt. No handler was run; if it was committed, a
+                redispatch delivers its events.
+        """
+        from craft_easy.core.events.outbox import begin
+
+        return begin(self.tracking, client, lambda event: self._route(event).plan)
 
     def publish_from_thread(self, event: DomainEvent) -> None:
         """Publish an event from plain code in another thread and return when that is done.

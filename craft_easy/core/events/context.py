@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.children import Numbering
     from craft_easy.core.events.registry import Handler
     from craft_easy.core.events.types import DomainEvent
 
@@ -46,6 +48,16 @@ def _finite(seconds: float) -> float:
     return seconds
 
 
+class Keeper(Protocol):
+    """Keeps a delivery's outcome in a record."""
+
+    def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]: ...
+
+
+plain_keeper: Keeper | None = None
+"""Serves deliveries that no record is kept of; see `current`."""
+
+
 @dataclass(slots=True)
 class CurrentDelivery:
     """The delivery that runs: one event × one handler.
@@ -57,6 +69,8 @@ class CurrentDelivery:
         is_replay: history is being run again; nothing of this changes the state of a record.
         replay_id: which replay it is.
         is_open: it has not ended yet.
+        numbering: numbers what it publishes; made when it first does.
+        keeper: what stores its outcome, where the log has a record of it.
     """
 
     event: DomainEvent
@@ -65,6 +79,32 @@ class CurrentDelivery:
     is_replay: bool = False
     replay_id: str | None = None
     is_open: bool = True
+    numbering: Numbering | None = None
+    keeper: Keeper | None = None
+
+    def transaction(self, client: Any) -> AbstractAsyncContextManager[Any]:
+        """Give a session whose transaction commits what the handler writes with it and this delivery's `done` together.
+
+            async with current_delivery().transaction(client) as session:
+                await client["shop"]["stock"].update_one(item, {"$inc": {"left": -1}}, session=session)
+
+        `done` is written last, and only where the delivery is still pending; else nothing of the block is kept. So two
+        workers that run the same delivery commit once. In a replay, and where no store keeps the delivery, it is a
+        plain transaction.
+
+        Args:
+            client: the PyMongo or Motor client that the handler writes with, of the log's deployment.
+
+        Raises:
+            TransactionsMissing: the server has none; the block was not entered.
+            WrongDeployment: the client is one of another deployment; the block was not entered.
+            DeliveryOver: another worker has finished this delivery; nothing is kept.
+            CommitUnknown: whether it was committed could not be learnt; the log knows, and says so to the next run.
+        """
+        keeper = self.keeper if self.keeper is not None else plain_keeper
+        if keeper is None:
+            raise RuntimeError("transactions need the store: from craft_easy.core.events import current_delivery")
+        return keeper.transaction(self, client)
 
     @property
     def idempotency_key(self) -> str:

@@ -7,6 +7,9 @@ foreground handlers of an event that no store keeps share one, or have none.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
 from craft_easy.core.events import context, stack
 from craft_easy.core.events.context import CurrentDelivery
 from craft_easy.core.events.route import running
@@ -14,6 +17,18 @@ from craft_easy.core.events.route import running
 __all__ = ["current_delivery"]
 
 context.is_asked = True
+
+
+class _PlainKeeper:
+    """Gives a plain transaction to deliveries that no record is kept of."""
+
+    def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]:
+        from craft_easy.core.events.store.sessions import plain_transaction
+
+        return plain_transaction(client)
+
+
+context.plain_keeper = _PlainKeeper()
 
 
 def current_delivery() -> CurrentDelivery | None:

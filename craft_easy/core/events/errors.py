@@ -6,8 +6,12 @@
     ├── InvalidSetting          (ValueError)  a setting's value cannot be used
     ├── StoreError                            the event log did not do what was asked
     │   ├── StoreUnavailable                  not reached, or not in time
+    │   │   └── CommitUnknown                 whether a transaction was committed could not be learnt
     │   ├── StoreLoginRefused                 reached, and refused the login or the right
-    │   └── RecordRefused                     reached, and refused this one record
+    │   ├── RecordRefused                     reached, and refused this one record
+    │   ├── TransactionsMissing               the server has no transactions
+    │   └── WrongDeployment                   a client of another deployment than the log's
+    ├── DeliveryOver                          another worker has finished this delivery
     ├── HandlerModuleError                    a handler module could not be loaded
     ├── HandlerNotFound                       no loaded handler has this id
     ├── EmbeddedLogError                      the embedded event log cannot be used
@@ -73,12 +77,32 @@ class StoreUnavailable(StoreError):
     """The event log was not reached, or did not answer before the deadline: nothing is known to be stored."""
 
 
+class CommitUnknown(StoreUnavailable):
+    """Whether the transaction was committed could not be learnt: if it was, a redispatch delivers its events."""
+
+
 class StoreLoginRefused(StoreError):
     """The server was reached and refused the login, or the right to do this."""
 
 
 class RecordRefused(StoreError):
     """The server was reached and refused this one record; it is not stored."""
+
+
+class TransactionsMissing(StoreError):
+    """The server has no transactions: it is neither of a replica set nor a router of a sharded cluster."""
+
+
+class WrongDeployment(StoreError):
+    """The client is one of another deployment, or of another database, than the event log."""
+
+
+class DeliveryOver(EventsError):
+    """Another worker has finished this delivery meanwhile: nothing of the transaction is kept."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"delivery {key} is not pending any more: another worker finished it, and nothing was written")
+        self.key = key
 
 
 class HandlerModuleError(EventsError):

@@ -18,6 +18,8 @@ class Origin:
     is_foreign: bool = False
     causation_id: str | None = None
     correlation_id: str | None = None
+    is_derived: bool = False
+    """The id was derived from the delivery that the event was published in."""
 
 
 _MADE_HERE: Final = Origin()
@@ -40,6 +42,18 @@ def is_foreign(event: DomainEvent) -> bool:
 def set_cause(event: DomainEvent, *, causation_id: str, correlation_id: str) -> None:
     """Note the event in whose handler this one was published, and the first event of that chain."""
     set_origin(event, replace(origin_of(event), causation_id=causation_id, correlation_id=correlation_id))
+
+
+def is_derived(event: DomainEvent) -> bool:
+    """Return whether the event's id was derived from the delivery that it was published in."""
+    return origin_of(event).is_derived
+
+
+def set_derived_id(event: DomainEvent, event_id: str) -> None:
+    """Give an event the id that its parent's delivery derives for it: whoever holds the object sees it from now on."""
+    event.__dict__["event_id"] = event_id
+    event.__pydantic_fields_set__.add("event_id")
+    set_origin(event, replace(origin_of(event), is_derived=True))
 
 
 # Pydantic's own slot for private values carries the origin through copies and pickles. A declared private attribute

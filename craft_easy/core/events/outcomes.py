@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from craft_easy.core.events.delivery import Delivery, Ended, finish, forget_errors
@@ -24,6 +27,10 @@ GROUP: Final = 1_000
 """Records that one write takes at most."""
 PAUSE: Final = 0.5
 """Seconds between two tries while the log cannot be reached."""
+
+
+Hold = tuple[Any, str]
+"""A record's `_id` and the identity that holds it: after a refused beat the same process may claim it again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,10 +49,16 @@ class Held:
     has_run: bool = False
     ended: list[Ended] = field(default_factory=list)
     is_through: bool = False
+    is_locked: bool = False
+    """A transaction is open that will write this record: nothing else may."""
 
     @property
     def key(self) -> str:
         return str(self.record.document.get("event_id"))
+
+    @property
+    def hold(self) -> Hold:
+        return self.record.id, self.owner
 
 
 class OutcomeWriter:
@@ -61,8 +74,8 @@ class OutcomeWriter:
     def __init__(self, deliveries: Deliveries, now: Callable[[], datetime]) -> None:
         self._deliveries = deliveries
         self._now = now
-        self.held: set[Any] = set()
-        """The `_id`s of the records that this loop holds, inserts and claims under way included."""
+        self.held: set[Hold] = set()
+        """What this loop holds, inserts and claims under way included."""
         self._waiting: dict[int, Held] = {}
         self._group: list[Step] = []
         self._task: asyncio.Task[None] | None = None
@@ -73,14 +86,43 @@ class OutcomeWriter:
         held.ended.extend(ended)
         held.is_through = held.is_through or is_through
         self._waiting[id(held)] = held
+        self._begin()
+
+    def _begin(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes")
+            # in a context of its own: the deadline or the delivery of whoever ended first is not that of the others
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes", context=Context())
+
+    @asynccontextmanager
+    async def exclusive(self, held: Held) -> AsyncIterator[None]:
+        """Write nothing to a record while the block runs: a transaction is to write it."""
+        held.is_locked = True
+        try:
+            while self._is_busy and any(step.held is held for step in self._group):
+                await self._next_write()
+            yield
+        finally:
+            held.is_locked = False
+            if self._waiting:
+                self._begin()
+
+    async def settle(self, held: Held) -> None:
+        """Return when nothing of a record waits to be written."""
+        while self._is_busy and (id(held) in self._waiting or any(step.held is held for step in self._group)):
+            await self._next_write()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def _next_write(self) -> None:
+        self._written.clear()
+        await self._written.wait()
 
     async def below(self, records: int) -> None:
         """Return when fewer records than that wait to be written, so that whoever claims does not run ahead."""
-        while len(self._waiting) + len(self._group) >= records and self._task is not None and not self._task.done():
-            self._written.clear()
-            await self._written.wait()
+        while self._is_busy and len(self._waiting) + len(self._group) >= records:
+            await self._next_write()
 
     async def flush(self) -> None:
         """Return when everything that was taken so far, and meanwhile, is stored."""
@@ -101,7 +143,8 @@ class OutcomeWriter:
 
     def _take(self) -> list[Step]:
         if not self._group:
-            taken = [self._waiting.pop(key) for key in list(self._waiting)[:GROUP]]
+            keys = list(islice((key for key, held in self._waiting.items() if not held.is_locked), GROUP))
+            taken = [self._waiting.pop(key) for key in keys]
             self._group = [Step.of(held, self._now()) for held in taken]
         return self._group
 
@@ -114,7 +157,7 @@ class OutcomeWriter:
         for step in self._group:
             step.report()
             if step.release:
-                self.held.discard(step.held.record.id)
+                self.held.discard(step.held.hold)
         self._group = []
         self._written.set()
         return True

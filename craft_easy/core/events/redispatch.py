@@ -10,28 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
+from craft_easy.core.events import kill_point
 from craft_easy.core.events.backlog import Backlog, Options, wanted
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.crew import Crew
 from craft_easy.core.events.delivery import Delivery, Ended
-from craft_easy.core.events.desk import Due, Run
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.outcome import Kind
+from craft_easy.core.events.ordered import Lanes
 from craft_easy.core.events.outcomes import Held
+from craft_easy.core.events.report import Observer, Report, Summary, Waiting, outcome_of
+from craft_easy.core.events.run import Due
 from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.deliveries import Listed, Tracked
 from craft_easy.core.events.takeover import TakeOver
-from craft_easy.core.events.types import DomainEvent
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.store.wanted import Wanted
     from craft_easy.core.events.store.workers import WorkerEntry
+
+__all__ = ["Observer", "Options", "Redispatch", "Report", "Summary", "Waiting", "outcome_of", "redispatch"]
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -39,78 +44,18 @@ BATCH: Final = 100
 """Records that one claim takes at most: few enough for a server that is slow at long lists of ids."""
 UNWRITTEN: Final = 2 * BATCH
 """Records that may wait for their outcomes to be written before the next claim waits for them."""
+ALONE_AFTER: Final = 2
+"""A record that was taken over so often runs alone: one of its handlers may be what kills its process."""
+MOST_ALONE: Final = 10_000
+"""So many records that are to run alone are remembered in one round, the others come in the next."""
+FARTHEST: Final = 64
+"""Batches that a worker passes over at most when it meets another at its place in the backlog."""
 POLLS_A_LEASE: Final = 10
 LONGEST_POLL: Final = 1.0
+OUTAGE_S: Final = 60.0
+"""Seconds for which a run that has an end goes on without its log."""
 WRITING_S: Final = 60.0
 """Seconds that the last outcomes get to be written."""
-CANCELLED_S: Final = 1.0
-"""Seconds that a handler gets to end after it was cancelled; one that swallows it is abandoned."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What one run came to: the first four, and `taken_over`, count events, the rest deliveries.
-
-    `owned` are still with a living worker, `lost` were claimed and then taken over by another, `orphaned` are pending
-    for a handler that is not loaded.
-    """
-
-    claimed: int = 0
-    held: int = 0
-    owned: int = 0
-    lost: int = 0
-    done: int = 0
-    failed: int = 0
-    dead: int = 0
-    skipped: int = 0
-    orphaned: int = 0
-    orphaned_handlers: list[str] = field(default_factory=list)
-    elapsed_s: float = 0.0
-    taken_over: int = 0
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing failed, died or lacked its handler."""
-        return not (self.failed or self.dead or self.orphaned)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One delivery of this run, as it is stored: `outcome` is done, failed, dead, skipped or lost."""
-
-    event_id: str
-    event_type: str
-    tenant_id: str | None
-    handler: str
-    outcome: str
-    attempt: int
-    error: str | None
-    due_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Records that a worker owns; it is taken over in `left` seconds unless it beats."""
-
-    worker: WorkerEntry
-    events: int
-    left: float
-
-
-class Observer:
-    """Is told how a run goes; does nothing by itself."""
-
-    def began(self, events: int) -> None:
-        """So many events may be claimed now."""
-
-    def reported(self, report: Report) -> None:
-        """A delivery's outcome is stored."""
-
-    def ended(self) -> None:
-        """All deliveries of one event have ended."""
-
-    def waits(self, waiting: Sequence[Waiting]) -> None:
-        """Nothing else is left to do but to wait for these."""
 
 
 async def redispatch(
@@ -123,8 +68,9 @@ async def redispatch(
 ) -> Summary:
     """Deliver every unprocessed event of a selection through the handlers of a bus.
 
-    The bus has a store. Each record runs at most once in a run, whatever its back-off. Setting `stop` ends the run:
-    nothing more is claimed, what runs gets `options.grace`, the rest is given back without an attempt.
+    The bus has a store. Each record runs at most once in a run, whatever its back-off, unless the options say
+    otherwise. Setting `stop` ends the run: nothing more is claimed, what runs gets `options.grace`, the rest is given
+    back without an attempt.
 
     Raises:
         HandlerNotFound: `options.handlers` names one that is not loaded.
@@ -132,6 +78,48 @@ async def redispatch(
     """
     run = Redispatch(bus, selection, options or Options(), observer or Observer())
     return await run.run(stop or asyncio.Event())
+
+
+@asynccontextmanager
+async def redispatching(
+    bus: EventBus,
+    selection: Selection | None = None,
+    options: Options | None = None,
+    *,
+    observer: Observer | None = None,
+) -> AsyncIterator[None]:
+    """Redispatch beside an application for as long as the block runs, as `--watch` does.
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            async with EventStore() as store, get_event_bus() as bus:
+                bus.configure_store(store)
+                async with redispatching(bus):
+                    yield
+
+    An outage of the log does not end it. The end of the block stops it as a signal stops the command.
+
+    Args:
+        bus: has a store.
+        selection: all events when None.
+        options: `watch` is set whatever they say.
+        observer: is told how it goes.
+    """
+    run = Redispatch(bus, selection or Selection(), replace(options or Options(), watch=True), observer or Observer())
+    stop = asyncio.Event()
+    running = asyncio.create_task(run.run(stop), name="redispatch")
+    running.add_done_callback(_say_why_it_ended)
+    try:
+        yield
+    finally:
+        stop.set()
+        with suppress(Exception):  # it was said already
+            await running
+
+
+def _say_why_it_ended(task: asyncio.Task[Summary]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the redispatch beside the application has ended", exc_info=error)
 
 
 class Redispatch:
@@ -147,14 +135,14 @@ class Redispatch:
         self._take_over = TakeOver(self._desk)
         self._wanted = wanted(bus.registry, selection, options)
         self._handlers = {name: bus.registry.handler(name) for name in self._wanted.handlers}
-        self._slots = asyncio.Semaphore(options.concurrency)
-        self._running: set[asyncio.Task[None]] = set()
+        self._crew = Crew(self._desk, options.concurrency, self._due, observer.ended)
+        self._crowd = 0
+        self._reached_at = steady()
 
     async def run(self, stop: asyncio.Event) -> Summary:
         """Go through rounds until nothing is left or `stop` is set; return what came of it."""
         began = steady()
-        await self._begin()
-        rounds = asyncio.create_task(self._rounds())
+        rounds = asyncio.create_task(self._begin_and_go_round())
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([rounds, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -167,74 +155,131 @@ class Redispatch:
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
+    async def _begin_and_go_round(self) -> None:
+        await self._reaching(self._begin)
+        if self._options.watch:
+            while True:
+                await self._reaching(self._one_round)
+                await asyncio.sleep(random.uniform(0.5, 1) * LONGEST_POLL)
+        await self._reaching(self._rounds)
+
     async def _begin(self) -> None:
         await self._desk.worker.ready()
-        self._wanted = replace(self._wanted, began_at=await self._bus.tracking.store.now())
+        now = await self._bus.tracking.store.now()
+        if not self._options.watch:
+            self._wanted = replace(self._wanted, began_at=now)
+        self._wanted = self._at_this_time()
+        await self._desk.registry.forget(at=now)
         events = await self._desk.deliveries.count(self._wanted)
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._limit is None else self._limit - events
             events += await Backlog(self._bus, self._wanted, self._options).begin_to_track(room)
         self._observer.began(events)
 
+    async def _reaching(self, step: Callable[[], Any]) -> None:
+        """Take a step, and again where the log was not reached, until it was silent for too long."""
+        is_lost = False
+        while True:
+            try:
+                await step()
+            except StoreUnavailable as error:
+                if not self._options.watch and steady() - self._reached_at > OUTAGE_S:
+                    raise
+                if not is_lost:
+                    self._observer.lost(error.message)
+                is_lost = True
+                await asyncio.sleep(LONGEST_POLL)
+            else:
+                if is_lost:
+                    self._observer.resumed(steady() - self._reached_at)
+                self._reached_at = steady()
+                return
+
     async def _rounds(self) -> None:
-        await self._one_round()
+        while await self._one_round():
+            self._reached_at = steady()
         while self._options.wait and (owners := await self._awaited()):
             await self._pause(owners)
-            await self._one_round()
+            while await self._one_round():
+                self._reached_at = steady()
 
-    async def _one_round(self) -> None:
+    async def _one_round(self) -> int:
+        """Claim and run what there is, and return how many events that were."""
+        before = self._summary.claimed
+        self._wanted = self._at_this_time()
         self._summary.taken_over += await self._take_over.once()
-        if self._room > 0:
-            async with aclosing(self._desk.deliveries.unowned(self._wanted, size=BATCH)) as pages:
-                async for ids in pages:
-                    await self._claim(ids[: self._room])
-                    if self._room <= 0:
-                        break
-        if self._running:
-            await asyncio.wait(self._running)
+        if self._options.ordered:
+            lanes = Lanes(self._desk, self._wanted, self._crew, self._claim_one, lambda: self._room > 0)
+            await lanes.once()
+            await self._claim_all({"tenant_id": None})
+        else:
+            await self._claim_all({})
+        await self._crew.idle()
+        return self._summary.claimed - before
+
+    def _at_this_time(self) -> Wanted:
+        if not (self._options.due or self._options.watch):
+            return self._wanted
+        return replace(self._wanted, due_at=self._desk.worker.now())
+
+    # claim
+
+    async def _claim_all(self, more: Mapping[str, Any]) -> None:
+        """Claim the backlog page by page; suspects are left for the end and run alone."""
+        alone: deque[Any] = deque(maxlen=MOST_ALONE)
+        passing_over = 0
+        async with aclosing(self._desk.deliveries.unowned(self._wanted, size=BATCH, more=more)) as pages:
+            async for page in pages:
+                if self._room <= 0:
+                    break
+                alone.extend(one.id for one in page if one.takeovers >= ALONE_AFTER)
+                if passing_over:
+                    passing_over -= 1
+                else:
+                    passing_over = await self._claim_page([one for one in page if one.takeovers < ALONE_AFTER])
+        for record_id in alone:
+            await self._crew.idle()
+            for held in await self._claim_one(record_id):
+                await self._crew.alone(held)
+
+    async def _claim_page(self, page: Sequence[Listed]) -> int:
+        """Claim a page, and return how many pages to pass over: none where this worker has the place to itself.
+
+        Where another one was quicker, it goes some way ahead, the farther the more often it meets others; the rounds
+        end when nothing is left behind.
+        """
+        listed = claimed = 0
+        for batch in _batches(page[: self._room], self._options.concurrency):
+            got = await self._claim([one.id for one in batch])
+            listed, claimed = listed + len(batch), claimed + len(got)
+            await self._crew.start(got)
+        if self._limit is not None or claimed * 2 >= listed:
+            self._crowd = max(0, self._crowd - 1)
+            return 0
+        self._crowd = min(self._crowd + 1, FARTHEST.bit_length() - 1)
+        return random.randint(1, 2**self._crowd)
+
+    async def _claim_one(self, record_id: Any) -> list[Held]:
+        return await self._claim([record_id])
+
+    async def _claim(self, ids: Sequence[Any]) -> list[Held]:
+        await self._desk.writer.below(UNWRITTEN)
+        claimed = await self._desk.claim(ids, self._wanted.unowned(), direction=self._wanted.direction)
+        self._summary.claimed += len(claimed)
+        for held in claimed:
+            held.on_stored = self._reporter(held.record)
+        return claimed
 
     @property
     def _room(self) -> int:
         return BATCH if self._limit is None else self._limit - self._summary.claimed
 
-    async def _claim(self, ids: Sequence[object]) -> None:
-        await self._desk.writer.below(UNWRITTEN)
-        claimed = await self._desk.claim(ids, self._wanted)
-        self._summary.claimed += len(claimed)
-        waiting = deque(claimed)
-        try:
-            while waiting:
-                await self._slots.acquire()
-                self._start(waiting.popleft())
-        finally:
-            for held in waiting:
-                self._desk.writer.add(held, is_through=True)
-
-    def _start(self, held: Held) -> None:
-        held.on_stored = self._reporter(held.record)
-        task = asyncio.create_task(self._deliver(held))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slots.release()
-        self._observer.ended()
-
-    async def _deliver(self, held: Held) -> None:
-        event = DomainEvent.from_record(held.record.document)
-        due = self._due(held.record.delivery)
-        if due:
-            await Run(self._desk, held, event, due).dispatch_and_wait()
-        else:
-            self._desk.writer.add(held, is_through=True)
-
     def _due(self, delivery: Delivery) -> list[Due]:
-        """Return the deliveries of a record that are not done and have their handler here."""
+        """Return the deliveries of a record that are to run now and have their handler here."""
         due = []
         for entry in delivery.pending:
             handler = self._handlers.get(entry.id)
-            if handler is not None:
+            if handler is not None and self._wanted.is_due(entry):
                 limit = handler.timeout or self._options.timeout
                 due.append(Due(handler, entry.id, entry.attempts + 1, limit))
         return due
@@ -250,7 +295,7 @@ class Redispatch:
         return {owner: events for owner, events in owners.items() if not self._has_beaten(entries.get(owner))}
 
     async def _others(self) -> dict[str, int]:
-        owners = await self._desk.deliveries.owners(self._wanted)
+        owners = await self._desk.deliveries.owners(replace(self._wanted, due_at=None))
         owners.pop(self._desk.worker.owner, None)
         return owners
 
@@ -271,14 +316,11 @@ class Redispatch:
 
     async def _end(self, rounds: asyncio.Task[None]) -> None:
         """Let what runs come to its end, for as long as the grace allows; write outcomes; own nothing any more."""
+        kill_point.at("stop.begun")
         rounds.cancel()
         await asyncio.wait([rounds])
-        if self._running:
-            await asyncio.wait(self._running, timeout=self._options.grace)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=CANCELLED_S)
+        await self._crew.stop(self._options.grace)
+        self._summary.abandoned = self._crew.abandoned
         try:
             await self._bus.drain(timeout=max(self._options.grace, WRITING_S))
             await self._desk.reconcile()
@@ -287,6 +329,8 @@ class Redispatch:
 
     async def _count_what_is_left(self) -> None:
         self._summary.owned = sum((await self._others()).values())
+        if self._options.ordered:
+            self._summary.held = await self._desk.deliveries.count(self._wanted)
         orphans = await self._desk.deliveries.orphans(self._wanted)
         self._summary.orphaned = sum(orphans.values())
         self._summary.orphaned_handlers = sorted(orphans)
@@ -307,33 +351,14 @@ class Redispatch:
                 is_lost = True
             else:
                 setattr(self._summary, outcome, getattr(self._summary, outcome) + 1)
-            self._observer.reported(_report(record, ended, delivery, outcome))
+            self._observer.reported(Report.of(record, ended, delivery, outcome))
 
         return report
 
 
-def outcome_of(ended: Ended, delivery: Delivery) -> Literal["done", "failed", "dead", "skipped", "lost"] | None:
-    """Return what became of an attempt in the log; None when it was given back without one."""
-    outcome, entry = ended.outcome, delivery.handler(ended.handler_id)
-    if outcome.kind is Kind.GIVEN_BACK:
-        return None
-    if entry is None or entry.attempts < outcome.attempt:
-        return "lost"
-    if entry.state == "pending":
-        return "failed"
-    return entry.state
-
-
-def _report(record: Tracked, ended: Ended, delivery: Delivery, outcome: str) -> Report:
-    entry = delivery.handler(ended.handler_id)
-    error = ended.outcome.error
-    return Report(
-        event_id=str(record.document.get("event_id")),
-        event_type=str(record.document.get("event_type")),
-        tenant_id=record.document.get("tenant_id"),
-        handler=ended.handler_id,
-        outcome=outcome,
-        attempt=ended.outcome.attempt,
-        error=None if error is None else f"{error.type}: {error.message}",
-        due_at=None if entry is None else entry.due_at,
-    )
+def _batches(page: Sequence[Listed], concurrency: int) -> list[list[Listed]]:
+    """Cut a page into claims: records that a worker died with are claimed in batches no larger than the concurrency."""
+    plain = [one for one in page if not one.takeovers]
+    taken = [one for one in page if one.takeovers]
+    some = [taken[first : first + concurrency] for first in range(0, len(taken), concurrency)]
+    return [batch for batch in [plain, *some] if batch]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from craft_easy.core.events import kill_point
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.delivery import Delivery, take_over
 from craft_easy.core.events.errors import StoreUnavailable
@@ -58,11 +59,13 @@ class TakeOver:
     """Fences the workers that are silent and frees the records of every worker that is gone.
 
     Args:
-        desk: who takes over; it never takes over itself.
+        desk: who takes over; it never fences itself.
+        clock: seconds that never jump and go on while the machine is suspended.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, clock: Callable[[], float] = steady) -> None:
         self._desk = desk
+        self._clock = clock
         self._watch = Watch()
 
     async def once(self) -> int:
@@ -84,20 +87,22 @@ class TakeOver:
         except StoreUnavailable:
             self._watch.start_again()
             raise
-        for entry in self._watch.look(entries.values(), steady()):
+        for entry in self._watch.look(entries.values(), self._clock()):
             if entry.owner != self._desk.worker.owner and await self._desk.registry.fence(entry):
                 entries[entry.owner] = replace(entry, fenced=True)
+                kill_point.at("takeover.fenced")
         return entries
 
     def left(self, entry: WorkerEntry) -> float:
         """Return the seconds after which a worker is taken over unless it beats."""
-        return self._watch.left(entry, steady())
+        return self._watch.left(entry, self._clock())
 
     async def _free(self, gone: Sequence[str]) -> int:
         freed = 0
         async with aclosing(self._desk.deliveries.owned_by(gone)) as pages:
             async for page in pages:
                 freed += await self._free_page(page)
+                kill_point.at("takeover.freed")
         return freed
 
     async def _free_page(self, page: Sequence[Tracked]) -> int:

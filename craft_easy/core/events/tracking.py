@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
 
+from craft_easy.core.events import kill_point
+from craft_easy.core.events.children import adopt
 from craft_easy.core.events.context import current_delivery
 from craft_easy.core.events.delivery import Delivery
-from craft_easy.core.events.desk import Desk, Due, Run
+from craft_easy.core.events.desk import Desk
 from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.outcomes import Held
 from craft_easy.core.events.registry import Plan
+from craft_easy.core.events.run import Due, Run
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.store.documents import event_content, new_record
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.tasks import Tasks
-from craft_easy.core.events.types import DomainEvent, set_cause
+from craft_easy.core.events.types import DomainEvent
 from craft_easy.core.events.worker import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
@@ -33,7 +37,8 @@ log: Final = logging.getLogger("craft_easy.core.events")
 class Published:
     """An event on its way: its record, and whether its handlers are to run here.
 
-    `held` is None where the handlers run without a record (`on_error="log"`), or where there are none.
+    `held` is None where the handlers run without a record (`on_error="log"`), or where there are none. `give_back`
+    frees the number that a derived id took; it is called where the event is not surely stored.
     """
 
     event: DomainEvent
@@ -41,6 +46,12 @@ class Published:
     held: Held | None = None
     runs: bool = True
     error: EventsError | None = None
+    give_back: Callable[[], None] | None = None
+
+    def fail(self) -> None:
+        """Note that the event is not surely stored."""
+        if self.give_back is not None:
+            self.give_back()
 
 
 class StoreTracking:
@@ -59,7 +70,7 @@ class StoreTracking:
         self.store = store
         self._on_error = on_error
         self._lease = lease
-        self._tasks = tasks
+        self.tasks = tasks
         self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, Desk] = WeakKeyDictionary()
 
     def desk(self) -> Desk:
@@ -67,7 +78,7 @@ class StoreTracking:
         loop = asyncio.get_running_loop()
         desk = self._desks.get(loop)
         if desk is None or not desk.is_here:
-            desk = self._desks[loop] = Desk(self.store, lease=self._lease)
+            desk = self._desks[loop] = Desk(self.store, lease=self._lease, start=lambda one: self.tasks().start(one))
         return desk
 
     async def publish(self, event: DomainEvent, plan: Plan) -> None:
@@ -87,14 +98,16 @@ class StoreTracking:
         await self._store(desk, published)
         for one in published:
             if one.runs:
-                await self._dispatch(desk, one)
+                await self.dispatch(desk, one)
         for one in published:
             if one.error is not None:
                 raise one.error
 
-    async def _dispatch(self, desk: Desk, one: Published) -> None:
+    async def dispatch(self, desk: Desk, one: Published) -> None:
+        """Run the handlers of an event whose record is held, or that runs without one."""
         due = [Due(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in one.plan.handlers]
-        await Run(desk, one.held, one.event, due).dispatch(self._tasks().start)
+        if due:
+            await Run(desk, one.held, one.event, due).dispatch(self.tasks().start)
 
     # the record first
 
@@ -102,71 +115,95 @@ class StoreTracking:
         try:
             await self._insert(desk, published)
         except StoreUnavailable as error:
-            desk.has_doubt = True
+            desk.doubt()
+            for one in published:
+                one.fail()
             if self._on_error == "raise":
                 raise
             log.error("%d events are dispatched and not stored: %s", len(published), error)  # noqa: TRY400 - it is no bug
-            return
-        if desk.has_doubt:
-            desk.has_doubt = False
-            self._tasks().start(desk.reconcile())
+        except BaseException:
+            desk.doubt()  # whoever was cancelled may have sent it already
+            for one in published:
+                one.fail()
+            raise
+        else:
+            desk.reconcile_in_doubt()
 
     async def _insert(self, desk: Desk, published: Sequence[Published]) -> None:
-        owner = await desk.worker.ready()
-        records = [self._tracked(desk, one, owner) for one in published]
-        ids = {record.id for record in records}
-        desk.writer.held |= ids
+        owner = desk.worker.owner if desk.worker.may_start else await desk.worker.ready()
+        at = desk.worker.now()
+        records = [self.record(one, at=at, owner=owner) for one in published]
+        holds = {(record.id, owner) for record in records}
+        desk.writer.held |= holds
         try:
             results = await self.store.insert([record.document for record in records])
         except BaseException:
-            desk.writer.held -= ids
+            desk.writer.held -= holds
             raise
+        taken = []
         for one, record, result in zip(published, records, results, strict=True):
             if result.is_inserted:
-                self._hold(desk, one, record, owner)
+                self.hold(desk, one, record, owner)
             else:
-                await self._publish_again(desk, one, record, result, owner)
+                taken.append((one, record, result))
+        if taken:
+            await self._publish_again(desk, taken, owner)
 
-    def _tracked(self, desk: Desk, one: Published, owner: str) -> Tracked:
-        parent = current_delivery()
-        if parent is not None and one.event.causation_id is None:
-            chain = parent.event.correlation_id or parent.event.event_id
-            set_cause(one.event, causation_id=parent.event.event_id, correlation_id=chain)
-        delivery = Delivery.new((handler.id for handler in one.plan.handlers), at=desk.worker.now(), owner=owner)
-        return Tracked(new_record(one.event, to_document(delivery)), delivery)
+    def record(self, one: Published, *, at: datetime, owner: str | None = None) -> Tracked:
+        """Return the record that an event is to have; inside a delivery it becomes a child of that.
 
-    def _hold(self, desk: Desk, one: Published, record: Tracked, owner: str) -> None:
+        Raises:
+            InvalidEvent: the log could not keep the event exactly.
+        """
+        event, parent = one.event, current_delivery()
+        if parent is not None:
+            one.give_back = adopt(event, parent, lambda: event_content(event))
+        delivery = Delivery.new((handler.id for handler in one.plan.handlers), at=at, owner=owner)
+        return Tracked(new_record(event, to_document(delivery)), delivery)
+
+    def hold(self, desk: Desk, one: Published, record: Tracked, owner: str) -> None:
+        """Hold a record that was just inserted or claimed, if there is anything to run."""
         if record.delivery.is_open:
             one.held = Held(record, owner)
         else:
-            desk.writer.held.discard(record.id)
+            desk.writer.held.discard((record.id, owner))
+        if current_delivery() is not None:
+            kill_point.at("child.stored")
 
     async def _publish_again(
-        self, desk: Desk, one: Published, record: Tracked, result: InsertResult, owner: str
+        self, desk: Desk, taken: Sequence[tuple[Published, Tracked, InsertResult]], owner: str
     ) -> None:
-        """Answer a publish whose id is taken: a conflict, a no-op, or a record that gets its delivery only now."""
-        one.runs = False
-        desk.writer.held.discard(record.id)
-        try:
-            result.check()
-        except EventsError as error:
-            one.error = error
-            return
-        stored = Tracked.of(result.stored or {})
-        if not stored.is_tracked and await desk.deliveries.add(stored, record.delivery):
-            one.runs = True
-            desk.writer.held.add(stored.id)
-            self._hold(desk, one, stored, owner)
-        else:
-            await self._confirm(desk, stored)
+        """Answer publishes whose id is taken: conflicts, no-ops, and records that get their delivery only now."""
+        answering: dict[Any, Published] = {}
+        for one, record, result in taken:
+            one.runs = False
+            desk.writer.held.discard((record.id, owner))
+            try:
+                result.check()
+            except EventsError as error:
+                one.error = error
+                one.fail()
+                continue
+            stored = Tracked.of(result.stored or {})
+            if not stored.is_tracked and await desk.deliveries.add(stored, record.delivery):
+                one.runs = True
+                desk.writer.held.add((stored.id, owner))
+                self.hold(desk, one, stored, owner)
+            else:
+                answering[stored.id] = one
+        if answering:
+            await self._confirm(desk, answering)
 
-    async def _confirm(self, desk: Desk, stored: Tracked) -> None:
-        """Make sure that what answers for this publish is not taken back: a write, then a read, of the majority."""
+    async def _confirm(self, desk: Desk, answering: Mapping[Any, Published]) -> None:
+        """Make sure that what answers for these publishes is not taken back: a write, then a read, of the majority."""
         await desk.worker.confirm()
-        if stored.id not in await desk.deliveries.read([stored.id]):
-            raise StoreUnavailable(
-                f"event {stored.document.get('event_id')!r} was stored and taken back: publish it again"
-            )
+        found = await desk.deliveries.read(list(answering))
+        for record_id, one in answering.items():
+            if record_id not in found:
+                one.fail()
+                one.error = StoreUnavailable(
+                    f"event {one.event.event_id!r} was stored and taken back: publish it again"
+                )
 
     # the end
 

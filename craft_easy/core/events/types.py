@@ -23,7 +23,16 @@ from uuid_utils import uuid7
 from craft_easy.core.events import event_class, folding
 from craft_easy.core.events.clock import now
 from craft_easy.core.events.envelope import Envelope, cut_to_milliseconds, read_envelope
-from craft_easy.core.events.origin import Origin, is_foreign, origin_of, set_cause, set_origin, stored_payload
+from craft_easy.core.events.origin import (
+    Origin,
+    is_derived,
+    is_foreign,
+    origin_of,
+    set_cause,
+    set_derived_id,
+    set_origin,
+    stored_payload,
+)
 
 __all__ = [
     "DomainEvent",
@@ -32,8 +41,10 @@ __all__ = [
     "ResourceDeleted",
     "ResourceUpdated",
     "UserRegistered",
+    "is_derived",
     "is_foreign",
     "set_cause",
+    "set_derived_id",
     "stored_payload",
 ]
 

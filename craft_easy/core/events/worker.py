@@ -13,12 +13,17 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 import weakref
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import CodeType, FrameType
 from typing import Final, Protocol
 
+from craft_easy.core.events import kill_point
 from craft_easy.core.events.clock import steady
 
 log: Final = logging.getLogger("craft_easy.core.events")
@@ -54,6 +59,44 @@ class Beat:
     at: datetime
 
 
+class AtWork:
+    """The handlers that run on one event loop, and the longest of their limits.
+
+    A loop that does not answer for so long may be a handler at work; for longer, and it hangs.
+    """
+
+    def __init__(self) -> None:
+        self._limits: Counter[float] = Counter()
+        self._names: Counter[tuple[str, CodeType | None]] = Counter()
+        self.longest = 0.0
+
+    def begin(self, handler_id: str, code: CodeType | None, limit: float) -> None:
+        """Note that a handler starts; `limit` is in seconds."""
+        self._names[handler_id, code] += 1
+        self._limits[limit] += 1
+        self.longest = max(self.longest, limit)
+
+    def end(self, handler_id: str, code: CodeType | None, limit: float) -> None:
+        """Note that it has ended."""
+        self._names[handler_id, code] -= 1
+        if not self._names[handler_id, code]:
+            del self._names[handler_id, code]
+        self._limits[limit] -= 1
+        if not self._limits[limit]:
+            del self._limits[limit]
+            self.longest = max(self._limits, default=0.0)
+
+    def whose(self, frame: FrameType | None) -> list[str]:
+        """Return the handlers that a thread's stack shows at work, or else all that run."""
+        names = list(self._names)
+        while frame is not None:
+            found = [name for name, code in names if code is frame.f_code]
+            if found:
+                return found
+            frame = frame.f_back
+        return sorted({name for name, _ in names})
+
+
 def new_owner() -> str:
     """Return an identity that was never used before: host, process and 48 random bits."""
     return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}"
@@ -76,10 +119,15 @@ class Worker:
         self._thread: BeatThread | None = None
         self._beat: Beat | None = None
         self._is_refused = False
+        self._latest: datetime | None = None
         self.lease = lease
         self.owner = new_owner()
-        self.longest_limit = lease
-        """Seconds of the longest limit in use: for so long a loop that does not answer may be a handler at work."""
+        self.thread_id = threading.get_ident()
+        self.at_work = AtWork()
+        self.on_beat: Callable[[], None] = lambda: None
+        """Called on the loop after each beat that was answered."""
+        self.on_hang: Callable[[str], None] = log.error
+        """Called from the thread that beats, once, with a text that names what blocks the loop."""
 
     @property
     def is_here(self) -> bool:
@@ -92,14 +140,13 @@ class Worker:
         return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
 
     def now(self) -> datetime:
-        """Return the database's time in whole milliseconds, reckoned from the last beat."""
+        """Return the database's time in whole milliseconds, reckoned from the last beat; it never goes back."""
         if self._beat is None:
             raise RuntimeError("the worker is not registered yet: await ready() first")
-        return self._beat.at + timedelta(milliseconds=int((steady() - self._beat.sent) * 1000))
-
-    def allow(self, limit: float) -> None:
-        """Take note of the seconds that a handler may run, and so may keep the loop from answering."""
-        self.longest_limit = max(self.longest_limit, limit)
+        at = self._beat.at + timedelta(milliseconds=int((steady() - self._beat.sent) * 1000))
+        if self._latest is None or at > self._latest:
+            self._latest = at
+        return self._latest
 
     async def ready(self) -> str:
         """Wait until this worker may start handlers and return its owner id.
@@ -142,7 +189,26 @@ class Worker:
             self._is_refused = True
         elif self._beat is None or sent > self._beat.sent:
             self._beat = Beat(sent, at)
-        self._loop.call_soon_threadsafe(self._changed.set)
+        self._loop.call_soon_threadsafe(self._answered)
+
+    def _answered(self) -> None:
+        self._changed.set()
+        self.on_beat()
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a loop that does not answer may be a handler at work."""
+        return max(self.lease, self.at_work.longest)
+
+    def hang(self) -> None:
+        """Name what blocks the loop; called from the thread that beats."""
+        frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - the one way to see another thread's stack
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
+        names = ", ".join(map(repr, self.at_work.whose(frame))) or "what runs there"
+        self.on_hang(
+            f"{names} blocks the event loop for more than {self.patience:g} s, at {where}: "
+            "the lease is not renewed any more, and others take over what this process owns"
+        )
 
     async def stop(self) -> None:
         """Stop beating and leave the registry: whatever is still owned is free at once."""
@@ -166,6 +232,7 @@ class BeatThread(threading.Thread):
         self._channel = channel
         self._stopped = threading.Event()
         self._answered = steady()
+        self._is_hanging = False
         _THREADS.add(self)
 
     def stop(self) -> None:
@@ -176,9 +243,16 @@ class BeatThread(threading.Thread):
         wait = self._worker.lease / BEATS_A_LEASE
         while not self._stopped.wait(wait) and self._ask_the_loop():
             wait = self._worker.lease / BEATS_A_LEASE
-            if self._loop_answers and not self._try_to_beat():
+            if not self._loop_answers:
+                self._name_what_hangs()
+            elif not self._try_to_beat():
                 wait = self._worker.lease / TRIES_A_LEASE
         self._leave()
+
+    def _name_what_hangs(self) -> None:
+        if not self._is_hanging:
+            self._is_hanging = True
+            self._worker.hang()
 
     def _ask_the_loop(self) -> bool:
         try:
@@ -189,15 +263,18 @@ class BeatThread(threading.Thread):
 
     def _answer(self) -> None:
         self._answered = steady()
+        self._is_hanging = False
 
     @property
     def _loop_answers(self) -> bool:
-        return steady() - self._answered <= max(self._worker.lease, self._worker.longest_limit)
+        return steady() - self._answered <= self._worker.patience
 
     def _try_to_beat(self) -> bool:
         owner, sent = self._worker.owner, steady()
         try:
+            kill_point.soon("beat.sent")
             at = self._channel.beat(owner)
+            kill_point.at("beat.acknowledged")
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the next try follows
             log.debug("a beat of %s failed: %s", owner, type(error).__name__)
             return False

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+import pymongo
+from bson import ObjectId
 from pymongo import UpdateOne
 
 from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
-from craft_easy.core.events.store.drivers import MAJORITY_READ, aggregate
-from craft_easy.core.events.store.filters import ASCENDING, in_order, joined
+from craft_easy.core.events.store.drivers import aggregate
+from craft_easy.core.events.store.encoding import CODEC
+from craft_easy.core.events.store.filters import ASCENDING, before, in_order, joined
+from craft_easy.core.events.store.inserting import InsertResult
+from craft_easy.core.events.store.sessions import TRY_S
 from craft_easy.core.events.store.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -48,6 +55,14 @@ class Tracked:
         return self.document.get("delivery") is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A record that may be claimed, and how often it was taken over from a worker that died."""
+
+    id: Any
+    takeovers: int
+
+
 @dataclass(eq=False, slots=True)
 class Change:
     """A record and the transition that it is to go through."""
@@ -59,6 +74,21 @@ class Change:
 def _delivery_of(document: Document) -> Delivery:
     value = document.get("delivery")
     return from_document(value) if isinstance(value, Mapping) else Delivery(state="done")
+
+
+def _ties_by_id(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Order records of one time and one event id, which only other writers leave, by `_id` as `filters.before` does."""
+    tied = groupby(documents, key=lambda document: (document.get("timestamp"), document.get("event_id")))
+    return [one for _, same in tied for one in sorted(same, key=lambda document: _sortable(document["_id"]))]
+
+
+def _sortable(value: object) -> tuple[str, Any]:
+    return type(value).__name__, value if isinstance(value, (str, int, ObjectId)) else str(value)
+
+
+def _takeovers(document: Document) -> int:
+    value = document.get("delivery", {}).get("takeovers")
+    return value if isinstance(value, int) else 0
 
 
 class Deliveries:
@@ -119,31 +149,92 @@ class Deliveries:
     async def read(self, ids: Sequence[Any]) -> dict[Any, Tracked]:
         """Return the records with these `_id`s as the majority holds them, which no failover takes back."""
         async with self._store.call() as site:
-            events = site.events.with_options(read_concern=MAJORITY_READ)
+            events = drivers.by_majority(site.events)
             documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {document["_id"]: Tracked.of(document) for document in documents}
 
-    async def unowned(self, wanted: Wanted, *, size: int = BATCH) -> AsyncGenerator[list[Any], None]:
-        """Yield the `_id`s of the records that may be claimed, in order of `(timestamp, event_id)`, `size` at a time.
+    async def change_within(self, session: Any, client: Any, change: Change) -> Delivery:
+        """Put a record through its transition inside a transaction, and return what it says once that is committed.
+
+        It is read in the transaction, so that a write by anybody else meanwhile makes this one, or the commit, fail.
+        What the transition raises is raised.
+
+        Args:
+            session: with a transaction under way.
+            client: the session's.
+            change: what is to be done; its record stays as it is.
+        """
+        site = await self._store.site()
+        events = drivers.in_our_manner(client[site.database.name], self._store.name, CODEC)
+        with pymongo.timeout(TRY_S):
+            document = await events.find_one({"_id": change.record.id}, {"delivery": 1}, session=session)
+            before = _delivery_of(document or {})
+            after = change.transition(before)
+            condition = {"_id": change.record.id, "delivery.rev": _same(before.rev)}
+            await events.update_one(condition, {"$set": {"delivery": to_document(after)}}, session=session)
+        return after
+
+    async def insert_within(self, session: Any, client: Any, record: Tracked) -> bool:
+        """Insert a record inside a transaction; False where the same event is there already.
+
+        It is looked for first, since a duplicate would abort the whole transaction.
+
+        Raises:
+            EventConflict: another event is stored under its id.
+        """
+        site = await self._store.site()
+        events = drivers.in_our_manner(client[site.database.name], self._store.name, CODEC)
+        with pymongo.timeout(TRY_S):
+            for condition in ({"_id": record.id}, {"event_id": record.document["event_id"]}):
+                stored = await events.find_one(condition, session=session)
+                if stored is not None:
+                    InsertResult(record.document, stored=stored).check()
+                    return False
+            await events.insert_one(dict(record.document), session=session)
+        return True
+
+    async def unowned(
+        self, wanted: Wanted, *, size: int = BATCH, more: Document | None = None
+    ) -> AsyncGenerator[list[Listed], None]:
+        """Yield what may be claimed, in order of `(timestamp, event_id)`, `size` at a time.
 
         One cursor lists them all: what was claimed meanwhile is refused by the claim, and nothing is listed twice.
+
+        Args:
+            wanted: which records.
+            size: at most so many at a time.
+            more: a further condition.
         """
-        async for documents in self._pages(wanted.unowned(), wanted.direction, {"_id": 1}, size):
-            yield [document["_id"] for document in documents]
+        condition = joined(wanted.unowned(), dict(more or {}))
+        async for documents in self._pages(condition, wanted.direction, {"_id": 1, "delivery.takeovers": 1}, size):
+            yield [Listed(document["_id"], _takeovers(document)) for document in documents]
 
-    async def claim(self, ids: Sequence[Any], wanted: Wanted, *, owner: str, at: datetime) -> list[Tracked]:
-        """Make unowned records one's own, where the whole condition still holds, and return those that are."""
+    async def claim(
+        self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime, direction: int = ASCENDING
+    ) -> list[Tracked]:
+        """Make unowned records one's own, where the whole condition still holds, and return those that are, in order.
+
+        Args:
+            ids: the `_id`s that a listing gave.
+            condition: that of the listing, repeated: what was claimed or closed meanwhile is refused.
+            owner: who claims.
+            at: the database's time.
+            direction: of the order.
+        """
+        mine = {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}}
         async with self._store.call() as site:
-            result = await site.events.update_many(
-                {"_id": {"$in": list(ids)}, **wanted.unowned()},
-                {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}},
-            )
-        return await self._read_back(ids, wanted, owner) if result.matched_count else []
+            if drivers.is_sharded(site.database):
+                # one write for each `_id`, of which each goes to one shard and can be retried
+                writes = [UpdateOne({"_id": one, **condition}, mine) for one in ids]
+                matched = (await site.events.bulk_write(writes, ordered=False)).matched_count
+            else:
+                matched = (await site.events.update_many({"_id": {"$in": list(ids)}, **condition}, mine)).matched_count
+        return await self._read_back(ids, owner, direction) if matched else []
 
-    async def _read_back(self, ids: Sequence[Any], wanted: Wanted, owner: str) -> list[Tracked]:
+    async def _read_back(self, ids: Sequence[Any], owner: str, direction: int) -> list[Tracked]:
         async with self._store.call() as site:
             found = site.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner})
-            documents = await found.sort(in_order(wanted.direction)).to_list(None)
+            documents = await found.sort(in_order(direction)).to_list(None)
         return [Tracked.of(document) for document in documents]
 
     async def count(self, wanted: Wanted) -> int:
@@ -174,6 +265,35 @@ class Deliveries:
             {"$group": {"_id": "$delivery.handlers.id", "deliveries": {"$sum": 1}}},
         ]
         return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages)}
+
+    async def tenants(self, wanted: Wanted) -> list[Any]:
+        """Return the tenants that have something open among the selected, the one with the oldest first."""
+        stages: list[dict[str, Any]] = [
+            {"$match": joined(wanted.selected(), {"delivery.state": "open", "tenant_id": {"$ne": None}})},
+            {"$group": {"_id": "$tenant_id", "first": {"$min": "$timestamp"}}},
+            {"$sort": {"first": 1}},
+        ]
+        return [row["_id"] for row in await self._aggregate(stages)]
+
+    async def first_open(self, wanted: Wanted, tenant: Any, size: int) -> list[Tracked]:
+        """Return the first open records of a tenant, in order, without their payloads."""
+        async with self._store.call() as site:
+            found = site.events.find(wanted.of_tenant(tenant), {"timestamp": 1, "event_id": 1, "delivery": 1})
+            documents = await found.sort(in_order()).limit(size).to_list(size)
+        return [Tracked.of(document) for document in _ties_by_id(documents)]
+
+    async def has_earlier(self, wanted: Wanted, record: Tracked) -> bool:
+        """Tell whether an earlier record of the same tenant is open."""
+        condition = joined(wanted.of_tenant(record.document.get("tenant_id")), before(record.document))
+        async with self._store.call() as site:
+            return await site.events.find_one(condition, {"_id": 1}) is not None
+
+    async def owned_beside(self, wanted: Wanted, record: Tracked, owner: str) -> set[Any]:
+        """Return the `_id`s of the same tenant's open records that other workers own."""
+        others = {"delivery.owner": {"$gt": "", "$ne": owner}}
+        condition = joined(wanted.of_tenant(record.document.get("tenant_id")), others)
+        async with self._store.call() as site:
+            return {document["_id"] for document in await site.events.find(condition, {"_id": 1}).to_list(None)}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `Wanted`, in order."""
@@ -210,6 +330,7 @@ class Deliveries:
             return list(await cursor.to_list(None))
 
 
+UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}
 OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 
 

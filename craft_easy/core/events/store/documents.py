@@ -81,6 +81,15 @@ def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) ->
     return record
 
 
+def event_content(event: DomainEvent) -> bytes:
+    """Return bytes that are equal for events that say the same, whatever their id and time.
+
+    Raises:
+        InvalidEvent: the log could not keep it exactly.
+    """
+    return canonical([event.event_type, event.tenant_id, event.actor_id, stored_form(stored_payload(event))])
+
+
 def record_event_id(record: Mapping[str, Any]) -> str:
     """Return the id of a record's event, whoever wrote it."""
     return read_envelope(record).event_id

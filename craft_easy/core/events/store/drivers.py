@@ -49,6 +49,12 @@ def is_mock(value: object) -> bool:
     return any(base.__module__.startswith("mongomock") for base in type(value).__mro__)
 
 
+def is_client(value: object) -> bool:
+    """Tell whether this is an asynchronous client of a driver that is known here."""
+    motor = sys.modules.get("motor.core")
+    return isinstance(value, AsyncMongoClient) or (motor is not None and isinstance(value, motor.AgnosticClient))
+
+
 def in_our_manner(database: Database, name: str, codec: CodecOptions[Document]) -> Collection:
     """Return a collection that writes to the majority's journals and reads from the primary, whatever the URI says."""
     if is_mock(database):

@@ -220,7 +220,7 @@ class EventStore:
         """
         if not records:
             return []
-        site = await self._prepare()
+        site = await self.prepare()
         return await site.appender.append(records)
 
     # ------------------------------------------------------------------ read
@@ -343,9 +343,9 @@ class EventStore:
             return []  # it does not keep which of them are partial
         return indexes.missing(existing, sharded=drivers.is_sharded(site.database))
 
-    async def _prepare(self) -> Site:
+    async def prepare(self) -> Site:
         """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
-        site = await self._site()
+        site = await self.site()
         if not site.is_prepared:
             async with site.preparing:
                 if not site.is_prepared:
@@ -383,7 +383,7 @@ class EventStore:
             StoreLoginRefused: it refused the login, or the right.
             StoreError: it refused the call.
         """
-        site = await self._site()
+        site = await self.site()
         limit = self._timeout if seconds is None else seconds
         cancellation = Cancellation()
         with faults.Translation(site.where):
@@ -394,19 +394,19 @@ class EventStore:
 
     async def collection(self) -> drivers.Collection:
         """Return the log's collection: majority and journal for writes, the primary for reads."""
-        return (await self._site()).events
+        return (await self.site()).events
 
     async def workers_collection(self) -> drivers.Collection:
         """Return the collection of the registry of workers, in the same manner."""
-        return (await self._site()).workers
+        return (await self.site()).workers
 
     async def is_mock(self) -> bool:
         """Tell whether the log lives in memory, for tests."""
-        return drivers.is_mock((await self._site()).database)
+        return drivers.is_mock((await self.site()).database)
 
     async def open(self) -> str:
         """Connect, which the first call does otherwise, and return `host:port` of the servers."""
-        return (await self._site()).where
+        return (await self.site()).where
 
     def synchronous(self, *, timeout: float) -> tuple[pymongo.MongoClient[drivers.Document], str]:
         """Return a synchronous client of its own for a thread, and the name of the database.
@@ -419,7 +419,8 @@ class EventStore:
         uri = self._uri if site.connection is None else site.connection.server_uri
         return drivers.synchronous(site.database, uri, timeout=timeout), site.database.name
 
-    async def _site(self) -> Site:
+    async def site(self) -> Site:
+        """Return what the running loop works with, opened where it is not yet; for the store's own modules."""
         site = self._here
         if site is not None and site.is_here:
             return site

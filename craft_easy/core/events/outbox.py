@@ -1,0 +1,104 @@
+"""The outbox: events that are stored in the caller's own transaction, or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.registry import Plan
+from craft_easy.core.events.store.deliveries import UNOWNED
+from craft_easy.core.events.store.sessions import check, transaction
+from craft_easy.core.events.tracking import Published
+from craft_easy.core.events.types import DomainEvent
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.deliveries import Tracked
+    from craft_easy.core.events.tracking import StoreTracking
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+DUE_AFTER: Final = timedelta(seconds=60)
+"""A record of a transaction is a redispatch's from then on: its publisher has claimed it, or has died."""
+
+
+class Transaction:
+    """A transaction that is under way: writes with `session` and events of `publish` are committed together.
+
+    Args:
+        tracking: what keeps the events of the bus.
+        session: of the caller's client, its transaction begun.
+        client: the session's.
+        plan: returns what is to run for an event.
+    """
+
+    def __init__(self, tracking: StoreTracking, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
+        self.session = session
+        self._tracking = tracking
+        self._client = client
+        self._plan = plan
+        self._stored: list[tuple[Published, Tracked]] = []
+
+    async def publish(self, event: DomainEvent) -> None:
+        """Store an event in this transaction; its handlers run once that is committed.
+
+        Whatever this raises, leave the block with it: the server has given the transaction up.
+
+        Raises:
+            InvalidEvent: the log could not keep it exactly; nothing was written.
+            EventConflict: its id is stored with another type, tenant, actor or payload.
+            PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
+        """
+        desk, one = self._tracking.desk(), Published(event, self._plan(event))
+        record = self._tracking.record(one, at=desk.worker.now() + DUE_AFTER)
+        try:
+            is_new = await desk.deliveries.insert_within(self.session, self._client, record)
+        except BaseException:
+            one.fail()
+            raise
+        if is_new:
+            self._stored.append((one, record))
+
+    def fail(self) -> None:
+        """Note that nothing of this is surely stored."""
+        for one, _ in self._stored:
+            one.fail()
+
+    async def dispatch(self) -> None:
+        """Claim what was committed and run its handlers; what cannot be claimed now is a redispatch's."""
+        desk = self._tracking.desk()
+        published = {record.id: one for one, record in self._stored if record.delivery.is_open}
+        if not published:
+            return
+        try:
+            claimed = await desk.claim(list(published), UNOWNED)
+        except StoreError as error:
+            log.warning("%d committed events are left to a redispatch: %s", len(published), error)
+            return
+        for held in claimed:
+            one = published[held.record.id]
+            one.held = held
+            await self._tracking.dispatch(desk, one)
+
+
+@asynccontextmanager
+async def begin(
+    tracking: StoreTracking, client: Any, plan: Callable[[DomainEvent], Plan]
+) -> AsyncIterator[Transaction]:
+    """Give a transaction; see `EventBus.transaction`."""
+    await tracking.store.prepare()
+    owner = await tracking.desk().worker.ready()
+    await check(client, tracking.store, owner)
+    under_way: Transaction | None = None
+    try:
+        async with transaction(client) as session:
+            under_way = Transaction(tracking, session, client, plan)
+            yield under_way
+    except BaseException:
+        if under_way is not None:
+            under_way.fail()
+        raise
+    await under_way.dispatch()
