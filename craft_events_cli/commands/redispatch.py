@@ -1,6 +1,8 @@
 """`craft-events redispatch`: deliver what was never finished."""
 
+import os
 import signal
+import sys
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
@@ -44,6 +46,32 @@ class Delivering:
             rich_help_panel=DELIVERING,
         ),
     ] = True
+    due: Annotated[
+        bool,
+        typer.Option("--due", help="only what is due by now: honour back-off, for cron", rich_help_panel=DELIVERING),
+    ] = False
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="honour back-off, and go on until stopped", rich_help_panel=DELIVERING),
+    ] = False
+    ordered: Annotated[
+        bool,
+        typer.Option(
+            "--ordered",
+            help="one event at a time for each tenant, in order, across the workers that run so",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = False
+    lease: Annotated[
+        float,
+        typer.Option(
+            "--lease",
+            metavar="DURATION",
+            parser=options.seconds,
+            help="how long this worker may be silent before others take over what it claimed",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = 30
     timeout: Annotated[
         float,
         typer.Option(
@@ -93,6 +121,9 @@ class Delivering:
             include_unhandled=self.include_unhandled,
             timeout=self.timeout,
             grace=self.grace,
+            due=self.due,
+            watch=self.watch,
+            ordered=self.ordered,
         )
 
 
@@ -107,12 +138,14 @@ def redispatch(
 ) -> ExitCode:
     """Deliver what was never finished: run the handlers that are not done yet, each event at most once.
 
-    Records of workers that are silent for a whole lease are taken over. Load every handler module that the
-    application loads, and narrow with --handler: an id that is not loaded stays pending and is named.
+    With --due only what is due by now, with --watch that, and until stopped. Records of workers that are silent for a
+    whole lease are taken over. Load every handler module that the application loads, and narrow with --handler: an id
+    that is not loaded stays pending and is named.
 
     Examples:
         craft-events redispatch --since 2h --handlers shop.handlers
         craft-events redispatch --tenant acme --handlers shop.handlers --dry-run
+        craft-events redispatch --watch --handlers shop.handlers
         craft-events redispatch --handlers shop.handlers --handler shop.mail:send --no-wait
         craft-events redispatch --since 7d --include-untracked --handlers shop.handlers
     """
@@ -121,11 +154,24 @@ def redispatch(
             "--include-untracked needs --since, or it would run the whole history",
             hint="add --since 2h, as far back as these events are to be delivered",
         )
+    _refuse_what_watch_cannot(how, where, is_dry=dry_run)
     modules, settings = handling.modules(), connection.settings()
-    chosen = terminal.output_format(output)
+    chosen = terminal.output_format(output, endless=how.watch)
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
     return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, is_dry=dry_run))
+
+
+def _refuse_what_watch_cannot(how: Delivering, where: options.Selecting, *, is_dry: bool) -> None:
+    if how.lease < 1:
+        raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
+    if not how.watch:
+        return
+    for name, is_given in (("--until", where.until), ("--limit", where.limit), ("--dry-run", is_dry)):
+        if is_given:
+            raise UsageError(
+                f"--watch goes on until it is stopped, and {name} has an end", hint="leave one of them out"
+            )
 
 
 async def _redispatch(
@@ -138,16 +184,20 @@ async def _redispatch(
     is_dry: bool,
 ) -> ExitCode:
     async with opened as store:
-        bus.configure_store(store)
+        bus.configure_store(store, lease=how.lease)
+        bus.tracking.desk().worker.on_hang = _end_what_hangs
         try:
             selection = where.selection(await store.now())
             loaded = len({one.handler.id for one in bus.subscriptions()})
             terminal.note(f"{loaded:,} handler{'' if loaded == 1 else 's'} loaded")
             if is_dry:
                 return await _count(bus, selection, how.options(), chosen)
-            return await _deliver(bus, selection, how.options(), chosen)
+            code, summary = await _deliver(bus, selection, how.options(), chosen)
         finally:
             await bus.aclose()
+    if summary.abandoned:
+        _leave_what_is_abandoned(code)
+    return code
 
 
 async def _count(bus: "EventBus", selection: "Selection", how: "Options", chosen: Output) -> ExitCode:
@@ -162,7 +212,9 @@ async def _count(bus: "EventBus", selection: "Selection", how: "Options", chosen
     return ExitCode.DONE
 
 
-async def _deliver(bus: "EventBus", selection: "Selection", how: "Options", chosen: Output) -> ExitCode:
+async def _deliver(
+    bus: "EventBus", selection: "Selection", how: "Options", chosen: Output
+) -> tuple[ExitCode, "Summary"]:
     from craft_easy.core.events.redispatch import redispatch
     from craft_events_cli.render.redispatch import View
 
@@ -171,11 +223,26 @@ async def _deliver(bus: "EventBus", selection: "Selection", how: "Options", chos
     with View(chosen) as view:
         summary = await redispatch(bus, selection, how, observer=view, stop=stop.event)
     view.write_summary(summary)
-    return stop.exit_code or _code(summary)
+    return stop.exit_code or _code(summary), summary
 
 
 def _code(summary: "Summary") -> ExitCode:
     return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
+
+
+def _end_what_hangs(text: str) -> None:
+    """End a process whose loop is blocked past every limit: nothing else can, and others finish what it owned."""
+    terminal.error(text)
+    terminal.note("this run ends here; another one takes over what it had claimed")
+    os._exit(ExitCode.UNFINISHED)
+
+
+def _leave_what_is_abandoned(code: ExitCode) -> None:
+    """End the process beside a handler that never ends: everything else is stored and said, and a loop would wait."""
+    with suppress(terminal.StdoutClosed, terminal.StdoutFailed):
+        terminal.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Stop:
