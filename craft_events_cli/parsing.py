@@ -327,7 +327,8 @@ def help_page(function: Command, words: str) -> str:
 
 def _usage_of(argument: Parameter) -> str:
     is_required = argument.default is inspect.Parameter.empty
-    return argument.metavar if is_required else f"[{argument.metavar}]"
+    metavar = f"{argument.metavar}…" if argument.is_repeatable else argument.metavar
+    return metavar if is_required else f"[{metavar}]"
 
 
 def _panels(shown: Sequence[Parameter]) -> dict[str, list[Parameter]]:
@@ -355,7 +356,7 @@ def _rows(members: Sequence[Parameter], indent: int) -> list[str]:
 def _term_of(one: Parameter) -> str:
     if not one.is_option:
         return one.metavar
-    names = ", ".join(sorted(one.flags, key=len)) if not one.is_flag else "/".join(one.flags)
+    names = ", ".join(sorted(one.declarations, key=len))
     return names if one.is_flag else f"{names} {one.metavar}"
 
 

@@ -81,7 +81,10 @@ def _described(texts: dict[str, str], margin: str) -> str:
 def _command(command: Command) -> str:
     specs = [spec for one in command.options for spec in _specs(one)]
     specs += ["'(- *)--help[show the help page]'"]
-    specs += [_quoted(f"{number}:{one.metavar}:{_action(one)}") for number, one in enumerate(command.arguments, 1)]
+    specs += [
+        _quoted(f"{'*' if one.is_repeatable else number}:{one.metavar}:{_action(one)}")
+        for number, one in enumerate(command.arguments, 1)
+    ]
     lines = " \\\n".join(f"                {spec}" for spec in specs)
     return f"        {_quoted(command.words)})\n            _arguments -S \\\n{lines}\n            ;;"
 

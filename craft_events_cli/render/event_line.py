@@ -52,7 +52,7 @@ class LineWriter:
         stream = terminal.stdout()
         self._width = terminal.width(stream)
         self._is_colored = terminal.is_colored(stream)
-        self._hues = _MANY_HUES if _has_many_colors() else _HUES
+        self._hues = hues()
         self._least = _TIME if is_live else _DAY
         self._is_live = is_live
         self._now = now
@@ -93,7 +93,7 @@ class LineWriter:
                 self._columns[index] = max(self._columns[index], min(width_of(cell), self._aligned[index]))
 
     def _line(self, time: str, cells: Sequence[str], envelope: Envelope) -> str:
-        styles = (_TYPE, self._hue(envelope.tenant_id), "" if envelope.actor_id else _DIM)
+        styles = (_TYPE, hue_of(envelope.tenant_id, self._hues), "" if envelope.actor_id else _DIM)
         parts, room = [time], self._width - width_of(time) - len(_GAP)
         for cell, column, style in zip(cells, self._columns, styles, strict=False):
             padding = " " * (column - width_of(cell))
@@ -106,13 +106,20 @@ class LineWriter:
     def _paint_part(self, part: Part) -> str:
         return self._paint(part.text, _DIM if part.is_dim else "")
 
-    def _hue(self, tenant_id: str | None) -> str:
-        if not tenant_id:
-            return _DIM
-        return self._hues[crc32(tenant_id.encode("utf-8", "surrogatepass")) % len(self._hues)]
-
     def _paint(self, text: str, style: str) -> str:
         return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_colored else text
+
+
+def hues() -> Sequence[str]:
+    """Return the hues that tenants may have on this terminal."""
+    return _MANY_HUES if _has_many_colors() else _HUES
+
+
+def hue_of(tenant_id: str | None, choice: Sequence[str]) -> str:
+    """Return the hue of a tenant, which stays the same."""
+    if not tenant_id:
+        return _DIM
+    return choice[crc32(tenant_id.encode("utf-8", "surrogatepass")) % len(choice)]
 
 
 def _form(moment: datetime, now: datetime) -> int:

@@ -31,6 +31,42 @@ def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
         stream.writelines(map(json_line, rows))
 
 
+class RowWriter:
+    """Writes rows to stdout as they come, any number, in one of the machine formats.
+
+    Args:
+        columns: the keys of every row, in order.
+        output: any but a table.
+    """
+
+    def __init__(self, columns: Sequence[str], output: Output) -> None:
+        self._columns = columns
+        self._output = output
+        self._is_empty = True
+
+    def begin(self) -> None:
+        """Write what stands before the first row."""
+        if self._output is Output.CSV:
+            terminal.stdout().write(csv_line(self._columns))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write one row."""
+        stream = terminal.stdout()
+        if self._output is Output.CSV:
+            stream.write(csv_line([row[column] for column in self._columns]))
+        elif self._output is Output.JSON:
+            stream.write(("[\n" if self._is_empty else ",\n") + json_line(row).rstrip("\n"))
+        else:
+            stream.write(json_line(row))
+        self._is_empty = False
+
+    def close(self) -> None:
+        """Write what stands after the last row."""
+        if self._output is Output.JSON:
+            terminal.stdout().write("[]\n" if self._is_empty else "\n]\n")
+        terminal.flush()
+
+
 def json_line(row: Mapping[str, Any]) -> str:
     """Return a row as one line of NDJSON."""
     return _ascii(json.dumps(row, separators=(",", ":"))) + "\n"

@@ -1,0 +1,38 @@
+"""Times and durations as people say them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from craft_easy.core.events import clock
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def said(seconds: float) -> str:
+    """Return a duration in its two greatest units.
+
+    >>> said(11_534)
+    '3 h 12 min'
+    >>> said(0.4)
+    '0 s'
+    """
+    rest = int(seconds)
+    parts: list[tuple[int, str]] = []
+    for size, unit in _UNITS:
+        number, rest = divmod(rest, size)
+        if number or (parts and len(parts) < 2):
+            parts.append((number, unit))
+        if len(parts) == 2:
+            break
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+
+
+def minutes(moments: Iterable[datetime | None]) -> list[str]:
+    """Return times to the minute, in UTC; with the year where one of them is of another year than this."""
+    some = list(moments)
+    this_year = clock.now().year
+    start = 0 if any(one is not None and one.year != this_year for one in some) else 5
+    return ["–" if one is None else f"{one:%Y-%m-%d %H:%M}"[start:] for one in some]

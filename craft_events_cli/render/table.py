@@ -1,0 +1,109 @@
+"""A table on stdout, row by row: columns go by importance where they do not fit, and no line is wrapped.
+
+Widths are those of the first rows that are written, so that a table of any length needs no memory. Every text goes
+through `safe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from craft_events_cli import terminal
+from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.terminal import safe
+
+MARGIN: Final = "  "
+GAP: Final = "   "
+OPTIONAL: Final = 3
+BOLD: Final = "1"
+DIM: Final = "2"
+RED: Final = "31"
+CYAN: Final = "36"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        name: its heading, and the key of its cells.
+        rank: where there is no room the column of the highest rank goes first; that of rank 0 never does. One of rank
+            `OPTIONAL` or more goes before any other is cut below its `good` width.
+        least: it may be cut to so many letters; None: it is never cut.
+        good: so many letters are enough; None: all.
+        is_right: its cells end at its right side.
+        style: the numbers of an ANSI sequence, or what returns them for a cell.
+    """
+
+    name: str
+    rank: int = 0
+    least: int | None = None
+    good: int | None = None
+    is_right: bool = False
+    style: str | Callable[[str], str] = ""
+
+
+class Table:
+    """Writes rows under a heading."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        stream = terminal.stdout()
+        self._columns = list(columns)
+        self._room = terminal.width(stream) - len(MARGIN)
+        self._is_colored = terminal.is_colored(stream)
+        self._widths: dict[str, int] = {}
+
+    def write(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write rows; a heading stands before the first."""
+        shown = [{column.name: safe(row[column.name]) for column in self._columns} for row in rows]
+        if shown and not self._widths:
+            self._fit(shown)
+            self._write({column.name: column.name for column in self._columns}, BOLD)
+        for row in shown:
+            self._write(row)
+
+    def _fit(self, rows: Sequence[Mapping[str, str]]) -> None:
+        natural = {
+            column.name: max(width_of(text) for text in (column.name, *(row[column.name] for row in rows)))
+            for column in self._columns
+        }
+        self._drop(natural, "good", from_rank=OPTIONAL)
+        self._drop(natural, "least", from_rank=1)
+        too_much = self._total(natural)
+        for column in sorted(self._columns, key=lambda one: -natural[one.name]):
+            if too_much > 0 and column.least is not None:
+                given = min(too_much, max(natural[column.name] - column.least, 0))
+                natural[column.name] -= given
+                too_much -= given
+        self._widths = natural
+
+    def _drop(self, natural: Mapping[str, int], limit: Literal["good", "least"], *, from_rank: int) -> None:
+        """Take columns out, that of the highest rank first, until the others have room when cut to a limit."""
+        widths = {
+            column.name: natural[column.name]
+            if (most := getattr(column, limit)) is None
+            else min(most, natural[column.name])
+            for column in self._columns
+        }
+        while self._total(widths) > 0 and (going := [one for one in self._columns if one.rank >= from_rank]):
+            self._columns.remove(max(going, key=lambda column: column.rank))
+
+    def _total(self, widths: Mapping[str, int]) -> int:
+        """Return how many letters are too many."""
+        gaps = len(GAP) * (len(self._columns) - 1)
+        return sum(widths[column.name] for column in self._columns) + gaps - self._room
+
+    def _write(self, row: Mapping[str, str], style: str = "") -> None:
+        cells = [self._cell(column, row[column.name], style) for column in self._columns]
+        terminal.stdout().write(MARGIN + GAP.join(cells).rstrip() + "\n")
+
+    def _cell(self, column: Column, text: str, style: str) -> str:
+        width = self._widths[column.name]
+        if column.least is not None:
+            text = cut(text, width)
+        padding = " " * (width - width_of(text))
+        chosen = style or (column.style if isinstance(column.style, str) else column.style(text))
+        painted = f"\x1b[{chosen}m{text}\x1b[0m" if chosen and text and self._is_colored else text
+        return padding + painted if column.is_right else painted + padding
