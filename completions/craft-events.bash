@@ -46,8 +46,15 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail redispatch handlers serve demo completion --help --version
+        _craft_events_offer replay tail redispatch show dead workers handlers serve demo completion --help --version
         return 0
+    fi
+    if [ "$command" = dead ]; then
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            _craft_events_offer list retry discard --help
+            return 0
+        fi
+        command="dead ${COMP_WORDS[2]}"
     fi
     if [ "$command" = handlers ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
@@ -140,6 +147,135 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handlers --app-dir --handler --concurrency --wait --no-wait --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
+            ;;
+        'show')
+            case $option in
+                --uri | --database | --collection)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --uri --database --collection -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
+        'dead list')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                --by)
+                    _craft_events_offer error handler type tenant
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handler --by -o --output --color --debug --help
+            ;;
+        'dead retry')
+            case $option in
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --dry-run --yes -y -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
+        'dead discard')
+            case $option in
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                --reason | --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --dry-run --yes -y -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
+        'workers')
+            case $option in
+                --uri | --database | --collection)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --uri --database --collection -o --output --color --debug --help
             ;;
         'handlers list')
             case $option in

@@ -21,8 +21,15 @@ function __craft_events
     set -l line (string join ' ' -- (string escape -- $words))
     set -l command $words[2]
     if test (count $words) -eq 1
-        printf '%s\t%s\n' 'replay' 'print history' 'tail' 'follow the log live' 'redispatch' 'deliver what was never finished' 'handlers' 'the handlers that a module registers' 'serve' 'run the embedded event log' 'demo' 'watch a two-minute story on an embedded log' 'completion' 'print the completions of a shell' '--help' 'show the help page' '--version' 'print the version'
+        printf '%s\t%s\n' 'replay' 'print history' 'tail' 'follow the log live' 'redispatch' 'deliver what was never finished' 'show' 'one event, its deliveries, attempts and errors' 'dead' 'deliveries that used up their attempts' 'workers' 'who owns what, and who is silent' 'handlers' 'the handlers that a module registers' 'serve' 'run the embedded event log' 'demo' 'watch a two-minute story on an embedded log' 'completion' 'print the completions of a shell' '--help' 'show the help page' '--version' 'print the version'
         return
+    end
+    if test "$command" = dead
+        if test (count $words) -eq 2
+            printf '%s\t%s\n' 'list' 'show what used up its attempts' 'retry' 'give it a fresh budget of attempts' 'discard' 'give it up, with a reason'
+            return
+        end
+        set command "dead $words[3]"
     end
     if test "$command" = handlers
         if test (count $words) -eq 2
@@ -95,6 +102,108 @@ function __craft_events
                     return
             end
             printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--handler' 'only this handler, by its id' '--concurrency' 'events whose handlers run at the same time' '--wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--no-wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--timeout' 'how long an attempt may take where its handler names no limit, in seconds or as 15m' '--grace' 'how long a stop waits for what is running' '--include-untracked' 'also events that were stored without deliveries; needs --since' '--include-unhandled' 'also events that had no handler when they were published' '--dry-run' 'say what would be done, and write nothing' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'show'
+            switch $option
+                case --uri --database --collection
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                true
+            end
+        case 'dead list'
+            switch $option
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit --uri --database --collection
+                    return
+                case --handler
+                    __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+                    return
+                case --by
+                    printf '%s\n' $prefix{error,handler,type,tenant}
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handler' 'only this handler, by its id' '--by' 'in groups that have this in common' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'dead retry'
+            switch $option
+                case --handler
+                    __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+                    return
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit --uri --database --collection
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--handler' 'only this handler, by its id' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                true
+            end
+        case 'dead discard'
+            switch $option
+                case --handler
+                    __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+                    return
+                case --reason --actor --since --until --limit --uri --database --collection
+                    return
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--handler' 'only this handler, by its id' '--reason' 'why; it stands in the record' '--pending' 'also what is pending for the --handler that is gone for good' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                true
+            end
+        case 'workers'
+            switch $option
+                case --uri --database --collection
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'handlers list'
             switch $option
                 case --handlers

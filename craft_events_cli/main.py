@@ -31,6 +31,11 @@ COMMANDS: Final[dict[str, Entry]] = {
     "replay": Entry("craft_events_cli.commands.replay:replay", "print history"),
     "tail": Entry("craft_events_cli.commands.tail:tail", "follow the log live"),
     "redispatch": Entry("craft_events_cli.commands.redispatch:redispatch", "deliver what was never finished"),
+    "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),
+    "dead list": Entry("craft_events_cli.commands.dead:list_dead", "show what used up its attempts"),
+    "dead retry": Entry("craft_events_cli.commands.dead:retry", "give it a fresh budget of attempts"),
+    "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),
+    "workers": Entry("craft_events_cli.commands.workers:workers", "who owns what, and who is silent"),
     "handlers list": Entry("craft_events_cli.commands.handlers:list_handlers", "show which handlers there are"),
     "serve": Entry("craft_events_cli.commands.serve:serve", "run the embedded event log"),
     "demo": Entry("craft_events_cli.commands.demo:demo", "watch a two-minute story on an embedded log"),
@@ -41,7 +46,10 @@ COMMANDS: Final[dict[str, Entry]] = {
 }
 """Every command by its words; a group is what several commands begin with."""
 
-GROUPS: Final = {"handlers": "the handlers that a module registers"}
+GROUPS: Final = {
+    "dead": "deliveries that used up their attempts",
+    "handlers": "the handlers that a module registers",
+}
 
 EXAMPLES: Final = (
     f"{PROGRAM} replay --tenant acme --since 2d",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -42,6 +43,7 @@ class View(Observer):
         self._output = output
         self._errors: Counter[tuple[str, str]] = Counter()
         self._next_due: datetime | None = None
+        self._died_at: set[str] = set()
         self._announced: set[str] = set()
         self._progress = Progress("delivering")
 
@@ -71,6 +73,8 @@ class View(Observer):
     def reported(self, report: Report) -> None:
         if report.outcome in ("failed", "dead"):
             self._count_error(report)
+        if report.outcome == "dead":
+            self._died_at.add(report.handler)
         if self._output is Output.NDJSON:
             terminal.stdout().write(json_line(_row(report)))
             terminal.flush()
@@ -102,7 +106,7 @@ class View(Observer):
             yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
         for handler in summary.orphaned_handlers:
             yield f"{handler} is named by open events and is not loaded: load its module too, with --handlers"
-        if (step := next_step(summary)) is not None:
+        if (step := next_step(summary, self._died_at)) is not None:
             yield f"next: {step}"
 
 
@@ -139,10 +143,15 @@ def _nothing(summary: Summary) -> str:
     return " · ".join(parts)
 
 
-def next_step(summary: Summary) -> str | None:
-    """Return the command to type next, where there is one."""
+def next_step(summary: Summary, died_at: Collection[str] = ()) -> str | None:
+    """Return the command to type next, where there is one.
+
+    Args:
+        died_at: the handlers at which deliveries died.
+    """
     if summary.dead:
-        return "craft-events replay --state dead"
+        where = ["--handler", *died_at] if len(died_at) == 1 else ["--by", "error"]
+        return join(["craft-events", "dead", "list", *where])
     if summary.failed or summary.orphaned:
         return "craft-events replay --state open"
     return None

@@ -320,4 +320,6 @@ def test_the_headline_names_what_happened_and_nothing_else() -> None:
 def test_the_next_command_follows_from_what_is_left() -> None:
     assert next_step(Summary(claimed=1, done=1)) is None
     assert next_step(Summary(failed=1)) == "craft-events replay --state open"
-    assert next_step(Summary(failed=1, dead=1)) == "craft-events replay --state dead"
+    assert next_step(Summary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"
+    assert next_step(Summary(dead=1), {"a b; rm"}) == "craft-events dead list --handler 'a b; rm'"
+    assert next_step(Summary(failed=1, dead=2), {"a", "b"}) == "craft-events dead list --by error"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import reading
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -22,6 +23,16 @@ async def history(store: EventStore, selection: Selection) -> AsyncGenerator[Seq
     async with aclosing(store.batches(selection, for_json=True)) as pages:
         async for page in pages:
             yield page
+
+
+async def record_of(store: EventStore, event_id: str) -> Record | None:
+    """Return the record of one event, ready for `store.event_json`; None where there is none."""
+    found = await store.find_record(event_id)
+    if found is None:
+        return None
+    # read once more, since `store.event_json` wants it decoded in its own way
+    async with aclosing(reading.matching(store, {"_id": {"$eq": found["_id"]}}, for_json=True)) as pages:
+        return next(iter(await anext(pages, ())), None)
 
 
 class Total:

@@ -1,0 +1,346 @@
+"""`craft-events dead list | retry | discard`: what to do about deliveries that used up their attempts."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from getpass import getuser
+from shlex import join
+from socket import gethostname
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from craft_events_cli import asking, options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.dead import Choice, DeadDelivery, Deaths, Touched
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store import EventStore
+
+    OnStored = Callable[[DeadDelivery], None]
+
+
+class By(StrEnum):
+    """What the deliveries of one group have in common."""
+
+    ERROR = "error"
+    HANDLER = "handler"
+    TYPE = "type"
+    TENANT = "tenant"
+
+
+def reason_given(text: str) -> str:
+    """Check a reason."""
+    if not text.strip():
+        raise ValueError("a reason says why, for whoever asks later")
+    return text
+
+
+EventIds = Annotated[list[str], typer.Argument(metavar="EVENT_ID", help="only deliveries of this event")]
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """Which deliveries."""
+
+    event_id: EventIds = field(default_factory=list)
+    handler: options.HandlerIds = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What is said of a handler, and why."""
+
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", parser=reason_given, help="why; it stands in the record")
+    ]
+    pending: Annotated[
+        bool,
+        typer.Option("--pending", help="also what is pending for the --handler that is gone for good"),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """How a command acts."""
+
+    dry_run: options.DryRun = False
+    yes: options.Yes = False
+
+
+def list_dead(
+    where: options.Selecting,
+    connection: options.Connecting,
+    handler: options.HandlerIds = [],  # noqa: B006 - as Typer reads it
+    by: Annotated[By | None, typer.Option("--by", help="in groups that have this in common")] = None,
+    output: options.Format = None,
+) -> ExitCode:
+    """Show the deliveries that used up their attempts, and what they died of.
+
+    An event may be open while one of its deliveries is dead: that is shown too. --limit counts deliveries.
+
+    Examples:
+        craft-events dead list --by error
+        craft-events dead list --handler shop.billing:charge --since 2d
+        craft-events dead list --tenant acme -o json | jq -r '.[].event_id'
+    """
+    settings = connection.settings()
+    chosen = terminal.output_format(output)
+    return running.run(_list(settings, where, handler, by, chosen))
+
+
+async def _list(
+    settings: "Settings", where: options.Selecting, handlers: list[str], by: By | None, chosen: Output
+) -> ExitCode:
+    from craft_easy.core.events import dead
+    from craft_events_cli.render.dead import write_groups
+
+    async with options.opened(settings) as store:
+        choice = dead.Choice(where.selection(await store.now()), tuple(handlers))
+        if by is None:
+            shown = await _write_each(store, choice, chosen)
+        else:
+            groups = await dead.groups(store, choice, by=by.value)
+            write_groups(groups, by, chosen)
+            terminal.flush()
+            shown = _groups_shown(groups, by)
+    if shown is None:
+        terminal.note("no dead deliveries" + (" in this selection" if choice != dead.EVERY else ""))
+        return ExitCode.DONE
+    terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
+    again = join(["craft-events", "dead", "retry", *_flags(where, handlers, shown.narrowed)])
+    terminal.note(f"one of them: {join(['craft-events', 'show', shown.event_id])}   all again: {again}")
+    return ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What was shown: how much, an example, and the value of an option that chooses what is to be moved next."""
+
+    amount: str
+    event_id: str
+    narrowed: Mapping[str, str | None] = field(default_factory=dict)
+
+
+async def _write_each(store: "EventStore", choice: "Choice", chosen: Output) -> _Shown | None:
+    from craft_easy.core.events import dead
+    from craft_events_cli.render.dead import DeadWriter
+    from craft_events_cli.render.redispatch import counted
+
+    out = DeadWriter(chosen)
+    out.begin()
+    async with aclosing(dead.deliveries(store, choice)) as found:
+        async for one in found:
+            out.write(one)
+    out.close()
+    if out.last_event_id is None:
+        return None
+    deliveries = counted(out.deliveries, "dead delivery", "dead deliveries")
+    return _Shown(f"{deliveries} of {counted(out.events, 'event')}", out.last_event_id)
+
+
+def _groups_shown(groups: "list[Deaths]", by: By) -> _Shown | None:
+    from craft_events_cli.render.redispatch import counted
+
+    if not groups:
+        return None
+    deaths = counted(sum(one.deaths for one in groups), "dead delivery", "dead deliveries")
+    first = groups[0]
+    narrowed = {"handler": first.handler} if by is By.ERROR else {by.value: first.group}
+    return _Shown(f"{deaths} in {counted(len(groups), 'group')}", first.event_id, narrowed)
+
+
+def _flags(where: options.Selecting, handlers: list[str], narrowed: Mapping[str, str | None]) -> list[str]:
+    """Return the flags that choose the same deliveries again, those of one group where that is given."""
+    values = {
+        "--tenant": where.tenant,
+        "--type": where.type,
+        "--actor": where.actor,
+        "--since": [where.since.text] if where.since else [],
+        "--until": [where.until.text] if where.until else [],
+        "--handler": handlers,
+        "--limit": [str(where.limit)] if where.limit else [],
+    }
+    has_no_tenant = where.no_tenant
+    for name, value in narrowed.items():
+        values[f"--{name}"] = [] if value is None else [value]
+        has_no_tenant = value is None if name == "tenant" else has_no_tenant
+    flags = [word for flag, given in values.items() for value in given for word in (flag, value)]
+    return [*flags, *(["--no-tenant"] if has_no_tenant else []), *(["--reverse"] if where.reverse else [])]
+
+
+def retry(
+    which: Meant,
+    where: options.Selecting,
+    connection: options.Connecting,
+    acting: Acting,
+    output: options.Format = None,
+) -> ExitCode:
+    """Give dead deliveries a fresh budget of attempts, due at once. Their history stays.
+
+    Without ids and filters every dead delivery is meant; the question shows how many. The budget is that of their
+    handler's retry policy, else 20 attempts. A redispatch delivers them.
+
+    Examples:
+        craft-events dead retry --handler shop.billing:charge
+        craft-events dead retry 019abf3e-77d1-7000-8000-000000000057
+        craft-events dead retry --tenant acme --since 2d --dry-run
+    """
+
+    async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
+        from craft_easy.core.events import dead
+
+        return await dead.retry(store, choice, on_stored=on_stored)
+
+    def question(touched: "Touched") -> str:
+        from craft_easy.core.events.outcome import DEFAULT_RETRY
+        from craft_events_cli.render.dead import amount
+
+        gets = "gets" if touched.counts.deliveries == 1 else "get"
+        return f"{amount(touched)} {gets} a fresh budget of {DEFAULT_RETRY.max_attempts} attempts."
+
+    return _run(which, where, connection, acting, _Command("retried", act, question, output=output))
+
+
+def discard(
+    which: Meant,
+    gone: Gone,
+    where: options.Selecting,
+    connection: options.Connecting,
+    acting: Acting,
+    output: options.Format = None,
+) -> ExitCode:
+    """Give dead deliveries up: they are skipped, with the reason, and never reported as done.
+
+    With --handler ID --pending also what is pending for a handler that is gone for good, so that its events can close.
+
+    Examples:
+        craft-events dead discard 019abf3e-77d1-7000-8000-000000000057 --reason "paid by hand"
+        craft-events dead discard --handler shop.legacy:sync --pending --reason "removed in 4.0"
+        craft-events dead discard --tenant trial --reason "tenant has left" --dry-run
+    """
+    if gone.pending and not which.handler:
+        raise UsageError(
+            "--pending is for a handler that is gone for good, and needs --handler",
+            hint="name it: --handler shop.legacy:sync --pending",
+        )
+
+    async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
+        from craft_easy.core.events import dead
+
+        return await dead.discard(
+            store, choice, reason=gone.reason, by=_operator(), pending=gone.pending, on_stored=on_stored
+        )
+
+    def question(touched: "Touched") -> str:
+        from craft_events_cli.render.dead import amount
+
+        are = "is" if touched.counts.deliveries == 1 else "are"
+        return f"{amount(touched)} {are} skipped and never delivered."
+
+    command = _Command("skipped", act, question, is_pending=gone.pending, output=output)
+    return _run(which, where, connection, acting, command)
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """What differs between the commands that act."""
+
+    outcome: str
+    act: "Callable[[EventStore, Choice, OnStored], Awaitable[Touched]]"
+    question: "Callable[[Touched], str]"
+    is_pending: bool = False
+    output: Output | None = None
+
+    @property
+    def meant(self) -> str:
+        """Which deliveries it is about."""
+        return "dead or pending" if self.is_pending else "dead"
+
+
+def _run(
+    which: Meant, where: options.Selecting, connection: options.Connecting, acting: Acting, command: _Command
+) -> ExitCode:
+    settings = connection.settings()
+    chosen = terminal.output_format(command.output)
+    if not acting.dry_run:
+        asking.check(yes=acting.yes)
+    return running.run(_act(settings, which, where, acting, command, chosen))
+
+
+async def _act(
+    settings: "Settings", which: Meant, where: options.Selecting, acting: Acting, command: _Command, chosen: Output
+) -> ExitCode:
+    from craft_easy.core.events import dead
+
+    async with options.opened(settings) as store:
+        choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), tuple(which.event_id))
+        expected = None
+        if acting.dry_run or not acting.yes:
+            expected = await dead.count(store, choice, pending=command.is_pending)
+            if acting.dry_run:
+                return _tell(command, expected, chosen)
+            if not expected.counts.deliveries:
+                return _done(command, chosen, expected)
+            if not await asking.agreed(command.question(expected)):
+                terminal.note("nothing was written")
+                return ExitCode.USAGE
+            choice = replace(choice, as_of=expected.last_death)  # no more than was agreed to
+        return await _carry_out(store, choice, command, chosen, expected)
+
+
+async def _carry_out(
+    store: "EventStore", choice: "Choice", command: _Command, chosen: Output, expected: "Touched | None"
+) -> ExitCode:
+    from craft_easy.core.events.clock import steady
+    from craft_events_cli.render.dead import Acted
+
+    terminal.acting()
+    view = Acted(command.outcome, command.meant, chosen, None if expected is None else expected.counts.deliveries)
+    began = steady()
+    view.begin()
+    try:
+        touched = await command.act(store, choice, view.stored)
+    finally:
+        view.close()
+    view.write_summary(touched, steady() - began)
+    return _code(touched)
+
+
+def _tell(command: _Command, expected: "Touched", chosen: Output) -> ExitCode:
+    from craft_events_cli.render.dead import amount, missing
+    from craft_events_cli.render.redispatch import write_counts
+
+    write_counts(expected.counts, chosen)
+    terminal.flush()
+    terminal.note(f"{amount(expected)} · nothing was written")
+    for line in missing(command.meant, expected):
+        terminal.note(line)
+    return _code(expected)
+
+
+def _done(command: _Command, chosen: Output, touched: "Touched") -> ExitCode:
+    """Say that there was nothing to do."""
+    from craft_events_cli.render.dead import Acted
+
+    view = Acted(command.outcome, command.meant, chosen, None)
+    view.begin()
+    view.close()
+    view.write_summary(touched, 0.0)
+    return _code(touched)
+
+
+def _code(touched: "Touched") -> ExitCode:
+    return ExitCode.DONE if touched.is_complete else ExitCode.UNFINISHED
+
+
+def _operator() -> str:
+    """Return who runs this, for the record."""
+    try:
+        user = getuser()
+    except (OSError, KeyError):  # a container without a user of that number
+        user = "operator"
+    return f"{user}@{gethostname()}"

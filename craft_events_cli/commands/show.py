@@ -1,0 +1,78 @@
+"""`craft-events show`: one event, its deliveries, attempts and errors."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from craft_events_cli import options, running, terminal
+from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.settings import Settings
+
+
+def show(
+    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="the event's id")],
+    connection: options.Connecting,
+    output: options.Format = None,
+) -> ExitCode:
+    """Show one event: its payload, and for each handler what became of it, with every error that the record keeps.
+
+    It changes nothing and needs no handler module.
+
+    Examples:
+        craft-events show 019abf3e-77d1-7000-8000-000000000057
+        craft-events show 019abf3e-77d1-7000-8000-000000000057 -o json | jq .payload
+    """
+    settings = connection.settings()
+    chosen = terminal.output_format(output)
+    return running.run(_show(settings, event_id, chosen))
+
+
+async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode:
+    from craft_easy.core.events.replay import record_of
+    from craft_easy.core.events.store import event_json
+
+    async with options.opened(settings) as store:
+        record = await record_of(store, event_id)
+    if record is None:
+        terminal.error(f"there is no event {event_id} in {settings.collection.value}")
+        terminal.note("is it another database or collection? --database and --collection name them")
+        return ExitCode.UNFINISHED
+    event = event_json.event_json(record)
+    if chosen is Output.TABLE:
+        from craft_events_cli.render.show import write_event
+
+        write_event(event)
+    else:
+        _write(record, chosen)
+    terminal.flush()
+    if chosen is Output.TABLE and (step := next_step(event)):
+        terminal.note(step)
+    return ExitCode.DONE
+
+
+def _write(record: Any, chosen: Output) -> None:
+    from craft_easy.core.events.store import event_json
+    from craft_events_cli.render.events import writer
+
+    if chosen is Output.JSON:  # one event is one object
+        terminal.stdout().write(event_json.line(record) + "\n")
+        return
+    out = writer(chosen)
+    out.begin()
+    out.write([record])
+    out.close()
+
+
+def next_step(event: dict[str, Any]) -> str | None:
+    """Return what an operator may type next, where there is something."""
+    from shlex import join
+
+    states = {handler["state"] for handler in (event["delivery"] or {"handlers": []})["handlers"]}
+    event_id = event["event_id"]
+    if "dead" in states:
+        again, given_up = (join(["craft-events", "dead", command, event_id]) for command in ("retry", "discard"))
+        return f"again: {again}   given up: {given_up} --reason TEXT"
+    return "delivered by: craft-events redispatch --handlers MODULE" if "pending" in states else None

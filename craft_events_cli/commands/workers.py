@@ -1,0 +1,54 @@
+"""`craft-events workers`: who owns what, and who is silent."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_events_cli import options, running, terminal
+from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.workers import Worker
+
+COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease")
+
+
+def workers(connection: options.Connecting, output: options.Format = None) -> ExitCode:
+    """Show the processes that own open events, and which of them are silent.
+
+    alive: it has beaten within its lease. silent: it has not, and is taken over by the next redispatch unless it
+    beats. fenced: it was taken over. gone: it owns events and is not registered any more.
+
+    Examples:
+        craft-events workers
+        craft-events workers -o json | jq '.[] | select(.state != "alive")'
+    """
+    settings = connection.settings()
+    chosen = terminal.output_format(output)
+    return running.run(_workers(settings, chosen))
+
+
+async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
+    from craft_easy.core.events.workers import workers as all_workers
+    from craft_events_cli.render import workers as render
+
+    async with options.opened(settings) as store:
+        found = await all_workers(store)
+    if chosen is Output.TABLE:
+        render.write_table(found)
+    else:
+        from craft_events_cli.render.rows import write_rows
+
+        write_rows(map(row_of, found), COLUMNS, chosen)
+    terminal.flush()
+    terminal.note(render.summary(found))
+    return ExitCode.DONE
+
+
+def row_of(worker: "Worker") -> dict[str, Any]:
+    """Return a worker as a row, its keys in the order of `COLUMNS`; null stands for what nobody knows any more."""
+    from craft_easy.core.events.store.event_json import text_of
+
+    row = {column: getattr(worker, column) for column in COLUMNS}
+    times = {name: None if row[name] is None else text_of(row[name]) for name in ("started_at", "beat_at")}
+    return row | times

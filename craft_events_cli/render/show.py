@@ -1,0 +1,201 @@
+"""One event for people: what happened, then a line for each delivery, then the errors that the record keeps.
+
+      order.placed   2026-11-23 15:02:11.480 UTC   tenant acme   actor user_12
+      payload   {"order_id": "o_57", "total": 80.0}
+      dead, taken over once
+      ✓ shop.stock:reserve    done after 1 attempt     12 ms   15:02:11
+      ✗ shop.billing:charge   dead after 20 attempts           17:40:02   CardExpired: card of c_204 expired 2026-09
+
+It reads Event JSON, so that a person sees what a program sees. Lines of deliveries are cut to the width; nothing below
+them is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any, Final
+
+from craft_events_cli import terminal
+from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.render.event_line import hue_of, hues
+from craft_events_cli.render.redispatch import counted
+from craft_events_cli.terminal import safe
+
+Event = Mapping[str, Any]
+
+MARGIN: Final = "  "
+GAP: Final = "   "
+MAX_LINES: Final = 20
+"""So many lines of a payload are shown."""
+MAX_HANDLER: Final = 60
+MIN_REMARK: Final = 16
+"""In fewer columns nothing is said beside a delivery: it stands below, whole."""
+_MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–", "2"), "pending": ("·", "33")}
+_RED, _CYAN, _DIM = "31", "36", "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A piece of a line, and the numbers of the ANSI sequence that colours it."""
+
+    text: str
+    style: str = ""
+
+
+def write_event(event: Event) -> None:
+    """Write one event to stdout.
+
+    Args:
+        event: Event JSON.
+    """
+    stream = terminal.stdout()
+    is_colored, room = terminal.is_colored(stream), terminal.width(stream) - len(MARGIN)
+    for cells in _lines(event, room):
+        stream.write(MARGIN + "".join(_painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
+
+
+def _painted(cell: Cell, *, is_colored: bool) -> str:
+    return f"\x1b[{cell.style}m{cell.text}\x1b[0m" if cell.style and is_colored else cell.text
+
+
+def _lines(event: Event, room: int) -> Iterator[list[Cell]]:
+    yield _head(event)
+    yield from _payload(event["payload"], room)
+    for name, words in (("causation_id", "caused by"), ("correlation_id", "in the chain of")):
+        if event[name] is not None:
+            yield [Cell(f"{words}   ", _DIM), Cell(safe(event[name]))]
+    if event.get("foreign"):
+        yield [Cell("written by another program: what does not fit is shown as well as it can be", _DIM)]
+    delivery = event["delivery"]
+    yield [Cell(standing(delivery))]
+    if delivery is not None:
+        yield from _deliveries(delivery["handlers"], event["timestamp"], room)
+
+
+def _head(event: Event) -> list[Cell]:
+    time = event["timestamp"]
+    cells = [Cell(safe(event["event_type"]) or "(no type)", _CYAN), Cell(f"{GAP}{time[:10]} {time[11:-1]} UTC")]
+    tenant, actor = event["tenant_id"], event["actor_id"]
+    if tenant is not None:
+        cells += [Cell(f"{GAP}tenant "), Cell(safe(tenant), hue_of(tenant, hues()))]
+    if actor is not None:
+        cells.append(Cell(f"{GAP}actor {safe(actor)}"))
+    return cells
+
+
+def _payload(payload: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
+    label = "payload   "
+    text = safe(json.dumps(payload, ensure_ascii=False))
+    lines = _folded(text[: room * MAX_LINES], room - len(label))
+    if len(text) > room * MAX_LINES or len(lines) > MAX_LINES:
+        lines = [*lines[:MAX_LINES], "… in full: -o json"]
+    for number, line in enumerate(lines):
+        yield [Cell(label if number == 0 else " " * len(label), _DIM), Cell(line)]
+
+
+def standing(delivery: Mapping[str, Any] | None) -> str:
+    """Say in a few words how the deliveries of an event stand."""
+    if delivery is None:
+        return "untracked: it was stored without deliveries"
+    parts = [delivery["state"]]
+    if not delivery["handlers"]:
+        parts.append("it had no handler when it was published")
+    if delivery["owner"] is not None:
+        parts.append(f"owned by {safe(delivery['owner'])}")
+    elif delivery["state"] == "open" and delivery["due_at"] is not None:
+        parts.append(f"due from {delivery['due_at'][11:19]}")
+    if takeovers := delivery["takeovers"]:
+        times = {1: "once", 2: "twice"}.get(takeovers, f"{takeovers:,} times")
+        parts.append(f"taken over {times}")
+    return ", ".join(parts)
+
+
+def _deliveries(handlers: Sequence[Mapping[str, Any]], published: str, room: int) -> Iterator[list[Cell]]:
+    rows = [_row(one, published) for one in handlers]
+    widths = [max((width_of(row[column].text) for row in rows), default=0) for column in range(5)]
+    for row, handler in zip(rows, handlers, strict=True):
+        line, left = [], room
+        for cell, width in zip(row, widths, strict=False):
+            if width:
+                padding = " " * (width - width_of(cell.text) + (len(GAP) if cell is not row[0] else 1))
+                line += [cell, Cell(padding)]
+                left -= width + (len(GAP) if cell is not row[0] else 1)
+        said = row[-1]
+        is_whole = width_of(said.text) <= left
+        yield [*line, Cell(cut(said.text, left) if left >= MIN_REMARK else "", said.style)]
+        if not is_whole or len(handler["errors"]) > 1 or (handler["errors"] and handler["reason"] is not None):
+            yield from _errors(handler, published, room)
+
+
+def _row(handler: Mapping[str, Any], published: str) -> list[Cell]:
+    """Return mark, handler, what became of it, how long it took, when, and what is to be said of it."""
+    mark, style = _MARKS[handler["state"]]
+    took = handler["took_ms"] if handler["state"] == "done" else None
+    return [
+        Cell(mark, style),
+        Cell(cut(safe(handler["id"]), MAX_HANDLER)),
+        Cell(_outcome(handler)),
+        Cell("" if took is None else f"{took:,.0f} ms", _DIM),
+        Cell(_time(handler["finished_at"], published), _DIM),
+        Cell(_remark(handler, published), _RED if handler["state"] == "dead" else ""),
+    ]
+
+
+def _outcome(handler: Mapping[str, Any]) -> str:
+    state, attempts = handler["state"], handler["attempts"]
+    if state == "pending":
+        return f"pending, {counted(attempts, 'attempt')} so far" if attempts else "pending"
+    if handler["reason"] == "crashed":
+        return f"{state} after {counted(handler['crashes'], 'crash', 'crashes')}"
+    return f"{state} after {counted(attempts, 'attempt')}" if attempts or state != "skipped" else state
+
+
+def _remark(handler: Mapping[str, Any], published: str) -> str:
+    """Say why: the last error, the reason of a discard, when it is tried again."""
+    errors, state = handler["errors"], handler["state"]
+    last = _error(errors[-1]) if errors else ""
+    if state == "dead":
+        return last or ("it ended its process again and again" if handler["reason"] == "crashed" else "")
+    if state == "skipped":
+        by = f", by {safe(handler['by'])}" if handler["by"] else ""
+        return f"{safe(handler['reason'] or 'no reason')}{by}"
+    if state == "pending":
+        due = f"due from {_time(handler['due_at'], published)}" if handler["due_at"] and handler["attempts"] else ""
+        return " · ".join(part for part in (due, last) if part)
+    kind = safe(errors[-1]["type"]) if errors else ""
+    return f"{counted(len(errors), 'error')} before, the last: {kind}" if errors else ""
+
+
+def _errors(handler: Mapping[str, Any], published: str, room: int) -> Iterable[list[Cell]]:
+    """Yield what the record keeps of each attempt that failed, whole."""
+    if handler["state"] == "skipped":
+        yield from _labelled("reason", "", _remark(handler, published), room)
+    for error in handler["errors"]:
+        label = f"attempt {error['attempt']:,}"
+        yield from _labelled(label, _time(error["at"], published), _error(error), room, style=_RED)
+
+
+def _labelled(label: str, time: str, text: str, room: int, *, style: str = "") -> Iterable[list[Cell]]:
+    head = f"{MARGIN}{MARGIN}{label:<10}  {time}{GAP if time else ''}"
+    for number, line in enumerate(_folded(text, room - len(head))):
+        yield [Cell(head if number == 0 else " " * len(head), _DIM), Cell(line, style)]
+
+
+def _folded(text: str, room: int) -> list[str]:
+    return wrap(text, max(room, 20), break_on_hyphens=False) or [""]
+
+
+def _error(error: Mapping[str, Any]) -> str:
+    return safe(f"{error['type']}: {error['message']}" if error["message"] else error["type"])
+
+
+def _time(text: str | None, published: str) -> str:
+    """Return a time of day, with the day where it is not that of the event, and the year where that differs."""
+    if text is None:
+        return ""
+    if text[:10] == published[:10]:
+        return text[11:19]
+    return f"{text[5:10] if text[:4] == published[:4] else text[:10]} {text[11:19]}"

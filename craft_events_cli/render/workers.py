@@ -1,0 +1,58 @@
+"""Workers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from craft_events_cli.render.event_line import NOTHING
+from craft_events_cli.render.redispatch import counted
+from craft_events_cli.render.spans import minutes, said
+from craft_events_cli.render.table import DIM, Column, Table
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.workers import Worker
+
+_STYLES: Final = {"gone": "31", "silent": "33", "alive": "32", "fenced": DIM}
+
+
+def write_table(workers: Sequence[Worker]) -> None:
+    """Write a line for each worker."""
+    columns = [
+        Column("Worker"),
+        Column("State", style=lambda text: _STYLES.get(text, "")),
+        Column("Open", is_right=True),
+        Column("Last beat", rank=1),
+        Column("Lease", rank=3, style=DIM),
+        Column("Started", rank=2, style=DIM),
+    ]
+    started = minutes(one.started_at for one in workers)
+    Table(columns).write([_cells(one, when) for one, when in zip(workers, started, strict=True)])
+
+
+def _cells(one: Worker, started: str) -> dict[str, str]:
+    return {
+        "Worker": one.owner,
+        "State": one.state,
+        "Open": f"{one.open:,}",
+        "Last beat": NOTHING if one.silent_s is None else f"{said(one.silent_s)} ago",
+        "Lease": NOTHING if one.lease is None else f"{one.lease:g} s",
+        "Started": started,
+    }
+
+
+def summary(workers: Sequence[Worker]) -> str:
+    """Say in one line how many there are, and what those own that do not beat."""
+    if not workers:
+        return "no worker is registered, and none owns an open event"
+    left = [one for one in workers if one.state != "alive"]
+    owned = sum(one.open for one in left)
+    parts = [counted(len(workers), "worker"), *_counts(workers)]
+    if owned:
+        parts.append(f"{counted(owned, 'event')} to be taken over: craft-events redispatch --handlers MODULE")
+    return " · ".join(parts)
+
+
+def _counts(workers: Sequence[Worker]) -> list[str]:
+    numbers = {state: sum(one.state == state for one in workers) for state in _STYLES}
+    return [f"{number:,} {state}" for state, number in numbers.items() if number]

@@ -1,0 +1,470 @@
+"""`dead list`, `dead retry` and `dead discard`: what they write in each format, what they ask, what they end with."""
+
+import json
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from craft_events_cli import asking
+from tests.cli.conftest import Cli, Ended, Golden, Process
+from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
+from tests.cli.terminals import before_a_person
+
+FORMATS = ("table", "ndjson", "json", "csv")
+
+
+def handler(name: str, state: str = "dead", *, error: str = "CardExpired", hours: int = 1, **fields: Any) -> Any:
+    """Return what a record says of a handler that was tried 20 times."""
+    at = BEGAN + timedelta(hours=hours)
+    return {
+        "id": name,
+        "state": state,
+        "attempts": 20,
+        "budget_from": 0,
+        "crashes": 0,
+        "due_at": BEGAN if state == "pending" else None,
+        "finished_at": None if state == "pending" else at,
+        "took_ms": 12.5,
+        "errors": [{"type": error, "message": "card of c_204 expired 2026-09", "at": at, "attempt": 20}],
+        "reason": None,
+        "by": None,
+    } | fields
+
+
+def tracked(*handlers: Any) -> Any:
+    """Return what stands under `delivery`."""
+    states = {one["state"] for one in handlers}
+    state = "open" if "pending" in states else "dead" if "dead" in states else "done"
+    due_at = BEGAN if state == "open" else None
+    finished_at = None if state == "open" else BEGAN
+    common = {"claimed_at": None, "takeovers": 0, "running": None, "finished_at": finished_at}
+    return {"rev": 3, "state": state, "owner": None, "due_at": due_at, **common, "handlers": list(handlers)}
+
+
+CHARGE, MAIL, CUT = "shop.billing:charge", "shop.mail:send", "shop.video:cut"
+GRAVEYARD = (
+    record(1, event_type="order.placed", delivery=tracked(handler("shop.stock:reserve", "done"), handler(CHARGE))),
+    record(2, event_type="order.placed", delivery=tracked(handler(CHARGE, hours=2), handler(MAIL, "pending"))),
+    record(3, tenant_id="globex", delivery=tracked(handler(MAIL, error="SMTPServerDisconnected", hours=3))),
+    record(4, tenant_id=None, delivery=tracked(handler(CUT, crashes=3, reason="crashed", errors=[], hours=4))),
+    record(5, delivery=tracked(handler("shop.legacy:sync", "pending"))),
+    record(6, delivery=tracked(handler(MAIL, "done"))),
+    record(7),
+)
+HAUNTED = record(
+    9,
+    event_id=f"={HOSTILE}",
+    event_type=HOSTILE,
+    tenant_id=HOSTILE,
+    delivery=tracked(handler(f"@{HOSTILE}", errors=[{"type": HOSTILE, "message": HOSTILE, "at": BEGAN, "attempt": 1}])),
+)
+
+
+def id_of(number: int) -> str:
+    return str(record(number)["event_id"])
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """A log with four dead deliveries of four events, one of them still open."""
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*GRAVEYARD)
+        yield log
+
+
+def states(log: Log, number: int) -> list[str]:
+    found = log.events.find_one({"event_id": id_of(number)})
+    return [one["state"] for one in found["delivery"]["handlers"]]
+
+
+def lines(ended: Ended) -> list[Any]:
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+# ------------------------------------------------------------------ list
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_format_lists_the_same_deliveries(cli: Cli, log: Log, golden: Golden, output: str) -> None:
+    ended = cli("dead", "list", "-o", output)
+    assert ended.code == 0
+    golden(f"dead-list.{output}", ended.out)
+    assert ended.err.splitlines() == [
+        "4 dead deliveries of 4 events · times are UTC · in groups: --by error",
+        f"one of them: craft-events show {id_of(4)}   all again: craft-events dead retry",
+    ]
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_format_has_the_same_groups(cli: Cli, log: Log, golden: Golden, output: str) -> None:
+    ended = cli("dead", "list", "--by", "error", "-o", output)
+    assert ended.code == 0
+    golden(f"dead-by-error.{output}", ended.out)
+    assert ended.err.splitlines() == [
+        "4 dead deliveries in 3 groups · times are UTC",
+        f"one of them: craft-events show {id_of(2)}   all again: craft-events dead retry --handler shop.billing:charge",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "again"),
+    [
+        ("handler", "--handler shop.billing:charge"),
+        ("type", "--type order.placed"),
+        ("tenant", "--tenant acme"),
+    ],
+)
+def test_each_way_to_group_says_how_to_retry_the_largest(
+    cli: Cli, log: Log, golden: Golden, by: str, again: str
+) -> None:
+    ended = cli("dead", "list", "--by", by, "-o", "table")
+    golden(f"dead-by-{by}.table", ended.out)
+    assert ended.err.rstrip().endswith(f"all again: craft-events dead retry {again}")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+@pytest.mark.parametrize("by", [(), ("--by", "error"), ("--by", "tenant")])
+def test_no_line_is_wider_than_the_terminal_and_an_id_is_never_cut(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: int, by: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli("dead", "list", *by, "-o", "table").out.splitlines()
+    assert len(shown) == {0: 5, 2: 4}[len(by)]
+    assert max(map(len, shown)) <= min(columns, 120)
+    assert by or all(id_of(number) in shown[number] for number in (1, 2, 3, 4))
+    assert ("rror" in shown[0]) is (columns > 40 or by == ("--by", "error"))
+
+
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize("by", [(), ("--by", "error"), ("--by", "tenant")])
+def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str, by: tuple[str, ...]) -> None:
+    log.insert(HAUNTED)
+    ended = cli("dead", "list", *by, "--tenant", HOSTILE, "-o", output)
+    assert ended.code == 0
+    assert ended.out
+    for text in (ended.out, ended.err):
+        assert text.replace("\r\n", "\n").replace("\n", "").isprintable()
+    if output == "ndjson" and not by:
+        [row] = lines(ended)
+        assert (row["tenant_id"], row["error_message"]) == (HOSTILE, HOSTILE)
+    if output == "csv" and not by:
+        assert ended.out.splitlines()[1].startswith("'=")
+    if output == "table":
+        assert "[red]x[/bold]" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--handler", "shop.mail:send"], [3]),
+        (["--tenant", "acme", "--limit", "1", "--reverse"], [2]),
+        (["--no-tenant"], [4]),
+        (["--type", "order.*", "--handler", "shop.billing:charge", "--handler", "shop.mail:send"], [1, 2]),
+        (["--since", "2020-01-31T10:03:00Z"], [3, 4]),
+    ],
+)
+def test_filters_are_kept_and_repeated_in_the_next_command(
+    cli: Cli, log: Log, arguments: list[str], expected: list[int]
+) -> None:
+    ended = cli("dead", "list", *arguments)
+    assert [row["event_id"] for row in lines(ended)] == [id_of(number) for number in expected]
+    again = ended.err.rstrip().partition("all again: craft-events dead retry ")[2]
+    assert sorted(again.replace("'", "").split()) == sorted(arguments)
+
+
+def test_a_strange_name_in_the_next_command_is_one_word_of_the_shell(cli: Cli, log: Log) -> None:
+    log.insert(record(9, tenant_id="a; rm -rf ~", delivery=tracked(handler("h"))))
+    ended = cli("dead", "list", "--by", "tenant", "--handler", "h")
+    assert ended.err.rstrip().endswith("craft-events dead retry --tenant 'a; rm -rf ~' --handler h")
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_nothing_dead_is_said_and_is_no_failure(cli: Cli, log: Log, output: str) -> None:
+    ended = cli("dead", "list", "--tenant", "nobody", "-o", output)
+    assert ended.code == 0
+    assert ended.err == "no dead deliveries in this selection\n"
+    header = (
+        "event_id,event_type,timestamp,tenant_id,handler,attempts,crashes,finished_at,error_type,error_message,reason"
+    )
+    assert ended.out.replace("\r\n", "\n") == {"json": "[]\n", "csv": f"{header}\n"}.get(output, "")
+    log.events.delete_many({})
+    assert cli("dead", "list", "-o", output).err == "no dead deliveries\n"
+
+
+def test_a_long_list_is_written_as_it_comes(cli: Cli, log: Log) -> None:
+    log.events.delete_many({})
+    log.insert(*(record(number, delivery=tracked(handler("h" * (1 + number % 50)))) for number in range(1, 1_201)))
+    shown = cli("dead", "list", "-o", "table").out.splitlines()
+    assert len(shown) == 1_201
+    assert max(map(len, shown)) <= 120
+    assert len(json.loads(cli("dead", "list", "-o", "json").out)) == 1_200
+
+
+# ------------------------------------------------------------------ retry
+
+
+def test_a_retry_writes_a_line_a_delivery_and_says_what_is_next(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "retry", "--handler", "shop.billing:charge", "--yes")
+    assert ended.code == 0
+    assert lines(ended) == [
+        {
+            "event_id": id_of(number),
+            "event_type": "order.placed",
+            "tenant_id": "acme",
+            "handler": "shop.billing:charge",
+            "outcome": "retried",
+            "attempt": 20,
+            "error": "CardExpired: card of c_204 expired 2026-09",
+        }
+        for number in (1, 2)
+    ]
+    assert ended.err.splitlines() == [
+        "2 deliveries of 2 events have a fresh budget",
+        "next: craft-events redispatch --handlers shop.billing",
+    ]
+    assert states(log, 1) == ["done", "pending"]
+    assert states(log, 3) == ["dead"]
+
+
+def test_a_retry_as_json_is_one_object_with_all_keys_always(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "retry", id_of(1), id_of(6), "no-such", "--yes", "-o", "json")
+    summary = json.loads(ended.out)
+    assert summary.pop("elapsed_s") > 0
+    assert summary == {
+        "claimed": 0,
+        "held": 0,
+        "owned": 0,
+        "lost": 0,
+        "done": 0,
+        "failed": 0,
+        "dead": 0,
+        "skipped": 0,
+        "orphaned": 0,
+        "orphaned_handlers": [],
+        "dry_run": False,
+        "retried": 1,
+        "events": 1,
+        "deliveries": 1,
+        "moved_by_others": 0,
+        "not_found": ["no-such"],
+        "not_dead": [id_of(6)],
+    }
+
+
+def test_a_retry_as_csv_has_a_header_and_as_a_table_nothing_on_stdout(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "retry", id_of(3), "--yes", "-o", "csv")
+    assert ended.out.splitlines()[0] == "event_id,event_type,tenant_id,handler,outcome,attempt,error"
+    assert ended.out.splitlines()[1].startswith(f"{id_of(3)},payment.completed,globex,shop.mail:send,retried,20,")
+    assert cli("dead", "retry", id_of(4), "--yes", "-o", "table").out == ""
+    assert states(log, 4) == ["pending"]
+
+
+def test_without_ids_and_filters_all_are_meant(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "retry", "--yes", "-o", "json")
+    assert (ended.code, json.loads(ended.out)["retried"]) == (0, 4)
+    assert ended.err.splitlines()[-1] == (
+        "next: craft-events redispatch --handlers shop.billing --handlers shop.mail --handlers shop.video"
+    )
+    assert cli("dead", "list").out == ""
+
+
+def test_an_event_that_is_not_there_or_has_nothing_dead_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+    for act in (["--dry-run"], ["--yes"]):
+        ended = cli("dead", "retry", id_of(1), "no-such\x1b[31m", id_of(6), *act)
+        assert ended.code == 3
+        assert r"no-such\x1b[31m is not in the log" in ended.err
+        assert f"{id_of(6)} has no dead delivery" in ended.err
+    assert states(log, 1) == ["done", "pending"]
+
+
+def test_many_events_that_are_not_there_do_not_fill_the_screen(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "retry", *(f"no-{number}" for number in range(25)), "--yes")
+    assert ended.code == 3
+    assert ended.err.splitlines()[0] == "no dead deliveries in this selection"
+    assert "and 15 more" in ended.err
+    assert len(ended.err.splitlines()) == 12
+
+
+@pytest.mark.parametrize("command", [("retry",), ("discard", "--reason", "r")])
+def test_a_dry_run_counts_and_writes_nothing(cli: Cli, log: Log, golden: Golden, command: tuple[str, ...]) -> None:
+    before = list(log.events.find({}).sort("_id"))
+    ended = cli("dead", *command, "--dry-run", "-o", "json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == {
+        "dry_run": True,
+        "events": 4,
+        "deliveries": 4,
+        "by_type": {"order.placed": 2, "payment.completed": 2},
+        "by_tenant": {"acme": 2, "globex": 1, "null": 1},
+        "by_handler": {"shop.billing:charge": 2, "shop.mail:send": 1, "shop.video:cut": 1},
+    }
+    assert ended.err == "4 deliveries of 4 events · nothing was written\n"
+    golden("dead-dry-run.table", cli("dead", *command, "--dry-run", "-o", "table").out)
+    assert list(log.events.find({}).sort("_id")) == before
+
+
+# ------------------------------------------------------------------ discard
+
+
+def test_a_discard_keeps_its_reason_and_who_gave_it(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    ended = cli("dead", "discard", id_of(3), "--reason", f"paid {HOSTILE}", "--yes")
+    assert ended.code == 0
+    [line] = lines(ended)
+    assert (line["outcome"], line["attempt"]) == ("skipped", 20)
+    assert ended.err == "1 delivery of 1 event is skipped\n"
+    [entry] = log.events.find_one({"event_id": id_of(3)})["delivery"]["handlers"]
+    assert (entry["state"], entry["reason"]) == ("skipped", f"paid {HOSTILE}")
+    assert entry["by"].startswith("ada@")
+    ended = cli("dead", "discard", id_of(4), "--reason", "r", "--yes", "-o", "json")
+    assert (json.loads(ended.out)["skipped"], json.loads(ended.out)["retried"]) == (1, 0)
+
+
+def test_what_is_pending_for_a_handler_that_is_gone_can_be_discarded(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "discard", "--handler", "shop.legacy:sync", "--reason", "removed", "--yes")
+    assert (ended.code, ended.err) == (0, "no dead deliveries in this selection\n")
+    assert states(log, 5) == ["pending"]
+    gone = ("dead", "discard", "--handler", "shop.legacy:sync", "--pending", "--reason", "removed")
+    assert json.loads(cli(*gone, "--dry-run").out)["by_handler"] == {"shop.legacy:sync": 1}
+    assert cli(*gone, "--yes").err == "1 delivery of 1 event is skipped\n"
+    assert states(log, 5) == ["skipped"]
+    assert cli(*gone, "--yes").err == "no dead or pending deliveries in this selection\n"
+
+
+def test_a_user_without_a_name_is_an_operator(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("uid not found: 1000")
+
+    monkeypatch.setattr("craft_events_cli.commands.dead.getuser", nobody)
+    assert cli("dead", "discard", id_of(3), "--reason", "r", "--yes").code == 0
+    [entry] = log.events.find_one({"event_id": id_of(3)})["delivery"]["handlers"]
+    assert entry["by"].startswith("operator@")
+
+
+# ------------------------------------------------------------------ the question
+
+
+@pytest.mark.parametrize("command", [("retry",), ("retry", "x"), ("discard", "--reason", "r")])
+def test_without_a_terminal_and_without_yes_it_ends_with_2_and_does_not_hang(
+    cli: Cli, log: Log, command: tuple[str, ...]
+) -> None:
+    ended = cli("dead", *command)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines() == [
+        "error: this asks before it acts, and there is no terminal to ask on",
+        "--yes goes on without asking; --dry-run says what would be done",
+    ]
+    assert states(log, 1) == ["done", "dead"]
+
+
+@pytest.mark.parametrize(
+    ("command", "question"),
+    [
+        (("retry",), "4 deliveries of 4 events get a fresh budget of 20 attempts. Go on? [y/N] "),
+        (("retry", id_of(1)), "1 delivery of 1 event gets a fresh budget of 20 attempts. Go on? [y/N] "),
+        (("discard", "--reason", "r"), "4 deliveries of 4 events are skipped and never delivered. Go on? [y/N] "),
+        (("discard", "--reason", "r", id_of(1)), "1 delivery of 1 event is skipped and never delivered. Go on?"),
+    ],
+)
+def test_the_question_shows_the_number_and_yes_goes_on(
+    process: Process, log: Log, command: tuple[str, ...], question: str
+) -> None:
+    with before_a_person(process, "dead", *command) as person:
+        person.waits_for(question)
+        assert states(log, 1) == ["done", "dead"]
+        person.types("y\n")
+        code, out = person.ended()
+    assert code == 0
+    assert id_of(1) in out
+    assert states(log, 1)[1] in ("pending", "skipped")
+
+
+@pytest.mark.parametrize("answer", ["\n", "n\n", "no\n", "what?\n", "\x04"])
+def test_anything_but_yes_is_no(process: Process, log: Log, answer: str) -> None:
+    with before_a_person(process, "dead", "retry") as person:
+        person.waits_for("[y/N] ")
+        person.types(answer)
+        assert person.ended() == (2, "")
+        assert "nothing was written" in person.said
+    assert states(log, 1) == ["done", "dead"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
+    with before_a_person(process, "dead", "retry") as person:
+        person.waits_for("[y/N] ")
+        person.process.send_signal(number)
+        assert person.ended() == (code, "")
+        assert "Traceback" not in person.said
+    assert states(log, 1) == ["done", "dead"]
+
+
+def test_nothing_to_do_asks_nothing(process: Process, log: Log) -> None:
+    with before_a_person(process, "dead", "retry", "--tenant", "nobody") as person:
+        assert person.ended() == (0, "")
+        assert "no dead deliveries in this selection" in person.said
+
+
+def test_what_dies_while_the_question_stands_is_not_touched(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def agreed(question: str) -> bool:
+        asked.append(question)
+        log.insert(record(9, delivery=tracked(handler("shop.billing:charge", hours=9))))
+        return True
+
+    monkeypatch.setattr(asking, "check", lambda *, yes: None)
+    monkeypatch.setattr(asking, "agreed", agreed)
+    assert json.loads(cli("dead", "retry", "-o", "json").out)["retried"] == 4
+    assert asked == ["4 deliveries of 4 events get a fresh budget of 20 attempts."]
+    assert states(log, 9) == ["dead"]
+
+
+# ------------------------------------------------------------------ what cannot be done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["discard", "x", "--yes"], 2, "--reason is missing"),
+        (["discard", "x", "--yes", "--reason", " "], 2, "--reason: a reason says why"),
+        (["discard", "--pending", "--yes", "--reason", "r"], 2, "needs --handler"),
+        (["list", "--by", "colour"], 2, '--by: "colour" is none of error, handler, type, tenant'),
+        (["list", "--limit", "0"], 2, "--limit"),
+        (["list", "--state", "dead"], 2, "no such option: --state"),
+        (["retry", "--since", "yesterday"], 2, "--since"),
+        (["retry", "--since", "1h", "--until", "2h"], 2, "the window is empty"),
+        (["retry", "--yes", "--database", "$shop"], 2, "database"),
+        (["retry", "--yes", "--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
+        (["list", "--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
+        ([], 2, "dead needs one of: list, retry, discard"),
+        (["revive"], 2, "no such command: dead revive"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_to_three_lines(
+    cli: Cli, log: Log, arguments: list[str], code: int, said: str
+) -> None:
+    ended = cli("dead", *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+    assert ended.err.startswith("error: ")
+    assert 1 <= len(ended.err.splitlines()) <= 3
+    assert states(log, 1) == ["done", "dead"]
+
+
+def test_a_reader_that_goes_away_does_not_stop_what_acts(process: Process, log: Log) -> None:
+    running = process("dead", "retry", "--yes", "-o", "ndjson")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    said = running.stderr.read()
+    running.stderr.close()
+    assert running.wait(timeout=30) == 0
+    assert b"4 deliveries of 4 events have a fresh budget" in said

@@ -1,0 +1,220 @@
+"""`show`: one event with every delivery, attempt and error, for people and for programs."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import bson
+import pytest
+
+from craft_events_cli.commands.show import next_step
+from tests.cli.conftest import Cli, Golden
+from tests.cli.history import BEGAN, HISTORY, HOSTILE, Log, opened, record
+
+LONG = "Connection unexpectedly closed by mail.example.org while the message was sent to a customer of a long name"
+
+
+def entry(name: str, state: str, attempts: int, **fields: Any) -> dict[str, Any]:
+    """Return what a record says of one handler."""
+    return {
+        "id": name,
+        "state": state,
+        "attempts": attempts,
+        "budget_from": 0,
+        "crashes": 0,
+        "due_at": BEGAN + timedelta(hours=26) if state == "pending" else None,
+        "finished_at": None if state == "pending" else BEGAN + timedelta(hours=2),
+        "took_ms": 12.4 if attempts else None,
+        "errors": [],
+        "reason": None,
+        "by": None,
+    } | fields
+
+
+def errors(*attempts: int, text: str = "card of c_204 expired 2026-09", kind: str = "CardExpired") -> Any:
+    return [
+        {"type": kind, "message": text, "at": BEGAN + timedelta(hours=attempt), "attempt": attempt}
+        for attempt in attempts
+    ]
+
+
+def delivery(state: str, *handlers: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    times = {"claimed_at": None, "due_at": BEGAN + timedelta(hours=1) if state == "open" else None}
+    common = {"rev": 1, "state": state, "owner": None, "takeovers": 0, "running": None, "finished_at": None}
+    return common | times | {"handlers": list(handlers)} | fields
+
+
+DEAD = record(
+    1,
+    event_type="order.placed",
+    actor_id="user_12",
+    payload={"order_id": "o_57", "total": 80.0, "name": "Zoë"},
+    causation_id="019abf3e-0000-7000-8000-0000000000aa",
+    correlation_id="019abf3e-0000-7000-8000-0000000000bb",
+    delivery=delivery(
+        "dead",
+        entry("shop.stock:reserve", "done", 1),
+        entry("shop.billing:charge", "dead", 20, errors=errors(18, 19, 20)),
+        entry("shop.mail:send_confirmation", "done", 3, errors=errors(1, 2, text=LONG, kind="SMTPServerDisconnected")),
+        entry("shop.video:cut", "dead", 0, crashes=3, reason="crashed", took_ms=None),
+        entry("shop.legacy:sync", "skipped", 20, errors=errors(20), reason="removed in 4.0", by="ada@desk"),
+        takeovers=1,
+    ),
+)
+OPEN = record(
+    2,
+    delivery=delivery(
+        "open",
+        entry("shop.stock:reserve", "pending", 0),
+        entry("shop.billing:charge", "pending", 2, errors=errors(1, 2)),
+        owner="api-3:4121:0f",
+        takeovers=2,
+    ),
+)
+WAITING = record(3, delivery=delivery("open", entry("shop.stock:reserve", "pending", 1, errors=errors(1))))
+UNHANDLED = record(4, tenant_id=None, actor_id=None, payload={}, delivery=delivery("done"))
+UNTRACKED = record(5, payload={"note": "n" * 20_000})
+HAUNTED = record(
+    6,
+    event_id=HOSTILE,
+    event_type=HOSTILE,
+    tenant_id=HOSTILE,
+    actor_id=HOSTILE,
+    payload={HOSTILE: HOSTILE},
+    delivery=delivery(
+        "dead",
+        entry(HOSTILE * 3, "dead", 1, errors=errors(1, text=HOSTILE, kind=HOSTILE)),
+        entry("[bold]", "skipped", 0, reason=HOSTILE, by=HOSTILE, errors=errors(1)),
+        owner=HOSTILE,
+    ),
+)
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(DEAD, OPEN, WAITING, UNHANDLED, UNTRACKED, HAUNTED)
+        yield log
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("dead", DEAD),
+        ("open", OPEN),
+        ("waiting", WAITING),
+        ("unhandled", UNHANDLED),
+        ("untracked", UNTRACKED),
+        ("haunted", HAUNTED),
+    ],
+)
+def test_a_person_sees_what_happened_and_what_became_of_it(
+    cli: Cli, log: Log, golden: Golden, name: str, event: dict[str, Any]
+) -> None:
+    ended = cli("show", "-o", "table", "--", event["event_id"])
+    assert ended.code == 0
+    golden(f"show-{name}.table", ended.out)
+
+
+@pytest.mark.parametrize("output", ["ndjson", "json", "csv"])
+def test_a_program_gets_event_json(cli: Cli, log: Log, golden: Golden, output: str) -> None:
+    ended = cli("show", DEAD["event_id"], "-o", output)
+    assert (ended.code, ended.err) == (0, "")
+    golden(f"show-dead.{output}", ended.out)
+
+
+def test_json_and_ndjson_are_the_line_that_replay_writes(cli: Cli, log: Log) -> None:
+    log.events.delete_many({})
+    log.insert(*HISTORY)
+    for line in cli("replay").out.splitlines():
+        event_id = json.loads(line)["event_id"]
+        for output in ("ndjson", "json"):
+            assert cli("show", "-o", output, "--", event_id).out.rstrip("\n") == line
+        assert cli("show", "-o", "table", "--", event_id).code == 0
+
+
+def test_a_pipe_gets_ndjson(cli: Cli, log: Log) -> None:
+    assert json.loads(cli("show", OPEN["event_id"]).out)["delivery"]["owner"] == "api-3:4121:0f"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_errors_are_shown_whole_at_any_width(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli("show", DEAD["event_id"], "-o", "table").out
+    assert LONG in " ".join(shown.split())
+    assert "by ada@desk" in " ".join(shown.split())
+    if columns >= 80:
+        assert max(map(len, shown.splitlines())) <= min(columns, 120)
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+    ended = cli("show", "-o", output, "--", HOSTILE)
+    assert ended.code == 0
+    assert ended.out
+    assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
+
+
+def test_colours_add_no_letters(cli: Cli, log: Log) -> None:
+    plain = cli("show", DEAD["event_id"], "-o", "table").out
+    colored = cli("show", DEAD["event_id"], "-o", "table", "--color", "always").out
+    assert "\x1b[31m✗\x1b[0m" in colored
+    import re
+
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
+
+
+def test_what_may_be_typed_next_follows_from_what_is_left(cli: Cli, log: Log) -> None:
+    event_id = DEAD["event_id"]
+    assert cli("show", event_id, "-o", "table").err == (
+        f"again: craft-events dead retry {event_id}   given up: craft-events dead discard {event_id} --reason TEXT\n"
+    )
+    assert cli("show", OPEN["event_id"], "-o", "table").err == (
+        "delivered by: craft-events redispatch --handlers MODULE\n"
+    )
+    assert cli("show", UNTRACKED["event_id"], "-o", "table").err == ""
+    assert next_step({"event_id": "a b", "delivery": {"handlers": [{"state": "dead"}]}}) == (
+        "again: craft-events dead retry 'a b'   given up: craft-events dead discard 'a b' --reason TEXT"
+    )
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+@pytest.mark.parametrize("event_id", ["no-such-event", "\x1b[31m[red]", ""])
+def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str, event_id: str) -> None:
+    ended = cli("show", "-o", output, "--", event_id)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.startswith("error: there is no event ")
+    assert ended.err.replace("\n", "").isprintable()
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_records_of_other_writers_are_shown_by_their_own_id(cli: Cli, log: Log) -> None:
+    log.insert({"_id": bson.ObjectId("5e340000" + "0" * 16), "payload": [1, 2], "tenant_id": 7, "extra": True})
+    ended = cli("show", "5e340000" + "0" * 16, "-o", "table")
+    assert ended.code == 0
+    assert '{"value": [1, 2]}' in ended.out
+    assert "another program" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "EVENT_ID is missing"),
+        (["a", "b"], 2, "unexpected argument: b"),
+        (["a", "--tenant", "x"], 2, "no such option: --tenant"),
+        (["a", "--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
+    ended = cli("show", *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+
+
+def test_it_writes_nothing(cli: Cli, log: Log) -> None:
+    before = list(log.events.find({}).sort("_id"))
+    cli("show", DEAD["event_id"])
+    assert list(log.events.find({}).sort("_id")) == before

@@ -1,0 +1,116 @@
+"""`workers`: who owns what, and who is silent."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import workers as library
+from craft_easy.core.events.workers import Worker
+from tests.cli.conftest import Cli, Golden
+from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
+
+FORMATS = ("table", "ndjson", "json", "csv")
+
+
+def worker(owner: str, state: Any, events: int, silent_s: float) -> Worker:
+    host, pid, _ = owner.rsplit(":", 2)
+    beat_at = BEGAN + timedelta(days=1) - timedelta(seconds=silent_s)
+    return Worker(owner, state, events, host, int(pid), BEGAN, beat_at, silent_s, 30.0)
+
+
+CREW = [
+    Worker("api-2:17:1f3c", "gone", 1_241),
+    worker("api-3:4121:0a9b", "silent", 37, 252.5),
+    worker("api-1:812:77de", "alive", 12, 3.2),
+    worker("batch-1:9:c0de", "fenced", 0, 7_900.0),
+]
+
+
+@pytest.fixture(autouse=True)
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        yield log
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
+    """Let these be the workers."""
+    found = list(CREW)
+
+    async def workers(_: Any) -> list[Worker]:
+        return found
+
+    monkeypatch.setattr(library, "workers", workers)
+    return found
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_every_format_shows_the_same_workers(cli: Cli, crew: list[Worker], golden: Golden, output: str) -> None:
+    ended = cli("workers", "-o", output)
+    assert ended.code == 0
+    golden(f"workers.{output}", ended.out)
+    assert ended.err == (
+        "4 workers · 1 gone · 1 silent · 1 alive · 1 fenced"
+        " · 1,278 events to be taken over: craft-events redispatch --handlers MODULE\n"
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_columns_go_by_importance(cli: Cli, crew: list[Worker], monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli("workers", "-o", "table").out.splitlines()
+    assert len(shown) == 5
+    assert max(map(len, shown)) <= columns
+    assert ("Last beat" in shown[0], "Lease" in shown[0]) == (columns >= 60, columns >= 80)
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[Worker], output: str) -> None:
+    crew[:] = [worker(f"{HOSTILE}:1:x", "alive", 0, 1), Worker(HOSTILE, "gone", 1)]
+    ended = cli("workers", "-o", output)
+    assert ended.code == 0
+    assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_without_workers_it_says_so(cli: Cli, output: str) -> None:
+    ended = cli("workers", "-o", output)
+    assert (ended.code, ended.err) == (0, "no worker is registered, and none owns an open event\n")
+    header = "owner,state,open,host,pid,started_at,beat_at,silent_s,lease\r\n"
+    assert ended.out == {"json": "[]\n", "csv": header}.get(output, "")
+
+
+def test_an_owner_that_is_not_registered_is_gone(cli: Cli, log: Log) -> None:
+    log.insert(record(1, delivery=delivery("open") | {"owner": "api-2:17:1f3c"}))
+    ended = cli("workers")
+    assert json.loads(ended.out) == {
+        "owner": "api-2:17:1f3c",
+        "state": "gone",
+        "open": 1,
+        "host": None,
+        "pid": None,
+        "started_at": None,
+        "beat_at": None,
+        "silent_s": None,
+        "lease": None,
+    }
+    assert "1 gone · 1 event to be taken over" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["x"], 2, "unexpected argument: x"),
+        (["--tenant", "x"], 2, "no such option: --tenant"),
+        (["--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_be_done_is_said(cli: Cli, arguments: list[str], code: int, said: str) -> None:
+    ended = cli("workers", *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
