@@ -126,7 +126,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --handlers | --concurrency | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --handlers | --concurrency | --lease | --timeout | --grace)
                     return 0
                     ;;
                 --app-dir)
@@ -146,7 +146,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handlers --app-dir --handler --concurrency --wait --no-wait --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handlers --app-dir --handler --concurrency --wait --no-wait --due --watch --ordered --lease --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
             ;;
         'show')
             case $option in
