@@ -164,12 +164,15 @@ class Redispatch:
         await self._reaching(self._rounds)
 
     async def _begin(self) -> None:
-        await self._desk.worker.ready()
-        now = await self._bus.tracking.store.now()
+        worker = self._desk.worker
+        await worker.ready()
         if not self._options.watch:
-            self._wanted = replace(self._wanted, began_at=now)
+            began_at = worker.not_before()
+            while worker.now() < began_at:  # noqa: ASYNC110 - a clock sets no event
+                await asyncio.sleep(0.001)
+            self._wanted = replace(self._wanted, began_at=began_at)
         self._wanted = self._at_this_time()
-        await self._desk.registry.forget(at=now)
+        await self._desk.registry.forget(at=worker.now())
         events = await self._desk.deliveries.count(self._wanted)
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._limit is None else self._limit - events

@@ -53,9 +53,13 @@ class Registry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A beat that was acknowledged: sent at `sent` by this machine's steady clock, stored at `at` by the database's."""
+    """A beat that was acknowledged: stored at `at` of the database's clock, between `sent` and `received` of this one.
+
+    The lease is counted from when it was sent, the time of day from when its reply came: each errs to the safe side.
+    """
 
     sent: float
+    received: float
     at: datetime
 
 
@@ -140,13 +144,28 @@ class Worker:
         return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
 
     def now(self) -> datetime:
-        """Return the database's time in whole milliseconds, reckoned from the last beat; it never goes back."""
-        if self._beat is None:
-            raise RuntimeError("the worker is not registered yet: await ready() first")
-        at = self._beat.at + timedelta(milliseconds=int((steady() - self._beat.sent) * 1000))
+        """Return the database's time in whole milliseconds, reckoned from the last beat; it never goes back.
+
+        It may be behind by as long as the reply to that beat took, and is never ahead.
+        """
+        beat = self._last_beat()
+        at = beat.at + _milliseconds(steady() - beat.received)
         if self._latest is None or at > self._latest:
             self._latest = at
         return self._latest
+
+    def not_before(self) -> datetime:
+        """Return a time that the database's clock does not show yet, by a millisecond at least; `now` comes to it soon.
+
+        What any worker noted before this call, by its `now`, is earlier.
+        """
+        beat = self._last_beat()
+        return max(self.now(), beat.at + _milliseconds(steady() - beat.sent)) + _milliseconds(0.001)
+
+    def _last_beat(self) -> Beat:
+        if self._beat is None:
+            raise RuntimeError("the worker is not registered yet: await ready() first")
+        return self._beat
 
     async def ready(self) -> str:
         """Wait until this worker may start handlers and return its owner id.
@@ -168,7 +187,8 @@ class Worker:
                 return
             owner = new_owner() if self._is_refused else self.owner
             sent = steady()
-            self._beat = Beat(sent, await self._registry.register(owner, lease=self.lease))
+            at = await self._registry.register(owner, lease=self.lease)
+            self._beat = Beat(sent, steady(), at)
             self.owner, self._is_refused = owner, False
             if self._thread is None:
                 self._thread = BeatThread(self, self._registry.channel(timeout=self.lease / TRIES_A_LEASE))
@@ -188,7 +208,7 @@ class Worker:
         if at is None:
             self._is_refused = True
         elif self._beat is None or sent > self._beat.sent:
-            self._beat = Beat(sent, at)
+            self._beat = Beat(sent, steady(), at)
         self._loop.call_soon_threadsafe(self._answered)
 
     def _answered(self) -> None:
@@ -217,6 +237,10 @@ class Worker:
             thread.stop()
             await asyncio.to_thread(thread.join)
         self._beat = None
+
+
+def _milliseconds(seconds: float) -> timedelta:
+    return timedelta(milliseconds=int(seconds * 1000))
 
 
 _THREADS: Final[weakref.WeakSet[BeatThread]] = weakref.WeakSet()

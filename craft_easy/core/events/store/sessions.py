@@ -28,7 +28,7 @@ COMMIT_S: Final = 60.0
 """Seconds for which a commit is asked for again while its answer is lost."""
 TRY_S: Final = 10.0
 """Seconds after which one call of a transaction has failed."""
-_PAUSE_S: Final = 0.2
+PAUSE_S: Final = 0.2
 _SNAPSHOT: Final = ReadConcern("snapshot")
 
 
@@ -125,7 +125,7 @@ async def _commit(session: Any, where: str) -> None:
             if steady() >= until:
                 said = faults.translated(error, where).message
                 raise CommitUnknown(f"whether the transaction was committed is not known: {said}") from error
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
         else:
             kill_point.at("commit.acknowledged")
             return
