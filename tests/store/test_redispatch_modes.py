@@ -1,0 +1,428 @@
+"""The modes of a redispatch: due, watch, ordered, alone; and what it does where it meets others or loses its log."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable
+from craft_easy.core.events import redispatch as module
+from craft_easy.core.events.backlog import Options
+from craft_easy.core.events.context import Retry
+from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.redispatch import Observer, Summary, redispatch, redispatching
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.deliveries import Deliveries, Listed
+from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.workers import WorkerRegistry
+from craft_easy.core.events.takeover import TakeOver
+from tests.conditions import becomes
+
+LEASE = 1.0
+BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        yield store
+
+
+@pytest.fixture
+async def bus(store: EventStore) -> AsyncIterator[EventBus]:
+    async with EventBus() as bus:
+        bus.configure_store(store, lease=LEASE)
+        yield bus
+
+
+def events(count: int, tenants: Sequence[str | None] = (None,)) -> list[DomainEvent]:
+    return [
+        DomainEvent(
+            event_type="order.placed",
+            payload={"n": number},
+            tenant_id=tenants[number % len(tenants)],
+            timestamp=BEGAN + timedelta(milliseconds=number // 3),
+        )
+        for number in range(count)
+    ]
+
+
+async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> Summary:
+    values.setdefault("wait", False)
+    return await redispatch(bus, selection or Selection(), Options(**values))
+
+
+async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
+    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
+    return found.delivery
+
+
+async def set_fields(store: EventStore, event: DomainEvent, **fields: Any) -> None:
+    changes = {name.replace("__", "."): value for name, value in fields.items()}
+    await (await store.collection()).update_one(
+        {"_id": record_id(event.event_id)}, {"$set": changes, "$inc": {"delivery.rev": 1}}
+    )
+
+
+# due
+
+
+async def test_only_what_is_due_runs_where_back_off_is_honoured(bus: EventBus, store: EventStore) -> None:
+    ran: list[str] = []
+
+    async def fails_once(event: DomainEvent) -> None:
+        ran.append("slow to recover")
+        if len(ran) == 1:
+            raise ValueError("no")
+
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", fails_once, id="a", retry=RetryPolicy(delay=3600))
+    assert (await deliver(bus, due=True)).failed == 1
+    assert (await deliver(bus, due=True)).claimed == 0, "it is due in an hour"
+    due = (await delivery(store, event)).due_at
+    assert due is not None
+    await set_fields(store, event, delivery__due_at=BEGAN, delivery__handlers__0__due_at=BEGAN)
+    assert (await deliver(bus, due=True)).done == 1
+
+
+async def test_each_handler_has_its_own_time(bus: EventBus, store: EventStore) -> None:
+    ran: list[str] = []
+
+    def handler(name: str) -> Any:
+        async def run(_: DomainEvent) -> None:
+            ran.append(name)
+
+        return run
+
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["soon", "late", "gone"])
+    for name in ("soon", "late"):
+        bus.subscribe("*", handler(name), id=name)
+    later = await store.now() + timedelta(hours=1)
+    await set_fields(store, event, delivery__handlers__1__due_at=later)
+    assert (await deliver(bus, due=True)).done == 1
+    left = await delivery(store, event)
+    assert ran == ["soon"]
+    assert [one.state for one in left.handlers] == ["done", "pending", "pending"]
+    assert (await deliver(bus, due=True)).claimed == 0, "what is due belongs to a handler that is not loaded"
+    assert (await deliver(bus)).done == 1, "without it, no back-off counts"
+
+
+# watch
+
+
+async def test_a_watch_delivers_what_comes_due_until_it_is_stopped(bus: EventBus, store: EventStore) -> None:
+    attempts: list[int] = []
+
+    async def third_time(event: DomainEvent) -> None:
+        attempts.append(event.payload["n"])
+        if attempts.count(event.payload["n"]) < 3:
+            raise Retry(after=0.05)
+
+    bus.subscribe("*", third_time, id="a")
+    stop = asyncio.Event()
+    watching = asyncio.create_task(redispatch(bus, Selection(), Options(watch=True), stop=stop))
+    published = events(3)
+    await store.append_many(published, handlers=["a"])
+    await becomes(lambda: len(attempts) == 9)
+    stop.set()
+    summary = await watching
+    assert (summary.done, summary.failed) == (3, 6)
+    assert {(await delivery(store, event)).state for event in published} == {"done"}
+
+
+async def test_an_application_redispatches_beside_itself_for_as_long_as_the_block_runs(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[DomainEvent] = []
+    bus.subscribe("*", ran.append, id="a")
+    async with redispatching(bus):
+        await store.append_many(events(5), handlers=["a"])
+        await becomes(lambda: len(ran) == 5)
+    await store.append_many(events(1), handlers=["a"])
+    await bus.drain()
+    assert len(ran) == 5, "it has ended"
+    assert await Deliveries(store).owners() == {}
+
+
+async def test_a_watch_outlives_an_outage_of_the_log(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Observer):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def lost(self, reason: str) -> None:
+            self.said.append(reason)
+
+        def resumed(self, seconds: float) -> None:
+            self.said.append("resumed")
+
+    outage = [StoreUnavailable("gone")] * 3
+    list_unowned = Deliveries.unowned
+
+    async def unreachable(*args: Any, **values: Any) -> AsyncIterator[list[Listed]]:
+        if outage:
+            raise outage.pop()
+        async for page in list_unowned(*args, **values):
+            yield page
+
+    monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
+    monkeypatch.setattr(Deliveries, "unowned", unreachable)
+    ran: list[DomainEvent] = []
+    bus.subscribe("*", ran.append, id="a")
+    await store.append_many(events(2), handlers=["a"])
+    told = Told()
+    async with redispatching(bus, observer=told):
+        await becomes(lambda: len(ran) == 2)
+    assert told.said == ["gone", "resumed"], "an outage is said once, however often it is tried"
+
+
+async def test_a_run_that_has_an_end_gives_up_after_a_minute_without_its_log(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(*_: Any, **__: Any) -> AsyncIterator[list[Listed]]:
+        raise StoreUnavailable("gone")
+        yield []
+
+    monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
+    monkeypatch.setattr(module, "OUTAGE_S", 0.05)
+    monkeypatch.setattr(Deliveries, "unowned", unreachable)
+    bus.subscribe("*", lambda event: None, id="a")
+    with pytest.raises(StoreUnavailable):
+        await deliver(bus)
+
+
+# suspects
+
+
+async def test_a_suspect_runs_alone_one_handler_at_a_time_each_noted_before(bus: EventBus, store: EventStore) -> None:
+    at_work: set[str] = set()
+    seen: list[tuple[str, str | None, int]] = []
+
+    def handler(name: str) -> Any:
+        async def run(event: DomainEvent) -> None:
+            at_work.add(f"{event.event_id}:{name}")
+            if event is not None and event.event_id == suspect.event_id:
+                seen.append((name, (await delivery(store, event)).running, len(at_work)))
+            else:
+                await asyncio.sleep(0.01)
+            at_work.discard(f"{event.event_id}:{name}")
+
+        return run
+
+    published = events(30)
+    suspect = published[4]
+    await store.append_many(published, handlers=["a", "b"])
+    bus.subscribe("*", handler("a"), id="a")
+    bus.subscribe("*", handler("b"), id="b", background=True)
+    await set_fields(store, suspect, delivery__takeovers=2)
+    assert (await deliver(bus)).done == 60
+    assert seen == [("a", "a", 1), ("b", "b", 1)]
+    after = await delivery(store, suspect)
+    assert (after.state, after.running) == ("done", None)
+
+
+async def test_what_was_taken_over_once_is_claimed_in_batches_no_larger_than_the_concurrency(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    claim = Deliveries.claim
+
+    async def note(self: Deliveries, ids: Sequence[Any], *args: Any, **values: Any) -> Any:
+        sizes.append(len(ids))
+        return await claim(self, ids, *args, **values)
+
+    monkeypatch.setattr(Deliveries, "claim", note)
+    await store.append_many(events(50), handlers=["a"])
+    await (await store.collection()).update_many({}, {"$set": {"delivery.takeovers": 1}})
+    bus.subscribe("*", lambda event: None, id="a")
+    assert (await deliver(bus, concurrency=8)).done == 50
+    assert max(sizes) == 8
+
+
+async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neighbour_is_delivered(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["kills", "good"])
+    bus.subscribe("*", lambda event: ran.append("kills"), id="kills")
+    bus.subscribe("*", lambda event: ran.append("good"), id="good")
+    registry, collection = WorkerRegistry(store), await store.collection()
+    for death in range(3):
+        owner = f"elsewhere:1:died-{death}"
+        await registry.register(owner, lease=60)
+        await registry.fence((await registry.entries())[owner])
+        await collection.update_one(
+            {}, {"$set": {"delivery.owner": owner, "delivery.running": "kills"}, "$inc": {"delivery.rev": 1}}
+        )
+        await TakeOver(bus.tracking.desk()).once() if death else await deliver(bus, handlers=("good",))
+    after = await delivery(store, event)
+    assert [(one.id, one.state, one.crashes) for one in after.handlers] == [("kills", "dead", 3), ("good", "done", 0)]
+    assert ran == ["good"]
+
+
+# several workers
+
+
+async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_none_behind(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 10)
+    monkeypatch.setattr(random, "randint", lambda least, most: most)
+    published = events(200)
+    await store.append_many(published, handlers=["a"])
+    ran: list[int] = []
+    claim, met = Deliveries.claim, [True]
+
+    async def robbed(self: Deliveries, ids: Sequence[Any], *args: Any, **values: Any) -> Any:
+        if met:
+            met.clear()
+            return []
+        return await claim(self, ids, *args, **values)
+
+    monkeypatch.setattr(Deliveries, "claim", robbed)
+    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
+    assert (await deliver(bus)).done == 200
+    assert ran[0] == 30, "two pages are passed over beside the one that another has"
+    assert sorted(ran) == list(range(200))
+
+
+# ordered
+
+
+class Shop:
+    """Notes in which order events ran, by tenant."""
+
+    def __init__(self) -> None:
+        self.order: defaultdict[str | None, list[int]] = defaultdict(list)
+        self.at_work: set[str | None] = set()
+
+    async def handle(self, event: DomainEvent) -> None:
+        assert event.tenant_id is None or event.tenant_id not in self.at_work, "two at a time at one tenant"
+        self.at_work.add(event.tenant_id)
+        await asyncio.sleep(random.uniform(0, 0.003))
+        self.order[event.tenant_id].append(event.payload["n"])
+        self.at_work.discard(event.tenant_id)
+
+
+async def test_each_tenant_is_worked_through_in_order_across_workers(bus: EventBus, store: EventStore) -> None:
+    shop = Shop()
+    published = events(90, ["t1", "t2", "t3", None, "t4"])
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", shop.handle, id="a")
+    async with EventBus() as other:
+        other.subscribe("*", shop.handle, id="a")
+        other.configure_store(store, lease=LEASE)
+        both = await asyncio.gather(deliver(bus, ordered=True, wait=True), deliver(other, ordered=True, wait=True))
+    assert sum(one.done for one in both) == 90
+    in_order = sorted(published, key=lambda event: (event.timestamp, event.event_id))
+    for tenant in ("t1", "t2", "t3", "t4"):
+        assert shop.order[tenant] == [event.payload["n"] for event in in_order if event.tenant_id == tenant]
+    assert len(shop.order[None]) == 18
+
+
+async def test_what_stands_behind_a_head_that_failed_is_held(bus: EventBus, store: EventStore) -> None:
+    async def fails(event: DomainEvent) -> None:
+        if event.tenant_id == "stuck":
+            raise ValueError("no")
+
+    published = events(10, ["stuck", "free"])
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", fails, id="a")
+    summary = await deliver(bus, ordered=True)
+    assert (summary.done, summary.failed, summary.held) == (5, 1, 4)
+
+
+async def test_a_head_whose_handler_is_not_loaded_holds_its_tenant_and_a_dead_one_does_not(
+    bus: EventBus, store: EventStore
+) -> None:
+    published = events(6, ["t"])
+    await store.append_many(published[:1], handlers=["dead"])
+    await store.append_many(published[1:3], handlers=["a"])
+    await store.append_many(published[3:4], handlers=["gone"])
+    await store.append_many(published[4:], handlers=["a"])
+    await set_fields(store, published[0], delivery__state="dead", delivery__handlers__0__state="dead")
+    ran: list[int] = []
+    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
+    in_order = sorted(published, key=lambda event: (event.timestamp, event.event_id))
+    gone = in_order.index(published[3])
+    runnable = [event.payload["n"] for event in in_order[:gone] if event is not published[0]]
+    summary = await deliver(bus, ordered=True)
+    assert ran == runnable
+    assert (summary.held, summary.orphaned) == (4 - len(runnable), 1)
+
+
+async def test_a_head_that_is_no_head_any_more_is_given_back(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [early, late] = events(6, ["t"])[::5]
+    await store.append_many([late], handlers=["a"])
+    claim, comes = Deliveries.claim, [early]
+    ran: list[int] = []
+
+    async def beaten_to_it(self: Deliveries, *args: Any, **values: Any) -> Any:
+        if comes:
+            await store.append(comes.pop(), handlers=["a"])
+        return await claim(self, *args, **values)
+
+    monkeypatch.setattr(Deliveries, "claim", beaten_to_it)
+    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
+    assert (await deliver(bus, ordered=True)).done == 2
+    assert ran == [0, 5], "the earlier one became open after the later one was listed, and before it was claimed"
+
+
+async def test_a_later_event_that_another_owns_is_waited_for(bus: EventBus, store: EventStore) -> None:
+    [early, late] = events(6, ["t"])[::5]
+    await store.append_many([early, late], handlers=["a"])
+    await WorkerRegistry(store).register("elsewhere:1:busy", lease=60)
+    await set_fields(store, late, delivery__owner="elsewhere:1:busy")
+    ran: list[int] = []
+    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
+    running = asyncio.create_task(deliver(bus, ordered=True))
+    deliveries = Deliveries(store)
+    while bus.tracking.desk().worker.owner not in await deliveries.owners():  # noqa: ASYNC110 - the log says so
+        await asyncio.sleep(0)
+    assert ran == []
+    await set_fields(store, late, delivery__owner=None)
+    await running
+    assert ran == [0, 5]
+
+
+# doubt
+
+
+async def test_a_worker_gives_back_what_it_owns_and_has_forgotten(bus: EventBus, store: EventStore) -> None:
+    bus.subscribe("*", lambda event: None, id="a")
+    desk = bus.tracking.desk()
+    owner = await desk.worker.ready()
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["a"])
+    await set_fields(store, event, delivery__owner=owner)
+    desk.doubt()
+    while (await delivery(store, event)).owner == owner:  # noqa: ASYNC110 - the log says so
+        await asyncio.sleep(0.01)  # the next beat that is answered brings it on
+    assert (await deliver(bus)).done == 1
+
+
+async def test_what_is_held_is_not_given_back(bus: EventBus, store: EventStore) -> None:
+    go, given_back = asyncio.Event(), []
+
+    async def slow(_: DomainEvent) -> None:
+        given_back.append(await bus.tracking.desk().reconcile())
+        await go.wait()
+
+    bus.subscribe("*", slow, id="a", background=True)
+    await bus.publish(event := DomainEvent(event_type="order.placed"))
+    await becomes(lambda: given_back)
+    assert given_back == [0]
+    assert (await delivery(store, event)).owner == bus.tracking.desk().worker.owner
+    go.set()
