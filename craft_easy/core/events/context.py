@@ -22,6 +22,9 @@ class Retry(Exception):
         after: how long to wait, in seconds or as a timedelta; None for the wait of the handler's retry policy.
     """
 
+    after: timedelta | None = None
+    """What a class derived from it has that does not say more."""
+
     def __init__(self, after: float | timedelta | None = None) -> None:
         self.after = None if after is None else _as_wait(after)
         super().__init__("another attempt, please" if after is None else f"another attempt in {self.after}, please")
@@ -29,6 +32,9 @@ class Retry(Exception):
 
 class Discard(Exception):
     """Gives a delivery up for good, with a reason: a signal that a handler raises, not an error."""
+
+    reason: str = ""
+    """What a class derived from it has that does not say more."""
 
     def __init__(self, reason: str) -> None:
         self.reason = str(reason)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, Self
 
-from craft_easy.core.events.outcome import Kind, Outcome, spread
+from craft_easy.core.events.outcome import MAX_WAIT, Kind, Outcome, spread
 
 HandlerState = Literal["pending", "done", "dead", "skipped"]
 DeliveryState = Literal["open", "done", "dead"]
@@ -81,7 +81,7 @@ class HandlerDelivery:
         if spent >= outcome.retry.max_attempts:
             return replace(changed, state="dead", due_at=None, finished_at=at)
         wait = outcome.retry.wait(spent, spread(key, attempts)) if outcome.after is None else outcome.after
-        return replace(changed, due_at=at + max(wait, timedelta(0)))
+        return replace(changed, due_at=at + min(max(wait, timedelta(0)), MAX_WAIT))
 
     def skip(self, reason: str | None, at: datetime, *, by: str | None = None, attempts: int = 0) -> HandlerDelivery:
         if self.state not in ("pending", "dead"):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn
 
 from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, Scope, enter, open_scope
-from craft_easy.core.events.outcome import DEFAULT_RETRY, ErrorText, Kind, Outcome
+from craft_easy.core.events.outcome import DEFAULT_RETRY, ErrorText, Kind, Outcome, cut
 from craft_easy.core.events.registry import Handler
 from craft_easy.core.events.threads import in_thread
 from craft_easy.core.events.types import DomainEvent
@@ -69,7 +69,7 @@ def _outcome(handler: Handler, current: CurrentDelivery, took_ms: float, failure
         case Retry():
             return outcome(Kind.RETRY, after=failure.after)
         case Discard():
-            return outcome(Kind.DISCARDED, reason=failure.reason)
+            return outcome(Kind.DISCARDED, reason=cut(str(failure.reason)))
         case _:
             log_failure(handler, current.event, failure)
             return outcome(Kind.FAILED, error=ErrorText.of(failure))

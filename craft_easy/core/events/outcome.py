@@ -10,6 +10,8 @@ from typing import Final, Self
 
 MAX_ERROR_TEXT: Final = 2_000
 """An error's text is cut at this many characters."""
+MAX_WAIT: Final = timedelta(days=3650)
+"""No wait is longer, whatever a policy or a handler asks for: the calendar has an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,14 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
-        if (self.delay is not None and self.delay < 0) or self.max_delay < 0 or not 0 <= self.jitter <= 1:
+        delays = (self.max_delay,) if self.delay is None else (self.delay, self.max_delay)
+        if not all(delay >= 0 for delay in delays) or not 0 <= self.jitter <= 1:
             raise ValueError("delay and max_delay must not be negative, and jitter lies between 0 and 1")
 
     def wait(self, attempt: int, spread: float = 0.5) -> timedelta:
         """Return the wait after the given attempt (the first is 1); `spread` in [0, 1) places it within the jitter."""
         seconds = float(attempt**4 + 15) if self.delay is None else self.delay
-        spread_out = min(self.max_delay, seconds) * (1 + self.jitter * (2 * spread - 1))
+        spread_out = min(self.max_delay, seconds, MAX_WAIT.total_seconds()) * (1 + self.jitter * (2 * spread - 1))
         return timedelta(milliseconds=round(spread_out * 1000))
 
     def __str__(self) -> str:
@@ -76,10 +79,12 @@ class ErrorText:
     def of(cls, error: BaseException) -> Self:
         """Describe an exception, even one whose `str()` raises."""
         try:
-            message = str(error)
-        except Exception as broken:  # noqa: BLE001 - the text of a user's exception is the user's code
+            message = cut(str(error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as broken:  # noqa: BLE001 - the text of a user's exception is the user's code
             message = f"(its text could not be read: {type(broken).__name__})"
-        return cls(cut(type(error).__qualname__), cut(message))
+        return cls(cut(type(error).__qualname__), message)
 
 
 def cut(text: str) -> str:

@@ -27,6 +27,8 @@ GROUP: Final = 1_000
 """Records that one write takes at most."""
 PAUSE: Final = 0.5
 """Seconds between two tries while the log cannot be reached."""
+UNFIT: Final = (RecordRefused, ArithmeticError, TypeError, ValueError)
+"""What an outcome raises that cannot be stored, however often it is tried: it must not keep the others waiting."""
 
 
 Hold = tuple[Any, str]
@@ -165,21 +167,21 @@ class OutcomeWriter:
     async def _write_together(self) -> None:
         try:
             await self._deliveries.change([step.change for step in self._group])
-        except RecordRefused:
+        except UNFIT:
             for step in self._group:
                 await self._write_alone(step)
 
     async def _write_alone(self, step: Step) -> None:
         try:
             await self._deliveries.change([step.change])
-        except RecordRefused:
+        except UNFIT:
             await self._write_without_errors(step)
 
     async def _write_without_errors(self, step: Step) -> None:
         """Store an outcome on a record that has no room for the texts of its errors."""
         try:
             await self._deliveries.change([Change(step.held.record, step.lean)])
-        except RecordRefused:
+        except UNFIT:
             log.exception("the outcome of event %s cannot be stored", step.held.key)
 
 

@@ -1,0 +1,100 @@
+"""One event through the engine on the embedded log, by its publisher or by a redispatch, and what the log says then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.backlog import Options
+from craft_easy.core.events.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.redispatch import Summary, redispatch
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.documents import record_id
+
+LEASE: Final = 3.0
+
+Way = Callable[["Engine", DomainEvent], Awaitable[None]]
+
+
+class Engine:
+    """A bus with a store on a log of its own.
+
+    Args:
+        bus: has the store.
+        store: the log.
+    """
+
+    def __init__(self, bus: EventBus, store: EventStore) -> None:
+        self.bus = bus
+        self.store = store
+
+    async def append(self, *events: DomainEvent) -> None:
+        """Store events for the handlers that the bus has for them, as if their publisher had ended at once."""
+        for event in events:
+            await self.store.append_many([event], handlers=self._handlers(event))
+
+    async def append_alike(self, events: list[DomainEvent]) -> None:
+        """The same for many events of one type, in one write."""
+        await self.store.append_many(events, handlers=self._handlers(events[0]))
+
+    def _handlers(self, event: DomainEvent) -> list[str]:
+        return [handler.id for handler in self.bus.registry.plan(event.event_type).handlers]
+
+    async def redispatch(self, selection: Selection | None = None, **options: Any) -> Summary:
+        """Deliver what is open."""
+        stop = options.pop("stop", None)
+        return await redispatch(self.bus, selection or Selection(), Options(**options), stop=stop)
+
+    async def delivery(self, event: DomainEvent) -> Delivery:
+        """Return what the log says of an event."""
+        [found] = (await Deliveries(self.store).read([record_id(event.event_id)])).values()
+        return found.delivery
+
+    async def entry(self, event: DomainEvent, handler: str) -> HandlerDelivery:
+        """Return what the log says of one delivery."""
+        found = (await self.delivery(event)).handler(handler)
+        assert found is not None
+        return found
+
+    async def records(self, condition: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the log."""
+        collection = await self.store.collection()
+        records: list[dict[str, Any]] = await collection.find(condition or {}).to_list(None)
+        return records
+
+    async def move_due(self, **to: Any) -> None:
+        """Have whatever waits be due at another time, instead of waiting for it."""
+        fields = {"delivery.due_at": to["at"], "delivery.handlers.$[one].due_at": to["at"]}
+        collection = await self.store.collection()
+        await collection.update_many(
+            {"delivery.state": "open"},
+            {"$set": fields, "$inc": {"delivery.rev": 1}},
+            array_filters=[{"one.state": "pending"}],
+        )
+
+
+@asynccontextmanager
+async def engine(uri: str, database: str, *, lease: float = LEASE) -> AsyncIterator[Engine]:
+    """Open an engine, and close it; another one on the same log is another worker."""
+    async with EventStore(database, uri=uri) as store, EventBus() as bus:
+        bus.configure_store(store, lease=lease)
+        yield Engine(bus, store)
+
+
+async def publishing(engine: Engine, event: DomainEvent) -> None:
+    """Have an event run by its publisher."""
+    await engine.bus.publish(event)
+    await engine.bus.drain()
+
+
+async def redispatching(engine: Engine, event: DomainEvent) -> None:
+    """Have an event run by a redispatch."""
+    await engine.append(event)
+    await engine.redispatch(due=True)
+
+
+WAYS: Final[dict[str, Way]] = {"publisher": publishing, "redispatch": redispatching}

@@ -1,0 +1,235 @@
+"""Handlers that raise what nobody expects: each costs an attempt of its own delivery, and nobody else anything."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import pytest
+
+from craft_easy.core.events import DomainEvent, RetryPolicy
+from craft_easy.core.events.context import Discard, Retry
+from craft_easy.core.events.outcome import MAX_ERROR_TEXT, MAX_WAIT
+from tests.faults.engine import WAYS, Engine, Way, engine
+
+KINDS = {
+    "awaited": (True, False),
+    "background": (True, True),
+    "inline": (False, False),
+    "threaded": (False, True),
+}
+"""How a handler is written and run: whether it is `async def`, and in the background."""
+
+
+@pytest.fixture
+async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
+    """A bus and its log."""
+    async with engine(embedded_uri, database_name) as opened:
+        yield opened
+
+
+@pytest.fixture(params=sorted(WAYS))
+def way(request: pytest.FixtureRequest) -> Way:
+    """The publisher, and a redispatch."""
+    return WAYS[request.param]
+
+
+def placed(number: int = 0, **values: Any) -> DomainEvent:
+    return DomainEvent(event_type="order.placed", payload={"number": number}, **values)
+
+
+def recurse(depth: int = 0) -> int:
+    return recurse(depth + 1) + 1
+
+
+def interrupt(error: BaseException) -> NoReturn:
+    raise error
+
+
+RAISED: dict[str, Callable[[], object]] = {
+    "SystemExit": sys.exit,
+    "CancelledError": lambda: interrupt(asyncio.CancelledError()),
+    "GeneratorExit": lambda: interrupt(GeneratorExit()),
+    "RecursionError": recurse,
+    "BaseExceptionGroup": lambda: interrupt(BaseExceptionGroup("all at once", [SystemExit(1), KeyboardInterrupt()])),
+}
+
+
+def handler(raises: Callable[[], object], *, is_async: bool) -> Callable[[DomainEvent], Any]:
+    async def awaited(_: DomainEvent) -> None:
+        await asyncio.sleep(0)
+        raises()
+
+    def plain(_: DomainEvent) -> None:
+        raises()
+
+    return awaited if is_async else plain
+
+
+@pytest.mark.parametrize("raised", RAISED)
+async def test_a_handler_that_raises_what_ends_programs_costs_its_own_attempt_and_nothing_else(
+    shop: Engine, way: Way, raised: str
+) -> None:
+    ran: list[str] = []
+
+    async def good(event: DomainEvent) -> None:
+        ran.append(event.event_id)
+
+    for name, (is_async, background) in KINDS.items():
+        shop.bus.subscribe("*", handler(RAISED[raised], is_async=is_async), id=name, background=background)
+    shop.bus.subscribe("*", good, id="good")
+    await way(shop, event := placed())
+    await way(shop, following := placed())
+
+    after = await shop.delivery(event)
+    assert ran.count(event.event_id) == ran.count(following.event_id) == 1
+    assert (after.state, after.owner) == ("open", None)
+    assert await shop.entry(event, "good") == after.handlers[-1]
+    assert after.handlers[-1].state == "done"
+    for entry in after.handlers[:-1]:
+        assert (entry.state, entry.attempts) == ("pending", 1), entry.id
+        assert [error.type for error in entry.errors] == [raised], entry.id
+
+
+class MuteError(Exception):
+    """Cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class LeavingError(Exception):
+    """Ends the process of whoever reads it."""
+
+    def __str__(self) -> str:
+        sys.exit("gone")
+
+
+class NumberedError(Exception):
+    """Its text is none."""
+
+    def __str__(self) -> str:
+        return 42  # type: ignore[return-value]  # that is the point
+
+
+def named(name: str) -> type[Exception]:
+    error = type("Named", (Exception,), {})
+    error.__qualname__ = name
+    return error
+
+
+TEXTS: dict[str, tuple[Callable[[], Exception], str]] = {
+    "whose str() raises": (MuteError, "(its text could not be read: RuntimeError)"),
+    "whose str() ends the process": (LeavingError, "(its text could not be read: SystemExit)"),
+    "whose str() is no text": (NumberedError, "(its text could not be read: TypeError)"),
+    "that is 50 MB long": (lambda: ValueError("x" * 50_000_000), "x" * (MAX_ERROR_TEXT - 1) + "…"),
+    "that reads like a field": (lambda: ValueError("$delivery.owner"), "$delivery.owner"),
+    "that reads like an operator": (lambda: ValueError({"$set": {"a.b": 1}}), "{'$set': {'a.b': 1}}"),
+    "with a lone surrogate": (lambda: ValueError("a \udc80 b"), "a \\udc80 b"),
+    "with NUL": (lambda: ValueError("a\0b"), "a\0b"),
+    "with escape sequences": (lambda: ValueError("\x1b[31m\u202e[bold]\r\n"), "\x1b[31m\u202e[bold]\r\n"),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_an_error_is_kept_whatever_its_text(shop: Engine, way: Way, text: str) -> None:
+    make, kept = TEXTS[text]
+    shop.bus.subscribe("*", handler(lambda: interrupt(make()), is_async=True), id="odd")
+    await way(shop, event := placed())
+
+    after = await shop.delivery(event)
+    assert (after.state, after.owner, after.handlers[0].attempts) == ("open", None, 1)
+    assert [error.message for error in after.handlers[0].errors] == [kept]
+
+
+@pytest.mark.parametrize("name", ["$where", "a.b\0c", "\ud800", "\x1b]0;title\x07", "", "N" * 5_000])
+async def test_an_error_is_kept_whatever_the_name_of_its_class(shop: Engine, way: Way, name: str) -> None:
+    shop.bus.subscribe("*", handler(lambda: interrupt(named(name)("no")), is_async=True), id="odd")
+    await way(shop, event := placed())
+
+    [error] = (await shop.entry(event, "odd")).errors
+    kept = name.encode("utf-8", "backslashreplace").decode()
+    assert error.type == (kept if len(kept) <= MAX_ERROR_TEXT else kept[: MAX_ERROR_TEXT - 1] + "…")
+    assert error.message == "no"
+
+
+REASONS = {
+    "a lone surrogate": ("a \udc80 b", "a \\udc80 b"),
+    "50 MB": ("x" * 50_000_000, "x" * (MAX_ERROR_TEXT - 1) + "…"),
+    "a dollar sign": ("$delivery", "$delivery"),
+    "NUL": ("a\0b", "a\0b"),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_reason_that_the_log_cannot_keep_as_it_is_holds_up_no_outcome(
+    shop: Engine, way: Way, reason: str
+) -> None:
+    given, kept = REASONS[reason]
+    shop.bus.subscribe("*", handler(lambda: interrupt(Discard(given)), is_async=True), id="odd")
+    shop.bus.subscribe("*", handler(lambda: None, is_async=True), id="good")
+    await way(shop, event := placed())
+    await way(shop, following := placed())
+
+    entry = await shop.entry(event, "odd")
+    assert (entry.state, entry.reason, entry.by, entry.errors) == ("skipped", kept, "handler", ())
+    assert (await shop.delivery(event)).state == (await shop.delivery(following)).state == "done"
+
+
+async def test_a_wait_past_the_end_of_the_calendar_holds_up_no_outcome(shop: Engine, way: Way) -> None:
+    endless = RetryPolicy(delay=1e300, max_delay=float("inf"))
+    shop.bus.subscribe("*", handler(lambda: interrupt(Retry(timedelta.max)), is_async=True), id="later")
+    shop.bus.subscribe("*", handler(lambda: interrupt(ValueError("no")), is_async=True), id="endless", retry=endless)
+    shop.bus.subscribe("*", handler(lambda: None, is_async=True), id="good")
+    await way(shop, event := placed())
+
+    after = await shop.delivery(event)
+    assert [(one.id, one.state, one.attempts) for one in after.handlers] == [
+        ("later", "pending", 1),
+        ("endless", "pending", 1),
+        ("good", "done", 1),
+    ]
+    assert after.claimed_at is not None
+    assert all(one.due_at is None or one.due_at - after.claimed_at < MAX_WAIT * 1.2 for one in after.handlers)
+
+
+class OutOfStock(Discard):
+    """A signal of the application's own that says nothing more."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "out of stock")
+
+
+class NotYet(Retry):
+    """Another one."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "not yet")
+
+
+async def test_signals_that_an_application_derives_are_signals(shop: Engine, way: Way) -> None:
+    shop.bus.subscribe("*", handler(lambda: interrupt(OutOfStock()), is_async=True), id="never")
+    shop.bus.subscribe("*", handler(lambda: interrupt(NotYet()), is_async=False), id="later", background=True)
+    await way(shop, event := placed())
+
+    never, later = await shop.entry(event, "never"), await shop.entry(event, "later")
+    assert (never.state, never.attempts, never.reason) == ("skipped", 1, "")
+    assert (later.state, later.attempts, later.errors) == ("pending", 1, ())
+
+
+async def test_whoever_asks_for_another_attempt_for_ever_is_dead_after_the_last(shop: Engine) -> None:
+    shop.bus.subscribe(
+        "*",
+        handler(lambda: interrupt(Retry(after=0)), is_async=True),
+        id="never ready",
+        retry=RetryPolicy(max_attempts=3),
+    )
+    await shop.append(event := placed())
+    summaries = [await shop.redispatch() for _ in range(4)]
+
+    entry = await shop.entry(event, "never ready")
+    assert [(one.failed, one.dead, one.claimed) for one in summaries] == [(1, 0, 1), (1, 0, 1), (0, 1, 1), (0, 0, 0)]
+    assert (entry.state, entry.attempts, entry.errors) == ("dead", 3, ())
