@@ -208,9 +208,10 @@ class Redispatch:
 
     async def _one_round(self) -> int:
         """Claim and run what there is, and return how many events that were."""
-        before = self._summary.claimed
+        before, died = self._summary.claimed, self._take_over.died
         self._wanted = self._at_this_time()
         self._summary.taken_over += await self._take_over.once()
+        self._summary.dead += self._take_over.died - died
         if self._options.ordered:
             lanes = Lanes(self._desk, self._wanted, self._crew, self._claim_one, lambda: self._room > 0)
             await lanes.once()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +32,8 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 CANCELLED_S: Final = 1.0
 """Seconds that a handler gets to end after it was cancelled; one that swallows it is abandoned by a redispatch."""
+LEAVING_S: Final = 5.0
+"""Seconds that a `KeyboardInterrupt` waits at most for what it broke off to be given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +190,22 @@ class Run:
                     kill_point.at("handler.returned")
                 finally:
                     at_work.end(due.handler.id, due.code, due.limit)
+        except KeyboardInterrupt:
+            await self._leave(due)
+            raise
         finally:
             if self._due.get(due.known_as) is due:
                 self._end(due, outcome)
+
+    async def _leave(self, due: Due) -> None:
+        """Give back a delivery, and those that have not begun, and have that stored: what follows ends the loop."""
+        for one in (due, *self._waiting):
+            if self._due.get(one.known_as) is one:
+                self._end(one, _given_back(one))
+        self._waiting.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING_S):
+                await self._desk.settle(self._held)
 
     async def _may_start(self) -> bool:
         if self._held is None:

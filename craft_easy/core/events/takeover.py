@@ -67,6 +67,8 @@ class TakeOver:
         self._desk = desk
         self._clock = clock
         self._watch = Watch()
+        self.died = 0
+        """Deliveries that a take-over has charged with their last crash."""
 
     async def once(self) -> int:
         """Look once, and return how many records were freed.
@@ -107,11 +109,21 @@ class TakeOver:
 
     async def _free_page(self, page: Sequence[Tracked]) -> int:
         at = self._desk.worker.now()
-        before = [record.delivery.takeovers for record in page]
+        before = [record.delivery for record in page]
         await self._desk.deliveries.change([Change(record, _freed(record, at)) for record in page])
-        return sum(record.delivery.takeovers > count for record, count in zip(page, before, strict=True))
+        freed = [
+            (record.delivery, former)
+            for record, former in zip(page, before, strict=True)
+            if record.delivery.takeovers > former.takeovers
+        ]
+        self.died += sum(_dead(delivery) - _dead(former) for delivery, former in freed)
+        return len(freed)
 
 
 def _freed(record: Tracked, at: datetime) -> Callable[[Delivery], Delivery]:
     owner = record.delivery.owner or ""
     return lambda delivery: take_over(delivery, owner, at=at)
+
+
+def _dead(delivery: Delivery) -> int:
+    return sum(handler.state == "dead" for handler in delivery.handlers)
