@@ -18,6 +18,7 @@ from itertools import count, islice
 from typing import Any, Final
 
 import bson
+from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
 from benchmarks import wire
@@ -28,6 +29,9 @@ STEP_MS: Final = 337
 _MARK: Final = b"\x69\x7d\xd0\x00"
 """The first four bytes of each `_id`; the other eight are the record's number."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ANY: Final = b"\xff" * 12
+_LISTED, _NEVER_TAKEN_OVER = bson.encode({"_id": ObjectId(_ANY), "delivery": {"takeovers": 0}}).split(_ANY)
+"""The record that a listing by `_id` and `delivery.takeovers` shows, before and after its `_id`."""
 _BY_ID: Final = b"\x07_id\0"
 _NOBODY: Final = b"\x0aowner\0"
 _STATE: Final = re.compile(rb"\x02(?:delivery\.)?state\0.{4}(open|done|dead)\0", re.DOTALL)
@@ -108,12 +112,14 @@ class Backlog:
     def _found(self, command: Command) -> Iterator[bytes]:
         if command["find"].endswith("_workers"):
             return iter([bson.encode(one) for one in list(self._workers.values())])
-        numbers = self._matching(_flat(command.get("filter", {})))
-        if command.get("projection") == {"_id": 1}:
-            return (b"\x16\0\0\0\x07_id\0" + _id(number) + b"\0" for number in numbers)
+        numbers = self._matching(_flat(command.get("filter", {})), is_reverse=_is_reverse(command.get("sort")))
+        if "_id" in command.get("projection", ()):
+            return (_LISTED + _id(number) + _NEVER_TAKEN_OVER for number in numbers)
         return map(self._document, numbers)
 
-    def _matching(self, condition: Mapping[str, Any]) -> Iterable[int]:
+    def _matching(self, condition: Mapping[str, Any], *, is_reverse: bool) -> Iterable[int]:
+        if _is_for_taken_over(condition.get("delivery.takeovers")):
+            return ()
         owner = condition.get("delivery.owner", "anyone")
         if "_id" in condition:
             named = self._named(condition["_id"])
@@ -121,7 +127,8 @@ class Backlog:
         if owner == "anyone":
             return self._open()
         if owner is None or (isinstance(owner, dict) and None in owner.get("$in", ())):
-            return self._free(*self._between(condition.get("timestamp")))
+            free = self._free_backwards if is_reverse else self._free
+            return free(*self._between(condition.get("timestamp")))
         owners = owner.get("$in") if isinstance(owner, dict) else [owner]
         return sorted(one for one, holder in self._holders.copy().items() if owners is None or holder in owners)
 
@@ -153,6 +160,12 @@ class Backlog:
         while number >= 0:
             yield number
             number = self._is_free.find(1, number + 1, last)
+
+    def _free_backwards(self, first: int, last: int) -> Iterator[int]:
+        number = self._is_free.rfind(1, first, last)
+        while number >= 0:
+            yield number
+            number = self._is_free.rfind(1, first, number)
 
     def _open(self) -> Iterator[int]:
         return (number for number in range(self._records) if self._is_free[number] or number in self._holders)
@@ -243,6 +256,17 @@ def _id(number: int) -> bytes:
 def _text(value: str) -> bytes:
     data = value.encode() + b"\0"
     return struct.pack("<i", len(data)) + data
+
+
+def _is_reverse(sort: Mapping[str, int] | None) -> bool:
+    return sort is not None and next(iter(sort.values()), 1) < 0
+
+
+def _is_for_taken_over(takeovers: Any) -> bool:
+    """Tell whether a condition asks for records that were taken over; none was."""
+    if isinstance(takeovers, dict):
+        return bool(takeovers.get("$gte", 0) > 0 or takeovers.get("$gt", -1) >= 0)
+    return isinstance(takeovers, int) and takeovers > 0
 
 
 def _flat(condition: Mapping[str, Any]) -> dict[str, Any]:

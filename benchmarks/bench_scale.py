@@ -6,11 +6,11 @@ sizes      bytes of records with 0, 1, 3 and 10 handlers (encoded), and of entri
            format of MongoDB's keys on a sample of neighbours, see `benchmarks.key_string`)
 trips      commands that a redispatch and a publish send, counted by PyMongo's own listener on the embedded log
 latency    claims a second of 1, 2, 4 … workers at a network latency of 0.2, 2 and 20 ms, in batches of 10, 100 and
-           1,000; whole redispatches and publishes at the same latencies
+           1,000; deliveries a second of 1, 2, 4 … redispatches over one backlog, and publishes a second of 100 callers
 
-The latencies are simulated: a canned server holds each reply back for so long. Workers are tasks of one process, each
-with a slice of the backlog of its own; they and the server have a core each, so that the largest figures are what one
-core of Python can do and not what MongoDB can.
+The latencies are simulated: a canned server holds each reply back for so long. Workers are tasks of one process; those
+that only claim have a part of the backlog each. They and the server have a core each, so that the largest figures are
+what one core of Python can do and not what MongoDB can.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -41,7 +41,7 @@ from benchmarks.canned import BEGAN, Canned, handler_ids, records
 from benchmarks.key_string import Value, event_id
 from craft_easy.core.events import DomainEvent, EventBus, embedded
 from craft_easy.core.events.backlog import Options
-from craft_easy.core.events.redispatch import BATCH, redispatch
+from craft_easy.core.events.redispatch import BATCH, redispatch, redispatching
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
@@ -178,6 +178,15 @@ async def _trips(uri: str, trips: Trips, events: int) -> None:
         trips.counts.clear()
         summary = await redispatch(bus, Selection(), Options(wait=False))
         print(f"a redispatch of {summary.done:,} events, in batches of {BATCH}: {trips}")
+        await _at_rest(bus, trips)
+
+
+async def _at_rest(bus: EventBus, trips: Trips, seconds: float = 5) -> None:
+    async with redispatching(bus):
+        await asyncio.sleep(1)
+        trips.counts.clear()
+        await asyncio.sleep(seconds)
+        print(f"a redispatch that watches an empty backlog, in {seconds:.0f} s: {trips}")
 
 
 # Latency
@@ -212,8 +221,9 @@ async def claim(race: Race, store: EventStore, wanted: Wanted, batch: int) -> No
     deliveries, owner = Deliveries(store), new_owner()
     is_first = True
     async with aclosing(deliveries.unowned(wanted, size=batch)) as pages:
-        async for ids in pages:
-            claimed = await deliveries.claim(ids, wanted, owner=owner, at=BEGAN)
+        async for listed in pages:
+            ids = [one.id for one in listed]
+            claimed = await deliveries.claim(ids, wanted.unowned(), owner=owner, at=BEGAN)
             if race.note(len(claimed)):
                 return
             if is_first:
@@ -244,13 +254,16 @@ def slices_of(backlog: int, count: int) -> Iterator[Wanted]:
 
 
 def report_claims(latency_ms: float, seconds: float, workers: Sequence[int]) -> None:
-    """Print the claims a second at a latency."""
+    """Print the claims a second at a latency, each worker with a slice of its own."""
     slices = slices_of(BACKLOG, sum(workers) * len(BATCHES))
     with Canned(records=BACKLOG, handlers=1, backlog=True, latency_ms=latency_ms) as server:
         for number in workers:
             rates = [asyncio.run(claims_a_second(server.uri, number, batch, seconds, slices)) for batch in BATCHES]
-            cells = "".join(f"{rate:>16,.0f}" for rate in rates)
-            print(f"{latency_ms:>7.1f} ms{number:>10}{cells}", flush=True)
+            _row(f"{latency_ms:.1f} ms", number, rates)
+
+
+def _row(name: str, workers: int, rates: Sequence[float]) -> None:
+    print(f"{name:>10}{workers:>10}" + "".join(f"{rate:>16,.0f}" for rate in rates), flush=True)
 
 
 def report_latency(seconds: float, workers: Sequence[int]) -> None:
@@ -258,22 +271,27 @@ def report_latency(seconds: float, workers: Sequence[int]) -> None:
     print(f"{'latency':>10}{'workers':>10}" + "".join(f"{f'claims/s, {batch:,}':>16}" for batch in BATCHES))
     for latency_ms in LATENCIES_MS:
         report_claims(latency_ms, seconds, workers)
-    print(f"\n{'latency':>10}{'redispatched/s':>22}{'published/s, 100 at once':>28}")
+    together = workers[:4]
+    print(
+        f"\n{'latency':>10}"
+        + "".join(f"{f'delivered/s, {number}':>16}" for number in together)
+        + f"{'published/s':>16}"
+    )
     for latency_ms in LATENCIES_MS:
-        delivered, published = redispatched(latency_ms, seconds), asyncio.run(publishes(latency_ms))
-        print(f"{latency_ms:>7.1f} ms{delivered:>22,.0f}{published:>28,.0f}", flush=True)
+        rates = [asyncio.run(deliveries(latency_ms, number, seconds)) for number in together]
+        rates.append(asyncio.run(publishes(latency_ms)))
+        print(f"{latency_ms:>7.1f} ms" + "".join(f"{rate:>16,.0f}" for rate in rates), flush=True)
 
 
-def redispatched(latency_ms: float, seconds: float) -> float:
-    """Return how many events a redispatch delivers in a second, with one handler that does nothing."""
-
-    @contextmanager
-    def far(events: int) -> Iterator[str]:
-        with Canned(records=events, handlers=1, backlog=True, latency_ms=latency_ms) as server:
-            yield server.uri
-
-    events = int(1_000 * seconds)
-    return 1 / bench_redispatch.timed(bench_redispatch.Place("", far), bench_redispatch.engine, events, events)
+async def deliveries(latency_ms: float, workers: int, seconds: float) -> float:
+    """Return how many events of one backlog so many redispatches deliver in a second; the handler does nothing."""
+    events = int(2_000 * seconds) * workers
+    with Canned(records=events, handlers=1, backlog=True, latency_ms=latency_ms) as server:
+        began = time.perf_counter()
+        done = await asyncio.gather(*(bench_redispatch.engine(server.uri, events) for _ in range(workers)))
+        spent = time.perf_counter() - began
+    assert sum(done) == events, f"{sum(done)} of {events} events"
+    return events / spent
 
 
 async def publishes(latency_ms: float) -> float:
