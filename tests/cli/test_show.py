@@ -128,7 +128,8 @@ def test_a_program_gets_event_json(cli: Cli, log: Log, golden: Golden, output: s
 
 def test_json_and_ndjson_are_the_line_that_replay_writes(cli: Cli, log: Log) -> None:
     log.events.delete_many({})
-    log.insert(*HISTORY)
+    odd = {"code": bson.Code("function () {}"), "ref": bson.DBRef("orders", 1)}
+    log.insert(*HISTORY, record(20, payload=odd))
     for line in cli("replay").out.splitlines():
         event_id = json.loads(line)["event_id"]
         for output in ("ndjson", "json"):

@@ -161,6 +161,9 @@ async def test_the_partial_index_answers(store: EventStore) -> None:
     ]
     for chosen in (Chosen(Selection()), Chosen(Selection(tenants=("a",), limit=1), ("h",), (1,))):
         assert partial_filter.items() <= chosen.having("dead").items()
+    for state in ("dead", "pending"):
+        named = Chosen(Selection(), ("h",)).having(state)["delivery.handlers"]
+        assert named == {"$elemMatch": {"id": {"$in": ["h"]}, "state": state}}
 
 
 async def test_payloads_are_not_read(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,6 +483,35 @@ async def test_two_operators_at_once_move_each_delivery_once(real_store: EventSt
     assert found.count("pending") == retried.counts.deliveries
     assert len(found) == 30
     assert set(found) <= {"pending", "skipped"}
+
+
+async def test_of_two_discards_at_once_each_counts_its_own(real_store: EventStore) -> None:
+    await real_store.append_many([event(number) for number in range(30)], handlers=["a"])
+    log = await real_store.collection()
+    await log.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers": [failed("a")]}})
+    mine, yours = await asyncio.gather(
+        dead.discard(real_store, Choice(Selection(reverse=True)), reason="r", by="me"),
+        dead.discard(real_store, reason="r", by="you"),
+    )
+    by = [(await delivery(real_store, f"e{number}")).handlers[0].by for number in range(30)]
+    assert (by.count("me"), by.count("you")) == (mine.counts.deliveries, yours.counts.deliveries)
+    assert len(by) == by.count("me") + by.count("you")
+
+
+async def test_a_retry_that_has_already_run_to_its_end_still_counts(
+    real_store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store_with(real_store, event(1), failed("charge"))
+    real = Deliveries.change
+
+    async def change(self: Deliveries, changes: Sequence[Change]) -> None:
+        await real(self, changes)
+        if len(changes) == 1 and changes[0].record.delivery.is_open:
+            await real(self, [Change(changes[0].record, success("charge"))])
+
+    monkeypatch.setattr(Deliveries, "change", change)
+    assert numbers(await dead.retry(real_store)) == (1, 1)
+    assert await states(real_store, "e1") == ["done"]
 
 
 async def test_a_retried_delivery_is_delivered_by_the_next_redispatch(real_store: EventStore) -> None:
