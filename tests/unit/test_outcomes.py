@@ -25,17 +25,25 @@ class FakeDeliveries:
         self.gate = asyncio.Event()
         self.gate.set()
         self.refuses_errors = False
+        self.locked: set[Any] = set()
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None:
         self.groups.append([change.record.id for change in changes])
         await self.gate.wait()
         if self.failures:
             raise self.failures.pop(0)
+        if self.locked & {change.record.id for change in changes}:
+            raise StoreUnavailable("no answer before the deadline")
         after = [change.transition(change.record.delivery) for change in changes]
         if self.refuses_errors and any(handler.errors for one in after for handler in one.handlers):
             raise RecordRefused("too large")
         for change, delivery in zip(changes, after, strict=True):
             change.record.delivery = delivery
+
+    async def change_apart(self, changes: Sequence[Change]) -> list[Change]:
+        left = [change for change in changes if change.record.id in self.locked]
+        await self.change([change for change in changes if change not in left])
+        return left
 
 
 @pytest.fixture
@@ -208,3 +216,16 @@ async def test_whoever_claims_waits_until_few_records_are_unwritten(
     deliveries.gate.set()
     await waiting
     assert len(deliveries.groups) == 1
+
+
+async def test_a_record_that_is_locked_keeps_no_other_waiting(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    deliveries.locked = {1}
+    records = [held(number) for number in range(3)]
+    for one in records:
+        writer.add(one, ended(), is_through=True)
+    await becomes(lambda: [one.record.delivery.state for one in records] == ["done", "open", "done"])
+    deliveries.locked.clear()
+    await writer.flush()
+    assert records[1].record.delivery.state == "done"

@@ -79,9 +79,8 @@ class Transaction:
             log.warning("%d committed events are left to a redispatch: %s", len(published), error)
             return
         for held in claimed:
-            one = published[held.record.id]
-            one.held = held
-            await self._tracking.dispatch(desk, one)
+            published[held.record.id].held = held
+        await self._tracking.dispatch_all(desk, [published[held.record.id] for held in claimed])
 
 
 @asynccontextmanager

@@ -17,9 +17,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
+from craft_easy.core.events import kill_point
 from craft_easy.core.events.delivery import Delivery, Ended, finish, forget_errors
-from craft_easy.core.events.errors import RecordRefused, StoreError
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.errors import RecordRefused, StoreError, StoreUnavailable
+from craft_easy.core.events.store.deliveries import TOGETHER_S, Change, Deliveries, Tracked
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -151,25 +152,49 @@ class OutcomeWriter:
         return self._group
 
     async def _write(self) -> bool:
+        group = self._group
         try:
             await self._write_together()
+        except StoreUnavailable as error:
+            self._group = await self._write_apart()
+            if self._group:
+                log.warning("outcomes of %d events are not stored yet: %s", len(self._group), error)
         except StoreError as error:
             log.warning("outcomes of %d events are not stored yet: %s", len(self._group), error)
             return False
-        for step in self._group:
-            step.report()
-            if step.release:
-                self.held.discard(step.held.hold)
-        self._group = []
+        else:
+            self._group = []
+        left = set(map(id, self._group))
+        for step in group:
+            if id(step) not in left:
+                step.report()
+                if step.release:
+                    self.held.discard(step.held.hold)
         self._written.set()
-        return True
+        return not self._group
 
     async def _write_together(self) -> None:
+        changes = [step.change for step in self._group]
+        kill_point.soon("outcomes.sent")
         try:
-            await self._deliveries.change([step.change for step in self._group])
+            some = changes[: kill_point.halves("outcomes.half", len(changes))]
+            await self._deliveries.change(some, seconds=TOGETHER_S if len(some) > 1 else None)
+            kill_point.at("outcomes.half")
+            kill_point.at("outcomes.acknowledged")
         except UNFIT:
             for step in self._group:
                 await self._write_alone(step)
+
+    async def _write_apart(self) -> list[Step]:
+        """Write what can be written with a write for each; return what cannot: its record may be locked."""
+        if len(self._group) == 1:
+            return self._group
+        changes = [(step, step.change) for step in self._group]
+        try:
+            left = await self._deliveries.change_apart([change for _, change in changes])
+        except UNFIT:
+            return self._group
+        return [step for step, change in changes if any(change is one for one in left)]
 
     async def _write_alone(self, step: Step) -> None:
         try:

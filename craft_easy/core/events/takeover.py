@@ -7,21 +7,25 @@ takes over nobody who lives: the watch starts again with the next look that is a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import kill_point
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.delivery import Delivery, take_over
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.store.deliveries import Change, Tracked
+from craft_easy.core.events.store.deliveries import MOST_LOCKED, TOGETHER_S, Change, Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.desk import Desk
     from craft_easy.core.events.store.workers import WorkerEntry
+
+
+log: Final = logging.getLogger("craft_easy.core.events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class TakeOver:
     async def _free_page(self, page: Sequence[Tracked]) -> int:
         at = self._desk.worker.now()
         before = [record.delivery for record in page]
-        await self._desk.deliveries.change([Change(record, _freed(record, at)) for record in page])
+        await self._change([Change(record, _freed(record, at)) for record in page])
         freed = [
             (record.delivery, former)
             for record, former in zip(page, before, strict=True)
@@ -118,6 +122,17 @@ class TakeOver:
         ]
         self.died += sum(_dead(delivery) - _dead(former) for delivery, former in freed)
         return len(freed)
+
+    async def _change(self, changes: Sequence[Change]) -> None:
+        """Write what can be written; a record that the dead left locked in a transaction is freed by a later look."""
+        deliveries = self._desk.deliveries
+        try:
+            await deliveries.change(changes, seconds=TOGETHER_S)
+        except StoreUnavailable:
+            left = await deliveries.change_apart(changes)
+            if len(left) >= MOST_LOCKED:
+                raise
+            log.warning("%d records are locked by a transaction that its worker left open", len(left))
 
 
 def _freed(record: Tracked, at: datetime) -> Callable[[Delivery], Delivery]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 log: Final = logging.getLogger("craft_easy.core.events")
+
+
+def _has_landed(record: Tracked, result: InsertResult) -> bool:
+    """Tell whether what took the id is this very insert: it was sent again, and the server no longer knew it."""
+    is_same = result.stored is not None and not result.is_conflict
+    return is_same and Tracked.of(result.stored or {}).delivery == record.delivery
 
 
 @dataclass(eq=False, slots=True)
@@ -96,12 +103,21 @@ class StoreTracking:
         desk = self.desk()
         published = [Published(event, plan) for event, plan in zip(events, plans, strict=True)]
         await self._store(desk, published)
-        for one in published:
-            if one.runs:
-                await self.dispatch(desk, one)
+        await self.dispatch_all(desk, [one for one in published if one.runs])
         for one in published:
             if one.error is not None:
                 raise one.error
+
+    async def dispatch_all(self, desk: Desk, published: Sequence[Published]) -> None:
+        """Run the handlers of each event in turn; who breaks this off gives back those that come later."""
+        waiting = deque(published)
+        try:
+            while waiting:
+                await self.dispatch(desk, waiting.popleft())
+        finally:
+            for one in waiting:
+                if one.held is not None:
+                    desk.writer.add(one.held, is_through=True)
 
     async def dispatch(self, desk: Desk, one: Published) -> None:
         """Run the handlers of an event whose record is held, or that runs without one."""
@@ -119,35 +135,42 @@ class StoreTracking:
             for one in published:
                 one.fail()
             if self._on_error == "raise":
+                self._let_go(desk, published)
                 raise
             log.error("%d events are dispatched and not stored: %s", len(published), error)  # noqa: TRY400 - it is no bug
         except BaseException:
             desk.doubt()  # whoever was cancelled may have sent it already
             for one in published:
                 one.fail()
+            self._let_go(desk, published)
             raise
         else:
             desk.reconcile_in_doubt()
+
+    def _let_go(self, desk: Desk, published: Sequence[Published]) -> None:
+        """Hold nothing of a publish that is to raise: what is stored of it is given back."""
+        desk.writer.held -= {one.held.hold for one in published if one.held is not None}
 
     async def _insert(self, desk: Desk, published: Sequence[Published]) -> None:
         owner = desk.worker.owner if desk.worker.may_start else await desk.worker.ready()
         at = desk.worker.now()
         records = [self.record(one, at=at, owner=owner) for one in published]
-        holds = {(record.id, owner) for record in records}
-        desk.writer.held |= holds
+        new = {(record.id, owner) for record in records} - desk.writer.held  # what is held already, its holder keeps
+        desk.writer.held |= new
         try:
             results = await self.store.insert([record.document for record in records])
-        except BaseException:
-            desk.writer.held -= holds
-            raise
-        taken = []
-        for one, record, result in zip(published, records, results, strict=True):
-            if result.is_inserted:
-                self.hold(desk, one, record, owner)
-            else:
-                taken.append((one, record, result))
-        if taken:
-            await self._publish_again(desk, taken, owner)
+            taken = []
+            unheld = set(new)
+            for one, record, result in zip(published, records, results, strict=True):
+                if result.is_inserted or ((record.id, owner) in unheld and _has_landed(record, result)):
+                    self.hold(one, record, owner)
+                    unheld.discard((record.id, owner))
+                else:
+                    taken.append((one, record, result))
+            if taken:
+                await self._publish_again(desk, taken, owner)
+        finally:
+            desk.writer.held -= new - {one.held.hold for one in published if one.held is not None}
 
     def record(self, one: Published, *, at: datetime, owner: str | None = None) -> Tracked:
         """Return the record that an event is to have; inside a delivery it becomes a child of that.
@@ -161,12 +184,10 @@ class StoreTracking:
         delivery = Delivery.new((handler.id for handler in one.plan.handlers), at=at, owner=owner)
         return Tracked(new_record(event, to_document(delivery)), delivery)
 
-    def hold(self, desk: Desk, one: Published, record: Tracked, owner: str) -> None:
-        """Hold a record that was just inserted or claimed, if there is anything to run."""
+    def hold(self, one: Published, record: Tracked, owner: str) -> None:
+        """Hold a record that was just inserted, if there is anything to run."""
         if record.delivery.is_open:
             one.held = Held(record, owner)
-        else:
-            desk.writer.held.discard((record.id, owner))
         if current_delivery() is not None:
             kill_point.at("child.stored")
 
@@ -177,7 +198,6 @@ class StoreTracking:
         answering: dict[Any, Published] = {}
         for one, record, result in taken:
             one.runs = False
-            desk.writer.held.discard((record.id, owner))
             try:
                 result.check()
             except EventsError as error:
@@ -187,8 +207,8 @@ class StoreTracking:
             stored = Tracked.of(result.stored or {})
             if not stored.is_tracked and await desk.deliveries.add(stored, record.delivery):
                 one.runs = True
+                self.hold(one, stored, owner)
                 desk.writer.held.add((stored.id, owner))
-                self.hold(desk, one, stored, owner)
             else:
                 answering[stored.id] = one
         if answering:

@@ -7,6 +7,7 @@ ask for open and unowned instead. Nothing here knows what a handler is; it deals
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -17,6 +18,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 
 from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 from craft_easy.core.events.store.drivers import aggregate
@@ -33,6 +35,11 @@ Document = Mapping[str, Any]
 Transition = Callable[[Delivery], Delivery]
 
 BATCH: Final = 1_000
+TOGETHER_S: Final = 20.0
+"""Seconds after which a write of many records is taken apart: one of them may be locked."""
+APART_S: Final = 1.0
+MOST_LOCKED: Final = 3
+"""So many records in a row of which none can be written are no locks, but an outage."""
 
 
 @dataclass(eq=False, slots=True)
@@ -97,30 +104,49 @@ class Deliveries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None:
         """Put each record through its transition, reading again and applying again where another was faster.
 
         Afterwards each `record.delivery` is what the log holds. A record that is gone is left as it is.
+
+        Args:
+            changes: what is to be done.
+            seconds: the deadline of each call; None for the store's own.
 
         Raises:
             StoreUnavailable: nothing is known of the writes; the same changes may be made again.
         """
         todo = list(changes)
         while todo:
-            todo = await self._try(todo)
+            todo = await self._try(todo, seconds)
 
-    async def _try(self, changes: list[Change]) -> list[Change]:
+    async def change_apart(self, changes: Sequence[Change]) -> list[Change]:
+        """Put each record through its transition with a write of its own, and return those that were not written.
+
+        A transaction of a process that died keeps its record locked until the server ends it, after a minute, and every
+        write waits for it: so the others need not. After a few that failed nothing more is tried.
+        """
+        left: list[Change] = []
+        for one in changes:
+            if len(left) < MOST_LOCKED:
+                with suppress(StoreUnavailable):
+                    await self.change([one], seconds=APART_S)
+                    continue
+            left.append(one)
+        return left
+
+    async def _try(self, changes: list[Change], seconds: float | None) -> list[Change]:
         steps = [(one, one.transition(one.record.delivery)) for one in changes]
         steps = [(one, after) for one, after in steps if after is not one.record.delivery]
         if not steps:
             return []
-        if await self._write(steps) == len(steps):
+        if await self._write(steps, seconds) == len(steps):
             for one, after in steps:
                 one.record.delivery = after
             return []
         return await self._look_again(steps)
 
-    async def _write(self, steps: Sequence[tuple[Change, Delivery]]) -> int:
+    async def _write(self, steps: Sequence[tuple[Change, Delivery]], seconds: float | None) -> int:
         writes = [
             (
                 {"_id": one.record.id, "delivery.rev": _same(one.record.delivery.rev)},
@@ -128,7 +154,7 @@ class Deliveries:
             )
             for one, after in steps
         ]
-        async with self._store.call() as site:
+        async with self._store.call(seconds) as site:
             if len(writes) == 1:
                 return int((await site.events.update_one(*writes[0])).matched_count)
             result = await site.events.bulk_write([UpdateOne(*write) for write in writes], ordered=False)
