@@ -1,0 +1,146 @@
+"""Which rounds there are: who is killed in each, and where."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from craft_easy.core.events import kill_point
+
+Role = Literal["publisher", "worker"]
+RANDOM: Final = "at random"
+SERVER: Final = "the server"
+PUBLISHERS: Final = ("append.", "commit.", "child.", "handler.", "outcomes.", "beat.", "stop.written")
+WORKERS: Final = ("claim.", "handler.", "outcomes.", "beat.", "takeover.", "stop.", "commit.", "child.", "append.")
+"""How the names of the points begin that a process of each role comes to."""
+MANY: Final = ("append.", "handler.", "commit.", "child.", "outcomes.")
+"""Of points that a process comes to often, one of the first times is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Where a process is to be killed.
+
+    Args:
+        role: what the process does.
+        point: a name of `kill_point.POINTS`, or RANDOM.
+        times: which time that it comes there; at random and in a stop: after how many runs of handlers.
+    """
+
+    role: Role
+    point: str = RANDOM
+    times: int = 1
+
+    @property
+    def is_at_random(self) -> bool:
+        """Whether it is killed from outside."""
+        return self.point == RANDOM
+
+    @property
+    def is_in_a_stop(self) -> bool:
+        """Whether it has to be told to stop."""
+        return self.point.startswith("stop.")
+
+    @property
+    def at(self) -> str:
+        """What its environment says."""
+        if self.is_at_random:
+            return ""
+        return self.point if self.is_in_a_stop else f"{self.point}:{self.times}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One round.
+
+    Args:
+        queues: those who are killed; each queue runs one process at a time, side by side with the others.
+        server_kills: how often the server is killed meanwhile, which needs a server of its own.
+        seed: of everything that is left to chance.
+        is_weak: writes ask for no journal.
+        is_fed: a publisher that nobody kills goes on publishing.
+    """
+
+    queues: tuple[tuple[Kill, ...], ...]
+    seed: int
+    server_kills: int = 0
+    is_weak: bool = False
+    is_fed: bool = True
+
+    @property
+    def kills(self) -> int:
+        """How many there are to be."""
+        return self.server_kills + sum(map(len, self.queues))
+
+
+def long(kills: int, seed: int) -> list[Plan]:
+    """Return rounds with so many kills at least, in which every point has about as many."""
+    chance, plans = random.Random(seed), list[Plan]()
+    while sum(plan.kills for plan in plans) < kills:
+        plans += _some(chance)
+    return plans
+
+
+def short(seed: int) -> list[Plan]:
+    """Return rounds that come to every point once at least."""
+    return _some(random.Random(seed))
+
+
+def weak(seed: int) -> Plan:
+    """Return a round in which the server has to lose what it acknowledged."""
+    return Plan((), seed, server_kills=3, is_weak=True)
+
+
+def towards(points: Sequence[str], seed: int) -> list[Plan]:
+    """Return a round for each of these points, in which nobody else gets there first."""
+    return [_alone(point, random.Random(f"{seed} {point}")) for point in points]
+
+
+def _alone(point: str, chance: random.Random) -> Plan:
+    if point == "suspect.noted":
+        return _chain(chance)
+    role: Role = "worker" if point.startswith(WORKERS) else "publisher"
+    return Plan(((_at_random("publisher", chance), Kill(role, point)),), chance.randrange(10**6))
+
+
+def _some(chance: random.Random) -> list[Plan]:
+    """Return rounds that come to every point once."""
+    points = [point for point in kill_point.POINTS if point != "suspect.noted"]
+    chance.shuffle(points)
+    of_publishers = [point for point in points if not point.startswith(WORKERS)]
+    of_publishers += [point for point in points if point.startswith(WORKERS) and point.startswith(PUBLISHERS)][::2]
+    publishers = [_kill("publisher", point, chance) for point in of_publishers]
+    workers = [_kill("worker", point, chance) for point in points if point not in of_publishers]
+    publishers += [_at_random("publisher", chance) for _ in range(len(publishers) % 2)]
+    workers += [_at_random("worker", chance) for _ in range(-len(workers) % 4)]
+    plans = [
+        Plan((mine, theirs[:2], theirs[2:]), chance.randrange(10**6))
+        for mine, theirs in zip(_groups(publishers, 3), _groups(workers, 4), strict=False)
+    ]
+    return [*plans, _chain(chance), _with_server(chance)]
+
+
+def _chain(chance: random.Random) -> Plan:
+    """Return a round of one after the other, so that what the first leaves is taken over again and again."""
+    twice = [Kill("worker", chance.choice(["claim.acknowledged", "handler.running"])) for _ in range(2)]
+    noted = [Kill("worker", "suspect.noted", times) for times in (1, 3)]
+    return Plan(((_at_random("publisher", chance), *twice, *noted),), chance.randrange(10**6), is_fed=False)
+
+
+def _with_server(chance: random.Random) -> Plan:
+    victims = (_at_random("publisher", chance),), (_at_random("worker", chance),)
+    return Plan(victims, chance.randrange(10**6), server_kills=3)
+
+
+def _at_random(role: Role, chance: random.Random) -> Kill:
+    return Kill(role, RANDOM, chance.randrange(40))
+
+
+def _kill(role: Role, point: str, chance: random.Random) -> Kill:
+    return Kill(role, point, chance.randrange(1, 12 if point.startswith(MANY) and role == "publisher" else 4))
+
+
+def _groups(kills: Sequence[Kill], size: int) -> Iterator[tuple[Kill, ...]]:
+    return (tuple(kills[start : start + size]) for start in range(0, len(kills), size))

@@ -1,0 +1,129 @@
+"""Starts processes of the proof, and ends those and no others.
+
+Each has a leash: the system ends it after a time, whatever becomes of whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from craft_easy.core.events import kill_point
+from tests.proof import goods, ledger
+
+ROOT: Final = Path(__file__).parents[2]
+LEASH_S: Final = 300
+_LEASHED: Final = "import os, signal, sys; signal.alarm({}); os.execv(sys.argv[1], sys.argv[1:])"
+"""An alarm outlives exec, and nobody who runs here has a handler for it."""
+
+
+class Process:
+    """A process with a name in the ledger.
+
+    Attributes:
+        died_at: when it was seen to have ended, by the ledger's clock.
+    """
+
+    def __init__(self, name: str, inner: asyncio.subprocess.Process, said: Path) -> None:
+        self.name = name
+        self.pid = inner.pid
+        self.said = said
+        self.died_at: int | None = None
+        self._inner = inner
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether SIGKILL was what ended it."""
+        return self._inner.returncode == -signal.SIGKILL
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._inner.returncode
+
+    async def wait(self, within: float | None = None) -> bool:
+        """Return whether it has ended in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._inner.wait()
+                self.died_at = self.died_at or ledger.now()
+        return self.code is not None
+
+    async def kill(self) -> None:
+        """Kill it, if it still runs."""
+        self.tell(signal.SIGKILL)
+        await self.wait()
+
+    async def end(self, within: float) -> None:
+        """Ask it to stop; one that does not in time is killed."""
+        self.tell(signal.SIGTERM)
+        if not await self.wait(within):
+            await self.kill()
+
+    def tell(self, number: signal.Signals) -> None:
+        """Signal it, if it still runs."""
+        if self.code is None:
+            with suppress(ProcessLookupError):
+                self._inner.send_signal(number)
+
+
+class Processes:
+    """Those that work on one database.
+
+    Args:
+        directory: where the ledger is, and beside it what they say.
+        environment: what all of them find in theirs.
+        is_weak: they ask for no journal, so that a killed server loses what it has acknowledged.
+    """
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], *, is_weak: bool = False) -> None:
+        self.ledger = directory / "ledger"
+        self._said = directory / "said"
+        self._environment = {**os.environ, **environment, ledger.DIRECTORY: str(self.ledger)}
+        self._environment.pop(kill_point.VARIABLE, None)
+        self._is_weak = is_weak
+        self._numbers = count(1)
+        self.all: list[Process] = []
+        for one in (self.ledger, self._said):
+            one.mkdir(parents=True)
+
+    async def publisher(self, *, seed: int, lease: float, kill_at: str = "") -> Process:
+        """Start a process that publishes until it is told to stop."""
+        module = "tests.proof.weak" if self._is_weak else "tests.proof.publisher"
+        start = ["tests.proof.publisher"] if self._is_weak else []
+        return await self._start("publisher", [sys.executable, "-m", module, *start, str(seed), str(lease)], kill_at)
+
+    async def redispatch(self, *options: str, lease: float, kill_at: str = "") -> Process:
+        """Start a worker, as an operator does."""
+        program = [str(Path(sys.executable).with_name("craft-events"))]
+        if self._is_weak:
+            program = [sys.executable, "-m", "tests.proof.weak", "craft_events_cli.main"]
+        arguments = ["redispatch", "--handlers", goods.MODULE, "-o", "ndjson", "--lease", str(lease), *options]
+        return await self._start("worker", [*program, *arguments], kill_at)
+
+    async def _start(self, role: str, command: Iterable[str], kill_at: str) -> Process:
+        name = f"{role}-{next(self._numbers)}"
+        said = self._said / name
+        environment = {**self._environment, ledger.NAME: name}
+        if kill_at:
+            environment[kill_point.VARIABLE] = kill_at
+        with said.open("wb") as file:
+            leash = [sys.executable, "-ISc", _LEASHED.format(LEASH_S)]
+            inner = await asyncio.create_subprocess_exec(
+                *leash, *command, cwd=ROOT, env=environment, stdin=asyncio.subprocess.PIPE, stdout=file, stderr=file
+            )
+        process = Process(name, inner, said)
+        self.all.append(process)
+        return process
+
+    async def end(self) -> None:
+        """Kill those that still run."""
+        for process in self.all:
+            await process.kill()

@@ -1,0 +1,252 @@
+"""A round: one database, processes that are killed over it and begun anew, and what must be true in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pymongo
+from bson.binary import UUID_SUBTYPE, Binary
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from tests.proof import goods, ledger, verdict
+from tests.proof.plans import RANDOM, SERVER, Kill, Plan
+from tests.proof.processes import Process, Processes
+from tests.proof.servers import Server
+
+LEASE: Final = 1.0
+LIVE: Final = ("--watch",)
+REPAIR: Final = ("--wait",)
+PATIENCE_S: Final = 20.0
+"""So long a process may take to come to its point."""
+STOP_S: Final = 30.0
+REPAIR_S: Final = 240.0
+REPAIRS: Final = 6
+"""So many runs of redispatch bring everything home: a delivery that fails runs once in each."""
+STARTS: Final = 3
+LOOK_S: Final = 5.0
+TOLD: Final = 600
+"""Characters of what a process said, where it did what it should not."""
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A process that was to be killed, and where it was in the end: at its point, or wherever it was met."""
+
+    process: str
+    point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a round.
+
+    Args:
+        plan: what was to be.
+        victims: who was killed.
+        history: all that is known of it.
+        findings: what must not be.
+        directory: where the ledger is, and what the processes said.
+    """
+
+    plan: Plan
+    victims: tuple[Victim, ...]
+    history: verdict.History
+    findings: tuple[verdict.Finding, ...]
+    directory: Path
+
+
+class Round:
+    """Runs one plan.
+
+    Args:
+        plan: who is killed.
+        server: where the database is; it is killed only where the plan says so.
+        directory: for the ledger and what the processes say.
+        killed: told of each kill.
+    """
+
+    def __init__(self, plan: Plan, server: Server, directory: Path, killed: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._server = server
+        self._directory = directory
+        self._killed = killed
+        self._chance = random.Random(plan.seed)
+        self._name = f"craft_proof_{os.urandom(6).hex()}"
+        environment = {"CRAFT_EVENTS_URI": server.uri, "CRAFT_EVENTS_DATABASE": self._name}
+        self._processes = Processes(directory, environment, is_weak=plan.is_weak)
+        self._client: AsyncMongoClient[Document] = AsyncMongoClient(server.uri, tz_aware=True)
+        self._database = self._client[self._name]
+        self._victims: list[Victim] = []
+        self._looks: list[verdict.Look] = []
+        self._troubles: list[verdict.Finding] = []
+
+    async def run(self) -> Result:
+        """Kill, let everything come home, and compare."""
+        try:
+            for name in (
+                goods.PAYMENTS,
+                goods.BOOKINGS,
+            ):  # one that is made in a transaction conflicts with every other
+                await self._database.create_collection(name)
+            await self._live()
+            await self._come_home()
+            history = await self._history()
+            findings = (*verdict.findings(history), *self._troubles)
+            if not findings:
+                await self._client.drop_database(self._name)
+            return Result(self._plan, tuple(self._victims), history, findings, self._directory)
+        finally:
+            await self._processes.end()
+            await self._client.close()
+
+    async def _live(self) -> None:
+        feeder = await self._publisher() if self._plan.is_fed else None
+        async with asyncio.TaskGroup() as group:
+            for queue in self._plan.queues:
+                group.create_task(self._kill_each(queue))
+            if self._plan.server_kills:
+                group.create_task(self._kill_server())
+        if feeder is not None:
+            await feeder.end(STOP_S)
+            if feeder.code:
+                self._trouble(feeder, f"a publisher that was told to stop ended with {feeder.code}")
+
+    async def _publisher(self, kill_at: str = "") -> Process:
+        return await self._processes.publisher(seed=self._chance.randrange(10**6), lease=LEASE, kill_at=kill_at)
+
+    # kill
+
+    async def _kill_each(self, queue: tuple[Kill, ...]) -> None:
+        for kill in queue:
+            for _ in range(STARTS):
+                process = await self._start(kill)
+                await self._lead_to_its_end(process, kill)
+                if process.is_killed:
+                    break
+
+    async def _start(self, kill: Kill) -> Process:
+        if kill.role == "publisher":
+            return await self._publisher(kill.at)
+        return await self._processes.redispatch(*LIVE, lease=LEASE, kill_at=kill.at)
+
+    async def _lead_to_its_end(self, process: Process, kill: Kill) -> None:
+        """Wait until it has killed itself at its point, or kill it."""
+        if kill.is_at_random or kill.is_in_a_stop:
+            await self._comes_to_run(process, kill.times)
+        if kill.is_in_a_stop:
+            process.tell(signal.SIGTERM)
+        is_there = not kill.is_at_random and await process.wait(PATIENCE_S)
+        await process.kill()
+        if process.is_killed:
+            self._victims.append(Victim(process.name, kill.point if is_there else RANDOM))
+            self._killed(kill.point)
+            await self._end_transactions(process)
+            await self._look()
+        elif process.code not in self._may_exit_with(kill):
+            self._trouble(process, f"a process ended with {process.code}")
+
+    async def _end_transactions(self, process: Process) -> None:
+        """End what the dead left open, as a server does by itself after a minute: until then it locks what it wrote."""
+        lines = ledger.of(self._processes.ledger, process.name)
+        held = {line.facts["session"] for line in lines if line.kind == "holds"}
+        sessions = [{"id": Binary(bytes.fromhex(session), UUID_SUBTYPE)} for session in held]
+        with suppress(PyMongoError), pymongo.timeout(LOOK_S):  # a server that was killed has ended them
+            await self._client.admin.command("killSessions", sessions)
+
+    async def _comes_to_run(self, process: Process, runs: int) -> None:
+        """Return at a random moment after so many runs of handlers; with none of them, anywhere in its beginning."""
+        if not runs:
+            await process.wait(self._chance.uniform(0.1, 1.0))
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S / 2
+        while process.code is None and asyncio.get_running_loop().time() < deadline:
+            if ledger.count(self._processes.ledger, process.name, "began") >= runs:
+                break
+            await process.wait(0.02)
+        await process.wait(self._chance.uniform(0, 0.02))
+
+    async def _kill_server(self) -> None:
+        for _ in range(self._plan.server_kills):
+            await self._acknowledge_some()
+            await self._server.kill(self._chance.uniform(0, 1.5 * LEASE))
+            self._victims.append(Victim("", SERVER))
+            self._killed(SERVER)
+
+    async def _acknowledge_some(self) -> None:
+        before = self._acknowledged()
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        wanted = before + self._chance.randrange(5, 40)
+        while self._acknowledged() < wanted and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.01)
+
+    def _acknowledged(self) -> int:
+        return ledger.count(self._processes.ledger, "publisher-*", "acknowledged")
+
+    def _may_exit_with(self, kill: Kill) -> set[int]:
+        return {0, 3} | ({4} if self._plan.server_kills else set()) | ({143, -15} if kill.is_in_a_stop else set())
+
+    def _trouble(self, process: Process, rule: str) -> None:
+        told = process.said.read_text(errors="replace")[-TOLD:]
+        self._troubles.append(verdict.Finding(rule, process.name, f"{process.name} in {self._directory}:\n{told}"))
+
+    # come home
+
+    async def _come_home(self) -> None:
+        """Run the repair, without faults, until nothing is open."""
+        for _ in range(REPAIRS):
+            repair = await self._processes.redispatch(*REPAIR, lease=LEASE)
+            if not await repair.wait(REPAIR_S):
+                self._trouble(repair, "a redispatch did not end")
+                return
+            if repair.code not in (0, 3):
+                self._trouble(repair, f"a redispatch without faults ended with {repair.code}")
+            if not await self._events().count_documents({"delivery.state": "open"}):
+                return
+
+    def _events(self) -> Any:
+        return self._database["event_log"]
+
+    async def _look(self) -> None:
+        """Take down what is done, and who was taken over; a server that is away shows nothing."""
+        with suppress(PyMongoError), pymongo.timeout(LOOK_S):
+            self._looks.append(await self._seen())
+
+    async def _seen(self) -> verdict.Look:
+        wanted = {"event_id": 1, "delivery.handlers.id": 1, "delivery.handlers.state": 1}
+        done = {
+            (record["event_id"], entry["id"])
+            async for record in self._events().find({}, wanted)
+            for entry in record.get("delivery", {}).get("handlers", ())
+            if entry["state"] == "done"
+        }
+        at = ledger.now()
+        fenced = {entry["pid"] async for entry in self._database["event_log_workers"].find({"fenced": True})}
+        return verdict.Look(at, frozenset(done), frozenset(fenced))
+
+    async def _history(self) -> verdict.History:
+        await self._look()
+        bookings = [document["event"] async for document in self._database[goods.BOOKINGS].find()]
+        payments = {document["_id"] async for document in self._database[goods.PAYMENTS].find()}
+        return verdict.History(
+            lines=ledger.read(self._processes.ledger),
+            records=await self._events().find().to_list(None),
+            payments=frozenset(payments),
+            bookings=Counter(bookings),
+            deaths={one.name: verdict.Death(one.name, one.pid, one.died_at or 0) for one in self._killed_ones()},
+            pids={one.name: one.pid for one in self._processes.all},
+            looks=tuple(self._looks),
+            server_kills=self._server.kills if self._plan.server_kills else 0,
+        )
+
+    def _killed_ones(self) -> list[Process]:
+        return [one for one in self._processes.all if one.is_killed]
