@@ -28,9 +28,6 @@ class Server:
         self.failures: list[BaseException] = []
         monkeypatch.setattr(inserting, "insert", self.insert)
 
-    async def is_mock(self) -> bool:
-        return True
-
     async def insert(self, _: Any, chunk: Sequence[Parcel]) -> list[InsertResult]:
         self.writes.append([one.record["event_id"] for one in chunk])
         await self.gate.wait()

@@ -25,9 +25,6 @@ class Server:
         self.stored = stored
         self.chunks: list[int] = []
 
-    async def is_mock(self) -> bool:
-        return False
-
     @asynccontextmanager
     async def call(self) -> AsyncIterator[Any]:
         with faults.Translation("db:1"):

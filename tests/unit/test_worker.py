@@ -191,10 +191,10 @@ async def test_the_thread_pauses_while_the_loop_does_not_answer(registry: FakeRe
     assert thread._loop_answers
     clock.time += LEASE + 1
     assert not thread._loop_answers
-    worker.at_work.begin("long", None, 120.0)
-    worker.at_work.begin("short", None, 1.0)
+    worker.at_work.begin(1, "long", None, 120.0)
+    worker.at_work.begin(2, "short", None, 1.0)
     assert thread._loop_answers, "for so long it may be a handler at work"
-    worker.at_work.end("long", None, 120.0)
+    worker.at_work.end(1, 120.0)
     assert not thread._loop_answers, "that handler has ended"
     await worker.stop()
 
@@ -214,8 +214,8 @@ async def test_what_blocks_the_loop_is_named_once(registry: FakeRegistry, clock:
     worker = Worker(registry, lease=LEASE)
     await worker.ready()
     worker.on_hang = said.append
-    worker.at_work.begin("shop:innocent", None, 1.0)
-    worker.at_work.begin("shop:blocks", blocks.__code__, 45.0)
+    worker.at_work.begin(1, "shop:innocent", None, 1.0)
+    worker.at_work.begin(2, "shop:blocks", blocks.__code__, 45.0)
     blocks()
     [text] = said
     assert "'shop:blocks' blocks the event loop for more than 45 s, at " in text

@@ -64,7 +64,7 @@ plain_keeper: Keeper | None = None
 """Serves deliveries that no record is kept of; see `current`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CurrentDelivery:
     """The delivery that runs: one event × one handler.
 

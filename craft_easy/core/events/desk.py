@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,7 @@ class Desk:
     def __init__(
         self, store: EventStore, *, lease: float, start: Callable[[Coroutine[Any, Any, object]], object]
     ) -> None:
+        self.loop = asyncio.get_running_loop()
         self.store = store
         self.registry = WorkerRegistry(store)
         self.deliveries = Deliveries(store)

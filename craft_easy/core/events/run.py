@@ -183,13 +183,13 @@ class Run:
             if await self._may_start():
                 current = CurrentDelivery(self._event, due.known_as, due.attempt, keeper=self)
                 self._began[due.known_as] = steady()
-                at_work.begin(due.handler.id, due.code, due.limit)
+                at_work.begin(current, due.handler.id, due.code, due.limit)
                 try:
                     kill_point.soon("handler.running")
                     outcome = await attempt(due.handler, current, timeout=due.limit)
                     kill_point.at("handler.returned")
                 finally:
-                    at_work.end(due.handler.id, due.code, due.limit)
+                    at_work.end(current, due.limit)
         except KeyboardInterrupt:
             await self._leave(due)
             raise

@@ -22,7 +22,7 @@ from craft_easy.core.events.registry import Plan
 from craft_easy.core.events.run import Due, Run
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import event_content, new_record
+from craft_easy.core.events.store.documents import event_content, unmeasured_record
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.tasks import Tasks
 from craft_easy.core.events.types import DomainEvent
@@ -61,6 +61,17 @@ class Published:
             self.give_back()
 
 
+@dataclass(frozen=True, slots=True)
+class _NewDelivery:
+    """What the records of one plan, millisecond and owner begin with; it is never changed."""
+
+    plan: Plan
+    at: datetime
+    owner: str | None
+    delivery: Delivery
+    document: Mapping[str, Any]
+
+
 class StoreTracking:
     """Keeps every event of a bus in a store and runs its handlers as the record's owner.
 
@@ -79,13 +90,18 @@ class StoreTracking:
         self._lease = lease
         self.tasks = tasks
         self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, Desk] = WeakKeyDictionary()
+        self._here: Desk | None = None
+        self._last: _NewDelivery | None = None
 
     def desk(self) -> Desk:
         """Return the desk of the running loop; a fork or a new loop gets one of its own."""
-        loop = asyncio.get_running_loop()
+        loop, here = asyncio.get_running_loop(), self._here
+        if here is not None and here.loop is loop and here.is_here:
+            return here
         desk = self._desks.get(loop)
         if desk is None or not desk.is_here:
             desk = self._desks[loop] = Desk(self.store, lease=self._lease, start=lambda one: self.tasks().start(one))
+        self._here = desk
         return desk
 
     async def publish(self, event: DomainEvent, plan: Plan) -> None:
@@ -96,7 +112,12 @@ class StoreTracking:
             EventConflict: the id is stored with other content.
             StoreUnavailable: it is not known to be stored, and no handler ran.
         """
-        await self.publish_many([event], [plan])
+        desk, one = self.desk(), Published(event, plan)
+        await self._store(desk, (one,))
+        if one.runs:
+            await self.dispatch(desk, one)
+        if one.error is not None:
+            raise one.error
 
     async def publish_many(self, events: Sequence[DomainEvent], plans: Sequence[Plan]) -> None:
         """Store events with one write and run the handlers of each in turn; the first conflict is raised at the end."""
@@ -181,8 +202,16 @@ class StoreTracking:
         event, parent = one.event, current_delivery()
         if parent is not None:
             one.give_back = adopt(event, parent, lambda: event_content(event))
-        delivery = Delivery.new((handler.id for handler in one.plan.handlers), at=at, owner=owner)
-        return Tracked(new_record(event, to_document(delivery)), delivery)
+        delivery, document = self._new_delivery(one.plan, at, owner)
+        return Tracked(unmeasured_record(event, document), delivery)
+
+    def _new_delivery(self, plan: Plan, at: datetime, owner: str | None) -> tuple[Delivery, Mapping[str, Any]]:
+        """Return a delivery and its document; those of one millisecond are the same."""
+        last = self._last
+        if last is None or last.plan is not plan or last.at != at or last.owner != owner:
+            delivery = Delivery.new((handler.id for handler in plan.handlers), at=at, owner=owner)
+            last = self._last = _NewDelivery(plan, at, owner, delivery, to_document(delivery))
+        return last.delivery, last.document
 
     def hold(self, one: Published, record: Tracked, owner: str) -> None:
         """Hold a record that was just inserted, if there is anything to run."""
@@ -240,6 +269,7 @@ class StoreTracking:
 
     async def aclose(self) -> None:
         """Write what is left and leave the registry of workers."""
+        self._here = None
         desk = self._desks.pop(asyncio.get_running_loop(), None)
         if desk is not None:
             await desk.aclose()

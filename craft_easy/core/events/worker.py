@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,29 +69,37 @@ class AtWork:
     """
 
     def __init__(self) -> None:
-        self._limits: Counter[float] = Counter()
-        self._names: Counter[tuple[str, CodeType | None]] = Counter()
+        self._running: dict[object, tuple[str, CodeType | None]] = {}
+        self._limits: dict[float, int] = {}
         self.longest = 0.0
 
-    def begin(self, handler_id: str, code: CodeType | None, limit: float) -> None:
-        """Note that a handler starts; `limit` is in seconds."""
-        self._names[handler_id, code] += 1
-        self._limits[limit] += 1
-        self.longest = max(self.longest, limit)
+    def begin(self, run: object, handler_id: str, code: CodeType | None, limit: float) -> None:
+        """Note that a handler starts.
 
-    def end(self, handler_id: str, code: CodeType | None, limit: float) -> None:
+        Args:
+            run: what stands for this run of it.
+            handler_id: whose run it is.
+            code: what its frames on a stack are known by.
+            limit: seconds that it may take.
+        """
+        self._running[run] = handler_id, code
+        self._limits[limit] = self._limits.get(limit, 0) + 1
+        if limit > self.longest:
+            self.longest = limit
+
+    def end(self, run: object, limit: float) -> None:
         """Note that it has ended."""
-        self._names[handler_id, code] -= 1
-        if not self._names[handler_id, code]:
-            del self._names[handler_id, code]
-        self._limits[limit] -= 1
-        if not self._limits[limit]:
+        del self._running[run]
+        left = self._limits[limit] - 1
+        if left:
+            self._limits[limit] = left
+        else:
             del self._limits[limit]
             self.longest = max(self._limits, default=0.0)
 
     def whose(self, frame: FrameType | None) -> list[str]:
         """Return the handlers that a thread's stack shows at work, or else all that run."""
-        names = list(self._names)
+        names = list(self._running.values())
         while frame is not None:
             found = [name for name, code in names if code is frame.f_code]
             if found:

@@ -62,10 +62,12 @@ class Appender:
 
     Args:
         store: whose log it is.
+        is_mock: it lives in memory, and takes no bytes.
     """
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, *, is_mock: bool = False) -> None:
         self._store = store
+        self._is_raw = not is_mock
         self._requests: deque[_Request] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -80,8 +82,8 @@ class Appender:
         """
         if not records:
             return []
-        unsent = deque(inserting.parcels(records, raw=not await self._store.is_mock()))
         loop = asyncio.get_running_loop()
+        unsent = deque([inserting.parcel(record, raw=self._is_raw) for record in records])
         request = _Request(unsent, len(records), loop.create_future())
         self._requests.append(request)
         if self._task is None or self._task.done():

@@ -66,18 +66,32 @@ def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) ->
     Raises:
         InvalidEvent: the log could not keep the event exactly.
     """
+    record = unmeasured_record(event, delivery)
+    encoded(record)
+    return record
+
+
+def unmeasured_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the record of an event, for whoever encodes it at once and so learns whether it is too large.
+
+    Raises:
+        InvalidEvent: the log could not keep a value exactly.
+    """
     record: dict[str, Any] = {"_id": record_id(event.event_id)}
     for field in ("event_id", "event_type", "tenant_id", "actor_id"):
-        record[field] = stored_form(getattr(event, field), field)
+        value = getattr(event, field)
+        record[field] = (
+            value if value is None or (type(value) is str and value.isascii()) else stored_form(value, field)
+        )
     record["payload"] = stored_form(stored_payload(event))
     record["timestamp"] = stored_form(event.timestamp, "timestamp")
     origin = origin_of(event)
-    for field, cause in (("causation_id", origin.causation_id), ("correlation_id", origin.correlation_id)):
-        if cause is not None:
-            record[field] = stored_form(cause, field)
+    if origin.causation_id is not None:
+        record["causation_id"] = stored_form(origin.causation_id, "causation_id")
+    if origin.correlation_id is not None:
+        record["correlation_id"] = stored_form(origin.correlation_id, "correlation_id")
     if delivery is not None:
-        record["delivery"] = dict(delivery)
-    encoded(record)
+        record["delivery"] = delivery
     return record
 
 

@@ -444,7 +444,7 @@ class EventStore:
             events=drivers.in_our_manner(database, self.name, CODEC),
             workers=drivers.in_our_manner(database, self.workers_name, CODEC),
             where=drivers.address(database),
-            appender=Appender(self),
+            appender=Appender(self, is_mock=drivers.is_mock(database)),
             connection=opened,
         )
         first = self._sites.setdefault((site.pid, loop), site)

@@ -26,7 +26,7 @@ MAX_NAMED: Final = 100
 _DUPLICATE: Final = 11_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class InsertResult:
     """What became of one record: inserted, or there already (`stored`), or refused (`error`)."""
 
@@ -57,7 +57,7 @@ class InsertResult:
             raise EventConflict(str(self.record["event_id"]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Parcel:
     """A record, ready to be sent: encoded once, and its size in bytes."""
 
@@ -66,20 +66,16 @@ class Parcel:
     size: int
 
 
-def parcels(records: Sequence[Record], *, raw: bool) -> list[Parcel]:
-    """Encode records.
+def parcel(record: Record, *, raw: bool) -> Parcel:
+    """Encode a record.
 
     Args:
-        records: of `new_record`.
-        raw: hand their bytes to the driver; a stand-in in memory takes none.
+        record: of `new_record`.
+        raw: hand its bytes to the driver; a stand-in in memory takes none.
 
     Raises:
-        InvalidEvent: a record is too large.
+        InvalidEvent: it is too large.
     """
-    return [_parcel(record, raw=raw) for record in records]
-
-
-def _parcel(record: Record, *, raw: bool) -> Parcel:
     data = encoded(record)
     return Parcel(record, RawBSONDocument(data, CODEC_OF_RAW) if raw else dict(record), len(data))
 
