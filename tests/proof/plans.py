@@ -139,6 +139,8 @@ def _at_random(role: Role, chance: random.Random) -> Kill:
 
 
 def _kill(role: Role, point: str, chance: random.Random) -> Kill:
+    if point.startswith("takeover."):
+        return Kill(role, point)  # who was killed before is there once
     return Kill(role, point, chance.randrange(1, 12 if point.startswith(MANY) and role == "publisher" else 4))
 
 
