@@ -11,10 +11,10 @@ has nothing to change returns the very object that it was given, and nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from craft_easy.core.events.outcome import MAX_WAIT, Kind, Outcome, spread
 
@@ -180,17 +180,16 @@ def finish(
         handlers = _apply(handlers, one, owns=owns, key=key)
     if not owns:
         return _settle(delivery, handlers, at)
-    changed = replace(delivery, running=None) if delivery.running is not None else delivery
     if release:
-        changed = _free(changed, keep_claim=has_run)
-    return _settle(changed, handlers, at, before=delivery)
+        return _settle(delivery, handlers, at, **_free(delivery, keep_claim=has_run))
+    return _settle(delivery, handlers, at, running=None)
 
 
 def give_back(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
     """Free a record whose handlers did not run; what the worker does not own is left alone."""
     if delivery.owner != owner:
         return delivery
-    return _settle(_free(delivery, keep_claim=False), delivery.handlers, at, before=delivery)
+    return _settle(delivery, delivery.handlers, at, **_free(delivery, keep_claim=False))
 
 
 def note_running(delivery: Delivery, owner: str, handler_id: str) -> Delivery:
@@ -207,8 +206,7 @@ def take_over(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
     handlers = delivery.handlers
     if delivery.running is not None:
         handlers = tuple(one.crash(at) if one.id == delivery.running else one for one in handlers)
-    freed = replace(_free(delivery, keep_claim=False), takeovers=delivery.takeovers + 1)
-    return _settle(freed, handlers, at, before=delivery)
+    return _settle(delivery, handlers, at, **_free(delivery, keep_claim=False), takeovers=delivery.takeovers + 1)
 
 
 def forget_errors(delivery: Delivery) -> Delivery:
@@ -265,24 +263,27 @@ def _outcome(entry: HandlerDelivery, ended: Ended, *, owns: bool, key: str) -> H
     return entry.fail(outcome, ended.at, f"{key}:{entry.id}")
 
 
-def _free(delivery: Delivery, *, keep_claim: bool) -> Delivery:
-    return replace(delivery, owner=None, running=None, claimed_at=delivery.claimed_at if keep_claim else None)
+def _free(delivery: Delivery, *, keep_claim: bool) -> dict[str, Any]:
+    """Return the fields that change when a record is given back."""
+    return {"owner": None, "running": None, "claimed_at": delivery.claimed_at if keep_claim else None}
 
 
-def _settle(
-    changed: Delivery, handlers: tuple[HandlerDelivery, ...], at: datetime, *, before: Delivery | None = None
-) -> Delivery:
+def _settle(before: Delivery, handlers: tuple[HandlerDelivery, ...], at: datetime, **changes: Any) -> Delivery:
     """Derive what follows from the handlers, and count the revision when anything changed."""
-    before = changed if before is None else before
     state = state_of(handlers)
     if state == "open":
-        settled = replace(changed, state=state, handlers=handlers, due_at=_earliest(handlers) or at, finished_at=None)
+        changes |= {"due_at": _earliest(handlers) or at, "finished_at": None}
     else:
-        finished_at = at if before.is_open or before.state != state else before.finished_at
-        settled = replace(
-            changed, state=state, handlers=handlers, owner=None, running=None, due_at=None, finished_at=finished_at
-        )
-    return before if settled == before else replace(settled, rev=before.rev + 1)
+        is_new = before.is_open or before.state != state
+        changes |= {"owner": None, "running": None, "due_at": None}
+        changes["finished_at"] = at if is_new else before.finished_at
+    if handlers == before.handlers and state == before.state and _has(before, changes):
+        return before
+    return replace(before, rev=before.rev + 1, state=state, handlers=handlers, **changes)
+
+
+def _has(delivery: Delivery, values: Mapping[str, Any]) -> bool:
+    return all(getattr(delivery, name) == value for name, value in values.items())
 
 
 def state_of(handlers: Sequence[HandlerDelivery]) -> DeliveryState:
