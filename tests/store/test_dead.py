@@ -514,6 +514,49 @@ async def test_a_retry_that_has_already_run_to_its_end_still_counts(
     assert await states(real_store, "e1") == ["done"]
 
 
+@pytest.mark.parametrize("command", ["discard", "retry"])
+async def test_an_operator_and_a_redispatch_at_once_undo_nothing_of_each_other(
+    real_store: EventStore, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead, "PAGE", 7)
+    await real_store.append_many([event(number) for number in range(60)], handlers=["a"])
+    if command == "retry":
+        changed = {"delivery.state": "open", "delivery.handlers": [failed("a"), failed("b", "pending")]}
+        await (await real_store.collection()).update_many({}, {"$set": changed})
+    ran: list[tuple[str, str]] = []
+
+    def handles(name: str) -> Any:
+        async def handle(one: DomainEvent) -> None:
+            ran.append((name, one.event_id))
+
+        return handle
+
+    async with EventBus() as bus:
+        bus.configure_store(real_store)
+        for name in ("a", "b"):
+            bus.subscribe("order.*", handles(name), id=name)
+        act = (
+            dead.retry(real_store)
+            if command == "retry"
+            else dead.discard(real_store, Choice(handlers=("a",)), reason="gone", by="ada", pending=True)
+        )
+        _, touched = await asyncio.gather(redispatch(bus, Selection()), act)
+        await redispatch(bus, Selection())
+    found = {f"e{number}": await delivery(real_store, f"e{number}") for number in range(60)}
+    first = {event_id: one.handlers[0] for event_id, one in found.items()}
+    assert not any(one.is_open or one.owner for one in found.values())
+    if command == "retry":
+        assert numbers(touched) == (60, 60)
+        assert {one.state for each in found.values() for one in each.handlers} == {"done"}
+        assert sorted(ran) == sorted((name, event_id) for name in ("a", "b") for event_id in found)
+        assert all((one.attempts, one.budget_from) == (21, 20) for one in first.values())
+    else:
+        skipped = {event_id for event_id, one in first.items() if one.state == "skipped"}
+        assert touched.counts.deliveries == len(skipped)
+        assert all(one.state == "done" for event_id, one in first.items() if event_id not in skipped)
+        assert {("a", event_id) for event_id in found if event_id not in skipped} <= set(ran)
+
+
 async def test_a_retried_delivery_is_delivered_by_the_next_redispatch(real_store: EventStore) -> None:
     await store_with(real_store, event(1), failed("charge"), claimed_at=START)
     await dead.retry(real_store)

@@ -39,7 +39,7 @@ _State = Literal["pending", "dead"]
 _Transition = Callable[[Delivery, Sequence[str], datetime], Delivery]
 _Moved = Callable[[HandlerDelivery, HandlerDelivery, datetime], bool]
 
-PAGE: Final = 500
+PAGE: Final = 200
 """Records that are read, and changed, at a time."""
 _DEAD: Final[Sequence[_State]] = ("dead",)
 _UNFINISHED: Final[Sequence[_State]] = ("pending", "dead")
