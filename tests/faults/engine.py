@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from craft_easy.core.events import DomainEvent, EventBus
@@ -12,8 +13,9 @@ from craft_easy.core.events.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.redispatch import Summary, redispatch
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import Deliveries
-from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.deliveries import BATCH, Deliveries
+from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import new_record, record_id
 
 LEASE: Final = 3.0
 
@@ -41,6 +43,13 @@ class Engine:
         """The same for many events of one type, in one write."""
         await self.store.append_many(events, handlers=self._handlers(events[0]))
 
+    async def append_due(self, events: list[DomainEvent], at: datetime) -> None:
+        """The same, and nothing of them is due before that time."""
+        handlers = self._handlers(events[0])
+        for first in range(0, len(events), BATCH):
+            batch = events[first : first + BATCH]
+            await self.store.insert([new_record(one, to_document(Delivery.new(handlers, at=at))) for one in batch])
+
     def _handlers(self, event: DomainEvent) -> list[str]:
         return [handler.id for handler in self.bus.registry.plan(event.event_type).handlers]
 
@@ -66,9 +75,10 @@ class Engine:
         records: list[dict[str, Any]] = await collection.find(condition or {}).to_list(None)
         return records
 
-    async def move_due(self, **to: Any) -> None:
-        """Have whatever waits be due at another time, instead of waiting for it."""
-        fields = {"delivery.due_at": to["at"], "delivery.handlers.$[one].due_at": to["at"]}
+    async def make_due(self) -> None:
+        """Have whatever waits be due now, instead of waiting for it."""
+        at = await self.store.now() - timedelta(milliseconds=1)
+        fields = {"delivery.due_at": at, "delivery.handlers.$[one].due_at": at}
         collection = await self.store.collection()
         await collection.update_many(
             {"delivery.state": "open"},

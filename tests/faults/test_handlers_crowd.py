@@ -1,0 +1,128 @@
+"""Workers beside each other, and workers that are stopped, as real processes: what ran, how often, in which order."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from craft_easy.core.events import DomainEvent
+from tests.conditions import until
+from tests.faults.site import HANDLERS, Site, ended
+
+EVENTS: Final = 2_000
+WORKERS: Final = 4
+TENANTS: Final = 20
+EACH: Final = 8
+
+
+@pytest.fixture
+def site(embedded_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
+    """A log and its ledger."""
+    with Site(embedded_uri, database_name, tmp_path) as site:
+        yield site
+
+
+def test_four_workers_run_each_handler_of_each_event_exactly_once(site: Site) -> None:
+    site.fill("plain.made", EVENTS)
+    processes = [site.redispatch("-o", "json") for _ in range(WORKERS)]
+    summaries = []
+    for process in processes:
+        code, out, err = ended(process)
+        assert code == 0, err
+        summaries.append(json.loads(out))
+
+    ran = site.ran()
+    assert (len(ran), set(ran.values())) == (EVENTS * 3, {1})
+    assert sum(summary["done"] for summary in summaries) == EVENTS * 3
+    assert sum(summary["claimed"] for summary in summaries) == EVENTS
+    assert {summary["lost"] for summary in summaries} == {0}
+    assert len([summary for summary in summaries if summary["claimed"]]) > 1, "one did it all: nothing was tested"
+    records = site.records()
+    assert {record["delivery"]["state"] for record in records} == {"done"}
+    assert {one["attempts"] for record in records for one in record["delivery"]["handlers"]} == {1}
+
+
+def test_two_ordered_workers_run_each_tenant_in_order_and_nothing_twice(site: Site) -> None:
+    events = [
+        DomainEvent(event_type="ordered.made", tenant_id=f"t_{tenant}", payload={"number": number})
+        for number in range(EACH)
+        for tenant in range(TENANTS)
+    ]
+    site.store(events, HANDLERS["ordered.made"])
+    for process in [site.redispatch("--ordered"), site.redispatch("--ordered")]:
+        code, _, err = ended(process)
+        assert code == 0, err
+
+    assert len(site.ran("ends")) == TENANTS * EACH
+    assert set(site.ran("begins").values()) == set(site.ran("ends").values()) == {1}
+    tenant_of = {event.event_id: event.tenant_id for event in events}
+    for tenant in range(TENANTS):
+        expected = [event.event_id for event in events if event.tenant_id == f"t_{tenant}"]
+        lines = [event for event, _ in site.lines() if tenant_of[event] == f"t_{tenant}"]
+        assert lines == [event for event in expected for _ in ("begins", "ends")], "out of order, or side by side"
+    assert {record["delivery"]["state"] for record in site.records()} == {"done"}
+    owners = [tenant_of[event] for event, _ in site.lines("begins")]
+    assert sum(one != next_one for one, next_one in pairwise(owners)) > TENANTS, "tenants ran beside each other"
+
+
+def test_the_first_signal_lets_what_ends_in_time_end_and_gives_the_rest_back(site: Site) -> None:
+    [patient] = site.fill("patient.made")
+    endless = site.fill("endless.made", 3)
+    waiting = site.fill("plain.made", 5)
+    process = site.redispatch("--concurrency", "4", "--grace", "2")
+    site.until_in_ledger("waits", 4)
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    said = [process.stderr.readline(), process.stderr.readline()]
+    site.go.touch()
+    code, _, err = ended(process)
+
+    assert (code, "Traceback" in err) == (143, False), err
+    assert "stopping" in said[1]
+    assert (site.delivery(patient)["state"], site.delivery(patient)["handlers"][0]["attempts"]) == ("done", 1)
+    for event in endless + waiting:
+        left = site.delivery(event)
+        assert (left["state"], left["owner"]) == ("open", None)
+        assert {(one["state"], one["attempts"], len(one["errors"])) for one in left["handlers"]} == {("pending", 0, 0)}
+    assert site.workers() == []
+
+
+def test_the_second_signal_ends_a_redispatch_at_once_and_another_one_takes_over(site: Site) -> None:
+    [patient] = site.fill("patient.made")
+    process = site.redispatch("--grace", "60")
+    site.until_in_ledger("waits")
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    said = [process.stderr.readline(), process.stderr.readline()]
+    process.send_signal(signal.SIGINT)
+    assert (process.wait(5), "stopping" in said[1]) == (-signal.SIGINT, True)
+    assert site.delivery(patient)["owner"] is not None
+
+    site.go.touch()
+    code, _, err = ended(site.redispatch())
+    left = site.delivery(patient)
+    assert code == 0, err
+    assert (left["state"], left["takeovers"], left["handlers"][0]["attempts"]) == ("done", 1, 1)
+
+
+def test_a_watch_delivers_what_comes_and_stops_cleanly(site: Site) -> None:
+    site.fill("plain.made", 3)
+    process = site.redispatch("--watch")
+    site.until_in_ledger("ran", 9)
+    site.fill("plain.made", 2)
+    site.until_in_ledger("ran", 15)
+    until(lambda: all(record["delivery"]["state"] == "done" for record in site.records()))
+    process.send_signal(signal.SIGTERM)
+    code, out, err = ended(process)
+
+    assert (code, "Traceback" in err) == (143, False), err
+    assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["done"] * 15
+    assert set(site.ran().values()) == {1}
+    assert {record["delivery"]["state"] for record in site.records()} == {"done"}
+    assert site.workers() == []
