@@ -146,7 +146,6 @@ def redispatch(
         craft-events redispatch --since 2h --handlers shop.handlers
         craft-events redispatch --tenant acme --handlers shop.handlers --dry-run
         craft-events redispatch --watch --handlers shop.handlers
-        craft-events redispatch --handlers shop.handlers --handler shop.mail:send --no-wait
         craft-events redispatch --since 7d --include-untracked --handlers shop.handlers
     """
     if how.include_untracked and where.since is None:

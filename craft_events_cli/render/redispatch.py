@@ -70,6 +70,12 @@ class View(Observer):
     def ended(self) -> None:
         self._progress.advance()
 
+    def lost(self, reason: str) -> None:
+        self._progress.note(f"connection lost, trying again … ({reason})")
+
+    def resumed(self, seconds: float) -> None:
+        self._progress.note(f"resumed after {seconds:.1f} s")
+
     def reported(self, report: Report) -> None:
         if report.outcome in ("failed", "dead"):
             self._count_error(report)
@@ -119,6 +125,7 @@ def headline(summary: Summary, next_due: datetime | None) -> str:
         again = "" if next_due is None else f", tried again from {next_due:%H:%M:%S}"
         parts.append(f"{summary.failed:,} failed{again}")
     for number, word in (
+        (summary.held, "held behind others"),
         (summary.dead, "dead"),
         (summary.skipped, "skipped"),
         (summary.lost, "lost to another worker"),

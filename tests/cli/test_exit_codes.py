@@ -24,6 +24,10 @@ from tests.cli.conftest import Cli
         ("CheckpointError", 6),
         ("StoreError", 1),
         ("RecordRefused", 1),
+        ("TransactionsMissing", 1),
+        ("WrongDeployment", 1),
+        ("CommitUnknown", 4),
+        ("DeliveryOver", 1),
         ("EventsError", 1),
         ("ValueError", 1),
         ("SystemExit", 1),
@@ -49,7 +53,8 @@ def test_every_error_of_the_library_has_a_code_of_its_own_or_is_unexpected() -> 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EventsError)]
     codes = {kind: exit_code_of(kind.__new__(kind)) for kind in kinds}
     unexpected = {kind.__name__ for kind, code in codes.items() if code is ExitCode.UNEXPECTED}
-    assert unexpected == {"EventsError", "StoreError", "RecordRefused"}
+    of_applications = {"TransactionsMissing", "WrongDeployment", "DeliveryOver"}
+    assert unexpected == {"EventsError", "StoreError", "RecordRefused"} | of_applications
 
 
 def test_every_code_says_what_it_means() -> None:
