@@ -25,7 +25,7 @@ from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import ASCENDING, before, in_order, joined
 from craft_easy.core.events.store.inserting import InsertResult
-from craft_easy.core.events.store.sessions import TRY_S
+from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 from craft_easy.core.events.store.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ class Deliveries:
         A transaction of a process that died keeps its record locked until the server ends it, after a minute, and every
         write waits for it: so the others need not. After a few that failed nothing more is tried.
         """
+        site = await self._store.site()
+        if not drivers.is_mock(site.database):
+            await end_what_is_overdue(site.database.client)
         left: list[Change] = []
         for one in changes:
             if len(left) < MOST_LOCKED:

@@ -106,6 +106,22 @@ async def plain_transaction(client: Any) -> AsyncIterator[Any]:
         yield session
 
 
+async def end_what_is_overdue(client: Any) -> None:
+    """Have the server end transactions that were left open for too long.
+
+    MongoDB does so by itself after a minute; the embedded server does when another transaction begins.
+    """
+    with suppress(PyMongoError, TimeoutError):
+        session = await drivers.start_session(client)
+        try:
+            await drivers.resolved(session.start_transaction())
+            with pymongo.timeout(TRY_S):
+                await client["admin"]["system.version"].find_one({}, session=session)
+            await _abort(session)
+        finally:
+            await session.end_session()
+
+
 async def _abort(session: Any) -> None:
     with suppress(PyMongoError, TimeoutError), pymongo.timeout(TRY_S):  # the server aborts what nobody ends
         await session.abort_transaction()

@@ -1,0 +1,50 @@
+"""A record that a dead process left locked in a transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.redispatch import Options, redispatch
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore, deliveries
+from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.workers import WorkerRegistry
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        yield store
+
+
+async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
+    store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "TOGETHER_S", 1.0)
+    monkeypatch.setattr("craft_easy.core.events.takeover.TOGETHER_S", 1.0)
+    events = [DomainEvent(event_type="order.placed", payload={"n": number}) for number in range(5)]
+    await store.append_many(events, handlers=["a"])
+    registry = WorkerRegistry(store)
+    await registry.register("elsewhere:1:dead", lease=60)
+    await (await store.collection()).update_many({}, {"$set": {"delivery.owner": "elsewhere:1:dead"}})
+    await registry.fence((await registry.entries())["elsewhere:1:dead"])
+    ran: list[int] = []
+    async with (
+        AsyncMongoClient[dict[str, Any]](embedded_uri) as dead,
+        dead.start_session() as session,
+        EventBus() as bus,
+    ):
+        await session.start_transaction()
+        locked = dead[database_name]["event_log"]
+        await locked.update_one({"_id": record_id(events[2].event_id)}, {"$set": {"x": 1}}, session=session)
+        bus.configure_store(store, lease=3)
+        bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
+        async with asyncio.timeout(20):
+            assert (await redispatch(bus, Selection(), Options(wait=False))).done == 4
+        assert sorted(ran) == [0, 1, 3, 4]
+        await session.abort_transaction()
+        assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
