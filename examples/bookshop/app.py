@@ -1,0 +1,68 @@
+"""The bookshop's web application.
+
+CRAFT_EVENTS_URI=embedded:./events uvicorn bookshop.app:app
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, NonNegativeInt
+
+from bookshop import handlers  # noqa: F401 - importing it registers them
+from bookshop.database import client, shop, until_no_conflict
+from bookshop.orders import Order, SoldOut, place
+from craft_easy.core.events import get_event_bus
+from craft_easy.core.events.redispatch import redispatching
+from craft_easy.core.events.store import EventStore
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Keep every event in the log, and finish what this process, another or a former one left undone."""
+    async with client(), EventStore(shop()) as store, get_event_bus() as bus:
+        bus.configure_store(store)
+        async with redispatching(bus):
+            yield
+
+
+app = FastAPI(title="Bookshop", lifespan=lifespan)
+
+
+class Stock(BaseModel):
+    """How many copies of a book there are."""
+
+    copies: NonNegativeInt
+
+
+@app.put("/books/{isbn}")
+async def stock_up(isbn: str, stock: Stock) -> Stock:
+    """Set how many copies of a book there are."""
+    await shop().books.update_one({"_id": isbn}, {"$set": stock.model_dump()}, upsert=True)
+    return stock
+
+
+@app.post("/orders", status_code=201)
+async def order_books(order: Order) -> dict[str, str]:
+    """Place an order; all its books are there, or it fails as a whole."""
+    try:
+        return {"order_id": await until_no_conflict(lambda: place(order))}
+    except SoldOut as error:
+        raise HTTPException(409, str(error)) from error
+
+
+@app.get("/orders/{order_id}")
+async def show_order(order_id: str) -> dict[str, Any]:
+    """Show an order and how far it is."""
+    order = await shop().orders.find_one({"_id": order_id}, {"_id": False})
+    if order is None:
+        raise HTTPException(404, f"there is no order {order_id}")
+    return {**order, "is_packed": await shop().parcels.count_documents({"_id": order_id}) == 1}
+
+
+@app.get("/customers/{customer}")
+async def show_customer(customer: str) -> dict[str, int]:
+    """Show how many points a customer has."""
+    found = await shop().customers.find_one({"_id": customer})
+    return {"points": found["points"] if found else 0}
