@@ -12,6 +12,7 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.outcomes import Held
 from craft_easy.core.events.run import CANCELLED_S, Due, Run
+from craft_easy.core.events.tasks import is_closing
 from craft_easy.core.events.types import DomainEvent
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 LOOKS_S: Final = 0.5
 """Seconds between two looks for handlers that went on past their limit."""
+TURN: Final = 10
+"""Events that one hand works through before it lets the loop turn, where its handlers wait for nothing."""
 
 
 class Crew:
-    """Runs what a redispatch has claimed.
+    """Runs what a redispatch has claimed: each hand is a task that works through one event after another.
 
     Args:
         desk: whose records these are.
@@ -34,72 +37,107 @@ class Crew:
     """
 
     def __init__(self, desk: Desk, size: int, due: Callable[[Delivery], list[Due]], on_end: Callable[[], None]) -> None:
-        self._desk = desk
-        self._due = due
-        self._on_end = on_end
         self.size = size
         self.abandoned = 0
         """Handlers that still run though nobody waits for them any more."""
-        self._slots = asyncio.Semaphore(size)
-        self._running: dict[asyncio.Task[None], Run] = {}
+        self._desk = desk
+        self._due = due
+        self._on_end = on_end
+        self._waiting: deque[Held] = deque()
+        self._hands: dict[asyncio.Task[None], Run | None] = {}
+        self._changed = asyncio.Event()
         self._watchman: asyncio.Task[None] | None = None
         self._is_stopping = False
 
     async def start(self, claimed: Iterable[Held]) -> None:
         """Start records in their order, each as soon as there is room; who breaks this off gives back the others."""
-        waiting = deque(claimed)
+        self._waiting.extend(claimed)
         try:
-            while waiting and not self._is_stopping:
-                await self._slots.acquire()
-                held = waiting.popleft()
-                run = self._run_of(held)
-                if run is None:
-                    self._slots.release()
-                else:
-                    self._start(run, run.dispatch_and_wait())
+            while self._waiting and not self._is_stopping:
+                self._hire()
+                await self._next_change()
         finally:
-            for held in waiting:
-                self._desk.writer.add(held, is_through=True)
+            while self._waiting:
+                self._desk.writer.add(self._waiting.popleft(), is_through=True)
 
     async def alone(self, held: Held) -> None:
         """Run a suspect to its end while nothing else runs, one handler at a time."""
         await self.idle()
-        run = self._run_of(held)
-        if run is not None:
-            await self._slots.acquire()
-            self._start(run, run.dispatch_alone(), is_alone=True)
-            await self.idle()
-            await self._desk.settle(held)
+        await self._one(held, is_alone=True)
 
     async def one(self, held: Held) -> None:
         """Run a record to its end, beside others, and return when its outcomes are stored."""
-        run = self._run_of(held)
-        if run is not None:
-            await self._slots.acquire()
-            self._start(run, run.dispatch_and_wait())
-            while tasks := [task for task, other in self._running.items() if other is run]:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.sleep(0)
-        await self._desk.settle(held)
+        while len(self._hands) >= self.size and not self._is_stopping:
+            await self._next_change()
+        await self._one(held)
 
     async def idle(self) -> None:
         """Return when nothing runs."""
-        while self._running:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0)  # lets what follows their end be done
+        while self._hands:
+            await self._next_change()
 
     async def stop(self, grace: float) -> None:
         """Start nothing more, wait for what runs, and cancel what still runs after `grace` seconds."""
         self._is_stopping = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=CANCELLED_S)
-        self.abandoned += sum(not task.done() for task in self._running)
+        self._changed.set()
+        if self._hands:
+            await asyncio.wait(self._hands, timeout=grace)
+        for hand in self._hands:
+            hand.cancel()
+        if self._hands:
+            await asyncio.wait(self._hands, timeout=CANCELLED_S)
+        self.abandoned += sum(not hand.done() for hand in self._hands)
         if self._watchman is not None:
             self._watchman.cancel()
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    # hands
+
+    def _hire(self) -> None:
+        for _ in range(min(len(self._waiting), self.size - len(self._hands))):
+            self._engage(self._work())
+
+    def _engage(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        hand = asyncio.create_task(work)
+        self._hands[hand] = None
+        hand.add_done_callback(self._leaves)
+        if self._watchman is None or self._watchman.done():
+            self._watchman = asyncio.create_task(self._watch(), name="watch limits")
+        return hand
+
+    async def _work(self) -> None:
+        turn = 0
+        while self._waiting and not self._is_stopping:
+            run = self._run_of(self._waiting.popleft())
+            if not self._waiting:
+                self._changed.set()
+            if run is not None:
+                await self._finish(run)
+            turn += 1
+            if turn % TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _one(self, held: Held, *, is_alone: bool = False) -> None:
+        run = self._run_of(held)
+        if run is not None:
+            run.is_alone = is_alone
+            self._engage(self._finish(run))
+            while not run.is_over:
+                await self._next_change()
+        await self._desk.settle(held)
+
+    async def _finish(self, run: Run) -> None:
+        """Run what is left of a record; a hand that was given up meanwhile leaves the rest to its successor."""
+        hand = asyncio.current_task()
+        assert hand is not None
+        self._hands[hand] = run
+        await (run.dispatch_alone() if run.is_alone else run.dispatch_and_wait())
+        if hand in self._hands:
+            self._hands[hand] = None
+            self._on_end()
 
     def _run_of(self, held: Held) -> Run | None:
         due = self._due(held.record.delivery)
@@ -107,32 +145,26 @@ class Crew:
             self._desk.writer.add(held, is_through=True)
             self._on_end()
             return None
-        return Run(self._desk, held, DomainEvent.from_record(held.record.document), due)
+        run = Run(self._desk, held, DomainEvent.from_record(held.record.document), due)
+        run.is_broken_off = self._is_ending
+        return run
 
-    def _start(self, run: Run, coroutine: Coroutine[Any, Any, None], *, is_alone: bool = False) -> asyncio.Task[None]:
-        run.is_alone = is_alone
-        task = asyncio.create_task(coroutine)
-        self._running[task] = run
-        task.add_done_callback(self._ended)
-        if self._watchman is None or self._watchman.done():
-            self._watchman = asyncio.create_task(self._watch(), name="watch limits")
-        return task
+    def _is_ending(self) -> bool:
+        return self._is_stopping or is_closing(asyncio.get_running_loop())
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if self._running.pop(task, None) is None:
-            return  # it was abandoned
-        self._slots.release()
-        self._on_end()
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _leaves(self, hand: asyncio.Task[None]) -> None:
+        is_ours = hand in self._hands
+        self._hands.pop(hand, None)
+        self._changed.set()
+        if is_ours and not hand.cancelled() and (error := hand.exception()) is not None:
             log.error("the deliveries of an event broke off", exc_info=error)
 
     async def _watch(self) -> None:
         """Abandon handlers that swallow their cancellation: what is left of their records goes on without them."""
-        while self._running:
+        while self._hands:
             await asyncio.sleep(LOOKS_S)
-            for task, run in list(self._running.items()):
-                if run.abandon_what_is_late(steady()):
-                    del self._running[task]
+            for hand, run in list(self._hands.items()):
+                if run is not None and run.abandon_what_is_late(steady()):
+                    del self._hands[hand]
                     self.abandoned += 1
-                    again = run.dispatch_alone() if run.is_alone else run.dispatch_and_wait()
-                    self._start(run, again, is_alone=run.is_alone)
+                    self._engage(self._finish(run))

@@ -148,7 +148,8 @@ class OutcomeWriter:
         if not self._group:
             keys = list(islice((key for key, held in self._waiting.items() if not held.is_locked), GROUP))
             taken = [self._waiting.pop(key) for key in keys]
-            self._group = [Step.of(held, self._now()) for held in taken]
+            now = self._now()
+            self._group = [Step.of(held, now) for held in taken]
         return self._group
 
     async def _write(self) -> bool:

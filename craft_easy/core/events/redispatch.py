@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -229,8 +229,35 @@ class Redispatch:
     # claim
 
     async def _claim_all(self, more: Mapping[str, Any]) -> None:
-        """Claim the backlog page by page; suspects are left for the end and run alone."""
+        """Claim the backlog page by page, the next batch while the last one runs; suspects run alone, at the end."""
         alone: deque[Any] = deque(maxlen=MOST_ALONE)
+        async with aclosing(self._batches(more, alone)) as batches:
+            coming = asyncio.create_task(anext(batches, None))
+            try:
+                while (claimed := await coming) is not None:
+                    coming = asyncio.create_task(anext(batches, None))
+                    await self._crew.start(claimed)
+            finally:
+                await self._let_go(coming)
+        for record_id in alone:
+            await self._crew.idle()
+            for held in await self._claim_one(record_id):
+                await self._crew.alone(held)
+
+    async def _let_go(self, coming: asyncio.Task[list[Held] | None]) -> None:
+        """Give back a batch that was claimed ahead and is not started any more."""
+        coming.cancel()
+        await asyncio.wait([coming])
+        if not coming.cancelled() and coming.exception() is None:
+            for held in coming.result() or ():
+                self._desk.writer.add(held, is_through=True)
+
+    async def _batches(self, more: Mapping[str, Any], alone: deque[Any]) -> AsyncGenerator[list[Held], None]:
+        """Yield what could be claimed, and note the suspects.
+
+        Where another worker was quicker, this one goes some pages ahead, the farther the more often it meets others;
+        the rounds end when nothing is left behind.
+        """
         passing_over = 0
         async with aclosing(self._desk.deliveries.unowned(self._wanted, size=BATCH, more=more)) as pages:
             async for page in pages:
@@ -239,24 +266,16 @@ class Redispatch:
                 alone.extend(one.id for one in page if one.takeovers >= ALONE_AFTER)
                 if passing_over:
                     passing_over -= 1
-                else:
-                    passing_over = await self._claim_page([one for one in page if one.takeovers < ALONE_AFTER])
-        for record_id in alone:
-            await self._crew.idle()
-            for held in await self._claim_one(record_id):
-                await self._crew.alone(held)
+                    continue
+                listed = claimed = 0
+                plain = [one for one in page if one.takeovers < ALONE_AFTER]
+                for batch in _batches(plain[: self._room], self._options.concurrency):
+                    got = await self._claim([one.id for one in batch])
+                    listed, claimed = listed + len(batch), claimed + len(got)
+                    yield got
+                passing_over = self._pages_to_pass_over(listed, claimed)
 
-    async def _claim_page(self, page: Sequence[Listed]) -> int:
-        """Claim a page, and return how many pages to pass over: none where this worker has the place to itself.
-
-        Where another one was quicker, it goes some way ahead, the farther the more often it meets others; the rounds
-        end when nothing is left behind.
-        """
-        listed = claimed = 0
-        for batch in _batches(page[: self._room], self._options.concurrency):
-            got = await self._claim([one.id for one in batch])
-            listed, claimed = listed + len(batch), claimed + len(got)
-            await self._crew.start(got)
+    def _pages_to_pass_over(self, listed: int, claimed: int) -> int:
         if self._limit is not None or claimed * 2 >= listed:
             self._crowd = max(0, self._crowd - 1)
             return 0

@@ -79,6 +79,13 @@ class Run:
         self._turn = 0
         self.is_alone = False
         """Whether it is a suspect, run by `dispatch_alone`."""
+        self.is_broken_off: Callable[[], bool] = lambda: True
+        """Asked when a task of it is cancelled: whether that came from outside, and not from the handler itself."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every delivery has ended."""
+        return not self._due
 
     async def dispatch(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         """Await the foreground deliveries in order and start the background ones beside them.
@@ -188,6 +195,10 @@ class Run:
                     kill_point.soon("handler.running")
                     outcome = await attempt(due.handler, current, timeout=due.limit)
                     kill_point.at("handler.returned")
+                except asyncio.CancelledError:
+                    if self.is_broken_off():
+                        raise
+                    outcome = self._cancelled_by_itself(due)
                 finally:
                     at_work.end(current, due.limit)
         except KeyboardInterrupt:
@@ -196,6 +207,17 @@ class Run:
         finally:
             if self._due.get(due.known_as) is due:
                 self._end(due, outcome)
+
+    def _cancelled_by_itself(self, due: Due) -> Outcome:
+        """Return the outcome of a handler that cancelled the task that it runs in, and go on with that task."""
+        task, handler, event = asyncio.current_task(), due.handler, self._event
+        while task is not None and task.cancelling():
+            task.uncancel()
+        text = "handler %r cancelled the task that it runs in on %r %s"
+        log.error(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
+        took_ms = (steady() - self._began[due.known_as]) * 1000
+        error = ErrorText("CancelledError", "cancelled the task that it runs in")
+        return Outcome(handler.id, Kind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY)
 
     async def _leave(self, due: Due) -> None:
         """Give back a delivery, and those that have not begun, and have that stored: what follows ends the loop."""
