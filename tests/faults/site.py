@@ -26,11 +26,11 @@ Process = subprocess.Popen[str]
 _COMMON: Final = ("stow", "label", "announce")
 HANDLERS: Final = {
     "plain.made": _COMMON,
-    "deadly.made": ("stow", "label", "announce", "kill"),
+    "deadly.made": ("stow", "kill", "label", "announce"),
     "clinging.made": ("stow", "cling", "label", "announce"),
     "blocking.made": ("stow", "block", "label"),
     "patient.made": ("wait",),
-    "endless.made": ("never",),
+    "endless.made": ("never", "stall"),
     "interrupted.made": ("interrupt",),
     "ordered.made": ("follow",),
 }

@@ -109,6 +109,20 @@ async def test_a_publisher_waits_for_a_handler_that_swallows_its_cancellation_an
     assert "handler 'cling' went on after it was cancelled at its limit of 0.05 s" in caplog.text
 
 
+def test_a_redispatch_ends_though_its_handlers_never_return(site: Site) -> None:
+    endless = site.fill("endless.made", 2)
+    others = site.fill("plain.made", 5)
+    code, _, err = ended(site.redispatch("--timeout", "0.2"))
+
+    assert code == 3, err
+    for event in endless:
+        left = site.delivery(event)
+        assert (left["state"], left["owner"]) == ("open", None)
+        assert [(one["state"], one["attempts"]) for one in left["handlers"]] == [("pending", 1)] * 2
+        assert [one["errors"][0]["message"] for one in left["handlers"]] == ["ran past its limit of 0.2 s"] * 2
+    assert {site.delivery(event)["state"] for event in others} == {"done"}
+
+
 def test_a_redispatch_abandons_what_swallows_its_cancellation_and_ends_with_the_rest_delivered(site: Site) -> None:
     clinging = site.fill("clinging.made", 2)
     others = site.fill("plain.made", 30)

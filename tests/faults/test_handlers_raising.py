@@ -94,6 +94,31 @@ async def test_a_handler_that_raises_what_ends_programs_costs_its_own_attempt_an
         assert [error.type for error in entry.errors] == [raised], entry.id
 
 
+async def test_a_handler_that_cancels_the_task_it_runs_in_costs_a_redispatch_one_attempt(shop: Engine) -> None:
+    ran: list[str] = []
+
+    async def cancel(_: DomainEvent) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.Event().wait()
+
+    async def good(event: DomainEvent) -> None:
+        ran.append(event.event_id)
+
+    shop.bus.subscribe("*", cancel, id="foreground")
+    shop.bus.subscribe("*", cancel, id="background", background=True)
+    shop.bus.subscribe("*", good, id="good")
+    await shop.append(event := placed(), following := placed())
+    summary = await shop.redispatch(concurrency=1)
+
+    assert (summary.claimed, summary.failed, summary.done) == (2, 4, 2)
+    assert ran == [event.event_id, following.event_id]
+    for name in ("foreground", "background"):
+        entry = await shop.entry(event, name)
+        assert (entry.state, entry.attempts, entry.errors[0].type) == ("pending", 1, "CancelledError")
+
+
 class MuteError(Exception):
     """Cannot be read."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,13 @@ async def never(event: DomainEvent) -> None:
     """Wait for ever."""
     enter("waits")
     await asyncio.Event().wait()
+
+
+@event_handler("endless.made", background=True)
+def stall(event: DomainEvent) -> None:
+    """Wait for ever, in a thread."""
+    enter("waits")
+    threading.Event().wait()
 
 
 @event_handler("interrupted.made")
