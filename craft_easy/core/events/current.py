@@ -8,7 +8,7 @@ foreground handlers of an event that no store keeps share one, or have none.
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 from craft_easy.core.events import context, stack
 from craft_easy.core.events.context import CurrentDelivery
@@ -17,6 +17,9 @@ from craft_easy.core.events.route import running
 __all__ = ["current_delivery"]
 
 context.is_asked = True
+
+MaybeNone: TypeAlias = Any
+"""None is possible, and nobody inside a handler should have to ask: typeshed's way for `re.match` and its like."""
 
 
 class _PlainKeeper:
@@ -31,8 +34,8 @@ class _PlainKeeper:
 context.plain_keeper = _PlainKeeper()
 
 
-def current_delivery() -> CurrentDelivery | None:
-    """Return the delivery that this code runs in.
+def current_delivery() -> CurrentDelivery | MaybeNone:
+    """Return the delivery that this code runs in; None outside of any.
 
     Tasks and threads that a handler starts are in its delivery too, until it has ended: what it leaves behind is then
     outside, and gets None like everybody else.
