@@ -1,0 +1,183 @@
+"""What the tests of faults share: an application on a log, handlers that note their runs, and what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.backlog import Options
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.redispatch import Observer, Report, Summary, redispatch
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore, drivers
+from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.workers import WorkerRegistry
+
+LEASE: Final = 1.0
+DEADLINE: Final = 1.5
+"""Seconds within which each call to the log ends."""
+Handler = Callable[[DomainEvent], Awaitable[None]]
+
+
+@asynccontextmanager
+async def application(
+    uri: str, database: str, *, lease: float = LEASE, deadline: float = DEADLINE
+) -> AsyncIterator[EventBus]:
+    """Give a bus that keeps its events in a log; a worker of its own."""
+    async with EventStore(database, uri=uri, timeout=deadline) as store, EventBus() as bus:
+        bus.configure_store(store, lease=lease)
+        yield bus
+
+
+class Ran:
+    """Handlers that note what they run on."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[tuple[str, str]] = Counter()
+
+    def handler(self, name: str, then: Handler | None = None) -> Handler:
+        async def handle(event: DomainEvent) -> None:
+            self.runs[name, event.event_id] += 1
+            if then is not None:
+                await then(event)
+
+        return handle
+
+    @property
+    def total(self) -> int:
+        return self.runs.total()
+
+
+class Gate:
+    """A handler that waits in its middle until it is let go, and then does as it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.entered = asyncio.Event()
+        self.opened = asyncio.Event()
+        self._error = error
+
+    async def __call__(self, _: DomainEvent) -> None:
+        self.entered.set()
+        await self.opened.wait()
+        if self._error is not None:
+            raise self._error
+
+
+class Recorder(Observer):
+    """Keeps what a redispatch reports: outcomes that the log has acknowledged."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.lost_at: list[str] = []
+
+    def reported(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def lost(self, message: str) -> None:
+        self.lost_at.append(message)
+
+
+def events(count: int, **values: Any) -> list[DomainEvent]:
+    """Return so many events of one type."""
+    return [DomainEvent(event_type="order.placed", payload={"n": number}, **values) for number in range(count)]
+
+
+async def fails(_: DomainEvent) -> None:
+    """Fail."""
+    raise ValueError("no")
+
+
+async def deliver(
+    bus: EventBus,
+    selection: Selection | None = None,
+    *,
+    observer: Observer | None = None,
+    stop: asyncio.Event | None = None,
+    **options: Any,
+) -> Summary:
+    """Redispatch once."""
+    return await redispatch(bus, selection or Selection(), Options(**options), observer=observer, stop=stop)
+
+
+async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
+    """Return what the record of an event says under `delivery`."""
+    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
+    return found.delivery
+
+
+async def states(store: EventStore, published: Sequence[DomainEvent]) -> Counter[tuple[str, str | None]]:
+    """Count the records of these events by state and owner."""
+    found = await Deliveries(store).read([record_id(event.event_id) for event in published])
+    return Counter((one.delivery.state, one.delivery.owner) for one in found.values())
+
+
+async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: bool = True) -> None:
+    """Have a worker that never beats own every open record."""
+    if register:
+        await WorkerRegistry(store).register(owner, lease=lease)
+    await (await store.collection()).update_many(
+        {"delivery.state": "open"},
+        {"$set": {"delivery.owner": owner, "delivery.claimed_at": await store.now()}, "$inc": {"delivery.rev": 1}},
+    )
+
+
+async def passes(seconds: float) -> None:
+    """Return when so much time has passed by the clock that counts leases."""
+    end = steady() + seconds
+    while steady() < end:  # noqa: ASYNC110 - time tells nobody that it has passed
+        await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A record after one write: its revision, and who owned it then."""
+
+    rev: int
+    owner: str | None
+
+
+class History:
+    """Every write under `delivery` of one record, as a change stream tells it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def steps(self) -> list[Step]:
+        """Return all that was written since the stream was opened."""
+        steps, rev, owner = [], 0, None
+        while (change := await self._stream.try_next()) is not None:
+            for name, value in change["updateDescription"]["updatedFields"].items():
+                match name.split("."):
+                    case ["delivery"]:
+                        rev, owner = value["rev"], value["owner"]
+                    case ["delivery", "rev"]:
+                        rev = value
+                    case ["delivery", "owner"]:
+                        owner = value
+            steps.append(Step(rev, owner))
+        return steps
+
+
+@asynccontextmanager
+async def history(store: EventStore) -> AsyncIterator[History]:
+    """Follow the writes to the records of a log that are there."""
+    collection = await store.collection()
+    stages = [{"$match": {"operationType": "update"}}]
+    async with await drivers.watch(collection, stages, max_await_time_ms=200) as stream:
+        await stream.try_next()
+        yield History(stream)
+
+
+def assert_one_owner_at_a_time(steps: Sequence[Step]) -> None:
+    """Each write counts the revision up by one, and nobody takes a record from another but through nobody."""
+    assert [one.rev for one in steps] == list(range(steps[0].rev, steps[0].rev + len(steps)))
+    owners = [one.owner for one in steps]
+    assert not [pair for pair in pairwise(owners) if None not in pair and pair[0] != pair[1]]

@@ -1,0 +1,25 @@
+"""Servers and proxies for the tests of faults."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.proxy import Proxy
+from tests.faults.server import TEST_COMMANDS, Server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, with test commands."""
+    with Server(tmp_path / "server", TEST_COMMANDS) as server:
+        yield server
+
+
+@pytest.fixture
+async def proxy(embedded_uri: str) -> AsyncIterator[Proxy]:
+    """A proxy before the server of all tests."""
+    async with Proxy(embedded_uri) as proxy:
+        yield proxy

@@ -1,0 +1,121 @@
+"""A server of a test's own, which can be killed, started again on what it has stored, and frozen.
+
+It is SecantusDB in a process of its own on 127.0.0.1, as the embedded log runs it, with the options that a test needs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pymongo import MongoClient
+
+from craft_easy.core.events.embedded import wire
+from craft_easy.core.events.embedded.server import find_program
+from tests.conditions import until
+
+TEST_COMMANDS: Final = "--enable-test-commands"
+STANDALONE: Final = "--standalone"
+START_S: Final = 60.0
+SKEWED: Final = Path(__file__).with_name("skewed")
+LEASH_S: Final = 300
+_LEASHED: Final = "import os, signal, sys; signal.alarm({}); os.execv(sys.argv[1], sys.argv[1:])"
+"""The system ends it after a time, whatever becomes of the tests: an alarm outlives exec."""
+
+
+class Server:
+    """A server on a directory; it runs while the block does.
+
+    Args:
+        directory: where it keeps what it stores.
+        options: of its command line.
+    """
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = _free_port()
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        (self._directory / "server.toml").touch()
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self, *, skew_s: float = 0) -> None:
+        """Start it, on the same port as before, and return when it answers.
+
+        Args:
+            skew_s: seconds by which its time of day is ahead of this machine's.
+        """
+        settings = ["--config", "server.toml", "--host", "127.0.0.1", "--port", str(self._port)]
+        leash = [sys.executable, "-ISc", _LEASHED.format(LEASH_S)]
+        clock = {"PYTHONPATH": str(SKEWED), "CLOCK_SKEW_S": str(skew_s)} if skew_s else {}
+        with (self._directory / "server.log").open("ab") as said:
+            self._process = subprocess.Popen(
+                [*leash, *find_program(), *settings, "--storage-path", "data", *self._options],
+                cwd=self._directory,
+                env={**os.environ, **clock},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        until(self.answers, seconds=START_S)
+
+    def answers(self) -> bool:
+        """Tell whether it answers now."""
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "server.log").read_text()
+        return wire.ask(self._port, {"ping": 1, "$db": "admin"}, timeout=1) is not None
+
+    def restart(self, *, skew_s: float = 0) -> None:
+        """Kill it, and start it again on what it has stored."""
+        self.kill()
+        self.start(skew_s=skew_s)
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stop it in mid-course: its connections stay open and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def fail(self, *commands: str, times: int = 1, **what: Any) -> None:
+        """Let the next of these commands fail as its `failCommand` has it; needs `TEST_COMMANDS`."""
+        data = {"failCommands": list(commands), **what}
+        with MongoClient[dict[str, Any]](self.uri) as client:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
