@@ -1,0 +1,377 @@
+"""Connections are cut where it hurts: the server has done what it was asked, and its reply never arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from craft_easy.core.events import DomainEvent, EventBus, current_delivery
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import CommitUnknown, StoreUnavailable, TransactionsMissing, WrongDeployment
+from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.store import EventStore, sessions
+from tests.faults import proxy as commands
+from tests.faults.application import (
+    DEADLINE,
+    Gate,
+    Ran,
+    Recorder,
+    application,
+    assert_one_owner_at_a_time,
+    deliver,
+    delivery,
+    events,
+    fails,
+    history,
+    states,
+)
+from tests.faults.proxy import FOR_EVER, Proxy
+from tests.faults.server import STANDALONE, Server
+
+
+@pytest.fixture
+def ran() -> Ran:
+    return Ran()
+
+
+@pytest.fixture
+async def bus(proxy: Proxy, database_name: str, ran: Ran) -> AsyncIterator[EventBus]:
+    """An application behind the proxy, with one handler."""
+    async with application(proxy.uri, database_name) as bus:
+        bus.subscribe("*", ran.handler("a"), id="a")
+        yield bus
+        await proxy.heal()
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    """The same log, past the proxy."""
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        yield store
+
+
+# an insert
+
+
+async def test_an_insert_whose_reply_is_lost_once_is_stored_once_and_its_handlers_run(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    cut = proxy.lose_replies(commands.insert)
+    await bus.publish(event := events(1)[0])
+    await bus.drain()
+    assert (cut.met, ran.total) == (1, 1)
+    assert (await delivery(store, event)).state == "done"
+    assert await (await store.collection()).count_documents({}) == 1
+
+
+async def test_an_insert_whose_reply_is_lost_for_good_is_refused_given_back_and_delivered_later(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    cut = proxy.lose_replies(commands.insert, FOR_EVER)
+    with pytest.raises(StoreUnavailable):
+        await bus.publish(event := events(1)[0])
+    assert (cut.met > 1, ran.total) == (True, 0)
+    assert (await delivery(store, event)).owner is not None, "it has landed"
+    cut.lift()
+    await becomes_free(store, event)
+    await deliver(bus)
+    assert ran.total == 1
+    assert (await delivery(store, event)).state == "done"
+
+
+async def test_an_event_is_published_again_after_a_lost_reply_and_that_is_a_no_op(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    cut = proxy.lose_replies(commands.insert, FOR_EVER)
+    with pytest.raises(StoreUnavailable):
+        await bus.publish(event := events(1)[0])
+    cut.lift()
+    await bus.publish(event)
+    await bus.drain()
+    assert ran.total == 0, "what is stored is a redispatch's to finish"
+    await becomes_free(store, event)
+    await deliver(bus)
+    assert ran.total == 1
+    assert await (await store.collection()).count_documents({}) == 1
+
+
+async def test_an_insert_that_never_arrived_is_sent_again(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    cut = proxy.lose_requests(commands.insert)
+    await bus.publish(event := events(1)[0])
+    await bus.drain()
+    assert (cut.met, ran.total) == (1, 1)
+    assert (await delivery(store, event)).state == "done"
+
+
+async def becomes_free(store: EventStore, event: DomainEvent) -> None:
+    """Wait until nobody owns the record of an event."""
+    async with asyncio.timeout(10):
+        while (await delivery(store, event)).owner is not None:  # noqa: ASYNC110 - each look is a round trip
+            await asyncio.sleep(0)
+
+
+# a claim, outcomes
+
+
+async def test_a_claim_whose_reply_is_lost_is_given_back_and_run_by_the_same_worker(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    await store.append_many(published := events(20), handlers=["a"])
+    cut = proxy.lose_replies(commands.claim)
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder)
+    assert cut.met == 1
+    assert len(recorder.lost_at) == 1
+    assert (summary.claimed, summary.done, summary.owned) == (20, 20, 0)
+    assert set(ran.runs.values()) == {1}
+    assert await states(store, published) == {("done", None): 20}
+    assert {(await delivery(store, event)).takeovers for event in published[:3]} == {0}
+
+
+async def test_outcomes_whose_reply_is_lost_are_counted_once(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    await store.append_many(published := events(20), handlers=["a", "b"])
+    bus.subscribe("*", ran.handler("b", fails), id="b")
+    cut = proxy.lose_replies(commands.outcome, times=3)
+    recorder = Recorder()
+    summary = await deliver(bus, observer=recorder)
+    assert cut.met == 3
+    assert (summary.done, summary.failed, len(recorder.reports)) == (20, 20, 40)
+    for event in published:
+        left = await delivery(store, event)
+        assert [(one.state, one.attempts, len(one.errors)) for one in left.handlers] == [
+            ("done", 1, 0),
+            ("pending", 1, 1),
+        ]
+    assert set(ran.runs.values()) == {1}
+
+
+# a worker cut off
+
+
+async def test_the_late_success_of_a_worker_that_was_cut_off_counts(
+    bus: EventBus, store: EventStore, proxy: Proxy, embedded_uri: str, database_name: str
+) -> None:
+    gate = Gate()
+    bus.subscribe("late", gate, id="late")
+    async with history(store) as changes, application(embedded_uri, database_name) as successor:
+        successor.subscribe("late", fails, id="late", retry=RetryPolicy(max_attempts=1))
+        event, publishing = await cut_off_in_a_handler(bus, gate, proxy)
+        summary = await deliver(successor)
+        assert (summary.taken_over, summary.dead) == (1, 1)
+        await proxy.accept()
+        gate.opened.set()
+        await publishing
+        await bus.drain()
+        left = await delivery(store, event)
+        assert [(one.state, one.attempts) for one in left.handlers if one.id == "late"] == [("done", 2)]
+        assert left.takeovers == 1
+        assert_one_owner_at_a_time(await changes.steps())
+
+
+async def test_the_first_success_stands_where_two_workers_ran_one_delivery(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran, embedded_uri: str, database_name: str
+) -> None:
+    gate = Gate()
+    bus.subscribe("late", gate, id="late")
+    async with history(store) as changes, application(embedded_uri, database_name) as successor:
+        successor.subscribe("late", ran.handler("late"), id="late")
+        successor.subscribe("late", ran.handler("a"), id="a")
+        event, publishing = await cut_off_in_a_handler(bus, gate, proxy)
+        assert (await deliver(successor)).done == 2
+        first = await delivery(store, event)
+        await proxy.accept()
+        gate.opened.set()
+        await publishing
+        await bus.drain()
+        assert await delivery(store, event) == first
+        assert_one_owner_at_a_time(await changes.steps())
+
+
+async def test_the_late_failure_of_a_worker_that_was_cut_off_does_not_count(
+    bus: EventBus, store: EventStore, proxy: Proxy, embedded_uri: str, database_name: str
+) -> None:
+    gate = Gate(ValueError("too late"))
+    bus.subscribe("late", gate, id="late")
+    async with application(embedded_uri, database_name) as successor:
+        successor.subscribe("late", fails, id="late")
+        event, publishing = await cut_off_in_a_handler(bus, gate, proxy)
+        assert (await deliver(successor, handlers=("late",))).failed == 1
+        await proxy.accept()
+        gate.opened.set()
+        await publishing
+        await bus.drain()
+        [late] = [one for one in (await delivery(store, event)).handlers if one.id == "late"]
+        assert (late.state, late.attempts, [error.message for error in late.errors]) == ("pending", 1, ["no"])
+
+
+async def cut_off_in_a_handler(bus: EventBus, gate: Gate, proxy: Proxy) -> tuple[DomainEvent, asyncio.Task[None]]:
+    """Publish, and cut the publisher off from the server while its handler runs."""
+    event = DomainEvent(event_type="late")
+    publishing = asyncio.create_task(bus.publish(event))
+    await gate.entered.wait()
+    await proxy.refuse()
+    return event, publishing
+
+
+async def test_workers_that_are_cut_off_from_each_other_share_the_log_and_nothing_twice(
+    proxy: Proxy, store: EventStore, embedded_uri: str, database_name: str, ran: Ran
+) -> None:
+    """Workers know of each other by the log alone: one behind a line that is cut again and again harms nobody."""
+    await store.append_many(published := events(200), handlers=["a"])
+    async with application(proxy.uri, database_name) as one, application(embedded_uri, database_name) as other:
+        one.subscribe("*", ran.handler("a"), id="a")
+        other.subscribe("*", ran.handler("a"), id="a")
+        proxy.lose_replies(commands.claim, times=2)
+        proxy.lose_replies(commands.outcome, times=2)
+        summaries = await asyncio.gather(deliver(one, concurrency=3), deliver(other, concurrency=3))
+    assert await states(store, published) == {("done", None): 200}
+    assert set(ran.runs.values()) == {1}
+    assert sum(summary.done for summary in summaries) == 200
+
+
+# a transaction
+
+
+@pytest.fixture
+async def client(proxy: Proxy) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+    """The application's own client, behind the proxy."""
+    async with AsyncMongoClient[dict[str, Any]](proxy.uri) as client:
+        yield client
+
+
+async def test_a_commit_whose_reply_is_lost_again_and_again_is_asked_for_until_it_is_known(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran, client: AsyncMongoClient[dict[str, Any]]
+) -> None:
+    cut = proxy.lose_replies(commands.commit, times=4)
+    orders = client[store.database_name]["orders"]
+    async with bus.transaction(client) as tx:
+        await orders.insert_one({"_id": 1}, session=tx.session)
+        await tx.publish(event := events(1)[0])
+    await bus.drain()
+    assert cut.met == 4
+    assert (ran.total, await orders.count_documents({})) == (1, 1)
+    assert (await delivery(store, event)).state == "done"
+    assert await (await store.collection()).count_documents({}) == 1
+
+
+@pytest.mark.parametrize("has_landed", [True, False])
+async def test_where_the_commit_stays_unknown_a_redispatch_decides(
+    has_landed: bool,
+    bus: EventBus,
+    store: EventStore,
+    proxy: Proxy,
+    ran: Ran,
+    client: AsyncMongoClient[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "COMMIT_S", 0.5)
+    monkeypatch.setattr(sessions, "TRY_S", 0.5)
+    lose = proxy.lose_replies if has_landed else proxy.lose_requests
+    cut = lose(commands.commit, FOR_EVER)
+    with pytest.raises(CommitUnknown):
+        async with bus.transaction(client) as tx:
+            await tx.publish(events(1)[0])
+    assert ran.total == 0
+    cut.lift()
+    summary = await deliver(bus)
+    assert (summary.claimed, ran.total) == (has_landed, has_landed)
+    assert await (await store.collection()).count_documents({}) == has_landed
+
+
+async def test_a_handler_whose_commit_lost_its_reply_has_written_once(
+    bus: EventBus, store: EventStore, proxy: Proxy, client: AsyncMongoClient[dict[str, Any]]
+) -> None:
+    stock = client[store.database_name]["stock"]
+
+    async def book(_: DomainEvent) -> None:
+        current = current_delivery()
+        assert current is not None
+        async with current.transaction(client) as session:
+            await stock.update_one({"_id": 1}, {"$inc": {"booked": 1}}, session=session)
+
+    await stock.insert_one({"_id": 1, "booked": 0})
+    bus.subscribe("*", book, id="book")
+    cut = proxy.lose_replies(commands.commit, times=3)
+    await bus.publish(event := events(1)[0])
+    await bus.drain()
+    await deliver(bus)
+    assert cut.met == 3
+    assert await stock.find_one({}) == {"_id": 1, "booked": 1}
+    assert [(one.state, one.attempts) for one in (await delivery(store, event)).handlers] == [("done", 1)] * 2
+
+
+async def order(bus: EventBus, client: AsyncMongoClient[dict[str, Any]], orders: Any) -> None:
+    """Write to a collection and publish, in one transaction."""
+    async with bus.transaction(client) as tx:
+        await orders.insert_one({"_id": 1}, session=tx.session)
+        await tx.publish(events(1)[0])
+
+
+async def test_a_standalone_server_that_takes_transactions_and_rolls_nothing_back_is_refused(
+    tmp_path: Path, database_name: str
+) -> None:
+    with Server(tmp_path / "standalone", STANDALONE) as server:
+        async with application(server.uri, database_name) as bus, AsyncMongoClient[Any](server.uri) as client:
+            orders = client[database_name]["orders"]
+            with pytest.raises(TransactionsMissing):
+                await order(bus, client, orders)
+
+            async def book(_: DomainEvent) -> None:
+                current = current_delivery()
+                assert current is not None
+                async with current.transaction(client) as session:
+                    await orders.insert_one({"_id": 2}, session=session)
+
+            bus.subscribe("*", book, id="book")
+            await bus.publish(event := events(1)[0])
+            await bus.drain()
+            [left] = (await delivery(bus.tracking.store, event)).handlers
+            assert (left.state, left.attempts, left.errors[0].type) == ("pending", 1, "TransactionsMissing")
+            assert await orders.count_documents({}) == 0
+            assert await (await bus.tracking.store.collection()).count_documents({}) == 1
+
+
+async def test_the_client_of_another_deployment_is_refused_before_anything_is_written(
+    server: Server, bus: EventBus, store: EventStore
+) -> None:
+    async with AsyncMongoClient[Any](server.uri) as client:
+        orders = client[store.database_name]["orders"]
+        with pytest.raises(WrongDeployment):
+            await order(bus, client, orders)
+
+        async def book(_: DomainEvent) -> None:
+            current = current_delivery()
+            assert current is not None
+            async with current.transaction(client) as session:
+                await orders.insert_one({"_id": 2}, session=session)
+
+        bus.subscribe("*", book, id="book")
+        await bus.publish(event := events(1)[0])
+        await bus.drain()
+        book_left = (await delivery(store, event)).handlers[1]
+        assert (book_left.state, book_left.errors[0].type) == ("pending", "WrongDeployment")
+        assert await orders.count_documents({}) == 0
+
+
+# a line that is dead, and says nothing
+
+
+async def test_every_call_ends_in_time_on_a_line_that_says_nothing(
+    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
+) -> None:
+    await bus.publish(events(1)[0])
+    proxy.freeze()
+    began = steady()
+    with pytest.raises(StoreUnavailable):
+        await bus.publish(events(1)[0])
+    assert steady() - began < DEADLINE + 3
+    assert ran.total == 1
