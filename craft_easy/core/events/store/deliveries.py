@@ -13,12 +13,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+import bson
 import pymongo
 from bson import ObjectId
 from pymongo import UpdateOne
 
 from craft_easy.core.events.delivery import Delivery
-from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 from craft_easy.core.events.store.drivers import aggregate
@@ -42,6 +43,18 @@ MOST_LOCKED: Final = 3
 """So many records in a row of which none can be written are no locks, but an outage."""
 
 
+class CompoundId(dict[str, Any]):
+    """An `_id` that is a document, as other writers may have them: here it is a key like any other."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes an `_id`
+        return hash(bson.encode(self, codec_options=CODEC))
+
+
+def _id_of(document: Document) -> Any:
+    value = document["_id"]
+    return CompoundId(value) if isinstance(value, dict) else value
+
+
 @dataclass(eq=False, slots=True)
 class Tracked:
     """A record and its delivery as they were last read or written."""
@@ -55,7 +68,7 @@ class Tracked:
 
     @property
     def id(self) -> Any:
-        return self.document["_id"]
+        return _id_of(self.document)
 
     @property
     def is_tracked(self) -> bool:
@@ -180,7 +193,7 @@ class Deliveries:
         async with self._store.call() as site:
             events = drivers.by_majority(site.events)
             documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
-        return {document["_id"]: Tracked.of(document) for document in documents}
+        return {_id_of(document): Tracked.of(document) for document in documents}
 
     async def change_within(self, session: Any, client: Any, change: Change) -> Delivery:
         """Put a record through its transition inside a transaction, and return what it says once that is committed.
@@ -236,7 +249,7 @@ class Deliveries:
         """
         condition = joined(wanted.unowned(), dict(more or {}))
         async for documents in self._pages(condition, wanted.direction, {"_id": 1, "delivery.takeovers": 1}, size):
-            yield [Listed(document["_id"], _takeovers(document)) for document in documents]
+            yield [Listed(_id_of(document), _takeovers(document)) for document in documents]
 
     async def claim(
         self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime, direction: int = ASCENDING
@@ -251,14 +264,21 @@ class Deliveries:
             direction: of the order.
         """
         mine = {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}}
+        try:
+            matched = await self._claim(ids, condition, mine)
+        except RecordRefused:
+            uncounted = {**condition, "delivery.rev": {"$not": {"$type": "number"}}}
+            await self._claim(ids, uncounted, {"$set": {"delivery.rev": 0}})
+            matched = await self._claim(ids, condition, mine)
+        return await self._read_back(ids, owner, direction) if matched else []
+
+    async def _claim(self, ids: Sequence[Any], condition: Document, write: Document) -> int:
         async with self._store.call() as site:
             if drivers.is_sharded(site.database):
                 # one write for each `_id`, of which each goes to one shard and can be retried
-                writes = [UpdateOne({"_id": one, **condition}, mine) for one in ids]
-                matched = (await site.events.bulk_write(writes, ordered=False)).matched_count
-            else:
-                matched = (await site.events.update_many({"_id": {"$in": list(ids)}, **condition}, mine)).matched_count
-        return await self._read_back(ids, owner, direction) if matched else []
+                writes = [UpdateOne({"_id": one, **condition}, write) for one in ids]
+                return int((await site.events.bulk_write(writes, ordered=False)).matched_count)
+            return int((await site.events.update_many({"_id": {"$in": list(ids)}, **condition}, write)).matched_count)
 
     async def _read_back(self, ids: Sequence[Any], owner: str, direction: int) -> list[Tracked]:
         async with self._store.call() as site:
@@ -322,7 +342,7 @@ class Deliveries:
         others = {"delivery.owner": {"$gt": "", "$ne": owner}}
         condition = joined(wanted.of_tenant(record.document.get("tenant_id")), others)
         async with self._store.call() as site:
-            return {document["_id"] for document in await site.events.find(condition, {"_id": 1}).to_list(None)}
+            return {_id_of(document) for document in await site.events.find(condition, {"_id": 1}).to_list(None)}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `Wanted`, in order."""
@@ -364,5 +384,5 @@ OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$g
 
 
 def _same(rev: int) -> int | dict[str, Any]:
-    """Match a revision; a record of another writer may have none."""
-    return rev or {"$in": [0, None]}
+    """Match a revision; a record of another writer may have none, or one that is no number."""
+    return rev or {"$not": {"$gt": 0}}

@@ -97,6 +97,9 @@ def _read_failure(document: Mapping[str, Any]) -> Failure:
 
 
 def _number(value: object) -> int:
+    """Read a count; a shell writes even whole numbers as doubles."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value if isinstance(value, int) else 0
 
 
