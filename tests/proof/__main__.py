@@ -16,7 +16,7 @@ from typing import Final
 from craft_easy.core.events import kill_point
 from tests.proof import plans, table, verdict
 from tests.proof.plans import Plan
-from tests.proof.rounds import Result, Round
+from tests.proof.rounds import LEASE, Result, Round
 from tests.proof.servers import Server
 
 KILLS: Final = 500
@@ -125,6 +125,8 @@ def _report(results: Sequence[Result]) -> int:
     whole, found = table.total(made), sum(len(result.findings) for result in results)
     missed = missed_points(results)
     print(f"{whole.kills} kills, {whole.acknowledged:,} events acknowledged, {whole.lost} lost, {found} findings")
+    if alive := sum(len(verdict.taken_over_alive(result.history)) for result in results):
+        print(f"{alive} were silent for longer than their lease of {LEASE:g} s and were taken over while they lived")
     if missed:
         print(f"nobody came to {', '.join(missed)}")
     return int(bool(found or missed))

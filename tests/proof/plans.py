@@ -10,11 +10,14 @@ from typing import Final, Literal
 from craft_easy.core.events import kill_point
 
 Role = Literal["publisher", "worker"]
+ROLES: Final[tuple[Role, ...]] = ("publisher", "worker")
 RANDOM: Final = "at random"
 SERVER: Final = "the server"
 PUBLISHERS: Final = ("append.", "commit.", "child.", "handler.", "outcomes.", "beat.", "stop.written")
 WORKERS: Final = ("claim.", "handler.", "outcomes.", "beat.", "takeover.", "stop.", "commit.", "child.", "append.")
 """How the names of the points begin that a process of each role comes to."""
+MORE: Final = 1.04
+"""So many more are planned: some come to their end before anybody kills them."""
 MANY: Final = ("append.", "handler.", "commit.", "child.", "outcomes.")
 """Of points that a process comes to often, one of the first times is chosen."""
 
@@ -61,6 +64,7 @@ class Plan:
         seed: of everything that is left to chance.
         is_weak: writes ask for no journal.
         is_fed: a publisher that nobody kills goes on publishing.
+        is_locked: what the dead left open stays so until the server ends it, after a minute.
     """
 
     queues: tuple[tuple[Kill, ...], ...]
@@ -68,6 +72,7 @@ class Plan:
     server_kills: int = 0
     is_weak: bool = False
     is_fed: bool = True
+    is_locked: bool = False
 
     @property
     def kills(self) -> int:
@@ -77,8 +82,9 @@ class Plan:
 
 def long(kills: int, seed: int) -> list[Plan]:
     """Return rounds with so many kills at least, in which every point has about as many."""
-    chance, plans = random.Random(seed), list[Plan]()
-    while sum(plan.kills for plan in plans) < kills:
+    chance = random.Random(seed)
+    plans = [_locked(chance)]
+    while sum(plan.kills for plan in plans) < kills * MORE:
         plans += _some(chance)
     return plans
 
@@ -127,6 +133,12 @@ def _chain(chance: random.Random) -> Plan:
     twice = [Kill("worker", chance.choice(["claim.acknowledged", "handler.running"])) for _ in range(2)]
     noted = [Kill("worker", "suspect.noted", times) for times in (1, 3)]
     return Plan(((_at_random("publisher", chance), *twice, *noted),), chance.randrange(10**6), is_fed=False)
+
+
+def _locked(chance: random.Random) -> Plan:
+    """Return a round in which the dead leave transactions open, and with them locked records."""
+    victims = tuple((Kill(role, "commit.before", times),) for role in ROLES for times in (1, 2))
+    return Plan(victims, chance.randrange(10**6), is_locked=True)
 
 
 def _with_server(chance: random.Random) -> Plan:

@@ -28,14 +28,15 @@ class Process:
     """A process with a name in the ledger.
 
     Attributes:
-        died_at: when it was seen to have ended, by the ledger's clock.
+        alive_at: when it lived still, if it was killed from here, by the ledger's clock.
+        seen_at: when it was seen to have ended.
     """
 
     def __init__(self, name: str, inner: asyncio.subprocess.Process, said: Path) -> None:
         self.name = name
         self.pid = inner.pid
         self.said = said
-        self.died_at: int | None = None
+        self.alive_at = self.seen_at = 0
         self._inner = inner
 
     @property
@@ -53,11 +54,13 @@ class Process:
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._inner.wait()
-                self.died_at = self.died_at or ledger.now()
+                self.seen_at = self.seen_at or ledger.now()
         return self.code is not None
 
     async def kill(self) -> None:
         """Kill it, if it still runs."""
+        if self.code is None:
+            self.alive_at = ledger.now()
         self.tell(signal.SIGKILL)
         await self.wait()
 

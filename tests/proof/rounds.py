@@ -32,6 +32,8 @@ STOP_S: Final = 30.0
 REPAIR_S: Final = 240.0
 REPAIRS: Final = 6
 """So many runs of redispatch bring everything home: a delivery that fails runs once in each."""
+LOCKED_S: Final = 90.0
+"""So long after its end a transaction may keep records locked."""
 STARTS: Final = 3
 LOOK_S: Final = 5.0
 TOLD: Final = 600
@@ -151,7 +153,8 @@ class Round:
         if process.is_killed:
             self._victims.append(Victim(process.name, kill.point if is_there else RANDOM))
             self._killed(kill.point)
-            await self._end_transactions(process)
+            if not self._plan.is_locked:
+                await self._end_transactions(process)
             await self._look()
         elif process.code not in self._may_exit_with(kill):
             self._trouble(process, f"a process ended with {process.code}")
@@ -203,7 +206,10 @@ class Round:
 
     async def _come_home(self) -> None:
         """Run the repair, without faults, until nothing is open."""
-        for _ in range(REPAIRS):
+        until = asyncio.get_running_loop().time() + (LOCKED_S if self._plan.is_locked else 0)
+        repairs = 0
+        while repairs < REPAIRS or asyncio.get_running_loop().time() < until:
+            repairs += 1
             repair = await self._processes.redispatch(*REPAIR, lease=LEASE)
             if not await repair.wait(REPAIR_S):
                 self._trouble(repair, "a redispatch did not end")
@@ -237,16 +243,16 @@ class Round:
         await self._look()
         bookings = [document["event"] async for document in self._database[goods.BOOKINGS].find()]
         payments = {document["_id"] async for document in self._database[goods.PAYMENTS].find()}
+        lines = ledger.read(self._processes.ledger)
+        last = {line.name: line.at for line in lines}
+        killed = [one for one in self._processes.all if one.is_killed]
         return verdict.History(
-            lines=ledger.read(self._processes.ledger),
+            lines=lines,
             records=await self._events().find().to_list(None),
             payments=frozenset(payments),
             bookings=Counter(bookings),
-            deaths={one.name: verdict.Death(one.name, one.pid, one.died_at or 0) for one in self._killed_ones()},
+            deaths={one.name: verdict.Death(one.alive_at or last.get(one.name, 0), one.seen_at) for one in killed},
             pids={one.name: one.pid for one in self._processes.all},
             looks=tuple(self._looks),
             server_kills=self._server.kills if self._plan.server_kills else 0,
         )
-
-    def _killed_ones(self) -> list[Process]:
-        return [one for one in self._processes.all if one.is_killed]

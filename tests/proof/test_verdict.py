@@ -86,7 +86,7 @@ class Story:
         self.lines = [one for one in self.lines if one.kind != kind or not facts.items() <= one.facts.items()]
 
     def kill(self, name: str) -> None:
-        self.deaths[name] = Death(name, ord(name), len(self.lines))
+        self.deaths[name] = Death(len(self.lines), len(self.lines))
 
     def look(self, *fenced: str) -> None:
         done = frozenset((event, entry["id"]) for event in self.records for entry in self.delivery(event)["handlers"])

@@ -36,11 +36,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process that was killed, and when that was seen; a process may be dead a little earlier."""
+    """A process that was killed.
 
-    name: str
-    pid: int
-    at: int
+    Args:
+        alive_at: when it surely lived still, by the ledger's clock.
+        seen_at: when it was seen to be dead.
+    """
+
+    alive_at: int
+    seen_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class History:
         if end is not None:
             return Run(began.at, began.name, delivery, end.kind, end.at)
         death = self.deaths.get(began.name)
-        return Run(began.at, began.name, delivery, None, death.at if death else began.at)
+        return Run(began.at, began.name, delivery, None, max(began.at, death.alive_at) if death else began.at)
 
     def of(self, kind: str) -> Iterator[Line]:
         """Return the lines of a kind."""
@@ -136,11 +140,8 @@ class History:
     def was_taken_over_alive(self, process: str) -> bool:
         """Tell whether a process lived, suspended or cut off, when it was taken over."""
         death, pid = self.deaths.get(process), self.pids.get(process)
-        after = (look for look in self.looks if death is None or look.at >= death.at)
-        looks = list(after)
-        if not looks:
-            return False
-        return pid in (looks[0] if death else looks[-1]).fenced
+        looks = [look for look in self.looks if death is None or look.at >= death.seen_at]
+        return bool(looks) and pid in (looks[0] if death else looks[-1]).fenced
 
     def is_witnessed(self, delivery: Delivery) -> bool:
         """Tell whether the ledger, or what the handler wrote in its own transaction, says that a delivery was done."""
@@ -157,6 +158,11 @@ class Share:
     acknowledged: int
     deliveries: int
     repeated: int
+
+
+def taken_over_alive(history: History) -> list[str]:
+    """Return the processes that were taken over while they lived."""
+    return [name for name in history.pids if history.was_taken_over_alive(name)]
 
 
 def findings(history: History) -> list[Finding]:
@@ -315,9 +321,8 @@ def _overlapping(runs: Iterable[Run]) -> Iterator[tuple[Run, Run]]:
 
 def _done_before(history: History) -> Iterator[Finding]:
     """What was seen to be done is not handed out again."""
-    taken_over = any(history.was_taken_over_alive(name) for name in history.pids)
     seen: dict[Delivery, int] = {}
-    for look in () if taken_over else history.looks:
+    for look in () if taken_over_alive(history) else history.looks:
         seen = {**dict.fromkeys(look.done, look.at), **seen}
     for delivery, at in seen.items():
         for run in history.runs.get(delivery, ()):
