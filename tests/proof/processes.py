@@ -94,6 +94,8 @@ class Processes:
         self._is_weak = is_weak
         self._numbers = count(1)
         self.all: list[Process] = []
+        self.leash_s = LEASH_S
+        """Seconds after which the system ends a process that is started from now on."""
         for one in (self.ledger, self._said):
             one.mkdir(parents=True)
 
@@ -118,7 +120,7 @@ class Processes:
         if kill_at:
             environment[kill_point.VARIABLE] = kill_at
         with said.open("wb") as file:
-            leash = [sys.executable, "-ISc", _LEASHED.format(LEASH_S)]
+            leash = [sys.executable, "-ISc", _LEASHED.format(self.leash_s)]
             inner = await asyncio.create_subprocess_exec(
                 *leash, *command, cwd=ROOT, env=environment, stdin=asyncio.subprocess.PIPE, stdout=file, stderr=file
             )

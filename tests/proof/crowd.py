@@ -1,0 +1,135 @@
+"""Eight workers over ten thousand events with three handlers each, nothing killed: each delivery runs once.
+
+    python -m tests.proof.crowd [--workers N] [--events N] [--ordered]
+
+With `--ordered` each tenant's events must have begun in their order, one at a time. It is a handler module too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from craft_easy.core.events import DomainEvent, current_delivery, event_handler
+from craft_easy.core.events.store import EventStore
+from tests.proof.processes import ROOT
+from tests.proof.servers import Server
+
+MODULE: Final = "tests.proof.crowd"
+LEDGER: Final = "CROWD_LEDGER"
+TENANTS: Final = 40
+LONGEST_S: Final = 30 * 60
+HANDLERS: Final = tuple(f"{MODULE}:{name}" for name in ("pick", "pack", "send"))
+
+
+def enter() -> None:
+    """Write down that the delivery that runs has begun: when, whose, and which."""
+    delivery = current_delivery()
+    event = delivery.event
+    line = f"{time.monotonic_ns()} {event.tenant_id} {event.payload['number']} {delivery.handler_id}\n"
+    file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+
+
+@event_handler("crowd.order")
+async def pick(event: DomainEvent) -> None:
+    """Await nothing."""
+    enter()
+
+
+@event_handler("crowd.order")
+def pack(event: DomainEvent) -> None:
+    """Run inline."""
+    enter()
+
+
+@event_handler("crowd.order", background=True)
+async def send(event: DomainEvent) -> None:
+    """Be under way for a moment."""
+    enter()
+    await asyncio.sleep(0.001)
+
+
+async def store(uri: str, events: int) -> None:
+    """Store events of many tenants that nobody has delivered yet; every tenth has no tenant."""
+    began = datetime(2026, 1, 31, tzinfo=UTC)
+    async with EventStore("craft_crowd", uri=uri) as log:
+        await log.append_many(
+            [
+                DomainEvent(
+                    event_type="crowd.order",
+                    timestamp=began + timedelta(milliseconds=number),
+                    tenant_id=f"t_{number % TENANTS}" if number % 10 else None,
+                    payload={"number": number},
+                )
+                for number in range(events)
+            ],
+            handlers=HANDLERS,
+        )
+
+
+def work(uri: str, ledger: Path, workers: int, *options: str) -> list[int]:
+    """Run so many workers side by side, and return what they ended with."""
+    program = [str(Path(sys.executable).with_name("craft-events")), "redispatch", "--handlers", MODULE, "-o", "json"]
+    environment = {**os.environ, "CRAFT_EVENTS_URI": uri, "CRAFT_EVENTS_DATABASE": "craft_crowd", LEDGER: str(ledger)}
+    running = [
+        subprocess.Popen([*program, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        for _ in range(workers)
+    ]
+    try:
+        return [process.wait(LONGEST_S) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+
+
+def findings(lines: Sequence[Sequence[str]], events: int, *, ordered: bool) -> list[str]:
+    """Return what is not as it must be."""
+    runs = Counter((number, handler) for _, _, number, handler in lines)
+    found = [f"{events * len(HANDLERS) - len(runs)} deliveries never ran"] if len(runs) < events * len(HANDLERS) else []
+    found += [f"{times} runs of {key}" for key, times in runs.items() if times > 1]
+    if not ordered:
+        return found
+    for tenant in {tenant for _, tenant, _, _ in lines} - {"None"}:
+        mine = sorted((int(at), int(number)) for at, whose, number, _ in lines if whose == tenant)
+        numbers = [number for _, number in mine]
+        if numbers != sorted(numbers):
+            found.append(f"the events of {tenant} began out of order")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it, print the figures, and return 0 where all is as it must be."""
+    parser = argparse.ArgumentParser("python -m tests.proof.crowd", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--workers", type=int, default=8, help="how many (%(default)s)")
+    parser.add_argument("--events", type=int, default=10_000, help="how many (%(default)s)")
+    parser.add_argument("--ordered", action="store_true", help="each tenant in order")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="craft-crowd-") as folder, Server(Path(folder) / "server") as server:
+        asyncio.run(store(server.uri, given.events))
+        ledger, began = Path(folder) / "ledger", time.monotonic()
+        codes = work(server.uri, ledger, given.workers, *(["--ordered"] if given.ordered else []))
+        took = time.monotonic() - began
+        lines = [line.split(" ") for line in ledger.read_text().splitlines()]
+    found = findings(lines, given.events, ordered=given.ordered)
+    found += [f"a worker ended with {code}" for code in codes if code]
+    print(f"{given.workers} workers, {given.events:,} events: {len(lines):,} handler runs in {took:.0f} s")
+    print("\n".join(found) or "each delivery ran once" + (", each tenant in order" if given.ordered else ""))
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
