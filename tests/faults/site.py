@@ -84,9 +84,9 @@ class Site:
 
         asyncio.run(append())
 
-    def redispatch(self, *options: str) -> Process:
-        """Start the command with the shortest lease there is."""
-        command = ("redispatch", "--handlers", MODULE, "--lease", "1", "-o", "ndjson", *options)
+    def redispatch(self, *options: str, lease: int = 30) -> Process:
+        """Start the command; with a lease of 1, the shortest there is, the next one takes over soon."""
+        command = ("redispatch", "--handlers", MODULE, "--lease", str(lease), "-o", "ndjson", *options)
         return self.python("-m", "craft_events_cli", *command)
 
     def python(self, *arguments: str) -> Process:

@@ -30,7 +30,7 @@ def site(embedded_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site
 
 def test_four_workers_run_each_handler_of_each_event_exactly_once(site: Site) -> None:
     site.fill("plain.made", EVENTS)
-    processes = [site.redispatch("-o", "json") for _ in range(WORKERS)]
+    processes = [site.redispatch("-o", "json", lease=10) for _ in range(WORKERS)]
     summaries = []
     for process in processes:
         code, out, err = ended(process)
@@ -98,7 +98,7 @@ def test_the_first_signal_lets_what_ends_in_time_end_and_gives_the_rest_back(sit
 
 def test_the_second_signal_ends_a_redispatch_at_once_and_another_one_takes_over(site: Site) -> None:
     [patient] = site.fill("patient.made")
-    process = site.redispatch("--grace", "60")
+    process = site.redispatch("--grace", "60", lease=1)
     site.until_in_ledger("waits")
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None

@@ -17,12 +17,19 @@ from tests.conditions import becomes, until
 from tests.faults.engine import WAYS, Engine, Way, engine, publishing
 from tests.faults.site import Site, ended, entries
 
-LEASE = 0.6
+LEASE = 1.0
 
 
 @pytest.fixture
 async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
-    """A bus and its log, with a short lease."""
+    """A bus and its log."""
+    async with engine(embedded_uri, database_name) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def hasty_shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
+    """The same with a short lease."""
     async with engine(embedded_uri, database_name, lease=LEASE) as opened:
         yield opened
 
@@ -145,7 +152,7 @@ def test_a_redispatch_abandons_what_swallows_its_cancellation_and_ends_with_the_
 def test_a_redispatch_whose_loop_is_blocked_names_it_ends_by_itself_and_another_one_takes_over(site: Site) -> None:
     [blocking] = site.fill("blocking.made")
     others = site.fill("plain.made", 30)
-    code, _, err = ended(site.redispatch())
+    code, _, err = ended(site.redispatch(lease=1))
     assert code == 3, err
     assert "block' blocks the event loop for more than 1 s, at " in err
     assert "workshop.py:" in err
@@ -160,23 +167,23 @@ def test_a_redispatch_whose_loop_is_blocked_names_it_ends_by_itself_and_another_
 
 
 async def test_a_publisher_waits_for_a_handler_that_blocks_its_loop_and_names_it(
-    shop: Engine, caplog: pytest.LogCaptureFixture
+    hasty_shop: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def block(_: DomainEvent) -> None:
         until(lambda: "blocks the event loop" in caplog.text)
 
-    shop.bus.subscribe("*", block, id="block", timeout=0.1)
+    hasty_shop.bus.subscribe("*", block, id="block", timeout=0.5)
     with caplog.at_level(logging.ERROR):
-        await publishing(shop, event := placed())
+        await publishing(hasty_shop, event := placed())
 
-    after = await shop.delivery(event)
-    assert "'block' blocks the event loop for more than 0.6 s, at " in caplog.text
+    after = await hasty_shop.delivery(event)
+    assert "'block' blocks the event loop for more than 1 s, at " in caplog.text
     assert "conditions.py:" in caplog.text, "the place where it blocks"
     assert (after.state, after.handlers[0].attempts) == ("done", 1)
 
 
 async def test_a_publisher_that_was_taken_over_while_its_loop_was_blocked_changes_nothing_afterwards(
-    shop: Engine, embedded_uri: str, database_name: str, caplog: pytest.LogCaptureFixture
+    hasty_shop: Engine, embedded_uri: str, database_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []
 
@@ -194,11 +201,11 @@ async def test_a_publisher_that_was_taken_over_while_its_loop_was_blocked_change
         ran.append("publisher")
 
     done: list[int] = []
-    shop.bus.subscribe("*", block, id="block", timeout=0.1)
-    shop.bus.subscribe("*", lambda _: ran.append("publisher's"), id="later")
-    await publishing(shop, event := placed())
+    hasty_shop.bus.subscribe("*", block, id="block", timeout=0.5)
+    hasty_shop.bus.subscribe("*", lambda _: ran.append("publisher's"), id="later")
+    await publishing(hasty_shop, event := placed())
 
-    after = await shop.delivery(event)
+    after = await hasty_shop.delivery(event)
     assert done == [2]
     assert ran == ["rescuer", "rescuer's", "publisher"], "what it had not begun is not its own any more"
     assert (after.state, after.owner, after.takeovers) == ("done", None, 1)

@@ -26,7 +26,7 @@ def test_a_handler_that_kills_its_process_every_time_is_dead_after_five_deaths_a
     [deadly] = site.fill("deadly.made")
     after = site.fill("plain.made", 25)
     deaths = 0
-    while (last := ended(site.redispatch()))[0] == -signal.SIGKILL:
+    while (last := ended(site.redispatch(lease=1)))[0] == -signal.SIGKILL:
         deaths += 1
         assert deaths <= DEATHS, f"{deaths} deaths and still not dead"
 
