@@ -105,7 +105,7 @@ class Lanes:
         """Tell whether nothing earlier is open, once what is later and owned by others has been let go."""
         awaited: set[Any] | None = None
         while True:
-            if await self._desk.deliveries.has_earlier(self._wanted, held.record):
+            if not await self._desk.deliveries.is_first(self._wanted, held.record):
                 return False
             owned = await self._desk.deliveries.owned_beside(self._wanted, held.record, held.owner)
             awaited = owned if awaited is None else awaited & owned

@@ -71,6 +71,7 @@ class TakeOver:
         self._desk = desk
         self._clock = clock
         self._watch = Watch()
+        self._unanswered = 0
         self.died = 0
         """Deliveries that a take-over has charged with their last crash."""
 
@@ -81,13 +82,24 @@ class TakeOver:
         a claim that was under way may land after the fence. The owners are read first and the registry after: a
         worker registers before it owns, so an owner that is not there is gone.
         """
-        owners = await self._desk.deliveries.owners()
+        try:
+            owners = await self._desk.deliveries.owners()
+        except StoreUnavailable:
+            self._watch.start_again()
+            raise
         entries = await self.look()
         gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
         return await self._free(gone) if gone else 0
 
     async def look(self) -> dict[str, WorkerEntry]:
-        """Read the registry, fence who is silent, and return all entries by owner."""
+        """Read the registry, fence who is silent, and return all entries by owner.
+
+        A beat of its own that was not answered counts as a look that was not: nobody else's may have been either, while
+        this worker was too busy to look.
+        """
+        if self._unanswered != self._desk.worker.unanswered:
+            self._unanswered = self._desk.worker.unanswered
+            self._watch.start_again()
         try:
             entries = await self._desk.registry.entries()
         except StoreUnavailable:

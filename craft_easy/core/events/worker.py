@@ -133,6 +133,8 @@ class Worker:
         self._latest: datetime | None = None
         self.lease = lease
         self.owner = new_owner()
+        self.unanswered = 0
+        """Beats that got no answer so far: the log was not reached at some time since this was less."""
         self.thread_id = threading.get_ident()
         self.at_work = AtWork()
         self.on_beat: Callable[[], None] = lambda: None
@@ -308,6 +310,7 @@ class BeatThread(threading.Thread):
             kill_point.at("beat.acknowledged")
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the next try follows
             log.debug("a beat of %s failed: %s", owner, type(error).__name__)
+            self._worker.unanswered += 1
             return False
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             self._worker.heard(owner, sent, at)

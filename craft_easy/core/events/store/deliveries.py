@@ -10,12 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import bson
 import pymongo
-from bson import ObjectId
 from pymongo import UpdateOne
 
 from craft_easy.core.events.delivery import Delivery
@@ -24,7 +22,7 @@ from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import ASCENDING, before, in_order, joined
+from craft_easy.core.events.store.filters import ASCENDING, in_order, joined
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 from craft_easy.core.events.store.wanted import Wanted
@@ -96,14 +94,9 @@ def _delivery_of(document: Document) -> Delivery:
     return from_document(value) if isinstance(value, Mapping) else Delivery(state="done")
 
 
-def _ties_by_id(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Order records of one time and one event id, which only other writers leave, by `_id` as `filters.before` does."""
-    tied = groupby(documents, key=lambda document: (document.get("timestamp"), document.get("event_id")))
-    return [one for _, same in tied for one in sorted(same, key=lambda document: _sortable(document["_id"]))]
-
-
-def _sortable(value: object) -> tuple[str, Any]:
-    return type(value).__name__, value if isinstance(value, (str, int, ObjectId)) else str(value)
+def _place(record: Tracked) -> tuple[Any, Any]:
+    """Return where a record stands; two may share a place, which only other writers leave, and then either may go."""
+    return record.document.get("timestamp"), record.document.get("event_id")
 
 
 def _takeovers(document: Document) -> int:
@@ -329,20 +322,19 @@ class Deliveries:
         async with self._store.call() as site:
             found = site.events.find(wanted.of_tenant(tenant), {"timestamp": 1, "event_id": 1, "delivery": 1})
             documents = await found.sort(in_order()).limit(size).to_list(size)
-        return [Tracked.of(document) for document in _ties_by_id(documents)]
+        return [Tracked.of(document) for document in documents]
 
-    async def has_earlier(self, wanted: Wanted, record: Tracked) -> bool:
-        """Tell whether an earlier record of the same tenant is open."""
-        condition = joined(wanted.of_tenant(record.document.get("tenant_id")), before(record.document))
-        async with self._store.call() as site:
-            return await site.events.find_one(condition, {"_id": 1}) is not None
+    async def is_first(self, wanted: Wanted, record: Tracked) -> bool:
+        """Tell whether no earlier record of the same tenant is open."""
+        first = await self.first_open(wanted, record.document.get("tenant_id"), 1)
+        return not first or first[0].id == record.id or _place(first[0]) == _place(record)
 
     async def owned_beside(self, wanted: Wanted, record: Tracked, owner: str) -> set[Any]:
         """Return the `_id`s of the same tenant's open records that other workers own."""
-        others = {"delivery.owner": {"$gt": "", "$ne": owner}}
-        condition = joined(wanted.of_tenant(record.document.get("tenant_id")), others)
+        condition = joined(wanted.of_tenant(record.document.get("tenant_id")), {"delivery.owner": {"$gt": ""}})
         async with self._store.call() as site:
-            return {_id_of(document) for document in await site.events.find(condition, {"_id": 1}).to_list(None)}
+            owned = await site.events.find(condition, {"delivery.owner": 1}).to_list(None)
+        return {document["_id"] for document in owned if document["delivery"]["owner"] != owner}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `Wanted`, in order."""

@@ -177,14 +177,10 @@ class _Kind:
 
     @property
     def any_value(self) -> Condition:
-        """The condition for any timestamp of the kind; null stands for a missing field too."""
-        return self.any_value_of("timestamp")
-
-    def any_value_of(self, field: str) -> Condition:
-        """Return the condition for any value of the kind in a field."""
+        """The condition for any value of the kind; null stands for a missing field too."""
         if self.name == "date":
-            return {field: {"$type": "date"}}  # its bounds lie outside what every server understands
-        return {field: {"$eq": None} if self.least is None else {"$gte": self.least, "$lte": self.greatest}}
+            return {"timestamp": {"$type": "date"}}  # its bounds lie outside what every server understands
+        return {"timestamp": {"$eq": None} if self.least is None else {"$gte": self.least, "$lte": self.greatest}}
 
 
 _KINDS: Final = (
@@ -207,24 +203,6 @@ def from_here_on(record: Mapping[str, Any], direction: int = ASCENDING) -> Condi
     order = _KINDS[::direction]
     place = next((index for index, kind in enumerate(order) if _is_of(value, kind)), len(order))
     return _any_of([here, *(kind.any_value for kind in order[place + 1 :])])
-
-
-def before(record: Mapping[str, Any]) -> Condition:
-    """Return the condition for what stands strictly before this record by `(timestamp, event_id, _id)`."""
-    alternatives: list[Condition] = []
-    same: Condition = {}
-    for field in ("timestamp", "event_id", "_id"):
-        value = record.get(field)
-        alternatives += [joined(same, less) for less in _less(field, value)]
-        same = joined(same, {field: {"$eq": value}})
-    return _any_of(alternatives)
-
-
-def _less(field: str, value: object) -> list[Condition]:
-    """Return the conditions for a value below this one, in MongoDB's full order."""
-    place = next((index for index, kind in enumerate(_KINDS) if _is_of(value, kind)), len(_KINDS))
-    below = [] if value is None else [{field: {"$lt": value}}]
-    return [*below, *(kind.any_value_of(field) for kind in _KINDS[:place])]
 
 
 def _is_of(value: object, kind: _Kind) -> bool:
