@@ -120,6 +120,8 @@ class Process:
     is_silent: bool = False
     is_beating: bool = False
     is_noting: bool = False
+    unanswered: int = 0
+    """Beats that got no answer, as `TakeOver` asks."""
     held: list[Held] = field(default_factory=list)
     under_way: list[Any] = field(default_factory=list)
     """Ids of records whose insert or claim is under way: they count as held."""

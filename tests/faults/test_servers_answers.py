@@ -1,0 +1,128 @@
+"""The server answers, and what it answers is an error that passes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import pytest
+
+from craft_easy.core.events import EventBus
+from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.store import EventStore
+from tests.faults.application import LEASE, Ran, application, deliver, delivery, events, fails, passes, states
+from tests.faults.server import Server
+
+WATCHFUL: Final = "heartbeatFrequencyMS=500"
+"""A driver looks for its primary again so often: one that has stepped down for true says so at once."""
+NOT_PRIMARY: Final[dict[str, Any]] = {"errorCode": 10107}
+CURSOR_LOST: Final[dict[str, Any]] = {"errorCode": 43}
+NOT_REPLICATED: Final[dict[str, Any]] = {
+    "writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}
+}
+
+
+@pytest.fixture
+def ran() -> Ran:
+    return Ran()
+
+
+@pytest.fixture
+async def bus(server: Server, database_name: str, ran: Ran) -> AsyncIterator[EventBus]:
+    """An application with a handler that succeeds and one that fails."""
+    async with application(f"{server.uri}&{WATCHFUL}", database_name, deadline=5) as bus:
+        bus.subscribe("*", ran.handler("a"), id="a")
+        bus.subscribe("*", ran.handler("b", fails), id="b")
+        yield bus
+
+
+@pytest.fixture
+async def store(bus: EventBus) -> EventStore:
+    """Its log, which has its collection and its worker already."""
+    store = bus.tracking.store
+    await store.append(events(1)[0])
+    await bus.tracking.desk().worker.ready()
+    return store
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_an_insert_that_meets_no_primary_is_sent_again(
+    times: int, bus: EventBus, store: EventStore, server: Server, ran: Ran
+) -> None:
+    server.fail("insert", times=times, **NOT_PRIMARY)
+    await bus.publish(event := events(1)[0])
+    await bus.drain()
+    assert ran.runs == {("a", event.event_id): 1, ("b", event.event_id): 1}
+    assert [one.attempts for one in (await delivery(store, event)).handlers] == [1, 1]
+
+
+async def test_an_insert_that_the_majority_did_not_acknowledge_is_refused_and_delivered_later(
+    bus: EventBus, store: EventStore, server: Server, ran: Ran
+) -> None:
+    server.fail("insert", **NOT_REPLICATED)
+    with pytest.raises(StoreUnavailable):
+        await bus.publish(event := events(1)[0])
+    assert ran.total == 0
+    await bus.publish(event)
+    await bus.drain()
+    assert ran.total == 0, "it is stored: a redispatch finishes it"
+    await deliver(bus)
+    assert ran.total == 2
+    assert await (await store.collection()).count_documents({"event_id": event.event_id}) == 1
+
+
+@pytest.mark.parametrize(("answer", "times"), [(NOT_PRIMARY, 1), (NOT_PRIMARY, 3), (NOT_REPLICATED, 2)])
+async def test_claims_and_outcomes_that_meet_an_error_that_passes_count_once(
+    answer: dict[str, Any], times: int, bus: EventBus, store: EventStore, server: Server, ran: Ran
+) -> None:
+    await store.append_many(published := events(30), handlers=["a", "b"])
+    server.fail("update", times=times, **answer)
+    summary = await deliver(bus)
+    assert (summary.done, summary.failed) == (30, 30)
+    assert set(ran.runs.values()) == {1}
+    for event in published:
+        left = await delivery(store, event)
+        assert [(one.state, one.attempts, len(one.errors)) for one in left.handlers] == [
+            ("done", 1, 0),
+            ("pending", 1, 1),
+        ]
+    assert await states(store, published) == {("open", None): 30}
+
+
+async def test_beats_that_meet_no_primary_lose_no_lease(
+    bus: EventBus, store: EventStore, server: Server, ran: Ran
+) -> None:
+    worker = bus.tracking.desk().worker
+    owner = worker.owner
+    server.fail("findAndModify", times=3, **NOT_PRIMARY)
+    await passes(2 * LEASE)
+    assert await worker.ready() == owner
+    await bus.publish(event := events(1)[0])
+    assert ("a", event.event_id) in ran.runs
+
+
+async def test_a_redispatch_whose_cursor_is_lost_lists_again(
+    bus: EventBus, store: EventStore, server: Server, ran: Ran
+) -> None:
+    await store.append_many(published := events(250), handlers=["a"])
+    server.fail("getMore", **CURSOR_LOST)
+    summary = await deliver(bus)
+    assert (summary.claimed, summary.done) == (250, 250)
+    assert set(ran.runs.values()) == {1}
+    assert await states(store, published) == {("done", None): 250}
+
+
+async def test_a_replay_whose_cursor_is_lost_is_never_cut_short_in_silence(
+    bus: EventBus, store: EventStore, server: Server
+) -> None:
+    await store.append_many(published := events(1_200))
+    wanted = {event.event_id for event in published}
+    server.fail("getMore", **CURSOR_LOST)
+    found: list[str] = []
+    try:
+        async for event in store.stream():
+            found.append(event.event_id)  # noqa: PERF401 - what came before the error counts
+    except StoreUnavailable:
+        return
+    assert wanted <= set(found)
+    assert len(found) == len(set(found))
