@@ -227,13 +227,21 @@ async def fenced(store: EventStore) -> list[WorkerEntry]:
     return [one for one in (await WorkerRegistry(store).entries()).values() if one.fenced]
 
 
-async def test_a_run_that_begins_right_after_a_failover_runs_nothing_twice(server: Server, database_name: str) -> None:
+@pytest.mark.parametrize("minutes", [-1, 1])
+async def test_a_run_that_begins_right_after_a_failover_runs_each_once_and_waits_for_no_clock(
+    minutes: int, server: Server, database_name: str
+) -> None:
     ran = Ran()
     async with application(server.uri, database_name, lease=9) as bus:
         store = bus.tracking.store
         bus.subscribe("*", ran.handler("a", fails), id="a")
         await store.append_many(events(3), handlers=["a"])
-        await bus.tracking.desk().worker.ready()
-        await asyncio.to_thread(server.restart, skew_s=MINUTE_S)
-        await deliver(bus)
-        assert set(ran.runs.values()) == {1}
+        worker = bus.tracking.desk().worker
+        await worker.ready()
+        worker.now()
+        await asyncio.to_thread(server.restart, skew_s=minutes * MINUTE_S)
+        if minutes < 0:
+            await worker.confirm()
+        async with asyncio.timeout(MINUTE_S / 4):
+            await deliver(bus)
+        assert (ran.total, set(ran.runs.values())) == (3, {1})

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import kill_point
@@ -30,6 +31,7 @@ from craft_easy.core.events.run import Due
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store.deliveries import Listed, Tracked
 from craft_easy.core.events.takeover import TakeOver
+from craft_easy.core.events.worker import Worker
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -52,6 +54,8 @@ FARTHEST: Final = 64
 """Batches that a worker passes over at most when it meets another at its place in the backlog."""
 POLLS_A_LEASE: Final = 10
 LONGEST_POLL: Final = 1.0
+BEHIND_S: Final = 1.0
+"""Seconds that a run waits at most until the database's clock is surely past every earlier claim."""
 OUTAGE_S: Final = 60.0
 """Seconds for which a run that has an end goes on without its log."""
 WRITING_S: Final = 60.0
@@ -167,10 +171,7 @@ class Redispatch:
         worker = self._desk.worker
         await worker.ready()
         if not self._options.watch:
-            began_at = worker.not_before()
-            while worker.now() < began_at:  # noqa: ASYNC110 - a clock sets no event
-                await asyncio.sleep(0.001)
-            self._wanted = replace(self._wanted, began_at=began_at)
+            self._wanted = replace(self._wanted, began_at=await self._beginning(worker))
         self._wanted = self._at_this_time()
         await self._desk.registry.forget(at=worker.now())
         events = await self._desk.deliveries.count(self._wanted)
@@ -178,6 +179,17 @@ class Redispatch:
             room = None if self._limit is None else self._limit - events
             events += await Backlog(self._bus, self._wanted, self._options).begin_to_track(room)
         self._observer.began(events)
+
+    async def _beginning(self, worker: Worker) -> datetime:
+        """Return a time that is later than every claim before this run, and not later than any of its own.
+
+        After a failover to a server whose clock is behind, the worker's time stands still until that has caught up: the
+        run does not wait for it, and leaves what was claimed last to the next one.
+        """
+        began_at, patience = worker.not_before(), steady() + BEHIND_S
+        while worker.now() < began_at and steady() < patience:  # noqa: ASYNC110 - a clock sets no event
+            await asyncio.sleep(0.001)
+        return min(began_at, worker.now())
 
     async def _reaching(self, step: Callable[[], Any]) -> None:
         """Take a step, and again where the log was not reached, until it was silent for too long."""
