@@ -334,7 +334,7 @@ class Deliveries:
         condition = joined(wanted.of_tenant(record.document.get("tenant_id")), {"delivery.owner": {"$gt": ""}})
         async with self._store.call() as site:
             owned = await site.events.find(condition, {"delivery.owner": 1}).to_list(None)
-        return {document["_id"] for document in owned if document["delivery"]["owner"] != owner}
+        return {_id_of(document) for document in owned if document["delivery"]["owner"] != owner}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `Wanted`, in order."""
