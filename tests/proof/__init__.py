@@ -5,7 +5,7 @@
     application  the handler module; publisher  the process that publishes
     processes    starts processes and ends them; servers  an embedded log that can be killed
     rounds       one database and those who are killed over it; plans  which rounds there are
-    verdict      compares the log with the ledger
+    watch        sees who is taken over; verdict  compares the log with the ledger
     table        what a run has come to
 
 `make proof` runs it at length; `python -m tests.proof --help` says what else it can do.

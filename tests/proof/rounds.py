@@ -22,6 +22,7 @@ from tests.proof import goods, ledger, verdict
 from tests.proof.plans import RANDOM, SERVER, Kill, Plan
 from tests.proof.processes import Process, Processes
 from tests.proof.servers import Server
+from tests.proof.watch import Watch
 
 LEASE: Final = 1.0
 LIVE: Final = ("--watch",)
@@ -89,6 +90,7 @@ class Round:
         self._processes = Processes(directory, environment, is_weak=plan.is_weak)
         self._client: AsyncMongoClient[Document] = AsyncMongoClient(server.uri, tz_aware=True)
         self._database = self._client[self._name]
+        self._watch = Watch()
         self._victims: list[Victim] = []
         self._looks: list[verdict.Look] = []
         self._troubles: list[verdict.Finding] = []
@@ -101,8 +103,7 @@ class Round:
                 goods.BOOKINGS,
             ):  # one that is made in a transaction conflicts with every other
                 await self._database.create_collection(name)
-            await self._live()
-            await self._come_home()
+            await self._live_and_come_home()
             history = await self._history()
             findings = (*verdict.findings(history), *self._troubles)
             if not findings:
@@ -111,6 +112,14 @@ class Round:
         finally:
             await self._processes.end()
             await self._client.close()
+
+    async def _live_and_come_home(self) -> None:
+        watch = asyncio.create_task(self._watch.run(self._workers()))
+        try:
+            await self._live()
+            await self._come_home()
+        finally:
+            watch.cancel()
 
     async def _live(self) -> None:
         feeder = await self._publisher() if self._plan.is_fed else None
@@ -222,6 +231,9 @@ class Round:
     def _events(self) -> Any:
         return self._database["event_log"]
 
+    def _workers(self) -> Any:
+        return self._database["event_log_workers"]
+
     async def _look(self) -> None:
         """Take down what is done, and who was taken over; a server that is away shows nothing."""
         with suppress(PyMongoError), pymongo.timeout(LOOK_S):
@@ -236,7 +248,7 @@ class Round:
             if entry["state"] == "done"
         }
         at = ledger.now()
-        fenced = {entry["pid"] async for entry in self._database["event_log_workers"].find({"fenced": True})}
+        fenced = {entry["pid"] async for entry in self._workers().find({"fenced": True})}
         return verdict.Look(at, frozenset(done), frozenset(fenced))
 
     async def _history(self) -> verdict.History:
@@ -254,5 +266,6 @@ class Round:
             deaths={one.name: verdict.Death(one.alive_at or last.get(one.name, 0), one.seen_at) for one in killed},
             pids={one.name: one.pid for one in self._processes.all},
             looks=tuple(self._looks),
+            early=tuple(self._watch.early),
             server_kills=self._server.kills if self._plan.server_kills else 0,
         )

@@ -13,6 +13,7 @@ import pytest
 from tests.proof import goods, verdict
 from tests.proof.ledger import Line
 from tests.proof.verdict import Death, Look
+from tests.proof.watch import Watch
 
 TIME = "2026-11-26T19:00:00.123Z"
 
@@ -278,3 +279,28 @@ def test_a_run_that_its_process_did_not_survive_ends_with_it() -> None:
     story.kill("p")
     story.handle("f", "w")
     assert story.found == set()
+
+
+def watched(*entries: tuple[float, int, bool]) -> list[str]:
+    """Return what a watch says of a worker with a lease of a second: looked at when, its beat, whether it is fenced."""
+    watch = Watch()
+    watch.look([], 0, 0)
+    for seconds, beat, fenced in entries:
+        watch.look([{"_id": "w", "beat_at": beat, "fenced": fenced, "lease": 1.0}], seconds * 1e9, seconds * 1e9)
+    return watch.early
+
+
+def test_a_worker_that_was_silent_for_its_lease_may_be_taken_over() -> None:
+    assert watched((0.1, 1, False), (1.2, 1, False), (1.3, 1, True), (2.0, 1, True)) == []
+
+
+def test_a_worker_that_beat_within_its_lease_may_not() -> None:
+    assert watched((0.1, 1, False), (1.2, 1, False), (1.9, 2, False), (2.1, 2, True)) != []
+
+
+def test_nor_one_that_beat_between_two_looks() -> None:
+    assert watched((0.1, 1, False), (1.5, 1, False), (1.6, 2, True)) != []
+
+
+def test_nobody_is_accused_by_a_watch_that_was_away() -> None:
+    assert watched((0.1, 1, False), (1.5, 2, True)) == []

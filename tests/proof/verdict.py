@@ -85,6 +85,7 @@ class History:
         deaths: who was killed, by name.
         pids: of each process that ever ran, by name.
         looks: at the log, in order of time; the last one when everything was home.
+        early: what there is to say of those who were taken over before their lease had ended.
         server_kills: how often the server was killed.
     """
 
@@ -95,6 +96,7 @@ class History:
     deaths: Mapping[str, Death] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
     looks: Sequence[Look] = ()
+    early: Sequence[str] = ()
     server_kills: int = 0
 
     @cached_property
@@ -176,6 +178,7 @@ def findings(history: History) -> list[Finding]:
         _repeats,
         _owned_twice,
         _done_before,
+        _taken_over_early,
     )
     return [finding for check in checks for finding in check(history)]
 
@@ -329,3 +332,8 @@ def _done_before(history: History) -> Iterator[Finding]:
             if run.at > at:
                 told = f"{' '.join(delivery)}: done at {at / 1e9:.3f}, and again {run}"
                 yield Finding("handed out again after it was done", run.process, told)
+
+
+def _taken_over_early(history: History) -> Iterator[Finding]:
+    """Nobody is taken over who was not silent for a whole lease."""
+    return (Finding("taken over too early", "", story) for story in history.early)
