@@ -24,6 +24,8 @@ from craft_easy.core.events.store.workers import WorkerRegistry
 LEASE: Final = 1.0
 DEADLINE: Final = 1.5
 """Seconds within which each call to the log ends."""
+PATIENCE_S: Final = 30.0
+"""A handler waits no longer to be let go, so that a test that fails ends."""
 Handler = Callable[[DomainEvent], Awaitable[None]]
 
 
@@ -66,23 +68,30 @@ class Gate:
 
     async def __call__(self, _: DomainEvent) -> None:
         self.entered.set()
-        await self.opened.wait()
+        async with asyncio.timeout(PATIENCE_S):
+            await self.opened.wait()
         if self._error is not None:
             raise self._error
 
 
 class Recorder(Observer):
-    """Keeps what a redispatch reports: outcomes that the log has acknowledged."""
+    """Keeps what a redispatch reports: outcomes that the log has acknowledged, and each time that it was lost.
 
-    def __init__(self) -> None:
+    Args:
+        on_lost: called when the log was lost.
+    """
+
+    def __init__(self, on_lost: Callable[[], None] = lambda: None) -> None:
         self.reports: list[Report] = []
         self.lost_at: list[str] = []
+        self._on_lost = on_lost
 
     def reported(self, report: Report) -> None:
         self.reports.append(report)
 
     def lost(self, message: str) -> None:
         self.lost_at.append(message)
+        self._on_lost()
 
 
 def events(count: int, **values: Any) -> list[DomainEvent]:

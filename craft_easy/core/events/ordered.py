@@ -93,8 +93,13 @@ class Lanes:
     async def _run(self, head: Tracked, run: Callable[[Held], Awaitable[None]]) -> bool:
         """Claim and run a head; tell whether it is closed, so that the next one may follow."""
         for held in await self._claim(head.id):
-            if not await self._is_its_turn(held):
-                self._desk.writer.add(held, is_through=True)
+            is_its_turn = False
+            try:
+                is_its_turn = await self._is_its_turn(held)
+            finally:
+                if not is_its_turn:
+                    self._desk.writer.add(held, is_through=True)
+            if not is_its_turn:
                 await self._desk.settle(held)
                 return False
             await run(held)
