@@ -110,8 +110,11 @@ class Site:
         return process
 
     def lines(self, word: str | None = None) -> list[tuple[str, str]]:
-        """Return which event × handler the ledger names, in order, of one word or of all."""
-        split = (line.split(" ") for line in self._ledger.read_text().splitlines())
+        """Return which event × handler the ledger names, in order, of one word or of all.
+
+        A line that is not whole yet is left out.
+        """
+        split = (line.split(" ") for line in self._ledger.read_text().split("\n")[:-1])
         return [(event, handler) for said, event, handler in split if word in (None, said)]
 
     def ran(self, word: str = "ran") -> Counter[tuple[str, str]]:

@@ -110,5 +110,5 @@ async def interrupt(event: DomainEvent) -> None:
 async def follow(event: DomainEvent) -> None:
     """Take a moment, so that another one of the tenant could come in between."""
     enter("begins")
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.02)
     enter("ends")
