@@ -73,7 +73,9 @@ class Held:
 
     @property
     def has_to_write(self) -> bool:
-        return not self.is_writing and bool(self.unwritten or self.ended or self.is_through)
+        """Whether a write may begin; none while a suspect's handler runs, for it would clear the note of it."""
+        is_busy = self.is_writing or (self.is_suspect and self.running > 0)
+        return not is_busy and bool(self.unwritten or self.ended or self.is_through)
 
     @property
     def is_at_rest(self) -> bool:
@@ -195,6 +197,7 @@ class Process:
         try:
             at = await self.registry.beat(owner)
         except StoreUnavailable:
+            self.unanswered += 1
             return
         finally:
             self.is_beating = False

@@ -25,7 +25,7 @@ from tests.properties.delivery_model import DeliveryMachine
 from tests.properties.memory_log import START, wanted
 from tests.properties.network import Network, Wire
 
-EXAMPLES: Final = 25
+EXAMPLES: Final = 20
 STEPS: Final = 30
 
 
