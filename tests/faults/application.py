@@ -20,6 +20,7 @@ from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.workers import WorkerRegistry
+from craft_easy.core.events.takeover import TakeOver
 
 LEASE: Final = 1.0
 DEADLINE: Final = 1.5
@@ -136,6 +137,14 @@ async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: 
         {"delivery.state": "open"},
         {"$set": {"delivery.owner": owner, "delivery.claimed_at": await store.now()}, "$inc": {"delivery.rev": 1}},
     )
+
+
+async def freed(take_over: TakeOver) -> int:
+    """Look until a worker is taken over, and return how many records that freed."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (count := await take_over.once()):
+            await asyncio.sleep(0.05)
+    return count
 
 
 async def passes(seconds: float) -> None:
