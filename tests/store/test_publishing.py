@@ -422,3 +422,35 @@ async def test_a_record_whose_insert_lost_its_reply_is_given_back_by_the_next_pu
     await bus.drain()
     left = await delivery(store, forgotten)
     assert (left.state, left.owner, left.claimed_at) == ("open", None, None)
+
+
+async def test_a_bus_can_be_closed_while_the_log_is_away(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("gone")
+
+    bus.subscribe("*", lambda event: None, id="a")
+    desk = bus.tracking.desk()
+    monkeypatch.setattr("craft_easy.core.events.desk.WRITING_S", 0.1)
+    monkeypatch.setattr(desk.deliveries, "change", away)
+    await bus.publish(payment())
+    await bus.aclose()
+    assert "done again by whoever takes it over" in caplog.text
+
+
+async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: EventBus, store: EventStore) -> None:
+    go = asyncio.Event()
+
+    async def slow(_: DomainEvent) -> None:
+        await go.wait()
+
+    bus.subscribe("*", slow, id="slow")
+    publishing = asyncio.create_task(bus.publish(event := payment()))
+    await becomes(lambda: bus.tracking.desk().worker.at_work.longest)
+    desk = bus.tracking.desk()
+    await bus.aclose()
+    go.set()
+    await publishing
+    await desk.writer.flush()
+    assert entry(await delivery(store, event), "slow").state == "done", "a success counts always"

@@ -11,7 +11,7 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable
 from craft_easy.core.events import redispatch as module
-from craft_easy.core.events.backlog import Options
+from craft_easy.core.events.backlog import Options, wanted
 from craft_easy.core.events.context import Retry
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.outcome import RetryPolicy
@@ -426,3 +426,43 @@ async def test_what_is_held_is_not_given_back(bus: EventBus, store: EventStore) 
     assert given_back == [0]
     assert (await delivery(store, event)).owner == bus.tracking.desk().worker.owner
     go.set()
+
+
+async def test_what_is_still_held_is_not_claimed_again(bus: EventBus, store: EventStore) -> None:
+    desk = bus.tracking.desk()
+    await desk.worker.ready()
+    await store.append_many(events(2), handlers=["a"])
+    bus.subscribe("*", lambda event: None, id="a")
+    selected = wanted(bus.registry, Selection(), Options())
+    ids = [one.id async for page in desk.deliveries.unowned(selected) for one in page]
+    [held, other] = await desk.claim(ids, selected.unowned())
+    freed = {"$set": {"delivery.owner": None, "delivery.claimed_at": None}, "$inc": {"delivery.rev": 1}}
+    await (await store.collection()).update_many({}, freed)  # by a write of ours whose reply was lost
+    desk.writer.held.discard(other.hold)
+    assert [one.record.id for one in await desk.claim(ids, selected.unowned())] == [other.record.id]
+    assert held.hold in desk.writer.held
+
+
+async def test_the_rest_of_a_suspect_is_given_back_where_one_of_its_handlers_is_abandoned(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+    ends = asyncio.Event()
+
+    async def stays(_: DomainEvent) -> None:
+        while not ends.is_set():
+            try:
+                await ends.wait()
+            except asyncio.CancelledError:
+                continue
+
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["stays", "b"])
+    await set_fields(store, event, delivery__takeovers=2)
+    bus.subscribe("*", stays, id="stays", timeout=0.05)
+    bus.subscribe("*", lambda event: ran.append("b"), id="b")
+    summary = await deliver(bus)
+    assert (summary.failed, summary.abandoned, ran) == (1, 1, [])
+    after = await delivery(store, event)
+    assert (after.owner, after.running, [one.attempts for one in after.handlers]) == (None, None, [1, 0])
+    ends.set()

@@ -269,8 +269,13 @@ class EventBus:
             raise TimeoutError(f"{len(tasks)} background handlers still run after {timeout:g} s") from None
 
     async def aclose(self) -> None:
-        """Drain, and give up what the store keeps for the running loop. The bus can be used again afterwards."""
-        await self.drain()
+        """Wait for background handlers, write what is left, and leave the registry of workers.
+
+        Outcomes that the log does not take within a minute are given up with a warning, and their events are another
+        worker's: an outage must not keep an application from ending. The bus can be used again afterwards.
+        """
+        self._loops.see()
+        await self.tasks().drain()
         for tracking in self._trackings():
             await tracking.aclose()
         self._former_trackings = []

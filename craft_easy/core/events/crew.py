@@ -167,4 +167,8 @@ class Crew:
                 if run is not None and run.abandon_what_is_late(steady()):
                     del self._hands[hand]
                     self.abandoned += 1
-                    self._engage(self._finish(run))
+                    if run.is_over:
+                        self._on_end()
+                        self._changed.set()
+                    else:
+                        self._engage(self._finish(run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
@@ -19,8 +20,14 @@ from craft_easy.core.events.worker import Worker
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
+log: Final = logging.getLogger("craft_easy.core.events")
+
 BELT_S: Final = 180.0
 """Seconds after which a worker looks for what it owns and does not hold, doubt or none."""
+
+
+WRITING_S: Final = 60.0
+"""Seconds that the last outcomes get to be written."""
 
 
 class Desk:
@@ -45,6 +52,7 @@ class Desk:
         self._start = start
         self._has_doubt = False
         self._is_reconciling = False
+        self._reconciling = asyncio.Lock()
         self._reconciled_at = steady()
 
     @property
@@ -59,6 +67,10 @@ class Desk:
             StoreUnavailable: nothing is known of the claim; what it may have got is given back soon.
         """
         owner = await self.worker.ready()
+        # what is still held may be free already, by a write whose reply was lost and which will be made again
+        ids = [one for one in ids if (one, owner) not in self.writer.held]
+        if not ids:
+            return []
         holds = {(one, owner) for one in ids}
         self.writer.held |= holds
         claimed: list[Tracked] = []
@@ -119,13 +131,14 @@ class Desk:
         An insert or a claim whose reply was lost may have landed, and a live worker must not sit on what it forgot.
         What is held is judged after the read: an insert or a claim that began meanwhile counts.
         """
-        owner, given_back = self.worker.owner, 0
-        async with aclosing(self.deliveries.owned_by([owner])) as pages:
-            async for page in pages:
-                forgotten = [record for record in page if (record.id, owner) not in self.writer.held]
-                await self.give_back(forgotten, owner)
-                given_back += len(forgotten)
-        self._reconciled_at = steady()
+        async with self._reconciling:
+            owner, given_back = self.worker.owner, 0
+            async with aclosing(self.deliveries.owned_by([owner])) as pages:
+                async for page in pages:
+                    forgotten = [record for record in page if (record.id, owner) not in self.writer.held]
+                    await self.give_back(forgotten, owner)
+                    given_back += len(forgotten)
+            self._reconciled_at = steady()
         return given_back
 
     async def give_back(self, records: Sequence[Tracked], owner: str) -> None:
@@ -135,6 +148,11 @@ class Desk:
 
     async def aclose(self) -> None:
         """Write what is left and leave the registry."""
-        await self.writer.flush()
+        try:
+            async with asyncio.timeout(WRITING_S):
+                await self.writer.flush()
+        except TimeoutError:
+            await self.writer.give_up()
+            log.warning("the log cannot be reached: what is not stored is done again by whoever takes it over")
         kill_point.at("stop.written")
         await self.worker.stop()

@@ -132,6 +132,12 @@ class OutcomeWriter:
         while self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
 
+    async def give_up(self) -> None:
+        """Let go of what the log does not take."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
     async def _run(self) -> None:
         try:
             while self._take():

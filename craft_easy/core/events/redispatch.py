@@ -23,6 +23,7 @@ from craft_easy.core.events.backlog import Backlog, Options, wanted
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.crew import Crew
 from craft_easy.core.events.delivery import Delivery, Ended
+from craft_easy.core.events.desk import WRITING_S
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.ordered import Lanes
 from craft_easy.core.events.outcomes import Held
@@ -58,8 +59,6 @@ BEHIND_S: Final = 1.0
 """Seconds that a run waits at most until the database's clock is surely past every earlier claim."""
 OUTAGE_S: Final = 60.0
 """Seconds for which a run that has an end goes on without its log."""
-WRITING_S: Final = 60.0
-"""Seconds that the last outcomes get to be written."""
 
 
 async def redispatch(

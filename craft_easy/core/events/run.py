@@ -160,6 +160,11 @@ class Run:
             self._abandon(due, (now - self._began[due.known_as]) * 1000)
         if late:
             self._turn += 1
+        if late and self.is_alone:
+            # what is abandoned may still end its process, and whatever were noted then would be charged
+            self._waiting.clear()
+            for due in list(self._due.values()):
+                self._end(due, _given_back(due))
         return bool(late)
 
     def _abandon(self, due: Due, took_ms: float) -> None:

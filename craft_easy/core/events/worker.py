@@ -196,7 +196,11 @@ class Worker:
                 return
             owner = new_owner() if self._is_refused else self.owner
             sent = steady()
-            at = await self._registry.register(owner, lease=self.lease)
+            try:
+                at = await self._registry.register(owner, lease=self.lease)
+            except BaseException:
+                self.owner = new_owner()  # it may have been entered, and fenced before the next try
+                raise
             self._beat = Beat(sent, steady(), at)
             self.owner, self._is_refused = owner, False
             if self._thread is None:
@@ -240,12 +244,15 @@ class Worker:
         )
 
     async def stop(self) -> None:
-        """Stop beating and leave the registry: whatever is still owned is free at once."""
+        """Stop beating and leave the registry: whatever is still owned is free at once.
+
+        It keeps its time, for what still ends; who asks whether it may start makes it a new worker.
+        """
         if self._thread is not None:
             thread, self._thread = self._thread, None
             thread.stop()
             await asyncio.to_thread(thread.join)
-        self._beat = None
+        self._is_refused = True
 
 
 def _milliseconds(seconds: float) -> timedelta:
