@@ -142,7 +142,7 @@ async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: 
 async def freed(take_over: TakeOver) -> int:
     """Look until a worker is taken over, and return how many records that freed."""
     async with asyncio.timeout(PATIENCE_S):
-        while not (count := await take_over.once()):
+        while not (count := await take_over.once()):  # noqa: ASYNC110 - each look is a round trip
             await asyncio.sleep(0.05)
     return count
 

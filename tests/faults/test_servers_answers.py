@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -96,7 +97,8 @@ async def test_beats_that_meet_no_primary_lose_no_lease(
     owner = worker.owner
     server.fail("findAndModify", times=3, **NOT_PRIMARY)
     await passes(2 * LEASE)
-    assert await worker.ready() == owner
+    async with asyncio.timeout(10):
+        assert await worker.ready() == owner
     await bus.publish(event := events(1)[0])
     assert ("a", event.event_id) in ran.runs
 
