@@ -90,10 +90,11 @@ async def begin(
     """Give a transaction; see `EventBus.transaction`."""
     await tracking.store.prepare()
     owner = await tracking.desk().worker.ready()
-    await check(client, tracking.store, owner)
+    is_lazy = await check(client, tracking.store, owner)
+    flush = tracking.desk().worker.confirm if is_lazy else None
     under_way: Transaction | None = None
     try:
-        async with transaction(client) as session:
+        async with transaction(client, flush=flush) as session:
             under_way = Transaction(tracking, session, client, plan)
             yield under_way
     except BaseException:

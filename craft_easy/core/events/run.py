@@ -263,9 +263,10 @@ class Run:
             return
         if due is None:
             raise DeliveryOver(current.idempotency_key)
-        await check(client, self._desk.store, held.owner)
+        is_lazy = await check(client, self._desk.store, held.owner)
+        flush = self._desk.worker.confirm if is_lazy else None
         async with self._desk.writer.exclusive(held):
-            async with transaction(client) as session:
+            async with transaction(client, flush=flush) as session:
                 yield session
                 after = await self._desk.deliveries.change_within(session, client, self._done(held, due))
             held.record.delivery = after
