@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proof and return 0 where nothing is lost, and everything else is as it must be."""
     given = _parser().parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="craft-proof-"))
+    print(f"→ seed {given.seed}, in {directory}, which is kept where anything is found", file=sys.stderr)
     if given.see_a_loss:
         code = _see_a_loss(asyncio.run(run([plans.weak(given.seed)], directory)))
     else:

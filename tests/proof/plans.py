@@ -108,7 +108,8 @@ def _alone(point: str, chance: random.Random) -> Plan:
     if point == "suspect.noted":
         return _chain(chance)
     role: Role = "worker" if point.startswith(WORKERS) else "publisher"
-    return Plan(((_at_random("publisher", chance), Kill(role, point)),), chance.randrange(10**6))
+    leaves_something = Kill("publisher", "handler.running", 5)
+    return Plan(((leaves_something, Kill(role, point)),), chance.randrange(10**6))
 
 
 def _some(chance: random.Random) -> list[Plan]:
