@@ -24,6 +24,7 @@ from urllib.request import Request, urlopen
 import pytest
 from pymongo import MongoClient
 
+from craft_easy.core.events import embedded
 from tests.conditions import until
 
 ROOT: Final = Path(__file__).parents[2]
@@ -293,6 +294,8 @@ def test_it_starts_with_one_command_on_a_log_of_its_own(courier: Courier, tmp_pa
         until(lambda: shop.is_packed(order_id))
         shop.stop()
         assert "Traceback" not in shop.said()
+    # uvicorn ends by the signal that it got, and leaves the server running: the next to leave stops it
+    assert embedded.join(tmp_path / "events").leave()
 
 
 def test_a_request_that_fails_leaves_no_order_no_event_and_the_stock_as_it_was(shop: Shop, books: Books) -> None:
