@@ -96,16 +96,15 @@ class Server:
             self._process = None
 
     def freeze(self) -> None:
-        """Stop it in mid-course: its connections stay open and nothing is answered."""
-        self._signal(signal.SIGSTOP)
+        """Stop it in mid-course, and return once it has: its connections stay open and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGCONT)
 
     def fail(self, *commands: str, times: int = 1, **what: Any) -> None:
         """Let the next of these commands fail as its `failCommand` has it; needs `TEST_COMMANDS`."""

@@ -367,7 +367,8 @@ async def test_a_failure_whose_reply_was_lost_is_counted_once(
     """It is not even when somebody else has written to the record before it is sent again."""
     async with application(proxy.uri, database_name) as worker:
         worker.subscribe("*", fails, id="fails")
-        await store.append_many([event := events(1)[0]], handlers=["fails", "gone"])
+        worker.subscribe("*", gate := Gate(), id="slow")
+        await store.append_many([event := events(1)[0]], handlers=["fails", "slow", "gone"])
         cut = proxy.lose_replies(commands.outcome, FOR_EVER)
         running = asyncio.create_task(deliver(worker))
         await becomes(lambda: cut.met)
@@ -376,8 +377,10 @@ async def test_a_failure_whose_reply_was_lost_is_counted_once(
                 await asyncio.sleep(0)
         await dead.discard(store, dead.Choice(handlers=("gone",)), reason="renamed", pending=True)
         cut.lift()
+        await worker.tracking.flush()
+        gate.opened.set()
         await running
-        [left, gone] = (await delivery(store, event)).handlers
+        [left, _, gone] = (await delivery(store, event)).handlers
         assert (left.state, left.attempts, len(left.errors)) == ("pending", 1, 1)
         assert gone.state == "skipped"
 

@@ -8,12 +8,22 @@ from typing import Final
 
 import pytest
 
-from craft_easy.core.events import DomainEvent
+from craft_easy.core.events import DomainEvent, outcomes
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store.workers import WorkerRegistry
 from craft_easy.core.events.takeover import TakeOver
 from tests.faults import proxy as commands
-from tests.faults.application import Gate, Ran, Recorder, application, deliver, delivery, events, passes, states
+from tests.faults.application import (
+    Gate,
+    Ran,
+    Recorder,
+    application,
+    deliver,
+    delivery,
+    events,
+    passes,
+    states,
+)
 from tests.faults.proxy import Command, Proxy
 from tests.faults.server import Server
 
@@ -84,15 +94,18 @@ async def test_what_was_published_before_the_server_was_killed_is_there_after_it
         assert ran.total == 100
 
 
-async def test_outcomes_of_an_outage_are_written_when_it_is_over(server: Server, database_name: str) -> None:
+async def test_outcomes_of_an_outage_are_written_when_it_is_over(
+    server: Server, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "TOGETHER_S", 0.5)
     gate = Gate()
-    async with application(server.uri, database_name, lease=30) as bus:
+    async with application(server.uri, database_name, lease=30, deadline=0.5) as bus:
         bus.subscribe("*", gate, id="a", background=True)
         await bus.publish_many(published := events(50))
         await gate.entered.wait()
         server.kill()
         gate.opened.set()
-        await passes(GONE_S)
+        await passes(6 * 0.5)
         await asyncio.to_thread(server.start)
         await bus.drain()
         assert await states(bus.tracking.store, published) == {("done", None): 50}
