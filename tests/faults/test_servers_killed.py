@@ -10,6 +10,7 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, outcomes
 from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.store import deliveries, sessions
 from craft_easy.core.events.store.workers import WorkerRegistry
 from craft_easy.core.events.takeover import TakeOver
 from tests.faults import proxy as commands
@@ -97,7 +98,8 @@ async def test_what_was_published_before_the_server_was_killed_is_there_after_it
 async def test_outcomes_of_an_outage_are_written_when_it_is_over(
     server: Server, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes, "TOGETHER_S", 0.5)
+    for module, limit in ((outcomes, "TOGETHER_S"), (deliveries, "APART_S"), (sessions, "TRY_S")):
+        monkeypatch.setattr(module, limit, 0.3)
     gate = Gate()
     async with application(server.uri, database_name, lease=30, deadline=0.5) as bus:
         bus.subscribe("*", gate, id="a", background=True)
@@ -105,7 +107,7 @@ async def test_outcomes_of_an_outage_are_written_when_it_is_over(
         await gate.entered.wait()
         server.kill()
         gate.opened.set()
-        await passes(6 * 0.5)
+        await passes(3)
         await asyncio.to_thread(server.start)
         await bus.drain()
         assert await states(bus.tracking.store, published) == {("done", None): 50}
