@@ -332,3 +332,27 @@ async def test_without_a_store_it_is_a_plain_transaction(client: Any, payments: 
     bus.subscribe("payment.*", book, id="book")
     await bus.publish(payment())
     assert await payments.count_documents({}) == 1
+
+
+async def test_a_commit_of_a_server_that_was_started_anew_before_it_was_on_disk_is_not_known(
+    bus: EventBus, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[DomainEvent] = []
+    bus.subscribe("payment.*", ran.append, id="receipt")
+    before = await client.admin.command("hello")
+    if before.get("setName") != sessions.EMBEDDED_SET:
+        return  # MongoDB has it on disk when it acknowledges it
+    await bus.publish(payment())
+    flush = sessions.Flush(client, {**before, "topologyVersion": {"processId": "another", "counter": 0}}, "me")
+
+    async def check(*_: Any) -> sessions.Flush:
+        return flush
+
+    async def pay() -> None:
+        async with bus.transaction(client) as tx:
+            await tx.publish(payment(2))
+
+    monkeypatch.setattr("craft_easy.core.events.outbox.check", check)
+    with pytest.raises(CommitUnknown, match="started anew"):
+        await pay()
+    assert len(ran) == 1

@@ -90,8 +90,7 @@ async def begin(
     """Give a transaction; see `EventBus.transaction`."""
     await tracking.store.prepare()
     owner = await tracking.desk().worker.ready()
-    is_lazy = await check(client, tracking.store, owner)
-    flush = tracking.desk().worker.confirm if is_lazy else None
+    flush = await check(client, tracking.store, owner)
     under_way: Transaction | None = None
     try:
         async with transaction(client, flush=flush) as session:

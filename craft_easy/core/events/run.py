@@ -263,8 +263,7 @@ class Run:
             return
         if due is None:
             raise DeliveryOver(current.idempotency_key)
-        is_lazy = await check(client, self._desk.store, held.owner)
-        flush = self._desk.worker.confirm if is_lazy else None
+        flush = await check(client, self._desk.store, held.owner)
         async with self._desk.writer.exclusive(held):
             async with transaction(client, flush=flush) as session:
                 yield session

@@ -7,12 +7,12 @@ https://www.mongodb.com/docs/manual/core/transactions-in-applications/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pymongo
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from craft_easy.core.events import kill_point
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EMBEDDED_SET: Final = "secantus"
 """The name of the replica set that the embedded server says it is."""
+EMBEDDED_DATABASE: Final = "craft_events_embedded"
 COMMIT_S: Final = 60.0
 """Seconds for which a commit is asked for again while its answer is lost."""
 TRY_S: Final = 10.0
@@ -34,14 +35,13 @@ PAUSE_S: Final = 0.2
 _SNAPSHOT: Final = ReadConcern("snapshot")
 
 
-async def check(client: Any, store: EventStore, owner: str) -> bool:
+async def check(client: Any, store: EventStore, owner: str) -> Flush | None:
     """Make sure that a client can take the log's records into its transactions, before anything is written.
-
-    Returns whether an acknowledged commit may still be lost with its server, as the embedded one's may: it comes to the
-    disk with the next journaled write. MongoDB's is there when it is acknowledged.
 
     It is of the log's deployment where it finds this very worker in the registry: an owner's name is never used twice,
     so this holds for every topology and whatever the addresses are.
+
+    Returns what makes an acknowledged commit durable where the server does not, for `transaction`; None for MongoDB.
 
     Raises:
         TypeError: not a client of PyMongo's asynchronous API or of Motor.
@@ -50,16 +50,56 @@ async def check(client: Any, store: EventStore, owner: str) -> bool:
     """
     hello = await _check_topology(client)
     site = await store.site()
-    with faults.Translation(drivers.address(client[site.database.name])), pymongo.timeout(TRY_S):
+    where = drivers.address(client[site.database.name])
+    with faults.Translation(where), pymongo.timeout(TRY_S):
         workers = drivers.in_our_manner(client[site.database.name], store.workers_name, CODEC)
         found = await workers.find_one({"_id": owner}, {"_id": 1})
     if found is None:
-        where = drivers.address(client[site.database.name])
         raise WrongDeployment(
             f"{where} does not hold this log, and a transaction reaches one deployment",
             hint=f"use the client of {site.where}, or give the store this client's database: EventStore(client[…])",
         )
-    return hello.get("setName") == EMBEDDED_SET
+    return _flush_of(client, hello, owner)
+
+
+def _flush_of(client: Any, hello: Mapping[str, Any], owner: str) -> Flush | None:
+    return Flush(client, hello, owner) if hello.get("setName") == EMBEDDED_SET else None
+
+
+class Flush:
+    """Brings a commit of the embedded server to its disk: only the next journaled write does.
+
+    That write is one that no driver sends again, and the server is the same process before and after: one that was
+    killed in between has lost the commit, whatever the next one answers.
+
+    Args:
+        client: that commits.
+        hello: the server's greeting, from before the transaction.
+        owner: who commits.
+    """
+
+    def __init__(self, client: Any, hello: Mapping[str, Any], owner: str) -> None:
+        self._admin = client["admin"]
+        self._commits = client[EMBEDDED_DATABASE].get_collection("commits", write_concern=drivers.MAJORITY)
+        self._before = hello.get("topologyVersion")
+        self._owner = owner
+
+    async def __call__(self) -> None:
+        """Return when the commit is on disk.
+
+        Raises:
+            CommitUnknown: the server was lost meanwhile.
+        """
+        where = drivers.address(self._admin)
+        try:
+            with faults.Translation(where), pymongo.timeout(TRY_S):
+                with suppress(DuplicateKeyError):  # another commit of ours was quicker, and its write did it
+                    await self._commits.update_many({"_id": self._owner}, {"$inc": {"commits": 1}}, upsert=True)
+                hello = await self._admin.command("hello", read_preference=drivers.PRIMARY)
+        except StoreError as error:
+            raise CommitUnknown(f"whether the commit is on disk is not known: {error.message}") from error
+        if hello.get("topologyVersion") != self._before:
+            raise CommitUnknown(f"{where}: whether the commit is on disk is not known: the server was started anew")
 
 
 async def _check_topology(client: Any) -> Mapping[str, Any]:
@@ -80,14 +120,14 @@ async def _check_topology(client: Any) -> Mapping[str, Any]:
 
 
 @asynccontextmanager
-async def transaction(client: Any, *, flush: Callable[[], Awaitable[object]] | None = None) -> AsyncIterator[Any]:
+async def transaction(client: Any, *, flush: Flush | None = None) -> AsyncIterator[Any]:
     """Give a session with a transaction, which the end of the block commits and an error aborts.
 
     What the block raises is raised as it is, a driver's error too, so that a caller may begin again on its labels.
 
     Args:
         client: of PyMongo's asynchronous API or of Motor.
-        flush: writes something to the journal, where only that puts the commit on disk (see `check`).
+        flush: what `check` returned.
 
     Raises:
         CommitUnknown: whether it was committed could not be learnt.
@@ -106,7 +146,7 @@ async def transaction(client: Any, *, flush: Callable[[], Awaitable[object]] | N
             raise
         await _commit(session, drivers.address(client["admin"]))
         if flush is not None:
-            await _flush(flush)
+            await flush()
     finally:
         await session.end_session()
 
@@ -114,8 +154,8 @@ async def transaction(client: Any, *, flush: Callable[[], Awaitable[object]] | N
 @asynccontextmanager
 async def plain_transaction(client: Any) -> AsyncIterator[Any]:
     """Give a session with a transaction that no record takes part in."""
-    await _check_topology(client)
-    async with transaction(client) as session:
+    flush = _flush_of(client, await _check_topology(client), "without a record")
+    async with transaction(client, flush=flush) as session:
         yield session
 
 
@@ -158,13 +198,6 @@ async def _commit(session: Any, where: str) -> None:
         else:
             kill_point.at("commit.acknowledged")
             return
-
-
-async def _flush(flush: Callable[[], Awaitable[object]]) -> None:
-    try:
-        await flush()
-    except StoreError as error:
-        raise CommitUnknown(f"whether the commit is on disk is not known: {error.message}") from error
 
 
 def _is_unknown(error: PyMongoError) -> bool:
