@@ -11,7 +11,7 @@ from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, curr
 from craft_easy.core.events.context import CurrentDelivery
 from craft_easy.core.events.redispatch import Options, redispatch
 from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store import EventStore, inserting
 
 
 @pytest.fixture
@@ -133,11 +133,11 @@ async def test_a_publish_that_raised_gives_its_number_back(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[DomainEvent] = []
-    insert, failures = store.insert, [True]
+    insert, failures = inserting.insert, [True]
 
-    async def lands_and_loses_its_reply(records: Any) -> Any:
-        results = await insert(records)
-        if records[0]["event_type"] == "child.born" and failures:
+    async def lands_and_loses_its_reply(store: EventStore, chunk: Any) -> Any:
+        results = await insert(store, chunk)
+        if chunk[0].record["event_type"] == "child.born" and failures:
             failures.clear()
             raise StoreUnavailable("the reply was lost")
         return results
@@ -149,7 +149,7 @@ async def test_a_publish_that_raised_gives_its_number_back(
                 await bus.publish(tried[-1])
                 break
 
-    monkeypatch.setattr(store, "insert", lands_and_loses_its_reply)
+    monkeypatch.setattr(inserting, "insert", lands_and_loses_its_reply)
     bus.subscribe("parent.*", parent, id="parent")
     await bus.publish(DomainEvent(event_type="parent.done"))
     assert len(tried) == 2

@@ -30,6 +30,7 @@ from craft_easy.core.events.worker import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
+    from craft_easy.core.events.store.appending import Appender
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -114,7 +115,7 @@ class StoreTracking:
         """
         desk, one = self.desk(), Published(event, plan)
         await self._store(desk, (one,))
-        if one.runs:
+        if one.runs and plan.handlers:
             await self.dispatch(desk, one)
         if one.error is not None:
             raise one.error
@@ -150,7 +151,10 @@ class StoreTracking:
 
     async def _store(self, desk: Desk, published: Sequence[Published]) -> None:
         try:
-            await self._insert(desk, published)
+            if len(published) == 1 and (appender := self.store.appender) is not None:
+                await self._insert_one(desk, published[0], appender)
+            else:
+                await self._insert(desk, published)
         except StoreUnavailable as error:
             desk.doubt()
             for one in published:
@@ -192,6 +196,24 @@ class StoreTracking:
                 await self._publish_again(desk, taken, owner)
         finally:
             desk.writer.held -= new - {one.held.hold for one in published if one.held is not None}
+
+    async def _insert_one(self, desk: Desk, one: Published, appender: Appender) -> None:
+        """Do what `_insert` does for the one event that most publishes have, with nothing around it."""
+        worker, held = desk.worker, desk.writer.held
+        owner = worker.owner if worker.may_start else await worker.ready()
+        record = self.record(one, at=worker.now(), owner=owner)
+        hold = record.id, owner
+        is_new = hold not in held
+        held.add(hold)
+        try:
+            result = await appender.submit(record.document)
+            if result.is_inserted or (is_new and _has_landed(record, result)):
+                self.hold(one, record, owner)
+            else:
+                await self._publish_again(desk, [(one, record, result)], owner)
+        finally:
+            if is_new and (one.held is None or one.held.hold != hold):
+                held.discard(hold)
 
     def record(self, one: Published, *, at: datetime, owner: str | None = None) -> Tracked:
         """Return the record that an event is to have; inside a delivery it becomes a child of that.

@@ -50,7 +50,7 @@ class Registry(Protocol):
     def channel(self, *, timeout: float) -> Channel: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Beat:
     """A beat that was acknowledged: stored at `at` of the database's clock, between `sent` and `received` of this one.
 
@@ -131,6 +131,7 @@ class Worker:
         self._beat: Beat | None = None
         self._is_refused = False
         self._latest: datetime | None = None
+        self._reckoned: tuple[Beat, int] | None = None
         self.lease = lease
         self.owner = new_owner()
         self.unanswered = 0
@@ -158,10 +159,13 @@ class Worker:
         It may be behind by as long as the reply to that beat took, and is never ahead.
         """
         beat = self._last_beat()
-        at = beat.at + _milliseconds(steady() - beat.received)
-        if self._latest is None or at > self._latest:
-            self._latest = at
-        return self._latest
+        elapsed_ms = int((steady() - beat.received) * 1000)
+        if self._reckoned != (beat, elapsed_ms):
+            self._reckoned = beat, elapsed_ms
+            at = beat.at + timedelta(milliseconds=elapsed_ms)
+            if self._latest is None or at > self._latest:
+                self._latest = at
+        return self._latest or beat.at
 
     def not_before(self) -> datetime:
         """Return a time that the database's clock does not show yet, by a millisecond at least; `now` comes to it soon.

@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.store import inserting
@@ -20,41 +19,7 @@ from craft_easy.core.events.store.inserting import InsertResult, Parcel, Record
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
 
-
-@dataclass(eq=False, slots=True)
-class _Request:
-    """The records of one caller: those that are not sent yet, and what became of the others."""
-
-    unsent: deque[Parcel]
-    count: int
-    answer: asyncio.Future[list[InsertResult]]
-    results: list[InsertResult] = field(default_factory=list)
-
-    def take_in(self, results: Sequence[InsertResult]) -> None:
-        self.results += results
-        if len(self.results) == self.count and not self.answer.done():
-            self.answer.set_result(self.results)
-
-    def fail(self, error: BaseException) -> None:
-        self.unsent.clear()
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-@dataclass(slots=True)
-class _Room:
-    """What one write holds; whatever its size, a first record fits."""
-
-    records: int = 0
-    size: int = 0
-
-    def takes(self, parcel: Parcel) -> bool:
-        is_full = self.records == inserting.MAX_RECORDS or self.size + parcel.size > inserting.MAX_BYTES
-        if self.records and is_full:
-            return False
-        self.records += 1
-        self.size += parcel.size
-        return True
+Answer = asyncio.Future[InsertResult]
 
 
 class Appender:
@@ -68,7 +33,8 @@ class Appender:
     def __init__(self, store: EventStore, *, is_mock: bool = False) -> None:
         self._store = store
         self._is_raw = not is_mock
-        self._requests: deque[_Request] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[Parcel, Answer]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def append(self, records: Sequence[Record]) -> list[InsertResult]:
@@ -78,58 +44,59 @@ class Appender:
 
         Raises:
             InvalidEvent: a record is too large; none of the call is stored.
-            StoreUnavailable: nothing is known of the last thousand; the same call may be made again.
+            StoreUnavailable: nothing is known of some of them; the same call may be made again.
         """
-        if not records:
-            return []
-        loop = asyncio.get_running_loop()
-        unsent = deque([inserting.parcel(record, raw=self._is_raw) for record in records])
-        request = _Request(unsent, len(records), loop.create_future())
-        self._requests.append(request)
+        parcels = [inserting.parcel(record, raw=self._is_raw) for record in records]
+        return await asyncio.gather(*[self._queue(parcel) for parcel in parcels])
+
+    def submit(self, record: Record) -> Answer:
+        """Have a record stored, and return what will say what became of it; to cancel that in time takes it back.
+
+        Raises:
+            InvalidEvent: the record is too large.
+        """
+        return self._queue(inserting.parcel(record, raw=self._is_raw))
+
+    def _queue(self, parcel: Parcel) -> Answer:
+        answer: Answer = self._loop.create_future()
+        self._waiting.append((parcel, answer))
         if self._task is None or self._task.done():
             # in a context of its own: the deadline or the delivery of the first caller is not that of the others
-            self._task = loop.create_task(self._run(), name="append events", context=Context())
-        try:
-            return await request.answer
-        finally:
-            request.unsent.clear()
+            self._task = self._loop.create_task(self._run(), name="append events", context=Context())
+        return answer
 
     async def _run(self) -> None:
         while chunk := self._take():
             try:
-                await self._send(chunk)
-            except BaseException as error:
-                broken = error if isinstance(error, Exception) else asyncio.CancelledError()
-                for request, _ in chunk:
-                    request.fail(broken)
-                if not isinstance(error, Exception):
-                    self._give_up()
-                    raise
+                results = await inserting.insert(self._store, [parcel for parcel, _ in chunk])
+            except Exception as error:  # noqa: BLE001 - it is each caller's
+                for _, answer in chunk:
+                    if not answer.done():
+                        answer.set_exception(error)
+            except BaseException:
+                self._let_go(chunk)
+                raise
+            else:
+                for (_, answer), result in zip(chunk, results, strict=True):
+                    if not answer.done():
+                        answer.set_result(result)
 
-    def _take(self) -> list[tuple[_Request, list[Parcel]]]:
-        """Return the next write: for each caller the records of it that fit in."""
-        chunk: list[tuple[_Request, list[Parcel]]] = []
-        room = _Room()
-        while self._requests:
-            request = self._requests[0]
-            taken: list[Parcel] = []
-            while request.unsent and room.takes(request.unsent[0]):
-                taken.append(request.unsent.popleft())
-            if taken:
-                chunk.append((request, taken))
-            if request.unsent:
-                break
-            self._requests.popleft()
+    def _take(self) -> list[tuple[Parcel, Answer]]:
+        """Return what goes out with the next write; whatever its size, a first record does."""
+        chunk: list[tuple[Parcel, Answer]] = []
+        size, waiting = 0, self._waiting
+        while waiting and len(chunk) < inserting.MAX_RECORDS:
+            parcel, answer = waiting[0]
+            if not answer.done():
+                size += parcel.size
+                if chunk and size > inserting.MAX_BYTES:
+                    break
+                chunk.append((parcel, answer))
+            waiting.popleft()
         return chunk
 
-    async def _send(self, chunk: Sequence[tuple[_Request, list[Parcel]]]) -> None:
-        results = await inserting.insert(self._store, [parcel for _, taken in chunk for parcel in taken])
-        first = 0
-        for request, taken in chunk:
-            request.take_in(results[first : first + len(taken)])
-            first += len(taken)
-
-    def _give_up(self) -> None:
+    def _let_go(self, chunk: Sequence[tuple[Parcel, Answer]]) -> None:
         """Let the callers of a loop that is closing go."""
-        while self._requests:
-            self._requests.popleft().fail(asyncio.CancelledError())
+        for _, answer in (*chunk, *self._waiting):
+            answer.cancel()
+        self._waiting.clear()

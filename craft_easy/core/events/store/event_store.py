@@ -223,6 +223,15 @@ class EventStore:
         site = await self.prepare()
         return await site.appender.append(records)
 
+    @property
+    def appender(self) -> Appender | None:
+        """What stores single records without ado, where the store is open and prepared in the running loop.
+
+        For the bus, for which each step counts; `insert` does all else.
+        """
+        site = self._here
+        return site.appender if site is not None and site.is_prepared and site.is_here else None
+
     # ------------------------------------------------------------------ read
 
     async def replay(
