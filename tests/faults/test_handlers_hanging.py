@@ -127,7 +127,7 @@ def test_a_redispatch_ends_though_its_handlers_never_return(site: Site) -> None:
         assert (left["state"], left["owner"]) == ("open", None)
         assert [(one["state"], one["attempts"]) for one in left["handlers"]] == [("pending", 1)] * 2
         assert [one["errors"][0]["message"] for one in left["handlers"]] == ["ran past its limit of 0.2 s"] * 2
-    assert {site.delivery(event)["state"] for event in others} == {"done"}
+    assert {site.delivery(event)["state"] for event in others} == {"done"}, err
 
 
 def test_a_redispatch_abandons_what_swallows_its_cancellation_and_ends_with_the_rest_delivered(site: Site) -> None:
@@ -144,7 +144,7 @@ def test_a_redispatch_abandons_what_swallows_its_cancellation_and_ends_with_the_
         assert (handlers["cling"]["state"], handlers["cling"]["attempts"]) == ("pending", 1)
         assert [error["type"] for error in handlers["cling"]["errors"]] == ["TimeoutError"]
         assert {handlers[name]["state"] for name in ("stow", "label", "announce")} == {"done"}
-    assert {site.delivery(event)["state"] for event in others} == {"done"}
+    assert {site.delivery(event)["state"] for event in others} == {"done"}, err
     assert max(site.ran().values()) == 1, "what had ended before it was abandoned ran again"
     assert site.workers() == []
 
@@ -162,7 +162,7 @@ def test_a_redispatch_whose_loop_is_blocked_names_it_ends_by_itself_and_another_
     assert code == 0, err
     left = site.delivery(blocking)
     assert (left["state"], left["takeovers"], entries(left)["block"]["attempts"]) == ("done", 1, 1)
-    assert {site.delivery(event)["state"] for event in others} == {"done"}
+    assert {site.delivery(event)["state"] for event in others} == {"done"}, err
     assert site.workers()[0]["fenced"], "the one that hung"
 
 

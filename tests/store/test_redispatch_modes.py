@@ -466,3 +466,23 @@ async def test_the_rest_of_a_suspect_is_given_back_where_one_of_its_handlers_is_
     after = await delivery(store, event)
     assert (after.owner, after.running, [one.attempts for one in after.handlers]) == (None, None, [1, 0])
     ends.set()
+
+
+async def test_a_run_does_not_end_on_what_it_claimed_and_has_forgotten(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, lost = Deliveries.claim, [True]
+
+    async def lands_and_loses_its_reply(self: Deliveries, *args: Any, **values: Any) -> Any:
+        claimed = await claim(self, *args, **values)
+        if lost:
+            lost.clear()
+            raise StoreUnavailable("the reply was lost")
+        return claimed
+
+    monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
+    monkeypatch.setattr(Deliveries, "claim", lands_and_loses_its_reply)
+    monkeypatch.setattr(type(bus.tracking.desk()), "reconcile_in_doubt", lambda *_, **__: None)
+    await store.append_many(events(20), handlers=["a"])
+    bus.subscribe("*", lambda event: None, id="a")
+    assert (await deliver(bus)).done == 20

@@ -50,7 +50,8 @@ class Desk:
         self.worker.on_beat = self._heard_a_beat
         self.writer = OutcomeWriter(self.deliveries, self.worker.now)
         self._start = start
-        self._has_doubt = False
+        self.has_doubt = False
+        """Whether a write may have landed whose reply was lost."""
         self._is_reconciling = False
         self._reconciling = asyncio.Lock()
         self._reconciled_at = steady()
@@ -102,7 +103,7 @@ class Desk:
 
     def doubt(self) -> None:
         """Note that a write may have landed whose reply was lost."""
-        self._has_doubt = True
+        self.has_doubt = True
 
     def _heard_a_beat(self) -> None:
         self.reconcile_in_doubt(belt=BELT_S)
@@ -112,9 +113,9 @@ class Desk:
 
         Called when the log has just answered.
         """
-        is_due = self._has_doubt or steady() - self._reconciled_at > belt
+        is_due = self.has_doubt or steady() - self._reconciled_at > belt
         if is_due and not self._is_reconciling and self.is_here:
-            self._is_reconciling, self._has_doubt = True, False
+            self._is_reconciling, self.has_doubt = True, False
             self._is_reconciling = self._start(self._reconcile_at_leisure()) is not None
 
     async def _reconcile_at_leisure(self) -> None:
@@ -133,6 +134,7 @@ class Desk:
         """
         async with self._reconciling:
             owner, given_back = self.worker.owner, 0
+            self.has_doubt = False
             async with aclosing(self.deliveries.owned_by([owner])) as pages:
                 async for page in pages:
                     forgotten = [record for record in page if (record.id, owner) not in self.writer.held]

@@ -101,7 +101,7 @@ class OutcomeWriter:
         """Write nothing to a record while the block runs: a transaction is to write it."""
         held.is_locked = True
         try:
-            while self._is_busy and any(step.held is held for step in self._group):
+            while self.is_busy and any(step.held is held for step in self._group):
                 await self._next_write()
             yield
         finally:
@@ -111,11 +111,12 @@ class OutcomeWriter:
 
     async def settle(self, held: Held) -> None:
         """Return when nothing of a record waits to be written."""
-        while self._is_busy and (id(held) in self._waiting or any(step.held is held for step in self._group)):
+        while self.is_busy and (id(held) in self._waiting or any(step.held is held for step in self._group)):
             await self._next_write()
 
     @property
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
+        """Whether something is being written."""
         return self._task is not None and not self._task.done()
 
     async def _next_write(self) -> None:
@@ -124,7 +125,7 @@ class OutcomeWriter:
 
     async def below(self, records: int) -> None:
         """Return when fewer records than that wait to be written, so that whoever claims does not run ahead."""
-        while self._is_busy and len(self._waiting) + len(self._group) >= records:
+        while self.is_busy and len(self._waiting) + len(self._group) >= records:
             await self._next_write()
 
     async def flush(self) -> None:

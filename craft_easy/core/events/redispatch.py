@@ -210,12 +210,21 @@ class Redispatch:
                 return
 
     async def _rounds(self) -> None:
-        while await self._one_round():
-            self._reached_at = steady()
+        await self._until_nothing_is_left()
         while self._options.wait and (owners := await self._awaited()):
             await self._pause(owners)
-            while await self._one_round():
-                self._reached_at = steady()
+            await self._until_nothing_is_left()
+
+    async def _until_nothing_is_left(self) -> None:
+        """Go round until a round finds nothing, with nothing under way that could be given back."""
+        while await self._one_round() or await self._came_back():
+            self._reached_at = steady()
+
+    async def _came_back(self) -> bool:
+        """Tell whether something may be claimed after all: what was to be written, or what a lost reply hid."""
+        is_pending = self._desk.writer.is_busy
+        await self._desk.writer.flush()
+        return (self._desk.has_doubt and bool(await self._desk.reconcile())) or is_pending
 
     async def _one_round(self) -> int:
         """Claim and run what there is, and return how many events that were."""
