@@ -1,15 +1,17 @@
 """The modes of a redispatch: due, watch, ordered, alone; and what it does where it meets others or loses its log."""
 
 import asyncio
+import gc
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable
+from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, crew, current_delivery
 from craft_easy.core.events import redispatch as module
 from craft_easy.core.events.backlog import Options, wanted
 from craft_easy.core.events.context import Retry
@@ -486,3 +488,36 @@ async def test_a_run_does_not_end_on_what_it_claimed_and_has_forgotten(
     await store.append_many(events(20), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
     assert (await deliver(bus)).done == 20
+
+
+async def test_a_handler_that_was_abandoned_is_not_collected_in_the_middle_of_another(
+    bus: EventBus, store: EventStore
+) -> None:
+    seen: list[bool] = []
+
+    async def clings(_: DomainEvent) -> None:
+        while True:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                continue
+
+    async def looks(_: DomainEvent) -> None:
+        gc.collect()
+        seen.append(current_delivery() is not None)
+
+    [first, *others] = events(20)
+    await store.append(first, handlers=["clings"])
+    await store.append_many(others, handlers=["looks"])
+    bus.subscribe("*", clings, id="clings", timeout=0.05)
+    bus.subscribe("*", looks, id="looks")
+    summary = await deliver(bus, concurrency=1)
+    gc.collect()
+    assert (summary.abandoned, summary.done) == (1, 19)
+    assert seen == [True] * 19
+    [hand] = crew._abandoned
+    crew._abandoned.clear()
+    coroutine: Any = hand.get_coro()
+    hand._log_destroy_pending = False  # type: ignore[attr-defined]  # the test lets go of what never ends
+    with suppress(RuntimeError):
+        coroutine.close()

@@ -26,6 +26,10 @@ TURN: Final = 10
 """Events that one hand works through before it lets the loop turn, where its handlers wait for nothing."""
 
 
+_abandoned: Final[set[asyncio.Task[None]]] = set()
+"""Held until they end: one that is collected is closed, in the middle of whatever runs then."""
+
+
 class Crew:
     """Runs what a redispatch has claimed: each hand is a task that works through one event after another.
 
@@ -86,7 +90,8 @@ class Crew:
             hand.cancel()
         if self._hands:
             await asyncio.wait(self._hands, timeout=CANCELLED_S)
-        self.abandoned += sum(not hand.done() for hand in self._hands)
+        for hand in [hand for hand in self._hands if not hand.done()]:
+            self._abandon(hand)
         if self._watchman is not None:
             self._watchman.cancel()
 
@@ -166,9 +171,14 @@ class Crew:
             for hand, run in list(self._hands.items()):
                 if run is not None and run.abandon_what_is_late(steady()):
                     del self._hands[hand]
-                    self.abandoned += 1
+                    self._abandon(hand)
                     if run.is_over:
                         self._on_end()
                         self._changed.set()
                     else:
                         self._engage(self._finish(run))
+
+    def _abandon(self, hand: asyncio.Task[None]) -> None:
+        self.abandoned += 1
+        _abandoned.add(hand)
+        hand.add_done_callback(_abandoned.discard)
