@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -99,6 +100,7 @@ async def _run_one(plan: Plan, directory: Path, shared: Server, progress: Progre
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proof and return 0 where nothing is lost, and everything else is as it must be."""
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends what it has started
     directory = Path(tempfile.mkdtemp(prefix="craft-proof-"))
     print(f"→ seed {given.seed}, in {directory}, which is kept where anything is found", file=sys.stderr)
     if given.see_a_loss:
