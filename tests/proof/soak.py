@@ -72,6 +72,7 @@ class Soak(Round):
             await worker.wait(self._chance.uniform(*LIVES_S))
             await worker.kill()
             self._victims.append(Victim(worker.name, "at random"))
+            await self._end_transactions(worker)
             await self._look()
 
     async def _measure(self, witness: Process) -> None:

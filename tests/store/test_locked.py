@@ -24,9 +24,9 @@ async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventSto
 async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
     store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "TOGETHER_S", 1.0)
+    monkeypatch.setattr(deliveries, "APART_S", 0.3)
     monkeypatch.setattr("craft_easy.core.events.takeover.TOGETHER_S", 1.0)
-    events = [DomainEvent(event_type="order.placed", payload={"n": number}) for number in range(5)]
+    events = [DomainEvent(event_type="order.placed", payload={"n": number}) for number in range(10)]
     await store.append_many(events, handlers=["a"])
     registry = WorkerRegistry(store)
     await registry.register("elsewhere:1:dead", lease=60)
@@ -40,11 +40,12 @@ async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
     ):
         await session.start_transaction()
         locked = dead[database_name]["event_log"]
-        await locked.update_one({"_id": record_id(events[2].event_id)}, {"$set": {"x": 1}}, session=session)
+        for event in (events[2], *events[5:]):
+            await locked.update_one({"_id": record_id(event.event_id)}, {"$set": {"x": 1}}, session=session)
         bus.configure_store(store, lease=3)
         bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
         async with asyncio.timeout(20):
             assert (await redispatch(bus, Selection(), Options(wait=False))).done == 4
         assert sorted(ran) == [0, 1, 3, 4]
         await session.abort_transaction()
-        assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+        assert (await redispatch(bus, Selection(), Options(wait=False))).done == 6

@@ -200,7 +200,7 @@ class OutcomeWriter:
         changes = [(step, step.change) for step in self._group]
         try:
             left = await self._deliveries.change_apart([change for _, change in changes])
-        except UNFIT:
+        except (StoreUnavailable, *UNFIT):
             return self._group
         return [step for step, change in changes if any(change is one for one in left)]
 

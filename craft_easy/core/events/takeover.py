@@ -18,12 +18,17 @@ from craft_easy.core.events import kill_point
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.delivery import Delivery, take_over
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.store.deliveries import MOST_LOCKED, TOGETHER_S, Change, Tracked
+from craft_easy.core.events.store.deliveries import Change, Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.desk import Desk
     from craft_easy.core.events.store.workers import WorkerEntry
 
+
+PAGE: Final = 100
+"""Records that are freed with one write: few, so that what holds it up holds up no more."""
+TOGETHER_S: Final = 5.0
+"""Seconds after which that write is taken apart: one of its records may be locked."""
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -117,7 +122,7 @@ class TakeOver:
 
     async def _free(self, gone: Sequence[str]) -> int:
         freed = 0
-        async with aclosing(self._desk.deliveries.owned_by(gone)) as pages:
+        async with aclosing(self._desk.deliveries.owned_by(gone, size=PAGE)) as pages:
             async for page in pages:
                 freed += await self._free_page(page)
                 kill_point.at("takeover.freed")
@@ -141,10 +146,8 @@ class TakeOver:
         try:
             await deliveries.change(changes, seconds=TOGETHER_S)
         except StoreUnavailable:
-            left = await deliveries.change_apart(changes)
-            if len(left) >= MOST_LOCKED:
-                raise
-            log.warning("%d records are locked by a transaction that its worker left open", len(left))
+            if left := await deliveries.change_apart(changes):
+                log.warning("%d records are locked by transactions that their workers left open", len(left))
 
 
 def _freed(record: Tracked, at: datetime) -> Callable[[Delivery], Delivery]:

@@ -7,7 +7,6 @@ ask for open and unowned instead. Nothing here knows what a handler is; it deals
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -37,8 +36,6 @@ BATCH: Final = 1_000
 TOGETHER_S: Final = 20.0
 """Seconds after which a write of many records is taken apart: one of them may be locked."""
 APART_S: Final = 1.0
-MOST_LOCKED: Final = 3
-"""So many records in a row of which none can be written are no locks, but an outage."""
 
 
 class CompoundId(dict[str, Any]):
@@ -130,18 +127,21 @@ class Deliveries:
         """Put each record through its transition with a write of its own, and return those that were not written.
 
         A transaction of a process that died keeps its record locked until the server ends it, after a minute, and every
-        write waits for it: so the others need not. After a few that failed nothing more is tried.
+        write waits for it: so the others need not.
+
+        Raises:
+            StoreUnavailable: the server answers nothing else either: it is no lock, but an outage.
         """
         site = await self._store.site()
         if not drivers.is_mock(site.database):
             await end_what_is_overdue(site.database.client)
         left: list[Change] = []
         for one in changes:
-            if len(left) < MOST_LOCKED:
-                with suppress(StoreUnavailable):
-                    await self.change([one], seconds=APART_S)
-                    continue
-            left.append(one)
+            try:
+                await self.change([one], seconds=APART_S)
+            except StoreUnavailable:
+                await self._store.now()
+                left.append(one)
         return left
 
     async def _try(self, changes: list[Change], seconds: float | None) -> list[Change]:
