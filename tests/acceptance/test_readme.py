@@ -34,7 +34,7 @@ ROOT: Final = Path(__file__).parents[2]
 README: Final = ROOT / "README.md"
 TEXT: Final = README.read_text()
 COLUMNS: Final = 100
-FOREIGN_OPTIONS: Final = {"--indent", "--see-a-loss"}
+FOREIGN_OPTIONS: Final = {"--indent", "--see-a-loss", "--seed"}
 """Of other programs than the command line."""
 
 
