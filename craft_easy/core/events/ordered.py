@@ -21,6 +21,7 @@ WINDOW: Final = 50
 """Events of a tenant that are listed together."""
 POLL_S: Final = 0.2
 ALONE_AFTER: Final = 2
+"""A record that was taken over so often runs alone: one of its handlers may be what kills its process."""
 
 
 class Lanes:

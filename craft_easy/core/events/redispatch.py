@@ -25,7 +25,7 @@ from craft_easy.core.events.crew import Crew
 from craft_easy.core.events.delivery import Delivery, Ended
 from craft_easy.core.events.desk import WRITING_S
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.ordered import Lanes
+from craft_easy.core.events.ordered import ALONE_AFTER, Lanes
 from craft_easy.core.events.outcomes import Held
 from craft_easy.core.events.report import Observer, Report, Summary, Waiting, outcome_of
 from craft_easy.core.events.run import Due
@@ -47,8 +47,6 @@ BATCH: Final = 100
 """Records that one claim takes at most: few enough for a server that is slow at long lists of ids."""
 UNWRITTEN: Final = 2 * BATCH
 """Records that may wait for their outcomes to be written before the next claim waits for them."""
-ALONE_AFTER: Final = 2
-"""A record that was taken over so often runs alone: one of its handlers may be what kills its process."""
 MOST_ALONE: Final = 10_000
 """So many records that are to run alone are remembered in one round, the others come in the next."""
 FARTHEST: Final = 64
