@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store.deliveries import Change, Tracked
+from craft_easy.core.events.store.deliveries import BATCH, Change, Tracked
 from craft_easy.core.events.store.wanted import Wanted
 from craft_easy.core.events.store.workers import WorkerEntry
 from tests.properties.network import Network, Wire
@@ -44,7 +44,7 @@ class Records(Protocol):
     ) -> list[Tracked]: ...
     async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None: ...
     async def owners(self) -> dict[str, int]: ...
-    def owned_by(self, owners: Sequence[str]) -> AsyncIterator[list[Tracked]]: ...
+    def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]: ...
     async def find(self, event_id: str) -> Tracked | None: ...
     def id_of(self, event_id: str) -> Any: ...
 
@@ -216,8 +216,10 @@ class MemoryRecords:
     async def owners(self) -> dict[str, int]:
         return await self.wire.send(self.log.owners)
 
-    async def owned_by(self, owners: Sequence[str]) -> AsyncIterator[list[Tracked]]:
-        yield await self.wire.send(lambda: self.log.owned_by(owners))
+    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]:
+        owned = await self.wire.send(lambda: self.log.owned_by(owners))
+        for start in range(0, len(owned), size):
+            yield owned[start : start + size]
 
     async def find(self, event_id: str) -> Tracked | None:
         return (await self.wire.send(lambda: self.log.read([event_id]))).get(event_id)
