@@ -1,0 +1,243 @@
+"""A checkpoint: a small file that says how far a command came, so that the next run goes on from there.
+
+It is JSON, replaced as a whole by rename(2): whoever is killed leaves the old position or the new one, never half.
+The lock is a flock(2) on the file itself and goes over to each file that takes its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from craft_easy.core.events.errors import CheckpointError
+
+MAX_BYTES: Final = 1_000_000
+"""No checkpoint is larger: whatever is, is another file."""
+_BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+class Checkpoint:
+    """The place where one command, over one log with the same filters, notes how far it came.
+
+        checkpoint = Checkpoint(path, kind="replay", log="shop.event_log", filters={"type": ["payment.*"]})
+        with checkpoint.lock():
+            position = checkpoint.read()
+            ...
+            checkpoint.write({"after": "…"})
+
+    Args:
+        path: the file; it need not exist. A link is followed.
+        kind: whose it is: "replay", "tail", "export".
+        log: database and collection.
+        filters: what was selected, as JSON has it; the same command must come with the same ones.
+    """
+
+    def __init__(self, path: str | Path, *, kind: str, log: str, filters: Mapping[str, Any]) -> None:
+        self.path = Path(os.path.realpath(Path(path).expanduser()))
+        self._head = {"kind": kind, "log": log, "filters": json.loads(json.dumps(dict(filters)))}
+        self._lock: int | None = None
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the position that was written last; None where there is none yet.
+
+        Raises:
+            CheckpointError: another command's, another log's or of other filters; no checkpoint; not to be read, or
+                not to be written later.
+        """
+        data = self._content()
+        self._check_writable()
+        if not data:
+            return None
+        found = self._parsed(data)
+        self._check_head(found)
+        position: dict[str, Any] = found["position"]
+        return position
+
+    def write(self, position: Mapping[str, Any]) -> None:
+        """Put a position in place of the one before; when this returns it is on disk.
+
+        Raises:
+            CheckpointError: the disk did not take it; the position before is still there.
+        """
+        data = json.dumps({**self._head, "position": dict(position)}, indent=1).encode() + b"\n"
+        try:
+            self._replace(data)
+        except OSError as error:
+            raise self._failed("cannot be written", error) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only process that uses the file, until the block ends or the process does.
+
+        Raises:
+            CheckpointError: another process uses it; it cannot be opened.
+        """
+        self._lock = self._locked()
+        try:
+            yield
+        finally:
+            os.close(self._lock)
+            self._lock = None
+            self._remove_if_empty()
+
+    # reading
+
+    def _content(self) -> bytes:
+        try:
+            self._check_regular(os.stat(self.path))
+            with open(self.path, "rb") as file:
+                return file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise self._failed("cannot be read", error) from error
+
+    def _parsed(self, data: bytes) -> dict[str, Any]:
+        try:
+            found = json.loads(data) if len(data) <= MAX_BYTES else None
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and "kind" in found and "log" in found:
+            objects = found.get("filters"), found.get("position")
+            if all(isinstance(one, dict) for one in objects):
+                return found
+        raise CheckpointError(f"{self.path} is no checkpoint", hint="name another file, or one that does not exist yet")
+
+    def _check_head(self, found: Mapping[str, Any]) -> None:
+        if found["kind"] != self._head["kind"]:
+            raise CheckpointError(
+                f"{self.path} is the checkpoint of another command: {found['kind']}, not {self._head['kind']}",
+                hint="give each command a checkpoint of its own",
+            )
+        if found["log"] != self._head["log"]:
+            raise CheckpointError(
+                f"{self.path} is the checkpoint of another log: {found['log']}, not {self._head['log']}",
+                hint="give each log a checkpoint of its own",
+            )
+        self._check_filters(found["filters"], self._head["filters"])
+
+    def _check_filters(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if names:
+            raise CheckpointError(
+                f"{self.path} was made with other filters: "
+                + "; ".join(f"{name} was {_shown(before.get(name))} and is {_shown(now.get(name))}" for name in names),
+                hint="give the same filters as before, or another checkpoint",
+            )
+
+    # writing
+
+    def _replace(self, data: bytes) -> None:
+        descriptor = self._new_file()
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+            if self._lock is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.replace(self._temporary, self.path)
+            if self._lock is not None:
+                descriptor, self._lock = self._lock, descriptor
+        finally:
+            os.close(descriptor)
+            with suppress(FileNotFoundError):
+                os.unlink(self._temporary)
+        _sync_directory(self.path.parent)
+
+    def _check_writable(self) -> None:
+        """Find out at the start what would fail only after an hour of work."""
+        try:
+            os.close(self._new_file())
+            os.unlink(self._temporary)
+        except OSError as error:
+            raise self._failed("cannot be written", error) from error
+
+    def _new_file(self) -> int:
+        with suppress(FileNotFoundError):
+            os.unlink(self._temporary)  # of a run that was killed
+        return os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    @property
+    def _temporary(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.new")
+
+    # the lock
+
+    def _locked(self) -> int:
+        while True:
+            descriptor = self._opened()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_in_place(descriptor):
+                    return descriptor
+            except OSError as error:
+                os.close(descriptor)
+                raise self._busy(error) from error
+            os.close(descriptor)  # another process has just put a new one in its place
+
+    def _opened(self) -> int:
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._failed("cannot be written", error) from error
+        try:
+            self._check_regular(os.fstat(descriptor))
+        except CheckpointError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def _remove_if_empty(self) -> None:
+        """Leave no file behind a run that never came so far as to write one."""
+        with suppress(OSError):
+            if os.stat(self.path).st_size == 0:
+                os.unlink(self.path)
+
+    # errors
+
+    def _check_regular(self, status: os.stat_result) -> None:
+        if stat.S_ISDIR(status.st_mode):
+            raise CheckpointError(f"{self.path} is a directory", hint="a checkpoint is a file: name one in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError(f"{self.path} is no file on a disk", hint="a checkpoint is a file: name another")
+
+    def _busy(self, error: OSError) -> CheckpointError:
+        if error.errno in _BUSY:
+            return CheckpointError(f"another process uses the checkpoint {self.path}", hint="wait for it, or stop it")
+        return self._failed("cannot be locked", error)
+
+    def _failed(self, what: str, error: OSError) -> CheckpointError:
+        reason = (error.strerror or type(error).__name__).lower()
+        return CheckpointError(
+            f"the checkpoint {self.path} {what}: {reason}", hint="name a file that you may read and write"
+        )
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value in (None, [], "", False) else json.dumps(value)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_directory(path: Path) -> None:
+    """Have the directory itself on disk, without which a rename may not be there after a power cut (fsync(2))."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
