@@ -48,7 +48,7 @@ async def test_on_an_old_log_missing_ones_are_one_warning(
     assert warning.name == "craft_easy.core.events"
     assert "lacks 8 of its indexes" in warning.getMessage()
     assert "event_type_1_timestamp_1_event_id_1" in warning.getMessage()
-    assert "ensure_indexes()" in warning.getMessage()
+    assert "craft-events doctor --fix" in warning.getMessage()
     assert len(await missing(real_store)) == 8
 
 

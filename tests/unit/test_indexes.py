@@ -9,7 +9,7 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.store import indexes
-from craft_easy.core.events.store.indexes import INDEXES, missing
+from craft_easy.core.events.store.indexes import INDEXES, Comparison, compare, missing
 
 SPECIFICATIONS = [index.document for index in INDEXES]
 
@@ -107,3 +107,19 @@ async def test_nothing_is_created_where_nothing_is_missing() -> None:
     collection = Collection()
     await indexes.create(collection, [])  # type: ignore[arg-type]
     assert collection.created == []
+
+
+def test_what_is_there_is_compared_with_what_is_needed() -> None:
+    assert compare([]) == Comparison(tuple(one["name"] for one in SPECIFICATIONS), (), ())
+    assert compare(listed()) == Comparison((), (), ())
+    foreign = {"name": "mine", "key": {"payload.x": 1}}
+    assert compare([*listed(), foreign]) == Comparison((), (), ("mine",))
+
+
+def test_an_index_of_the_same_keys_and_other_options_is_in_the_way_of_the_one_that_is_missing() -> None:
+    loose = [{name: value for name, value in one.items() if name != "unique"} for one in listed()]
+    assert compare(loose) == Comparison(("event_id_1",), ("event_id_1",), ())
+    other = {"name": "timestamp_1_event_id_1", "key": {"place": "2dsphere"}}
+    assert compare([*listed(without=3), other]) == Comparison((other["name"],), (other["name"],), ())
+    assert compare([*listed(), {**loose[1], "name": "old"}]) == Comparison((), (), ("old",))
+    assert compare(loose, sharded=True) == Comparison((), (), ())

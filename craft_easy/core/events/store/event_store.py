@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -22,7 +21,7 @@ from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.selection import NoTenant, Selection
 from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
-from craft_easy.core.events.store import connection, drivers, faults, indexes, inserting, reading
+from craft_easy.core.events.store import connection, drivers, faults, indexing, inserting, reading
 from craft_easy.core.events.store.appending import Appender
 from craft_easy.core.events.store.change_stream import ChangeStream
 from craft_easy.core.events.store.delivery_document import to_document
@@ -32,13 +31,10 @@ from craft_easy.core.events.store.filters import can_be_stored, stored_forms
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent
 
-log: Final = logging.getLogger("craft_easy.core.events")
-
 DEADLINE: Final = 30.0
 """Seconds within which a call must end, unless the store is told otherwise: longer than an election takes."""
 _GRACE: Final = 1.0
 """Seconds that the driver gets to keep the deadline itself, and to say what it was waiting for."""
-_INDEX_DEADLINE: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,17 +336,7 @@ class EventStore:
 
     async def ensure_indexes(self) -> list[str]:
         """Create the indexes that are missing and return their names; on a large log that takes its time."""
-        async with self.call(_INDEX_DEADLINE) as site:
-            wanted = await self._missing(site)
-            await indexes.create(site.events, wanted)
-            site.is_prepared = True
-        return [index.document["name"] for index in wanted]
-
-    async def _missing(self, site: Site) -> list[pymongo.IndexModel]:
-        existing = await drivers.list_indexes(site.events)
-        if drivers.is_mock(site.database) and len(existing) > 1:
-            return []  # it does not keep which of them are partial
-        return indexes.missing(existing, sharded=drivers.is_sharded(site.database))
+        return await indexing.ensure(self)
 
     async def prepare(self) -> Site:
         """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
@@ -358,25 +344,9 @@ class EventStore:
         if not site.is_prepared:
             async with site.preparing:
                 if not site.is_prepared:
-                    await self._prepare_once()
+                    await indexing.prepare(self)
                     site.is_prepared = True
         return site
-
-    async def _prepare_once(self) -> None:
-        async with self.call(self.scan_timeout) as site:
-            # in this order: who creates indexes does so before the first record, so a record means that they are there
-            is_empty = await site.events.find_one({}, {"_id": 1}) is None
-            wanted = await self._missing(site)
-            if is_empty:
-                await indexes.create(site.events, wanted)
-            elif wanted:
-                log.warning(
-                    "%s.%s lacks %d of its indexes (%s): run `await store.ensure_indexes()`",
-                    self.database_name,
-                    self.name,
-                    len(wanted),
-                    ", ".join(index.document["name"] for index in wanted),
-                )
 
     # ------------------------------------------------------------------ for the use-cases
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pymongo import IndexModel
@@ -32,6 +33,45 @@ INDEXES: Final[Sequence[IndexModel]] = (
     _index(*_IN_ORDER, suffix="_dead", partialFilterExpression=_DEAD),
 )
 """Two of the partial ones repeat the keys of a full one: MongoDB tells them apart by their filter (since 5.0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the indexes of a log compare with those that it needs.
+
+    Args:
+        missing: names of those that it lacks.
+        in_the_way: names of indexes that have the name, or the keys, of a missing one and are another: they must be
+            dropped before it can be created.
+        foreign: names of indexes that nothing here asks for; each costs a write to every event.
+    """
+
+    missing: tuple[str, ...]
+    in_the_way: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+def compare(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> Comparison:
+    """Return how indexes with these specifications compare with those that the log needs.
+
+    Args:
+        existing: what the server lists.
+        sharded: on a sharded collection no index but that of the shard key can be unique.
+    """
+    there = [one for one in existing if list(one["key"]) != ["_id"]]
+    lacking = missing(there, sharded=sharded)
+    ours = [_shape(index.document, sharded=sharded) for index in INDEXES]
+    others = [one for one in there if _shape(one, sharded=sharded) not in ours]
+    in_the_way = [one for one in others if any(_is_in_the_way(one, index.document) for index in lacking)]
+    return Comparison(
+        missing=tuple(index.document["name"] for index in lacking),
+        in_the_way=tuple(str(one["name"]) for one in in_the_way),
+        foreign=tuple(str(one["name"]) for one in others if one not in in_the_way),
+    )
+
+
+def _is_in_the_way(index: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return index["name"] == wanted["name"] or list(index["key"].items()) == list(wanted["key"].items())
 
 
 def missing(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> list[IndexModel]:
