@@ -37,6 +37,15 @@ UNTIL = SINCE + timedelta(hours=1)
         (Selection(types=("a.b", "c")), {"event_type": {"$in": ["a.b", "c"]}}),
         (Selection(types=("a", "*")), {}),
         (Selection(types=("\udcff", "\udcff*")), {"event_type": {"$in": []}}),
+        (Selection(except_types=("a.b",)), {"$nor": [{"event_type": {"$eq": "a.b"}}]}),
+        (
+            Selection(except_types=("a", "*")),
+            {"$nor": [{"event_type": {"$eq": "a"}}, {"event_type": {"$exists": True}}]},
+        ),
+        (
+            Selection(types=("c",), except_types=("a",)),
+            {"event_type": {"$eq": "c"}, "$nor": [{"event_type": {"$eq": "a"}}]},
+        ),
         (Selection(since=SINCE), {"timestamp": {"$gte": SINCE}}),
         (Selection(since=SINCE, until=UNTIL), {"timestamp": {"$gte": SINCE, "$lt": UNTIL}}),
         (Selection(states=("open",)), {"delivery.state": {"$eq": "open"}}),

@@ -31,6 +31,7 @@ class Selection:
         tenants: tenant ids.
         no_tenant: also events without a tenant; alone, only those.
         types: patterns of event types.
+        except_types: patterns of event types that are left out.
         actors: actor ids.
         states: of "open", "dead", "done" and "untracked".
         since: the first time meant, aware.
@@ -45,6 +46,7 @@ class Selection:
     tenants: tuple[str, ...] = ()
     no_tenant: bool = False
     types: tuple[str, ...] = ()
+    except_types: tuple[str, ...] = ()
     actors: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     since: datetime | None = None
@@ -55,7 +57,7 @@ class Selection:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
-        if not all(self.types):
+        if not all((*self.types, *self.except_types)):
             raise ValueError("a pattern of event types must not be empty")
         for state in self.states:
             if state not in STATES:

@@ -34,6 +34,7 @@ def selection_filter(selection: Selection) -> Condition:
         _values("actor_id", selection.actors),
         _states(selection.states),
         window(selection.since, selection.until),
+        _no_types(selection.except_types),
     )
 
 
@@ -112,6 +113,13 @@ def _types(patterns: Sequence[str]) -> Condition:
     # `$regex`, since the embedded server takes a plain regular expression for a value where there is an index
     wild = [{"event_type": {"$regex": pattern.regex}} for pattern in compiled if not pattern.is_exact]
     return _any_of([_one_of("event_type", exact), *wild] if exact or not wild else wild)
+
+
+def _no_types(patterns: Sequence[str]) -> Condition:
+    """Return the condition for types that match none of the patterns; a record without a type is let through."""
+    if not patterns:
+        return {}
+    return {"$nor": [_types([pattern]) or {"event_type": {"$exists": True}} for pattern in patterns]}
 
 
 def _states(states: Iterable[str]) -> Condition:
