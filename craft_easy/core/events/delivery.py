@@ -25,6 +25,8 @@ MAX_CRASHES: Final = 3
 """A handler that was noted as running in this many take-overs is dead."""
 MAX_ERRORS: Final = 5
 """So many errors of a handler are kept, the newest last."""
+REDACTED: Final = "redacted"
+"""Why a delivery is skipped whose event has lost its payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class HandlerDelivery:
         return replace(
             self, state="skipped", attempts=self.attempts + attempts, due_at=None, finished_at=at, reason=reason, by=by
         )
+
+    def redact(self, at: datetime, by: str | None) -> HandlerDelivery:
+        """Keep no text that may tell what the payload said: neither errors' messages nor the reason of a skip."""
+        errors = tuple(replace(error, message="") for error in self.errors)
+        return replace(self, errors=errors, reason=None).skip(REDACTED, at, by=by)
 
     def crash(self, at: datetime) -> HandlerDelivery:
         if not self.is_pending:
@@ -233,6 +240,15 @@ def discard(
     wanted = set(handler_ids)
     handlers = tuple(one.skip(reason, at, by=by) if one.id in wanted else one for one in delivery.handlers)
     return _settle(delivery, handlers, at)
+
+
+def redact(delivery: Delivery, *, at: datetime, by: str | None = None) -> Delivery:
+    """Skip what is pending or dead, and drop all texts of errors and reasons: the payload goes with the same write.
+
+    It always counts the revision, so that whoever read the record before reads it again.
+    """
+    after = _settle(delivery, tuple(one.redact(at, by) for one in delivery.handlers), at)
+    return after if after is not delivery else replace(delivery, rev=delivery.rev + 1)
 
 
 def track(handlers: Iterable[str], delivery: Delivery | None, *, at: datetime) -> Delivery:

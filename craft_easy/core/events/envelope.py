@@ -8,6 +8,8 @@ of them can be read: what does not fit is replaced as told here, and the envelop
     timestamp               no date: the time inside an ObjectId `_id`, else the epoch; out of range: the nearest date
     tenant_id, actor_id     no text: the value as text
     payload                 missing: empty; no object: {"value": …}
+
+A record whose payload was removed on request says so under `redacted`; that makes it nobody else's.
 """
 
 from collections.abc import Mapping
@@ -41,6 +43,11 @@ class Envelope:
     causation_id: str | None
     correlation_id: str | None
     is_foreign: bool
+
+
+def is_redacted(record: Mapping[str, Any]) -> bool:
+    """Tell whether the payload of a record was removed on request (`craft-events prune redact`)."""
+    return isinstance(record.get("redacted"), Mapping)
 
 
 def read_envelope(record: Mapping[str, Any]) -> Envelope:
@@ -86,8 +93,12 @@ def _mended(record: Mapping[str, Any]) -> Envelope:
         payload=_object(get("payload"), is_missing="payload" not in record),
         causation_id=_text(get("causation_id")),
         correlation_id=_text(get("correlation_id")),
-        is_foreign=True,
+        is_foreign=not (is_redacted(record) and _is_ours(_without_trace(record))),
     )
+
+
+def _without_trace(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in record.items() if name != "redacted"}
 
 
 def cut_to_milliseconds(moment: datetime) -> datetime:

@@ -21,7 +21,7 @@ from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import ASCENDING, in_order, joined
+from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, in_order, joined
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 from craft_easy.core.events.store.wanted import Wanted
@@ -158,7 +158,7 @@ class Deliveries:
     async def _write(self, steps: Sequence[tuple[Change, Delivery]], seconds: float | None) -> int:
         writes = [
             (
-                {"_id": one.record.id, "delivery.rev": _same(one.record.delivery.rev)},
+                {"_id": one.record.id, "delivery.rev": same_revision(one.record.delivery.rev)},
                 {"$set": {"delivery": to_document(after)}},
             )
             for one, after in steps
@@ -205,7 +205,7 @@ class Deliveries:
             document = await events.find_one({"_id": change.record.id}, {"delivery": 1}, session=session)
             before = _delivery_of(document or {})
             after = change.transition(before)
-            condition = {"_id": change.record.id, "delivery.rev": _same(before.rev)}
+            condition = {"_id": change.record.id, "delivery.rev": same_revision(before.rev)}
             await events.update_one(condition, {"$set": {"delivery": to_document(after)}}, session=session)
         return after
 
@@ -342,10 +342,13 @@ class Deliveries:
             yield [Tracked.of(document) for document in documents]
 
     async def add(self, record: Tracked, delivery: Delivery) -> bool:
-        """Begin to track a record that was stored without a delivery; one that has got one meanwhile keeps it."""
+        """Begin to track a record that was stored without a delivery.
+
+        One that has got one meanwhile keeps it; one without its payload, removed on request, gets none.
+        """
         async with self._store.call() as site:
             result = await site.events.update_one(
-                {"_id": record.id, "delivery": None}, {"$set": {"delivery": to_document(delivery)}}
+                {"_id": record.id, "delivery": None, **UNREDACTED}, {"$set": {"delivery": to_document(delivery)}}
             )
         if result.matched_count:
             record.delivery = delivery
@@ -375,6 +378,6 @@ UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": No
 OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 
 
-def _same(rev: int) -> int | dict[str, Any]:
+def same_revision(rev: int) -> int | dict[str, Any]:
     """Match a revision; a record of another writer may have none, or one that is no number."""
     return rev or {"$not": {"$gt": 0}}

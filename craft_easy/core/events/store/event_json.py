@@ -1,10 +1,11 @@
 """A record as Event JSON: one object a line, the same keys in the same order always, ASCII alone, nothing lost.
 
-    event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery [foreign]
+    event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery [redacted] [foreign]
 
 In payloads strings, booleans, null, 64-bit integers and finite floats are plain, everything else is relaxed Extended
 JSON at its place (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md). What
-another writer left unfit is shown as well as it can be, with `"foreign": true`; no record fails.
+another writer left unfit is shown as well as it can be, with `"foreign": true`; no record fails. `redacted`, of which
+`{at, by, reason}` are told, is there where the payload was removed on request.
 
 What is usual goes straight through the encoder in C of the standard library: it takes exactly the plain values and asks
 about all others. Records are meant to be decoded with `CODEC`, whose naive times cost half as much as aware ones.
@@ -27,7 +28,7 @@ from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, TypeRegistry
 from bson.dbref import DBRef
 
-from craft_easy.core.events.envelope import read_envelope
+from craft_easy.core.events.envelope import is_redacted, read_envelope
 from craft_easy.core.events.folding import ENVELOPE
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 
@@ -207,6 +208,8 @@ def _any_line(record: Record) -> str:
         "correlation_id": envelope.correlation_id,
         "delivery": delivery,
     }
+    if is_redacted(record):
+        described["redacted"] = _read_trace(record["redacted"])
     if envelope.is_foreign or not fits:
         described["foreign"] = True
     return to_json(described)

@@ -27,7 +27,7 @@ from craft_easy.core.events.store.change_stream import ChangeStream
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import can_be_stored, stored_forms
+from craft_easy.core.events.store.filters import UNREDACTED, can_be_stored, stored_forms
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent
 
@@ -202,7 +202,8 @@ class EventStore:
             if result.stored is not None and result.stored.get("delivery") is None:
                 async with self.call() as site:
                     await site.events.update_one(
-                        {"_id": result.stored["_id"], "delivery": None}, {"$set": {"delivery": dict(delivery)}}
+                        {"_id": result.stored["_id"], "delivery": None, **UNREDACTED},
+                        {"$set": {"delivery": dict(delivery)}},
                     )
 
     async def insert(self, records: Sequence[Mapping[str, Any]]) -> list[InsertResult]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from craft_easy.core.events.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store.filters import joined, selection_filter
+from craft_easy.core.events.store.filters import UNREDACTED, joined, selection_filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Wanted:
         return joined(self.open(), {"delivery.owner": {"$in": [None, *gone]}})
 
     def untracked(self) -> dict[str, Any]:
-        return joined(self.selected(), {"delivery": None})
+        return joined(self.selected(), {"delivery": None, **UNREDACTED})
 
     def unhandled(self) -> dict[str, Any]:
-        return joined(self.selected(), {"delivery.state": "done", "delivery.handlers": {"$size": 0}})
+        return joined(self.selected(), {"delivery.state": "done", "delivery.handlers": {"$size": 0}, **UNREDACTED})
