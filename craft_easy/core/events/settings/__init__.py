@@ -1,0 +1,240 @@
+"""Where the event log is and which handler modules to load: the value of each setting, and where it came from.
+
+A flag goes before the environment's variables, those before the chosen environment of `[tool.craft-events]` in the
+nearest `pyproject.toml` that has this table, that before the table itself, and that before the default. A variable that
+is empty counts as not set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from craft_easy.core.events.errors import InvalidSetting
+from craft_easy.core.events.settings.address import address_in, exposed
+from craft_easy.core.events.settings.checks import (
+    DEFAULT_DATABASE,
+    DEFAULT_URI,
+    EMBEDDED,
+    WORKERS_SUFFIX,
+    check_collection,
+    check_database,
+    check_uri,
+    database_of,
+)
+from craft_easy.core.events.settings.table import TABLE_KEYS, Configuration, Table, configuration
+from craft_easy.core.events.settings.values import DEFAULT_ORIGIN, Value, meant, quoted, redact
+
+__all__ = [
+    "DEFAULT_DATABASE",
+    "DEFAULT_URI",
+    "EMBEDDED",
+    "TABLE_KEYS",
+    "WORKERS_SUFFIX",
+    "Environment",
+    "Modules",
+    "Settings",
+    "Value",
+    "check_collection",
+    "check_database",
+    "configuration",
+    "environments",
+    "redact",
+    "resolve",
+    "resolve_modules",
+]
+
+DEFAULT_COLLECTION: Final = "event_log"
+ENVIRONMENT: Final = {
+    "env": "CRAFT_EVENTS_ENV",
+    "uri": "CRAFT_EVENTS_URI",
+    "database": "CRAFT_EVENTS_DATABASE",
+    "collection": "CRAFT_EVENTS_COLLECTION",
+    "handlers": "CRAFT_EVENTS_HANDLERS",
+}
+
+Flags = Mapping[str, str | Sequence[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A named environment that was chosen; a protected one has its name typed before anything acts on it."""
+
+    name: str
+    origin: str
+    is_protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the event log is, checked; `repr` shows no password."""
+
+    uri: Value[str]
+    database: Value[str]
+    collection: Value[str]
+    environment: Environment | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """Which handler modules to load, `M` or `M:bus`, and the folder where they are looked up last."""
+
+    handlers: Value[tuple[str, ...]]
+    app_dir: Value[str]
+
+
+def resolve(
+    flags: Flags | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    may_run: bool = True,
+) -> Settings:
+    """Return where the event log is.
+
+    Args:
+        flags: values given outright, by setting (`env`, `uri`, `database`, `collection`); None is not set.
+        environ: the environment; None for the process's.
+        directory: where the search for `pyproject.toml` begins, upwards; None reads no file and knows no `env`.
+        may_run: whether a `uri-command` of the file may be run.
+
+    Raises:
+        InvalidSetting: a value cannot be used; the message says where it came from.
+    """
+    sources = _sources(flags, environ, directory)
+    uri, warnings = sources.uri(may_run=may_run)
+    check_uri(uri)
+    database = sources.text("database", "")
+    if not database.origin or database.is_default:
+        database = database_of(uri)
+    check_database(database)
+    collection = sources.text("collection", DEFAULT_COLLECTION)
+    check_collection(collection, database.value)
+    return Settings(uri, database, collection, sources.environment, (*warnings, *sources.overridden()))
+
+
+def resolve_modules(
+    flags: Flags | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Modules:
+    """Return which handler modules to load; the arguments are those of `resolve`, the flags `handlers` and `app-dir`.
+
+    Raises:
+        InvalidSetting: the file says something that cannot be used.
+    """
+    sources = _sources(flags, environ, directory)
+    return Modules(sources.names("handlers"), sources.text("app-dir", "."))
+
+
+def environments(directory: Path) -> list[Environment]:
+    """Return the environments that the nearest file names.
+
+    Raises:
+        InvalidSetting: the file cannot be used.
+    """
+    found = configuration(directory).environments
+    return [Environment(name, table.origin, table.is_protected) for name, table in found.items()]
+
+
+def _sources(flags: Flags | None, environ: Mapping[str, str] | None, directory: Path | None) -> _Sources:
+    flags, environ = flags or {}, os.environ if environ is None else environ
+    found = configuration(directory)
+    chosen = None if directory is None else _chosen(found, flags, environ)
+    tables = (found.base,) if chosen is None else (found.environments[chosen.value], found.base)
+    is_protected = chosen is not None and tables[0].is_protected
+    environment = None if chosen is None else Environment(chosen.value, chosen.origin, is_protected)
+    return _Sources(flags, environ, tables, environment)
+
+
+def _chosen(found: Configuration, flags: Flags, environ: Mapping[str, str]) -> Value[str] | None:
+    flag = flags.get("env")
+    name = flag if isinstance(flag, str) else environ.get(ENVIRONMENT["env"])
+    if name is None or (not name and flag is None):
+        return None
+    chosen = Value(name, "--env" if isinstance(flag, str) else ENVIRONMENT["env"])
+    if name in found.environments:
+        return chosen
+    setting, origin = ("--env", None) if chosen.origin == "--env" else ("env", chosen.origin)
+    raise InvalidSetting(setting, f"there is no environment {quoted(name)}", origin=origin, hint=_hint(name, found))
+
+
+def _hint(name: str, found: Configuration) -> str:
+    if close := meant(name, list(found.environments)):
+        return f"did you mean {close}?"
+    if found.environments:
+        return f"{found.base.origin} has {', '.join(found.environments)}"
+    where = f"to {found.base.origin}" if found.base.file else "to pyproject.toml"
+    return f"add one {where}: [tool.craft-events.env.prod]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where values are looked for; `tables` are the chosen environment's and the base one, in this order."""
+
+    flags: Flags
+    environ: Mapping[str, str]
+    tables: tuple[Table, ...]
+    environment: Environment | None
+
+    def uri(self, *, may_run: bool) -> tuple[Value[str], list[str]]:
+        """Return the address and what is to be warned of."""
+        outright = self._outright("uri")
+        if outright is not None:
+            return outright, []
+        for table in self.tables:
+            uri = address_in(table, self.environ, may_run=may_run)
+            if uri is not None:
+                file = exposed(uri, table)
+                return uri, [f"{file} holds a password, and others can read it: chmod o-r {file}"] if file else []
+        return Value(DEFAULT_URI, DEFAULT_ORIGIN), []
+
+    def text(self, setting: str, default: str) -> Value[str]:
+        outright = self._outright(setting)
+        if outright is not None:
+            return outright
+        for table in self._that_say(setting):
+            text = table.text(setting)
+            return Value(str(table.folder / text) if setting == "app-dir" else text, table.origin)
+        return Value(default, DEFAULT_ORIGIN)
+
+    def names(self, setting: str) -> Value[tuple[str, ...]]:
+        flag = self.flags.get(setting)
+        if flag:
+            return Value(_split([flag] if isinstance(flag, str) else flag), f"--{setting}")
+        variable = ENVIRONMENT[setting]
+        if self.environ.get(variable):
+            return Value(_split([self.environ[variable]]), variable)
+        for table in self._that_say(setting):
+            return Value(_split(table.texts(setting)), table.origin)
+        return Value((), DEFAULT_ORIGIN)
+
+    def overridden(self) -> Iterator[str]:
+        """Tell which variables go before what the chosen environment says: that is rarely meant."""
+        if self.environment is None:
+            return
+        for setting in ("uri", "database", "collection"):
+            says = any(key.partition("-")[0] == setting for key in self.tables[0].values)
+            variable = ENVIRONMENT[setting]
+            if says and self.environ.get(variable) and not isinstance(self.flags.get(setting), str):
+                yield f"{variable} goes before the {setting} of {self.environment.name}"
+
+    def _outright(self, setting: str) -> Value[str] | None:
+        flag = self.flags.get(setting)
+        if isinstance(flag, str):
+            return Value(flag, f"--{setting}")
+        variable = ENVIRONMENT.get(setting, "")
+        return Value(self.environ[variable], variable) if self.environ.get(variable) else None
+
+    def _that_say(self, setting: str) -> Iterator[Table]:
+        return (table for table in self.tables if setting in table.values)
+
+
+def _split(texts: Sequence[str]) -> tuple[str, ...]:
+    names = [name.strip() for text in texts for name in text.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))

@@ -1,0 +1,167 @@
+"""`[tool.craft-events]` of the nearest `pyproject.toml` that has this table, and the environments in it.
+
+Every key is checked when the file is read, those of environments that nobody chose too: `protcted = true` must not be
+found out in production.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from craft_easy.core.events.errors import InvalidSetting
+from craft_easy.core.events.settings.values import meant, quoted
+
+NAME: Final = "[tool.craft-events]"
+URI_KEYS: Final = ("uri", "uri-env", "uri-file", "uri-command")
+TABLE_KEYS: Final = (*URI_KEYS, "database", "collection", "handlers", "app-dir", "env")
+ENVIRONMENT_KEYS: Final = (*TABLE_KEYS[:-1], "protected")
+MAX_FILE_BYTES: Final = 1 << 20
+
+_ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of settings: the base one, or an environment's."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+    environment: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The file, and the environment in it."""
+        return str(self.file) if self.environment is None else f"{self.file} [env.{self.environment}]"
+
+    @property
+    def folder(self) -> Path:
+        """Where a relative path in it is meant from."""
+        return self.file.parent if self.file else Path()
+
+    @property
+    def is_protected(self) -> bool:
+        """Tell whether what acts here asks for the environment's name."""
+        return bool(self.values.get("protected"))
+
+    def text(self, setting: str) -> str:
+        """Return a text.
+
+        Raises:
+            InvalidSetting: it is none.
+        """
+        text = self.values[setting]
+        if not isinstance(text, str):
+            raise InvalidSetting(setting, "must be a text", origin=self.origin)
+        return text
+
+    def texts(self, setting: str) -> list[str]:
+        """Return a list of texts; a single one stands for itself.
+
+        Raises:
+            InvalidSetting: it is neither.
+        """
+        listed = self.values[setting]
+        texts = [listed] if isinstance(listed, str) else listed
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InvalidSetting(setting, "must be a text or a list of texts", origin=self.origin)
+        return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the file says: the base table and the environments by name."""
+
+    base: Table = field(default_factory=Table)
+    environments: Mapping[str, Table] = field(default_factory=dict)
+
+
+def configuration(directory: Path | None) -> Configuration:
+    """Read the nearest file, from a directory upwards; None reads no file.
+
+    Raises:
+        InvalidSetting: the file cannot be read, or says something that is no setting.
+    """
+    for folder in (directory, *directory.parents) if directory is not None else ():
+        file = folder / "pyproject.toml"
+        values = _values(file)
+        if values is not None:
+            return _checked(values, file)
+    return Configuration()
+
+
+def _values(file: Path) -> Any:
+    """Return what stands in our table, None where there is no such file or no such table in it."""
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb") as opened:
+            text = opened.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        return None
+    if b"craft-events" not in text:
+        return None
+    if len(text) > MAX_FILE_BYTES:
+        raise InvalidSetting("pyproject.toml", "is larger than 1 MiB, and is not read", origin=str(file))
+    tool = _parsed(text, file).get("tool", {})
+    return tool.get("craft-events") if isinstance(tool, dict) else None
+
+
+def _parsed(text: bytes, file: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text.decode())
+    except UnicodeDecodeError:
+        raise InvalidSetting("pyproject.toml", "cannot be read: it is not UTF-8", origin=str(file)) from None
+    except ValueError as error:
+        raise InvalidSetting("pyproject.toml", f"cannot be read: {error}", origin=str(file)) from None
+    except RecursionError:
+        raise InvalidSetting("pyproject.toml", "cannot be read: it is nested too deeply", origin=str(file)) from None
+
+
+def _checked(values: Any, file: Path) -> Configuration:
+    _check_table(NAME, values, TABLE_KEYS, file)
+    base = {key: value for key, value in values.items() if key != "env"}
+    tables = values.get("env", {})
+    if not isinstance(tables, dict):
+        raise InvalidSetting(f"{NAME} env", "is no table", origin=str(file), hint="write [tool.craft-events.env.prod]")
+    for name, table in tables.items():
+        _check_environment(name, table, file)
+    return Configuration(Table(base, file), {name: Table(table, file, name) for name, table in tables.items()})
+
+
+def _check_environment(name: str, table: Any, file: Path) -> None:
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise InvalidSetting(
+            f"{NAME} env", f"{quoted(name)} is no name", origin=str(file), hint="a name has letters, digits, . _ and -"
+        )
+    title = f"[tool.craft-events.env.{name}]"
+    _check_table(title, table, ENVIRONMENT_KEYS, file)
+    if not isinstance(table.get("protected", False), bool):
+        raise InvalidSetting(f"{title} protected", "must be true or false", origin=str(file))
+
+
+def _check_table(title: str, table: Any, known: tuple[str, ...], file: Path) -> None:
+    if not isinstance(table, dict):
+        raise InvalidSetting(title, "is no table", origin=str(file))
+    for key in table:
+        if key not in known:
+            raise InvalidSetting(f"{title} {_named(key)}", "no such setting", origin=str(file), hint=_hint(key, known))
+    given = [key for key in URI_KEYS if key in table]
+    if len(given) > 1:
+        raise InvalidSetting(title, f"says both {given[0]} and {given[1]}", origin=str(file), hint="leave one of them")
+
+
+def _hint(key: str, known: tuple[str, ...]) -> str:
+    if key == "protected":
+        return "an environment is protected: [tool.craft-events.env.prod]"
+    close = meant(key, list(known))
+    return f"did you mean {close}?" if close else f"there are {', '.join(known)}"
+
+
+def _named(key: str) -> str:
+    return key if len(key) <= 80 else key[:79] + "…"
