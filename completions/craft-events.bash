@@ -74,7 +74,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --env | --uri | --database | --collection)
                     return 0
                     ;;
                 --state)
@@ -90,7 +90,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection -o --output --color --debug --help
             ;;
         'tail')
             case $option in
@@ -102,7 +102,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | -n | --last | --uri | --database | --collection)
+                --actor | --since | --until | --limit | -n | --last | --env | --uri | --database | --collection)
                     return 0
                     ;;
                 -o | --output)
@@ -114,7 +114,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse -n --last --follow --no-follow --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse -n --last --follow --no-follow --env --uri --database --collection -o --output --color --debug --help
             ;;
         'redispatch')
             case $option in
@@ -126,7 +126,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --handlers | --concurrency | --lease | --timeout | --grace)
+                --actor | --since | --until | --limit | --env | --uri | --database | --collection | --confirm-env | --handlers | --concurrency | --lease | --timeout | --grace)
                     return 0
                     ;;
                 --app-dir)
@@ -146,11 +146,11 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handlers --app-dir --handler --concurrency --wait --no-wait --due --watch --ordered --lease --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --handlers --app-dir --handler --concurrency --wait --no-wait --due --watch --ordered --lease --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
             ;;
         'show')
             case $option in
-                --uri | --database | --collection)
+                --env | --uri | --database | --collection)
                     return 0
                     ;;
                 -o | --output)
@@ -163,7 +163,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --uri --database --collection -o --output --color --debug --help ;;
+                -*) _craft_events_offer --env --uri --database --collection -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -177,7 +177,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --env | --uri | --database | --collection)
                     return 0
                     ;;
                 --handler)
@@ -197,7 +197,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --handler --by -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --handler --by -o --output --color --debug --help
             ;;
         'dead retry')
             case $option in
@@ -213,7 +213,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --env | --uri | --database | --collection | --confirm-env)
                     return 0
                     ;;
                 -o | --output)
@@ -226,7 +226,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --dry-run --yes -y -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run --yes -y -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -236,7 +236,7 @@ _craft_events() {
                     _craft_events_values handler
                     return 0
                     ;;
-                --reason | --actor | --since | --until | --limit | --uri | --database | --collection)
+                --reason | --actor | --since | --until | --limit | --env | --uri | --database | --collection | --confirm-env)
                     return 0
                     ;;
                 --tenant)
@@ -257,13 +257,13 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --uri --database --collection --dry-run --yes -y -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run --yes -y -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
         'workers')
             case $option in
-                --uri | --database | --collection)
+                --env | --uri | --database | --collection)
                     return 0
                     ;;
                 -o | --output)
@@ -275,11 +275,11 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --env --uri --database --collection -o --output --color --debug --help
             ;;
         'handlers list')
             case $option in
-                --handlers)
+                --handlers | --env)
                     return 0
                     ;;
                 --app-dir)
@@ -295,7 +295,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --handlers --app-dir -o --output --color --debug --help
+            _craft_events_offer --handlers --app-dir --env -o --output --color --debug --help
             ;;
         'serve')
             case $option in

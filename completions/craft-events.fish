@@ -47,7 +47,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection
+                case --actor --since --until --limit --env --uri --database --collection
                     return
                 case --state
                     printf '%s\n' $prefix{open,dead,done,untracked}
@@ -59,7 +59,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--state' 'open, dead, done or untracked' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--state' 'open, dead, done or untracked' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'tail'
             switch $option
                 case --tenant
@@ -68,7 +68,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit -n --last --uri --database --collection
+                case --actor --since --until --limit -n --last --env --uri --database --collection
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -77,7 +77,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '-n' 'begin with the last N events, 10 unless --since is given; 0 for none' '--last' 'begin with the last N events, 10 unless --since is given; 0 for none' '--follow' 'go on with what is stored from now on' '--no-follow' 'go on with what is stored from now on' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '-n' 'begin with the last N events, 10 unless --since is given; 0 for none' '--last' 'begin with the last N events, 10 unless --since is given; 0 for none' '--follow' 'go on with what is stored from now on' '--no-follow' 'go on with what is stored from now on' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'redispatch'
             switch $option
                 case --tenant
@@ -86,7 +86,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection --handlers --concurrency --lease --timeout --grace
+                case --actor --since --until --limit --env --uri --database --collection --confirm-env --handlers --concurrency --lease --timeout --grace
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -101,10 +101,10 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--handler' 'only this handler, by its id' '--concurrency' 'events whose handlers run at the same time' '--wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--no-wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--due' 'only what is due by now: honour back-off, for cron' '--watch' 'honour back-off, and go on until stopped' '--ordered' 'one event at a time for each tenant, in order, across the workers that run so' '--lease' 'how long this worker may be silent before others take over what it claimed' '--timeout' 'how long an attempt may take where its handler names no limit, in seconds or as 15m' '--grace' 'how long a stop waits for what is running' '--include-untracked' 'also events that were stored without deliveries; needs --since' '--include-unhandled' 'also events that had no handler when they were published' '--dry-run' 'say what would be done, and write nothing' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--handler' 'only this handler, by its id' '--concurrency' 'events whose handlers run at the same time' '--wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--no-wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--due' 'only what is due by now: honour back-off, for cron' '--watch' 'honour back-off, and go on until stopped' '--ordered' 'one event at a time for each tenant, in order, across the workers that run so' '--lease' 'how long this worker may be silent before others take over what it claimed' '--timeout' 'how long an attempt may take where its handler names no limit, in seconds or as 15m' '--grace' 'how long a stop waits for what is running' '--include-untracked' 'also events that were stored without deliveries; needs --since' '--include-unhandled' 'also events that had no handler when they were published' '--dry-run' 'say what would be done, and write nothing' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'show'
             switch $option
-                case --uri --database --collection
+                case --env --uri --database --collection
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -114,7 +114,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -126,7 +126,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection
+                case --actor --since --until --limit --env --uri --database --collection
                     return
                 case --handler
                     __craft_events_values $words[1] handler "$prefix" "$value" "$line"
@@ -141,7 +141,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handler' 'only this handler, by its id' '--by' 'in groups that have this in common' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handler' 'only this handler, by its id' '--by' 'in groups that have this in common' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'dead retry'
             switch $option
                 case --handler
@@ -153,7 +153,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection
+                case --actor --since --until --limit --env --uri --database --collection --confirm-env
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -163,7 +163,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--handler' 'only this handler, by its id' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--handler' 'only this handler, by its id' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -172,7 +172,7 @@ function __craft_events
                 case --handler
                     __craft_events_values $words[1] handler "$prefix" "$value" "$line"
                     return
-                case --reason --actor --since --until --limit --uri --database --collection
+                case --reason --actor --since --until --limit --env --uri --database --collection --confirm-env
                     return
                 case --tenant
                     __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
@@ -188,13 +188,13 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--handler' 'only this handler, by its id' '--reason' 'why; it stands in the record' '--pending' 'also what is pending for the --handler that is gone for good' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--handler' 'only this handler, by its id' '--reason' 'why; it stands in the record' '--pending' 'also what is pending for the --handler that is gone for good' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
         case 'workers'
             switch $option
-                case --uri --database --collection
+                case --env --uri --database --collection
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -203,10 +203,10 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'handlers list'
             switch $option
-                case --handlers
+                case --handlers --env
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -218,7 +218,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'serve'
             switch $option
                 case --port

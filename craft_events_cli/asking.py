@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from craft_events_cli import terminal
 from craft_events_cli.exit_codes import UsageError
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.settings import Settings
 
 
 def check(*, yes: bool) -> None:
@@ -15,11 +19,68 @@ def check(*, yes: bool) -> None:
     Raises:
         UsageError: there is no terminal, and `--yes` was not given.
     """
-    if not yes and not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)):
+    if not yes and not _is_anybody_there():
         raise UsageError(
             "this asks before it acts, and there is no terminal to ask on",
             hint="--yes goes on without asking; --dry-run says what would be done",
         )
+
+
+def confirm_environment(settings: Settings, *, named: str | None, is_dry: bool = False) -> None:
+    """Have the name of a protected environment typed before anything acts on it; `--yes` is no answer to this.
+
+    Args:
+        settings: where the event log is.
+        named: the value of `--confirm-env`, which answers beforehand.
+        is_dry: nothing will be written, so nothing is asked.
+
+    Raises:
+        UsageError: another name was given, or there is no terminal to ask on.
+    """
+    environment = settings.environment
+    if named is not None and (environment is None or named != environment.name):
+        where = f"this is {environment.name}" if environment else "no environment is chosen"
+        raise UsageError(f'--confirm-env: "{named}" is not where this acts: {where}', hint="--env chooses one")
+    if environment is None or not environment.is_protected or named is not None or is_dry:
+        return
+    if not _is_anybody_there():
+        raise UsageError(
+            f"{environment.name} is protected, and there is no terminal to have its name typed on",
+            hint=f"--confirm-env {environment.name} says that it is meant; --yes does not",
+        )
+    where = f"{settings.database.value}.{settings.collection.value} at {settings.uri.value}"
+    terminal.note(f"{environment.name} is protected, and this acts on {where}")
+    if _typed("type its name to go on: ") != environment.name:
+        raise UsageError(f"that was not {environment.name}: nothing was done")
+
+
+def _typed(question: str) -> str:
+    _write(question)
+    answer = ""
+    try:
+        answer = _answer()
+    finally:
+        if not answer.endswith("\n"):
+            terminal.note("")
+    return answer.strip()
+
+
+def _is_anybody_there() -> bool:
+    return terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)
+
+
+def _write(question: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(terminal.safe(question))
+        sys.stderr.flush()
+
+
+def _answer() -> str:
+    """Read a line; one that is not UTF-8 answers nothing."""
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        return ""
 
 
 async def agreed(question: str) -> bool:
@@ -28,9 +89,7 @@ async def agreed(question: str) -> bool:
     Args:
         question: one line, with the number that is about to be touched.
     """
-    with suppress(OSError, ValueError):
-        sys.stderr.write(terminal.safe(f"{question} Go on? [y/N] "))
-        sys.stderr.flush()
+    _write(f"{question} Go on? [y/N] ")
     try:
         answer = await _line()
     except BaseException:
@@ -49,4 +108,4 @@ async def _line() -> str:
         await is_there.wait()
     finally:
         loop.remove_reader(sys.stdin)
-    return sys.stdin.readline()
+    return _answer()

@@ -21,7 +21,7 @@ import typer
 
 from craft_easy.core.events.settings import Modules, Settings, resolve, resolve_modules
 from craft_easy.core.events.window import Moment, Window, parse_moment, window
-from craft_events_cli import terminal
+from craft_events_cli import asking, terminal
 from craft_events_cli.exit_codes import UsageError
 from craft_events_cli.terminal import Output
 
@@ -88,6 +88,15 @@ States = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and write nothing")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        metavar="ENV",
+        help="an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV",
+        rich_help_panel=CONNECTION,
+    ),
+]
 HandlerIds = Annotated[
     list[str],
     typer.Option("--handler", metavar="ID", help="only this handler, by its id", rich_help_panel=HANDLERS),
@@ -204,16 +213,18 @@ class Handling:
         ),
     ] = None
 
-    def modules(self) -> Modules:
-        """Resolve flags, environment, `pyproject.toml` and defaults."""
+    def modules(self, env: str | None = None) -> Modules:
+        """Resolve flags, variables, `pyproject.toml` and defaults; `env` is the command's own `--env`."""
         app_dir = None if self.app_dir is None else str(self.app_dir)
-        return resolve_modules({"handlers": self.handlers, "app-dir": app_dir}, directory=Path.cwd())
+        flags = {"handlers": self.handlers, "app-dir": app_dir, "env": env}
+        return resolve_modules(flags, directory=current_directory())
 
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
     """Where the event log is."""
 
+    env: Env = None
     uri: Annotated[
         str | None,
         typer.Option(
@@ -243,9 +254,45 @@ class Connecting:
     ] = None
 
     def settings(self) -> Settings:
-        """Resolve flags, environment, `pyproject.toml` and defaults."""
-        flags = {"uri": self.uri, "database": self.database, "collection": self.collection}
-        return resolve(flags, directory=Path.cwd())
+        """Resolve flags, variables, `pyproject.toml` and defaults, and say what is to be warned of."""
+        flags = {"env": self.env, "uri": self.uri, "database": self.database, "collection": self.collection}
+        found = resolve(flags, directory=current_directory())
+        for warning in found.warnings:
+            terminal.warn(warning)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Acting(Connecting):
+    """Where the event log is that a command acts on: a protected environment has its name typed."""
+
+    confirm_env: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm-env",
+            metavar="ENV",
+            help="say that this protected environment is meant, where nobody can type its name",
+            rich_help_panel=CONNECTION,
+        ),
+    ] = None
+
+    def confirmed(self, *, is_dry: bool = False) -> Settings:
+        """Resolve the settings and, unless nothing will be written, have a protected environment's name typed."""
+        found = self.settings()
+        asking.confirm_environment(found, named=self.confirm_env, is_dry=is_dry)
+        return found
+
+
+def current_directory() -> Path:
+    """Return where the search for `pyproject.toml` begins.
+
+    Raises:
+        UsageError: it was removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory is not there any more", hint="cd to one that is") from None
 
 
 @asynccontextmanager

@@ -175,7 +175,7 @@ def _flags(where: options.Selecting, handlers: list[str], narrowed: Mapping[str,
 def retry(
     which: Meant,
     where: options.Selecting,
-    connection: options.Connecting,
+    connection: options.Acting,
     acting: Acting,
     output: options.Format = None,
 ) -> ExitCode:
@@ -209,7 +209,7 @@ def discard(
     which: Meant,
     gone: Gone,
     where: options.Selecting,
-    connection: options.Connecting,
+    connection: options.Acting,
     acting: Acting,
     output: options.Format = None,
 ) -> ExitCode:
@@ -262,12 +262,12 @@ class _Command:
 
 
 def _run(
-    which: Meant, where: options.Selecting, connection: options.Connecting, acting: Acting, command: _Command
+    which: Meant, where: options.Selecting, connection: options.Acting, acting: Acting, command: _Command
 ) -> ExitCode:
-    settings = connection.settings()
     chosen = terminal.output_format(command.output)
     if not acting.dry_run:
         asking.check(yes=acting.yes)
+    settings = connection.confirmed(is_dry=acting.dry_run)
     return running.run(_act(settings, which, where, acting, command, chosen))
 
 

@@ -18,6 +18,7 @@ COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "re
 
 def list_handlers(
     handling: options.Handling,
+    env: options.Env = None,
     output: options.Format = None,
 ) -> ExitCode:
     """Show which handlers react to which events, and in which order they run.
@@ -27,7 +28,7 @@ def list_handlers(
         craft-events handlers list --handlers shop.handlers --handlers billing.app:bus
         craft-events handlers list -o json | jq '.[] | select(.mode == "background").id'
     """
-    modules = handling.modules()
+    modules = handling.modules(env)
     chosen = terminal.output_format(output)
     bus = loading.load_bus(modules)
     subscriptions = bus.subscriptions()

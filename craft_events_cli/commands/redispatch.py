@@ -129,7 +129,7 @@ class Delivering:
 
 def redispatch(
     where: options.Selecting,
-    connection: options.Connecting,
+    connection: options.Acting,
     handling: options.Handling,
     how: Delivering,
     *,
@@ -154,8 +154,8 @@ def redispatch(
             hint="add --since 2h, as far back as these events are to be delivered",
         )
     _refuse_what_watch_cannot(how, where, is_dry=dry_run)
-    modules, settings = handling.modules(), connection.settings()
     chosen = terminal.output_format(output, endless=how.watch)
+    modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=dry_run)
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
     return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, is_dry=dry_run))

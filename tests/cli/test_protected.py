@@ -1,0 +1,143 @@
+"""Environments on the command line: which is chosen, and what a protected one asks before anything acts on it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from craft_events_cli import main
+from craft_events_cli.parsing import signature_of
+from tests.cli.conftest import Cli, Process
+from tests.cli.history import Log, opened
+from tests.cli.terminals import before_a_person
+from tests.cli.test_dead import GRAVEYARD, id_of, states
+
+ACTING = {
+    "redispatch": ["redispatch", "--handlers", "shop"],
+    "dead retry": ["dead", "retry", "--yes"],
+    "dead discard": ["dead", "discard", "--reason", "x", "--yes"],
+}
+"""Every command that acts, as it would act in an environment that is not protected."""
+SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """A log with something to do for each command, which the environments `prod` and `dev` lead to."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "pyproject.toml").write_text(
+        f"[tool.craft-events]\ndatabase = '{database_name}'\n"
+        "[tool.craft-events.env.prod]\nprotected = true\nuri-env = 'PROD_URI'\n"
+        f"[tool.craft-events.env.dev]\nuri = '{embedded_uri}'\n"
+    )
+    monkeypatch.setenv("PROD_URI", embedded_uri)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*GRAVEYARD)
+        yield log
+
+
+def everything(log: Log) -> list[object]:
+    return list(log.events.find().sort("_id", 1))
+
+
+def test_every_command_that_can_be_told_a_protected_environment_is_tested_here() -> None:
+    acting = {
+        words
+        for words, entry in main.COMMANDS.items()
+        if not entry.is_hidden
+        and any("--confirm-env" in one.flags for one in signature_of(main.load(words)).parameters)
+    }
+    assert acting == set(ACTING)
+
+
+@pytest.mark.parametrize("words", ACTING)
+def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, log: Log, words: str) -> None:
+    before = everything(log)
+    ended = cli(*ACTING[words], "--env", "prod")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines() == [
+        "error: prod is protected, and there is no terminal to have its name typed on",
+        "--confirm-env prod says that it is meant; --yes does not",
+    ]
+    assert everything(log) == before
+
+
+@pytest.mark.parametrize("words", ACTING)
+@pytest.mark.parametrize("extra", [["--confirm-env", "dev"], ["--confirm-env", ""], ["--confirm-env", "prod "]])
+def test_another_name_is_no_confirmation(cli: Cli, log: Log, words: str, extra: list[str]) -> None:
+    before = everything(log)
+    ended = cli(*ACTING[words], "--env", "prod", *extra)
+    assert ended.code == 2
+    assert ended.err.startswith(f'error: --confirm-env: "{extra[1]}" is not where this acts: this is prod\n')
+    assert everything(log) == before
+
+
+def test_a_confirmation_without_an_environment_is_refused(cli: Cli, log: Log) -> None:
+    ended = cli("dead", "retry", "--yes", "--confirm-env", "prod")
+    assert ended.code == 2
+    assert 'error: --confirm-env: "prod" is not where this acts: no environment is chosen\n' in ended.err
+
+
+@pytest.mark.parametrize("args", [["--env", "prod", "--confirm-env", "prod"], ["--env", "dev"]])
+def test_a_name_that_is_given_and_an_environment_that_is_not_protected_are_acted_on(
+    cli: Cli, log: Log, args: list[str]
+) -> None:
+    assert cli("dead", "retry", id_of(1), "--yes", *args).code == 0
+    assert states(log, 1) == ["done", "pending"]
+
+
+def test_the_variable_chooses_a_protected_environment_too(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRAFT_EVENTS_ENV", "prod")
+    assert cli("dead", "retry", "--yes").err.startswith("error: prod is protected")
+    assert cli("dead", "retry", id_of(1), "--yes", "--env", "dev").code == 0
+
+
+def test_an_address_from_elsewhere_protects_all_the_same(cli: Cli, log: Log) -> None:
+    assert cli("dead", "retry", "--yes", "--env", "prod", "--uri", log.uri).err.startswith("error: prod is protected")
+
+
+def test_what_only_reads_and_what_writes_nothing_asks_nothing(cli: Cli, log: Log) -> None:
+    assert cli("dead", "list", "--env", "prod").code == 0
+    assert cli("replay", "--env", "prod").code == 0
+    assert cli("dead", "retry", "--env", "prod", "--dry-run").code == 0
+
+
+def test_a_variable_that_goes_before_the_environment_is_warned_of(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRAFT_EVENTS_URI", log.uri)
+    ended = cli("dead", "list", "--env", "dev")
+    assert ended.err.startswith("warning: CRAFT_EVENTS_URI goes before the uri of dev\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ("prod\n", 0, "1 delivery of 1 event has a fresh budget"),
+        ("  prod \n", 0, "1 delivery of 1 event has a fresh budget"),
+        ("yes\n", 2, "that was not prod: nothing was done"),
+        ("\n", 2, "that was not prod: nothing was done"),
+        ("\x04", 2, "that was not prod: nothing was done"),
+        (b"\xff\n", 2, "that was not prod: nothing was done"),
+    ],
+)
+def test_a_person_types_the_name(process: Process, log: Log, typed: str | bytes, code: int, said: str) -> None:
+    with before_a_person(process, "dead", "retry", id_of(1), "--yes", "--env", "prod") as person:
+        person.waits_for("type its name to go on: ")
+        assert f"prod is protected, and this acts on {log.database}.event_log at mongodb://" in person.said
+        os.write(person.terminal, typed if isinstance(typed, bytes) else typed.encode())
+        assert person.ended()[0] == code
+        assert said in person.said
+    assert states(log, 1) == ["done", "pending" if code == 0 else "dead"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
+    with before_a_person(process, "dead", "retry", "--yes", "--env", "prod") as person:
+        person.waits_for("type its name to go on: ")
+        person.process.send_signal(number)
+        assert person.ended() == (code, "")
+        assert person.said.endswith("type its name to go on: \r\n")
+    assert states(log, 1) == ["done", "dead"]
