@@ -51,6 +51,21 @@ GROUPS: Final = {
     "handlers": "the handlers that a module registers",
 }
 
+SECTIONS: Final = {
+    "What happened": ("replay", "tail", "show", "trace", "export"),
+    "What is wrong": ("stats", "dead", "workers", "handlers", "doctor"),
+    "What to do": ("redispatch", "publish", "import", "prune"),
+    "Setting up": ("serve", "demo", "config", "completion", "help"),
+}
+"""How the root's page orders its commands; what is in none of them comes last."""
+
+TOPICS: Final = {
+    "exit-codes": "what the number means that a run ends with",
+    "environment": "variables, pyproject.toml, and their order",
+    "formats": "what is data, and how each format writes it",
+}
+"""Pages of `help` that are about no command; `topics` has them."""
+
 EXAMPLES: Final = (
     f"{PROGRAM} replay --tenant acme --since 2d",
     f"{PROGRAM} tail --type 'order.*'",
@@ -89,14 +104,31 @@ def dispatch(args: Sequence[str]) -> int | None:
     if first in ("--help", "-h"):
         return _show_page("")
     if first == "help":
-        return dispatch([*args[1:], "--help"])
+        return _help(args[1:])
     if first.startswith("-"):
         raise UsageError(_misplaced(first), hint=f"see {PROGRAM} --help")
     if first in GROUPS:
         return _dispatch_group(first, args[1:])
     if first not in COMMANDS:
-        raise UsageError(_unknown(first, _names()), hint=f"see {PROGRAM} --help")
+        known = [*_all_names(), *(f"help {topic}" for topic in TOPICS)]
+        raise UsageError(_unknown(first, known), hint=f"see {PROGRAM} --help")
     return _call(first, args[1:])
+
+
+def _help(args: Sequence[str]) -> int | None:
+    """Show the page of a topic or of a command."""
+    words = [word for word in args if word not in ("--help", "-h")]
+    if words[:1] == ["help"] or not words:
+        return _show_page("")
+    if words[0] in TOPICS:
+        from craft_events_cli import topics
+
+        terminal.stdout().write(topics.page(words[0]))
+        return ExitCode.DONE
+    if words[0] not in {*_names(), *GROUPS}:
+        known = [*_all_names(), *TOPICS]
+        raise UsageError(_unknown(words[0], known, "command or topic"), hint=f"topics: {', '.join(TOPICS)}")
+    return dispatch([*words, "--help"])
 
 
 def _dispatch_group(group: str, args: Sequence[str]) -> int | None:
@@ -139,6 +171,11 @@ def _names(group: str = "") -> list[str]:
     return list(dict.fromkeys(words.split()[0] for words in found))
 
 
+def _all_names() -> list[str]:
+    """Return what may come first, and the full words of what only comes second."""
+    return list(dict.fromkeys([*_names(), *(words for words, entry in COMMANDS.items() if not entry.is_hidden)]))
+
+
 def _show_page(group: str) -> ExitCode:
     """Print the page of the root or of a group: examples first, then its commands."""
     prefix = f"{group} " if group else ""
@@ -146,8 +183,9 @@ def _show_page(group: str) -> ExitCode:
     examples = [f"{PROGRAM} {prefix}{name}" for name in _names(group)] if group else EXAMPLES
     lines = [f"{PROGRAM} {prefix}".rstrip() + f": {summary}", ""]
     lines += [f"  {example}" for example in examples]
-    lines += ["", terminal.heading("Commands")]
-    lines += [f"  {name:<12}  {_help_of(prefix + name)}" for name in _names(group)]
+    for title, names in _sections(group).items():
+        lines += ["", terminal.heading(title)]
+        lines += [line for name in names for line in _row(name, _help_of(prefix + name))]
     if not group:
         lines += ["", terminal.heading("Options")]
         lines += ["  --version     print the version", "  --help        print this page"]
@@ -156,7 +194,30 @@ def _show_page(group: str) -> ExitCode:
     return ExitCode.DONE
 
 
+def _sections(group: str) -> dict[str, list[str]]:
+    """Return the names on a page under their headings."""
+    if group:
+        return {"Commands": _names(group)}
+    names = [*_names(), "help"]
+    placed = {title: [name for name in members if name in names] for title, members in SECTIONS.items()}
+    rest = [name for name in names if not any(name in members for members in placed.values())]
+    return placed | ({"More": rest} if rest else {})
+
+
+def _row(name: str, text: str) -> list[str]:
+    """Return a name and what it does; on a narrow terminal the text goes on below itself."""
+    start, room = f"  {name:<12}  ", terminal.width() - 16
+    if len(text) <= room:
+        return [start + text]
+    from textwrap import wrap
+
+    first, *rest = wrap(text, room)
+    return [start + first, *(" " * 16 + line for line in rest)]
+
+
 def _help_of(words: str) -> str:
+    if words == "help":
+        return f"help COMMAND, or about: {', '.join(TOPICS)}"
     return COMMANDS[words].help if words in COMMANDS else f"{GROUPS[words]}: {', '.join(_names(words))}"
 
 
@@ -165,11 +226,12 @@ def _misplaced(option: str) -> str:
     return f"options come after the command, as in: {PROGRAM} replay {name}" if name != "-" else "no such command: -"
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def _unknown(name: str, known: Sequence[str], what: str = "command") -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1)
-    return f"no such command: {name}" + (f". Did you mean {close[0]}?" if close else "")
+    inside = [words for words in known if words.endswith(f" {name}")]
+    close = get_close_matches(name[:200], known, n=1) or inside[:1]
+    return f"no such {what}: {name}" + (f". Did you mean {close[0]}?" if close else "")
 
 
 def _hear_sigterm() -> None:

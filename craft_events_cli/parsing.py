@@ -116,13 +116,17 @@ class Parameter:
         if not issubclass(self.value_type, Path):
             self._check_encoding(text)
         if self.choices and text not in self.choices:
-            raise UsageError(f'{self.label}: "{text}" is none of {", ".join(self.choices)}')
+            raise UsageError(f'{self.label}: "{text}" is none of {", ".join(self.choices)}', hint=self._meant(text))
         convert = self.info.parser or self.value_type
         try:
             return convert(text)
         except ValueError as error:
             reason = str(error) if self.info.parser else f'"{text}" is no {self.metavar}'
             raise UsageError(f"{self.label}: {reason}") from None
+
+    def _meant(self, text: str) -> str | None:
+        close = _closest(text.lower(), self.choices)
+        return f"did you mean {close}?" if close else None
 
     def _check_encoding(self, text: str) -> None:
         try:
@@ -286,10 +290,14 @@ def _parameter_of(error: Exception, signature: Signature, option: str) -> Parame
 
 
 def _close_to(option: str, signature: Signature) -> str | None:
+    known = [flag for one in signature.parameters for flag in one.flags if not one.info.hidden] + ["--help"]
+    return _closest(option, known)
+
+
+def _closest(word: str, known: Sequence[str]) -> str | None:
     from difflib import get_close_matches
 
-    known = [flag for one in signature.parameters for flag in one.flags if not one.info.hidden] + ["--help"]
-    return next(iter(get_close_matches(option, known, n=1)), None)
+    return next(iter(get_close_matches(word[:200], known, n=1)), None)
 
 
 def summary_of(function: Command) -> str:
