@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),
     "workers": Entry("craft_events_cli.commands.workers:workers", "who owns what, and who is silent"),
     "handlers list": Entry("craft_events_cli.commands.handlers:list_handlers", "show which handlers there are"),
+    "config show": Entry("craft_events_cli.commands.config:show", "show every setting, and where it came from"),
     "serve": Entry("craft_events_cli.commands.serve:serve", "run the embedded event log"),
     "demo": Entry("craft_events_cli.commands.demo:demo", "watch a two-minute story on an embedded log"),
     "completion": Entry("craft_events_cli.commands.completion:completion", "print the completions of a shell"),
@@ -49,6 +50,7 @@ COMMANDS: Final[dict[str, Entry]] = {
 GROUPS: Final = {
     "dead": "deliveries that used up their attempts",
     "handlers": "the handlers that a module registers",
+    "config": "every setting, and where it came from",
 }
 
 SECTIONS: Final = {

@@ -1,6 +1,7 @@
 """The environments of `pyproject.toml`, and addresses that are kept elsewhere than in it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -58,9 +59,9 @@ def test_an_environment_goes_before_the_table_and_after_flags_and_variables(file
 def test_an_environment_is_chosen_by_the_flag_else_by_the_variable(file: Path) -> None:
     staging = {"CRAFT_EVENTS_ENV": "staging", **PROD}
     by_variable = resolve({}, environ=staging, directory=file.parent).environment
-    assert by_variable == Environment("staging", "CRAFT_EVENTS_ENV")
+    assert by_variable == Environment("staging", "CRAFT_EVENTS_ENV", defined_in=f"{file} [env.staging]")
     by_flag = resolve({"env": "prod"}, environ=staging, directory=file.parent).environment
-    assert by_flag == Environment("prod", "--env", is_protected=True)
+    assert by_flag == Environment("prod", "--env", is_protected=True, defined_in=f"{file} [env.prod]")
     assert resolve({}, environ={"CRAFT_EVENTS_ENV": ""}, directory=file.parent).environment is None
 
 
@@ -246,7 +247,7 @@ def test_a_command_in_a_file_that_others_may_write_is_not_run(tmp_path: Path, mo
     with pytest.raises(InvalidSetting, match="is not run, since its file can be written by others"):
         chosen(tmp_path)
     (tmp_path / "pyproject.toml").chmod(0o600)
-    monkeypatch.setattr(address.os, "geteuid", lambda: 12_345)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     monkeypatch.setattr(address, "SUPERUSER", -1)
     with pytest.raises(InvalidSetting, match="is not run, since its file belongs to another user"):
         chosen(tmp_path)

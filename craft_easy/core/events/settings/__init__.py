@@ -61,11 +61,17 @@ Flags = Mapping[str, str | Sequence[str] | None]
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A named environment that was chosen; a protected one has its name typed before anything acts on it."""
+    """A named environment; a protected one has its name typed before anything acts on it.
+
+    Args:
+        origin: what chose it, else where it is defined.
+        defined_in: the file, and its place there.
+    """
 
     name: str
     origin: str
     is_protected: bool = False
+    defined_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +145,18 @@ def environments(directory: Path) -> list[Environment]:
         InvalidSetting: the file cannot be used.
     """
     found = configuration(directory).environments
-    return [Environment(name, table.origin, table.is_protected) for name, table in found.items()]
+    return [Environment(name, table.origin, table.is_protected, table.origin) for name, table in found.items()]
 
 
 def _sources(flags: Flags | None, environ: Mapping[str, str] | None, directory: Path | None) -> _Sources:
     flags, environ = flags or {}, os.environ if environ is None else environ
     found = configuration(directory)
     chosen = None if directory is None else _chosen(found, flags, environ)
-    tables = (found.base,) if chosen is None else (found.environments[chosen.value], found.base)
-    is_protected = chosen is not None and tables[0].is_protected
-    environment = None if chosen is None else Environment(chosen.value, chosen.origin, is_protected)
-    return _Sources(flags, environ, tables, environment)
+    if chosen is None:
+        return _Sources(flags, environ, (found.base,), None)
+    own = found.environments[chosen.value]
+    environment = Environment(chosen.value, chosen.origin, own.is_protected, own.origin)
+    return _Sources(flags, environ, (own, found.base), environment)
 
 
 def _chosen(found: Configuration, flags: Flags, environ: Mapping[str, str]) -> Value[str] | None:

@@ -1,0 +1,88 @@
+"""`craft-events config show`: the value of every setting, and where it came from."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from craft_events_cli import options, terminal
+from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.settings import Environment, Modules, Settings, Value
+
+COLUMNS: Final = ("setting", "value", "origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it is shown: a password in it is masked."""
+
+    setting: str
+    value: str | bool | list[str] | None
+    origin: str
+
+
+def show(connection: options.Connecting, handling: options.Handling, output: options.Format = None) -> ExitCode:
+    """Show the value of every setting and where it came from: a flag, a variable, a file or the default.
+
+    Passwords are masked. It takes what any other command takes, and connects to nothing; a uri-command is run.
+
+    Examples:
+        craft-events config show
+        craft-events config show --env prod
+        craft-events config show -o json | jq -r '.[] | select(.setting == "uri").origin'
+    """
+    chosen = terminal.output_format(output)
+    settings, modules = connection.settings(), handling.modules(connection.env)
+    rows = settings_shown(settings, modules)
+    if chosen is Output.TABLE:
+        from craft_events_cli.render.config import write_settings
+
+        write_settings(rows)
+    else:
+        from craft_events_cli.render.rows import write_rows
+
+        write_rows(map(asdict, rows), COLUMNS, chosen)
+    terminal.flush()
+    terminal.note(_summary(settings))
+    return ExitCode.DONE
+
+
+def settings_shown(settings: "Settings", modules: "Modules") -> list[Setting]:
+    """Return a row for each setting; without an environment `env` is null."""
+    environment = settings.environment
+    return [
+        *_environment(environment),
+        _shown("uri", settings.uri),
+        _shown("database", settings.database),
+        _shown("collection", settings.collection),
+        Setting("handlers", list(modules.handlers.value), modules.handlers.origin),
+        _shown("app-dir", modules.app_dir),
+    ]
+
+
+def _environment(environment: "Environment | None") -> list[Setting]:
+    if environment is None:
+        return [Setting("env", None, "the default")]
+    protected = Setting("protected", environment.is_protected, environment.defined_in)
+    return [Setting("env", environment.name, environment.origin), protected]
+
+
+def _shown(name: str, value: "Value[str]") -> Setting:
+    from craft_easy.core.events.settings import redact
+
+    return Setting(name, redact(value.value), redact(value.origin))
+
+
+def _summary(settings: "Settings") -> str:
+    from craft_easy.core.events.settings import environments
+
+    found = environments(options.current_directory())
+    if not found:
+        return "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]"
+    step = "" if settings.environment else f" · one of them: craft-events config show --env {found[0].name}"
+    return f"environments: {', '.join(map(_named, found))}{step}"
+
+
+def _named(environment: "Environment") -> str:
+    return f"{environment.name} (protected)" if environment.is_protected else environment.name

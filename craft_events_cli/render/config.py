@@ -1,0 +1,54 @@
+"""Settings as a table; where a line has no room, the origin goes below its value, and nothing is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from craft_events_cli import terminal
+from craft_events_cli.render.cells import width_of
+from craft_events_cli.render.event_line import NOTHING
+from craft_events_cli.render.table import BOLD, DIM, GAP, MARGIN
+
+if TYPE_CHECKING:
+    from craft_events_cli.commands.config import Setting
+
+_HEADINGS: Final = ("Setting", "Value", "From")
+
+
+def write_settings(settings: Sequence[Setting]) -> None:
+    """Write each setting, its value, and where that came from."""
+    rows = [(one.setting, terminal.safe(_text(one)), terminal.safe(one.origin)) for one in settings]
+    names, values, origins = (max(map(width_of, column)) for column in zip(_HEADINGS, *rows, strict=True))
+    if len(MARGIN) + names + values + origins + 2 * len(GAP) <= terminal.width():
+        _write_lines(rows, names, values)
+    else:
+        _write_pairs(rows, names)
+
+
+def _write_lines(rows: Sequence[tuple[str, str, str]], names: int, values: int) -> None:
+    stream = terminal.stdout()
+    setting, value, origin = _HEADINGS
+    heading = f"{_padded(setting, names)}{GAP}{_padded(value, values)}{GAP}{origin}"
+    stream.write(f"{MARGIN}{terminal.paint(heading, BOLD, stream)}\n")
+    for setting, value, origin in rows:
+        shown = terminal.paint(origin, DIM, stream)
+        stream.write(f"{MARGIN}{_padded(setting, names)}{GAP}{_padded(value, values)}{GAP}{shown}\n")
+
+
+def _write_pairs(rows: Sequence[tuple[str, str, str]], names: int) -> None:
+    stream = terminal.stdout()
+    for setting, value, origin in rows:
+        stream.write(f"{MARGIN}{_padded(setting, names)}{GAP}{value}\n")
+        stream.write(f"{MARGIN}{' ' * names}{GAP}{terminal.paint(origin, DIM, stream)}\n")
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))
+
+
+def _text(one: Setting) -> str:
+    value = one.value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (", ".join(value) if isinstance(value, list) else value) or NOTHING

@@ -1,0 +1,131 @@
+"""`config show`: the value of every setting, where it came from, and no password."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+FILE = """
+[tool.craft-events]
+uri = "mongodb://base/shop"
+handlers = ["shop.handlers", "billing:bus"]
+
+[tool.craft-events.env.staging]
+collection = "events"
+
+[tool.craft-events.env.prod]
+uri-env = "PROD_URI"
+protected = true
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROD_URI", "mongodb://app:secret@prod/?tlsCertificateKeyFilePassword=secret")
+    file = tmp_path / "pyproject.toml"
+    file.write_text(FILE)
+    return file
+
+
+def test_without_anything_every_value_is_the_default(cli: Cli) -> None:
+    ended = cli("config", "show", "-o", "json")
+    assert ended.code == 0
+    assert [(row["setting"], row["value"], row["origin"]) for row in json.loads(ended.out)] == [
+        ("env", None, "the default"),
+        ("uri", "mongodb://localhost:27017", "the default"),
+        ("database", "craft_easy", "the default"),
+        ("collection", "event_log", "the default"),
+        ("handlers", [], "the default"),
+        ("app-dir", ".", "the default"),
+    ]
+    assert ended.err == "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]\n"
+
+
+def test_every_value_has_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRAFT_EVENTS_COLLECTION", "other")
+    ended = cli("config", "show", "--env", "prod", "--app-dir", "src", "-o", "json")
+    uri = "mongodb://app:***@prod/?tlsCertificateKeyFilePassword=***"
+    assert [(row["setting"], row["value"], row["origin"]) for row in json.loads(ended.out)] == [
+        ("env", "prod", "--env"),
+        ("protected", True, f"{file} [env.prod]"),
+        ("uri", uri, f"PROD_URI, by uri-env of {file} [env.prod]"),
+        ("database", "craft_easy", "the default"),
+        ("collection", "other", "CRAFT_EVENTS_COLLECTION"),
+        ("handlers", ["shop.handlers", "billing:bus"], str(file)),
+        ("app-dir", "src", "--app-dir"),
+    ]
+    assert ended.err == "environments: staging, prod (protected)\n"
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_no_format_shows_a_password(cli: Cli, file: Path, output: str) -> None:
+    for args in (["--env", "prod"], ["--uri", "mongodb://app:secret@h"]):
+        ended = cli("config", "show", "-o", output, *args)
+        assert ended.code == 0
+        assert "secret" not in ended.out + ended.err
+        assert "mongodb://app:***@" in ended.out
+
+
+def test_every_format_has_the_same_rows(cli: Cli, file: Path) -> None:
+    lines = [json.loads(line) for line in cli("config", "show", "-o", "ndjson").out.splitlines()]
+    assert lines == json.loads(cli("config", "show", "-o", "json").out)
+    rows = list(csv.reader(io.StringIO(cli("config", "show", "-o", "csv").out)))
+    assert rows[0] == ["setting", "value", "origin"]
+    assert [row[0] for row in rows[1:]] == [line["setting"] for line in lines]
+
+
+def test_a_table_has_a_line_for_each_and_two_where_a_line_has_no_room(
+    cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRAFT_EVENTS_ENV", "prod")
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = cli("config", "show", "-o", "table").out.splitlines()
+    assert narrow[:4] == [
+        "  env          prod",
+        "               CRAFT_EVENTS_ENV",
+        "  protected    yes",
+        f"               {file} [env.prod]",
+    ]
+    monkeypatch.delenv("CRAFT_EVENTS_ENV")
+    file.write_text("")
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = cli("config", "show", "-o", "table").out.splitlines()
+    assert wide[:3] == [
+        "  Setting      Value                       From",
+        "  env          –                           the default",
+        "  uri          mongodb://localhost:27017   the default",
+    ]
+
+
+def test_the_summary_says_which_environments_there_are(cli: Cli, file: Path) -> None:
+    note = "environments: staging, prod (protected) · one of them: craft-events config show --env staging\n"
+    assert cli("config", "show").err == note
+
+
+def test_what_cannot_be_used_is_named_with_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROD_URI")
+    ended = cli("config", "show", "--env", "prod")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f'error: uri-env: the variable "PROD_URI" is not set (from {file} [env.prod])\n'
+
+
+def test_hostile_values_are_shown_escaped(cli: Cli, file: Path) -> None:
+    file.write_text('[tool.craft-events]\nhandlers = ["\\u001b[31mred\\n\\u202e"]\napp-dir = "\\u001b]0;x\\u0007"\n')
+    for output in ("table", "ndjson", "json", "csv"):
+        ended = cli("config", "show", "-o", output)
+        assert ended.code == 0
+        assert (ended.out + ended.err).replace("\n", "").replace("\r", "").isprintable()
+
+
+def test_a_password_that_others_can_read_is_warned_of(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("craft_easy.core.events.settings.address._is_reached_by_others", lambda _: True)
+    file.write_text("[tool.craft-events]\nuri = 'mongodb://app:secret@h'\n")
+    file.chmod(0o644)
+    warning = f"warning: {file} holds a password, and others can read it: chmod o-r {file}\n"
+    assert cli("config", "show").err.startswith(warning)
+    file.chmod(0o640)
+    assert "warning" not in cli("config", "show").err
