@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "tail": Entry("craft_events_cli.commands.tail:tail", "follow the log live"),
     "redispatch": Entry("craft_events_cli.commands.redispatch:redispatch", "deliver what was never finished"),
     "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),
+    "trace": Entry("craft_events_cli.commands.trace:trace", "an event, what caused it, what it caused"),
     "dead list": Entry("craft_events_cli.commands.dead:list_dead", "show what used up its attempts"),
     "dead retry": Entry("craft_events_cli.commands.dead:retry", "give it a fresh budget of attempts"),
     "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),

@@ -1,10 +1,11 @@
 """`craft-events show`: one event, its deliveries, attempts and errors."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from craft_events_cli import options, running, terminal
+from craft_events_cli import lookup, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -37,9 +38,7 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
     async with options.opened(settings) as store:
         record = await record_of(store, event_id)
     if record is None:
-        terminal.error(f"there is no event {event_id} in {settings.collection.value}")
-        terminal.note("is it another database or collection? --database and --collection name them")
-        return ExitCode.UNFINISHED
+        return lookup.not_found(event_id, settings)
     event = event_json.event_json(record)
     if chosen is Output.TABLE:
         from craft_events_cli.render.show import write_event
@@ -48,8 +47,9 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
     else:
         _write(record, chosen)
     terminal.flush()
-    if chosen is Output.TABLE and (step := next_step(event)):
-        terminal.note(step)
+    if chosen is Output.TABLE:
+        for step in next_steps(event):
+            terminal.note(step)
     return ExitCode.DONE
 
 
@@ -66,13 +66,17 @@ def _write(record: Any, chosen: Output) -> None:
     out.close()
 
 
-def next_step(event: dict[str, Any]) -> str | None:
-    """Return what an operator may type next, where there is something."""
+def next_steps(event: dict[str, Any]) -> Iterator[str]:
+    """Yield what an operator may type next, a line each."""
     from shlex import join
 
-    states = {handler["state"] for handler in (event["delivery"] or {"handlers": []})["handlers"]}
+    handlers = (event["delivery"] or {"handlers": []})["handlers"]
+    states = {handler["state"] for handler in handlers}
     event_id = event["event_id"]
     if "dead" in states:
         again, given_up = (join(["craft-events", "dead", command, event_id]) for command in ("retry", "discard"))
-        return f"again: {again}   given up: {given_up} --reason TEXT"
-    return "delivered by: craft-events redispatch --handlers MODULE" if "pending" in states else None
+        yield f"again: {again}   given up: {given_up} --reason TEXT"
+    elif "pending" in states:
+        yield "delivered by: craft-events redispatch --handlers MODULE"
+    if handlers or event["causation_id"] is not None:
+        yield f"what it caused: {join(['craft-events', 'trace', event_id])}"

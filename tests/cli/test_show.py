@@ -8,7 +8,7 @@ from typing import Any
 import bson
 import pytest
 
-from craft_events_cli.commands.show import next_step
+from craft_events_cli.commands.show import next_steps
 from tests.cli.conftest import Cli, Golden
 from tests.cli.history import BEGAN, HISTORY, HOSTILE, Log, opened, record
 
@@ -172,14 +172,21 @@ def test_what_may_be_typed_next_follows_from_what_is_left(cli: Cli, log: Log) ->
     event_id = DEAD["event_id"]
     assert cli("show", event_id, "-o", "table").err == (
         f"again: craft-events dead retry {event_id}   given up: craft-events dead discard {event_id} --reason TEXT\n"
+        f"what it caused: craft-events trace {event_id}\n"
     )
     assert cli("show", OPEN["event_id"], "-o", "table").err == (
         "delivered by: craft-events redispatch --handlers MODULE\n"
+        f"what it caused: craft-events trace {OPEN['event_id']}\n"
     )
     assert cli("show", UNTRACKED["event_id"], "-o", "table").err == ""
-    assert next_step({"event_id": "a b", "delivery": {"handlers": [{"state": "dead"}]}}) == (
-        "again: craft-events dead retry 'a b'   given up: craft-events dead discard 'a b' --reason TEXT"
-    )
+    caused = {"event_id": "a b", "causation_id": "c", "delivery": {"handlers": [{"state": "dead"}]}}
+    assert list(next_steps(caused)) == [
+        "again: craft-events dead retry 'a b'   given up: craft-events dead discard 'a b' --reason TEXT",
+        "what it caused: craft-events trace 'a b'",
+    ]
+    assert list(next_steps({"event_id": "a", "causation_id": "c", "delivery": None})) == [
+        "what it caused: craft-events trace a"
+    ]
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from craft_easy.core.events.store import indexes
 from craft_easy.core.events.store.indexes import INDEXES, Comparison, compare, missing
 
-SPECIFICATIONS = [index.document for index in INDEXES]
+SPECIFICATIONS: list[dict[str, Any]] = [index.document for index in INDEXES]
 
 
 def keys(index: Any) -> tuple[str, ...]:

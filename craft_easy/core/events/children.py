@@ -21,23 +21,29 @@ _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]
 def child_id(parent: CurrentDelivery, content: bytes, number: int) -> str:
     """Return the id of an event that is published inside a delivery, the same at each of its runs.
 
-    A UUID of version 7 (RFC 9562) with the parent's milliseconds, so that it lies beside the parent in the log, and a
-    BLAKE2b (RFC 7693) of the rest where random bits would be; of version 8 where the parent's id tells no time.
-
     Args:
         parent: the delivery; a replay that publishes has ids of its own.
         content: what the event says, as bytes that are equal where two events say the same.
         number: how many equal ones this delivery published before.
     """
+    return derived_id(parent.event.event_id, parent.handler_id, content, number, replay_id=parent.replay_id or "")
+
+
+def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, replay_id: str = "") -> str:
+    """Return the id of a child from what it is a function of; see `child_id`.
+
+    A UUID of version 7 (RFC 9562) with the parent's milliseconds, so that it lies beside the parent in the log, and a
+    BLAKE2b (RFC 7693) of the rest where random bits would be; of version 8 where the parent's id tells no time.
+    """
     digest = blake2b(digest_size=16)
-    for part in (parent.event.event_id, parent.handler_id, parent.replay_id or "", str(number)):
+    for part in (parent_id, handler_id, replay_id, str(number)):
         data = part.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(4, "big") + data)
     digest.update(content)
     bits = bytearray(digest.digest())
     version = 0x80
-    if _UUID7.fullmatch(parent.event.event_id):
-        bits[:6] = UUID(parent.event.event_id).bytes[:6]
+    if _UUID7.fullmatch(parent_id):
+        bits[:6] = UUID(parent_id).bytes[:6]
         version = 0x70
     bits[6] = bits[6] & 0x0F | version
     bits[8] = bits[8] & 0x3F | 0x80

@@ -1,0 +1,263 @@
+"""A chain of events as a tree: each event, its handlers, and under each of them what it published.
+
+    order.placed   acme   15:02:11.480
+    ├── ✓ shop.stock:reserve   12 ms
+    │   └── stock.reserved   15:02:11.492
+    │       └── ✓ shop.warehouse:pick   8 ms
+    └── ✗ shop.billing:charge   dead after 20 attempts   CardExpired: card of c_204 expired 2026-09
+
+Lines are cut to the width. What lies too deep is moved to the left: a line that begins with a number in brackets
+stands on that level. A tree of any depth is drawn without recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from shlex import join
+from typing import TYPE_CHECKING, Final
+
+from craft_easy.core.events import clock
+from craft_events_cli import terminal
+from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.render.event_line import hue_of, hues
+from craft_events_cli.render.redispatch import counted
+from craft_events_cli.render.spans import said
+from craft_events_cli.terminal import safe
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.delivery import HandlerDelivery
+    from craft_easy.core.events.trace import Step, Trace
+
+GAP: Final = "   "
+TEXT_ROOM: Final = 44
+"""So many columns are kept for what is said; the branches have the rest."""
+MAX_TYPES: Final = 3
+_BRANCH, _LAST, _LINE, _SPACE = "├── ", "└── ", "│   ", "    "
+_MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–", "2"), "pending": ("·", "33")}
+_RED, _CYAN, _DIM, _BOLD = "31", "36", "2", "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A piece of a line, and the numbers of the ANSI sequence that colours it."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """A line of the tree, and what hangs below it."""
+
+    cells: Sequence[Cell]
+    below: list[_Node] = field(default_factory=list)
+
+
+def write_tree(found: Trace) -> None:
+    """Write a chain of events to stdout."""
+    stream = terminal.stdout()
+    is_colored, width = terminal.is_colored(stream), terminal.width(stream)
+    for cells in _lines(_roots(found.steps), width):
+        stream.write("".join(_painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
+
+
+def _painted(cell: Cell, *, is_colored: bool) -> str:
+    return f"\x1b[{cell.style}m{cell.text}\x1b[0m" if cell.style and is_colored else cell.text
+
+
+# ---------------------------------------------------------------- from steps to nodes
+
+
+def _roots(steps: Sequence[Step]) -> list[_Node]:
+    roots: list[_Node] = []
+    way: list[tuple[Step, _Node, Mapping[str, _Node]]] = []
+    first = next((step.link for step in steps if step.link is not None), None)
+    for step in steps:
+        del way[step.depth :]
+        above = way[-1][0] if way else None
+        node, handlers = _event(step, above, None if first is None else first.timestamp)
+        if not way:
+            roots.append(node)
+        else:
+            _, parent, published = way[-1]
+            published.get(step.handler or "", parent).below.append(node)
+        way.append((step, node, handlers))
+    return roots
+
+
+def _event(step: Step, above: Step | None, first: datetime | None) -> tuple[_Node, Mapping[str, _Node]]:
+    """Return the node of an event, and those of its handlers by their ids."""
+    node = _Node(_head(step, above, first))
+    handlers: dict[str, _Node] = {}
+    if step.kind == "event" and step.delivery is not None:
+        for entry in step.delivery.handlers:
+            handlers[entry.id] = _Node(_handler(entry))
+            node.below.append(handlers[entry.id])
+    if step.left_out:
+        node.below.append(_Node([Cell(_left_out(step.left_out), _DIM)]))
+    return node, handlers
+
+
+def _head(step: Step, above: Step | None, first: datetime | None) -> list[Cell]:
+    link = step.link
+    if step.kind == "missing" or link is None:
+        return [Cell(safe(step.event_id), _BOLD if step.is_asked else ""), Cell(f"{GAP}is not in the log", _RED)]
+    cells = [Cell(safe(link.event_type) or "(no type)", _CYAN)]
+    if step.kind == "again":
+        return [*cells, Cell(f"{GAP}{safe(step.event_id)}"), Cell(f"{GAP}again: the chain comes back to itself", _RED)]
+    if step.is_asked and step.depth:
+        cells.append(Cell(f"{GAP}← this one", _BOLD))
+    before = None if above is None or above.link is None else above.link
+    if link.tenant_id is not None and (before is None or before.tenant_id != link.tenant_id):
+        cells.append(Cell(GAP + safe(link.tenant_id), hue_of(link.tenant_id, hues())))
+    cells.append(Cell(GAP + _time(link.timestamp, first if above is not None else None), _DIM))
+    if step.delivery is None:
+        cells.append(Cell(f"{GAP}untracked", _DIM))
+    elif not step.delivery.handlers:
+        cells.append(Cell(f"{GAP}no handler", _DIM))
+    return cells
+
+
+def _time(moment: datetime, first: datetime | None) -> str:
+    """Return a time, with the day where that is not the first event's (of the first itself: today)."""
+    text = moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
+    beside = first or clock.now()
+    if moment.date() == beside.date():
+        return text[11:]
+    return text[5:] if moment.year == beside.year else text
+
+
+def _handler(entry: HandlerDelivery) -> list[Cell]:
+    mark, style = _MARKS[entry.state]
+    cells = [Cell(mark, style), Cell(f" {safe(entry.id)}")]
+    outcome, is_dim = _outcome(entry)
+    cells.append(Cell(GAP + outcome, _DIM if is_dim else ""))
+    if remark := _remark(entry):
+        cells.append(Cell(GAP + remark, _RED if entry.state == "dead" else ""))
+    return cells
+
+
+def _outcome(entry: HandlerDelivery) -> tuple[str, bool]:
+    """Return what became of a delivery, and whether that is as usual."""
+    attempts = counted(entry.attempts, "attempt")
+    if entry.state == "done":
+        took = "done" if entry.took_ms is None else f"{entry.took_ms:,.0f} ms"
+        return (took, True) if entry.attempts <= 1 else (f"{took}   after {attempts}", False)
+    if entry.state == "pending":
+        return (f"pending, {attempts} so far" if entry.attempts else "pending"), False
+    if entry.reason == "crashed":
+        return f"{entry.state} after {counted(entry.crashes, 'crash', 'crashes')}", False
+    return (f"{entry.state} after {attempts}" if entry.attempts else entry.state), False
+
+
+def _remark(entry: HandlerDelivery) -> str:
+    if entry.state == "skipped":
+        return safe(entry.reason or "")
+    if entry.state == "done" or not entry.errors:
+        return ""
+    last = entry.errors[-1]
+    return safe(f"{last.type}: {last.message}" if last.message else last.type)
+
+
+def _left_out(types: Mapping[str, int]) -> str:
+    most = sorted(types.items(), key=lambda one: (-one[1], one[0]))
+    named = [f"{number:,} {safe(name) or '(no type)'}" for name, number in most[:MAX_TYPES]]
+    rest = sum(number for _, number in most[MAX_TYPES:])
+    return f"… {sum(types.values()):,} more: {', '.join([*named, *([f'{rest:,} others'] if rest else [])])}"
+
+
+# ---------------------------------------------------------------- from nodes to lines
+
+
+def _lines(roots: Sequence[_Node], width: int) -> Iterator[list[Cell]]:
+    """Yield each line, cut to the width."""
+    most = max((width - TEXT_ROOM) // len(_LINE), 2) * len(_LINE)
+    todo = [(root, "", "", 0) for root in reversed(roots)]
+    while todo:
+        node, before, branch, level = todo.pop()
+        prefix = before + branch
+        if len(prefix) > most:
+            marker = f"[{level}] "
+            prefix = marker + prefix[-(most - len(_LINE)) :]
+        yield [Cell(prefix, _DIM), *_cut(node.cells, width - len(prefix))]
+        inner = before + {"": "", _BRANCH: _LINE, _LAST: _SPACE}[branch]
+        inner = inner[-(most + len(_LINE)) :]
+        todo += [
+            (child, inner, _LAST if child is node.below[-1] else _BRANCH, level + 1) for child in reversed(node.below)
+        ]
+
+
+def _cut(cells: Sequence[Cell], room: int) -> Iterator[Cell]:
+    for cell in cells:
+        if room <= 0:
+            return
+        shown = cut(cell.text, room)
+        yield Cell(shown, cell.style)
+        room -= width_of(shown)
+        if shown != cell.text:
+            return
+
+
+# ---------------------------------------------------------------- in words
+
+
+def summary(found: Trace) -> list[str]:
+    """Say how large the chain is and what of it is in trouble, where it was looked for, and what to type next."""
+    lines = [" · ".join([*_size(found), *_trouble(found), "times are UTC"])]
+    if found.missing:
+        named = ", ".join(found.missing[:MAX_TYPES]) + (" …" if len(found.missing) > MAX_TYPES else "")
+        lines.append(f"not in the log, and named as a cause: {named}")
+    lines.append(_looked(found))
+    if (step := _worst(found)) is not None:
+        lines.append(f"next: {join(['craft-events', 'show', step.event_id])}")
+    return lines
+
+
+def _size(found: Trace) -> Iterator[str]:
+    yield counted(found.events, "event") + (" and more than are gathered" if found.is_cut else "")
+    if found.shown < found.events:
+        yield f"{found.shown:,} shown (--limit, --depth)"
+    times = [step.link.timestamp for step in found.steps if step.link is not None]
+    span = (max(times) - min(times)).total_seconds()
+    if span:
+        yield f"{said(span) if span >= 1 else f'{span * 1000:.0f} ms'} from the first to the last"
+
+
+def _trouble(found: Trace) -> Iterator[str]:
+    entries = [entry for step in found.steps if step.delivery is not None for entry in step.delivery.handlers]
+    for state in ("dead", "pending"):
+        if number := sum(entry.state == state for entry in entries):
+            yield f"{counted(number, 'delivery', 'deliveries')} {state}"
+
+
+def _looked(found: Trace) -> str:
+    looked = found.looked
+    since, until, reached = (_to_second(one) for one in (looked.since, looked.until, looked.reached))
+    if looked.is_whole:
+        return f"looked for events with ids of their own from {since} to {until} (--since, --until)"
+    return (
+        f"looked for events with ids of their own from {since} to {reached}, not to {until}: --within 5m goes further"
+    )
+
+
+def _to_second(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def _worst(found: Trace) -> Step | None:
+    """Return the first event with a delivery that is dead, else one that is pending after a failure."""
+    for is_bad in (_is_dead, _is_failing):
+        for step in found.steps:
+            if step.delivery is not None and any(map(is_bad, step.delivery.handlers)):
+                return step
+    return None
+
+
+def _is_dead(entry: HandlerDelivery) -> bool:
+    return entry.state == "dead"
+
+
+def _is_failing(entry: HandlerDelivery) -> bool:
+    return entry.state == "pending" and bool(entry.errors)

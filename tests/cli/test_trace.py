@@ -1,0 +1,209 @@
+"""`trace`: the tree that an event belongs to, for people and for programs."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import bson
+import pytest
+
+from craft_easy.core.events.children import derived_id
+from craft_easy.core.events.store.chain import said
+from tests.cli.conftest import Cli, Golden
+from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
+from tests.cli.test_show import delivery, entry, errors
+
+COLUMNS = [
+    "depth", "kind", "event_id", "event_type", "timestamp", "tenant_id", "causation_id", "correlation_id", "asked",
+    "published_by", "state", "handlers", "children", "left_out",
+]  # fmt: skip
+ORDER = record(
+    1,
+    event_type="order.placed",
+    delivery=delivery(
+        "dead",
+        entry("shop.stock:reserve", "done", 1),
+        entry("shop.billing:charge", "dead", 20, errors=errors(19, 20)),
+        entry("shop.mail:send_confirmation", "done", 3, took_ms=48, errors=errors(1, 2)),
+        entry("shop.video:cut", "dead", 0, crashes=3, reason="crashed", took_ms=None),
+        entry("shop.legacy:sync", "skipped", 0, reason="removed in 4.0", by="ada@desk"),
+        entry("shop.crm:note", "pending", 2, errors=errors(1)),
+        entry("shop.crm:score", "pending", 0),
+    ),
+)
+
+
+def caused(number: int, cause: dict[str, Any], by: str | None, **fields: Any) -> dict[str, Any]:
+    """Return the record of an event that a handler of another published; None: with an id of its own."""
+    child = record(number, causation_id=cause["event_id"], correlation_id=ORDER["event_id"], **fields)
+    if by is not None:
+        child["event_id"] = derived_id(cause["event_id"], by, said(child) or b"", 0)
+    return child
+
+
+RESERVED = caused(
+    2, ORDER, "shop.stock:reserve", event_type="stock.reserved",
+    delivery=delivery("done", entry("shop.warehouse:pick", "done", 1, took_ms=8)),
+)  # fmt: skip
+PARCEL = caused(
+    3, RESERVED, "shop.warehouse:pick", event_type="parcel.packed", tenant_id="globex", delivery=delivery("done")
+)
+MAILED = caused(4, ORDER, None, event_type="mail.sent", timestamp=BEGAN + timedelta(days=1))
+CHAIN = (ORDER, RESERVED, PARCEL, MAILED)
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*CHAIN, record(20))
+        yield log
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_person_sees_a_tree(
+    cli: Cli, log: Log, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ended = cli("trace", PARCEL["event_id"], "-o", "table", "--until", "2020-02-02")
+    assert ended.code == 0
+    golden(f"trace-{columns}.table", ended.out)
+    assert max(map(len, ended.out.splitlines())) <= min(columns, 120)
+
+
+@pytest.mark.parametrize("output", ["ndjson", "json", "csv"])
+def test_a_program_gets_a_row_for_each_event(cli: Cli, log: Log, golden: Golden, output: str) -> None:
+    ended = cli("trace", ORDER["event_id"], "-o", output, "--since", "2020-01-30", "--until", "2020-02-02")
+    assert ended.code == 0
+    golden(f"trace.{output}", ended.out)
+
+
+def test_a_pipe_gets_the_same_rows_as_an_array_holds(cli: Cli, log: Log) -> None:
+    rows = [json.loads(line) for line in cli("trace", ORDER["event_id"]).out.splitlines()]
+    whole = json.loads(cli("trace", ORDER["event_id"], "-o", "json").out)
+    assert whole["steps"] == rows
+    assert all(list(row) == COLUMNS for row in rows)
+    assert [(row["depth"], row["event_type"], row["published_by"]) for row in rows] == [
+        (0, "order.placed", None),
+        (1, "stock.reserved", "shop.stock:reserve"),
+        (2, "parcel.packed", "shop.warehouse:pick"),
+        (1, "mail.sent", None),
+    ]
+
+
+def test_the_last_lines_say_what_was_looked_through_and_what_may_be_typed_next(cli: Cli, log: Log) -> None:
+    ended = cli("trace", PARCEL["event_id"], "--since", "2020-01-30", "--until", "2020-02-02")
+    assert ended.err.splitlines() == [
+        "4 events · 23 h 59 min from the first to the last · 2 deliveries dead · 2 deliveries pending · times are UTC",
+        "looked for events with ids of their own from 2020-01-30 00:00:00 to 2020-02-02 00:00:00 (--since, --until)",
+        f"next: craft-events show {ORDER['event_id']}",
+    ]
+
+
+def test_where_the_time_is_up_it_says_how_far_it_came(cli: Cli, log: Log) -> None:
+    ended = cli("trace", MAILED["event_id"], "--within", "0", "--since", "2020-01-30", "--until", "2020-02-02")
+    assert ended.code == 0
+    assert "from 2020-01-30 00:00:00 to 2020-01-30 00:00:00, not to 2020-02-02 00:00:00: --within 5m" in ended.err
+
+
+def test_what_is_missing_is_named(cli: Cli, log: Log) -> None:
+    log.events.delete_one({"event_id": ORDER["event_id"]})
+    ended = cli("trace", PARCEL["event_id"], "-o", "table")
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == f"{ORDER['event_id']}   is not in the log"
+    assert f"not in the log, and named as a cause: {ORDER['event_id']}" in ended.err
+    missing = json.loads(cli("trace", PARCEL["event_id"]).out.splitlines()[0])
+    assert (missing["kind"], missing["event_id"], missing["event_type"]) == ("missing", ORDER["event_id"], None)
+
+
+def test_what_is_left_out_is_counted(cli: Cli, log: Log) -> None:
+    many = [caused(number, RESERVED, None, event_type=f"type.{number % 5}") for number in range(30, 60)]
+    log.insert(*many)
+    ended = cli("trace", ORDER["event_id"], "-o", "table", "--depth", "1", "--limit", "3")
+    assert "… 31 more: 6 type.0, 6 type.1, 6 type.2, 13 others" in ended.out
+    assert "34 events · 3 shown (--limit, --depth)" in ended.err
+    first = json.loads(cli("trace", ORDER["event_id"], "--limit", "1").out)
+    assert first["left_out"] == {"stock.reserved": 1, "mail.sent": 1}
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_deep_chain_moves_to_the_left_and_says_its_level(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    chain = [record(100, event_id="d0", event_type="deep", delivery=delivery("done", entry("again", "done", 1)))]
+    chain += [
+        record(100, _id=number, event_id=f"d{number}", event_type="deep", causation_id=f"d{number - 1}")
+        | {"correlation_id": "d0", "delivery": delivery("done", entry("again", "done", 1))}
+        for number in range(1, 300)
+    ]
+    log.insert(*chain)
+    lines = cli("trace", "d0", "-o", "table").out.splitlines()
+    assert len(lines) == 600
+    assert max(map(len, lines)) <= columns
+    assert all("deep" in line or "again" in line for line in lines)
+    assert re.fullmatch(r"\[299\] [ │]*└── deep .*", lines[-2])
+
+
+def test_a_chain_that_comes_back_to_itself_says_so(cli: Cli, log: Log) -> None:
+    log.insert(record(30, event_id="a", causation_id="b"), record(31, event_id="b", causation_id="a"))
+    assert "again: the chain comes back to itself" in cli("trace", "a", "-o", "table").out
+    assert json.loads(cli("trace", "a", "-o", "json").out)["cyclic"] is True
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+    hostile = delivery("dead", entry(HOSTILE, "dead", 1, errors=errors(1, text=HOSTILE, kind=HOSTILE)))
+    log.insert(
+        record(30, event_id=HOSTILE, event_type=HOSTILE, tenant_id=HOSTILE, causation_id=HOSTILE * 2, delivery=hostile),
+        record(31, event_id="c", causation_id=HOSTILE, event_type=HOSTILE, delivery=delivery("done")),
+    )
+    for limit in ("1", "100"):
+        ended = cli("trace", "-o", output, "--limit", limit, "--", HOSTILE)
+        assert ended.code == 0
+        assert ended.out
+        assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
+
+
+def test_colours_add_no_letters(cli: Cli, log: Log) -> None:
+    plain = cli("trace", ORDER["event_id"], "-o", "table").out
+    colored = cli("trace", ORDER["event_id"], "-o", "table", "--color", "always").out
+    assert "\x1b[31m✗\x1b[0m" in colored
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str) -> None:
+    ended = cli("trace", "no-such-event", "-o", output)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.startswith("error: there is no event no-such-event in event_log\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "EVENT_ID is missing"),
+        (["a", "--depth", "0"], 2, "--depth"),
+        (["a", "--limit", "٣"], 2, "--limit"),
+        (["a", "--since", "yesterday"], 2, "--since"),
+        (["a", "--since", "2026-02-01", "--until", "2026-01-01"], 2, "--since is where it begins"),
+    ],
+)
+def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
+    ended = cli("trace", *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+
+
+def test_records_of_other_writers_are_drawn(cli: Cli, log: Log) -> None:
+    parent = bson.ObjectId()
+    log.insert(
+        {"_id": parent, "payload": [1], "timestamp": "yesterday"},
+        {"_id": 5, "causation_id": str(parent), "delivery": "x"},
+    )
+    ended = cli("trace", str(parent), "-o", "table")
+    assert ended.code == 0
+    assert "(no type)" in ended.out

@@ -1,0 +1,410 @@
+"""`trace`: from any event of a chain to its first, and down to all that it caused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import bson
+import pytest
+
+from craft_easy.core.events import DomainEvent, EventBus, current_delivery
+from craft_easy.core.events.lineage import Looked
+from craft_easy.core.events.redispatch import Options, redispatch
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore, chain
+from craft_easy.core.events.trace import Trace, trace
+
+BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        await store.ensure_indexes()
+        yield store
+
+
+@pytest.fixture
+async def bus(store: EventStore) -> AsyncIterator[EventBus]:
+    async with EventBus() as bus:
+        bus.configure_store(store, lease=3)
+        yield bus
+
+
+def uuid7(number: int, at: datetime = BEGAN) -> str:
+    """Return an id of version 7 of its own millisecond."""
+    digits = f"{int(at.timestamp() * 1000) + number:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-{number:012x}"
+
+
+def record(number: int, cause: int | str | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a record of another program: with an id of its own, caused by another number."""
+    own = {
+        "_id": bson.ObjectId(f"{number:024x}"),
+        "event_id": f"e{number}",
+        "event_type": "made.up",
+        "tenant_id": None,
+        "actor_id": None,
+        "payload": {},
+        "timestamp": BEGAN + timedelta(milliseconds=number),
+    }
+    if cause is not None:
+        own |= {"causation_id": f"e{cause}" if isinstance(cause, int) else cause, "correlation_id": "e0"}
+    return own | fields
+
+
+async def insert(store: EventStore, *records: dict[str, Any]) -> None:
+    await (await store.collection()).insert_many(list(records))
+
+
+async def traced(store: EventStore, event_id: str, **options: Any) -> Trace:
+    found = await trace(store, event_id, **options)
+    assert found is not None
+    return found
+
+
+def drawn(found: Trace) -> list[str]:
+    """Return the steps as an outline, each under the handler that published it."""
+    lines = []
+    for step in found.steps:
+        what = step.event_id if step.link is None else step.link.event_type
+        by = f" by {step.handler}" if step.handler else ""
+        lines.append("  " * step.depth + what + by)
+    return lines
+
+
+def ids(found: Trace) -> list[tuple[int, str]]:
+    return [(step.depth, step.event_id) for step in found.steps]
+
+
+# ---------------------------------------------------------------- what the bus stores
+
+
+async def shop(bus: EventBus) -> DomainEvent:
+    """Publish an order that is worked on in each of the ways that a handler may run in, and return it."""
+
+    async def reserve(_: DomainEvent) -> None:
+        await bus.publish_many([DomainEvent(event_type="stock.reserved"), DomainEvent(event_type="stock.counted")])
+
+    async def confirm(_: DomainEvent) -> None:
+        await bus.publish(DomainEvent(event_type="mail.sent"))
+
+    def bill(_: DomainEvent) -> None:
+        bus.publish_from_thread(DomainEvent(event_type="bill.printed"))
+
+    async def pick(_: DomainEvent) -> None:
+        await asyncio.create_task(_packed(bus))
+
+    bus.subscribe("order.placed", reserve, id="reserve")
+    bus.subscribe("order.placed", confirm, id="confirm", background=True)
+    bus.subscribe("order.placed", bill, id="bill", background=True)
+    bus.subscribe("stock.reserved", pick, id="pick")
+    await bus.publish(order := DomainEvent(event_type="order.placed", tenant_id="acme"))
+    await bus.drain()
+    return order
+
+
+async def _packed(bus: EventBus) -> None:
+    await bus.publish(DomainEvent(event_type="parcel.packed"))
+
+
+SHOP = [
+    "order.placed",
+    "  stock.reserved by reserve",
+    "    parcel.packed by pick",
+    "  stock.counted by reserve",
+    "  mail.sent by confirm",
+    "  bill.printed by bill",
+]
+
+
+async def test_a_tree_shows_what_each_handler_published(bus: EventBus, store: EventStore) -> None:
+    found = await traced(store, (await shop(bus)).event_id)
+    assert sorted(drawn(found)[1:4]) == sorted(SHOP[1:4]), "the two of one batch have the same millisecond"
+    assert [line for line in drawn(found) if line not in SHOP[1:4]] == [SHOP[0], *SHOP[4:]]
+    assert (found.events, found.shown, found.missing, found.is_whole) == (6, 6, (), True)
+    order = found.steps[0]
+    assert order.is_asked
+    assert order.children == 4
+    assert order.delivery is not None
+    assert [entry.state for entry in order.delivery.handlers] == ["done", "done", "done"]
+
+
+async def test_any_event_of_a_chain_leads_to_the_same_tree(bus: EventBus, store: EventStore) -> None:
+    first = await traced(store, (await shop(bus)).event_id)
+    for step in first.steps:
+        found = await traced(store, step.event_id)
+        assert drawn(found) == drawn(first)
+        assert [one.event_id for one in found.steps if one.is_asked] == [step.event_id]
+        assert found.root_id == first.root_id
+
+
+async def test_it_is_found_by_ids_alone_where_they_were_derived(bus: EventBus, store: EventStore) -> None:
+    order = await shop(bus)
+    long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+    found = await traced(store, order.event_id, since=long_ago, until=long_ago + timedelta(seconds=1))
+    assert len(found.steps) == 6, "nothing of the chain lies in that window"
+
+
+async def test_what_a_redispatch_and_an_outbox_and_a_transaction_publish_has_its_cause(
+    bus: EventBus, store: EventStore
+) -> None:
+    client = (await store.site()).database.client
+    fails = [True]
+
+    async def late(_: DomainEvent) -> None:
+        if fails:
+            fails.clear()
+            raise ValueError("not yet")
+        await bus.publish(DomainEvent(event_type="by.redispatch"))
+
+    async def outbox(_: DomainEvent) -> None:
+        async with bus.transaction(client) as tx:
+            await tx.publish(DomainEvent(event_type="by.outbox"))
+
+    async def once(_: DomainEvent) -> None:
+        delivery = current_delivery()
+        assert delivery is not None
+        async with delivery.transaction(client):
+            await bus.publish(DomainEvent(event_type="by.transaction"))
+
+    bus.subscribe("order.placed", late, id="late")
+    bus.subscribe("order.placed", outbox, id="outbox")
+    bus.subscribe("order.placed", once, id="once")
+    await bus.publish(order := DomainEvent(event_type="order.placed"))
+    await bus.drain()
+    assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+    assert drawn(await traced(store, order.event_id)) == [
+        "order.placed",
+        "  by.redispatch by late",
+        "  by.outbox by outbox",
+        "  by.transaction by once",
+    ]
+
+
+async def test_what_is_published_outside_a_delivery_or_appended_has_no_cause(bus: EventBus, store: EventStore) -> None:
+    async def stores(event: DomainEvent) -> None:
+        if event.event_type == "order.placed":
+            await store.append(DomainEvent(event_type="plain.append", event_id="plain"))
+
+    bus.subscribe("order.placed", stores, id="stores")
+    await bus.publish(order := DomainEvent(event_type="order.placed"))
+    await bus.publish(DomainEvent(event_type="outside", event_id="out"))
+    for event_id in (order.event_id, "plain", "out"):
+        assert ids(await traced(store, event_id)) == [(0, event_id)]
+
+
+async def test_a_child_with_an_id_of_its_own_is_found_in_the_window_of_time(bus: EventBus, store: EventStore) -> None:
+    async def mail(_: DomainEvent) -> None:
+        await bus.publish(DomainEvent(event_type="mail.sent", event_id="mail-1"))
+
+    async def count(_: DomainEvent) -> None:
+        await bus.publish(DomainEvent(event_type="mail.counted"))
+
+    bus.subscribe("order.placed", mail, id="mail")
+    bus.subscribe("mail.sent", count, id="count")
+    await bus.publish(order := DomainEvent(event_type="order.placed"))
+    found = await traced(store, order.event_id)
+    assert drawn(found) == ["order.placed", "  mail.sent", "    mail.counted by count"], (
+        "an id that was given tells none"
+    )
+    long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+    elsewhere = await traced(store, order.event_id, since=long_ago, until=long_ago + timedelta(seconds=1))
+    assert drawn(elsewhere) == ["order.placed"]
+    assert drawn(await traced(store, "mail-1")) == drawn(found)
+
+
+async def test_equal_events_of_a_handler_are_all_its_own(bus: EventBus, store: EventStore) -> None:
+    async def one(_: DomainEvent) -> None:
+        await bus.publish_many([DomainEvent(event_type="tick", payload={"at": BEGAN}) for _ in range(40)])
+
+    async def other(_: DomainEvent) -> None:
+        await bus.publish_many([DomainEvent(event_type="tick", payload={"at": BEGAN}) for _ in range(3)])
+
+    bus.subscribe("order.placed", one, id="one")
+    bus.subscribe("order.placed", other, id="other")
+    await bus.publish(order := DomainEvent(event_type="order.placed", event_id="no-uuid"))
+    found = await traced(store, order.event_id)
+    assert [step.handler for step in found.steps] == [None, *["one"] * 40, *["other"] * 3]
+
+
+# ---------------------------------------------------------------- odd chains
+
+
+async def test_there_may_be_no_such_event(store: EventStore) -> None:
+    for event_id in ("nowhere", "", "\ud800", uuid7(1)):
+        assert await trace(store, event_id) is None
+
+
+async def test_a_cause_that_is_not_in_the_log_is_named_and_its_other_children_are_found(store: EventStore) -> None:
+    await insert(store, record(1, "gone"), record(2, "gone"), record(3, 2))
+    found = await traced(store, "e3")
+    assert ids(found) == [(0, "gone"), (1, "e1"), (1, "e2"), (2, "e3")]
+    assert found.steps[0].kind == "missing"
+    assert found.missing == ("gone",)
+    assert not found.is_whole
+
+
+async def test_what_hangs_on_a_gap_in_the_middle_is_shown_beside_the_tree(store: EventStore) -> None:
+    await insert(store, record(0), record(1, 0), record(3, 2), record(4, 3))
+    found = await traced(store, "e0")
+    assert ids(found) == [(0, "e0"), (1, "e1"), (0, "e2"), (1, "e3"), (2, "e4")]
+    assert found.missing == ("e2",)
+
+
+async def test_a_cause_outside_the_window_is_looked_up(store: EventStore) -> None:
+    await insert(store, record(0), record(1, 0, timestamp=BEGAN - timedelta(days=3)), record(2, 1))
+    assert ids(await traced(store, "e0")) == [(0, "e0"), (1, "e1"), (2, "e2")]
+
+
+@pytest.mark.parametrize("asked", ["e1", "e2", "e3", "e4"])
+async def test_a_chain_that_comes_back_to_itself_ends(store: EventStore, asked: str) -> None:
+    await insert(store, record(1, 3), record(2, 1), record(3, 2), record(4, 3))
+    found = await traced(store, asked)
+    assert found.is_cyclic
+    assert sorted(step.event_id for step in found.steps if step.kind == "event") == ["e1", "e2", "e3", "e4"]
+    assert [step.kind for step in found.steps].count("again") == 1
+
+
+async def test_an_event_that_names_itself_as_its_cause_ends(store: EventStore) -> None:
+    await insert(store, record(1, 1))
+    found = await traced(store, "e1")
+    assert [(step.kind, step.event_id) for step in found.steps] == [("event", "e1"), ("again", "e1")]
+
+
+async def test_a_chain_of_a_thousand_levels_is_walked_from_its_end(store: EventStore) -> None:
+    await insert(store, record(0), *(record(number, number - 1) for number in range(1, 1_001)))
+    found = await traced(store, "e1000", limit=None)
+    assert ids(found) == [(number, f"e{number}") for number in range(1_001)]
+
+
+async def test_levels_are_cut_but_for_the_way_to_the_event_itself(store: EventStore) -> None:
+    await insert(store, record(0), record(1, 0), record(2, 1), record(3, 2), record(4, 0), record(5, 4), record(6, 2))
+    found = await traced(store, "e3", depth=1)
+    assert ids(found) == [(0, "e0"), (1, "e1"), (2, "e2"), (3, "e3"), (1, "e4")]
+    assert [dict(step.left_out) for step in found.steps] == [{}, {}, {"made.up": 1}, {}, {"made.up": 1}]
+    assert (found.events, found.shown) == (7, 5)
+
+
+async def test_ten_thousand_children_are_cut_with_their_number(store: EventStore) -> None:
+    types = ("stock.reserved", "mail.sent")
+    children = (record(number, 0, event_type=types[number % 2]) for number in range(1, 10_001))
+    await insert(store, record(0), *children)
+    found = await traced(store, "e0", limit=11)
+    assert ids(found) == [(0, "e0"), *((1, f"e{number}") for number in range(1, 11))]
+    assert dict(found.steps[0].left_out) == {"stock.reserved": 4_995, "mail.sent": 4_995}
+    assert (found.steps[0].children, found.events) == (10_000, 10_001)
+
+
+async def test_more_than_can_be_gathered_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("craft_easy.core.events.lineage.MAX_EVENTS", 5)
+    await insert(store, record(0), *(record(number, 0) for number in range(1, 20)))
+    found = await traced(store, "e0")
+    assert found.is_cut
+    assert not found.is_whole
+    assert found.events == 5
+
+
+async def test_records_of_other_writers_are_walked_like_any(store: EventStore) -> None:
+    parent, odd = bson.ObjectId(), bson.ObjectId()
+    at = {"timestamp": BEGAN}
+    await insert(
+        store,
+        {"_id": parent, "payload": [1], **at},
+        {"_id": odd, "causation_id": parent, "delivery": "x", "event_type": 7, "tenant_id": {"a": 1}, **at},
+        {
+            "_id": 5,
+            "event_id": 77,
+            "causation_id": str(odd),
+            "payload": {"x": float("nan")},
+            "delivery": {"state": 1},
+            **at,
+        },
+        {"_id": {"a": 1}, "causation_id": "77", "timestamp": BEGAN + timedelta(seconds=1), "delivery": {"handlers": 3}},
+        {"_id": 6, "event_id": "lost", "causation_id": "77", "timestamp": "yesterday"},
+    )
+    found = await traced(store, str(parent))
+    assert ids(found) == [(0, str(parent)), (1, str(odd)), (2, "77"), (3, "{'a': 1}")]
+    assert ids(await traced(store, "lost"))[:4] == [(0, str(parent)), (1, str(odd)), (2, "77"), (3, "lost")]
+
+
+async def test_a_cause_that_was_given_without_a_chain_is_followed(store: EventStore) -> None:
+    def loose(number: int, cause: int, **fields: Any) -> dict[str, Any]:
+        return record(number, cause, correlation_id=None, **fields)
+
+    await insert(store, record(0), loose(1, 0), loose(2, 1), record(3, 2, correlation_id="e2"), record(4, 3))
+    assert ids(await traced(store, "e0")) == [(0, "e0"), (1, "e1"), (2, "e2"), (3, "e3"), (4, "e4")]
+
+
+async def test_many_ids_of_their_own_cost_no_look_up_each(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("craft_easy.core.events.lineage.MAX_RANGES", 3)
+    root = uuid7(0)
+    children = (record(number, root, event_id=uuid7(number), correlation_id=root) for number in range(1, 20))
+    await insert(store, record(0, event_id=root), *children)
+    assert (await traced(store, root)).events == 20
+
+
+# ---------------------------------------------------------------- how far it looks
+
+
+async def test_what_was_looked_through_is_said(store: EventStore) -> None:
+    ended = BEGAN + timedelta(minutes=10)
+    done = {"rev": 1, "state": "done", "handlers": [], "finished_at": ended}
+    await insert(store, record(0, delivery=done), record(1, 0, timestamp=BEGAN + timedelta(minutes=10, seconds=30)))
+    seen: list[Looked] = []
+    found = await traced(store, "e0", on_progress=seen.append)
+    assert found.looked.since == BEGAN - timedelta(minutes=1)
+    assert found.looked.until == BEGAN + timedelta(minutes=11, seconds=30), "a minute after the last that was found"
+    assert found.is_whole
+    assert found.events == 2
+    assert seen[-1].reached == found.looked.until
+
+
+async def test_an_open_event_is_looked_for_until_now(store: EventStore) -> None:
+    await insert(store, record(0, delivery={"rev": 1, "state": "open", "handlers": []}))
+    found = await traced(store, "e0")
+    assert found.looked.until > await store.now() - timedelta(minutes=1)
+
+
+async def test_where_the_time_is_up_it_says_how_far_it_came(store: EventStore) -> None:
+    await insert(store, record(0), record(1, 0))
+    found = await traced(store, "e0", seconds=0)
+    assert ids(found) == [(0, "e0")]
+    assert found.looked.reached == found.looked.since
+    assert not found.is_whole
+
+
+async def test_a_window_is_looked_through_slice_by_slice_and_goes_faster_where_there_is_nothing(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans: list[timedelta] = []
+    look = chain.in_window
+
+    async def watched(log: EventStore, since: datetime, until: datetime, **options: Any) -> Any:
+        spans.append(until - since)
+        return await look(log, since, until, **options)
+
+    monkeypatch.setattr(chain, "in_window", watched)
+    far = BEGAN + timedelta(days=300)
+    await insert(store, record(0), record(1, 0, timestamp=far))
+    found = await traced(store, "e0", until=far + timedelta(seconds=1))
+    assert ids(found) == [(0, "e0"), (1, "e1")]
+    assert len(spans) < 40
+    assert max(spans) <= timedelta(days=30)
+
+
+async def test_it_changes_nothing(bus: EventBus, store: EventStore) -> None:
+    order = await shop(bus)
+    events = await store.collection()
+    before: Sequence[Any] = await events.find({}).sort("_id").to_list(None)
+    await traced(store, order.event_id)
+    assert await events.find({}).sort("_id").to_list(None) == before
+
+
+def test_the_range_of_an_id_is_that_of_its_millisecond() -> None:
+    assert chain.id_range("019ABF3E-77D1-7000-8000-000000000057") == ("019abf3e-77d1-7", "019abf3e-77d1-8")
+    for event_id in ("019abf3e-77d1-4000-8000-000000000057", "order-7", ""):
+        assert chain.id_range(event_id) is None
