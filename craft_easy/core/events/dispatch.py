@@ -7,7 +7,7 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, NoReturn
 
 from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, Scope, enter, open_scope
@@ -60,12 +60,12 @@ async def attempt(
 
 
 def _outcome(handler: Handler, current: CurrentDelivery, took_ms: float, failure: BaseException | None) -> Outcome:
+    if failure is None:
+        return Outcome(handler.id, Kind.SUCCEEDED, current.attempt, took_ms, retry=handler.retry or DEFAULT_RETRY)
     outcome = functools.partial(
         Outcome, handler.id, attempt=current.attempt, took_ms=took_ms, retry=handler.retry or DEFAULT_RETRY
     )
     match failure:
-        case None:
-            return outcome(Kind.SUCCEEDED)
         case Retry():
             return outcome(Kind.RETRY, after=failure.after)
         case Discard():
@@ -163,11 +163,48 @@ async def _threaded(function: Callable[..., Any], event: DomainEvent) -> None:
 
 
 async def _limited(handler: Handler, call: Call, limit: float, event: DomainEvent) -> None:
+    """Run a call under a limit; no clock is set before it waits for something, since nothing could break it off."""
+    began = time.monotonic()
+    steps = call(event).__await__()
+    try:
+        first = next(steps)
+    except StopIteration:
+        return
+    await _rest_of(handler, limit, event, _Rest(steps, first), limit - (time.monotonic() - began))
+
+
+class _Rest:
+    """What is left of an awaitable that was begun, as PEP 380 has it for `yield from`."""
+
+    __slots__ = ("_first", "_steps")
+
+    def __init__(self, steps: Generator[Any, Any, object], first: object) -> None:
+        self._steps = steps
+        self._first = first
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        steps, value = self._steps, self._first
+        try:
+            while True:
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    steps.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it is the awaitable's
+                    value = steps.throw(error)
+                else:
+                    value = steps.send(sent)
+        except StopIteration as stop:
+            return stop.value
+
+
+async def _rest_of(handler: Handler, limit: float, event: DomainEvent, rest: _Rest, seconds: float) -> None:
     failure = None
-    scope = asyncio.timeout(limit)
+    scope = asyncio.timeout(seconds)
     try:
         async with scope:
-            await call(event)
+            await rest
     except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
