@@ -14,7 +14,7 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import inserting
 from craft_easy.core.events.store.appending import Appender
 from craft_easy.core.events.store.documents import new_record
-from craft_easy.core.events.store.inserting import InsertResult, Parcel
+from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent
 from tests.conditions import becomes
 
@@ -28,12 +28,11 @@ class Server:
         self.failures: list[BaseException] = []
         monkeypatch.setattr(inserting, "insert", self.insert)
 
-    async def insert(self, _: Any, chunk: Sequence[Parcel]) -> list[InsertResult]:
+    async def insert(self, _: Any, chunk: Sequence[InsertResult]) -> None:
         self.writes.append([one.record["event_id"] for one in chunk])
         await self.gate.wait()
         if self.failures:
             raise self.failures.pop(0)
-        return [InsertResult(one.record) for one in chunk]
 
 
 @pytest.fixture
@@ -126,9 +125,9 @@ async def test_the_deadline_of_the_first_caller_is_not_that_of_the_others(
     seen: list[Any] = []
     insert = server.insert
 
-    async def looks(store: Any, chunk: Sequence[Parcel]) -> list[InsertResult]:
+    async def looks(store: Any, chunk: Sequence[InsertResult]) -> None:
         seen.append(_csot.get_timeout())
-        return await insert(store, chunk)
+        await insert(store, chunk)
 
     monkeypatch.setattr(inserting, "insert", looks)
     server.gate.set()

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from craft_easy.core.events import context, stack
+from craft_easy.core.events import context, stack, suppression
 from craft_easy.core.events.loops import Loops
 from craft_easy.core.events.outcome import RetryPolicy
 from craft_easy.core.events.registry import Registry, Subscription
@@ -133,6 +133,9 @@ class EventBus:
             pass
         if route is None:
             route = self._route(event)
+        if route.is_tracked and self._tracking is not None and not suppression.is_used:
+            await self._tracking.publish(event, route.plan)
+            return
         if not route.is_brief or context.is_asked:
             await self._publish_at_length(event, route)
             return
@@ -152,6 +155,8 @@ class EventBus:
             failure = None  # its traceback holds this frame
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
+        if suppression.is_used and suppression.suppresses():
+            return
         tasks = self.tasks() if route.background else None
         if tasks is not None and tasks.is_full:
             await tasks.admit()
@@ -167,6 +172,8 @@ class EventBus:
         if self._tracking is None:
             for event in batch:
                 await self.publish(event)
+            return
+        if suppression.is_used and suppression.suppresses(len(batch)):
             return
         tasks = self.tasks()
         if tasks.is_full and any(route.background for route in routes):
@@ -193,8 +200,10 @@ class EventBus:
             CommitUnknown: whether it was committed could not be learnt. No handler was run; if it was committed, a
                 redispatch delivers its events.
         """
-        from craft_easy.core.events.outbox import begin
+        from craft_easy.core.events.outbox import begin, begin_suppressed
 
+        if suppression.is_used and suppression.is_on():
+            return begin_suppressed(client, lambda event: self._route(event))
         return begin(self.tracking, client, lambda event: self._route(event).plan)
 
     def publish_from_thread(self, event: DomainEvent) -> None:

@@ -62,13 +62,18 @@ class HandlerDelivery:
     def succeed(self, outcome: Outcome, at: datetime) -> HandlerDelivery:
         if self.state not in ("pending", "dead"):
             return self
-        return replace(
-            self,
-            state="done",
-            attempts=self.attempts + 1,
-            due_at=None,
-            finished_at=at,
-            took_ms=round(outcome.took_ms, 3),
+        return HandlerDelivery(  # as `replace` would, in half the time: what most deliveries come to
+            self.id,
+            "done",
+            self.attempts + 1,
+            self.budget_from,
+            self.crashes,
+            None,
+            at,
+            round(outcome.took_ms, 3),
+            self.errors,
+            self.reason,
+            self.by,
         )
 
     def fail(self, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
@@ -145,11 +150,14 @@ class Delivery:
 
     @property
     def pending(self) -> tuple[HandlerDelivery, ...]:
-        return tuple(handler for handler in self.handlers if handler.state == "pending")
+        return tuple([handler for handler in self.handlers if handler.state == "pending"])
 
     def handler(self, *ids: str) -> HandlerDelivery | None:
         """Return the first entry with one of these ids."""
-        return next((handler for handler in self.handlers if handler.id in ids), None)
+        for handler in self.handlers:
+            if handler.id in ids:
+                return handler
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +259,19 @@ def redact(delivery: Delivery, *, at: datetime, by: str | None = None) -> Delive
     return after if after is not delivery else replace(delivery, rev=delivery.rev + 1)
 
 
+def take_in(delivery: Delivery, *, at: datetime) -> Delivery:
+    """Return a delivery that was kept elsewhere as it begins its life here: unowned, and derived from its handlers anew.
+
+    One that is so already is returned as it is, its revision too; any other counts one, so that nobody who read it
+    where it was can write over it.
+    """
+    handlers = tuple(
+        replace(one, due_at=at) if one.is_pending and one.due_at is None else one for one in delivery.handlers
+    )
+    is_free = delivery.owner is None and delivery.running is None
+    return _settle(delivery, handlers, at, **({} if is_free else _free(delivery, keep_claim=False)))
+
+
 def track(handlers: Iterable[str], delivery: Delivery | None, *, at: datetime) -> Delivery:
     """Add handlers to a record that was stored without any (`--include-untracked`, `--include-unhandled`)."""
     if delivery is None:
@@ -293,7 +314,7 @@ def _settle(before: Delivery, handlers: tuple[HandlerDelivery, ...], at: datetim
         is_new = before.is_open or before.state != state
         changes |= {"owner": None, "running": None, "due_at": None}
         changes["finished_at"] = at if is_new else before.finished_at
-    if handlers == before.handlers and state == before.state and _has(before, changes):
+    if state == before.state and handlers == before.handlers and _has(before, changes):
         return before
     return replace(before, rev=before.rev + 1, state=state, handlers=handlers, **changes)
 

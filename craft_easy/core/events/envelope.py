@@ -26,7 +26,6 @@ LATEST: Final = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
 
 _EXPECTED: Final = frozenset(ENVELOPE)
 _KNOWN: Final = _EXPECTED | {"_id", "causation_id", "correlation_id", "delivery"}
-_OPTIONAL: Final = ("tenant_id", "actor_id", "causation_id", "correlation_id")
 _TEXT: Final = (str, NoneType)
 
 
@@ -77,7 +76,10 @@ def _is_ours(record: Mapping[str, Any]) -> bool:
         and isinstance(record["event_type"], str)
         and isinstance(record["timestamp"], datetime)
         and isinstance(record["payload"], dict)
-        and all(isinstance(get(name), _TEXT) for name in _OPTIONAL)
+        and isinstance(record["tenant_id"], _TEXT)
+        and isinstance(record["actor_id"], _TEXT)
+        and isinstance(get("causation_id"), _TEXT)
+        and isinstance(get("correlation_id"), _TEXT)
     )
 
 
@@ -107,6 +109,8 @@ def cut_to_milliseconds(moment: datetime) -> datetime:
     Raises OverflowError where UTC has no such date, as in the first hours of year 1 east of Greenwich.
     """
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    if utc.microsecond % 1000 == 0:
+        return utc
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 

@@ -132,6 +132,7 @@ class Redispatch:
         self._limit = selection.limit
         self._options = options
         self._observer = observer
+        self._is_told = type(observer).reported is not Observer.reported
         self._summary = Summary()
         self._take_over = TakeOver(self._desk)
         self._wanted = wanted(bus.registry, selection, options)
@@ -392,7 +393,8 @@ class Redispatch:
                 is_lost = True
             else:
                 setattr(self._summary, outcome, getattr(self._summary, outcome) + 1)
-            self._observer.reported(Report.of(record, ended, delivery, outcome))
+            if self._is_told:
+                self._observer.reported(Report.of(record, ended, delivery, outcome))
 
         return report
 

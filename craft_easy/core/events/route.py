@@ -23,6 +23,7 @@ class Route:
 
     Args:
         calls: the foreground handlers' calls, in order.
+        is_tracked: a store keeps it, and all handlers are in the foreground.
         is_brief: no store keeps it and all handlers are in the foreground.
         is_bare: moreover the bus has no background handlers at all, for which a publish from outside any delivery may
             have to wait and one from inside may not: so that nobody can tell, and these deliveries have no scope.
@@ -31,6 +32,7 @@ class Route:
 
     plan: Plan
     calls: tuple[Call, ...]
+    is_tracked: bool
     is_brief: bool
     is_bare: bool
     background: dict[Handler, Call]
@@ -41,6 +43,7 @@ class Route:
         return cls(
             plan,
             calls=tuple(call_of(one) for one in plan.foreground),
+            is_tracked=is_tracked and not plan.background,
             is_brief=is_brief,
             is_bare=is_brief and is_alone,
             background={one: call_of(one) for one in plan.background},

@@ -21,7 +21,7 @@ from craft_easy.core.events.outcomes import Held
 from craft_easy.core.events.registry import Plan
 from craft_easy.core.events.run import Due, Run
 from craft_easy.core.events.store.deliveries import Tracked
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.delivery_document import raw_document
 from craft_easy.core.events.store.documents import event_content, unmeasured_record
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.tasks import Tasks
@@ -114,8 +114,12 @@ class StoreTracking:
             StoreUnavailable: it is not known to be stored, and no handler ran.
         """
         desk, one = self.desk(), Published(event, plan)
-        await self._store(desk, (one,))
-        if one.runs and plan.handlers:
+        appender, at = self.store.appender, desk.worker.starts_at
+        if appender is None or at is None:
+            await self._store(desk, (one,))
+        else:
+            await self._store_one(desk, one, appender, at)
+        if plan.handlers and one.runs:
             await self.dispatch(desk, one)
         if one.error is not None:
             raise one.error
@@ -151,26 +155,48 @@ class StoreTracking:
 
     async def _store(self, desk: Desk, published: Sequence[Published]) -> None:
         try:
-            if len(published) == 1 and (appender := self.store.appender) is not None:
-                await self._insert_one(desk, published[0], appender)
-            else:
-                await self._insert(desk, published)
-        except StoreUnavailable as error:
-            desk.doubt()
-            for one in published:
-                one.fail()
-            if self._on_error == "raise":
-                self._let_go(desk, published)
+            await self._insert(desk, published)
+        except BaseException as error:
+            if not self._may_do_without(desk, published, error):
                 raise
-            log.error("%d events are dispatched and not stored: %s", len(published), error)  # noqa: TRY400 - it is no bug
-        except BaseException:
-            desk.doubt()  # whoever was cancelled may have sent it already
-            for one in published:
-                one.fail()
-            self._let_go(desk, published)
-            raise
         else:
             desk.reconcile_in_doubt()
+
+    async def _store_one(self, desk: Desk, one: Published, appender: Appender, at: datetime) -> None:
+        """Do what `_store` does for the one event that most publishes have, with nothing around it."""
+        owner, held, hold = desk.worker.owner, desk.writer.held, None
+        try:
+            record = self.record(one, at=at, owner=owner)
+            if one.plan.handlers and (record.id, owner) not in held:
+                hold = record.id, owner
+                held.add(hold)
+            result = await appender.submit(record.document)
+            if result.is_inserted or (hold and _has_landed(record, result)):
+                self.hold(one, record, owner)
+            else:
+                await self._publish_again(desk, [(one, record, result)], owner)
+        except BaseException as error:
+            if not self._may_do_without(desk, (one,), error):
+                raise
+        finally:
+            if hold and (one.held is None or one.held.hold != hold):
+                held.discard(hold)
+        if desk.has_doubt:
+            desk.reconcile_in_doubt()
+
+    def _may_do_without(self, desk: Desk, published: Sequence[Published], error: BaseException) -> bool:
+        """Hold nothing of what is not surely stored, and tell whether its handlers are to run all the same.
+
+        Who was cancelled may have sent it already.
+        """
+        desk.doubt()
+        for one in published:
+            one.fail()
+        if isinstance(error, StoreUnavailable) and self._on_error == "log":
+            log.error("%d events are dispatched and not stored: %s", len(published), error)
+            return True
+        self._let_go(desk, published)
+        return False
 
     def _let_go(self, desk: Desk, published: Sequence[Published]) -> None:
         """Hold nothing of a publish that is to raise: what is stored of it is given back."""
@@ -197,24 +223,6 @@ class StoreTracking:
         finally:
             desk.writer.held -= new - {one.held.hold for one in published if one.held is not None}
 
-    async def _insert_one(self, desk: Desk, one: Published, appender: Appender) -> None:
-        """Do what `_insert` does for the one event that most publishes have, with nothing around it."""
-        worker, held = desk.worker, desk.writer.held
-        owner = worker.owner if worker.may_start else await worker.ready()
-        record = self.record(one, at=worker.now(), owner=owner)
-        hold = record.id, owner
-        is_new = hold not in held
-        held.add(hold)
-        try:
-            result = await appender.submit(record.document)
-            if result.is_inserted or (is_new and _has_landed(record, result)):
-                self.hold(one, record, owner)
-            else:
-                await self._publish_again(desk, [(one, record, result)], owner)
-        finally:
-            if is_new and (one.held is None or one.held.hold != hold):
-                held.discard(hold)
-
     def record(self, one: Published, *, at: datetime, owner: str | None = None) -> Tracked:
         """Return the record that an event is to have; inside a delivery it becomes a child of that.
 
@@ -232,14 +240,14 @@ class StoreTracking:
         last = self._last
         if last is None or last.plan is not plan or last.at != at or last.owner != owner:
             delivery = Delivery.new((handler.id for handler in plan.handlers), at=at, owner=owner)
-            last = self._last = _NewDelivery(plan, at, owner, delivery, to_document(delivery))
+            last = self._last = _NewDelivery(plan, at, owner, delivery, raw_document(delivery))
         return last.delivery, last.document
 
     def hold(self, one: Published, record: Tracked, owner: str) -> None:
         """Hold a record that was just inserted, if there is anything to run."""
         if record.delivery.is_open:
             one.held = Held(record, owner)
-        if current_delivery() is not None:
+        if one.give_back is not None:
             kill_point.at("child.stored")
 
     async def _publish_again(

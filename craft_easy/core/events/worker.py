@@ -131,7 +131,7 @@ class Worker:
         self._beat: Beat | None = None
         self._is_refused = False
         self._latest: datetime | None = None
-        self._reckoned: tuple[Beat, int] | None = None
+        self._reckoned: tuple[Beat | None, int] = None, 0
         self.lease = lease
         self.owner = new_owner()
         self.unanswered = 0
@@ -153,14 +153,25 @@ class Worker:
         """Whether a handler may start: the lease, counted from when its last beat was sent, has not run out."""
         return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
 
+    @property
+    def starts_at(self) -> datetime | None:
+        """The database's time, where a handler may start: `may_start` and `now` at one look; None where it may not."""
+        beat = self._beat
+        if beat is None or self._is_refused:
+            return None
+        seconds = steady()
+        return self._reckon(beat, seconds) if seconds - beat.sent <= self.lease else None
+
     def now(self) -> datetime:
         """Return the database's time in whole milliseconds, reckoned from the last beat; it never goes back.
 
         It may be behind by as long as the reply to that beat took, and is never ahead.
         """
-        beat = self._last_beat()
-        elapsed_ms = int((steady() - beat.received) * 1000)
-        if self._reckoned != (beat, elapsed_ms):
+        return self._reckon(self._last_beat(), steady())
+
+    def _reckon(self, beat: Beat, seconds: float) -> datetime:
+        elapsed_ms = int((seconds - beat.received) * 1000)
+        if self._reckoned[1] != elapsed_ms or self._reckoned[0] is not beat:
             self._reckoned = beat, elapsed_ms
             at = beat.at + timedelta(milliseconds=elapsed_ms)
             if self._latest is None or at > self._latest:

@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.store import inserting
-from craft_easy.core.events.store.inserting import InsertResult, Parcel, Record
+from craft_easy.core.events.store.inserting import InsertResult, Record
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -34,7 +34,7 @@ class Appender:
         self._store = store
         self._is_raw = not is_mock
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[Parcel, Answer]] = deque()
+        self._waiting: deque[tuple[InsertResult, Answer]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def append(self, records: Sequence[Record]) -> list[InsertResult]:
@@ -57,7 +57,7 @@ class Appender:
         """
         return self._queue(inserting.parcel(record, raw=self._is_raw))
 
-    def _queue(self, parcel: Parcel) -> Answer:
+    def _queue(self, parcel: InsertResult) -> Answer:
         answer: Answer = self._loop.create_future()
         self._waiting.append((parcel, answer))
         if self._task is None or self._task.done():
@@ -68,7 +68,7 @@ class Appender:
     async def _run(self) -> None:
         while chunk := self._take():
             try:
-                results = await inserting.insert(self._store, [parcel for parcel, _ in chunk])
+                await inserting.insert(self._store, [parcel for parcel, _ in chunk])
             except Exception as error:  # noqa: BLE001 - it is each caller's
                 for _, answer in chunk:
                     if not answer.done():
@@ -77,13 +77,13 @@ class Appender:
                 self._let_go(chunk)
                 raise
             else:
-                for (_, answer), result in zip(chunk, results, strict=True):
+                for parcel, answer in chunk:
                     if not answer.done():
-                        answer.set_result(result)
+                        answer.set_result(parcel)
 
-    def _take(self) -> list[tuple[Parcel, Answer]]:
+    def _take(self) -> list[tuple[InsertResult, Answer]]:
         """Return what goes out with the next write; whatever its size, a first record does."""
-        chunk: list[tuple[Parcel, Answer]] = []
+        chunk: list[tuple[InsertResult, Answer]] = []
         size, waiting = 0, self._waiting
         while waiting and len(chunk) < inserting.MAX_RECORDS:
             parcel, answer = waiting[0]
@@ -95,7 +95,7 @@ class Appender:
             waiting.popleft()
         return chunk
 
-    def _let_go(self, chunk: Sequence[tuple[Parcel, Answer]]) -> None:
+    def _let_go(self, chunk: Sequence[tuple[InsertResult, Answer]]) -> None:
         """Let the callers of a loop that is closing go."""
         for _, answer in (*chunk, *self._waiting):
             answer.cancel()

@@ -56,14 +56,15 @@ class Tracked:
 
     document: Document
     delivery: Delivery
+    id: Any = None
+    """Its `_id`, one that can be a key."""
+
+    def __post_init__(self) -> None:
+        self.id = _id_of(self.document)
 
     @classmethod
     def of(cls, document: Document) -> Tracked:
         return cls(document, _delivery_of(document))
-
-    @property
-    def id(self) -> Any:
-        return _id_of(self.document)
 
     @property
     def is_tracked(self) -> bool:
@@ -88,7 +89,9 @@ class Change:
 
 def _delivery_of(document: Document) -> Delivery:
     value = document.get("delivery")
-    return from_document(value) if isinstance(value, Mapping) else Delivery(state="done")
+    if type(value) is dict or isinstance(value, Mapping):  # the first is quick, and true of nearly all
+        return from_document(value)
+    return Delivery(state="done")
 
 
 def _place(record: Tracked) -> tuple[Any, Any]:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import bson
+from bson.raw_bson import RawBSONDocument
+
 from craft_easy.core.events.delivery import Delivery, Failure, HandlerDelivery, state_of
+from craft_easy.core.events.store.encoding import CODEC, CODEC_OF_RAW
 
 
 def to_document(delivery: Delivery) -> dict[str, Any]:
@@ -22,6 +26,11 @@ def to_document(delivery: Delivery) -> dict[str, Any]:
         "finished_at": delivery.finished_at,
         "handlers": [_handler_document(handler) for handler in delivery.handlers],
     }
+
+
+def raw_document(delivery: Delivery) -> Mapping[str, Any]:
+    """Return the same encoded already, for a delivery that many records begin with."""
+    return RawBSONDocument(bson.encode(to_document(delivery), False, CODEC), CODEC_OF_RAW)  # noqa: FBT003
 
 
 def _handler_document(handler: HandlerDelivery) -> dict[str, Any]:
@@ -45,43 +54,43 @@ def _handler_document(handler: HandlerDelivery) -> dict[str, Any]:
 
 def from_document(document: Mapping[str, Any]) -> Delivery:
     """Read what a record says under `delivery`; a field that is missing or unfit is null, zero or empty."""
-    entries = document.get("handlers")
-    handlers = (
-        tuple(_read_handler(one) for one in entries if isinstance(one, Mapping)) if isinstance(entries, list) else ()
-    )
-    state = document.get("state")
+    get = document.get
+    entries, state = get("handlers"), get("state")
+    listed = entries if isinstance(entries, list) else []
+    handlers = tuple([_read_handler(one) for one in listed if type(one) is dict or isinstance(one, Mapping)])
     return Delivery(
-        rev=_number(document.get("rev")),
-        state=state if state in ("open", "done", "dead") else state_of(handlers),
-        owner=_text(document.get("owner")),
-        claimed_at=_time(document.get("claimed_at")),
-        due_at=_time(document.get("due_at")),
-        takeovers=_number(document.get("takeovers")),
-        running=_text(document.get("running")),
-        finished_at=_time(document.get("finished_at")),
-        handlers=handlers,
+        _number(get("rev")),
+        state if state in ("open", "done", "dead") else state_of(handlers),
+        _text(get("owner")),
+        _time(get("claimed_at")),
+        _time(get("due_at")),
+        _number(get("takeovers")),
+        _text(get("running")),
+        _time(get("finished_at")),
+        handlers,
     )
 
 
 def _read_handler(document: Mapping[str, Any]) -> HandlerDelivery:
-    state = document.get("state")
-    took = document.get("took_ms")
-    errors = document.get("errors")
+    get = document.get
+    state, took, errors = get("state"), get("took_ms"), get("errors")
     return HandlerDelivery(
-        id=str(document.get("id", "")),
-        state=state if state in ("pending", "done", "dead", "skipped") else "pending",
-        attempts=_number(document.get("attempts")),
-        budget_from=_number(document.get("budget_from")),
-        crashes=_number(document.get("crashes")),
-        due_at=_time(document.get("due_at")),
-        finished_at=_time(document.get("finished_at")),
-        took_ms=took if isinstance(took, (int, float)) else None,
-        errors=tuple(_read_failure(one) for one in errors if isinstance(one, Mapping))
-        if isinstance(errors, list)
-        else (),
-        reason=_text(document.get("reason")),
-        by=_text(document.get("by")),
+        str(get("id", "")),
+        state if state in ("pending", "done", "dead", "skipped") else "pending",
+        _number(get("attempts")),
+        _number(get("budget_from")),
+        _number(get("crashes")),
+        _time(get("due_at")),
+        _time(get("finished_at")),
+        took if isinstance(took, (int, float)) else None,
+        _read_errors(errors) if errors else (),
+        _text(get("reason")),
+        _text(get("by")),
     )
+
+
+def _read_errors(errors: object) -> tuple[Failure, ...]:
+    return tuple(_read_failure(one) for one in errors if isinstance(one, Mapping)) if isinstance(errors, list) else ()
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,6 +107,8 @@ def _read_failure(document: Mapping[str, Any]) -> Failure:
 
 def _number(value: object) -> int:
     """Read a count; a shell writes even whole numbers as doubles."""
+    if type(value) is int:
+        return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) else 0

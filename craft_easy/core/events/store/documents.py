@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar, Final, Self
 
@@ -17,8 +18,10 @@ from craft_easy.core.events.store.encoding import canonical, encoded, stored_for
 from craft_easy.core.events.store.indexes import INDEXES
 from craft_easy.core.events.types import DomainEvent
 
-_UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+_H: Final = "[0-9a-fA-F]"
+_is_uuid7: Final = re.compile(f"{_H}{{8}}-{_H}{{4}}-7{_H}{{3}}-[89abAB]{_H}{{3}}-{_H}{{12}}").fullmatch
 _ID_SECONDS: Final = 2**32
+_FIELDS: Final = ("event_id", "event_type", "tenant_id", "actor_id")
 
 
 class EventLog(BaseDocument):
@@ -49,11 +52,16 @@ def record_id(event_id: str) -> ObjectId:
     in order of time as ObjectIds do; for any other 12 bytes of BLAKE2b.
     """
     data = event_id.encode("utf-8", "surrogatepass")
-    if _UUID7.fullmatch(event_id):
-        seconds = int(event_id[:8] + event_id[9:13], 16) // 1000
-        if seconds < _ID_SECONDS:
-            return ObjectId(seconds.to_bytes(4, "big") + blake2b(data, digest_size=8).digest())
+    if _is_uuid7(event_id) and (seconds := _seconds(event_id[:13])):
+        return ObjectId(seconds + blake2b(data, digest_size=8).digest())
     return ObjectId(blake2b(data, digest_size=12).digest())
+
+
+@lru_cache(maxsize=256)
+def _seconds(time: str) -> bytes:
+    """Return the seconds of a UUIDv7's time, eight digits and four, as an ObjectId begins; nothing past its range."""
+    seconds = int(time.replace("-", ""), 16) // 1000
+    return seconds.to_bytes(4, "big") if seconds < _ID_SECONDS else b""
 
 
 def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -78,11 +86,11 @@ def unmeasured_record(event: DomainEvent, delivery: Mapping[str, Any] | None = N
         InvalidEvent: the log could not keep a value exactly.
     """
     record: dict[str, Any] = {"_id": record_id(event.event_id)}
-    for field in ("event_id", "event_type", "tenant_id", "actor_id"):
+    for field in _FIELDS:
         value = getattr(event, field)
-        record[field] = (
-            value if value is None or (type(value) is str and value.isascii()) else stored_form(value, field)
-        )
+        if value is not None and (type(value) is not str or not value.isascii()):
+            value = stored_form(value, field)
+        record[field] = value
     record["payload"] = stored_form(stored_payload(event))
     record["timestamp"] = stored_form(event.timestamp, "timestamp")
     origin = origin_of(event)

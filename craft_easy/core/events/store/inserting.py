@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.raw_bson import RawBSONDocument
@@ -13,7 +12,7 @@ from craft_easy.core.events import kill_point
 from craft_easy.core.events.errors import EventConflict, RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.store import drivers, faults
 from craft_easy.core.events.store.documents import same_content
-from craft_easy.core.events.store.encoding import CODEC, encoded
+from craft_easy.core.events.store.encoding import CODEC_OF_RAW, encoded
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -26,13 +25,33 @@ MAX_NAMED: Final = 100
 _DUPLICATE: Final = 11_000
 
 
-@dataclass(eq=False, slots=True)
 class InsertResult:
-    """What became of one record: inserted, or there already (`stored`), or refused (`error`)."""
+    """A record on its way to the log, and what became of it.
 
-    record: Record
-    stored: Record | None = None
-    error: StoreError | None = None
+    It is inserted, unless it was there already (`stored`) or was refused (`error`).
+
+    Args:
+        record: of `new_record`.
+        document: what the driver is given, encoded once.
+        size: of that, in bytes.
+    """
+
+    __slots__ = ("document", "error", "record", "size", "stored")
+
+    def __init__(
+        self,
+        record: Record,
+        document: Any = None,
+        size: int = 0,
+        *,
+        stored: Record | None = None,
+        error: StoreError | None = None,
+    ) -> None:
+        self.record = record
+        self.document = document
+        self.size = size
+        self.stored = stored
+        self.error = error
 
     @property
     def is_inserted(self) -> bool:
@@ -57,17 +76,8 @@ class InsertResult:
             raise EventConflict(str(self.record["event_id"]))
 
 
-@dataclass(eq=False, slots=True)
-class Parcel:
-    """A record, ready to be sent: encoded once, and its size in bytes."""
-
-    record: Record
-    document: Any
-    size: int
-
-
-def parcel(record: Record, *, raw: bool) -> Parcel:
-    """Encode a record.
+def parcel(record: Record, *, raw: bool) -> InsertResult:
+    """Encode a record that is to be inserted.
 
     Args:
         record: of `new_record`.
@@ -77,14 +87,15 @@ def parcel(record: Record, *, raw: bool) -> Parcel:
         InvalidEvent: it is too large.
     """
     data = encoded(record)
-    return Parcel(record, RawBSONDocument(data, CODEC_OF_RAW) if raw else dict(record), len(data))
+    return InsertResult(record, RawBSONDocument(data, CODEC_OF_RAW) if raw else _plain(record), len(data))
 
 
-CODEC_OF_RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
+def _plain(record: Record) -> dict[str, Any]:
+    return {key: dict(value) if isinstance(value, RawBSONDocument) else value for key, value in record.items()}
 
 
-async def insert(store: EventStore, chunk: Sequence[Parcel]) -> list[InsertResult]:
-    """Store at most `MAX_RECORDS` and `MAX_BYTES` with one write and return what became of each.
+async def insert(store: EventStore, chunk: Sequence[InsertResult]) -> None:
+    """Store at most `MAX_RECORDS` and `MAX_BYTES` with one write and note what became of each.
 
     Raises:
         StoreUnavailable: nothing is known of any of them.
@@ -98,28 +109,21 @@ async def insert(store: EventStore, chunk: Sequence[Parcel]) -> list[InsertResul
             refused = {each["index"]: each for each in error.details.get("writeErrors", ())}
             if not refused or error.details.get("writeConcernErrors"):
                 raise  # nothing is known to be acknowledged by the majority
-            return await _sorted_out(site.events, site.where, [one.record for one in chunk], refused)
-    return [InsertResult(one.record) for one in chunk]
+            await _sort_out(site.events, site.where, chunk, refused)
 
 
-async def _sorted_out(
-    events: drivers.Collection, where: str, records: Sequence[Record], refused: Mapping[int, Mapping[str, Any]]
-) -> list[InsertResult]:
-    twins = [records[index] for index, each in refused.items() if each.get("code") == _DUPLICATE]
+async def _sort_out(
+    events: drivers.Collection, where: str, chunk: Sequence[InsertResult], refused: Mapping[int, Mapping[str, Any]]
+) -> None:
+    twins = [chunk[index].record for index, each in refused.items() if each.get("code") == _DUPLICATE]
     stored = await _stored_twins(events, twins)
-    results = []
-    for index, record in enumerate(records):
-        each = refused.get(index)
-        twin = stored.get(record["event_id"]) or stored.get(record["_id"])
-        if each is None:
-            results.append(InsertResult(record))
-        elif each.get("code") != _DUPLICATE:
-            results.append(InsertResult(record, error=_refusal(where, record, each)))
-        elif twin is None:
+    for index, each in refused.items():
+        one, record = chunk[index], chunk[index].record
+        one.stored = stored.get(record["event_id"]) or stored.get(record["_id"])
+        if each.get("code") != _DUPLICATE:
+            one.stored, one.error = None, _refusal(where, record, each)
+        elif one.stored is None:
             raise StoreUnavailable(f"{where}: {record['event_id']!r} is stored, and not yet by the majority")
-        else:
-            results.append(InsertResult(record, stored=twin))
-    return results
 
 
 async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -> dict[Any, Record]:
