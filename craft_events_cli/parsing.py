@@ -322,18 +322,19 @@ def help_page(function: Command, words: str) -> str:
     shown = [one for one in signature_of(function).parameters if not one.info.hidden]
     arguments = [one for one in shown if not one.is_option]
     lines = [summary_of(function), "", *(f"  {example}" for example in examples_of(function)), ""]
-    usage = " ".join([words, *(_usage_of(one) for one in arguments), "[OPTIONS]"])
+    usage = " ".join([words, *(usage_of(one) for one in arguments), "[OPTIONS]"])
     lines += [f"{terminal.heading('Usage')}  {usage}"]
     for paragraph in details_of(function):
         lines += ["", *wrap(paragraph, terminal.width())]
-    indent = min(30, max(len(_term_of(one)) for one in shown) + 4)
+    indent = min(30, max(len(term_of(one)) for one in shown) + 4)
     for panel, members in _panels(shown).items():
         lines += ["", terminal.heading(panel), *_rows(members, indent)]
     lines += ["  --help".ljust(indent) + "show this page"]
     return "\n".join(lines) + "\n"
 
 
-def _usage_of(argument: Parameter) -> str:
+def usage_of(argument: Parameter) -> str:
+    """Return how an argument is written: in brackets where it may be left out."""
     is_required = argument.default is inspect.Parameter.empty
     metavar = f"{argument.metavar}…" if argument.is_repeatable else argument.metavar
     return metavar if is_required else f"[{metavar}]"
@@ -351,8 +352,8 @@ def _rows(members: Sequence[Parameter], indent: int) -> list[str]:
     room = terminal.width() - indent
     rows: list[str] = []
     for one in members:
-        term = _term_of(one)
-        text = wrap(_help_of(one), max(room, 20)) or [""]
+        term = term_of(one)
+        text = wrap(help_of(one), max(room, 20)) or [""]
         if len(term) + 4 > indent:
             rows.append(f"  {term}")
             term = ""
@@ -361,14 +362,16 @@ def _rows(members: Sequence[Parameter], indent: int) -> list[str]:
     return rows
 
 
-def _term_of(one: Parameter) -> str:
+def term_of(one: Parameter) -> str:
+    """Return an option's spellings and what stands for its value; an argument's name."""
     if not one.is_option:
         return one.metavar
     names = ", ".join(sorted(one.declarations, key=len))
     return names if one.is_flag else f"{names} {one.metavar}"
 
 
-def _help_of(one: Parameter) -> str:
+def help_of(one: Parameter) -> str:
+    """Return what a parameter is for, whether it may be repeated, and its default."""
     extras = ["repeatable"] if one.is_repeatable else []
     if one.info.show_default and one.default not in (inspect.Parameter.empty, None, False) and one.default != []:
         default = one.default.value if isinstance(one.default, Enum) else one.default

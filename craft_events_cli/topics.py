@@ -91,14 +91,17 @@ _TEXTS: Final = {"exit-codes": _EXIT_CODES, "environment": _ENVIRONMENT, "format
 
 def page(topic: str) -> str:
     """Return the page of a topic, its paragraphs as wide as the terminal."""
+    shown = [f"{PROGRAM} help {topic}: {TOPICS[topic]}", *blocks(topic)]
+    return "\n\n".join(map(_shown, shown)) + "\n"
+
+
+def blocks(topic: str) -> list[str]:
+    """Return the blocks of a topic: lines that begin with a space stand as they are, `# ` begins a heading."""
     codes = "\n".join(f"  {int(code):<5}{text}" for code, text in CODES.items())
-    text = _TEXTS[topic].replace("{codes}", codes)
-    blocks = [f"{PROGRAM} help {topic}: {TOPICS[topic]}", *text.strip("\n").split("\n\n")]
-    return "\n\n".join(map(_block, blocks)) + "\n"
+    return _TEXTS[topic].replace("{codes}", codes).strip("\n").split("\n\n")
 
 
-def _block(text: str) -> str:
-    """Return a paragraph as it is shown: a table as it stands, prose wrapped."""
+def _shown(text: str) -> str:
     from textwrap import fill
 
     first, _, rest = text.partition("\n")
