@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import bson
 import pymongo
 from pymongo import UpdateOne
 
@@ -23,6 +22,7 @@ from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, in_order, joined
 from craft_easy.core.events.store.inserting import InsertResult
+from craft_easy.core.events.store.key import key_of
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 from craft_easy.core.events.store.wanted import Wanted
 
@@ -38,18 +38,6 @@ TOGETHER_S: Final = 20.0
 APART_S: Final = 1.0
 
 
-class CompoundId(dict[str, Any]):
-    """An `_id` that is a document, as other writers may have them: here it is a key like any other."""
-
-    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes an `_id`
-        return hash(bson.encode(self, codec_options=CODEC))
-
-
-def _id_of(document: Document) -> Any:
-    value = document["_id"]
-    return CompoundId(value) if isinstance(value, dict) else value
-
-
 @dataclass(eq=False, slots=True)
 class Tracked:
     """A record and its delivery as they were last read or written."""
@@ -60,7 +48,7 @@ class Tracked:
     """Its `_id`, one that can be a key."""
 
     def __post_init__(self) -> None:
-        self.id = _id_of(self.document)
+        self.id = key_of(self.document)
 
     @classmethod
     def of(cls, document: Document) -> Tracked:
@@ -189,7 +177,7 @@ class Deliveries:
         async with self._store.call() as site:
             events = drivers.by_majority(site.events)
             documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
-        return {_id_of(document): Tracked.of(document) for document in documents}
+        return {key_of(document): Tracked.of(document) for document in documents}
 
     async def change_within(self, session: Any, client: Any, change: Change) -> Delivery:
         """Put a record through its transition inside a transaction, and return what it says once that is committed.
@@ -245,7 +233,7 @@ class Deliveries:
         """
         condition = joined(wanted.unowned(), dict(more or {}))
         async for documents in self._pages(condition, wanted.direction, {"_id": 1, "delivery.takeovers": 1}, size):
-            yield [Listed(_id_of(document), _takeovers(document)) for document in documents]
+            yield [Listed(key_of(document), _takeovers(document)) for document in documents]
 
     async def claim(
         self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime, direction: int = ASCENDING
@@ -337,7 +325,7 @@ class Deliveries:
         condition = joined(wanted.of_tenant(record.document.get("tenant_id")), {"delivery.owner": {"$gt": ""}})
         async with self._store.call() as site:
             owned = await site.events.find(condition, {"delivery.owner": 1}).to_list(None)
-        return {_id_of(document) for document in owned if document["delivery"]["owner"] != owner}
+        return {key_of(document) for document in owned if document["delivery"]["owner"] != owner}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `Wanted`, in order."""

@@ -18,6 +18,7 @@ from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import drivers, filters
 from craft_easy.core.events.store.event_json import CODEC as JSON_CODEC
 from craft_easy.core.events.store.filters import Condition
+from craft_easy.core.events.store.key import key_of
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -152,7 +153,7 @@ class _Scan:
         return {"_id": {"$nin": list(self._here)}} if len(self._here) <= MAX_NAMED else {}
 
     def _without_known(self, page: Page) -> Page:
-        return [record for record in page if record["_id"] not in self._here]
+        return [record for record in page if key_of(record) not in self._here]
 
     def _note(self, page: Sequence[dict[str, Any]]) -> None:
         if not page:
@@ -164,7 +165,7 @@ class _Scan:
         for record in reversed(page):
             if record.get("timestamp") != last.get("timestamp"):
                 break
-            self._here.add(record["_id"])
+            self._here.add(key_of(record))
 
     async def _drop(self) -> None:
         cursor, self._cursor, self._is_resumed = self._cursor, None, True

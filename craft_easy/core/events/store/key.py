@@ -1,0 +1,19 @@
+"""The `_id` of a record as a key in Python: other writers have documents there too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class CompoundId(dict[str, Any]):
+    """An `_id` that is a document: here it is a key like any other."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes an `_id`
+        return hash(tuple(self))
+
+
+def key_of(document: Mapping[str, Any]) -> Any:
+    """Return the `_id` of a decoded record, hashable and equal to that of the same record alone."""
+    value = document["_id"]
+    return CompoundId(value) if isinstance(value, dict) else value
