@@ -1,0 +1,81 @@
+"""A window of time cut into bars of equal width, for figures over time. Pure data, no clock and no database.
+
+Bars begin at whole multiples of their width, as people expect of a chart (at the hour, at midnight UTC), so that the
+first and the last one may be cut short by the window. What lies in a bar that is over hardly changes any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+MAX_BARS: Final = 1_000
+"""More are refused: each is a question to the server."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_DAY: Final = 86_400
+_WIDTHS: Final = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (
+        *(1, 2, 5, 10, 15, 30),
+        *(60, 120, 300, 600, 900, 1_800),
+        *(3_600, 7_200, 10_800, 21_600, 43_200),
+        *(days * _DAY for days in (1, 2, 5, 10, 30, 90)),
+        *(years * 365 * _DAY for years in (1, 5, 10, 50, 100, 1_000, 10_000)),
+    )
+)
+"""Widths that a person can add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """The window `since <= t < until` in bars of one width.
+
+    Raises:
+        ValueError: the window is empty, the width is less than a millisecond, or there would be more than `MAX_BARS`.
+    """
+
+    since: datetime
+    until: datetime
+    width: timedelta
+
+    def __post_init__(self) -> None:
+        if self.since >= self.until:
+            raise ValueError("the window is empty")
+        if self.width < _MILLISECOND:
+            raise ValueError("a bar is a millisecond wide at least")
+        if len(self) > MAX_BARS:
+            raise ValueError(f"that would be {len(self):,} bars, and there may be {MAX_BARS:,}")
+
+    @property
+    def origin(self) -> datetime:
+        """Where the first bar would begin if the window did not cut it short; no earlier than time itself."""
+        return self.since - min((self.since - _EPOCH) % self.width, self.since - _BEGINNING)
+
+    def __len__(self) -> int:
+        return -((self.origin - self.until) // self.width)
+
+    def __iter__(self) -> Iterator[tuple[datetime, datetime]]:
+        """Yield beginning and end of each bar, within the window."""
+        for number in range(len(self)):
+            begins_at = self.origin + number * self.width
+            # the end of a bar may lie past the end of all time
+            ends_at = self.until if self.until - begins_at <= self.width else begins_at + self.width
+            yield max(begins_at, self.since), ends_at
+
+
+def cut_into_bars(since: datetime, until: datetime, *, most: int) -> Bars:
+    """Return the window in the narrowest bars that are no more than `most`, of widths that a person can add up.
+
+    >>> day = datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)
+    >>> cut_into_bars(*day, most=60).width, cut_into_bars(*day, most=24).width
+    (datetime.timedelta(seconds=1800), datetime.timedelta(seconds=3600))
+    """
+    for width in _WIDTHS:
+        if (until - since) / width < MAX_BARS - 1 and len(bars := Bars(since, until, width)) <= most:
+            return bars
+    return Bars(since, until, _WIDTHS[-1])

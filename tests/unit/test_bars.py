@@ -1,0 +1,68 @@
+"""Windows of time cut into bars."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_easy.core.events.bars import MAX_BARS, Bars, cut_into_bars
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+moments = st.datetimes(timezones=st.just(UTC))
+
+
+@given(moments, moments, st.integers(1, 200))
+def test_bars_cover_the_window_without_gap_or_overlap(one: datetime, other: datetime, most: int) -> None:
+    since, until = sorted([one, other])
+    if since == until:
+        return
+    bars = cut_into_bars(since, until, most=most)
+    ends = list(bars)
+    assert len(ends) == len(bars) <= max(most, 2)
+    assert (ends[0][0], ends[-1][1]) == (since, until)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(ends))
+    assert all(timedelta(0) < end - begin <= bars.width for begin, end in ends)
+
+
+def test_bars_begin_at_whole_multiples_of_their_width() -> None:
+    bars = Bars(NOON + timedelta(minutes=17), NOON + timedelta(hours=2, minutes=5), HOUR)
+    assert list(bars) == [
+        (NOON + timedelta(minutes=17), NOON + HOUR),
+        (NOON + HOUR, NOON + 2 * HOUR),
+        (NOON + 2 * HOUR, NOON + timedelta(hours=2, minutes=5)),
+    ]
+    assert bars.origin == NOON
+
+
+@pytest.mark.parametrize(
+    ("window", "most", "width"),
+    [
+        (timedelta(days=1), 48, timedelta(minutes=30)),
+        (timedelta(days=1), 47, HOUR),
+        (timedelta(minutes=5), 60, timedelta(seconds=5)),
+        (timedelta(days=30), 40, timedelta(days=1)),
+        (timedelta(seconds=1), 10, timedelta(seconds=1)),
+        (timedelta(days=3_650), 20, timedelta(days=365)),
+    ],
+)
+def test_the_width_is_one_that_a_person_can_add_up(window: timedelta, most: int, width: timedelta) -> None:
+    midnight = datetime(2026, 1, 31, tzinfo=UTC)
+    assert cut_into_bars(midnight - window, midnight, most=most).width == width
+
+
+@pytest.mark.parametrize(
+    ("window", "width", "said"),
+    [
+        (timedelta(0), HOUR, "empty"),
+        (-HOUR, HOUR, "empty"),
+        (HOUR, timedelta(microseconds=1), "millisecond"),
+        (HOUR, timedelta(seconds=1), f"3,600 bars, and there may be {MAX_BARS:,}"),
+    ],
+)
+def test_what_is_no_chart_is_refused(window: timedelta, width: timedelta, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Bars(NOON, NOON + window, width)

@@ -1,0 +1,68 @@
+"""The questions about figures: which index answers them, what leaves the server, and what comes of an answer."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_easy.core.events.bars import Bars
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import figures
+from craft_easy.core.events.store.figures import By, Question, dead_stages, middle, open_stages, slice_stages
+from craft_easy.core.events.store.indexes import INDEXES
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+BARS = Bars(NOW - timedelta(hours=3), NOW, timedelta(hours=1))
+PARTIAL = {one.document["name"]: one.document.get("partialFilterExpression") for one in INDEXES}
+BYS: tuple[By, ...] = get_args(By)
+
+
+def question(by: By = "handler", **selected: Any) -> Question:
+    return Question(Selection(**selected), by, BARS, NOW)
+
+
+@pytest.mark.parametrize("by", BYS)
+@pytest.mark.parametrize(
+    "selected",
+    [{}, {"tenants": ("acme",)}, {"no_tenant": True}, {"types": ("order.*",)}, {"since": NOW, "limit": 3}],
+    ids=str,
+)
+def test_the_backlog_is_asked_of_the_partial_indexes(by: By, selected: dict[str, Any]) -> None:
+    for stages, of_index in ((open_stages, figures.OPEN), (dead_stages, figures.DEAD)):
+        first = stages(question(by, **selected))[0]
+        condition = first["$match"]
+        assert next(iter(condition)) == next(iter(of_index))
+        assert condition.items() >= of_index.items()
+        assert "timestamp" not in condition
+    assert PARTIAL[figures.OPEN_INDEX] == PARTIAL[figures.OPEN_INDEX_OF_TENANTS] == figures.OPEN
+    assert PARTIAL[figures.DEAD_INDEX] == figures.DEAD
+
+
+@pytest.mark.parametrize("by", BYS)
+def test_no_question_touches_a_payload_or_the_text_of_an_error(by: By) -> None:
+    for stages in (open_stages(question(by)), dead_stages(question(by)), slice_stages(question(by), NOW, NOW)):
+        assert list(stages[1]) == ["$project"]
+        assert stages[1]["$project"]["_id"] == 0
+        said = json.dumps(stages, default=str)
+        assert "payload" not in said
+        assert "message" not in said
+        assert "$$NOW" not in said
+
+
+@given(st.lists(st.floats(0.001, 1e7), min_size=1, max_size=200))
+def test_a_median_is_right_to_two_and_a_half_percent(durations: list[float]) -> None:
+    import math
+
+    took: dict[int, int] = {}
+    for one in durations:
+        number = math.floor(math.log(one) / figures.GROWTH)
+        took[number] = took.get(number, 0) + 1
+    true = sorted(durations)[(len(durations) - 1) // 2]
+    assert middle(took) == pytest.approx(true, rel=0.032)  # and 0.5 % for three digits
+
+
+def test_nothing_has_no_median() -> None:
+    assert middle({}) is None
