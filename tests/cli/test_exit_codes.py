@@ -22,6 +22,7 @@ from tests.cli.conftest import Cli
         ("EmbeddedLogError", 4),
         ("HandlerModuleError", 5),
         ("CheckpointError", 6),
+        ("ArchiveError", 1),
         ("StoreError", 1),
         ("RecordRefused", 1),
         ("TransactionsMissing", 1),
@@ -54,7 +55,7 @@ def test_every_error_of_the_library_has_a_code_of_its_own_or_is_unexpected() -> 
     codes = {kind: exit_code_of(kind.__new__(kind)) for kind in kinds}
     unexpected = {kind.__name__ for kind, code in codes.items() if code is ExitCode.UNEXPECTED}
     of_applications = {"TransactionsMissing", "WrongDeployment", "DeliveryOver"}
-    assert unexpected == {"EventsError", "StoreError", "RecordRefused"} | of_applications
+    assert unexpected == {"EventsError", "StoreError", "RecordRefused", "ArchiveError"} | of_applications
 
 
 def test_every_code_says_what_it_means() -> None:

@@ -15,6 +15,7 @@
     ├── HandlerModuleError                    a handler module could not be loaded
     ├── HandlerNotFound                       no loaded handler has this id
     ├── EmbeddedLogError                      the embedded event log cannot be used
+    ├── ArchiveError                          an archive does not take or give back what it should
     └── CheckpointError                       a checkpoint cannot be used
 
 `Retry` and `Discard` are signals of a handler, not errors: they live in `context`.
@@ -125,6 +126,10 @@ class HandlerNotFound(EventsError):
 
 class EmbeddedLogError(EventsError):
     """The embedded event log cannot be started or joined."""
+
+
+class ArchiveError(EventsError):
+    """An archive cannot be used, or does not give back what was put into it: nothing of that left the log."""
 
 
 class CheckpointError(EventsError):

@@ -37,6 +37,8 @@ POINTS: Final = (
     "child.stored",
 )
 """`sent`: while the request is on its way or at work in the server; `acknowledged`: once its reply is here."""
+OF_OPERATORS: Final = ("prune.copied", "prune.verified", "prune.removed")
+"""The same for commands that come to none of the others."""
 _SOON_S: Final = 0.004
 
 
@@ -44,8 +46,9 @@ def _read(text: str) -> tuple[str, int]:
     name, _, times = text.partition(":")
     if not text:
         return "", 0
-    if name not in POINTS or not (times or "1").isdecimal():
-        raise ValueError(f"{VARIABLE}={text!r}: there are {', '.join(POINTS)}, each with :N for the Nth time")
+    known = (*POINTS, *OF_OPERATORS)
+    if name not in known or not (times or "1").isdecimal():
+        raise ValueError(f"{VARIABLE}={text!r}: there are {', '.join(known)}, each with :N for the Nth time")
     return name, int(times or 1)
 
 
