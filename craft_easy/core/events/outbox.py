@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.registry import Plan
 from craft_easy.core.events.store.deliveries import UNOWNED
-from craft_easy.core.events.store.sessions import check, transaction
+from craft_easy.core.events.store.sessions import check, plain_transaction, transaction
+from craft_easy.core.events.suppression import suppresses
 from craft_easy.core.events.tracking import Published
 from craft_easy.core.events.types import DomainEvent
 
@@ -101,3 +102,23 @@ async def begin(
             under_way.fail()
         raise
     await under_way.dispatch()
+
+
+class SuppressedTransaction:
+    """A transaction of a handler that history runs through: its own writes are committed, its events suppressed."""
+
+    def __init__(self, session: Any, check: Callable[[DomainEvent], object]) -> None:
+        self.session = session
+        self._check = check
+
+    async def publish(self, event: DomainEvent) -> None:
+        """Count an event that is suppressed."""
+        self._check(event)
+        suppresses()
+
+
+@asynccontextmanager
+async def begin_suppressed(client: Any, check: Callable[[DomainEvent], object]) -> AsyncIterator[Any]:
+    """Give a transaction that stores no events; see `EventBus.transaction` and `suppression`."""
+    async with plain_transaction(client) as session:
+        yield SuppressedTransaction(session, check)

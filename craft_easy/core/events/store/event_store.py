@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 import pymongo
 from bson import ObjectId
 
-from craft_easy.core.events import settings
+from craft_easy.core.events import settings, suppression
 from craft_easy.core.events.cancellation import Cancellation
 from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import InvalidSetting
@@ -188,7 +188,10 @@ class EventStore:
         delivery = None
         if handlers is not None:
             delivery = to_document(Delivery.new(handlers, at=await self.now()))
-        results = await self.insert([new_record(event, delivery) for event in events])
+        records = [new_record(event, delivery) for event in events]
+        if suppression.is_used and suppression.suppresses(len(events)):
+            return AppendResult(0, 0)
+        results = await self.insert(records)
         for result in results:
             result.check()
         if delivery is not None:
