@@ -33,6 +33,7 @@ class Selection:
         types: patterns of event types.
         except_types: patterns of event types that are left out.
         actors: actor ids.
+        event_ids: ids of events, no more than one query holds, say 1,000; None for any.
         states: of "open", "dead", "done" and "untracked".
         since: the first time meant, aware.
         until: the first time not meant any more, aware.
@@ -53,6 +54,7 @@ class Selection:
     until: datetime | None = None
     limit: int | None = None
     reverse: bool = False
+    event_ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

@@ -31,6 +31,7 @@ UNREDACTED: Final[Mapping[str, Any]] = {"redacted": {"$not": {"$type": "object"}
 def selection_filter(selection: Selection) -> Condition:
     """Return the condition that a record of the selection meets; the limit is not in it."""
     return joined(
+        _named(selection.event_ids),
         _values("tenant_id", selection.tenants, none=selection.no_tenant),
         _types(selection.types),
         _values("actor_id", selection.actors),
@@ -105,6 +106,17 @@ def _uuid(text: str) -> list[UUID]:
     except ValueError:
         return []
     return [value] if str(value) == text else []
+
+
+def _named(event_ids: Sequence[str] | None) -> Condition:
+    """Return the condition for the events with these ids; one that another writer gave none goes by its `_id`."""
+    if event_ids is None:
+        return {}
+    known = [event_id for event_id in event_ids if can_be_stored(event_id)]
+    forms = {event_id: stored_forms(event_id) for event_id in known}
+    by_id = {"event_id": {"$in": [form for event_id in known for form in forms[event_id]]}}
+    others = [form for event_id in known for form in forms[event_id][1:] if not isinstance(form, UUID)]
+    return _any_of([by_id, {"_id": {"$in": others}, "event_id": None}]) if others else by_id
 
 
 def _types(patterns: Sequence[str]) -> Condition:

@@ -8,11 +8,13 @@ and odd keys are neither lost nor repeated.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from craft_easy.core.events.envelope import read_envelope
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import drivers, filters
@@ -80,6 +82,35 @@ async def count(store: EventStore, selection: Selection) -> int:
         async with store.call(store.scan_timeout) as site:
             found += await site.events.count_documents(condition)
     return found if selection.limit is None else min(found, selection.limit)
+
+
+async def tally(
+    store: EventStore, selection: Selection, limit: int | None = None, *, is_dated: bool = False
+) -> Counter[tuple[str, str | None]]:
+    """Count the selected records by type and tenant; the server counts, on a large log for a while.
+
+    Args:
+        limit: count the first so many.
+        is_dated: of a window of time count the records alone that have a date, and not those that tell it otherwise.
+    """
+    counted: Counter[tuple[str, str | None]] = Counter()
+    conditions = [filters.selection_filter(selection)] if is_dated else filters.parts(selection)
+    for condition in [] if selection.is_empty else conditions:
+        left = None if limit is None else limit - counted.total()
+        if left is not None and left <= 0:
+            break
+        stages: list[dict[str, Any]] = [{"$match": condition}]
+        if left is not None:
+            stages += [{"$sort": dict(filters.in_order())}, {"$limit": left}]
+        stages.append(
+            {"$group": {"_id": {"event_type": "$event_type", "tenant_id": "$tenant_id"}, "events": {"$sum": 1}}}
+        )
+        async with store.call(store.scan_timeout) as site:
+            rows = await (await drivers.aggregate(site.events, stages)).to_list(None)
+        for row in rows:
+            said = read_envelope(row["_id"])
+            counted[said.event_type, said.tenant_id] += row["events"]
+    return counted
 
 
 async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:

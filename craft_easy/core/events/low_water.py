@@ -1,0 +1,221 @@
+"""The low-water mark: up to which event everything has ended, and how that is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.errors import CheckpointError
+from craft_easy.core.events.store.place import Place
+
+WINDOW: Final = 1_000
+"""Events that may have begun behind the mark that is kept: so many repeat at most after `kill -9`."""
+KEPT_EVERY: Final = 0.5
+"""Seconds between two writes of the mark, where there is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a rerun has come, and the range that it goes through, as it was fixed at its start.
+
+    Args:
+        replay_id: which replay it is.
+        since: the first time meant.
+        until: the first time not meant any more.
+        end: the last event meant; None where events are named one by one, or the log is empty.
+        mark: up to this event everything has ended.
+        passed: so many selected events lie up to there.
+        is_complete: it has come to its end.
+    """
+
+    replay_id: str
+    since: datetime | None = None
+    until: datetime | None = None
+    end: Place | None = None
+    mark: Place | None = None
+    passed: int = 0
+    is_complete: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "replay_id": self.replay_id,
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+            "end": None if self.end is None else self.end.to_json(),
+            "mark": None if self.mark is None else self.mark.to_json(),
+            "passed": self.passed,
+            "is_complete": self.is_complete,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Position:
+        """Return what `to_json` gave.
+
+        Raises:
+            CheckpointError: it is something else.
+        """
+        try:
+            return cls(
+                str(fields["replay_id"]),
+                since=_moment(fields["since"]),
+                until=_moment(fields["until"]),
+                end=None if fields["end"] is None else Place.from_json(fields["end"]),
+                mark=None if fields["mark"] is None else Place.from_json(fields["mark"]),
+                passed=int(fields["passed"]),
+                is_complete=bool(fields["is_complete"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                "the checkpoint holds no position of a replay", hint="name another file, or remove this one"
+            ) from error
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """An event under way, and those behind it that nothing runs on."""
+
+    number: int
+    place: Place
+    passed: int
+    is_over: bool = False
+
+
+class LowWater:
+    """Follows which events have ended, in the order of history.
+
+        step = water.begin(place)
+        ...
+        water.end(step)
+        water.mark, water.passed
+
+    Args:
+        mark: where an earlier run came to.
+        passed: how many selected events lie up to there.
+    """
+
+    def __init__(self, mark: Place | None = None, passed: int = 0) -> None:
+        self.mark = mark
+        self.passed = passed
+        self.number = 0
+        """Steps up to the mark."""
+        self._begun = 0
+        self._seen = passed
+        self._steps: deque[Step] = deque()
+
+    @property
+    def begun(self) -> int:
+        """Steps that were begun so far."""
+        return self._begun
+
+    def begin(self, place: Place) -> Step:
+        """Note that an event begins, the next one in order."""
+        self._begun += 1
+        self._seen += 1
+        step = Step(self._begun, place, self._seen)
+        self._steps.append(step)
+        return step
+
+    def pass_over(self, place: Place) -> None:
+        """Note an event that nothing runs on."""
+        self._seen += 1
+        if self._steps:
+            self._steps[-1].place, self._steps[-1].passed = place, self._seen
+        else:
+            self.mark, self.passed = place, self._seen
+
+    def end(self, step: Step) -> None:
+        """Note that an event has ended; the mark moves up to the first that has not."""
+        step.is_over = True
+        while self._steps and self._steps[0].is_over:
+            first = self._steps.popleft()
+            self.mark, self.passed, self.number = first.place, first.passed, first.number
+
+
+class Keeper:
+    """Keeps the low-water mark in a checkpoint, and holds back what would get too far beyond it.
+
+    Args:
+        checkpoint: where it is kept; None keeps it nowhere.
+        position: where an earlier run came to.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None, position: Position) -> None:
+        self.water = LowWater(position.mark, position.passed)
+        self._checkpoint = checkpoint
+        self._position = position
+        self._kept = 0
+        self._is_stopped = False
+        self._has_moved = asyncio.Event()
+        self._is_pressed = asyncio.Event()
+        self._was_kept = asyncio.Event()
+
+    @property
+    def position(self) -> Position:
+        """How far the rerun has come."""
+        return replace(self._position, mark=self.water.mark, passed=self.water.passed)
+
+    def end(self, step: Step) -> None:
+        """Note that an event has ended."""
+        before = self.water.number
+        self.water.end(step)
+        if self.water.number != before:
+            self._has_moved.set()
+            if self._checkpoint is None:
+                self._kept = self.water.number
+                self._was_kept.set()
+
+    async def room(self) -> None:
+        """Wait until one more event may begin."""
+        if self.water.begun - self._kept >= WINDOW // 2:
+            self._is_pressed.set()
+        while self.water.begun - self._kept >= WINDOW:
+            self._is_pressed.set()
+            self._was_kept.clear()
+            await self._was_kept.wait()
+
+    async def keep(self) -> None:
+        """Write the mark again and again, until `stop`.
+
+        Raises:
+            CheckpointError: the disk does not take it.
+        """
+        while self._checkpoint is not None and not self._is_stopped:
+            await self._has_moved.wait()
+            self._has_moved.clear()
+            await self._write(self.position, self.water.number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEPT_EVERY):
+                    await self._is_pressed.wait()
+            self._is_pressed.clear()
+
+    def stop(self) -> None:
+        """Let `keep` come to its end, with what it is just writing."""
+        self._is_stopped = True
+        self._has_moved.set()
+        self._is_pressed.set()
+
+    async def close(self, *, is_complete: bool) -> None:
+        """Write where the run ended; `keep` has ended."""
+        await self._write(replace(self.position, is_complete=is_complete), self.water.number)
+
+    async def _write(self, position: Position, number: int) -> None:
+        if self._checkpoint is not None:
+            await asyncio.to_thread(self._checkpoint.write, position.to_json())
+        self._kept = number
+        self._was_kept.set()
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment

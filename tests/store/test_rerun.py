@@ -1,0 +1,537 @@
+"""Replay through handlers, on a real server: what runs, in which order, and that the log stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from pymongo import MongoClient
+
+from craft_easy.core.events import DomainEvent, EventBus, current_delivery
+from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.context import Discard, Retry
+from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
+from craft_easy.core.events.report import Observer, Report
+from craft_easy.core.events.rerun import Options, Rerun, Summary, rerun
+from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.store import EventStore
+from tests.conditions import becomes
+
+BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
+EVERYTHING = Selection()
+Hash = Callable[[], str]
+
+
+class Recorder(Observer):
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.ends = 0
+
+    def reported(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+
+class Ran:
+    """Handlers that note what they run on."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.by_tenant: defaultdict[str | None, list[str]] = defaultdict(list)
+        self.most = self.now = 0
+
+    async def handle(self, event: DomainEvent) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.order.append(event.event_id)
+        self.by_tenant[event.tenant_id].append(event.event_id)
+        self.now -= 1
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        yield store
+
+
+@pytest.fixture
+async def bus(store: EventStore) -> AsyncIterator[EventBus]:
+    async with EventBus() as bus:
+        bus.configure_store(store)
+        yield bus
+
+
+@pytest.fixture
+def ran(bus: EventBus) -> Ran:
+    ran = Ran()
+    bus.subscribe("*", ran.handle, id="t:note")
+    return ran
+
+
+@pytest.fixture
+def database(embedded_uri: str, database_name: str) -> Iterator[Any]:
+    with MongoClient[dict[str, Any]](embedded_uri) as client:
+        yield client[database_name]
+
+
+@pytest.fixture
+def state(database: Any) -> Hash:
+    """Return a hash of every byte of every collection there is."""
+
+    def taken() -> str:
+        digest = hashlib.sha256()
+        for name in sorted(database.list_collection_names()):
+            digest.update(name.encode())
+            for document in database[name].find().sort("_id", 1):
+                digest.update(bson.encode(document))
+        return digest.hexdigest()
+
+    return taken
+
+
+def events(count: int, *, tenants: Sequence[str | None] = ("a", "b", None), **values: Any) -> list[DomainEvent]:
+    values = {"event_type": "order.placed"} | values
+    return [
+        DomainEvent(
+            tenant_id=tenants[number % len(tenants)], timestamp=BEGAN + timedelta(seconds=number // 2), **values
+        )
+        for number in range(count)
+    ]
+
+
+def in_order(stored: Sequence[DomainEvent]) -> list[str]:
+    return [one.event_id for one in sorted(stored, key=lambda one: (one.timestamp, one.event_id))]
+
+
+async def test_handlers_get_each_event_as_it_was_and_know_that_it_is_a_replay(bus: EventBus, store: EventStore) -> None:
+    [event] = events(1, payload={"n": 1}, actor_id="user_1")
+    await store.append(event)
+    seen: list[Any] = []
+
+    async def look(got: DomainEvent) -> None:
+        current = current_delivery()
+        seen.append((got, current.is_replay, current.replay_id, current.handler_id, current.attempt))
+
+    bus.subscribe("*", look, id="t:look")
+    summary = await rerun(bus, EVERYTHING)
+    assert seen == [(event, True, summary.replay_id, "t:look", 1)]
+    assert seen[0][0].timestamp == event.timestamp
+    assert (summary.events, summary.done, summary.failed, summary.is_complete) == (1, 1, 0, True)
+
+
+async def test_each_tenant_comes_in_order_and_those_without_one_too(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    stored = events(300)
+    await store.append_many(stored)
+    summary = await rerun(bus, EVERYTHING, Options(concurrency=3))
+    assert summary.events == 300
+    for tenant in ("a", "b", None):
+        assert ran.by_tenant[tenant] == in_order([one for one in stored if one.tenant_id == tenant])
+    assert ran.most == 3
+
+
+async def test_one_at_a_time_goes_through_history_in_its_order(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    stored = events(40, tenants=["a"])
+    await store.append_many(stored)
+    await rerun(bus, EVERYTHING, Options(concurrency=1))
+    assert ran.order == in_order(stored)
+
+
+async def test_nothing_is_written_whatever_handlers_do(bus: EventBus, store: EventStore, state: Hash) -> None:
+    await store.append_many(events(3), handlers=["t:publish"])
+    other = EventBus()
+    other.configure_store(store)
+    threads: list[threading.Thread] = []
+    left: list[asyncio.Task[None]] = []
+    may_end = asyncio.Event()
+
+    async def publish(event: DomainEvent) -> None:
+        new = DomainEvent(event_type="stock.reserved", tenant_id=event.tenant_id)
+        await bus.publish(new)
+        await bus.publish_many([new, DomainEvent(event_type="mail.sent")])
+        await other.publish(DomainEvent(event_type="other.published"))
+        assert await store.append(DomainEvent(event_type="stored.directly")) is False
+        left.append(asyncio.create_task(publish_later()))
+        threads.append(threading.Thread(target=bus.publish_from_thread, args=(DomainEvent(event_type="a.thread"),)))
+        threads[-1].start()
+
+    async def publish_later() -> None:
+        await may_end.wait()
+        await bus.publish(DomainEvent(event_type="left.behind"))
+
+    bus.subscribe("order.*", publish, id="t:publish")
+    bus.subscribe("*", store.append, id="t:append")
+    before = state()
+    stop = asyncio.Event()
+    summary = await rerun(bus, EVERYTHING, stop=stop)
+    may_end.set()
+    await asyncio.gather(*left)
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    await bus.aclose()
+    assert state() == before
+    assert (summary.done, summary.failed) == (6, 0)
+    assert summary.suppressed >= 3 * 6
+
+
+async def test_a_transaction_of_a_handler_is_committed_without_its_events(
+    bus: EventBus, store: EventStore, embedded_uri: str, database_name: str, database: Any, state: Hash
+) -> None:
+    from pymongo import AsyncMongoClient
+
+    await store.append_many(events(1))
+    client = AsyncMongoClient[dict[str, Any]](embedded_uri)
+
+    async def book(event: DomainEvent) -> None:
+        async with bus.transaction(client) as tx:
+            await client[database_name]["booked"].insert_one({"_id": event.event_id}, session=tx.session)
+            await tx.publish(DomainEvent(event_type="order.booked"))
+        async with current_delivery().transaction(client) as session:
+            await client[database_name]["booked"].insert_one({"_id": "exactly once"}, session=session)
+
+    bus.subscribe("*", book, id="t:book")
+    summary = await rerun(bus, EVERYTHING)
+    await client.aclose()
+    assert (summary.done, summary.suppressed) == (1, 1)
+    assert database["booked"].count_documents({}) == 2
+    assert database["event_log"].count_documents({}) == 1
+    assert "event_log_workers" not in database.list_collection_names()
+
+
+async def test_after_it_the_application_publishes_as_before(bus: EventBus, store: EventStore, database: Any) -> None:
+    await store.append_many(events(1))
+    bus.subscribe("order.*", Ran().handle, id="t:note")
+    await rerun(bus, EVERYTHING)
+    await bus.publish(DomainEvent(event_type="order.paid"))
+    assert database["event_log"].count_documents({}) == 2
+
+
+async def test_with_cascade_what_is_published_is_stored_and_runs_and_is_the_same_when_repeated(
+    bus: EventBus, store: EventStore, database: Any, tmp_path: Path
+) -> None:
+    await store.append_many(events(3))
+    ran: list[str] = []
+
+    async def publish(event: DomainEvent) -> None:
+        await bus.publish(DomainEvent(event_type="stock.reserved", payload={"of": event.event_id}))
+
+    async def reserved(event: DomainEvent) -> None:
+        assert not current_delivery().is_replay
+        ran.append(event.payload["of"])
+
+    bus.subscribe("order.*", publish, id="t:publish")
+    bus.subscribe("stock.*", reserved, id="t:reserved", background=True)
+    options = Options(cascade=True, handlers=("t:publish",))
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    one = Rerun(bus, EVERYTHING, options, Observer(), point)
+    await one.begin()
+    point.write(one.position.to_json())
+    summary = await one.run(asyncio.Event())
+    assert (summary.events, summary.suppressed, len(ran)) == (3, 0, 3)
+    assert database["event_log"].count_documents({}) == 6
+    point.write(one.position.to_json())
+    await rerun(bus, EVERYTHING, options, checkpoint=point)
+    assert database["event_log"].count_documents({}) == 6
+
+
+async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    await store.append_many(events(2))
+    other = Ran()
+    bus.subscribe("*", other.handle, id="t:other")
+    bus.subscribe("order.*", Ran().handle, id="t:once", replayable=False)
+    one = Rerun(bus, EVERYTHING, Options(handlers=("t:note", "t:once")), Observer())
+    await one.begin()
+    plan = await one.plan()
+    summary = await one.run(asyncio.Event())
+    assert (plan.counts.events, plan.counts.deliveries, plan.not_replayable) == (2, 2, {"t:once": 2})
+    assert (summary.done, len(ran.order), other.order) == (2, 2, [])
+
+
+async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, ran: Ran) -> None:
+    with pytest.raises(HandlerNotFound):
+        await rerun(bus, EVERYTHING, Options(handlers=("t:nobody",)))
+
+
+async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
+    bus: EventBus, store: EventStore
+) -> None:
+    bus.subscribe("order.*", Ran().handle, id="t:order")
+    bus.subscribe("*", Ran().handle, id="t:all", background=True)
+    await store.append_many([*events(6), *events(4, event_type="mail.sent", tenants=["c"])])
+
+    async def plan(selection: Selection, *handlers: str) -> Any:
+        one = Rerun(bus, selection, Options(handlers=handlers), Observer())
+        await one.begin()
+        return await one.plan()
+
+    everything = await plan(EVERYTHING)
+    assert (everything.counts.events, everything.counts.deliveries, everything.unhandled) == (10, 16, 0)
+    assert everything.counts.by_type == {"order.placed": 6, "mail.sent": 4}
+    assert everything.counts.by_tenant == {"a": 2, "b": 2, None: 2, "c": 4}
+    assert everything.counts.by_handler == {"t:order": 6, "t:all": 10}
+    only = await plan(EVERYTHING, "t:order")
+    assert (only.counts.events, only.unhandled) == (6, 4)
+    assert (await plan(Selection(limit=5))).counts.events == 5
+    assert (await plan(Selection(tenants=("c",), since=BEGAN + timedelta(seconds=1)))).counts.events == 2
+
+
+async def test_a_failing_handler_stops_nobody_and_is_told(bus: EventBus, store: EventStore) -> None:
+    stored = events(4, tenants=["a"])
+    await store.append_many(stored)
+    first = in_order(stored)[0]
+
+    async def fail(event: DomainEvent) -> None:
+        if event.event_id == first:
+            raise ValueError("no")
+
+    async def signal(event: DomainEvent) -> None:
+        raise Retry if event.event_id == first else Discard("old")
+
+    ran = Ran()
+    bus.subscribe("*", fail, id="t:fail")
+    bus.subscribe("*", signal, id="t:signal", background=True)
+    bus.subscribe("*", ran.handle, id="t:note")
+    recorder = Recorder()
+    summary = await rerun(bus, EVERYTHING, observer=recorder)
+    assert ran.order == in_order(stored)
+    assert (summary.events, summary.done, summary.failed, summary.skipped) == (4, 7, 2, 3)
+    assert not summary.is_clean
+    told = {(one.event_id, one.handler): (one.outcome, one.error) for one in recorder.reports}
+    assert told[first, "t:fail"] == ("failed", "ValueError: no")
+    assert told[first, "t:signal"] == ("failed", "Retry: asks for another attempt, which a replay does not give")
+    assert (len(recorder.reports), recorder.ends) == (12, 4)
+
+
+async def test_fail_fast_begins_nothing_more_and_the_next_run_begins_with_what_failed(
+    bus: EventBus, store: EventStore, tmp_path: Path
+) -> None:
+    stored = events(10, tenants=["a"])
+    await store.append_many(stored)
+    ids = in_order(stored)
+    ran = Ran()
+    is_broken = True
+
+    async def fail(event: DomainEvent) -> None:
+        await ran.handle(event)
+        if is_broken and event.event_id == ids[3]:
+            raise ValueError("no")
+
+    bus.subscribe("*", fail, id="t:fail")
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    summary = await rerun(bus, EVERYTHING, Options(fail_fast=True), checkpoint=point)
+    assert (ran.order, summary.failed, summary.is_complete) == (ids[:4], 1, False)
+    is_broken = False
+    summary = await rerun(bus, EVERYTHING, Options(fail_fast=True), checkpoint=point)
+    assert (ran.order[4:], summary.is_complete) == (ids[3:], True)
+
+
+async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, store: EventStore) -> None:
+    await store.append_many(events(3))
+    ran = Ran()
+    bus.subscribe("*", ran.handle, id="t:note")
+    one = Rerun(bus, EVERYTHING, Options(), Observer())
+    await one.begin()
+    await store.append(DomainEvent(event_type="later"))
+    assert (await one.plan()).counts.events == 3
+    assert (await one.run(asyncio.Event())).events == 3
+
+
+async def test_an_empty_log_is_gone_through_at_once(bus: EventBus, ran: Ran) -> None:
+    summary = await rerun(bus, EVERYTHING)
+    assert (summary.events, summary.is_complete) == (0, True)
+
+
+async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
+    bus: EventBus, store: EventStore, ran: Ran, tmp_path: Path
+) -> None:
+    stored = events(30, tenants=["a"])
+    await store.append_many(stored)
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    stop = asyncio.Event()
+
+    class StopAfter(Observer):
+        left = 5
+
+        def ended(self) -> None:
+            self.left -= 1
+            if not self.left:
+                stop.set()
+
+    limited = Selection(limit=20)
+    await rerun(bus, limited, observer=StopAfter(), stop=stop, checkpoint=point)
+    assert 5 <= len(ran.order) < 20
+    one = Rerun(bus, limited, Options(), Observer(), point)
+    await one.begin()
+    assert (await one.plan()).counts.events == 20 - len(ran.order)
+    await one.run(asyncio.Event())
+    assert ran.order == in_order(stored)[:20]
+
+
+async def test_a_finished_checkpoint_runs_nothing_again(
+    bus: EventBus, store: EventStore, ran: Ran, tmp_path: Path
+) -> None:
+    await store.append_many(events(3))
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    first = await rerun(bus, EVERYTHING, checkpoint=point)
+    await store.append(DomainEvent(event_type="later"))
+    again = await rerun(bus, EVERYTHING, checkpoint=point)
+    assert (first.events, again.events, again.is_complete, again.replay_id) == (3, 0, True, first.replay_id)
+    with pytest.raises(CheckpointError, match="other filters"):
+        await rerun(
+            bus, EVERYTHING, checkpoint=Checkpoint(tmp_path / "point", kind="replay", log="l", filters={"x": 1})
+        )
+
+
+async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran: Ran, tmp_path: Path) -> None:
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    for position in ({}, {"replay_id": "x", "since": "2026", "until": None, "end": 3, "mark": None, "passed": 0}):
+        point.write(position)
+        with pytest.raises(CheckpointError, match="no position of a replay"):
+            await rerun(bus, EVERYTHING, checkpoint=point)
+
+
+async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    stored = events(2_500)
+    await store.append_many(stored)
+    ids = in_order(stored)
+    other = Ran()
+    bus.subscribe("*", other.handle, id="t:other")
+    only = dict.fromkeys(reversed(ids[:2_200])) | {"nobody": None, ids[2_300]: frozenset({"t:other"})}
+    one = Rerun(bus, Selection(tenants=("a",)), Options(only=only), Observer())
+    await one.begin()
+    plan, summary = await one.plan(), await one.run(asyncio.Event())
+    of_a = {one.event_id for one in stored if one.tenant_id == "a"}
+    assert summary.missing == ("nobody",)
+    assert ran.order == [one for one in ids[:2_200] if one in of_a]
+    assert other.order == [one for one in [*ids[:2_200], ids[2_300]] if one in of_a]
+    assert plan.counts.events == summary.events == len(other.order)
+
+
+async def test_records_of_other_writers_run_too_and_each_once(
+    bus: EventBus, store: EventStore, ran: Ran, database: Any, tmp_path: Path
+) -> None:
+    await store.append_many(events(2))
+    database["event_log"].insert_many(
+        [{"payload": 1}, {"timestamp": "then"}, {"timestamp": 7, "event_type": 3}, {"event_id": "x", "timestamp": None}]
+        + [{"event_id": number, "timestamp": BEGAN} for number in range(3)]
+    )
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    stop = asyncio.Event()
+    stop.set()
+    await rerun(bus, EVERYTHING, stop=stop, checkpoint=point)
+    summary = await rerun(bus, EVERYTHING, checkpoint=point)
+    assert summary.events == 9
+    assert max(Counter(ran.order).values()) == 1
+    named = Rerun(bus, EVERYTHING, Options(only=dict.fromkeys(ran.order)), Observer())
+    await named.begin()
+    assert named.position.end is None
+    assert (await named.run(asyncio.Event())).missing == ()
+    assert max(Counter(ran.order).values()) == 2
+
+
+async def test_a_handler_past_its_limit_has_failed_and_one_that_goes_on_is_abandoned(
+    bus: EventBus, store: EventStore
+) -> None:
+    await store.append_many(events(2, tenants=["a"]))
+    may_end = asyncio.Event()
+
+    async def hang(event: DomainEvent) -> None:
+        try:
+            await may_end.wait()
+        except asyncio.CancelledError:
+            await may_end.wait()
+
+    async def slow(event: DomainEvent) -> None:
+        await may_end.wait()
+
+    bus.subscribe("*", hang, id="t:hang", background=True)
+    bus.subscribe("*", slow, id="t:slow")
+    recorder = Recorder()
+    summary = await rerun(bus, EVERYTHING, Options(timeout=0.02), observer=recorder)
+    may_end.set()
+    assert (summary.failed, summary.abandoned, summary.events) == (4, 2, 2)
+    assert {one.error for one in recorder.reports if one.handler == "t:slow"} == {
+        "TimeoutError: ran past its limit of 0.02 s"
+    }
+
+
+async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_rest(
+    bus: EventBus, store: EventStore, tmp_path: Path
+) -> None:
+    stored = events(4, tenants=["a", "b"])
+    await store.append_many(stored)
+    started: list[str] = []
+    stop, may_end = asyncio.Event(), asyncio.Event()
+
+    async def wait(event: DomainEvent) -> None:
+        started.append(event.event_id)
+        if event.tenant_id == "b":
+            await asyncio.Event().wait()
+        await may_end.wait()
+
+    bus.subscribe("*", wait, id="t:wait")
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    running = asyncio.create_task(rerun(bus, EVERYTHING, Options(grace=0.1), stop=stop, checkpoint=point))
+    await becomes(lambda: len(started) == 2)
+    stop.set()
+    may_end.set()
+    summary = await running
+    assert len(started) == 2
+    assert (summary.events, summary.done, summary.failed, summary.is_complete) == (1, 1, 0, False)
+
+
+async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(3_000, tenants=["a"]))
+
+    class Full(Observer):
+        def reported(self, report: Report) -> None:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        await asyncio.wait_for(rerun(bus, EVERYTHING, observer=Full()), 10)
+
+
+async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
+    bus: EventBus, store: EventStore, tmp_path: Path
+) -> None:
+    stored = events(1_600, tenants=["slow", "fast"])
+    await store.append_many(stored)
+    started = 0
+    may_end = asyncio.Event()
+
+    async def wait(event: DomainEvent) -> None:
+        nonlocal started
+        started += 1
+        if event.tenant_id == "slow":
+            await may_end.wait()
+
+    bus.subscribe("*", wait, id="t:wait")
+    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
+    running = asyncio.create_task(rerun(bus, EVERYTHING, checkpoint=point))
+    await becomes(lambda: started == 501)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert started == 501
+    may_end.set()
+    assert (await running).events == 1_600
+
+
+def test_options_that_cannot_be_meant_are_refused() -> None:
+    for wrong in ({"concurrency": 0}, {"rate": 0.0}, {"speed": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Options(**wrong)
+    assert Summary().is_clean
