@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
@@ -218,8 +219,8 @@ async def _deliver(
     from craft_events_cli.render.redispatch import View
 
     terminal.acting()
-    stop = Stop()
     with View(chosen) as view:
+        stop = Stop(view.note)
         summary = await redispatch(bus, selection, how, observer=view, stop=stop.event)
     view.write_summary(summary)
     return stop.exit_code or _code(summary), summary
@@ -245,11 +246,16 @@ def _leave_what_is_abandoned(code: ExitCode) -> None:
 
 
 class Stop:
-    """The first SIGINT or SIGTERM asks the run to end; the second ends the process at once."""
+    """The first SIGINT or SIGTERM asks the run to end; the second ends the process at once.
 
-    def __init__(self) -> None:
+    Args:
+        say: writes a line to stderr, above the progress.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
         import asyncio
 
+        self._say = say
         self.event = asyncio.Event()
         self.exit_code: ExitCode | None = None
         self._loop = asyncio.get_running_loop()
@@ -263,4 +269,4 @@ class Stop:
         for one in (signal.SIGINT, signal.SIGTERM):
             self._loop.remove_signal_handler(one)
             signal.signal(one, signal.SIG_DFL)
-        terminal.note("stopping: what is running gets its time; once more ends at once")
+        self._say("stopping: what is running gets its time; once more ends at once")

@@ -73,13 +73,20 @@ class Progress:
 
 
 def progress_line(label: str, done: int, total: int | None, seconds: float) -> str:
-    """Return the line for so many pieces done of so many (None: not known) in so many seconds."""
+    """Return the line for so many pieces done of so many in so many seconds.
+
+    Args:
+        label: what is being done.
+        done: how many are.
+        total: how many there are; None while that is not known. More may have come since.
+        seconds: since it began.
+    """
     rate = done / seconds if seconds > 0 else 0.0
     speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
-    if not total:
+    if not total or done > total:
         return f"{label}  {done:,}   {speed}"
-    share = min(done / total, 1.0)
-    left = f"   {duration((total - done) / rate)} left" if rate and done <= total else ""
+    share = done / total
+    left = f"   {duration((total - done) / rate)} left" if rate else ""
     return f"{label} {_bar(share)}  {done:,}/{total:,}  {share:4.0%}   {speed}{left}"
 
 

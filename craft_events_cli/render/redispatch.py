@@ -58,6 +58,10 @@ class View(Observer):
         self._progress.close()
         terminal.flush()
 
+    def note(self, text: str) -> None:
+        """Write a line to stderr, above the progress."""
+        self._progress.note(text)
+
     def began(self, events: int) -> None:
         self._progress.start(events)
 
