@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail redispatch show dead workers handlers serve demo completion --help --version
+        _craft_events_offer replay tail redispatch show trace dead workers export import handlers config serve demo completion help --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -63,6 +63,20 @@ _craft_events() {
         fi
         command="handlers ${COMP_WORDS[2]}"
     fi
+    if [ "$command" = config ]; then
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            _craft_events_offer show --help
+            return 0
+        fi
+        command="config ${COMP_WORDS[2]}"
+    fi
+    if [ "$command" = help ]; then
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            _craft_events_offer replay tail redispatch show trace dead workers export import handlers config serve demo completion exit-codes environment formats --help
+            return 0
+        fi
+        command="help ${COMP_WORDS[2]}"
+    fi
     case $command in
         'replay')
             case $option in
@@ -74,11 +88,15 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --env | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --uri | --database | --collection)
                     return 0
                     ;;
                 --state)
                     _craft_events_offer open dead done untracked
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
                     return 0
                     ;;
                 -o | --output)
@@ -102,7 +120,11 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | -n | --last | --env | --uri | --database | --collection)
+                --actor | --since | --until | --limit | -n | --last | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
                     return 0
                     ;;
                 -o | --output)
@@ -126,7 +148,11 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --env | --uri | --database | --collection | --confirm-env | --handlers | --concurrency | --lease | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | --handlers | --concurrency | --lease | --timeout | --grace)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
                     return 0
                     ;;
                 --app-dir)
@@ -150,7 +176,11 @@ _craft_events() {
             ;;
         'show')
             case $option in
-                --env | --uri | --database | --collection)
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection)
                     return 0
                     ;;
                 -o | --output)
@@ -167,6 +197,29 @@ _craft_events() {
                 *) : ;;
             esac
             ;;
+        'trace')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --depth | --limit | --since | --until | --within)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --env --uri --database --collection --depth --limit --since --until --within -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
         'dead list')
             case $option in
                 --tenant)
@@ -177,7 +230,11 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --env | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
                     return 0
                     ;;
                 --handler)
@@ -213,7 +270,11 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --env | --uri | --database | --collection | --confirm-env)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
                     return 0
                     ;;
                 -o | --output)
@@ -236,7 +297,7 @@ _craft_events() {
                     _craft_events_values handler
                     return 0
                     ;;
-                --reason | --actor | --since | --until | --limit | --env | --uri | --database | --collection | --confirm-env)
+                --reason | --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env)
                     return 0
                     ;;
                 --tenant)
@@ -245,6 +306,10 @@ _craft_events() {
                     ;;
                 --type)
                     _craft_events_values type
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
                     return 0
                     ;;
                 -o | --output)
@@ -263,7 +328,11 @@ _craft_events() {
             ;;
         'workers')
             case $option in
-                --env | --uri | --database | --collection)
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection)
                     return 0
                     ;;
                 -o | --output)
@@ -277,9 +346,99 @@ _craft_events() {
             esac
             _craft_events_offer --env --uri --database --collection -o --output --color --debug --help
             ;;
+        'export')
+            case $option in
+                --json-format)
+                    _craft_events_offer relaxed canonical
+                    return 0
+                    ;;
+                --checkpoint | --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --state)
+                    _craft_events_offer open dead done untracked
+                    return 0
+                    ;;
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --json-format --force --checkpoint --state --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --color --debug --help ;;
+                *) _craft_events_paths default -f ;;
+            esac
+            ;;
+        'import')
+            case $option in
+                --rejects)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --confirm-env)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --with-delivery --rejects --dry-run --yes -y --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
         'handlers list')
             case $option in
-                --handlers | --env)
+                --handlers)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --handlers --app-dir --env -o --output --color --debug --help
+            ;;
+        'config show')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --handlers)
                     return 0
                     ;;
                 --app-dir)
@@ -295,7 +454,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --handlers --app-dir --env -o --output --color --debug --help
+            _craft_events_offer --env --uri --database --collection --handlers --app-dir -o --output --color --debug --help
             ;;
         'serve')
             case $option in

@@ -21,7 +21,7 @@ function __craft_events
     set -l line (string join ' ' -- (string escape -- $words))
     set -l command $words[2]
     if test (count $words) -eq 1
-        printf '%s\t%s\n' 'replay' 'print history' 'tail' 'follow the log live' 'redispatch' 'deliver what was never finished' 'show' 'one event, its deliveries, attempts and errors' 'dead' 'deliveries that used up their attempts' 'workers' 'who owns what, and who is silent' 'handlers' 'the handlers that a module registers' 'serve' 'run the embedded event log' 'demo' 'watch a two-minute story on an embedded log' 'completion' 'print the completions of a shell' '--help' 'show the help page' '--version' 'print the version'
+        printf '%s\t%s\n' 'replay' 'print history' 'tail' 'follow the log live' 'redispatch' 'deliver what was never finished' 'show' 'one event, its deliveries, attempts and errors' 'trace' 'an event, what caused it, what it caused' 'dead' 'deliveries that used up their attempts' 'workers' 'who owns what, and who is silent' 'export' 'write events as NDJSON' 'import' 'take events in from NDJSON' 'handlers' 'the handlers that a module registers' 'config' 'every setting, and where it came from' 'serve' 'run the embedded event log' 'demo' 'watch a two-minute story on an embedded log' 'completion' 'print the completions of a shell' 'help' 'show the page of a command, or about a topic' '--help' 'show the help page' '--version' 'print the version'
         return
     end
     if test "$command" = dead
@@ -38,6 +38,20 @@ function __craft_events
         end
         set command "handlers $words[3]"
     end
+    if test "$command" = config
+        if test (count $words) -eq 2
+            printf '%s\t%s\n' 'show' 'show every setting, and where it came from'
+            return
+        end
+        set command "config $words[3]"
+    end
+    if test "$command" = help
+        if test (count $words) -eq 2
+            printf '%s\t%s\n' 'replay' 'print history' 'tail' 'follow the log live' 'redispatch' 'deliver what was never finished' 'show' 'one event, its deliveries, attempts and errors' 'trace' 'an event, what caused it, what it caused' 'dead' 'deliveries that used up their attempts' 'workers' 'who owns what, and who is silent' 'export' 'write events as NDJSON' 'import' 'take events in from NDJSON' 'handlers' 'the handlers that a module registers' 'config' 'every setting, and where it came from' 'serve' 'run the embedded event log' 'demo' 'watch a two-minute story on an embedded log' 'completion' 'print the completions of a shell' 'exit-codes' 'what the number means that a run ends with' 'environment' 'variables, pyproject.toml, and their order' 'formats' 'what is data, and how each format writes it'
+            return
+        end
+        set command "help $words[3]"
+    end
     switch $command
         case 'replay'
             switch $option
@@ -47,10 +61,13 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --env --uri --database --collection
+                case --actor --since --until --limit --uri --database --collection
                     return
                 case --state
                     printf '%s\n' $prefix{open,dead,done,untracked}
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -68,7 +85,10 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit -n --last --env --uri --database --collection
+                case --actor --since --until --limit -n --last --uri --database --collection
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -86,7 +106,10 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --env --uri --database --collection --confirm-env --handlers --concurrency --lease --timeout --grace
+                case --actor --since --until --limit --uri --database --collection --confirm-env --handlers --concurrency --lease --timeout --grace
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -104,7 +127,10 @@ function __craft_events
             printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--handler' 'only this handler, by its id' '--concurrency' 'events whose handlers run at the same time' '--wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--no-wait' 'stay until each owner of a selected event has beaten, has let go or is taken over' '--due' 'only what is due by now: honour back-off, for cron' '--watch' 'honour back-off, and go on until stopped' '--ordered' 'one event at a time for each tenant, in order, across the workers that run so' '--lease' 'how long this worker may be silent before others take over what it claimed' '--timeout' 'how long an attempt may take where its handler names no limit, in seconds or as 15m' '--grace' 'how long a stop waits for what is running' '--include-untracked' 'also events that were stored without deliveries; needs --since' '--include-unhandled' 'also events that had no handler when they were published' '--dry-run' 'say what would be done, and write nothing' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'show'
             switch $option
-                case --env --uri --database --collection
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -118,6 +144,25 @@ function __craft_events
             else
                 true
             end
+        case 'trace'
+            switch $option
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection --depth --limit --since --until --within
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--depth' 'at most so many levels below the first' '--limit' 'at most so many events' '--since' 'from this time on; else from a minute before the first of the chain' '--until' 'before this time; else until a minute after its last delivery, or now where one is open' '--within' 'for so long' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                true
+            end
         case 'dead list'
             switch $option
                 case --tenant
@@ -126,7 +171,10 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --env --uri --database --collection
+                case --actor --since --until --limit --uri --database --collection
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
                 case --handler
                     __craft_events_values $words[1] handler "$prefix" "$value" "$line"
@@ -153,7 +201,10 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --env --uri --database --collection --confirm-env
+                case --actor --since --until --limit --uri --database --collection --confirm-env
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -172,13 +223,16 @@ function __craft_events
                 case --handler
                     __craft_events_values $words[1] handler "$prefix" "$value" "$line"
                     return
-                case --reason --actor --since --until --limit --env --uri --database --collection --confirm-env
+                case --reason --actor --since --until --limit --uri --database --collection --confirm-env
                     return
                 case --tenant
                     __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
                     return
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -194,7 +248,10 @@ function __craft_events
             end
         case 'workers'
             switch $option
-                case --env --uri --database --collection
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -204,9 +261,80 @@ function __craft_events
                     return
             end
             printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'export'
+            switch $option
+                case --json-format
+                    printf '%s\n' $prefix{relaxed,canonical}
+                    return
+                case --checkpoint --actor --since --until --limit --uri --database --collection
+                    return
+                case --state
+                    printf '%s\n' $prefix{open,dead,done,untracked}
+                    return
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--json-format' 'relaxed has plain numbers and times; canonical keeps whether a number has 32 bits, 64 or a fraction' '--force' 'write over a file that is there already' '--checkpoint' 'note here how far it came; the next run adds to FILE what has been stored behind that' '--state' 'open, dead, done or untracked' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                printf '%s\n' $prefix(__fish_complete_path $value)
+            end
+        case 'import'
+            switch $option
+                case --rejects
+                    printf '%s\n' $prefix(__fish_complete_path $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection --confirm-env
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--with-delivery' 'take over what became of the events; what was open or owned is open here, and owned by nobody' '--rejects' 'keep the lines that are not taken in: {line, error, text}' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                true
+            end
         case 'handlers list'
             switch $option
-                case --handlers --env
+                case --handlers
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'config show'
+            switch $option
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection --handlers
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -218,7 +346,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'serve'
             switch $option
                 case --port

@@ -1,4 +1,5 @@
-"""The hidden command that completion asks for values: `completion-values tenant|type|handler PREFIX LINE`.
+"""The hidden command that completion asks for values: `completion-values KIND PREFIX LINE`,
+KIND one of tenant, type, handler, env.
 
 It answers within 300 ms with what it has found by then, says nothing on stderr, always exits 0, loads no handler module
 and starts no server. A value that is not `[A-Za-z0-9._:@/+-]+` is not offered: no tenant's name can run code at TAB.
@@ -19,7 +20,7 @@ DEADLINE: Final = 0.28
 """Seconds from the start of the process; the rest of the 300 ms is for the shell."""
 TIMEOUT_MS: Final = 200
 PLAIN: Final = re.compile(r"[A-Za-z0-9._:@/+-]+")
-_CONNECTION: Final = ("uri", "database", "collection")
+_CONNECTION: Final = ("env", "uri", "database", "collection")
 
 
 MAX_VALUES: Final = 1_000
@@ -72,7 +73,7 @@ def plain(values: Iterable[str]) -> list[str]:
 
 
 def connection_flags(line: str) -> dict[str, str] | None:
-    """Return `--uri`, `--database` and `--collection` of a command line that is still being typed.
+    """Return `--env`, `--uri`, `--database` and `--collection` of a command line that is still being typed.
 
     None where one of them holds what only the shell could expand: nothing is ever evaluated here.
     """
@@ -104,12 +105,16 @@ def _words(line: str) -> list[str]:
 def _known(kind: str, prefix: str, line: str) -> Iterable[str]:
     from pathlib import Path
 
-    from craft_easy.core.events.settings import resolve
+    from craft_easy.core.events.settings import environments, resolve
 
     flags = connection_flags(line)
-    if kind not in ("tenant", "type", "handler") or flags is None or (prefix and not PLAIN.fullmatch(prefix)):
+    if prefix and not PLAIN.fullmatch(prefix):
         return []
-    settings = resolve(flags, directory=Path.cwd())
+    if kind == "env":
+        return [one.name for one in environments(Path.cwd()) if one.name.startswith(prefix)]
+    if kind not in ("tenant", "type", "handler") or flags is None:
+        return []
+    settings = resolve(flags, directory=Path.cwd(), may_run=False)  # no command is run at TAB
     from craft_easy.core.events.store.suggestions import known_values
 
     return known_values(settings, cast("Any", kind), prefix, timeout_ms=TIMEOUT_MS)

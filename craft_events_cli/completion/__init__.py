@@ -1,7 +1,7 @@
 """Completions for bash, zsh and fish, generated from the commands' own signatures.
 
-The scripts know commands, flags and choices by heart and start no Python for them. The values of `--tenant`, `--type`
-and `--handler` come from the hidden command `completion-values`; here and there every value that is not
+The scripts know commands, flags and choices by heart and start no Python for them. The values of `--tenant`, `--type`,
+`--handler` and `--env` come from the hidden command `completion-values`; here and there every value that is not
 `[A-Za-z0-9._:@/+-]+` is dropped, so that no tenant's name can run code at TAB.
 
 `python -m craft_events_cli.completion` writes the files in `completions/` anew.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from craft_events_cli.main import COMMANDS, GROUPS, load
+from craft_events_cli.main import COMMANDS, GROUPS, TOPICS, load
 from craft_events_cli.parsing import Parameter, signature_of
 
 
@@ -28,9 +28,16 @@ class Kind(StrEnum):
     TENANTS = "tenant"
     TYPES = "type"
     HANDLERS = "handler"
+    ENVIRONMENTS = "env"
 
 
-DYNAMIC: Final = {"--tenant": Kind.TENANTS, "--type": Kind.TYPES, "--handler": Kind.HANDLERS}
+DYNAMIC: Final = {
+    "--tenant": Kind.TENANTS,
+    "--type": Kind.TYPES,
+    "--handler": Kind.HANDLERS,
+    "--env": Kind.ENVIRONMENTS,
+}
+HELP: Final = "show the page of a command, or about a topic"
 PATHS: Final = {"FILE": Kind.FILES, "DIR": Kind.DIRECTORIES}
 
 
@@ -82,6 +89,10 @@ def _command(words: str) -> Command:
 
 def first_words() -> dict[str, str]:
     """Return what may come first, a command or a group, and what it does."""
+    return {**_commands_and_groups(), "help": HELP}
+
+
+def _commands_and_groups() -> dict[str, str]:
     return {
         words.split()[0]: GROUPS.get(words.split()[0], entry.help)
         for words, entry in COMMANDS.items()
@@ -90,8 +101,8 @@ def first_words() -> dict[str, str]:
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Return the commands of each group, and what they do."""
-    return {
+    """Return what may follow a group or `help`, and what it does."""
+    members = {
         group: {
             words.removeprefix(f"{group} "): entry.help
             for words, entry in COMMANDS.items()
@@ -99,6 +110,7 @@ def groups() -> dict[str, dict[str, str]]:
         }
         for group in GROUPS
     }
+    return {**members, "help": {**_commands_and_groups(), **TOPICS}}
 
 
 def files() -> dict[str, Callable[[], str]]:

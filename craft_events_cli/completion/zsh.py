@@ -82,7 +82,7 @@ def _command(command: Command) -> str:
     specs = [spec for one in command.options for spec in _specs(one)]
     specs += ["'(- *)--help[show the help page]'"]
     specs += [
-        _quoted(f"{'*' if one.is_repeatable else number}:{one.metavar}:{_action(one)}")
+        _quoted(f"{'*' if one.is_repeatable else number}:{one.metavar}:{_positional(one)}")
         for number, one in enumerate(command.arguments, 1)
     ]
     lines = " \\\n".join(f"                {spec}" for spec in specs)
@@ -97,6 +97,11 @@ def _specs(option: Parameter) -> list[str]:
     others = "*" if option.is_repeatable else f"({' '.join(option.flags)})" if len(option.flags) > 1 else ""
     value = f"[{help_text}]:{_escaped(option.metavar)}:{_action(option)}"
     return [_quoted(f"{others}{flag}{'=' if flag.startswith('--') else ''}{value}") for flag in option.flags]
+
+
+def _positional(argument: Parameter) -> str:
+    """Return what is offered for an argument; a message in place of an offer would keep a flag from being put in."""
+    return "()" if kind_of(argument) is Kind.NOTHING else _action(argument)
 
 
 def _action(parameter: Parameter) -> str:

@@ -124,6 +124,12 @@ def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> N
         ("craft-events replay --reverse --state un\t", "craft-events replay --reverse --state untracked"),
         ("craft-events replay --type 'a b' --color al\t", "craft-events replay --type 'a b' --color always"),
         ("craft-events completion f\t", "craft-events completion fish"),
+        ("craft-events dead ret\t", "craft-events dead retry"),
+        ("craft-events config s\t", "craft-events config show"),
+        ("craft-events hel\t", "craft-events help"),
+        ("craft-events help exi\t", "craft-events help exit-codes"),
+        ("craft-events help redis\t", "craft-events help redispatch"),
+        ("craft-events dead discard --rea\t", "craft-events dead discard --reason"),
         ("craft-events serve et\t", "craft-events serve etc/"),
         ("craft-events redispatch --app-dir et\t", "craft-events redispatch --app-dir etc/"),
         ("craft-events handlers list --app-dir=et\t", "craft-events handlers list --app-dir=etc/"),
@@ -181,6 +187,7 @@ def test_every_flag_is_offered(shell: Shell, home: Path) -> None:
         ("--tenant=glo\t", "--tenant=globex"),
         ("--type order.pl\t", "--type order.placed"),
         ("--handler shop.stock:res\t", "--handler shop.stock:reserve"),
+        ("--env glo\t", "--env globex"),
         ("--handler shop.stock:re\ts\t", "--handler shop.stock:reserve"),
         ("--tenant user@\t", "--tenant user@x.org"),
         ("--tenant=user@\t", "--tenant=user@x.org"),
@@ -198,14 +205,14 @@ def test_values_come_from_the_log(shell: Shell, home: Path, typed: str, complete
     shows(shell, f"craft-events redispatch {completed}")
 
 
-@pytest.mark.parametrize("option", ["--tenant", "--type", "--handler"])
+@pytest.mark.parametrize("option", ["--tenant", "--type", "--handler", "--env"])
 def test_only_plain_values_are_offered(shell: Shell, option: str) -> None:
     shell.press(f"craft-events redispatch {option} \t\t")
     screen = shell.wait_for(lambda screen: all(value in screen for value in GOOD))
     assert "evil" not in screen
 
 
-@pytest.mark.parametrize("option", ["--tenant", "--type", "--handler"])
+@pytest.mark.parametrize("option", ["--tenant", "--type", "--handler", "--env"])
 def test_no_tenants_name_can_run_code_at_tab(shell: Shell, home: Path, option: str) -> None:
     shell.press(f"craft-events redispatch {option} evil\t\t")
     shell.wait_for(lambda _: len(calls(home)) >= 1)
@@ -233,6 +240,7 @@ def test_only_plain_values_pass_the_filter() -> None:
         ("craft-events tail", {}),
         ("craft-events tail --uri mongodb://h/db --tenant ", {"uri": "mongodb://h/db"}),
         ("craft-events tail --uri=mongodb://h/db --database d --collection 'c d' --tenant ac", None),
+        ("craft-events tail --env prod --tenant ", {"env": "prod"}),
         ("craft-events tail --uri 'unfinished", {"uri": "unfinished"}),
         ("craft-events tail --uri $URI --tenant ", None),
         ("craft-events tail --database `id` --tenant ", None),
@@ -303,3 +311,29 @@ async def test_values_come_from_a_real_log(embedded_uri: str, fresh_database_nam
                 ("handler", "shop"): b"shop.stock:reserve\n", ("tenant", "x"): b""}  # fmt: skip
     for (kind, prefix), answer in expected.items():
         assert values(kind, prefix, line, cwd=tmp_path, deadline=30)[0].stdout == answer
+
+
+def test_environments_come_from_the_file_without_running_anything(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.craft-events.env.prod]\nuri-command = ['touch', 'ran']\n[tool.craft-events.env.preview]\n"
+    )
+    for prefix, answer in {"": b"preview\nprod\n", "pro": b"prod\n", "x": b"", "$": b""}.items():
+        assert values("env", prefix, "craft-events tail --env ", cwd=tmp_path, deadline=30)[0].stdout == answer
+    ended, _ = values("tenant", "", "craft-events tail --env prod --tenant ", cwd=tmp_path, deadline=30)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_values_come_from_the_environment_that_is_named(
+    embedded_uri: str, fresh_database_name: str, tmp_path: Path
+) -> None:
+    from craft_easy.core.events import DomainEvent
+    from craft_easy.core.events.store import EventStore
+
+    async with EventStore(fresh_database_name, uri=embedded_uri) as store:
+        await store.append(DomainEvent(event_type="order.placed", tenant_id="acme"))
+    (tmp_path / "pyproject.toml").write_text(
+        f"[tool.craft-events.env.test]\nuri = '{embedded_uri}'\ndatabase = '{fresh_database_name}'\n"
+    )
+    line = "craft-events replay --env test --tenant "
+    assert values("tenant", "", line, cwd=tmp_path, deadline=30)[0].stdout == b"acme\n"
