@@ -11,7 +11,7 @@ Groups are frozen dataclasses that `parsing` fills; what one of them refuses is 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -104,8 +104,8 @@ HandlerIds = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Selecting:
-    """Which events: tenants, types, actors, a window of time, how many."""
+class Choosing:
+    """Which events: tenants, types, actors, a window of time."""
 
     tenant: Annotated[
         list[str], typer.Option("--tenant", metavar="T", help="events of this tenant", rich_help_panel=SELECTING)
@@ -146,17 +146,6 @@ class Selecting:
             rich_help_panel=SELECTING,
         ),
     ] = None
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            parser=whole_number,
-            help="at most so many, counted after all filters",
-            rich_help_panel=SELECTING,
-        ),
-    ] = None
-    reverse: Annotated[bool, typer.Option("--reverse", help="newest first", rich_help_panel=SELECTING)] = False
 
     def __post_init__(self) -> None:
         """Refuse a window that is empty whatever the time is."""
@@ -185,9 +174,29 @@ class Selecting:
             states=tuple(states),
             since=resolved.since,
             until=resolved.until,
-            limit=self.limit,
-            reverse=self.reverse,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Selecting(Choosing):
+    """The same, and how many, in which order."""
+
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            parser=whole_number,
+            help="at most so many, counted after all filters",
+            rich_help_panel=SELECTING,
+        ),
+    ] = None
+    reverse: Annotated[bool, typer.Option("--reverse", help="newest first", rich_help_panel=SELECTING)] = False
+
+    def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
+        """Return the selection; a window that was asked for is echoed on stderr."""
+        chosen = Choosing.selection(self, now, states=states)
+        return replace(chosen, limit=self.limit, reverse=self.reverse)
 
 
 @dataclass(frozen=True, slots=True)
