@@ -1,16 +1,13 @@
 """`craft-events redispatch`: deliver what was never finished."""
 
 import os
-import signal
-import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import loading, options, running, terminal
+from craft_events_cli import loading, options, running, stopping, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -196,7 +193,7 @@ async def _redispatch(
         finally:
             await bus.aclose()
     if summary.abandoned:
-        _leave_what_is_abandoned(code)
+        stopping.leave(code)
     return code
 
 
@@ -220,7 +217,7 @@ async def _deliver(
 
     terminal.acting()
     with View(chosen) as view:
-        stop = Stop(view.note)
+        stop = stopping.Stop(view.note)
         summary = await redispatch(bus, selection, how, observer=view, stop=stop.event)
     view.write_summary(summary)
     return stop.exit_code or _code(summary), summary
@@ -235,38 +232,3 @@ def _end_what_hangs(text: str) -> None:
     terminal.error(text)
     terminal.note("this run ends here; another one takes over what it had claimed")
     os._exit(ExitCode.UNFINISHED)
-
-
-def _leave_what_is_abandoned(code: ExitCode) -> None:
-    """End the process beside a handler that never ends: everything else is stored and said, and a loop would wait."""
-    with suppress(terminal.StdoutClosed, terminal.StdoutFailed):
-        terminal.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-class Stop:
-    """The first SIGINT or SIGTERM asks the run to end; the second ends the process at once.
-
-    Args:
-        say: writes a line to stderr, above the progress.
-    """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        import asyncio
-
-        self._say = say
-        self.event = asyncio.Event()
-        self.exit_code: ExitCode | None = None
-        self._loop = asyncio.get_running_loop()
-        for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                self._loop.add_signal_handler(number, self._hear, number, code)
-
-    def _hear(self, number: signal.Signals, code: ExitCode) -> None:
-        self.exit_code = code
-        self.event.set()
-        for one in (signal.SIGINT, signal.SIGTERM):
-            self._loop.remove_signal_handler(one)
-            signal.signal(one, signal.SIG_DFL)
-        self._say("stopping: what is running gets its time; once more ends at once")

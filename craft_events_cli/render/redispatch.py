@@ -37,15 +37,20 @@ MOST_KINDS: Final = 1_000
 
 
 class View(Observer):
-    """Follows one run: writes its deliveries as they are stored, and counts what to say at the end."""
+    """Follows one run: writes its deliveries as they are stored, and counts what to say at the end.
 
-    def __init__(self, output: Output) -> None:
+    Args:
+        output: how deliveries are written.
+        label: what is being done.
+    """
+
+    def __init__(self, output: Output, *, label: str = "delivering") -> None:
         self._output = output
         self._errors: Counter[tuple[str, str]] = Counter()
         self._next_due: datetime | None = None
         self._died_at: set[str] = set()
         self._announced: set[str] = set()
-        self._progress = Progress("delivering")
+        self._progress = Progress(label)
 
     def __enter__(self) -> Self:
         if self._output is Output.CSV:
@@ -86,10 +91,10 @@ class View(Observer):
         if report.outcome == "dead":
             self._died_at.add(report.handler)
         if self._output is Output.NDJSON:
-            terminal.stdout().write(json_line(_row(report)))
+            terminal.stdout().write(json_line(report_row(report)))
             terminal.flush()
         elif self._output is Output.CSV:
-            terminal.stdout().write(csv_line([_row(report)[column] for column in COLUMNS]))
+            terminal.stdout().write(csv_line([report_row(report)[column] for column in COLUMNS]))
             terminal.flush()
 
     def _count_error(self, report: Report) -> None:
@@ -110,14 +115,18 @@ class View(Observer):
 
     def _lines(self, summary: Summary) -> Iterable[str]:
         yield headline(summary, self._next_due)
-        for (handler, error), count in self._errors.most_common(MOST_ERRORS):
-            yield f"{count:5,}  {handler}   {shorten(error)}"
-        if len(self._errors) > MOST_ERRORS:
-            yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
+        yield from self.errors()
         for handler in summary.orphaned_handlers:
             yield f"{handler} is named by open events and is not loaded: load its module too, with --handlers"
         if (step := next_step(summary, self._died_at)) is not None:
             yield f"next: {step}"
+
+    def errors(self) -> Iterable[str]:
+        """Yield a line for each of the most frequent errors, by handler."""
+        for (handler, error), count in self._errors.most_common(MOST_ERRORS):
+            yield f"{count:5,}  {handler}   {shorten(error)}"
+        if len(self._errors) > MOST_ERRORS:
+            yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
 
 
 def headline(summary: Summary, next_due: datetime | None) -> str:
@@ -207,7 +216,8 @@ def _shown(key: str | None) -> str:
     return "null" if key is None else key
 
 
-def _row(report: Report) -> dict[str, Any]:
+def report_row(report: Report) -> dict[str, Any]:
+    """Return a delivery as the design names its keys."""
     return {column: getattr(report, column) for column in COLUMNS}
 
 
