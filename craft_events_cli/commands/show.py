@@ -75,7 +75,8 @@ def next_steps(event: dict[str, Any]) -> Iterator[str]:
     event_id = event["event_id"]
     if "dead" in states:
         again, given_up = (join(["craft-events", "dead", command, event_id]) for command in ("retry", "discard"))
-        yield f"again: {again}   given up: {given_up} --reason TEXT"
+        yield f"again: {again}"
+        yield f"given up: {given_up} --reason TEXT"
     elif "pending" in states:
         yield "delivered by: craft-events redispatch --handlers MODULE"
     if handlers or event["causation_id"] is not None:

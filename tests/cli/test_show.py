@@ -171,7 +171,8 @@ def test_colours_add_no_letters(cli: Cli, log: Log) -> None:
 def test_what_may_be_typed_next_follows_from_what_is_left(cli: Cli, log: Log) -> None:
     event_id = DEAD["event_id"]
     assert cli("show", event_id, "-o", "table").err == (
-        f"again: craft-events dead retry {event_id}   given up: craft-events dead discard {event_id} --reason TEXT\n"
+        f"again: craft-events dead retry {event_id}\n"
+        f"given up: craft-events dead discard {event_id} --reason TEXT\n"
         f"what it caused: craft-events trace {event_id}\n"
     )
     assert cli("show", OPEN["event_id"], "-o", "table").err == (
@@ -181,7 +182,8 @@ def test_what_may_be_typed_next_follows_from_what_is_left(cli: Cli, log: Log) ->
     assert cli("show", UNTRACKED["event_id"], "-o", "table").err == ""
     caused = {"event_id": "a b", "causation_id": "c", "delivery": {"handlers": [{"state": "dead"}]}}
     assert list(next_steps(caused)) == [
-        "again: craft-events dead retry 'a b'   given up: craft-events dead discard 'a b' --reason TEXT",
+        "again: craft-events dead retry 'a b'",
+        "given up: craft-events dead discard 'a b' --reason TEXT",
         "what it caused: craft-events trace 'a b'",
     ]
     assert list(next_steps({"event_id": "a", "causation_id": "c", "delivery": None})) == [
