@@ -33,11 +33,20 @@ COMMANDS: Final[dict[str, Entry]] = {
     "redispatch": Entry("craft_events_cli.commands.redispatch:redispatch", "deliver what was never finished"),
     "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),
     "trace": Entry("craft_events_cli.commands.trace:trace", "an event, what caused it, what it caused"),
+    "stats": Entry("craft_events_cli.commands.stats:stats", "backlog, rates, failures, over time"),
     "dead list": Entry("craft_events_cli.commands.dead:list_dead", "show what used up its attempts"),
     "dead retry": Entry("craft_events_cli.commands.dead:retry", "give it a fresh budget of attempts"),
     "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),
     "workers": Entry("craft_events_cli.commands.workers:workers", "who owns what, and who is silent"),
+    "export": Entry("craft_events_cli.commands.export:export", "write events as NDJSON"),
+    "publish": Entry("craft_events_cli.commands.publish:publish", "publish one event, or lines of them"),
+    "import": Entry("craft_events_cli.commands.import_events:import_events", "take events in from NDJSON"),
+    "prune": Entry("craft_events_cli.commands.prune:prune", "archive and remove what is done, or redact it"),
+    "prune redact": Entry("craft_events_cli.commands.prune:redact", "remove payloads on request, keep the events"),
     "handlers list": Entry("craft_events_cli.commands.handlers:list_handlers", "show which handlers there are"),
+    "handlers show": Entry("craft_events_cli.commands.handlers:show", "one handler: what it reacts to, and how"),
+    "handlers check": Entry("craft_events_cli.commands.handlers:check", "do the handlers fit the log?"),
+    "doctor": Entry("craft_events_cli.commands.doctor:doctor", "is all well, and what is to be done?"),
     "config show": Entry("craft_events_cli.commands.config:show", "show every setting, and where it came from"),
     "serve": Entry("craft_events_cli.commands.serve:serve", "run the embedded event log"),
     "demo": Entry("craft_events_cli.commands.demo:demo", "watch a two-minute story on an embedded log"),
@@ -50,6 +59,7 @@ COMMANDS: Final[dict[str, Entry]] = {
 
 GROUPS: Final = {
     "dead": "deliveries that used up their attempts",
+    "prune": "archive and remove what is done, or redact it",
     "handlers": "the handlers that a module registers",
     "config": "every setting, and where it came from",
 }
@@ -135,6 +145,8 @@ def _help(args: Sequence[str]) -> int | None:
 
 
 def _dispatch_group(group: str, args: Sequence[str]) -> int | None:
+    if group in COMMANDS and (not args or args[0].startswith("-")):
+        return _call(group, args)  # a word that is a command by itself too
     if args and args[0] in ("--help", "-h"):
         return _show_page(group)
     names = _names(group)

@@ -260,7 +260,7 @@ def redact(delivery: Delivery, *, at: datetime, by: str | None = None) -> Delive
 
 
 def take_in(delivery: Delivery, *, at: datetime) -> Delivery:
-    """Return a delivery that was kept elsewhere as it begins its life here: unowned, and derived from its handlers anew.
+    """Return a delivery that was kept elsewhere as it begins its life here: unowned, derived from its handlers anew.
 
     One that is so already is returned as it is, its revision too; any other counts one, so that nobody who read it
     where it was can write over it.

@@ -1,0 +1,146 @@
+"""`craft-events export`: write events as NDJSON, in MongoDB's Extended JSON."""
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from craft_events_cli import options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.exporting import Exported
+    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store import EventStore
+    from craft_events_cli.render.exporting import View
+
+
+class JsonFormat(StrEnum):
+    """Which of the two forms of Extended JSON."""
+
+    RELAXED = "relaxed"
+    CANONICAL = "canonical"
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Where the events are written to, and how."""
+
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="packed with gzip where its name ends with .gz; - or nothing is standard output"
+        ),
+    ] = None
+    json_format: Annotated[
+        JsonFormat,
+        typer.Option(
+            "--json-format",
+            help="relaxed has plain numbers and times; canonical keeps whether a number has 32 bits, 64 or a fraction",
+        ),
+    ] = JsonFormat.RELAXED
+    force: Annotated[bool, typer.Option("--force", help="write over a file that is there already")] = False
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="CHECKPOINT",
+            help="note here how far it came; the next run adds to FILE what has been stored behind that",
+        ),
+    ] = None
+    state: options.States = field(default_factory=list)
+
+    @property
+    def is_to_file(self) -> bool:
+        """Tell a file from standard output."""
+        return self.file is not None and str(self.file) != "-"
+
+
+def export(
+    what: Writing,
+    where: options.Selecting,
+    connection: options.Connecting,
+) -> ExitCode:
+    """Write events as NDJSON in MongoDB's Extended JSON, oldest first. It changes nothing in the log.
+
+    A line is a record as it is stored, its deliveries included and its _id left out: import and mongoimport read it.
+
+    A file is written as FILE.part and gets its own name when it is complete. With --checkpoint it is written in place,
+    goes on where the last run ended, however that ended, and what stands behind the mark is cut off first.
+
+    Examples:
+        craft-events export events.ndjson.gz
+        craft-events export --tenant acme --since 30d acme.ndjson
+        craft-events export events.ndjson.gz --checkpoint events.checkpoint
+        craft-events export --json-format canonical | zstd > events.ndjson.zst
+    """
+    _refuse_what_does_not_fit(what, where)
+    settings = connection.settings()
+    return running.run(_export(settings, what, where))
+
+
+def _refuse_what_does_not_fit(what: Writing, where: options.Selecting) -> None:
+    if what.checkpoint is not None and not what.is_to_file:
+        raise UsageError("--checkpoint: standard output cannot be gone on with", hint="name a file to write")
+    if what.checkpoint is not None and where.reverse:
+        raise UsageError("--checkpoint: it goes forward in time", hint="leave --reverse out")
+    if what.is_to_file and what.checkpoint is None:
+        from craft_easy.core.events import exporting
+
+        assert what.file is not None
+        exporting.check(what.file, force=what.force)
+
+
+async def _export(settings: "Settings", what: Writing, where: options.Selecting) -> ExitCode:
+    from craft_events_cli.render.exporting import View, write_summary
+
+    async with options.opened(settings) as store:
+        selection = where.selection(await store.now(), states=what.state)
+        is_quiet = not what.is_to_file and terminal.is_terminal(terminal.stdout())
+        async with View(store, is_quiet=is_quiet) as view:
+            if what.is_to_file:
+                exported = await _to_file(store, selection, what, where, view)
+            else:
+                exported = await _to_stdout(store, selection, what, view)
+    write_summary(exported, view.seconds, what.file if what.is_to_file else None)
+    return ExitCode.UNFINISHED if exported.ambiguous else ExitCode.DONE
+
+
+async def _to_file(
+    store: "EventStore", selection: "Selection", what: Writing, where: options.Selecting, view: "View"
+) -> "Exported":
+    from craft_easy.core.events import exporting
+
+    assert what.file is not None
+    kept = None
+    if what.checkpoint is not None:
+        asked = {"since": where.since.text if where.since else None, "until": where.until.text if where.until else None}
+        kept = exporting.checkpoint(what.checkpoint, store, what.file, selection, what.json_format.value, **asked)
+    return await exporting.export_file(
+        store,
+        what.file,
+        selection,
+        json_format=what.json_format.value,
+        force=what.force,
+        checkpoint=kept,
+        observer=view,
+    )
+
+
+async def _to_stdout(store: "EventStore", selection: "Selection", what: Writing, view: "View") -> "Exported":
+    from craft_easy.core.events import exporting
+    from craft_events_cli.render.exporting import write_lines
+
+    exported = exporting.Exported()
+    view.began(selection)
+    found = exporting.blocks(store, selection, json_format=what.json_format.value, observer=view)
+    async with aclosing(found) as blocks:
+        async for block in blocks:
+            write_lines(block)
+            exported.add(block)
+            view.wrote(block)
+    return exported

@@ -1,0 +1,119 @@
+"""`craft-events import`: take events in from NDJSON."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from craft_events_cli import asking, options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store import EventStore
+    from craft_events_cli.render.importing import Rejects
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What is taken in, and how."""
+
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE|-", help="NDJSON, packed with gzip or not; - reads standard input")
+    ]
+    with_delivery: Annotated[
+        bool,
+        typer.Option(
+            "--with-delivery",
+            help="take over what became of the events; what was open or owned is open here, and owned by nobody",
+        ),
+    ] = False
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", metavar="FILE", help="keep the lines that are not taken in: {line, error, text}"),
+    ] = None
+    dry_run: options.DryRun = False
+    yes: options.Yes = False
+
+
+def import_events(
+    what: Taking,
+    connection: options.Acting,
+    output: options.Format = None,
+) -> ExitCode:
+    """Take events into the log from NDJSON: Extended JSON of `export` or `mongoexport`, or Event JSON.
+
+    Each line is checked before it is written. A bad one is reported by its number, the rest goes on, and the run ends
+    with 3. Nothing is written over: what is stored with the same content counts as present, with other content as a
+    conflict. So the same import may be run again, whatever ended it.
+
+    Without --with-delivery the events are stored untracked, and no handler runs for them.
+
+    Examples:
+        craft-events import events.ndjson.gz --dry-run
+        craft-events import events.ndjson.gz --rejects rejects.ndjson
+        craft-events export --uri mongodb://db-1/shop - | craft-events import - --with-delivery --yes
+    """
+    source = str(what.source)
+    _refuse_what_cannot_be_asked(source, what)
+    chosen = terminal.output_format(output)
+    settings = connection.confirmed(is_dry=what.dry_run)
+    return running.run(_import(settings, source, what, chosen))
+
+
+def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
+    from craft_easy.core.events import intake
+
+    if source == "-" and not (what.yes or what.dry_run):
+        raise UsageError(
+            "this asks before it acts, and standard input holds the events",
+            hint="--yes goes on without asking; --dry-run says what would be done",
+        )
+    intake.check(source)
+    if not what.dry_run:
+        asking.check(yes=what.yes)
+    if what.rejects is not None and what.rejects.exists() and source != "-" and what.rejects.samefile(what.source):
+        raise UsageError("--rejects: this is the file that is read", hint="name another file")
+
+
+async def _import(settings: "Settings", source: str, what: Taking, chosen: Output) -> ExitCode:
+    from craft_easy.core.events.intake import count_lines
+    from craft_events_cli.render.importing import Rejects, shown_source
+    from craft_events_cli.render.redispatch import counted
+
+    async with options.opened(settings) as store:
+        total = None
+        if not (what.yes or what.dry_run):
+            total = await count_lines(source)
+            amount = "the lines" if total is None else counted(total, "line")
+            log = f"{store.database_name}.{store.name} at {await store.open()}"
+            if not await asking.agreed(f"{amount} of {shown_source(source)} are taken into {log}."):
+                terminal.note("nothing was written")
+                return ExitCode.USAGE
+        rejects = None if what.rejects is None else Rejects(what.rejects)
+        try:
+            return await _carry_out(store, source, what, chosen, rejects, total)
+        finally:
+            if rejects is not None:
+                rejects.close()
+
+
+async def _carry_out(
+    store: "EventStore", source: str, what: Taking, chosen: Output, rejects: "Rejects | None", total: int | None
+) -> ExitCode:
+    from craft_easy.core.events.importing import import_events
+    from craft_events_cli.render.importing import View
+    from craft_events_cli.render.redispatch import write_counts
+
+    if not what.dry_run:
+        terminal.acting()
+    with View(source, chosen, rejects=rejects, total=total, is_dry=what.dry_run) as view:
+        imported = await import_events(
+            store, source, with_delivery=what.with_delivery, dry_run=what.dry_run, observer=view
+        )
+    if what.dry_run:
+        write_counts(imported.counts, chosen)
+    view.write_summary(imported, with_delivery=what.with_delivery)
+    return ExitCode.DONE if imported.is_clean else ExitCode.UNFINISHED

@@ -1,0 +1,244 @@
+"""`craft-events publish`: one event from the shell, or lines of Event JSON."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from craft_easy.core.events.window import Moment, parse_moment
+from craft_events_cli import loading, options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.publishing import Summary
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store import EventStore
+    from craft_events_cli.render.publish import View
+
+THE_EVENT: Final = "The event"
+MAX_DATA: Final = 100 * 1024 * 1024
+
+
+def not_empty(text: str) -> str:
+    """Check a text: an empty one is most often a variable of the shell that is not set."""
+    if not text:
+        raise ValueError("is empty; leave the option out where there is none")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Stating:
+    """What the event says."""
+
+    type: Annotated[
+        str | None,
+        typer.Option(
+            "--type", metavar="TYPE", parser=not_empty, help="its type, as order.placed", rich_help_panel=THE_EVENT
+        ),
+    ] = None
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", metavar="T", parser=not_empty, help="its tenant", rich_help_panel=THE_EVENT),
+    ] = None
+    actor: Annotated[
+        str | None,
+        typer.Option("--actor", metavar="A", parser=not_empty, help="whose doing it is", rich_help_panel=THE_EVENT),
+    ] = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="JSON",
+            help="its payload, an object; @FILE reads a file, - standard input; else empty",
+            rich_help_panel=THE_EVENT,
+        ),
+    ] = None
+    id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            parser=not_empty,
+            help="its id, so that the same command may be run again; else a new one",
+            rich_help_panel=THE_EVENT,
+        ),
+    ] = None
+    timestamp: Annotated[
+        Moment | None,
+        typer.Option(
+            "--timestamp",
+            metavar="TIME",
+            parser=parse_moment,
+            help="when it happened: 2026-01-31T10:00:00Z, 2h ago as 2h; else now",
+            rich_help_panel=THE_EVENT,
+        ),
+    ] = None
+
+    @property
+    def given(self) -> list[str]:
+        """The options that say something of one event."""
+        named = ("type", "tenant", "actor", "data", "id", "timestamp")
+        return [f"--{name}" for name in named if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Many events."""
+
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE|-", help="lines of Event JSON in place of one event; - reads standard input"),
+    ] = None
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", metavar="FILE", help="keep the lines that are not published: {line, error, text}"),
+    ] = None
+
+
+def publish(
+    lines: Lines,
+    event: Stating,
+    connection: options.Acting,
+    handling: options.Handling,
+    *,
+    dispatch: Annotated[
+        bool,
+        typer.Option("--dispatch", help="run the handlers now, in this process", rich_help_panel=options.HANDLERS),
+    ] = False,
+    output: options.Format = None,
+) -> ExitCode:
+    """Publish one event, or each line of Event JSON. Its id is printed.
+
+    With a handler module the event is stored open for the handlers that the module subscribes to its type: a redispatch
+    runs them, or --dispatch does at once. Without one it is stored untracked: no handler runs for it.
+
+    In lines event_id, timestamp, tenant_id, actor_id and payload may be left out. A bad line is reported by its number,
+    the rest goes on, and the run ends with 3. An id that is stored with the same content is a no-op.
+
+    Examples:
+        craft-events publish --type order.placed --tenant acme --data '{"order_id": "o_1"}' --handlers shop.handlers
+        craft-events publish --type order.placed --data @order.json --handlers shop.handlers --dispatch
+        jq -c '{event_type: "user.seen", payload: .}' seen.json | craft-events publish - --rejects rejects.ndjson
+    """
+    _refuse_what_does_not_fit(lines, event)
+    chosen = terminal.output_format(output)
+    modules = handling.modules(connection.env)
+    settings = connection.confirmed()
+    bus = loading.load_bus(modules) if dispatch or modules.handlers.value else None
+    payload = None if lines.source is not None else _payload(event.data)
+    publisher = _Publisher(bus, list(modules.handlers.value), chosen, is_dispatching=dispatch)
+    return running.run(publisher.run(settings, lines, event, payload))
+
+
+def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
+    if lines.source is not None and event.given:
+        raise UsageError(f"{event.given[0]} is for one event, and each line says its own", hint="leave one of them out")
+    if lines.source is None and event.type is None:
+        raise UsageError("--type is missing", hint="craft-events publish --type order.placed, or - for lines on stdin")
+    if lines.source is None and lines.rejects is not None:
+        raise UsageError("--rejects is for lines, and this is one event", hint="leave it out")
+    if lines.source is not None:
+        from craft_easy.core.events import intake
+
+        intake.check(str(lines.source))
+
+
+def _payload(data: str | None) -> dict[str, Any]:
+    """Read the payload, strictly, before anything is connected."""
+    from craft_easy.core.events.errors import InvalidEvent
+    from craft_easy.core.events.store.extended_json import parse
+
+    if data is None:
+        return {}
+    try:
+        payload = parse(_text_of(data))
+    except InvalidEvent as error:
+        raise UsageError(f"--data: {error}", hint="""as in --data '{"order_id": "o_1"}'""") from None
+    if not isinstance(payload, dict):
+        raise UsageError("--data: a payload is an object", hint="""as in --data '{"order_id": "o_1"}'""")
+    return payload
+
+
+def _text_of(data: str) -> str:
+    import sys
+
+    if data != "-" and not data.startswith("@"):
+        return data
+    try:
+        if data == "-":
+            content = sys.stdin.buffer.read(MAX_DATA)
+        else:
+            with open(data[1:], "rb") as file:
+                content = file.read(MAX_DATA)
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"--data: {data[1:]} cannot be read: {reason}", hint="@FILE names a file of JSON") from None
+    except UnicodeDecodeError:
+        raise UsageError("--data: it is no text in UTF-8") from None
+
+
+class _Publisher:
+    """Publishes what the command line says, and shows it."""
+
+    def __init__(
+        self, bus: "EventBus | None", modules: "Sequence[str]", output: Output, *, is_dispatching: bool
+    ) -> None:
+        self._bus = bus
+        self._modules = modules
+        self._output = output
+        self._is_dispatching = is_dispatching
+
+    async def run(self, settings: "Settings", lines: Lines, event: Stating, payload: dict[str, Any] | None) -> ExitCode:
+        from craft_events_cli.render.importing import Rejects
+        from craft_events_cli.render.publish import View
+
+        async with options.opened(settings) as store:
+            if self._bus is not None and self._is_dispatching:
+                self._bus.configure_store(store)
+            rejects = None if lines.rejects is None else Rejects(lines.rejects)
+            terminal.acting()
+            try:
+                with View(self._output, is_one=payload is not None, rejects=rejects) as view:
+                    if payload is None:
+                        summary = await self._lines(store, str(lines.source), view)
+                    else:
+                        summary = await self._one(store, event, payload, view)
+            finally:
+                if rejects is not None:
+                    rejects.close()
+                if self._bus is not None and self._is_dispatching:
+                    await self._bus.aclose()
+        view.write_summary(summary, self._modules, is_dispatched=self._is_dispatching)
+        return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
+
+    async def _lines(self, store: "EventStore", source: str, view: "View") -> "Summary":
+        from craft_easy.core.events.publishing import publish_lines
+
+        return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view)
+
+    async def _one(self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "View") -> "Summary":
+        from craft_easy.core.events.publishing import Summary, publish_event, unfit_class
+        from craft_easy.core.events.store.incoming import new_event
+
+        at = await store.now()
+        line = {
+            "event_id": said.id,
+            "event_type": said.type,
+            "tenant_id": said.tenant,
+            "actor_id": said.actor,
+            "payload": payload,
+        }
+        event = new_event(line, at=at if said.timestamp is None else said.timestamp.at(at))
+        if (name := unfit_class(event)) is not None:
+            view.unfit(event, name)
+        published = await publish_event(store, event, bus=self._bus, dispatch=self._is_dispatching)
+        summary = Summary()
+        summary.add(published)
+        view.published(published)
+        return summary

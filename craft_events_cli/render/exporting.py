@@ -1,0 +1,108 @@
+"""What an export says beside its lines: how far it is, and what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from shlex import join
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
+from craft_easy.core.events.exporting import Block, Exported, Observer
+from craft_events_cli import terminal
+from craft_events_cli.render.progress import SHOWN_AFTER, Progress
+from craft_events_cli.render.redispatch import counted
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.store import EventStore
+
+MOST_NAMED: Final = 3
+
+
+class View(Observer):
+    """Follows one export; what it shows goes to stderr.
+
+    Args:
+        store: the log, which counts how much there is to do.
+        is_quiet: the lines themselves go to the terminal.
+    """
+
+    def __init__(self, store: EventStore, *, is_quiet: bool) -> None:
+        self._store = store
+        self._progress = Progress("exporting", is_quiet=is_quiet)
+        self._counting: asyncio.Task[None] | None = None
+        self._began = steady()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._progress.close()
+        if self._counting is not None:
+            self._counting.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._counting
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return steady() - self._began
+
+    def began(self, selection: Selection) -> None:
+        if self._progress.is_shown:
+            self._counting = asyncio.create_task(self._count(selection))
+
+    async def _count(self, selection: Selection) -> None:
+        await asyncio.sleep(SHOWN_AFTER)  # most exports have ended by then
+        with suppress(StoreError):
+            self._progress.total = await self._store.count(selection)
+
+    def wrote(self, block: Block) -> None:
+        self._progress.advance(block.events)
+
+    def lost(self, error: StoreUnavailable) -> None:
+        self._progress.note(f"connection lost, trying again … ({error})")
+
+
+def write_lines(block: Block) -> None:
+    """Write lines to stdout at once, straight to the bytes under it where there are any."""
+    stream = terminal.stdout()
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        stream.write(block.data.decode("ascii"))
+    else:
+        buffer.write(block.data)
+    terminal.flush()
+
+
+def write_summary(exported: Exported, seconds: float, file: Path | None) -> None:
+    """Say on stderr what came of it, and what to type next."""
+    for line in _lines(exported, seconds, file):
+        terminal.note(line)
+
+
+def _lines(exported: Exported, seconds: float, file: Path | None) -> Iterable[str]:
+    if exported.ambiguous:
+        number, named = len(exported.ambiguous), ", ".join(exported.ambiguous[:MOST_NAMED])
+        more = f" and {number - MOST_NAMED:,} more" if number > MOST_NAMED else ""
+        yield (
+            f"{counted(number, 'event')} cannot be said exactly: an object in the payload reads as another type "
+            f"of Extended JSON ({named}{more})"
+        )
+    if not exported.events and not exported.before:
+        yield "no events in this selection"
+        return
+    parts = [counted(exported.events, "event")]
+    if exported.before:
+        parts.append(f"{exported.before + exported.events:,} with those of earlier runs")
+    parts.append(f"{seconds:.1f} s")
+    yield " · ".join(parts)
+    if file is not None:
+        yield f"in {file}; what import would do with it: {join(['craft-events', 'import', str(file), '--dry-run'])}"

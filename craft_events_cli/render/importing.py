@@ -1,0 +1,209 @@
+"""What an import says: the lines that it did not take in, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from shlex import join
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.importing import Imported, Observer, Refused
+from craft_easy.core.events.intake import STDIN, count_lines
+from craft_events_cli import terminal
+from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.render.progress import SHOWN_AFTER, Progress
+from craft_events_cli.render.redispatch import counted
+from craft_events_cli.render.rows import RowWriter, json_line
+from craft_events_cli.terminal import Output
+
+COLUMNS: Final = ("line", "event_id", "outcome", "error")
+MOST_SHOWN: Final = 5
+"""So many of the lines that were not taken in are shown to people."""
+_KEYS: Final = {"line", "error", "text"}
+_MAX_FIRST: Final = 1 << 20
+
+
+class Rejects:
+    """A file that keeps the lines that were not taken in: `{line, error, text}`, an object a line.
+
+    The rejects of an earlier run are replaced, and no other file is.
+
+    Raises:
+        UsageError: the file is another one, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._refuse_another()
+            self._file: IO[str] = open(path, "w", encoding="ascii")  # noqa: SIM115 - `close` closes it
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _refuse_another(self) -> None:
+        if not self.path.is_file():
+            return
+        with open(self.path, "rb") as file:
+            first = file.readline(_MAX_FIRST)
+        found = None
+        with suppress(ValueError, RecursionError):
+            found = json.loads(first)
+        if first and (len(first) < _MAX_FIRST and not (isinstance(found, dict) and found.keys() == _KEYS)):
+            raise UsageError(f"--rejects: {self.path} is there already, and holds no rejects", hint="name another file")
+
+    def write(self, refused: Refused) -> None:
+        """Keep one line.
+
+        Raises:
+            UsageError: the disk did not take it.
+        """
+        row = {"line": refused.line, "error": refused.error, "text": refused.text}
+        try:
+            self._file.write(json_line(row))
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self._file.close()
+
+    def _failed(self, error: OSError) -> UsageError:
+        reason = (error.strerror or type(error).__name__).lower()
+        return UsageError(f"--rejects: {self.path} cannot be written: {reason}", hint="name a file that you may write")
+
+
+class View(Observer):
+    """Follows one import.
+
+    Args:
+        source: what is read.
+        output: the format of stdout: a row for each line that was not taken in, or one object at the end.
+        rejects: where those lines are kept.
+        total: how many lines there are, where that was counted.
+        is_dry: nothing is written.
+    """
+
+    def __init__(
+        self, source: str, output: Output, *, rejects: Rejects | None, total: int | None = None, is_dry: bool = False
+    ) -> None:
+        self._source = source
+        self._output = output
+        self._rejects = rejects
+        self._is_dry = is_dry
+        has_rows = output in (Output.NDJSON, Output.CSV) and not is_dry
+        self._rows = RowWriter(COLUMNS, output) if has_rows else None
+        self._progress = Progress("looking at" if is_dry else "importing", total=total)
+        self._counting: asyncio.Task[None] | None = None
+        self._seen = 0
+        self._shown = 0
+        self._began = steady()
+        self._is_lost = False
+
+    def __enter__(self) -> Self:
+        if self._rows is not None:
+            self._rows.begin()
+        if self._progress.is_shown and self._progress.total is None:
+            self._counting = asyncio.create_task(self._count())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
+        self._progress.close()
+        if self._rows is not None:
+            self._rows.close()
+        if isinstance(error, StoreUnavailable) and self._seen:
+            terminal.note(f"{counted(self._seen, 'line')} had been looked at: the same command goes on")
+
+    async def _count(self) -> None:
+        await asyncio.sleep(SHOWN_AFTER)
+        self._progress.total = await count_lines(self._source)
+
+    def refused(self, refused: Refused) -> None:
+        if self._rejects is not None:
+            self._rejects.write(refused)
+        if self._rows is not None:
+            self._rows.write(_row(refused))
+            terminal.flush()
+        self._shown += 1
+        if self._shown <= MOST_SHOWN:
+            self._progress.note(f"line {refused.line:,}: {refused.error}")
+
+    def went_on(self, imported: Imported) -> None:
+        self._progress.advance(imported.lines - self._seen)
+        self._seen = imported.lines
+
+    def lost(self, error: StoreUnavailable) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._progress.note(f"connection lost, trying again … ({error})")
+
+    def write_summary(self, imported: Imported, *, with_delivery: bool) -> None:
+        """Say what came of it: on stderr, and with `-o json` as an object on stdout."""
+        if self._output is Output.JSON and not self._is_dry:
+            terminal.stdout().write(json_line(self._summary(imported)))
+        terminal.flush()
+        for line in self._lines(imported, with_delivery=with_delivery):
+            terminal.note(line)
+
+    def _summary(self, imported: Imported) -> dict[str, Any]:
+        names = ("lines", "stored", "present", "conflicts", "bad")
+        elapsed = round(steady() - self._began, 3)
+        return {**{name: getattr(imported, name) for name in names}, "dry_run": False, "elapsed_s": elapsed}
+
+    def _lines(self, imported: Imported, *, with_delivery: bool) -> Iterable[str]:
+        more = imported.conflicts + imported.bad - MOST_SHOWN
+        if more > 0:
+            yield f"and {counted(more, 'more line')} like these"
+        yield headline(imported, steady() - self._began, is_dry=self._is_dry)
+        if not imported.is_clean:
+            yield self._what_to_mend()
+        elif imported.stored and not self._is_dry:
+            yield _next_step(with_delivery=with_delivery)
+
+    def _what_to_mend(self) -> str:
+        if self._rejects is None:
+            return "to keep the lines that were not taken in, and to mend them: --rejects FILE"
+        again = join(["jq", "-r", ".text", str(self._rejects.path)])
+        return f"they are in {self._rejects.path}; mended there, they go in: {again} | craft-events import - --yes"
+
+
+def headline(imported: Imported, seconds: float, *, is_dry: bool = False) -> str:
+    """Say in one line what came of the lines, or would."""
+    if not imported.lines:
+        return "no lines"
+    parts = [counted(imported.lines, "line"), f"{imported.stored:,} {'new' if is_dry else 'stored'}"]
+    for number, one, many in (
+        (imported.present, "present before", ""),
+        (imported.conflicts, "in conflict with what is stored", ""),
+        (imported.bad, "bad line", "bad lines"),
+    ):
+        if number:
+            parts.append(f"{number:,} {one if number == 1 else many or one}")
+    return " · ".join([*parts, "nothing was written" if is_dry else f"{seconds:.1f} s"])
+
+
+def _next_step(*, with_delivery: bool) -> str:
+    if with_delivery:
+        return "next: craft-events redispatch --handlers MODULE delivers what is open"
+    return "stored untracked: no handler runs for them, unless with redispatch --include-untracked --since TIME"
+
+
+def _row(refused: Refused) -> dict[str, Any]:
+    outcome = "conflict" if refused.is_conflict else "bad"
+    return {"line": refused.line, "event_id": refused.event_id, "outcome": outcome, "error": refused.error}
+
+
+def shown_source(source: str) -> str:
+    """Return what a source is called."""
+    return "standard input" if source == STDIN else source

@@ -1,0 +1,133 @@
+"""What a publish writes: a line for each event that is in the log, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from shlex import join
+from types import TracebackType
+from typing import Any, Final, Self
+
+from craft_easy.core.events.importing import Refused
+from craft_easy.core.events.publishing import Observer, Published, Summary
+from craft_easy.core.events.types import DomainEvent
+from craft_events_cli import terminal
+from craft_events_cli.render.importing import MOST_SHOWN, Rejects
+from craft_events_cli.render.redispatch import counted, shorten
+from craft_events_cli.render.rows import RowWriter, json_line
+from craft_events_cli.terminal import Output, safe
+
+COLUMNS: Final = ("event_id", "event_type", "tenant_id", "outcome", "state", "handlers")
+
+
+class View(Observer):
+    """Writes each event that is in the log to stdout, and counts what to say at the end.
+
+    Args:
+        output: the format of stdout.
+        is_one: one event is one object.
+        rejects: where lines are kept that were not published.
+    """
+
+    def __init__(self, output: Output, *, is_one: bool = False, rejects: Rejects | None = None) -> None:
+        self._output = output
+        self._is_one = is_one and output is Output.JSON
+        self._rejects = rejects
+        self._rows = None if output is Output.TABLE or self._is_one else RowWriter(COLUMNS, output)
+        self._refused = 0
+        self._failed = 0
+        self._unfit: set[str] = set()
+        self.last: Published | None = None
+
+    def __enter__(self) -> Self:
+        if self._rows is not None:
+            self._rows.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._rows is not None:
+            self._rows.close()
+        terminal.flush()
+
+    def published(self, published: Published) -> None:
+        self.last = published
+        if self._rows is not None:
+            self._rows.write(_row(published))
+        elif self._is_one:
+            terminal.stdout().write(json_line(_row(published)))
+        else:
+            terminal.stdout().write(_line(published))
+        terminal.flush()
+        for handler, error in published.failed.items():
+            self._failed += 1
+            if self._failed <= MOST_SHOWN:
+                terminal.note(f"failed: {handler}   {shorten(error)}")
+
+    def refused(self, refused: Refused) -> None:
+        if self._rejects is not None:
+            self._rejects.write(refused)
+        self._refused += 1
+        if self._refused <= MOST_SHOWN:
+            terminal.note(f"line {refused.line:,}: {refused.error}")
+
+    def unfit(self, event: DomainEvent, class_name: str) -> None:
+        if event.event_type not in self._unfit:
+            self._unfit.add(event.event_type)
+            terminal.warn(f"a payload of {event.event_type} does not fit {class_name}: handlers get a plain event")
+
+    def write_summary(self, summary: Summary, modules: Sequence[str], *, is_dispatched: bool = False) -> None:
+        """Say on stderr what came of it, and what to type next."""
+        if self._refused > MOST_SHOWN:
+            terminal.note(f"and {counted(self._refused - MOST_SHOWN, 'more line')} like these")
+        terminal.note(headline(summary, is_dispatched=is_dispatched))
+        for line in self._next(summary, modules):
+            terminal.note(line)
+
+    def _next(self, summary: Summary, modules: Sequence[str]) -> Iterable[str]:
+        if self._refused and self._rejects is None:
+            yield "to keep the lines that were not published: --rejects FILE"
+        elif self._refused and self._rejects is not None:
+            yield f"they are in {self._rejects.path}"
+        if summary.untracked:
+            yield "untracked, since no handler module is named: no handler will run (--handlers MODULE)"
+        elif summary.open or summary.failed:
+            named = [word for module in modules for word in ("--handlers", module)]
+            yield f"next: {join(['craft-events', 'redispatch', *named])}"
+        elif self.last is not None:
+            yield f"in full: {join(['craft-events', 'show', self.last.event.event_id])}"
+
+
+def headline(summary: Summary, *, is_dispatched: bool = False) -> str:
+    """Say in one line what came of it."""
+    parts = [f"{counted(summary.stored, 'event')} stored"]
+    if is_dispatched:
+        parts.append(f"{summary.delivered:,} delivered")
+    for number, words in (
+        (summary.failed, "failed"),
+        (summary.open, "open delivery" if summary.open == 1 else "open deliveries"),
+        (summary.present, "present before"),
+        (summary.conflicts, "in conflict with what is stored"),
+        (summary.bad, "bad line" if summary.bad == 1 else "bad lines"),
+    ):
+        if number:
+            parts.append(f"{number:,} {words}")
+    return " · ".join(parts)
+
+
+def _row(published: Published) -> dict[str, Any]:
+    event = published.event
+    return {
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "tenant_id": event.tenant_id,
+        "outcome": "stored" if published.is_new else "present",
+        "state": published.state,
+        "handlers": dict(published.handlers),
+    }
+
+
+def _line(published: Published) -> str:
+    event = published.event
+    parts = [event.event_id, event.event_type, event.tenant_id or "–", published.state]
+    return "  ".join(map(safe, parts if published.is_new else [*parts, "present before"])) + "\n"

@@ -1,0 +1,236 @@
+"""Extended JSON: every type of BSON there and back in both forms, and everything that is refused, with the reason."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import bson
+import pytest
+from bson import json_util
+from bson.binary import UuidRepresentation
+from bson.codec_options import DatetimeConversion
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_easy.core.events.errors import InvalidEvent
+from craft_easy.core.events.store import event_json
+from craft_easy.core.events.store.encoding import CODEC
+from craft_easy.core.events.store.extended_json import is_ambiguous, lines, parse, parse_time, record_line
+
+ID = bson.ObjectId("65b9f1a0" + "00" * 8)
+UNIQUE = UUID("019abf3e-77d1-7000-8000-000000000001")
+DRIVERS = json_util.JSONOptions(
+    tz_aware=True,
+    uuid_representation=UuidRepresentation.STANDARD,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+
+EVERY_TYPE: dict[str, Any] = {
+    "double": 12.5,
+    "whole double": 5.0,
+    "minus zero": -0.0,
+    "large": 1e300,
+    "text": "é \x7f\u202e\n",
+    "object": {"a": {}, "": [], "$other": 1, "a.b": 2},
+    "array": [[], None, [1, 2.5]],
+    "bytes": b"abc",
+    "binary": bson.Binary(b"x", 5),
+    "old uuid": bson.Binary(b"x" * 16, 3),
+    "old bytes": bson.Binary(b"abc", 2),
+    "user": bson.Binary(b"", 128),
+    "uuid": UNIQUE,
+    "id": ID,
+    "true": True,
+    "time": datetime(2026, 1, 31, 10, 0, 0, 570_000, UTC),
+    "whole second": datetime(2026, 1, 31, 10, tzinfo=UTC),
+    "old time": datetime(1900, 1, 31, 10, 0, 0, 1_000, UTC),
+    "first time": datetime(1, 1, 1, tzinfo=UTC),
+    "last time": datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC),
+    "year 36,000,000": bson.DatetimeMS(2**60),
+    "null": None,
+    "regex": bson.Regex("a.*[é]", "imx"),
+    "reference": bson.DBRef("orders", ID, "shop"),
+    "schema": {"$ref": "#/orders"},
+    "code": bson.Code("f()"),
+    "scoped code": bson.Code("f()", {"a": 1, "n": [bson.Int64(3)]}),
+    "int": -(2**31),
+    "timestamp": bson.Timestamp(2**32 - 1, 2),
+    "long": bson.Int64(5),
+    "longest": 2**63 - 1,
+    "decimal": bson.Decimal128("1.10"),
+    "odd decimal": bson.Decimal128("-Infinity"),
+    "least": bson.MinKey(),
+    "greatest": bson.MaxKey(),
+}
+
+
+def stored(document: dict[str, Any]) -> dict[str, Any]:
+    return bson.decode(bson.encode(document, codec_options=CODEC), event_json.CODEC)
+
+
+def written(document: dict[str, Any], *, canonical: bool = False) -> str:
+    return record_line(stored({"event_id": "e", "timestamp": EVERY_TYPE["time"], **document}), canonical=canonical)
+
+
+@pytest.mark.parametrize("name", EVERY_TYPE)
+def test_canonical_lines_keep_every_type_to_the_byte(name: str) -> None:
+    document = {"payload": {"value": EVERY_TYPE[name]}}
+    back = parse(written(document, canonical=True))
+    assert bson.encode({"payload": back["payload"]}, codec_options=CODEC) == bson.encode(document, codec_options=CODEC)
+
+
+@pytest.mark.parametrize("name", EVERY_TYPE)
+def test_relaxed_lines_say_the_same_when_they_are_written_again(name: str) -> None:
+    line = written({"payload": {"value": EVERY_TYPE[name]}})
+    assert written({"payload": parse(line)["payload"]}) == line
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_the_driver_reads_every_line(canonical: bool) -> None:
+    line = written({"payload": EVERY_TYPE}, canonical=canonical)
+    read = json_util.loads(line, json_options=DRIVERS)["payload"]
+    assert read["id"] == ID
+    assert read["uuid"] == UNIQUE
+    assert read["decimal"] == EVERY_TYPE["decimal"]
+    assert read["bytes"] == b"abc"
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_lines_of_the_driver_are_read(canonical: bool) -> None:
+    mode = json_util.JSONMode.CANONICAL if canonical else json_util.JSONMode.RELAXED
+    options = json_util.JSONOptions(json_mode=mode, uuid_representation=UuidRepresentation.STANDARD)
+    read = parse(json_util.dumps(EVERY_TYPE, json_options=options))
+    assert {name: read[name] for name in read if name != "reference"} == {
+        name: value for name, value in EVERY_TYPE.items() if name != "reference"
+    }
+
+
+def test_a_line_is_ascii_in_the_order_of_the_record_and_has_no_id() -> None:
+    record = {"_id": ID, "event_type": "é\x7f\u2028", "event_id": "e", "timestamp": EVERY_TYPE["whole second"], "x": 1}
+    assert lines([stored(record)]) == (
+        b'{"event_type":"\\u00e9\\u007f\\u2028","event_id":"e","timestamp":{"$date":"2026-01-31T10:00:00Z"},"x":1}\n'
+    )
+
+
+def test_what_a_record_says_by_its_id_alone_is_said_outright() -> None:
+    assert json.loads(record_line(stored({"_id": ID, "event_type": "t"}))) == {
+        "event_id": str(ID),
+        "event_type": "t",
+        "timestamp": {"$date": "2024-01-31T07:07:12Z"},
+    }
+    assert list(parse(record_line(stored({"_id": ID, "event_type": "t", "event_id": None})))) == [
+        "event_id",
+        "event_type",
+        "timestamp",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", [{"$oid": "x"}, {"a": [{"$date": 1, "b": 2}]}, {"$code": {}}, [[{"$numberInt": "1"}]]]
+)
+def test_an_object_that_reads_as_another_type_is_found(value: Any) -> None:
+    record = stored({"event_id": "e", "timestamp": EVERY_TYPE["time"], "payload": {"value": value}})
+    assert is_ambiguous(record, record_line(record))
+
+
+def test_no_object_of_a_usual_record_is_taken_for_another_type() -> None:
+    record = stored({"event_id": "e", "timestamp": EVERY_TYPE["time"], "payload": EVERY_TYPE})
+    assert not is_ambiguous(record, record_line(record))
+
+
+DEEP = 100_000
+REFUSED = {
+    "nothing": ("", "JSON: expecting value at character 1"),
+    "two values": ("{} {}", "JSON: extra data at character 4"),
+    "cut off": ('{"a":', "JSON: expecting value at character 6"),
+    "nested 100,000 deep": ("[" * DEEP + "]" * DEEP, "more than 97 levels"),
+    "objects 100,000 deep": ('{"a":' * DEEP + "1" + "}" * DEEP, "more than 97 levels"),
+    "NaN": ('{"a": NaN}', "NaN is no number"),
+    "Infinity": ("-Infinity", "-Infinity is no number"),
+    "1e999": ('{"a": 1e999}', "larger than any float"),
+    "2**63": (str(2**63), "takes more than 64 bits"),
+    "-2**63-1": (str(-(2**63) - 1), "takes more than 64 bits"),
+    "5,000 digits": ("1" * 5_000, "an integer of 5,000 digits takes more than 64 bits"),
+    "duplicate keys": ('{"a": 1, "b": 2, "a": 1}', 'the key "a" stands twice'),
+    "control character": ('"\x01"', "invalid control character at character 2"),
+    "bad escape": (r'"\x"', "JSON: invalid"),
+    "$oid zz": ('{"$oid": "zz"}', '$oid: "zz" is no id'),
+    "$oid of 23": ('{"$oid": "' + "a" * 23 + '"}', "is no id of 24"),
+    "$oid number": ('{"$oid": 5}', "$oid: 5 is no id"),
+    "$oid and more": ('{"$oid": "' + "a" * 24 + '", "x": 1}', '"x" does not fit beside it'),
+    "$date past 64 bits": ('{"$date": {"$numberLong": "9223372036854775808"}}', "takes more than 64 bits"),
+    "$date that is none": ('{"$date": "2026-02-30T00:00:00Z"}', "there is no such time"),
+    "$date year 10000": ('{"$date": "10000-01-01T00:00:00Z"}', "is no time like"),
+    "$date naive": ('{"$date": "2026-01-31T10:00:00"}', "has no zone"),
+    "$date plain number": ('{"$date": 5}', "$date: 5 is neither"),
+    "$date 32 bits": ('{"$date": {"$numberInt": "5"}}', "$date: 5 is neither"),
+    "$numberLong past 64 bits": ('{"$numberLong": "99999999999999999999"}', "takes more than 64 bits"),
+    "$numberLong 5_0": ('{"$numberLong": "5_0"}', '"5_0" is no integer'),
+    "$numberLong of Arabic digits": ('{"$numberLong": "\u0663"}', "is no integer"),
+    "$numberLong plain": ('{"$numberLong": 5}', "5 is no integer"),
+    "$numberInt past 32 bits": ('{"$numberInt": "2147483648"}', "takes more than 32 bits"),
+    "$numberDouble text": ('{"$numberDouble": "x"}', "is no number"),
+    "$numberDouble 1e999": ('{"$numberDouble": "1e999"}', "larger than any float"),
+    "$numberDecimal past its range": ('{"$numberDecimal": "1E7000"}', "than 128 bits"),
+    "$numberDecimal of 35 digits": ('{"$numberDecimal": "' + "1" * 35 + '"}', "than 128 bits"),
+    "$numberDecimal text": ('{"$numberDecimal": "1_0"}', "is no decimal"),
+    "bad base64": ('{"$binary": {"base64": "@@@@", "subType": "00"}}', "is no base64"),
+    "base64 without its end": ('{"$binary": {"base64": "YWJ", "subType": "00"}}', "is no base64"),
+    "bad subtype": ('{"$binary": {"base64": "", "subType": "xx"}}', "is no subtype"),
+    "short UUID": ('{"$binary": {"base64": "YWJj", "subType": "04"}}', "a UUID has 16 bytes"),
+    "$binary of old": ('{"$binary": "YWJj", "$type": "00"}', "does not fit beside it"),
+    "$uuid": ('{"$uuid": "x"}', "is no UUID"),
+    "$code number": ('{"$code": 5}', "5 is no text"),
+    "$code scope": ('{"$code": "f()", "$scope": 1}', "its $scope an object"),
+    "$timestamp": ('{"$timestamp": {"t": -1, "i": 0}}', "is no object of t and i"),
+    "$timestamp past 32 bits": ('{"$timestamp": {"t": 4294967296, "i": 0}}', "is no object of t and i"),
+    "$minKey": ('{"$minKey": 2}', "is written with a 1"),
+    "$regularExpression": ('{"$regularExpression": {"pattern": "a", "options": "g"}}', "are no options"),
+    "$regularExpression NUL": ('{"$regularExpression": {"pattern": "\\u0000", "options": ""}}', "without NUL"),
+    "$ref": ('{"$ref": 5, "$id": 1}', "names a collection"),
+    "$symbol": ('{"$symbol": "x"}', "no longer has"),
+    "$undefined": ('{"$undefined": true}', "no longer has"),
+    "$dbPointer": ('{"$dbPointer": {}}', "no longer has"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_kept_exactly_is_refused_with_the_reason(name: str) -> None:
+    text, reason = REFUSED[name]
+    with pytest.raises(InvalidEvent) as caught:
+        parse(text)
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31T10:00:00Z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("2026-01-31T10:00:00.5699999Z", datetime(2026, 1, 31, 10, 0, 0, 569_000, UTC)),
+        ("2026-01-31T10:00:00.57+01:00", datetime(2026, 1, 31, 9, 0, 0, 570_000, UTC)),
+        ("2026-01-31T10:00:00-0230", datetime(2026, 1, 31, 12, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_are_read_in_milliseconds(text: str, moment: datetime) -> None:
+    assert parse_time(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "2026-01-31", "2026-01-31T10:00:60Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "2026-W05-6"],
+)
+def test_times_that_there_are_not_are_refused(text: str) -> None:
+    with pytest.raises(InvalidEvent):
+        parse_time(text)
+
+
+@given(st.text(max_size=200))
+def test_whatever_the_text_is_it_is_read_or_refused(text: str) -> None:
+    for one in (text, json.dumps({"$date": text}), json.dumps({"$numberDecimal": text})):
+        with suppress(InvalidEvent):
+            parse(one)
