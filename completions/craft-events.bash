@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail redispatch show trace dead workers export import handlers config serve demo completion help --help --version
+        _craft_events_offer replay tail redispatch show trace stats dead workers export publish import prune handlers doctor config serve demo completion help --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -56,9 +56,15 @@ _craft_events() {
         fi
         command="dead ${COMP_WORDS[2]}"
     fi
+    if [ "$command" = prune ]; then
+        [ "$COMP_CWORD" -eq 2 ] && _craft_events_offer redact
+        [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
+            redact) command="prune ${COMP_WORDS[2]}" ;;
+        esac
+    fi
     if [ "$command" = handlers ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
-            _craft_events_offer list --help
+            _craft_events_offer list show check --help
             return 0
         fi
         command="handlers ${COMP_WORDS[2]}"
@@ -72,7 +78,7 @@ _craft_events() {
     fi
     if [ "$command" = help ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
-            _craft_events_offer replay tail redispatch show trace dead workers export import handlers config serve demo completion exit-codes environment formats --help
+            _craft_events_offer replay tail redispatch show trace stats dead workers export publish import prune handlers doctor config serve demo completion exit-codes environment formats --help
             return 0
         fi
         command="help ${COMP_WORDS[2]}"
@@ -88,7 +94,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | --handlers | --concurrency | --rate | --pace | --timeout | --grace)
                     return 0
                     ;;
                 --state)
@@ -97,6 +103,18 @@ _craft_events() {
                     ;;
                 --env)
                     _craft_events_values env
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                --checkpoint | --failures-out | --ids-from)
+                    _craft_events_paths default -f
                     return 0
                     ;;
                 -o | --output)
@@ -108,7 +126,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection --confirm-env --handlers --app-dir --handler --all-handlers --cascade --concurrency --rate --pace --timeout --grace --fail-fast --checkpoint --failures-out --ids-from --dry-run --yes -y -o --output --color --debug --help
             ;;
         'tail')
             case $option in
@@ -163,6 +181,10 @@ _craft_events() {
                     _craft_events_values handler
                     return 0
                     ;;
+                --ids-from)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
                 -o | --output)
                     _craft_events_offer table ndjson json csv
                     return 0
@@ -172,7 +194,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --handlers --app-dir --handler --concurrency --wait --no-wait --due --watch --ordered --lease --timeout --grace --include-untracked --include-unhandled --dry-run -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --handlers --app-dir --handler --concurrency --wait --no-wait --due --watch --ordered --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help
             ;;
         'show')
             case $option in
@@ -219,6 +241,42 @@ _craft_events() {
                 -*) _craft_events_offer --env --uri --database --collection --depth --limit --since --until --within -o --output --color --debug --help ;;
                 *) : ;;
             esac
+            ;;
+        'stats')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --bar | --watch | --max-backlog | --max-age | --max-dead | --uri | --database | --collection | --handlers)
+                    return 0
+                    ;;
+                --by)
+                    _craft_events_offer handler type tenant error
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --by --bar --watch --max-backlog --max-age --max-dead --env --uri --database --collection --handlers --app-dir -o --output --color --debug --help
             ;;
         'dead list')
             case $option in
@@ -381,6 +439,45 @@ _craft_events() {
                 *) _craft_events_paths default -f ;;
             esac
             ;;
+        'publish')
+            case $option in
+                --rejects)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --actor | --data | --id | --timestamp | --uri | --database | --collection | --confirm-env | --handlers)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --rejects --type --tenant --actor --data --id --timestamp --env --uri --database --collection --confirm-env --handlers --app-dir --dispatch -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
         'import')
             case $option in
                 --rejects)
@@ -408,6 +505,66 @@ _craft_events() {
                 *) : ;;
             esac
             ;;
+        'prune')
+            case $option in
+                --older-than | --actor | --limit | --uri | --database | --collection | --confirm-env)
+                    return 0
+                    ;;
+                --archive)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --older-than --archive --no-archive --include-untracked --dry-run --yes -y --tenant --no-tenant --type --actor --limit --env --uri --database --collection --confirm-env -o --output --color --debug --help
+            ;;
+        'prune redact')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --reason | --uri | --database | --collection | --confirm-env)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --reason --dry-run --yes -y --env --uri --database --collection --confirm-env -o --output --color --debug --help
+            ;;
         'handlers list')
             case $option in
                 --handlers)
@@ -431,6 +588,85 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer --handlers --app-dir --env -o --output --color --debug --help
+            ;;
+        'handlers show')
+            case $option in
+                --handlers | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --handlers --app-dir --env --uri --database --collection -o --output --color --debug --help ;;
+                *) : ;;
+            esac
+            ;;
+        'handlers check')
+            case $option in
+                --handlers | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --handlers --app-dir --env --uri --database --collection --strict -o --output --color --debug --help
+            ;;
+        'doctor')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --confirm-env | --handlers | --ttl | --within)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --checkpoint)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --env --uri --database --collection --confirm-env --handlers --app-dir --checkpoint --fix --ttl --strict --within -o --output --color --debug --help
             ;;
         'config show')
             case $option in

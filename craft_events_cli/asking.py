@@ -98,6 +98,22 @@ async def agreed(question: str) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
+async def typed(question: str, word: str) -> bool:
+    """Ask on stderr for a word to be typed, where a yes comes too easily, and return whether it was.
+
+    Args:
+        question: one line, with the number that is about to be touched.
+        word: what is to be typed, such as a tenant's name.
+    """
+    _write(f"{question} Type {word} to go on: ")
+    try:
+        answer = await _line()
+    except BaseException:
+        terminal.note("")
+        raise
+    return answer.removesuffix("\n") == word
+
+
 async def _line() -> str:
     import asyncio  # here, since no help page needs it
 

@@ -4,14 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from getpass import getuser
 from shlex import join
-from socket import gethostname
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import asking, options, running, terminal
+from craft_events_cli import asking, identity, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -232,7 +230,7 @@ def discard(
         from craft_easy.core.events import dead
 
         return await dead.discard(
-            store, choice, reason=gone.reason, by=_operator(), pending=gone.pending, on_stored=on_stored
+            store, choice, reason=gone.reason, by=identity.operator(), pending=gone.pending, on_stored=on_stored
         )
 
     def question(touched: "Touched") -> str:
@@ -335,12 +333,3 @@ def _done(command: _Command, chosen: Output, touched: "Touched") -> ExitCode:
 
 def _code(touched: "Touched") -> ExitCode:
     return ExitCode.DONE if touched.is_complete else ExitCode.UNFINISHED
-
-
-def _operator() -> str:
-    """Return who runs this, for the record."""
-    try:
-        user = getuser()
-    except (OSError, KeyError):  # a container without a user of that number
-        user = "operator"
-    return f"{user}@{gethostname()}"

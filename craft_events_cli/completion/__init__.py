@@ -101,7 +101,7 @@ def _commands_and_groups() -> dict[str, str]:
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Return what may follow a group or `help`, and what it does."""
+    """Return what may follow a group or `help`, and what it does; a group may be a command by itself."""
     members = {
         group: {
             words.removeprefix(f"{group} "): entry.help

@@ -7,6 +7,7 @@ will put in. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
 from __future__ import annotations
 
 from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
+from craft_events_cli.main import COMMANDS
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""# bash completion for craft-events, generated: python -m craft_events_cli.completion
@@ -85,6 +86,13 @@ def script() -> str:
 
 
 def _group(name: str, members: list[str]) -> str:
+    if name in COMMANDS:
+        return f"""    if [ "$command" = {name} ]; then
+        [ "$COMP_CWORD" -eq 2 ] && _craft_events_offer {" ".join(members)}
+        [ "$COMP_CWORD" -gt 2 ] && case ${{COMP_WORDS[2]}} in
+            {" | ".join(members)}) command="{name} ${{COMP_WORDS[2]}}" ;;
+        esac
+    fi"""
     return f"""    if [ "$command" = {name} ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
             _craft_events_offer {" ".join([*members, "--help"])}

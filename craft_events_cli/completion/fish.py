@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
+from craft_events_cli.main import COMMANDS
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""# fish completion for craft-events, generated: python -m craft_events_cli.completion
@@ -57,6 +58,14 @@ def script() -> str:
 
 
 def _group(name: str, members: dict[str, str]) -> str:
+    if name in COMMANDS:
+        return f"""    if test "$command" = {name}
+        if test (count $words) -eq 2
+            printf '%s\\t%s\\n' {_described(members)}
+        else if contains -- $words[3] {" ".join(members)}
+            set command "{name} $words[3]"
+        end
+    end"""
     return f"""    if test "$command" = {name}
         if test (count $words) -eq 2
             printf '%s\\t%s\\n' {_described(members)}

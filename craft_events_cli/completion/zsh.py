@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from craft_events_cli.completion import Command, Kind, commands, first_words, groups, kind_of
+from craft_events_cli.main import COMMANDS
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""#compdef craft-events
@@ -59,6 +60,17 @@ def script() -> str:
 
 
 def _group(name: str, members: dict[str, str]) -> str:
+    if name in COMMANDS:
+        return f"""        {name})
+            if (( CURRENT == 2 )) && [[ $PREFIX != -* ]]; then
+{_described(members, " " * 16)}
+                compadd -l -d shown -a names
+            fi
+            if (( CURRENT > 2 )) && [[ $words[2] == ({"|".join(members)}) ]]; then
+                command="{name} $words[2]"
+                shift words; (( CURRENT-- ))
+            fi
+            ;;"""
     return f"""        {name})
             if (( CURRENT == 2 )); then
 {_described(members, " " * 16)}

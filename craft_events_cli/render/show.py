@@ -63,7 +63,10 @@ def _painted(cell: Cell, *, is_colored: bool) -> str:
 
 def _lines(event: Event, room: int) -> Iterator[list[Cell]]:
     yield _head(event)
-    yield from _payload(event["payload"], room)
+    if "redacted" in event:
+        yield from _labelled_trace(event["redacted"], room)
+    else:
+        yield from _payload(event["payload"], room)
     for name, words in (("causation_id", "caused by"), ("correlation_id", "in the chain of")):
         if event[name] is not None:
             yield [Cell(f"{words}   ", _DIM), Cell(safe(event[name]))]
@@ -93,6 +96,19 @@ def _payload(payload: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
     if len(text) > room * MAX_LINES or len(lines) > MAX_LINES:
         lines = [*lines[:MAX_LINES], "… in full: -o json"]
     for number, line in enumerate(lines):
+        yield [Cell(label if number == 0 else " " * len(label), _DIM), Cell(line)]
+
+
+def _labelled_trace(trace: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
+    """Yield when, by whom and why the payload was removed, in place of it."""
+    at = trace["at"] if isinstance(trace["at"], str) else ""
+    words = ["removed on request"]
+    if at:
+        words.append(f"{at[:10]} {at[11:19]} UTC")
+    words += [f"by {trace['by']}"] if trace["by"] else []
+    text = " ".join(words) + (f": {trace['reason']}" if trace["reason"] else "")
+    label = "payload   "
+    for number, line in enumerate(_folded(safe(text), room - len(label))):
         yield [Cell(label if number == 0 else " " * len(label), _DIM), Cell(line)]
 
 

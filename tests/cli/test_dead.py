@@ -340,7 +340,7 @@ def test_a_user_without_a_name_is_an_operator(cli: Cli, log: Log, monkeypatch: p
     def nobody() -> str:
         raise KeyError("uid not found: 1000")
 
-    monkeypatch.setattr("craft_events_cli.commands.dead.getuser", nobody)
+    monkeypatch.setattr("craft_events_cli.identity.getuser", nobody)
     assert cli("dead", "discard", id_of(3), "--reason", "r", "--yes").code == 0
     [entry] = log.events.find_one({"event_id": id_of(3)})["delivery"]["handlers"]
     assert entry["by"].startswith("operator@")

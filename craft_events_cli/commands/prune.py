@@ -1,0 +1,359 @@
+"""`craft-events prune` and `prune redact`: archive and remove what is done and old, remove payloads on request."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from craft_easy.core.events.window import parse_moment
+from craft_events_cli import asking, identity, options, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from craft_easy.core.events.pruning import Archive, Old, Pruned
+    from craft_easy.core.events.redaction import Redacted
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store import EventStore
+
+COLLECTION: Final = "collection:"
+ENDINGS: Final = (".ndjson", ".jsonl", ".json", ".gz")
+
+
+def age(text: str) -> timedelta:
+    """Read an age with its unit: `90d`, `26w`, `36h`."""
+    try:
+        found = parse_moment(text).ago
+    except ValueError:
+        found = None
+    if not found:
+        raise ValueError(f'"{text[:80]}" is no age. Try 90d, 26w or 36h')
+    return found
+
+
+def archive_place(text: str) -> str:
+    """Check that it is said whether an archive is a file or a collection."""
+    is_file = "/" in text or text.endswith(ENDINGS)
+    if text == "-" or text.endswith("/"):
+        raise ValueError("what is archived is read back, so it cannot go there. Name a file, or collection:NAME")
+    if text.startswith(COLLECTION) or is_file:
+        return text
+    raise ValueError(f'is "{text[:80]}" a file or a collection? Write ./{text[:80]} or collection:{text[:80]}')
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What is old, and where its copies go."""
+
+    older_than: Annotated[
+        timedelta,
+        typer.Option(
+            "--older-than",
+            metavar="AGE",
+            parser=age,
+            help="events that were published, and done, longer ago than this: 90d, 26w, 36h",
+        ),
+    ]
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            "--archive",
+            metavar="FILE",
+            parser=archive_place,
+            help="where the copies go: a file, ./old.ndjson or old.ndjson.gz, which is appended to; or collection:NAME",
+        ),
+    ] = None
+    no_archive: Annotated[
+        bool, typer.Option("--no-archive", help="keep no copies: what is removed is gone for good")
+    ] = False
+    include_untracked: Annotated[
+        bool,
+        typer.Option("--include-untracked", help="also records without deliveries: nobody knows if they were handled"),
+    ] = False
+    dry_run: options.DryRun = False
+    yes: options.Yes = False
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself, or leaves open where the copies go."""
+        if self.archive is not None and self.no_archive:
+            raise UsageError("--archive and --no-archive contradict each other", hint="leave one out")
+        if self.archive is None and not self.no_archive and not self.dry_run:
+            raise UsageError(
+                "--archive is missing: where do the copies go?",
+                hint="--archive old.ndjson.gz or --archive collection:NAME; --no-archive keeps none",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which of the old events."""
+
+    tenant: Annotated[
+        list[str],
+        typer.Option("--tenant", metavar="T", help="events of this tenant", rich_help_panel=options.SELECTING),
+    ] = field(default_factory=list)
+    no_tenant: Annotated[
+        bool,
+        typer.Option("--no-tenant", help="events without a tenant, or also those", rich_help_panel=options.SELECTING),
+    ] = False
+    type: Annotated[
+        list[str],
+        typer.Option(
+            "--type",
+            metavar="PATTERN",
+            parser=options.pattern,
+            help="events of this type; * is any run of characters, ? is one",
+            rich_help_panel=options.SELECTING,
+        ),
+    ] = field(default_factory=list)
+    actor: Annotated[
+        list[str], typer.Option("--actor", metavar="A", help="events of this actor", rich_help_panel=options.SELECTING)
+    ] = field(default_factory=list)
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            parser=options.whole_number,
+            help="at most so many, the oldest first",
+            rich_help_panel=options.SELECTING,
+        ),
+    ] = None
+
+
+def prune(what: Pruning, which: Which, connection: options.Acting, output: options.Format = None) -> ExitCode:
+    """Copy old events that are done into an archive, and remove them from the log.
+
+    An event leaves the log when its copy was read back and is the same to the byte, and only if nobody has written it
+    meanwhile. What a handler of an open or dead event published stays: a retry would publish it anew. Whatever ends a
+    run, nothing is lost, and the same command goes on.
+
+    An event that was pruned is new to the log: whoever publishes it again has it handled again.
+
+    `craft-events prune redact` removes the payloads of a tenant or an actor instead, and keeps the events.
+
+    Examples:
+        craft-events prune --older-than 90d --dry-run
+        craft-events prune --older-than 90d --archive 2026-q1.ndjson.gz
+        craft-events prune --older-than 26w --type 'audit.*' --archive collection:old_audit --yes
+    """
+    chosen = terminal.output_format(output)
+    if not what.dry_run:
+        asking.check(yes=what.yes)
+    settings = connection.confirmed(is_dry=what.dry_run)
+    return running.run(_prune(settings, what, which, chosen))
+
+
+async def _prune(settings: "Settings", what: Pruning, which: Which, chosen: Output) -> ExitCode:
+    from craft_easy.core.events.pruning import Old
+    from craft_easy.core.events.selection import Selection
+
+    async with options.opened(settings) as store, AsyncExitStack() as stack:
+        archive = None if what.archive is None else await _opened(store, settings, what.archive, stack, what)
+        selection = Selection(
+            tenants=tuple(which.tenant),
+            no_tenant=which.no_tenant,
+            types=tuple(which.type),
+            actors=tuple(which.actor),
+            limit=which.limit,
+        )
+        old = Old(_before(await store.now(), what.older_than), selection, include_untracked=what.include_untracked)
+        terminal.note(f"done before {old.before:%Y-%m-%d %H:%M:%S} UTC")
+        if what.dry_run:
+            return await _tell(store, old, chosen)
+        expected = None if what.yes else await _counted(store, old)
+        if expected is not None and not await _is_meant(expected, store, what):
+            terminal.note("nothing was written")
+            return ExitCode.USAGE
+        return await _carry_out(store, old, archive, what, chosen, expected)
+
+
+async def _opened(
+    store: "EventStore", settings: "Settings", place: str, stack: AsyncExitStack, what: Pruning
+) -> "Archive | None":
+    from craft_easy.core.events.archive import FileArchive
+    from craft_easy.core.events.pruning import CollectionArchive
+    from craft_easy.core.events.settings import Value
+    from craft_easy.core.events.settings.checks import check_collection
+
+    if place.startswith(COLLECTION):
+        name = place.removeprefix(COLLECTION)
+        check_collection(Value(name, "--archive"), settings.database.value)
+        try:
+            return CollectionArchive(store, name)
+        except ValueError as error:
+            raise UsageError(f"--archive: {error}", hint="name another collection") from None
+    if what.dry_run:
+        return None
+    archive = await stack.enter_async_context(FileArchive(Path(place)))
+    if archive.cut:
+        terminal.note(f"{archive.cut:,} bytes that an interrupted run left half written were cut off {place}")
+    return archive
+
+
+def _before(now: "datetime", older_than: timedelta) -> "datetime":
+    try:
+        return now - older_than
+    except OverflowError:
+        raise UsageError("--older-than: that lies before the year 1", hint="try 90d") from None
+
+
+async def _tell(store: "EventStore", old: "Old", chosen: Output) -> ExitCode:
+    from craft_events_cli.render.pruning import remarks
+    from craft_events_cli.render.redispatch import counted, write_counts
+
+    found = await _counted(store, old)
+    write_counts(found.counts, chosen)
+    terminal.flush()
+    terminal.note(" · ".join([counted(found.counts.events, "event"), *remarks(found), "nothing was written"]))
+    return ExitCode.DONE
+
+
+async def _counted(store: "EventStore", old: "Old") -> "Pruned":
+    from craft_easy.core.events import pruning
+    from craft_events_cli.render.progress import Progress
+
+    progress = Progress("counting")
+    try:
+        return await pruning.count(store, old, on_counted=progress.advance)
+    finally:
+        progress.close()
+
+
+async def _is_meant(expected: "Pruned", store: "EventStore", what: Pruning) -> bool:
+    from craft_events_cli.render.pruning import remarks
+    from craft_events_cli.render.redispatch import counted
+
+    events = expected.counts.events
+    if not events:
+        return True
+    for line in remarks(expected):
+        terminal.note(line)
+    which, log = f"{counted(events, 'event')} {'is' if events == 1 else 'are'}", f"{store.database_name}.{store.name}"
+    if what.archive is None:
+        return await asking.typed(f"{which} removed from {log} for good, without a copy.", store.name)
+    return await asking.agreed(f"{which} copied to {what.archive} and removed from {log}.")
+
+
+async def _carry_out(
+    store: "EventStore",
+    old: "Old",
+    archive: "Archive | None",
+    what: Pruning,
+    chosen: Output,
+    expected: "Pruned | None",
+) -> ExitCode:
+    from craft_easy.core.events import pruning
+    from craft_events_cli.render.pruning import Pruner
+
+    terminal.acting()
+    async with Pruner(what.archive, chosen) as view:
+        if expected is None:
+            view.learn(pruning.estimate(store, old))
+        else:
+            view.expect(expected.counts.events)
+        pruned = await pruning.prune(store, old, archive, on_removed=view.advance)
+    view.write_summary(pruned)
+    return ExitCode.DONE if pruned.is_complete else ExitCode.UNFINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Redacting:
+    """Why, and how."""
+
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="why; it stands in each record, so no personal data"),
+    ] = None
+    dry_run: options.DryRun = False
+    yes: options.Yes = False
+
+
+def redact(
+    where: options.Selecting, how: Redacting, connection: options.Acting, output: options.Format = None
+) -> ExitCode:
+    """Remove the payloads of a tenant's or an actor's events for good, and keep the events.
+
+    This is the one command that changes what a stored event says. Payloads go, and so do the texts of errors and of the
+    reasons why something was skipped, since they may tell the same. Ids, types, times, tenants, actors and deliveries
+    stay. What is pending or dead is skipped, reason "redacted"; each record says when and by whom it was redacted.
+
+    It does not reach archives, exports, backups, the database's own log of its writes, or what handlers made of the
+    events. A replay prints such an event with an empty payload; published again, it is answered as known.
+
+    Examples:
+        craft-events prune redact --tenant acme --dry-run
+        craft-events prune redact --actor user_77 --reason "request 17"
+        craft-events prune redact --tenant acme --type 'user.*' --until 2026-01-31 --yes
+    """
+    if not (where.tenant or where.actor):
+        raise UsageError(
+            "a redaction is for a tenant or an actor", hint="name one: --tenant acme or --actor user_77, or both"
+        )
+    chosen = terminal.output_format(output)
+    if not how.dry_run:
+        asking.check(yes=how.yes)
+    settings = connection.confirmed(is_dry=how.dry_run)
+    return running.run(_redact(settings, where, how, chosen))
+
+
+async def _redact(settings: "Settings", where: options.Selecting, how: Redacting, chosen: Output) -> ExitCode:
+    from craft_easy.core.events import redaction
+    from craft_events_cli.render.pruning import Redactor
+    from craft_events_cli.render.redispatch import write_counts
+
+    async with options.opened(settings) as store:
+        selection, expected = where.selection(await store.now()), None
+        if how.dry_run or not how.yes:
+            found = await redaction.count(store, selection)
+            if how.dry_run:
+                write_counts(found.counts, chosen)
+                terminal.flush()
+                terminal.note(f"{_amount(found)} · nothing was written")
+                return ExitCode.DONE
+            if found.counts.events and not await _is_redaction_meant(found, where, store):
+                terminal.note("nothing was written")
+                return ExitCode.USAGE
+            expected = found.counts.events
+        terminal.acting()
+        async with Redactor(where.tenant, where.actor, chosen) as view:
+            view.expect(expected)
+            redacted = await redaction.redact(
+                store, selection, by=identity.operator(), reason=how.reason, on_redacted=view.advance
+            )
+        view.write_summary(redacted)
+        return ExitCode.DONE if redacted.is_complete else ExitCode.UNFINISHED
+
+
+def _amount(found: "Redacted") -> str:
+    from craft_events_cli.render.redispatch import counted
+
+    skipped = counted(found.counts.deliveries, "pending or dead delivery", "pending or dead deliveries")
+    return f"{counted(found.counts.events, 'payload')} · {skipped}"
+
+
+async def _is_redaction_meant(found: "Redacted", where: options.Selecting, store: "EventStore") -> bool:
+    from craft_events_cli.render.redispatch import counted
+
+    terminal.note("this is the one command that changes what a stored event says, and nothing brings it back")
+    terminal.note("archives, exports and backups keep what they have, and so does whatever handlers made of the events")
+    events, deliveries = found.counts.events, found.counts.deliveries
+    lose = "loses its payload" if events == 1 else "lose their payload"
+    are = "is" if deliveries == 1 else "are"
+    skipped = f", {counted(deliveries, 'unfinished delivery', 'unfinished deliveries')} {are} skipped"
+    question = (
+        f"{counted(events, 'event')} of {store.database_name}.{store.name} {lose}{skipped if deliveries else ''}."
+    )
+    return await asking.typed(question, _word_for([*where.tenant, *where.actor]))
+
+
+def _word_for(names: Sequence[str]) -> str:
+    """Return what is to be typed: the one name that is meant, where a keyboard has it."""
+    is_plain = len(names) == 1 and names[0].isascii() and names[0].isprintable() and names[0] == names[0].strip()
+    return names[0] if is_plain and names[0] else "redact"

@@ -1,0 +1,181 @@
+"""What a pruning and a redaction show: progress, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from shlex import join
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import EventsError
+from craft_easy.core.events.redispatch import Summary
+from craft_events_cli import terminal
+from craft_events_cli.render.progress import Progress
+from craft_events_cli.render.redispatch import counted, summary_row
+from craft_events_cli.render.rows import csv_line, json_line
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.pruning import Pruned
+    from craft_easy.core.events.redaction import Redacted
+
+MOST_NAMED: Final = 10
+
+
+class _Acted:
+    """Follows a command that acts on many events; where it is broken off, says how far it came.
+
+    Args:
+        label: what is being done, for the progress.
+        done: what has become of an event.
+        output: the format of stdout.
+    """
+
+    def __init__(self, label: str, done: str, output: Output) -> None:
+        self._done = done
+        self._output = output
+        self._progress = Progress(label)
+        self._events = 0
+        self._began = steady()
+        self._learning: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.wait([self._learning])
+        self._progress.close()
+        if error is not None and self._events:
+            terminal.note(f"{counted(self._events, 'event')} {self._done} before that: the same command goes on")
+
+    @property
+    def elapsed_s(self) -> float:
+        return steady() - self._began
+
+    def expect(self, events: int | None) -> None:
+        """Take note of how many events there are to act on; None where nobody has counted."""
+        self._progress.start(events)
+
+    def learn(self, counting: Coroutine[Any, Any, int]) -> None:
+        """Learn beside the work how many events there are, where a person looks on."""
+        if not self._progress.is_shown:
+            counting.close()
+            return
+
+        async def learn() -> None:
+            with suppress(EventsError):
+                self._progress.total = await counting
+
+        self._learning = asyncio.create_task(learn())
+
+    def advance(self, events: int) -> None:
+        """Take note of events that were acted on."""
+        self._events += events
+        self._progress.advance(events)
+
+    def _write(self, row: dict[str, Any], lines: Iterable[str]) -> None:
+        if self._output in (Output.JSON, Output.NDJSON):
+            terminal.stdout().write(json_line(row))
+        elif self._output is Output.CSV:
+            terminal.stdout().write(csv_line(tuple(row)) + csv_line(list(row.values())))
+        terminal.flush()
+        for line in lines:
+            terminal.note(line)
+
+
+class Pruner(_Acted):
+    """Follows a pruning; `archive` is where the copies go, as it was typed."""
+
+    def __init__(self, archive: str | None, output: Output) -> None:
+        super().__init__("removing" if archive is None else "archiving", "left the log", output)
+        self._archive = archive
+
+    def write_summary(self, pruned: Pruned) -> None:
+        """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
+        summary = Summary(held=pruned.held, lost=pruned.changed, elapsed_s=round(self.elapsed_s, 3))
+        row = {
+            **summary_row(summary),
+            "events": pruned.counts.events,
+            "deliveries": pruned.counts.deliveries,
+            "archive": self._archive,
+            "inexact": pruned.inexact,
+            "inexact_ids": pruned.inexact_ids,
+        }
+        self._write(row, self._lines(pruned))
+
+    def _lines(self, pruned: Pruned) -> Iterable[str]:
+        events = pruned.counts.events
+        if events:
+            where = "removed, without a copy" if self._archive is None else f"archived in {self._archive} and removed"
+            yield " · ".join([f"{counted(events, 'event')} {where}", *remarks(pruned), f"{self.elapsed_s:.1f} s"])
+        else:
+            yield " · ".join(["nothing to prune", *remarks(pruned)])
+        for event_id in pruned.inexact_ids[:MOST_NAMED]:
+            yield f"{event_id} stays: the archive has no exact copy of it"
+        if pruned.inexact > MOST_NAMED:
+            yield f"and {pruned.inexact - MOST_NAMED:,} more"
+        if pruned.inexact:
+            yield "--archive collection:NAME copies what lines of JSON cannot say"
+        if events and self._archive is not None:
+            yield f"to {_next(self._archive)}"
+
+
+def _next(archive: str) -> str:
+    if archive.startswith("collection:"):
+        return "look into it: " + join(["craft-events", "replay", "--collection", archive.partition(":")[2]])
+    return "bring them back: " + join(["craft-events", "import", archive, "--with-delivery"])
+
+
+def remarks(pruned: Pruned) -> list[str]:
+    """Return what is to be said of the events that stay."""
+    told = (
+        (pruned.held, "an event that caused them is open or dead", "an event that caused it is open or dead"),
+        (pruned.changed, "they were written meanwhile", "it was written meanwhile"),
+        (pruned.inexact, "the archive has no exact copy of them", "the archive has no exact copy of it"),
+    )
+    return [
+        f"{number:,} {'stays' if number == 1 else 'stay'}: {one if number == 1 else many}"
+        for number, many, one in told
+        if number
+    ]
+
+
+class Redactor(_Acted):
+    """Follows a redaction of these tenants and actors."""
+
+    def __init__(self, tenants: Sequence[str], actors: Sequence[str], output: Output) -> None:
+        super().__init__("redacting", "were redacted", output)
+        self._flags = [word for tenant in tenants for word in ("--tenant", tenant)]
+        self._flags += [word for actor in actors for word in ("--actor", actor)]
+
+    def write_summary(self, redacted: Redacted) -> None:
+        """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
+        counts = redacted.counts
+        row = {
+            **summary_row(Summary(skipped=counts.deliveries, elapsed_s=round(self.elapsed_s, 3))),
+            "events": counts.events,
+            "deliveries": counts.deliveries,
+            "locked": redacted.locked,
+        }
+        self._write(row, self._lines(redacted))
+
+    def _lines(self, redacted: Redacted) -> Iterable[str]:
+        counts = redacted.counts
+        if counts.events:
+            skipped = counted(counts.deliveries, "delivery", "deliveries")
+            yield f"{counted(counts.events, 'event')} redacted · {skipped} skipped · {self.elapsed_s:.1f} s"
+        else:
+            yield "nothing to redact in this selection"
+        for event_id in redacted.locked[:MOST_NAMED]:
+            yield f"{event_id} is locked by a transaction: run this again"
+        if len(redacted.locked) > MOST_NAMED:
+            yield f"and {len(redacted.locked) - MOST_NAMED:,} more"
+        if counts.events:
+            yield f"what is left of them: {join(['craft-events', 'replay', *self._flags])}"

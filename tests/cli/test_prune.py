@@ -1,0 +1,353 @@
+"""`prune` and `prune redact`: what they ask, what they say, what they end with."""
+
+import gzip
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import pruning
+from craft_events_cli import asking
+from tests.cli.conftest import Cli, Golden, Process
+from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
+from tests.cli.terminals import before_a_person
+
+ALL = ("prune", "--older-than", "90d")
+FORMATS = ("table", "ndjson", "json", "csv")
+
+
+def done(number: int, **fields: Any) -> dict[str, Any]:
+    """Return a record that was done at the beginning of the history."""
+    return record(number, delivery=delivery("done") | {"finished_at": BEGAN}, **fields)
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """A log with three records that may go, and five that may not."""
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(
+            done(1),
+            done(2, tenant_id="globex", event_type="order.placed"),
+            record(3, delivery=delivery("open")),
+            record(4, delivery=delivery("dead")),
+            done(5, causation_id=record(3)["event_id"]),
+            done(6, causation_id=record(4)["event_id"]),
+            done(7, causation_id=record(1)["event_id"], tenant_id=None),
+            record(8),
+        )
+        yield log
+
+
+def left(log: Log) -> list[int]:
+    return sorted(int(one["event_id"][-12:], 16) for one in log.events.find({}))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    data = path.read_bytes()
+    return [json.loads(line) for line in (gzip.decompress(data) if path.suffix == ".gz" else data).splitlines()]
+
+
+# ------------------------------------------------------------------ prune
+
+
+@pytest.mark.parametrize("name", ["./old", "old.ndjson", "old.ndjson.gz"])
+def test_old_events_go_into_the_file_and_out_of_the_log(cli: Cli, log: Log, tmp_path: Path, name: str) -> None:
+    ended = cli(*ALL, "--archive", name, "--yes", "-o", "table")
+    assert (ended.code, ended.out) == (0, "")
+    assert left(log) == [3, 4, 5, 6, 8]
+    assert [one["event_id"] for one in lines(tmp_path / name)] == [record(number)["event_id"] for number in (1, 2, 7)]
+    first, second, third = ended.err.splitlines()
+    assert first.startswith("done before 20")
+    assert second.startswith(
+        f"3 events archived in {name} and removed · 2 stay: an event that caused them is open or dead · "
+    )
+    assert third == f"to bring them back: craft-events import {name} --with-delivery"
+
+
+def test_a_collection_is_an_archive_too(cli: Cli, log: Log) -> None:
+    ended = cli(*ALL, "--archive", "collection:old_events", "--yes")
+    assert (ended.code, left(log)) == (0, [3, 4, 5, 6, 8])
+    assert ended.err.endswith("to look into it: craft-events replay --collection old_events\n")
+    assert len(cli("replay", "--collection", "old_events").out.splitlines()) == 3
+
+
+def test_what_was_pruned_comes_back_with_import(cli: Cli, log: Log) -> None:
+    before = {one["event_id"]: one for one in log.events.find({})}
+    assert cli(*ALL, "--archive", "old.ndjson.gz", "--yes").code == 0
+    assert cli("import", "old.ndjson.gz", "--with-delivery", "--yes").code == 0
+    after = {one["event_id"]: one for one in log.events.find({})}
+    assert after.keys() == before.keys()
+    assert all(one["payload"] == before[event_id]["payload"] for event_id, one in after.items())
+    assert cli(*ALL, "--archive", "old.ndjson.gz", "--yes").code == 0
+    again = cli("import", "old.ndjson.gz", "--with-delivery", "--yes")
+    assert (again.code, len(left(log))) == (0, 8)
+
+
+@pytest.mark.parametrize("output", ["json", "ndjson"])
+def test_the_summary_is_one_object_with_all_keys_always(cli: Cli, log: Log, output: str) -> None:
+    summary = json.loads(cli(*ALL, "--archive", "old.ndjson", "--yes", "-o", output).out)
+    assert summary.pop("elapsed_s") > 0
+    assert summary == {
+        "claimed": 0,
+        "held": 2,
+        "owned": 0,
+        "lost": 0,
+        "done": 0,
+        "failed": 0,
+        "dead": 0,
+        "skipped": 0,
+        "orphaned": 0,
+        "orphaned_handlers": [],
+        "dry_run": False,
+        "events": 3,
+        "deliveries": 3,
+        "archive": "old.ndjson",
+        "inexact": 0,
+        "inexact_ids": [],
+    }
+
+
+def test_a_dry_run_counts_and_writes_nothing(cli: Cli, log: Log, golden: Golden, tmp_path: Path) -> None:
+    before = list(log.events.find({}).sort("_id"))
+    for archive in ([], ["--archive", "old.ndjson"], ["--archive", "collection:old_events"], ["--no-archive"]):
+        ended = cli(*ALL, *archive, "--dry-run", "-o", "json")
+        assert ended.code == 0
+        assert json.loads(ended.out) == {
+            "dry_run": True,
+            "events": 3,
+            "deliveries": 3,
+            "by_type": {"payment.completed": 2, "order.placed": 1},
+            "by_tenant": {"acme": 1, "globex": 1, "null": 1},
+            "by_handler": {"shop.mail:send": 3},
+        }
+        assert ended.err.splitlines()[1:] == [
+            "3 events · 2 stay: an event that caused them is open or dead · nothing was written"
+        ]
+    golden("prune-dry-run.table", cli(*ALL, "--dry-run", "-o", "table").out)
+    assert list(log.events.find({}).sort("_id")) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_nothing_to_prune_is_said_and_leaves_no_file(cli: Cli, log: Log, tmp_path: Path, output: str) -> None:
+    ended = cli(*ALL, "--tenant", "nobody", "--archive", "old.ndjson", "--yes", "-o", output)
+    assert (ended.code, ended.err.splitlines()[1:]) == (0, ["nothing to prune"])
+    assert bool(ended.out) == (output != "table")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--tenant", "acme"], [2, 3, 4, 5, 6, 7, 8]),
+        (["--no-tenant"], [1, 2, 3, 4, 5, 6, 8]),
+        (["--type", "order.*"], [1, 3, 4, 5, 6, 7, 8]),
+        (["--limit", "2"], [3, 4, 5, 6, 7, 8]),
+        (["--include-untracked"], [3, 4, 5, 6]),
+    ],
+)
+def test_further_options_choose_among_the_old(cli: Cli, log: Log, arguments: list[str], expected: list[int]) -> None:
+    assert cli(*ALL, *arguments, "--archive", "old.ndjson", "--yes").code == 0
+    assert left(log) == expected
+
+
+def test_what_is_younger_stays(cli: Cli, log: Log) -> None:
+    assert cli("prune", "--older-than", "5200w", "--archive", "old.ndjson", "--yes").code == 0
+    assert len(left(log)) == 8
+
+
+def test_what_a_line_cannot_say_stays_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+    log.insert(done(9, payload={"$oid": HOSTILE}, event_id=HOSTILE))
+    ended = cli(*ALL, "--archive", "old.ndjson", "--yes", "-o", "json")
+    assert ended.code == 3
+    assert json.loads(ended.out)["inexact_ids"] == [HOSTILE]
+    assert "stays: the archive has no exact copy of it" in ended.err
+    assert "--archive collection:NAME copies what lines of JSON cannot say" in ended.err
+    assert ended.err.replace("\n", "").isprintable()
+    assert log.events.count_documents({"event_id": HOSTILE}) == 1
+    assert cli(*ALL, "--archive", "collection:old_events", "--yes").code == 0
+
+
+def test_the_question_shows_the_number_and_yes_goes_on(process: Process, log: Log) -> None:
+    with before_a_person(process, *ALL, "--archive", "old.ndjson") as person:
+        person.waits_for("3 events are copied to old.ndjson and removed from ")
+        person.waits_for("Go on? [y/N] ")
+        assert len(left(log)) == 8
+        person.types("y\n")
+        assert person.ended()[0] == 0
+    assert left(log) == [3, 4, 5, 6, 8]
+
+
+def test_without_a_copy_the_name_of_the_log_is_typed(process: Process, log: Log) -> None:
+    for answer, code, expected in (("y\n", 2, 8), ("event_log \n", 2, 8), ("\x04", 2, 8), ("event_log\n", 0, 5)):
+        with before_a_person(process, *ALL, "--no-archive") as person:
+            person.waits_for("for good, without a copy. Type event_log to go on: ")
+            person.types(answer)
+            assert person.ended()[0] == code
+        assert len(left(log)) == expected
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
+    with before_a_person(process, "prune", "redact", "--tenant", "acme") as person:
+        person.waits_for("Type acme to go on: ")
+        person.process.send_signal(number)
+        assert person.ended() == (code, "")
+        assert "Traceback" not in person.said
+
+
+def test_what_was_done_before_a_failure_is_said(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Any, __: Any, ___: Any, *, on_removed: Any) -> None:
+        on_removed(1_204)
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(pruning, "prune", fail)
+    ended = cli(*ALL, "--archive", "old.ndjson", "--yes")
+    assert ended.code == 1
+    assert ended.err.splitlines()[1] == "1,204 events left the log before that: the same command goes on"
+
+
+# ------------------------------------------------------------------ redact
+
+
+def test_a_redaction_keeps_events_and_says_what_it_did(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    ended = cli("prune", "redact", "--tenant", "acme", "--reason", "request 17", "--yes", "-o", "json")
+    summary = json.loads(ended.out)
+    assert (ended.code, summary["events"], summary["deliveries"], summary["skipped"]) == (0, 6, 2, 2)
+    assert summary["locked"] == []
+    first, second = ended.err.splitlines()
+    assert first.startswith("6 events redacted · 2 deliveries skipped · ")
+    assert second == "what is left of them: craft-events replay --tenant acme"
+    assert len(left(log)) == 8
+    for one in log.events.find({"tenant_id": "acme"}):
+        assert one["payload"] == {}
+        assert one["redacted"]["by"].startswith("ada@")
+    assert log.events.find_one({"tenant_id": "globex"})["payload"]
+
+
+def test_show_says_when_by_whom_and_why(cli: Cli, log: Log) -> None:
+    cli("prune", "redact", "--tenant", "acme", "--reason", f"request {HOSTILE}", "--yes")
+    event_id = record(4)["event_id"]
+    shown = cli("show", event_id, "-o", "table")
+    assert "  payload   removed on request 20" in shown.out
+    assert "skipped" in shown.out
+    assert shown.out.replace("\n", "").isprintable()
+    described = json.loads(cli("show", event_id, "-o", "json").out)
+    assert described["redacted"]["reason"] == f"request {HOSTILE}"
+    assert "foreign" not in described
+    assert json.loads(cli("replay", "--tenant", "acme", "--limit", "1").out)["payload"] == {}
+
+
+def test_the_tenant_is_typed_and_nothing_else_will_do(process: Process, log: Log) -> None:
+    for answer, code in (("y\n", 2), ("acm\n", 2), ("acme\n", 0)):
+        with before_a_person(process, "prune", "redact", "--tenant", "acme") as person:
+            person.waits_for("lose their payload, 2 unfinished deliveries are skipped. Type acme to go on: ")
+            assert "this is the one command that changes what a stored event says" in person.said
+            assert "archives, exports and backups keep what they have" in person.said
+            person.types(answer)
+            assert person.ended()[0] == code
+    assert log.events.count_documents({"redacted.by": {"$gt": ""}}) == 6
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (["--tenant", HOSTILE], "redact"),
+        (["--tenant", "acme", "--tenant", "globex"], "redact"),
+        (["--tenant", "acme", "--actor", "user_77"], "redact"),
+        (["--tenant", "åland"], "redact"),
+        (["--tenant", " acme"], "redact"),
+        (["--actor", "user_77"], "user_77"),
+    ],
+)
+def test_what_no_keyboard_has_need_not_be_typed(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, names: list[str], word: str
+) -> None:
+    asked: list[str] = []
+
+    async def typed(_: str, word: str) -> bool:
+        asked.append(word)
+        return False
+
+    log.insert(*(done(20 + number, tenant_id=name) for number, name in enumerate((HOSTILE, "åland", " acme"))))
+    monkeypatch.setattr(asking, "check", lambda *, yes: None)
+    monkeypatch.setattr(asking, "typed", typed)
+    ended = cli("prune", "redact", *names)
+    assert (ended.code, asked) == (2, [word])
+    assert ended.err.endswith("nothing was written\n")
+
+
+def test_a_dry_run_of_a_redaction_counts_what_is_skipped(cli: Cli, log: Log) -> None:
+    before = list(log.events.find({}).sort("_id"))
+    ended = cli("prune", "redact", "--tenant", "acme", "--dry-run", "-o", "json")
+    assert (ended.code, ended.err) == (0, "6 payloads · 2 pending or dead deliveries · nothing was written\n")
+    found = json.loads(ended.out)
+    assert (found["events"], found["deliveries"], found["by_handler"]) == (6, 2, {"shop.mail:send": 2})
+    assert list(log.events.find({}).sort("_id")) == before
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_nothing_to_redact_is_said(cli: Cli, log: Log, output: str) -> None:
+    for act in (["--yes"], ["--dry-run"]):
+        ended = cli("prune", "redact", "--tenant", "nobody", *act, "-o", output)
+        assert ended.code == 0
+    assert cli("prune", "redact", "--tenant", "nobody", "--yes").err == "nothing to redact in this selection\n"
+
+
+# ------------------------------------------------------------------ what cannot be done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["prune", "--yes"], 2, "--older-than is missing"),
+        (["prune", "--older-than", "90", "--yes"], 2, '--older-than: "90" is no age. Try 90d'),
+        (["prune", "--older-than", "0d", "--yes"], 2, "is no age"),
+        (["prune", "--older-than", "2026-01-31", "--yes"], 2, "is no age"),
+        (["prune", "--older-than", "9999999999w", "--yes"], 2, "is no age"),
+        (["prune", "--older-than", "-1d", "--yes"], 2, "is no age"),
+        (["prune", "--older-than", "٣d", "--yes"], 2, "is no age"),
+        (["prune", "--older-than", "1000000d", "--no-archive", "--yes"], 2, "before the year 1"),
+        ([*ALL, "--yes"], 2, "--archive is missing: where do the copies go?"),
+        ([*ALL, "--archive", "old", "--yes"], 2, 'is "old" a file or a collection?'),
+        ([*ALL, "--archive", "", "--yes"], 2, "a file or a collection?"),
+        ([*ALL, "--archive", "-", "--yes"], 2, "--archive: what is archived is read back"),
+        ([*ALL, "--archive", "old/", "--yes"], 2, "--archive: what is archived is read back"),
+        ([*ALL, "--archive", "collection:", "--yes"], 2, "--archive"),
+        ([*ALL, "--archive", "collection:system.users", "--yes"], 2, "reserved"),
+        ([*ALL, "--archive", "collection:$cmd", "--yes"], 2, "MongoDB forbids"),
+        ([*ALL, "--archive", "collection:event_log", "--yes"], 2, "is the log itself"),
+        ([*ALL, "--archive", "collection:event_log_workers", "--yes"], 2, "no archive"),
+        ([*ALL, "--archive", "old.ndjson", "--no-archive", "--yes"], 2, "contradict each other"),
+        ([*ALL, "--archive", "missing/old.ndjson", "--yes"], 1, "missing/old.ndjson cannot be opened"),
+        ([*ALL, "--archive", "/dev/null", "--yes"], 1, "/dev/null is no regular file"),
+        ([*ALL, "--archive", "old.ndjson"], 2, "there is no terminal to ask on"),
+        ([*ALL, "--archive", "old.ndjson", "--limit", "0", "--yes"], 2, "--limit"),
+        ([*ALL, "--since", "1d", "--yes"], 2, "no such option: --since"),
+        (["prune", "redcat"], 2, "no such command: prune redcat. Did you mean prune redact?"),
+        (["prune", "redact"], 2, "a redaction is for a tenant or an actor"),
+        (["prune", "redact", "--no-tenant", "--yes"], 2, "a redaction is for a tenant or an actor"),
+        (["prune", "redact", "--tenant", "acme"], 2, "there is no terminal to ask on"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_to_three_lines(
+    cli: Cli, log: Log, arguments: list[str], code: int, said: str
+) -> None:
+    ended = cli(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+    assert ended.err.startswith("error: ")
+    assert 1 <= len(ended.err.splitlines()) <= 3
+    assert len(left(log)) == 8
+
+
+def test_each_of_the_two_has_a_page_of_its_own(cli: Cli) -> None:
+    assert "craft-events prune redact" in cli("prune", "--help").out
+    assert "craft-events prune --older-than 90d --dry-run" in cli("help", "prune").out
+    assert "craft-events prune redact --tenant acme --dry-run" in cli("help", "prune", "redact").out
