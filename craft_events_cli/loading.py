@@ -205,11 +205,16 @@ def _short(filename: str) -> str:
 
 def announce(bus: EventBus, modules: Modules) -> None:
     """Say on stderr how many handlers were loaded, and from where."""
+    terminal.note(announcement(bus, modules))
+
+
+def announcement(bus: EventBus, modules: Modules) -> str:
+    """Return how many handlers were loaded, and from where."""
     subscriptions = bus.subscriptions()
     handlers = len({one.handler.id for one in subscriptions})
     patterns = len({one.pattern for one in subscriptions})
     names = ", ".join(modules.handlers.value)
-    terminal.note(f"{_counted(handlers, 'handler')} under {_counted(patterns, 'pattern')}, from {names}")
+    return f"{_counted(handlers, 'handler')} under {_counted(patterns, 'pattern')}, from {names}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -97,6 +97,7 @@ Env = Annotated[
         rich_help_panel=CONNECTION,
     ),
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="a warning ends with 3 too")]
 HandlerIds = Annotated[
     list[str],
     typer.Option("--handler", metavar="ID", help="only this handler, by its id", rich_help_panel=HANDLERS),

@@ -1,17 +1,23 @@
-"""`craft-events handlers list`: which handlers react to which events.
+"""`craft-events handlers list | show | check`: which handlers there are, and whether they fit the log.
 
 The pattern that other commands follow: the signature declares the options, `loading`, `options.opened` or the library
 do the work, `render` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from inspect import getdoc
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from craft_events_cli import loading, options, terminal
+import typer
+
+from craft_events_cli import loading, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.registry import Subscription
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.registry import Handler, Subscription
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store.census import OfHandler
 
 COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "retry", "aliases", "file", "line")
 
@@ -62,3 +68,126 @@ def row_of(subscription: "Subscription") -> dict[str, Any]:
         "file": handler.file,
         "line": handler.line,
     }
+
+
+def show(
+    handler_id: Annotated[str, typer.Argument(metavar="ID", help="the handler's id, or one that it had before")],
+    handling: options.Handling,
+    connection: options.Connecting,
+    output: options.Format = None,
+) -> ExitCode:
+    """Show one handler: what it reacts to, how it is run, where its code is.
+
+    Where a database is named, also how many events wait for it and how many of its deliveries are dead.
+
+    Examples:
+        craft-events handlers show shop.billing:charge --handlers shop.handlers
+        craft-events handlers show shop.billing:charge -o json | jq .patterns
+    """
+    modules = handling.modules(connection.env)
+    settings = connection.settings()
+    chosen = terminal.output_format(output)
+    bus = loading.load_bus(modules)
+    loading.require_handlers(bus, [handler_id])
+    handler = bus.registry.handler(handler_id)
+    assert handler is not None
+    counts = None if settings.uri.is_default else running.run(_counts(settings, handler))
+    row = described(handler, bus, counts)
+    if chosen is Output.TABLE:
+        from craft_events_cli.render.handlers import write_handler
+
+        write_handler(row)
+    else:
+        _write_one(row, chosen)
+    terminal.flush()
+    if counts is not None and (step := _next_step(handler.id, counts)):
+        terminal.note(step)
+    return ExitCode.DONE
+
+
+async def _counts(settings: "Settings", handler: "Handler") -> "OfHandler | None":
+    """Return what waits for a handler; where the database is away, the rest is shown all the same."""
+    from craft_easy.core.events.coverage import counts_of
+    from craft_easy.core.events.errors import StoreError
+
+    try:
+        async with options.opened(settings) as store:
+            return await counts_of(store, handler)
+    except StoreError as error:
+        terminal.warn(f"what waits for it is not known: {error.message}")
+        return None
+
+
+def _next_step(handler_id: str, counts: "OfHandler") -> str | None:
+    from shlex import join
+
+    if counts.dead:
+        return f"next: {join(['craft-events', 'dead', 'list', '--handler', handler_id])}"
+    if counts.pending:
+        return f"next: {join(['craft-events', 'redispatch', '--handler', handler_id])} --handlers MODULE"
+    return None
+
+
+def described(handler: "Handler", bus: "EventBus", counts: "OfHandler | None") -> dict[str, Any]:
+    """Return a handler as an object; null stands for a default, and for what is not known."""
+    mine = [one for one in bus.subscriptions() if one.handler.id == handler.id]
+    row = row_of(mine[0])
+    return {
+        "id": handler.id,
+        "patterns": [{"pattern": one.pattern, "order": one.order} for one in mine],
+        "mode": row["mode"],
+        "async": handler.is_async,
+        **{name: row[name] for name in ("replayable", "timeout", "retry", "aliases", "file", "line")},
+        "doc": next(iter((getdoc(handler.function) or "").splitlines()), None),
+        "open": None if counts is None else counts.pending,
+        "dead": None if counts is None else counts.dead,
+    }
+
+
+def _write_one(row: dict[str, Any], chosen: Output) -> None:
+    from craft_events_cli.render.rows import json_line, write_rows
+
+    if chosen is Output.JSON:  # one handler is one object
+        terminal.stdout().write(json_line(row))
+    else:
+        write_rows([row], tuple(row), chosen)
+
+
+def check(
+    handling: options.Handling,
+    connection: options.Connecting,
+    strict: options.Strict = False,  # noqa: FBT002 - as Typer reads it
+    output: options.Format = None,
+) -> ExitCode:
+    """Check whether the handlers that are loaded fit the log.
+
+    FAIL: open events wait for a handler that is not loaded, so that nobody delivers them. WARN: a type of the log has
+    no handler, or a handler waits for what the log has never seen. FAIL ends with 3.
+
+    Examples:
+        craft-events handlers check --handlers shop.handlers
+        craft-events handlers check --handlers shop.handlers --strict -o json
+    """
+    modules = handling.modules(connection.env)
+    settings = connection.settings()
+    chosen = terminal.output_format(output)
+    bus = loading.load_bus(modules)
+    loading.announce(bus, modules)
+    return running.run(_check(settings, bus, chosen, strict=strict))
+
+
+async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, strict: bool) -> ExitCode:
+    from craft_easy.core.events.contents import about
+    from craft_easy.core.events.coverage import coverage
+    from craft_events_cli.render.findings import Findings
+
+    async with options.opened(settings) as store:
+        found = await coverage(store, bus.registry)
+    out = Findings(chosen)
+    out.begin()
+    for finding in about(found):
+        out.write(finding)
+    out.close()
+    terminal.note(out.summary())
+    is_bad = not (found.is_perfect if strict else found.is_whole)
+    return ExitCode.UNFINISHED if is_bad else ExitCode.DONE

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from craft_easy.core.events.outcome import RetryPolicy
 from craft_events_cli import terminal
 from craft_events_cli.terminal import safe
 
@@ -82,3 +84,50 @@ def _that_fit(rows: Sequence[dict[str, str]], room: int) -> list[str]:
 def _short(file: str) -> str:
     relative = os.path.relpath(file) if file else file
     return file if relative.startswith("..") else relative
+
+
+def write_handler(row: Mapping[str, Any]) -> None:
+    """Write one handler: its id and where it is, the first line of its docstring, then what there is to know.
+
+    Args:
+        row: the handler as the other formats have it.
+    """
+    stream = terminal.stdout()
+    room = terminal.width(stream) - len(_MARGIN)
+    where = f"{_short(row['file'])}:{row['line']}"
+    lines = [terminal.paint(safe(row["id"]), "1", stream), *wrap(safe(row["doc"] or ""), room)]
+    facts = {"where": where, **_facts(row)}
+    indent = max(map(len, facts)) + _GAP
+    for name, value in facts.items():
+        folded = wrap(safe(value), max(room - indent, 20), break_on_hyphens=False) or [""]
+        lines.append(terminal.paint(name.ljust(indent), "2", stream) + folded[0])
+        lines += [" " * indent + line for line in folded[1:]]
+    stream.writelines(f"{_MARGIN}{line}\n" for line in lines)
+
+
+def _facts(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what there is to know of a handler, in words."""
+    patterns = ", ".join(f"{one['pattern']} ({_place(one['order'])})" for one in row["patterns"])
+    how = "awaited" if row["async"] else "in a thread" if row["mode"] == "background" else "inline, it blocks the loop"
+    facts = {
+        "reacts to": patterns,
+        "mode": f"{row['mode']}, {how}",
+        "retry": _retry(row["retry"]),
+        "timeout": "15 min, or --timeout (default)" if row["timeout"] is None else f"{row['timeout']:g} s",
+        "replay": "may run it again" if row["replayable"] else "never runs it",
+    }
+    if row["aliases"]:
+        facts["before"] = ", ".join(row["aliases"])
+    if row["open"] is not None:
+        facts["in the log"] = f"{row['open']:,} pending, {row['dead']:,} dead"
+    return facts
+
+
+def _place(order: int) -> str:
+    return f"number {order} of all" if order != 1 else "first of all"
+
+
+def _retry(policy: Mapping[str, Any] | None) -> str:
+    if policy is None:
+        return "20 attempts within about 2 days 11 hours (default)"
+    return str(RetryPolicy(**policy))

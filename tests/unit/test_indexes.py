@@ -114,12 +114,14 @@ def test_what_is_there_is_compared_with_what_is_needed() -> None:
     assert compare(listed()) == Comparison((), (), ())
     foreign = {"name": "mine", "key": {"payload.x": 1}}
     assert compare([*listed(), foreign]) == Comparison((), (), ("mine",))
+    expiring = {"name": "ttl", "key": {"delivery.finished_at": 1}, "expireAfterSeconds": 60}
+    assert compare([*listed(), expiring]) == Comparison((), (), ())
 
 
 def test_an_index_of_the_same_keys_and_other_options_is_in_the_way_of_the_one_that_is_missing() -> None:
     loose = [{name: value for name, value in one.items() if name != "unique"} for one in listed()]
     assert compare(loose) == Comparison(("event_id_1",), ("event_id_1",), ())
-    other = {"name": "timestamp_1_event_id_1", "key": {"place": "2dsphere"}}
+    other: dict[str, Any] = {"name": "timestamp_1_event_id_1", "key": {"place": "2dsphere"}}
     assert compare([*listed(without=3), other]) == Comparison((other["name"],), (other["name"],), ())
     assert compare([*listed(), {**loose[1], "name": "old"}]) == Comparison((), (), ("old",))
     assert compare(loose, sharded=True) == Comparison((), (), ())

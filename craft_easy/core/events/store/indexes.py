@@ -43,7 +43,8 @@ class Comparison:
         missing: names of those that it lacks.
         in_the_way: names of indexes that have the name, or the keys, of a missing one and are another: they must be
             dropped before it can be created.
-        foreign: names of indexes that nothing here asks for; each costs a write to every event.
+        foreign: names of indexes that nothing here asks for; each costs a write to every event. One that lets records
+            expire is none: see `expiry`.
     """
 
     missing: tuple[str, ...]
@@ -58,7 +59,7 @@ def compare(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> 
         existing: what the server lists.
         sharded: on a sharded collection no index but that of the shard key can be unique.
     """
-    there = [one for one in existing if list(one["key"]) != ["_id"]]
+    there = [one for one in existing if list(one["key"]) != ["_id"] and "expireAfterSeconds" not in one]
     lacking = missing(there, sharded=sharded)
     ours = [_shape(index.document, sharded=sharded) for index in INDEXES]
     others = [one for one in there if _shape(one, sharded=sharded) not in ours]

@@ -1,0 +1,280 @@
+"""The server that holds the log: what it is, what it can do, and where on the way to it a connection fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+import pymongo
+from bson.errors import BSONError
+from pymongo.errors import ConfigurationError, PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from craft_easy.core.events import clock
+from craft_easy.core.events.errors import EventsError
+from craft_easy.core.events.settings import EMBEDDED
+from craft_easy.core.events.store import drivers, faults
+from craft_easy.core.events.store.encoding import CODEC
+from craft_easy.core.events.store.sessions import EMBEDDED_SET
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+OLDEST: Final = (5, 0)
+"""Since this version two indexes may have the same keys and differ in their filter, as some of the log's do."""
+_PINGS: Final = 5
+_LOOK_EVERY: Final = 0.05
+_NOBODY: Final = "no worker, asked for by a check"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself.
+
+    Args:
+        where: `host:port` of its members.
+        topology: "replica set", "sharded cluster" or "single server".
+        set_name: of the replica set.
+        product: "MongoDB", or what the embedded log runs on.
+        latency_ms: the median of some pings.
+    """
+
+    where: str
+    product: str
+    version: str
+    topology: str
+    set_name: str | None
+    is_embedded: bool
+    is_writable: bool
+    latency_ms: float
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether servers of this kind have change streams and transactions."""
+        return self.topology != "single server"
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it may refuse the log's indexes."""
+        parts = self.version.split(".")[:2]
+        return not self.is_embedded and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST
+
+
+async def facts(store: EventStore) -> ServerFacts:
+    """Return what the server says of itself, connecting where that was not done.
+
+    Raises:
+        StoreUnavailable: it was not reached.
+        StoreLoginRefused: it refused the login.
+    """
+    async with store.call() as site:
+        admin = site.database.client["admin"]
+        hello = await admin.command("hello", read_preference=drivers.PRIMARY)
+        build = await admin.command("buildInfo", read_preference=drivers.PRIMARY)
+        times = []
+        for _ in range(_PINGS):
+            began = clock.steady()
+            await admin.command("ping", read_preference=drivers.PRIMARY)
+            times.append((clock.steady() - began) * 1000)
+    is_embedded = hello.get("setName") == EMBEDDED_SET
+    return ServerFacts(
+        where=site.where,
+        product="SecantusDB" if is_embedded else "MongoDB",
+        version=str(build.get("secantusVersion" if is_embedded else "version", "of an unknown version")),
+        topology=_topology(hello),
+        set_name=hello.get("setName"),
+        is_embedded=is_embedded,
+        is_writable=bool(hello.get("isWritablePrimary", hello.get("ismaster"))),
+        latency_ms=round(median(times), 2),
+    )
+
+
+def _topology(hello: Any) -> str:
+    if hello.get("msg") == "isdbgrid":
+        return "sharded cluster"
+    return "replica set" if hello.get("setName") else "single server"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """How far this machine's clock is ahead of the database's (behind where it is negative), give or take `error`."""
+
+    ahead: timedelta
+    error: timedelta
+
+
+async def clock_offset(store: EventStore) -> ClockOffset:
+    """Compare the clocks: the quickest of some answers tells most."""
+    offsets = [await _offset(store) for _ in range(_PINGS)]
+    return min(offsets, key=lambda one: one.error)
+
+
+async def _offset(store: EventStore) -> ClockOffset:
+    before = clock.now()
+    there: datetime = await store.now()
+    after = clock.now()
+    half = (after - before) / 2
+    return ClockOffset(before + half - there, half + timedelta(milliseconds=1))
+
+
+async def acknowledge(store: EventStore) -> float:
+    """Have the majority's journals acknowledge a write that changes nothing; return the milliseconds that it took.
+
+    Raises:
+        StoreUnavailable: they did not in time.
+        StoreLoginRefused: this user may not write.
+    """
+    async with store.call() as site:
+        began = clock.steady()
+        await site.workers.delete_one({"_id": _NOBODY})
+    return (clock.steady() - began) * 1000
+
+
+async def try_transaction(store: EventStore) -> None:
+    """Read in a transaction that is then aborted.
+
+    Raises:
+        StoreError: the server has none.
+    """
+    async with store.call() as site:
+        session = await drivers.start_session(site.database.client)
+        try:
+            await drivers.resolved(session.start_transaction())
+            await site.events.find_one({"_id": _NOBODY}, {"_id": 1}, session=session)
+            await session.abort_transaction()
+        finally:
+            await session.end_session()
+
+
+# ---------------------------------------------------------------- step by step
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One step of the way to a server, and what came of it: `address`, `dns`, `tcp`, `hello`, `login`."""
+
+    step: str
+    is_passed: bool
+    text: str
+
+
+async def probe(uri: str, *, seconds: float = 5.0) -> AsyncGenerator[Probe, None]:
+    """Yield the steps of the way to a server, until one fails.
+
+    Args:
+        uri: a MongoDB URI, or `embedded:DIR`.
+        seconds: for each step.
+    """
+    if uri.startswith(EMBEDDED):
+        return  # the error of joining it says all that there is
+    try:
+        hosts = await asyncio.wait_for(asyncio.to_thread(_hosts, uri), seconds)
+    except (PyMongoError, BSONError, ValueError, TypeError, TimeoutError) as error:
+        yield Probe("address", is_passed=False, text=_cause(error, uri))
+        return
+    yield Probe("address", is_passed=True, text=", ".join(f"{host}:{port}" for host, port in hosts))
+    for step, look in (("dns", _resolve), ("tcp", _connect)):
+        results = await asyncio.gather(*(_tried(look, host, port, seconds) for host, port in hosts))
+        # one host that is reached is enough: a replica set names the others
+        is_passed = any(passed for passed, _ in results)
+        yield Probe(step, is_passed=is_passed, text="; ".join(text for _, text in results))
+        if not is_passed:
+            return
+    async with aclosing(_greeting(uri, seconds)) as greeting:
+        async for one in greeting:
+            yield one
+
+
+def _hosts(uri: str) -> list[tuple[str, int | None]]:
+    return [(host, port) for host, port in parse_uri(uri, warn=False)["nodelist"]]
+
+
+def _cause(error: Exception, uri: str) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer to the look-up of its SRV record"
+    # that look-up, or an option: never what stands before the @
+    return (
+        faults.one_line(str(error)) if isinstance(error, ConfigurationError) else faults.invalid_uri(error, uri).reason
+    )
+
+
+async def _tried(look: Any, host: str, port: int | None, seconds: float) -> tuple[bool, str]:
+    try:
+        async with asyncio.timeout(seconds):
+            return True, await look(host, port)
+    except TimeoutError:
+        return False, f"{host}:{port} does not answer within {seconds:g} s"
+    except OSError as error:
+        # asyncio puts the address into the text; a name that is not known has a number of its own
+        known = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno or 0) if known else error.strerror or str(error)
+        return False, f"{host}:{port}: {reason.lower()}"
+
+
+async def _resolve(host: str, port: int | None) -> str:
+    if port is None:
+        return f"{host} is a socket of this machine"
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(one[4][0]) for one in found)
+    return f"{host} is an address" if list(addresses) == [host] else f"{host} is {', '.join(addresses)}"
+
+
+async def _connect(host: str, port: int | None) -> str:
+    if port is None:
+        _, writer = await asyncio.open_unix_connection(host)
+    else:
+        _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    return f"{host}:{port} accepts connections"
+
+
+async def _greeting(uri: str, seconds: float) -> AsyncGenerator[Probe, None]:
+    client = drivers.new_client(uri)
+    try:
+        hello = await _hello(client, seconds)
+        yield hello
+        if hello.is_passed:
+            yield await _login(client, seconds)
+    finally:
+        await drivers.close(client)
+
+
+async def _hello(client: Any, seconds: float) -> Probe:
+    """Wait until a server has said what it is, which it does before any login."""
+    deadline = clock.steady() + seconds
+    await client.aconnect()
+    while True:
+        servers = list(client.topology_description.server_descriptions().values())
+        known = [one for one in servers if one.is_server_type_known]
+        if any(one.is_readable and one.is_writable for one in known):
+            return Probe("hello", is_passed=True, text=f"{client.topology_description.topology_type_name}")
+        if clock.steady() >= deadline:
+            return Probe("hello", is_passed=False, text=_why_silent(client, servers))
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _why_silent(client: Any, servers: Sequence[Any]) -> str:
+    said = [faults.one_line(str(one.error)) for one in servers if one.error is not None]
+    if said:
+        return said[0].partition(" (configured timeouts")[0]
+    kind = client.topology_description.topology_type_name
+    if kind.startswith("ReplicaSet"):
+        return "the replica set has no primary, or the name of the set in the address is another"
+    return "it accepts connections and is no MongoDB that answers"
+
+
+async def _login(client: Any, seconds: float) -> Probe:
+    try:
+        with faults.Translation("the server"), pymongo.timeout(seconds):
+            status = await client.admin.command("connectionStatus", codec_options=CODEC)
+    except EventsError as error:
+        return Probe("login", is_passed=False, text=error.message)
+    users = [str(one.get("user")) for one in status.get("authInfo", {}).get("authenticatedUsers", ())]
+    return Probe("login", is_passed=True, text=f"as {', '.join(users)}" if users else "none was asked for")

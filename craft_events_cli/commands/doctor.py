@@ -1,0 +1,131 @@
+"""`craft-events doctor`: is all well with the log, the server that holds it, and those who work on it?"""
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from craft_events_cli import loading, options, running, terminal
+from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.registry import Registry
+    from craft_easy.core.events.settings import Modules, Settings
+    from craft_events_cli.render.findings import Findings
+
+
+def days(text: str) -> timedelta:
+    """Read a span of time: `90d`, `12h`."""
+    return timedelta(seconds=max(options.seconds(text), 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Examining:
+    """What is looked at beside the log, and what may be done about it."""
+
+    checkpoint: Annotated[
+        list[Path],
+        typer.Option("--checkpoint", metavar="FILE", help="look at this checkpoint too: whose it is, and how old"),
+    ] = field(default_factory=list)
+    fix: Annotated[bool, typer.Option("--fix", help="create the indexes that are missing; none is ever dropped")] = (
+        False
+    )
+    ttl: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--ttl",
+            metavar="DURATION",
+            parser=days,
+            help="is there an index by which done records are removed after so long? with --fix create it",
+        ),
+    ] = None
+    strict: options.Strict = False
+    within: Annotated[
+        float,
+        typer.Option("--within", metavar="DURATION", parser=options.seconds, help="so long each check may take"),
+    ] = 10.0
+
+
+def doctor(
+    connection: options.Acting,
+    handling: options.Handling,
+    examining: Examining,
+    output: options.Format = None,
+) -> ExitCode:
+    """Check the connection, the server, the indexes, the clock, the workers, what the log holds, and the handlers.
+
+    Each line is OK, WARN or FAIL, and says what to do. It writes nothing without --fix. A server that cannot be
+    reached is gone to step by step. FAIL ends with 3, a server that cannot be reached with 4.
+
+    Examples:
+        craft-events doctor --handlers shop.handlers
+        craft-events doctor --fix
+        craft-events doctor --checkpoint tail.checkpoint --strict
+        craft-events doctor -o json | jq '.[] | select(.level != "OK")'
+    """
+    settings = connection.confirmed(is_dry=not examining.fix)
+    modules = handling.modules(connection.env)
+    chosen = terminal.output_format(output)
+    return running.run(_doctor(settings, modules, examining, chosen))
+
+
+async def _doctor(settings: "Settings", modules: "Modules", examining: Examining, chosen: Output) -> ExitCode:
+    from craft_easy.core.events.health import examine, is_unreachable
+    from craft_easy.core.events.store import EventStore
+    from craft_events_cli.render.findings import Findings
+
+    out = Findings(chosen)
+    out.begin()
+    registry = _loaded(modules, out)
+    store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
+    is_reached = True
+    try:
+        findings = examine(
+            store,
+            registry=registry,
+            checkpoints=examining.checkpoint,
+            uri=settings.uri.value,
+            fix=examining.fix,
+            ttl=examining.ttl,
+            seconds=examining.within,
+        )
+        async with aclosing(findings) as found:
+            async for finding in found:
+                is_reached = is_reached and not is_unreachable(finding)
+                out.write(finding)
+    finally:
+        await store.aclose()
+    out.close()
+    terminal.note(f"{settings.database.value}.{settings.collection.value}: {out.summary()}")
+    if not is_reached:
+        terminal.note(f"the address came from {settings.uri.origin}")
+    elif not modules.handlers.value:
+        terminal.note("whether your handlers fit the log: craft-events doctor --handlers MODULE")
+    return _code(out, examining, is_reached=is_reached)
+
+
+def _loaded(modules: "Modules", out: "Findings") -> "Registry | None":
+    """Load the handler modules, and say how that went; None where there are none to go by."""
+    from craft_easy.core.events.errors import HandlerModuleError
+    from craft_easy.core.events.finding import Finding
+
+    if not modules.handlers.value:
+        return None
+    try:
+        bus = loading.load_bus(modules)
+    except HandlerModuleError as error:
+        out.write(Finding.fail("handler modules", error.message, error.hint))
+        return None
+    out.write(Finding.ok("handler modules", loading.announcement(bus, modules)))
+    return bus.registry
+
+
+def _code(out: "Findings", examining: Examining, *, is_reached: bool) -> ExitCode:
+    if not is_reached:
+        return ExitCode.UNREACHABLE
+    is_bad = out.levels["FAIL"] or (examining.strict and out.levels["WARN"])
+    return ExitCode.UNFINISHED if is_bad else ExitCode.DONE

@@ -1,0 +1,206 @@
+"""`doctor`: a line for each check, what to do, and an exit code that a probe can go by."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from craft_easy.core.events import checkpoint
+from craft_easy.core.events.store import EventStore, server
+from craft_easy.core.events.testing import fresh_bus
+from tests.cli.conftest import Cli, Golden
+from tests.cli.history import HOSTILE, Log, opened, record
+from tests.cli.test_show import delivery, entry
+
+MODULES = {
+    "shop/__init__.py": "",
+    "shop/handlers.py": """
+from craft_easy.core.events import event_handler
+
+@event_handler("order.*", id="shop.billing:charge")
+async def charge(event): ...
+""",
+    "broken.py": "raise RuntimeError('no gateway')",
+}
+OPEN = record(1, event_type="order.placed", delivery=delivery("open", entry("shop.billing:charge", "pending", 0)))
+LEGACY = record(2, event_type="order.paid", delivery=delivery("open", entry("shop.legacy:sync", "pending", 0)))
+
+
+@pytest.fixture
+def log(
+    embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Cli
+) -> Iterator[Log]:
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    for name, text in MODULES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    path, modules = list(sys.path), set(sys.modules)
+    with opened(embedded_uri, database_name) as log, fresh_bus():
+        log.insert(OPEN)
+        assert cli("doctor", "--fix").code == 0
+        yield log
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def settled(text: str, log: Log) -> str:
+    """Put the same words where each run says something else."""
+    return text.replace(log.database, "DATABASE")
+
+
+@pytest.fixture
+def server_that_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server say the same of itself at each run, and answer as fast."""
+
+    async def facts(_: EventStore) -> server.ServerFacts:
+        return server.ServerFacts(
+            where="db-1:27017",
+            product="MongoDB",
+            version="8.0.4",
+            topology="replica set",
+            set_name="rs0",
+            is_embedded=False,
+            is_writable=True,
+            latency_ms=1.2,
+        )
+
+    async def acknowledge(_: EventStore) -> float:
+        return 2.5
+
+    async def clock_offset(_: EventStore) -> server.ClockOffset:
+        return server.ClockOffset(timedelta(milliseconds=-4), timedelta(milliseconds=1))
+
+    monkeypatch.setattr(server, "facts", facts)
+    monkeypatch.setattr(server, "acknowledge", acknowledge)
+    monkeypatch.setattr(server, "clock_offset", clock_offset)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_person_sees_what_is_wrong_and_what_to_do(
+    cli: Cli,
+    log: Log,
+    server_that_stays_the_same: None,
+    golden: Golden,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    log.insert(LEGACY, record(3, event_type="mail.sent"))
+    log.events.drop_index("event_id_1")
+    ended = cli("doctor", "--handlers", "shop.handlers", "-o", "table")
+    assert ended.code == 3
+    golden(f"doctor-{columns}.table", ended.out)
+    assert settled(ended.err, log) == "DATABASE.event_log: 1 failure, 3 warnings\n"
+
+
+def test_a_healthy_log_ends_with_0(cli: Cli, log: Log) -> None:
+    ended = cli("doctor", "--handlers", "shop.handlers", "--strict")
+    assert ended.code == 0
+    assert settled(ended.err, log) == "DATABASE.event_log: all is well: 12 checks\n"
+    assert "craft-events doctor --handlers MODULE" in cli("doctor").err
+
+
+def test_every_format_says_the_same(cli: Cli, log: Log) -> None:
+    log.events.drop_index("event_id_1")
+    lines = [json.loads(line) for line in cli("doctor").out.splitlines()]
+    array = json.loads(cli("doctor", "-o", "json").out)
+    table, rows = cli("doctor", "-o", "table").out, cli("doctor", "-o", "csv").out.splitlines()
+    assert rows[0] == "check,level,message,advice,details"
+    assert len(rows) == len(array) + 1
+    for one, other in zip(lines, array, strict=True):
+        assert list(one) == ["check", "level", "message", "advice", "details"]
+        assert (one["check"], one["level"]) == (other["check"], other["level"])
+        assert re.search(f"{one['level']} +{one['check']}", table)
+    (indexes,) = [one for one in array if one["check"] == "indexes"]
+    assert indexes["details"]["missing"] == ["event_id_1"]
+
+
+def test_a_warning_ends_with_3_where_that_is_asked_for(cli: Cli, log: Log) -> None:
+    log.events.drop_index("event_id_1")
+    assert cli("doctor").code == 0
+    assert cli("doctor", "--strict").code == 3
+    assert cli("doctor", "--strict", "--fix").code == 0
+    assert cli("doctor", "--strict").code == 0
+
+
+def test_a_module_that_cannot_be_loaded_is_a_finding_and_the_rest_is_still_looked_at(cli: Cli, log: Log) -> None:
+    ended = cli("doctor", "--handlers", "broken", "-o", "json")
+    first, *rest = json.loads(ended.out)
+    assert ended.code == 3
+    assert (first["check"], first["level"]) == ("handler modules", "FAIL")
+    assert "no gateway" in first["message"]
+    assert {"indexes", "records"} <= {one["check"] for one in rest}
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_a_server_that_cannot_be_reached_ends_with_4_and_shows_the_steps(cli: Cli, log: Log, output: str) -> None:
+    uri = "mongodb://app:secret@127.0.0.1:9/"
+    ended = cli("doctor", "--uri", uri, "--within", "0.2", "--handlers", "shop.handlers", "-o", output)
+    assert ended.code == 4
+    assert all(step in ended.out for step in ("handler modules", "address", "dns", "tcp", "connection refused"))
+    assert ended.err.endswith("the address came from --uri\n")
+    assert "secret" not in ended.out + ended.err
+
+
+def test_checkpoints_are_looked_at_too(cli: Cli, log: Log, tmp_path: Path) -> None:
+    name = f"{log.database}.event_log"
+    checkpoint.Checkpoint(tmp_path / "tail.checkpoint", kind="tail", log=name, filters={}).write({"after": 1})
+    ended = cli("doctor", "--checkpoint", "tail.checkpoint", "--checkpoint", "nowhere", "-o", "json")
+    there, missing = [one for one in json.loads(ended.out) if one["check"] == "checkpoint"]
+    assert (there["level"], there["details"]["kind"]) == ("OK", "tail")
+    assert (missing["level"], ended.code) == ("FAIL", 3)
+
+
+def test_an_expiry_is_created_when_both_options_ask_for_it(cli: Cli, log: Log) -> None:
+    def expiring() -> list[str]:
+        return [one["name"] for one in log.events.list_indexes() if "expireAfterSeconds" in one]
+
+    assert "createIndex" in cli("doctor", "--ttl", "90d", "-o", "table").out
+    assert expiring() == []
+    assert cli("doctor", "--ttl", "90d", "--fix").code == 0
+    assert expiring() == ["delivery.finished_at_1_expires"]
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+    log.insert(
+        record(
+            3, event_id=HOSTILE, event_type=HOSTILE, delivery=delivery("open", entry(HOSTILE, "pending", 0), owner="")
+        ),
+        record(4, event_id=HOSTILE * 2, payload=[1], delivery=delivery("open", owner={HOSTILE: HOSTILE})),
+        record(5, delivery=delivery("open", entry(HOSTILE, "pending", 0), owner=HOSTILE)),
+    )
+    log.events.create_index([("payload.x", 1)], name="\x1b[31mred")
+    ended = cli("doctor", "--handlers", "shop.handlers", "-o", output)
+    assert ended.code == 3
+    assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
+
+
+def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: None) -> None:
+    log.insert(LEGACY)
+    arguments = ("doctor", "--handlers", "shop.handlers", "-o", "table")
+    plain, colored = cli(*arguments).out, cli(*arguments, "--color", "always").out
+    assert "\x1b[31;1mFAIL\x1b[0m" in colored
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ttl", "soon"], "--ttl"),
+        (["--within", "x"], "--within"),
+        (["--uri", "http://x/"], "no MongoDB address"),
+        (["more"], "unexpected argument: more"),
+    ],
+)
+def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], said: str) -> None:
+    ended = cli("doctor", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err

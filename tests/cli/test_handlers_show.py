@@ -1,0 +1,169 @@
+"""`handlers show` and `handlers check`: one handler in full, and whether all of them fit the log."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from craft_easy.core.events.testing import fresh_bus
+from tests.cli.conftest import Cli, Golden
+from tests.cli.history import HOSTILE, Log, opened, record
+from tests.cli.test_show import delivery, entry
+
+SHOP = '''
+from craft_easy.core.events import RetryPolicy, event_handler
+
+FIVE = {"retry": RetryPolicy(max_attempts=5, delay=10), "timeout": 2.5, "aliases": ("shop:old",)}
+
+@event_handler("order.placed", id="charge", **FIVE)
+@event_handler("order.paid", id="charge", **FIVE)
+async def charge(event):
+    """Charge the card of an order.
+
+    Twice never.
+    """
+
+@event_handler("mail.*", background=True, replayable=False, id="mail")
+def mail(event): ...
+
+@event_handler("never.seen", id="idle")
+def idle(event): ...
+'''
+SHOW = ("handlers", "show", "charge", "--handlers", "shop")
+CHECK = ("handlers", "check", "--handlers", "shop")
+
+
+@pytest.fixture(autouse=True)
+def app(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "shop.py").write_text(SHOP)
+    path = list(sys.path)
+    with fresh_bus():
+        yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop("shop", None)
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(
+            record(1, event_type="order.placed", delivery=delivery("open", entry("charge", "pending", 0))),
+            record(2, event_type="order.paid", delivery=delivery("dead", entry("shop:old", "dead", 20))),
+            record(3, event_type="mail.sent", delivery=delivery("done", entry("mail", "done", 1))),
+        )
+        yield log
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_person_sees_one_handler(
+    cli: Cli, log: Log, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ended = cli(*SHOW, "-o", "table")
+    assert ended.code == 0
+    golden(f"handlers-show-{columns}.table", ended.out)
+    assert ended.err == "next: craft-events dead list --handler charge\n"
+
+
+def test_a_program_gets_an_object(cli: Cli, log: Log, app: Path) -> None:
+    row = json.loads(cli(*SHOW, "-o", "json").out)
+    assert row == json.loads(cli(*SHOW, "-o", "ndjson").out)
+    assert row == {
+        "id": "charge",
+        "patterns": [{"pattern": "order.paid", "order": 1}, {"pattern": "order.placed", "order": 2}],
+        "mode": "foreground",
+        "async": True,
+        "replayable": True,
+        "timeout": 2.5,
+        "retry": {"max_attempts": 5, "delay": 10, "max_delay": 21600.0, "jitter": 0.1},
+        "aliases": ["shop:old"],
+        "file": str(app / "shop.py"),
+        "line": 6,
+        "doc": "Charge the card of an order.",
+        "open": 1,
+        "dead": 1,
+    }
+    assert cli(*SHOW, "-o", "csv").out.splitlines()[0].split(",") == list(row)
+
+
+def test_an_old_name_leads_to_the_handler(cli: Cli, log: Log) -> None:
+    assert json.loads(cli("handlers", "show", "shop:old", "--handlers", "shop").out)["id"] == "charge"
+
+
+def test_what_waits_leads_to_a_redispatch(cli: Cli, log: Log) -> None:
+    log.events.delete_one({"event_type": "order.paid"})
+    assert cli(*SHOW).err == "next: craft-events redispatch --handler charge --handlers MODULE\n"
+    assert cli("handlers", "show", "mail", "--handlers", "shop").err == ""
+
+
+def test_without_a_database_the_rest_is_shown(cli: Cli) -> None:
+    row = json.loads(cli(*SHOW).out)
+    assert (row["open"], row["dead"]) == (None, None)
+    table = cli("handlers", "show", "mail", "--handlers", "shop", "-o", "table").out
+    assert "background, in a thread" in table
+    assert "never runs it" in table
+    assert "in the log" not in table
+
+
+def test_a_database_that_is_away_is_warned_of(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("craft_easy.core.events.store.connection.CONNECT_DEADLINE", 0.2)
+    ended = cli(*SHOW, "--uri", "mongodb://127.0.0.1:9/")
+    assert ended.code == 0
+    assert "warning: what waits for it is not known: 127.0.0.1:9" in ended.err
+
+
+def test_a_handler_that_is_not_loaded_ends_with_3(cli: Cli, log: Log) -> None:
+    ended = cli("handlers", "show", "chrge", "--handlers", "shop")
+    assert (ended.code, ended.out) == (3, "")
+    assert "did you mean charge?" in ended.err
+
+
+def test_what_does_not_fit_is_said_and_an_orphan_ends_with_3(cli: Cli, log: Log) -> None:
+    assert cli(*CHECK).code == 0
+    assert cli(*CHECK, "--strict").code == 3
+    log.insert(
+        record(4, event_type="stock.counted", delivery=delivery("done")),
+        record(5, event_type="order.paid", delivery=delivery("open", entry("gone", "pending", 0))),
+    )
+    ended = cli(*CHECK)
+    assert ended.code == 3
+    assert ended.err == "3 handlers under 4 patterns, from shop\n1 failure, 2 warnings\n"
+    assert [(one["level"], one["message"]) for one in map(json.loads, ended.out.splitlines())] == [
+        ("FAIL", "gone is named by 1 open event and is not loaded"),
+        ("WARN", "1 type of the log has no handler: stock.counted"),
+        ("WARN", "idle waits for never.seen, which the log has never seen"),
+    ]
+
+
+def test_handlers_that_fit_are_said_to_fit(cli: Cli, log: Log) -> None:
+    log.insert(record(4, event_type="never.seen", delivery=delivery("done")))
+    ended = cli(*CHECK, "--strict", "-o", "table")
+    assert ended.code == 0
+    assert ended.out == "  OK     handlers          3 handlers for 4 event types: each has what it needs\n"
+
+
+@pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
+def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+    log.insert(record(4, event_type=HOSTILE, delivery=delivery("open", entry(HOSTILE, "pending", 0))))
+    ended = cli(*CHECK, "-o", output)
+    assert ended.code == 3
+    assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["handlers", "show"], 2, "ID is missing"),
+        (["handlers", "show", "charge"], 2, "no handler module is named"),
+        (["handlers", "check"], 2, "no handler module is named"),
+        (["handlers", "check", "--handlers", "nowhere"], 5, "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
+    ended = cli(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err

@@ -1,0 +1,446 @@
+"""`examine`: each check finds what is wrong, says what to do, and hides no other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import DomainEvent, EventBus, capability, clock, contents
+from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.coverage import Coverage, counts_of, coverage
+from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
+from craft_easy.core.events.health import Finding, examine, is_unreachable
+from craft_easy.core.events.store import EventStore, expiry, server
+from craft_easy.core.events.store.change_stream import ChangeStreamsMissing
+from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.workers import WorkerRegistry
+
+BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
+CHECKS = [
+    "connection", "write concern", "change streams", "transactions", "indexes", "expiry", "clock", "workers", "backlog",
+    "records",
+]  # fmt: skip
+
+
+@pytest.fixture
+async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
+    async with EventStore(database_name, uri=embedded_uri) as store:
+        await store.ensure_indexes()
+        yield store
+
+
+async def react(_: DomainEvent) -> None:
+    """React."""
+
+
+def bus(**patterns: str) -> EventBus:
+    """Return a bus with a handler for each pattern, by its id."""
+    own = EventBus()
+    for name, pattern in patterns.items():
+        own.subscribe(pattern, react, id=name)
+    return own
+
+
+def record(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"e{number}",
+        "event_type": "order.placed",
+        "tenant_id": "acme",
+        "actor_id": None,
+        "payload": {},
+        "timestamp": BEGAN + timedelta(minutes=number),
+        "delivery": pending("charge"),
+    } | fields
+
+
+def pending(*handlers: str, **fields: Any) -> dict[str, Any]:
+    return to_document(Delivery.new(handlers, at=BEGAN)) | fields
+
+
+async def insert(store: EventStore, *records: dict[str, Any]) -> None:
+    await (await store.collection()).insert_many(list(records))
+
+
+async def found(store: EventStore, check: str | None = None, **options: Any) -> list[Finding]:
+    every = [finding async for finding in examine(store, **options)]
+    return every if check is None else [finding for finding in every if finding.check == check]
+
+
+async def test_all_is_well_with_a_log_that_is_in_use(store: EventStore) -> None:
+    await insert(store, record(1))
+    every = await found(store, registry=bus(charge="order.*").registry)
+    assert [(finding.check, finding.level) for finding in every] == [(name, "OK") for name in [*CHECKS, "handlers"]]
+    assert "the embedded log on SecantusDB" in every[0].message
+    assert not any(map(is_unreachable, every))
+
+
+async def test_it_writes_nothing(store: EventStore, database_name: str) -> None:
+    await insert(store, record(1))
+    database = (await store.site()).database
+
+    async def everything() -> Any:
+        names = sorted(await database.list_collection_names())
+        return {name: await database[name].find({}).to_list(None) for name in names}
+
+    before = await everything()
+    await found(store, registry=bus(charge="order.*").registry, ttl=timedelta(days=90))
+    assert await everything() == before
+
+
+# ---------------------------------------------------------------- indexes
+
+
+async def test_an_empty_log_needs_no_index_yet(store: EventStore) -> None:
+    await (await store.site()).events.drop()
+    (finding,) = await found(store, "indexes")
+    assert (finding.level, finding.message) == ("OK", "8 indexes will be created with the first event")
+
+
+async def test_what_is_missing_is_named_and_created_when_asked(store: EventStore) -> None:
+    events = await store.collection()
+    await insert(store, record(1))
+    await events.drop_index("tenant_id_1_timestamp_1_event_id_1")
+    (finding,) = await found(store, "indexes")
+    assert (finding.level, finding.advice) == ("WARN", "craft-events doctor --fix")
+    assert finding.message == "1 missing: tenant_id_1_timestamp_1_event_id_1"
+    (fixed,) = await found(store, "indexes", fix=True)
+    assert (fixed.level, fixed.message) == ("OK", "1 created: tenant_id_1_timestamp_1_event_id_1")
+    assert [one.message for one in await found(store, "indexes", fix=True)] == ["all there"]
+
+
+async def test_what_stands_in_the_way_is_named_and_never_dropped(store: EventStore) -> None:
+    events = await store.collection()
+    await insert(store, record(1))
+    await events.drop_index("event_id_1")
+    await events.drop_index("timestamp_1_event_id_1")
+    await events.create_index([("event_id", 1)], name="event_id_1")
+    (finding,) = await found(store, "indexes", fix=True)
+    assert finding.level == "FAIL"
+    assert finding.message == "event_id_1 stands in the way of what is missing"
+    assert 'dropIndex("event_id_1")' in (finding.advice or "")
+    names = [index["name"] for index in await (await events.list_indexes()).to_list(None)]
+    assert "event_id_1" in names
+    assert "timestamp_1_event_id_1" not in names
+
+
+async def test_indexes_of_others_are_left_alone_and_named(store: EventStore) -> None:
+    await (await store.collection()).create_index([("payload.x", 1)], name="mine")
+    ours, foreign = await found(store, "indexes", fix=True)
+    assert (ours.message, foreign.level) == ("all there", "OK")
+    assert foreign.message == "1 index of others: mine; each costs every publish a write"
+
+
+async def test_one_that_is_being_built_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def building(_: EventStore) -> list[str]:
+        return ["event_id_1"]
+
+    monkeypatch.setattr("craft_easy.core.events.store.indexing.under_construction", building)
+    assert [one.message for one in await found(store, "indexes")] == ["all there", "event_id_1 is being built"]
+
+
+async def test_an_expiry_is_offered_and_created_when_asked(store: EventStore) -> None:
+    after = timedelta(days=90)
+    (offered,) = await found(store, "expiry", ttl=after)
+    assert offered.level == "WARN"
+    assert 'partialFilterExpression: {"delivery.state": "done"}' in (offered.advice or "")
+    assert "a TTL cannot look at parents" in offered.message
+    (created,) = await found(store, "expiry", ttl=after, fix=True)
+    assert created.message.startswith("created: done records are removed after 90 d")
+    (there,) = await expiry.expiries(store)
+    assert (there.is_safe, there.after, there.field) == (True, after, "delivery.finished_at")
+    assert [one.level for one in await found(store, "expiry", ttl=after)] == ["OK"]
+    (other,) = await found(store, "expiry", ttl=timedelta(days=1), fix=True)
+    assert other.level == "WARN"
+    assert "collMod" in (other.advice or "")
+    assert [one.after for one in await expiry.expiries(store)] == [after], "a span that is there is never changed"
+    assert [one.message for one in await found(store, "indexes")] == ["all there"]
+
+
+async def test_an_expiry_that_removes_open_records_is_a_failure(store: EventStore) -> None:
+    await (await store.collection()).create_index([("timestamp", 1)], name="old", expireAfterSeconds=60)
+    (finding,) = await found(store, "expiry")
+    assert finding.level == "FAIL"
+    assert finding.message == "the index old removes records 60 s after timestamp, open and dead ones too"
+
+
+# ---------------------------------------------------------------- the server
+
+
+def facts(**fields: Any) -> server.ServerFacts:
+    usual: dict[str, Any] = {
+        "where": "db-1:27017", "product": "MongoDB", "version": "8.0.4", "topology": "replica set", "set_name": "rs0",
+        "is_embedded": False, "is_writable": True, "latency_ms": 1.2,
+    }  # fmt: skip
+    return server.ServerFacts(**usual | fields)
+
+
+def test_a_server_is_named_with_its_version_and_topology() -> None:
+    (finding,) = capability.connection(facts())
+    assert (finding.level, finding.message) == ("OK", "db-1:27017, MongoDB 8.0.4, replica set rs0, 1.2 ms")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"is_writable": False}, "it takes no writes"),
+        ({"version": "4.4.29"}, "MongoDB 4.4.29"),
+    ],
+)
+def test_a_server_that_cannot_hold_the_log_is_a_failure(fields: dict[str, Any], said: str) -> None:
+    (finding,) = capability.connection(facts(**fields))
+    assert finding.level == "FAIL"
+    assert said in finding.message
+    assert finding.advice
+
+
+async def test_a_single_server_has_no_transactions(store: EventStore) -> None:
+    (finding,) = await capability.transactions(store, facts(topology="single server", set_name=None))
+    assert finding.level == "WARN"
+
+
+async def test_what_a_server_lacks_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(*_: Any, **__: Any) -> Any:
+        raise ChangeStreamsMissing("none here")
+
+    monkeypatch.setattr(EventStore, "watch", refuses)
+    monkeypatch.setattr(server, "try_transaction", refuses)
+    for check in ("change streams", "transactions"):
+        (finding,) = await found(store, check)
+        assert finding.level == "WARN"
+        assert "none here" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(StoreLoginRefused("not authorized"), "WARN"), (StoreUnavailable("no majority"), "FAIL")]
+)
+async def test_a_write_that_is_not_acknowledged_is_said(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, error: Exception, level: str
+) -> None:
+    async def refuses(_: EventStore) -> float:
+        raise error
+
+    monkeypatch.setattr(server, "acknowledge", refuses)
+    assert [one.level for one in await found(store, "write concern")] == [level]
+
+
+async def test_a_slow_acknowledgement_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(_: EventStore) -> float:
+        return 2_000.0
+
+    monkeypatch.setattr(server, "acknowledge", slow)
+    assert [one.level for one in await found(store, "write concern")] == ["WARN"]
+
+
+@pytest.mark.parametrize(("hours", "where"), [(1, "3,600 s ahead of"), (-1, "3,600 s behind")])
+async def test_a_clock_that_is_wrong_is_said(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, hours: int, where: str
+) -> None:
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(hours=hours))
+    (finding,) = await found(store, "clock")
+    assert finding.level == "WARN"
+    assert finding.message.startswith(f"{where} the database")
+
+
+# ---------------------------------------------------------------- what the log holds
+
+
+async def test_a_worker_that_is_silent_and_owns_something_is_named(store: EventStore) -> None:
+    registry = WorkerRegistry(store)
+    for owner in ("host:1:silent", "host:2:alive", "host:3:idle"):
+        await registry.register(owner, lease=30)
+    workers = await store.workers_collection()
+    await workers.update_many({"_id": {"$regex": "silent|idle"}}, {"$set": {"beat_at": BEGAN}})
+    await insert(
+        store,
+        record(1, delivery=pending("charge", owner="host:1:silent")),
+        record(2, delivery=pending("charge", owner="host:4:gone")),
+        record(3, delivery=pending("charge", owner="host:2:alive")),
+    )
+    (finding,) = await found(store, "workers")
+    assert finding.level == "WARN"
+    assert finding.message.startswith("2 open events of host:4:gone (gone), host:1:silent (silent for ")
+    assert finding.details["silent"] == 2
+
+
+async def test_records_whose_owner_is_no_name_are_named(store: EventStore) -> None:
+    await insert(
+        store,
+        record(1, delivery=pending("charge", owner="")),
+        record(2, delivery=pending("charge", owner=7)),
+        record(3, delivery=pending("charge", owner={"a": 1})),
+        record(4),
+    )
+    owners = await found(store, "owners")
+    assert sorted((one.level, one.details["owner"], one.details["event_id"]) for one in owners) == [
+        ("FAIL", '""', "e1"),
+        ("FAIL", "7", "e2"),
+        ("FAIL", '{"a": 1}', "e3"),
+    ]
+    assert 'updateMany({"delivery.state": "open", "delivery.owner": 7}' in "".join(one.advice or "" for one in owners)
+    (backlog,) = await found(store, "backlog")
+    assert backlog.message == "4 open, 1 of them unowned; 0 with a dead delivery"
+
+
+async def test_dead_deliveries_are_said(store: EventStore) -> None:
+    dead = pending("charge", state="dead")
+    dead["handlers"][0]["state"] = "dead"
+    await insert(store, record(1, delivery=dead))
+    (finding,) = await found(store, "backlog")
+    assert (finding.level, finding.advice) == ("WARN", "craft-events dead list --by error")
+
+
+async def test_records_that_no_redispatch_delivers_are_counted_in_a_sample(store: EventStore) -> None:
+    await insert(
+        store,
+        record(1, delivery=None),
+        {name: value for name, value in record(2).items() if name != "delivery"},
+        record(3, delivery=pending()),
+        record(4, payload=[1]),
+        record(5, event_type=7),
+        record(6, timestamp="yesterday", delivery={"handlers": 3}),
+        record(7),
+    )
+    findings = await found(store, "records")
+    assert [one.level for one in findings] == ["WARN"] * 3
+    assert [one.message.split(" have ")[0] for one in findings] == [
+        "2 of 7 drawn at random from 7 are untracked",
+        "1 of 7 drawn at random from 7 had no handler when they were published",
+        "3 of 7 drawn at random from 7",
+    ]
+    assert findings[2].details["unfit_event_id"] in ("e4", "e5", "e6")
+
+
+# ---------------------------------------------------------------- handlers
+
+
+async def test_what_the_handlers_lack_is_found(store: EventStore) -> None:
+    await insert(
+        store,
+        record(1),
+        record(2, delivery=pending("gone", "charge")),
+        record(3, delivery=pending("gone", "old")),
+        record(4, event_type="mail.sent", delivery=pending()),
+    )
+    own = bus(charge="order.*", idle="never.*")
+    own.subscribe("order.placed", react, id="new", aliases=["old"])
+    fits = await coverage(store, own.registry)
+    assert fits == Coverage(
+        types=("mail.sent", "order.placed"),
+        handlers=("charge", "idle", "new"),
+        unhandled=("mail.sent",),
+        idle={"idle": ("never.*",)},
+        orphans={"gone": 2},
+    )
+    assert not fits.is_whole
+    findings = await found(store, "handlers", registry=own.registry)
+    assert [one.level for one in findings] == ["FAIL", "WARN", "WARN"]
+    assert findings[0].message == "gone is named by 2 open events and is not loaded"
+    assert "dead discard --handler gone --pending" in (findings[0].advice or "")
+
+
+async def test_what_waits_for_a_handler_counts_its_former_names(store: EventStore) -> None:
+    dead = pending("charge", "old")
+    dead["handlers"][0]["state"] = "dead"
+    await insert(store, record(1), record(2, delivery=dead), record(3, delivery=pending("other")))
+    own = EventBus()
+    own.subscribe("order.*", react, id="charge", aliases=["old"])
+    handler = own.registry.handler("charge")
+    assert handler is not None
+    counts = await counts_of(store, handler)
+    assert (counts.pending, counts.dead) == (2, 1)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def test_each_checkpoint_says_whose_it_is_and_how_old(tmp_path: Path) -> None:
+    log = "shop.event_log"
+    fresh, old, other = (tmp_path / name for name in ("fresh", "old", "other"))
+    for path, name in ((fresh, log), (old, log), (other, "shop.elsewhere")):
+        Checkpoint(path, kind="tail", log=name, filters={}).write({"after": 1})
+    long_ago = clock.now().timestamp() - 3 * 86_400
+    os.utime(old, (long_ago, long_ago))
+    (tmp_path / "broken").write_text("{")
+    paths = [fresh, old, other, tmp_path / "broken", tmp_path / "nowhere", tmp_path]
+    findings = contents.checkpoints(paths, log)
+    assert [one.level for one in findings] == ["OK", "WARN", "WARN", "FAIL", "FAIL", "FAIL"]
+    assert findings[0].message == f"{fresh}: tail of {log}, written 0 s ago"
+    assert "written 3 d ago" in findings[1].message
+    assert json.loads(fresh.read_text())["position"] == {"after": 1}
+
+
+# ---------------------------------------------------------------- checks that do not end well
+
+
+async def test_a_check_that_raises_hides_no_other(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def raises(_: EventStore) -> list[Finding]:
+        raise ValueError("broken")
+
+    async def refused(_: EventStore) -> list[Finding]:
+        raise StoreLoginRefused("not authorized", hint="ask for it")
+
+    monkeypatch.setattr(contents, "workers", raises)
+    monkeypatch.setattr(capability, "clocks", refused)
+    every = await found(store)
+    assert [finding.check for finding in every] == CHECKS
+    by_check = {finding.check: finding for finding in every}
+    assert by_check["workers"].message == "could not be looked at: ValueError: broken"
+    assert (by_check["clock"].level, by_check["clock"].advice) == ("FAIL", "ask for it")
+    assert by_check["records"].level == "OK"
+
+
+async def test_a_check_that_does_not_end_is_given_up(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(_: EventStore) -> list[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(contents, "backlog", hangs)
+    (finding,) = [one for one in await found(store, seconds=0.5) if one.level != "OK"]
+    assert (finding.check, finding.level, finding.message) == ("backlog", "WARN", "no answer within 0.5 s")
+
+
+# ---------------------------------------------------------------- the way to a server
+
+
+async def unreachable(uri: str) -> list[tuple[str, str]]:
+    async with EventStore("craft_test", uri=uri) as store:
+        findings = await found(store, uri=uri, seconds=1.0)
+    assert any(map(is_unreachable, findings))
+    assert all(finding.advice for finding in findings if finding.level == "FAIL")
+    assert not any("secret" in f"{finding}" for finding in findings)
+    return [(finding.check, finding.level) for finding in findings]
+
+
+async def test_a_port_where_nobody_listens_is_found_step_by_step() -> None:
+    assert await unreachable("mongodb://app:secret@127.0.0.1:9/") == [("address", "OK"), ("dns", "OK"), ("tcp", "FAIL")]
+
+
+async def test_a_name_that_nobody_knows_is_found_step_by_step() -> None:
+    assert await unreachable("mongodb://app:secret@no-such-host.invalid/") == [("address", "OK"), ("dns", "FAIL")]
+
+
+async def test_a_server_that_is_no_mongodb_is_found_step_by_step() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as web:
+        port = web.sockets[0].getsockname()[1]
+        steps = await unreachable(f"mongodb://app:secret@127.0.0.1:{port}/")
+    assert steps == [("address", "OK"), ("dns", "OK"), ("tcp", "OK"), ("hello", "FAIL")]
+
+
+async def test_a_login_that_is_refused_is_found_step_by_step(embedded_uri: str) -> None:
+    uri = embedded_uri.replace("mongodb://", "mongodb://app:secret@")
+    steps = ["address", "dns", "tcp", "hello"]
+    assert await unreachable(uri) == [*((step, "OK") for step in steps), ("login", "FAIL")]
