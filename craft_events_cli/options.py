@@ -102,6 +102,15 @@ HandlerIds = Annotated[
     list[str],
     typer.Option("--handler", metavar="ID", help="only this handler, by its id", rich_help_panel=HANDLERS),
 ]
+IdsFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--ids-from",
+        metavar="FILE",
+        help="only the events that FILE names, an id or a failed delivery a line; - is stdin",
+        rich_help_panel=SELECTING,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

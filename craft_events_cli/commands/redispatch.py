@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import loading, options, running, stopping, terminal
+from craft_events_cli import event_ids, loading, options, running, stopping, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.backlog import Options
     from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.named import Named
     from craft_easy.core.events.redispatch import Summary
     from craft_easy.core.events.selection import Selection
     from craft_easy.core.events.store import EventStore
@@ -132,6 +133,7 @@ def redispatch(
     how: Delivering,
     *,
     dry_run: options.DryRun = False,
+    ids_from: options.IdsFrom = None,
     output: options.Format = None,
 ) -> ExitCode:
     """Deliver what was never finished: run the handlers that are not done yet, each event at most once.
@@ -143,6 +145,7 @@ def redispatch(
     Examples:
         craft-events redispatch --since 2h --handlers shop.handlers
         craft-events redispatch --tenant acme --handlers shop.handlers --dry-run
+        craft-events redispatch --ids-from failed.ndjson --handlers shop.handlers
         craft-events redispatch --watch --handlers shop.handlers
         craft-events redispatch --since 7d --include-untracked --handlers shop.handlers
     """
@@ -151,20 +154,22 @@ def redispatch(
             "--include-untracked needs --since, or it would run the whole history",
             hint="add --since 2h, as far back as these events are to be delivered",
         )
-    _refuse_what_watch_cannot(how, where, is_dry=dry_run)
+    _refuse_what_watch_cannot(how, where, ids_from, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=dry_run)
+    ids = None if ids_from is None else tuple(event_ids.read(ids_from))
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
-    return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, is_dry=dry_run))
+    return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, ids, is_dry=dry_run))
 
 
-def _refuse_what_watch_cannot(how: Delivering, where: options.Selecting, *, is_dry: bool) -> None:
+def _refuse_what_watch_cannot(how: Delivering, where: options.Selecting, ids_from: str | None, *, is_dry: bool) -> None:
     if how.lease < 1:
         raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
     if not how.watch:
         return
-    for name, is_given in (("--until", where.until), ("--limit", where.limit), ("--dry-run", is_dry)):
+    endings = (("--until", where.until), ("--limit", where.limit), ("--ids-from", ids_from), ("--dry-run", is_dry))
+    for name, is_given in endings:
         if is_given:
             raise UsageError(
                 f"--watch goes on until it is stopped, and {name} has an end", hint="leave one of them out"
@@ -177,9 +182,12 @@ async def _redispatch(
     where: options.Selecting,
     how: Delivering,
     chosen: Output,
+    ids: Sequence[str] | None,
     *,
     is_dry: bool,
 ) -> ExitCode:
+    from craft_easy.core.events.named import look_up
+
     async with opened as store:
         bus.configure_store(store, lease=how.lease)
         bus.tracking.desk().worker.on_hang = _end_what_hangs
@@ -187,9 +195,10 @@ async def _redispatch(
             selection = where.selection(await store.now())
             loaded = len({one.handler.id for one in bus.subscriptions()})
             terminal.note(f"{loaded:,} handler{'' if loaded == 1 else 's'} loaded")
+            named = None if ids is None else await look_up(store, selection, ids)
             if is_dry:
-                return await _count(bus, selection, how.options(), chosen)
-            code, summary = await _deliver(bus, selection, how.options(), chosen)
+                return await _count(bus, named or selection, how.options(), chosen)
+            code, summary = await _deliver(bus, named or selection, how.options(), chosen)
         finally:
             await bus.aclose()
     if summary.abandoned:
@@ -197,30 +206,49 @@ async def _redispatch(
     return code
 
 
-async def _count(bus: "EventBus", selection: "Selection", how: "Options", chosen: Output) -> ExitCode:
+async def _count(bus: "EventBus", meant: "Selection | Named", how: "Options", chosen: Output) -> ExitCode:
     from craft_easy.core.events.backlog import Backlog, wanted
+    from craft_easy.core.events.named import Named, count_named
     from craft_events_cli.render.redispatch import counted, write_counts
 
-    counts = await Backlog(bus, wanted(bus.registry, selection, how), how).count()
+    if isinstance(meant, Named):
+        counts = await count_named(bus, meant, how)
+    else:
+        counts = await Backlog(bus, wanted(bus.registry, meant, how), how).count()
     write_counts(counts, chosen)
     terminal.flush()
     deliveries = counted(counts.deliveries, "delivery", "deliveries")
     terminal.note(f"{counted(counts.events, 'event')}, {deliveries} · nothing was written")
-    return ExitCode.DONE
+    return ExitCode.UNFINISHED if _tell_missing(meant) else ExitCode.DONE
+
+
+def _tell_missing(meant: "Selection | Named") -> bool:
+    """Name the events that were asked for and are not in the log; tell whether there are any."""
+    from craft_events_cli.render.redispatch import missing_lines
+
+    lines = list(missing_lines(getattr(meant, "missing", ())))
+    for line in lines:
+        terminal.note(line)
+    return bool(lines)
 
 
 async def _deliver(
-    bus: "EventBus", selection: "Selection", how: "Options", chosen: Output
+    bus: "EventBus", meant: "Selection | Named", how: "Options", chosen: Output
 ) -> tuple[ExitCode, "Summary"]:
+    from craft_easy.core.events.named import Named, redispatch_named
     from craft_easy.core.events.redispatch import redispatch
     from craft_events_cli.render.redispatch import View
 
     terminal.acting()
     with View(chosen) as view:
         stop = stopping.Stop(view.note)
-        summary = await redispatch(bus, selection, how, observer=view, stop=stop.event)
+        if isinstance(meant, Named):
+            summary = await redispatch_named(bus, meant, how, observer=view, stop=stop.event)
+        else:
+            summary = await redispatch(bus, meant, how, observer=view, stop=stop.event)
     view.write_summary(summary)
-    return stop.exit_code or _code(summary), summary
+    is_missing = _tell_missing(meant)
+    return stop.exit_code or (ExitCode.UNFINISHED if is_missing else _code(summary)), summary
 
 
 def _code(summary: "Summary") -> ExitCode:

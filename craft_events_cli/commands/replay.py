@@ -1,14 +1,22 @@
-"""`craft-events replay`: print history."""
+"""`craft-events replay`: print history, or run handlers over it."""
 
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from shlex import join
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from craft_events_cli import options, running, terminal
-from craft_events_cli.exit_codes import ExitCode
+import typer
+
+from craft_events_cli import asking, options, running, stopping, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.checkpoint import Checkpoint
+    from craft_easy.core.events.rerun import Options, Plan, Rerun, Summary
     from craft_easy.core.events.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
@@ -21,23 +29,192 @@ class Standing:
     state: options.States = field(default_factory=list)
 
 
+RUNNING: Final = "Running handlers"
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+def events_a_second(text: str) -> float:
+    """Read a rate: `50`, `50/s`, `600/m`; in events a second."""
+    number, slash, unit = text.partition("/")
+    found = _positive(number)
+    if found is None or (slash and unit not in _UNITS):
+        raise ValueError(f'"{text[:80]}" is no rate. Try 50/s or 600/m')
+    return found / _UNITS.get(unit, 1)
+
+
+def speed(text: str) -> float:
+    """Read a pace: `original`, or so many times faster, `original*10`."""
+    word, star, factor = text.partition("*")
+    found = _positive(factor) if star else 1.0
+    if word != "original" or found is None:
+        raise ValueError(f'"{text[:80]}" is no pace. Try original or original*10')
+    return found
+
+
+def _positive(text: str) -> float | None:
+    if len(text) > 15 or not text.isascii() or not text.replace(".", "", 1).isdigit():
+        return None
+    return float(text) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Which handlers run over the range, and how."""
+
+    handler: options.HandlerIds = field(default_factory=list)
+    all_handlers: Annotated[
+        bool,
+        typer.Option("--all-handlers", help="run every handler that is loaded", rich_help_panel=options.HANDLERS),
+    ] = False
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade",
+            help="store and dispatch what handlers publish; else it is suppressed and counted",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency",
+            metavar="N",
+            parser=options.whole_number,
+            help="tenants whose events run at the same time, each in order",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 10
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            metavar="N/s",
+            parser=events_a_second,
+            help="start no more events than that",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None
+    pace: Annotated[
+        float | None,
+        typer.Option(
+            "--pace",
+            metavar="PACE",
+            parser=speed,
+            help="keep the gaps between events: original, or original*10 for ten times faster",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="DURATION",
+            parser=options.deadline,
+            help="how long a handler may take that names no limit, in seconds or as 15m",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 900
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace",
+            metavar="DURATION",
+            parser=options.seconds,
+            help="how long a stop waits for what is running",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 10
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="stop at the first event that a handler fails on", rich_help_panel=RUNNING),
+    ] = False
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE",
+            help="keep there how far it came, and go on from there: also after kill -9",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None
+    failures_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--failures-out",
+            metavar="FILE",
+            help="write each delivery that fails there, for --ids-from",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None
+    ids_from: options.IdsFrom = None
+    dry_run: options.DryRun = False
+    yes: options.Yes = False
+
+    @property
+    def is_meant(self) -> bool:
+        """Whether handlers are to run, and nothing is printed."""
+        return self.all_handlers or bool(self.handler)
+
+    def check(self, handling: options.Handling, where: options.Selecting) -> None:
+        """Refuse what contradicts itself, before anything is loaded."""
+        if self.handler and self.all_handlers:
+            raise UsageError("--handler chooses handlers, and --all-handlers takes all", hint="leave one of them out")
+        if self.is_meant and where.reverse:
+            raise UsageError("handlers run oldest first, and --reverse is for printing", hint="leave --reverse out")
+        if not self.is_meant and handling.handlers:
+            raise UsageError(
+                "--handlers loads handlers, and nothing says which of them are to run",
+                hint="add --handler ID or --all-handlers to run them; leave --handlers out to print",
+            )
+        for one in () if self.is_meant else fields(self):
+            if getattr(self, one.name) != (getattr(Acting(), one.name)):
+                raise UsageError(
+                    f"--{one.name.replace('_', '-')} is for running handlers, and this prints",
+                    hint="add --handler ID or --all-handlers, and --handlers MODULE",
+                )
+
+    def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "Options":
+        """Return what the library calls them."""
+        from craft_easy.core.events.rerun import Options
+
+        return Options(
+            handlers=tuple(self.handler),
+            only=only,
+            cascade=self.cascade,
+            concurrency=self.concurrency,
+            timeout=self.timeout,
+            grace=self.grace,
+            fail_fast=self.fail_fast,
+            rate=self.rate,
+            speed=self.pace,
+        )
+
+
 def replay(
     where: options.Selecting,
     standing: Standing,
-    connection: options.Connecting,
+    connection: options.Acting,
+    handling: options.Handling,
+    how: Acting,
     output: options.Format = None,
 ) -> ExitCode:
-    """Print a range of history, oldest first. It changes nothing and runs no handler.
+    """Print a range of history, oldest first; or run handlers over it, with --handler ID or --all-handlers.
+
+    Printing changes nothing and runs no handler. Handlers get each event as it was, a tenant's events in order, and
+    can see that it is a replay. What the log says of deliveries stays as it is, and what handlers publish is suppressed
+    and counted, unless --cascade. The range ends with the last event there is at the start.
 
     Examples:
         craft-events replay --tenant acme --type 'payment.*' --since 2d
         craft-events replay --reverse --limit 20
-        craft-events replay --state dead -o json
         craft-events replay --since 2026-01-31 --until 2026-02-01 > january-31.ndjson
+        craft-events replay --type 'order.*' --handlers shop.handlers --all-handlers --checkpoint orders.json
     """
-    settings = connection.settings()
+    how.check(handling, where)
     chosen = terminal.output_format(output)
-    return running.run(_replay(settings, where, standing.state, chosen))
+    if how.is_meant:
+        return _run(where, standing.state, connection, handling, how, chosen)
+    return running.run(_replay(connection.settings(), where, standing.state, chosen))
 
 
 async def _replay(
@@ -80,3 +257,190 @@ def _summary(shown: int, selection: "Selection", chosen: Output) -> str:
         has_window = selection.since is not None or selection.until is not None
         parts += [*([] if has_window else ["times are UTC"]), "in full: -o ndjson"]
     return " · ".join(parts)
+
+
+# through handlers
+
+
+def _run(
+    where: options.Selecting,
+    states: list[options.State],
+    connection: options.Acting,
+    handling: options.Handling,
+    how: Acting,
+    chosen: Output,
+) -> ExitCode:
+    from craft_easy.core.events.suppression import suppressing
+    from craft_events_cli import event_ids, failures, loading
+
+    if not how.dry_run:
+        asking.check(yes=how.yes)
+    failures.check(how.failures_out, how.ids_from)
+    modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=how.dry_run)
+    only = None if how.ids_from is None else event_ids.read(how.ids_from)
+    bus = loading.load_bus(modules)
+    loading.require_handlers(bus, how.handler)
+    work = _Work(bus, where, states, how, chosen, only, tuple(modules.handlers.value))
+    with nullcontext() if how.cascade else suppressing():  # until the loop has closed: what handlers left may publish
+        return running.run(_act(settings, work))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be run, and how it is to be told."""
+
+    bus: "EventBus"
+    where: options.Selecting
+    states: list[options.State]
+    how: Acting
+    chosen: Output
+    only: Mapping[str, frozenset[str] | None] | None
+    modules: tuple[str, ...]
+
+    def checkpoint(self, store: "EventStore") -> "Checkpoint | None":
+        """Return the checkpoint that was asked for, of these filters alone."""
+        from craft_easy.core.events.checkpoint import Checkpoint
+
+        if self.how.checkpoint is None:
+            return None
+        log = f"{store.database_name}.{store.name}"
+        return Checkpoint(self.how.checkpoint, kind="replay", log=log, filters=self._filters())
+
+    def _filters(self) -> dict[str, Any]:
+        """Return the filters as they were typed: `--since 2h` means the same window when it goes on."""
+        where = self.where
+        given = {
+            "--tenant": sorted(where.tenant),
+            "--no-tenant": where.no_tenant,
+            "--type": sorted(where.type),
+            "--actor": sorted(where.actor),
+            "--state": sorted(self.states),
+            "--since": where.since and where.since.text,
+            "--until": where.until and where.until.text,
+            "--limit": where.limit,
+            "--handler": sorted(self.how.handler),
+            "--cascade": self.how.cascade,
+            "--ids-from": _digest(self.only),
+        }
+        return {name: value for name, value in given.items() if value}
+
+    def again(self) -> str:
+        """Return the command that runs what failed once more."""
+        chosen = [part for one in self.how.handler for part in ("--handler", one)] or ["--all-handlers"]
+        modules = [part for one in self.modules for part in ("--handlers", one)]
+        return join(["craft-events", "replay", "--ids-from", str(self.how.failures_out), *modules, *chosen])
+
+
+async def _act(settings: "Settings", work: _Work) -> ExitCode:
+    async with options.opened(settings) as store:
+        work.bus.configure_store(store)
+        try:
+            selection = work.where.selection(await store.now(), states=work.states)
+            checkpoint = work.checkpoint(store)
+            with nullcontext() if checkpoint is None or work.how.dry_run else checkpoint.lock():
+                code, abandoned = await _plan_and_run(work, selection, checkpoint)
+        finally:
+            await work.bus.aclose()
+    if abandoned:
+        stopping.leave(code)
+    return code
+
+
+async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkpoint | None") -> tuple[ExitCode, int]:
+    """Say what would run, ask, and run it; return the code, and how many handlers never ended."""
+    from craft_easy.core.events.rerun import Rerun
+    from craft_events_cli.failures import Failures
+    from craft_events_cli.render.rerun import View, write_summary
+
+    how = work.how
+    one = Rerun(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
+    await one.begin()
+    goes_on = one.position.mark is not None
+    plan = await _plan(one, is_needed=how.dry_run or not how.yes)
+    _tell(work, one, plan)
+    if how.dry_run:
+        return _count(work, one, plan), 0
+    if plan.counts.events and not how.yes and not await asking.agreed(_question(plan, how)):
+        terminal.note("nothing was run")
+        return ExitCode.USAGE, 0
+    terminal.acting()
+    with Failures(how.failures_out, goes_on=goes_on) as failures, View(work.chosen, failures) as view:
+        stop = stopping.Stop(view.note)
+        view.began(plan.counts.events)
+        summary = await one.run(stop.event, observer=view)
+    write_summary(view, summary, work.chosen, _next_step(work, summary, view.first_failed), goes_on=goes_on)
+    return stop.exit_code or _code(summary), summary.abandoned
+
+
+async def _plan(one: "Rerun", *, is_needed: bool) -> "Plan":
+    """Count what would run; where nobody is asked, a server that cannot count in time is no reason to end."""
+    from craft_easy.core.events.errors import StoreUnavailable
+    from craft_easy.core.events.rerun import Plan
+
+    try:
+        return await one.plan()
+    except StoreUnavailable as error:
+        if is_needed:
+            raise
+        terminal.warn(f"how much that is could not be counted: {error.message}")
+        return Plan()
+
+
+def _tell(work: _Work, one: "Rerun", plan: "Plan") -> None:
+    from craft_easy.core.events.window import Window
+    from craft_events_cli.render.redispatch import missing_lines
+    from craft_events_cli.render.rerun import plan_lines
+
+    position = one.position
+    if position.is_complete and work.how.checkpoint and position.mark:
+        terminal.note(f"{work.how.checkpoint} says that this replay is complete: remove it to run it again")
+    elif position.mark is not None:
+        window = Window(position.since, position.until)
+        terminal.note(f"going on where {work.how.checkpoint} says, {position.passed:,} events are behind it: {window}")
+    for line in (*plan_lines(plan), *missing_lines(one.missing)):
+        terminal.note(line)
+
+
+def _question(plan: "Plan", how: Acting) -> str:
+    from craft_events_cli.render.redispatch import counted
+
+    counts = plan.counts
+    deliveries, runs = counted(counts.deliveries, "delivery", "deliveries"), "runs" if counts.deliveries == 1 else "run"
+    published = "stored and dispatched" if how.cascade else "suppressed"
+    return f"{deliveries} of {counted(counts.events, 'event')} {runs} again, and what is published is {published}."
+
+
+def _count(work: _Work, one: "Rerun", plan: "Plan") -> ExitCode:
+    from craft_events_cli.render.redispatch import write_counts
+    from craft_events_cli.render.rerun import amount
+
+    write_counts(plan.counts, work.chosen)
+    terminal.flush()
+    terminal.note(f"{amount(plan)} · nothing was run")
+    return ExitCode.UNFINISHED if one.missing else ExitCode.DONE
+
+
+def _next_step(work: _Work, summary: "Summary", failed: str | None) -> str | None:
+    from craft_events_cli.render.rerun import show
+
+    if not summary.is_complete and work.how.checkpoint is not None:
+        return f"the same command goes on from there ({work.how.checkpoint})"
+    if summary.failed and work.how.failures_out is not None:
+        return work.again()
+    return None if failed is None else show(failed)
+
+
+def _code(summary: "Summary") -> ExitCode:
+    return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
+
+
+def _digest(only: Mapping[str, frozenset[str] | None] | None) -> str | None:
+    """Return a text that is the same for the same events and handlers."""
+    if only is None:
+        return None
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=16)
+    for event_id in sorted(only):
+        digest.update(repr((event_id, sorted(only[event_id] or ()))).encode("utf-8", "surrogatepass"))
+    return f"{len(only)} events, {digest.hexdigest()}"

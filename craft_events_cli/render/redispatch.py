@@ -229,6 +229,13 @@ def _words_for(one: Waiting) -> str:
     )
 
 
+def missing_lines(missing: Sequence[str]) -> Iterable[str]:
+    """Name the events that were asked for and are not in the log."""
+    if missing:
+        more = f" and {len(missing) - MOST_ERRORS:,} more" if len(missing) > MOST_ERRORS else ""
+        yield f"not in the log: {', '.join(shorten(one) for one in missing[:MOST_ERRORS])}{more}"
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Return a number, grouped, and what it counts."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

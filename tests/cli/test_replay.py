@@ -169,8 +169,9 @@ def test_a_table_says_once_that_times_are_utc(replay: Cli) -> None:
         (["--since", "yesterday"], '"yesterday" is no time'),
         (["--since", "2020-02-01", "--until", "2020-01-01"], "the window is empty"),
         (["--state", "lost"], "--state"),
-        (["--all-handlers"], "no such option"),
-        (["--checkpoint", "f"], "no such option"),
+        (["--all-handlers"], "there is no terminal to ask on"),
+        (["--checkpoint", "f"], "--checkpoint is for running handlers"),
+        (["--handlers", "shop"], "nothing says which of them are to run"),
     ],
     ids=str,
 )

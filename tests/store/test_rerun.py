@@ -233,7 +233,7 @@ async def test_with_cascade_what_is_published_is_stored_and_runs_and_is_the_same
     bus.subscribe("stock.*", reserved, id="t:reserved", background=True)
     options = Options(cascade=True, handlers=("t:publish",))
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    one = Rerun(bus, EVERYTHING, options, Observer(), point)
+    one = Rerun(bus, EVERYTHING, options, checkpoint=point)
     await one.begin()
     point.write(one.position.to_json())
     summary = await one.run(asyncio.Event())
@@ -251,7 +251,7 @@ async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
     bus.subscribe("order.*", Ran().handle, id="t:once", replayable=False)
-    one = Rerun(bus, EVERYTHING, Options(handlers=("t:note", "t:once")), Observer())
+    one = Rerun(bus, EVERYTHING, Options(handlers=("t:note", "t:once")))
     await one.begin()
     plan = await one.plan()
     summary = await one.run(asyncio.Event())
@@ -272,7 +272,7 @@ async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
     await store.append_many([*events(6), *events(4, event_type="mail.sent", tenants=["c"])])
 
     async def plan(selection: Selection, *handlers: str) -> Any:
-        one = Rerun(bus, selection, Options(handlers=handlers), Observer())
+        one = Rerun(bus, selection, Options(handlers=handlers))
         await one.begin()
         return await one.plan()
 
@@ -341,7 +341,7 @@ async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, sto
     await store.append_many(events(3))
     ran = Ran()
     bus.subscribe("*", ran.handle, id="t:note")
-    one = Rerun(bus, EVERYTHING, Options(), Observer())
+    one = Rerun(bus, EVERYTHING, Options())
     await one.begin()
     await store.append(DomainEvent(event_type="later"))
     assert (await one.plan()).counts.events == 3
@@ -372,7 +372,7 @@ async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
     limited = Selection(limit=20)
     await rerun(bus, limited, observer=StopAfter(), stop=stop, checkpoint=point)
     assert 5 <= len(ran.order) < 20
-    one = Rerun(bus, limited, Options(), Observer(), point)
+    one = Rerun(bus, limited, Options(), checkpoint=point)
     await one.begin()
     assert (await one.plan()).counts.events == 20 - len(ran.order)
     await one.run(asyncio.Event())
@@ -411,7 +411,7 @@ async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
     only = dict.fromkeys(reversed(ids[:2_200])) | {"nobody": None, ids[2_300]: frozenset({"t:other"})}
-    one = Rerun(bus, Selection(tenants=("a",)), Options(only=only), Observer())
+    one = Rerun(bus, Selection(tenants=("a",)), Options(only=only))
     await one.begin()
     plan, summary = await one.plan(), await one.run(asyncio.Event())
     of_a = {one.event_id for one in stored if one.tenant_id == "a"}
@@ -436,7 +436,7 @@ async def test_records_of_other_writers_run_too_and_each_once(
     summary = await rerun(bus, EVERYTHING, checkpoint=point)
     assert summary.events == 9
     assert max(Counter(ran.order).values()) == 1
-    named = Rerun(bus, EVERYTHING, Options(only=dict.fromkeys(ran.order)), Observer())
+    named = Rerun(bus, EVERYTHING, Options(only=dict.fromkeys(ran.order)))
     await named.begin()
     assert named.position.end is None
     assert (await named.run(asyncio.Event())).missing == ()

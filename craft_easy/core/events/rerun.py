@@ -167,9 +167,9 @@ async def rerun(
         CheckpointError: the checkpoint cannot be used, or no longer be written.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        one = Rerun(bus, selection, options or Options(), observer or Observer(), checkpoint)
+        one = Rerun(bus, selection, options or Options(), checkpoint=checkpoint)
         await one.begin()
-        return await one.run(stop or asyncio.Event())
+        return await one.run(stop or asyncio.Event(), observer=observer)
 
 
 class Rerun:
@@ -184,14 +184,14 @@ class Rerun:
         bus: EventBus,
         selection: Selection,
         options: Options,
-        observer: Observer,
+        *,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._bus = bus
         self._store = bus.tracking.store
         self._selection = selection
         self._options = options
-        self._observer = observer
+        self._observer = Observer()
         self._checkpoint = checkpoint
         self._chosen = _chosen(bus, options.handlers)
         self._summary = Summary()
@@ -207,6 +207,11 @@ class Rerun:
     def position(self) -> Position:
         """Where the run begins: an earlier one may have come that far, or to its end."""
         return self._position
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """The ids that were asked for and are not in the log."""
+        return self._summary.missing
 
     async def begin(self) -> None:
         """Find out where an earlier run ended, or fix the end of a new one; look up events that are named."""
@@ -240,8 +245,9 @@ class Rerun:
                     plan.not_replayable[one.id] += events
         return plan
 
-    async def run(self, stop: asyncio.Event) -> Summary:
+    async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> Summary:
         """Go through the span until its end, until `stop` is set, or with `fail_fast` until something fails."""
+        self._observer = observer or self._observer
         began = steady()
         self._summary.is_complete = self._position.is_complete
         if not self._position.is_complete:

@@ -70,10 +70,7 @@ class Span:
         """Look the named events up and put them in order; what lies before the position is done."""
         if self._event_ids is None:
             return
-        found: dict[str, Place] = {}
-        for some in _batches(list(dict.fromkeys(self._event_ids))):
-            for where, record in await place.of_events(self._store, Selection(event_ids=tuple(some))):
-                found[read_envelope(record).event_id] = where
+        found = await places(self._store, self._event_ids)
         self.missing = tuple(one for one in dict.fromkeys(self._event_ids) if one not in found)
         in_order = sorted(found, key=lambda event_id: found[event_id].sort_key)
         self._event_ids = [one for one in in_order if self._is_left(found[one])]
@@ -168,10 +165,20 @@ class Span:
         )
 
     def _named(self) -> Sequence[Selection]:
-        return [replace(self._selection, event_ids=tuple(some)) for some in _batches(self._event_ids or ())]
+        return [replace(self._selection, event_ids=tuple(some)) for some in in_batches(self._event_ids or ())]
 
 
-def _batches(event_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+async def places(store: EventStore, event_ids: Sequence[str]) -> dict[str, Place]:
+    """Return the places of the events with these ids, of those that are in the log."""
+    found: dict[str, Place] = {}
+    for some in in_batches(list(dict.fromkeys(event_ids))):
+        for where, record in await place.of_events(store, Selection(event_ids=tuple(some))):
+            found[read_envelope(record).event_id] = where
+    return found
+
+
+def in_batches(event_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Cut a list of ids into what one query takes."""
     return [event_ids[first : first + IDS] for first in range(0, len(event_ids), IDS)]
 
 

@@ -87,7 +87,8 @@ class Place:
 
     def is_behind(self, other: Place) -> bool:
         """Tell whether this surely stands behind the other."""
-        order = _compare(self.timestamp, other.timestamp) or _compare(self.event_id, other.event_id)
+        by_time = _compare(self.timestamp, other.timestamp)
+        order = _compare(self.event_id, other.event_id) if by_time == 0 else by_time
         return order is not None and order > 0
 
     def is_surely_within(self, mark: Place) -> bool:

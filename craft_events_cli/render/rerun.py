@@ -1,0 +1,139 @@
+"""What a replay through handlers shows: its plan, a line a delivery for machines, a summary for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from shlex import join
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_events_cli import terminal
+from craft_events_cli.render import redispatch
+from craft_events_cli.render.redispatch import counted, missing_lines, report_row
+from craft_events_cli.render.rows import json_line
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.report import Report
+    from craft_easy.core.events.rerun import Plan, Summary
+    from craft_events_cli.failures import Failures
+
+MOST_NAMED: Final = 5
+
+
+class View(redispatch.View):
+    """Follows one run: writes its deliveries as they end, those that failed into a file too.
+
+    Args:
+        output: how deliveries are written.
+        failures: takes those that failed.
+    """
+
+    def __init__(self, output: Output, failures: Failures) -> None:
+        super().__init__(output, label="replaying")
+        self._failures = failures
+        self.first_failed: str | None = None
+        """The first event that a handler failed on."""
+
+    def reported(self, report: Report) -> None:
+        if report.outcome == "failed":
+            self._failures.write(report_row(report))
+            self.first_failed = self.first_failed or report.event_id
+        super().reported(report)
+
+
+def plan_lines(plan: Plan) -> Iterable[str]:
+    """Say what would run: by type, tenant and handler, and what is left out."""
+    counts = plan.counts
+    if counts.events:
+        for title, numbers in (
+            ("type   ", counts.by_type),
+            ("tenant ", counts.by_tenant),
+            ("handler", counts.by_handler),
+        ):
+            yield f"  by {title}  {_most(numbers)}"
+    for handler, deliveries in plan.not_replayable.most_common():
+        yield f"left out: {handler} is not replayable ({counted(deliveries, 'delivery', 'deliveries')})"
+    if plan.unhandled:
+        yield f"{counted(plan.unhandled, 'event')} in this range {_have(plan.unhandled)} none of these handlers"
+
+
+def amount(plan: Plan) -> str:
+    """Say how much would run."""
+    counts = plan.counts
+    return f"{counted(counts.events, 'event')}, {counted(counts.deliveries, 'delivery', 'deliveries')}"
+
+
+def headline(summary: Summary, *, goes_on: bool = False) -> str:
+    """Say in one line what the run came to; `goes_on` tells that an earlier run had begun it."""
+    if not summary.events and summary.is_complete and not summary.redacted:
+        return "nothing is left to run" if goes_on else "no events in this selection"
+    parts = [counted(summary.events, "event"), f"{summary.done:,} delivered"]
+    for number, words in (
+        (summary.failed, "failed"),
+        (summary.skipped, "skipped"),
+        (summary.redacted, "redacted and left out"),
+        (summary.suppressed, f"published and suppressed (--cascade stores {_them(summary.suppressed)})"),
+    ):
+        if number:
+            parts.append(f"{number:,} {words}")
+    if not summary.is_complete:
+        parts.append("ended before its end")
+    return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
+
+
+def summary_row(summary: Summary) -> dict[str, Any]:
+    """Return the summary with the keys of every acting command, and those of a replay behind them."""
+    return {
+        "claimed": summary.events,
+        "held": 0,
+        "owned": 0,
+        "lost": 0,
+        "done": summary.done,
+        "failed": summary.failed,
+        "dead": 0,
+        "skipped": summary.skipped,
+        "orphaned": 0,
+        "orphaned_handlers": [],
+        "dry_run": False,
+        "elapsed_s": summary.elapsed_s,
+        "suppressed": summary.suppressed,
+        "redacted": summary.redacted,
+        "not_found": list(summary.missing),
+        "is_complete": summary.is_complete,
+        "replay_id": summary.replay_id,
+    }
+
+
+def write_summary(view: View, summary: Summary, output: Output, next_step: str | None, *, goes_on: bool) -> None:
+    """Write what the run came to: for people on stderr, and with `-o json` as an object on stdout."""
+    if output is Output.JSON:
+        terminal.stdout().write(json_line(summary_row(summary)))
+        terminal.flush()
+    for line in (headline(summary, goes_on=goes_on), *view.errors(), *missing_lines(summary.missing)):
+        terminal.note(line)
+    if next_step is not None:
+        terminal.note(f"next: {next_step}")
+
+
+def show(event_id: str) -> str:
+    """Return the command that shows an event."""
+    return join(["craft-events", "show", event_id])
+
+
+def _most(numbers: Counter[Any]) -> str:
+    named = [
+        f"{'–' if name is None else redispatch.shorten(name, 60)} {number:,}"
+        for name, number in numbers.most_common(MOST_NAMED)
+    ]
+    if len(numbers) > MOST_NAMED:
+        named.append(f"{len(numbers) - MOST_NAMED:,} more")
+    return " · ".join(named)
+
+
+def _have(events: int) -> str:
+    return "has" if events == 1 else "have"
+
+
+def _them(events: int) -> str:
+    return "it" if events == 1 else "them"

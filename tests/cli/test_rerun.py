@@ -1,0 +1,486 @@
+"""`craft-events replay` through handlers: what it asks, runs and says, and that the log stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.testing import fresh_bus
+from craft_events_cli.commands.replay import events_a_second, speed
+from tests.cli.conftest import ROOT, Cli, Process
+from tests.cli.history import Log, opened
+from tests.cli.terminals import before_a_person
+from tests.conditions import until
+
+SHOP = """
+    import asyncio, os
+    from pathlib import Path
+    from craft_easy.core.events import DomainEvent, current_delivery, event_handler, get_event_bus
+
+    @event_handler("order.*")
+    async def reserve(event):
+        assert current_delivery().is_replay
+        await get_event_bus().publish(DomainEvent(event_type="stock.reserved"))
+        with open("ledger", "a") as ledger:
+            ledger.write(event.event_id + "\\n")
+
+    @event_handler("order.*", background=True)
+    async def charge(event):
+        if event.payload.get("card") == "expired" and not Path("paid").exists():
+            raise ValueError("the \\x1b[31mcard\\x07 \\u202e of [bold]p_1[/bold]\\nexpired")
+
+    @event_handler("order.*", replayable=False)
+    async def mail(event):
+        raise AssertionError("sent twice")
+
+    @event_handler("slow.*")
+    async def wait(event):
+        Path(f"{os.getpid()}.started").touch()
+        await asyncio.Event().wait()
+"""
+RUN = ("replay", "--handlers", "shop", "--all-handlers")
+BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def app(tmp_path: Path, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A handler module in the current directory, a bus of the test's own, and a log."""
+    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP))
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    path = list(sys.path)
+    with fresh_bus():
+        yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop("shop", None)
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
+    with opened(embedded_uri, database_name) as log:
+        yield log
+
+
+Fill = Callable[..., list[DomainEvent]]
+
+
+@pytest.fixture
+def fill(embedded_uri: str, database_name: str) -> Fill:
+    """Store events, a minute apart."""
+
+    def store(count: int, **values: Any) -> list[DomainEvent]:
+        values = {"event_type": "order.placed", "tenant_id": "acme"} | values
+        events = [DomainEvent(timestamp=BEGAN + timedelta(minutes=number), **values) for number in range(count)]
+
+        async def append() -> None:
+            async with EventStore(database_name, uri=embedded_uri) as log:
+                await log.append_many(events)
+
+        asyncio.run(append())
+        return events
+
+    return store
+
+
+def ledger(app: Path) -> list[str]:
+    return (app / "ledger").read_text().split() if (app / "ledger").exists() else []
+
+
+def ids(events: list[DomainEvent]) -> list[str]:
+    return [event.event_id for event in events]
+
+
+def test_a_line_a_delivery_goes_into_a_pipe_and_the_plan_and_summary_to_stderr(cli: Cli, fill: Fill, app: Path) -> None:
+    [event] = fill(1)
+    ended = cli(*RUN, "--yes")
+    assert ended.code == 0, ended.err
+    assert [json.loads(line) for line in ended.out.splitlines()] == [
+        {
+            "event_id": event.event_id,
+            "event_type": "order.placed",
+            "tenant_id": "acme",
+            "handler": handler,
+            "outcome": "done",
+            "attempt": 1,
+            "error": None,
+        }
+        for handler in ("shop:reserve", "shop:charge")
+    ]
+    said = ended.err.splitlines()
+    assert said[:4] == [
+        "  by type     order.placed 1",
+        "  by tenant   acme 1",
+        "  by handler  shop:reserve 1 · shop:charge 1",
+        "left out: shop:mail is not replayable (1 delivery)",
+    ]
+    assert said[-1].startswith("1 event · 2 delivered · 1 published and suppressed (--cascade stores it) · ")
+    assert ledger(app) == [event.event_id]
+
+
+def test_json_is_one_object_with_all_keys_of_an_acting_command_and_some_of_its_own(cli: Cli, fill: Fill) -> None:
+    fill(2)
+    ended = cli(*RUN, "--yes", "-o", "json")
+    summary = json.loads(ended.out)
+    assert len(summary.pop("replay_id")) == 36
+    assert summary.pop("elapsed_s") > 0
+    assert summary == {
+        "claimed": 2,
+        "held": 0,
+        "owned": 0,
+        "lost": 0,
+        "done": 4,
+        "failed": 0,
+        "dead": 0,
+        "skipped": 0,
+        "orphaned": 0,
+        "orphaned_handlers": [],
+        "dry_run": False,
+        "suppressed": 2,
+        "redacted": 0,
+        "not_found": [],
+        "is_complete": True,
+    }
+
+
+def test_a_table_leaves_stdout_empty_and_csv_has_a_header(cli: Cli, fill: Fill) -> None:
+    fill(1, tenant_id="=cmd")
+    assert cli(*RUN, "--yes", "-o", "table").out == ""
+    header, *rows = cli(*RUN, "--yes", "-o", "csv").out.splitlines()
+    assert header == "event_id,event_type,tenant_id,handler,outcome,attempt,error"
+    assert len(rows) == 2
+    assert ",'=cmd," in rows[0]
+
+
+def test_a_dry_run_counts_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(3)
+    fill(2, event_type="mail.sent", tenant_id=None)
+    ended = cli(*RUN, "--dry-run", "-o", "json")
+    assert (ended.code, json.loads(ended.out)) == (
+        0,
+        {
+            "dry_run": True,
+            "events": 3,
+            "deliveries": 6,
+            "by_type": {"order.placed": 3},
+            "by_tenant": {"acme": 3},
+            "by_handler": {"shop:reserve": 3, "shop:charge": 3},
+        },
+    )
+    assert ended.err.splitlines()[-2:] == [
+        "2 events in this range have none of these handlers",
+        "3 events, 6 deliveries · nothing was run",
+    ]
+    assert ledger(app) == []
+    assert "By handler" in cli(*RUN, "--dry-run", "-o", "table").out
+
+
+def test_only_the_handlers_that_are_named_run(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(2)
+    ended = cli("replay", "--handlers", "shop", "--handler", "shop:charge", "--yes")
+    assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:charge"] * 2
+    assert ledger(app) == []
+
+
+def test_the_selection_holds_for_handlers_too(cli: Cli, fill: Fill, app: Path) -> None:
+    events = fill(6)
+    fill(3, tenant_id="globex")
+    since = (BEGAN + timedelta(minutes=2)).isoformat()
+    assert cli(*RUN, "--yes", "--tenant", "acme", "--since", since, "--limit", "3").code == 0
+    assert ledger(app) == ids(events[2:5])
+
+
+def test_handlers_from_the_environment_alone_still_print(
+    cli: Cli, fill: Fill, app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRAFT_EVENTS_HANDLERS", "shop")
+    [event] = fill(1)
+    ended = cli("replay")
+    assert json.loads(ended.out)["event_id"] == event.event_id
+    assert ledger(app) == []
+    assert cli("replay", "--all-handlers", "--yes").code == 0
+    assert ledger(app) == [event.event_id]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--handlers", "shop"], "nothing says which of them are to run"),
+        (["--handlers", "shop", "--all-handlers", "--handler", "shop:charge"], "leave one of them out"),
+        (["--handlers", "shop", "--all-handlers", "--reverse"], "oldest first"),
+        (["--handlers", "shop", "--all-handlers"], "there is no terminal to ask on"),
+        (["--rate", "5"], "--rate is for running handlers"),
+        (["--fail-fast"], "--fail-fast is for running handlers"),
+        (["--ids-from", "-"], "--ids-from is for running handlers"),
+        (["--yes"], "--yes is for running handlers"),
+        (["--all-handlers", "--yes"], "no handler module is named"),
+        (["--handlers", "shop", "--all-handlers", "--yes", "--ids-from", "none"], "--ids-from: none"),
+        (["--handlers", "shop", "--all-handlers", "--yes", "--failures-out", "no/where"], "--failures-out"),
+        (["--handlers", "shop", "--all-handlers", "--rate", "0/s"], "is no rate"),
+        (["--handlers", "shop", "--all-handlers", "--pace", "slow"], "is no pace"),
+        (["--handlers", "shop", "--all-handlers", "--concurrency", "0"], "--concurrency"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_meant_is_exit_2(cli: Cli, fill: Fill, app: Path, args: list[str], message: str) -> None:
+    ended = cli("replay", *args)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert ledger(app) == []
+
+
+def test_a_handler_that_is_not_loaded_is_named_with_the_one_that_may_be_meant(cli: Cli) -> None:
+    ended = cli("replay", "--handlers", "shop", "--handler", "shop:chargee", "--yes")
+    assert ended.code == 3
+    assert "did you mean shop:charge?" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("50", 50), ("50/s", 50), ("600/m", 10), ("1.5", 1.5), ("3600/h", 1)], ids=str
+)
+def test_rates_are_read(text: str, expected: float) -> None:
+    assert events_a_second(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "5/d", "/s", "x/s", "5/", "٣", "1e9", "inf", "9" * 20])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no rate"):
+        events_a_second(text)
+
+
+def test_paces_are_read() -> None:
+    assert [speed(text) for text in ("original", "original*10", "original*0.5")] == [1, 10, 0.5]
+    for text in ("", "orig", "original*", "original*0", "original*x", "original/2", "original*-1"):
+        with pytest.raises(ValueError, match="is no pace"):
+            speed(text)
+
+
+def test_what_failed_is_told_by_handler_and_error_and_goes_into_a_file_that_is_taken_back(
+    cli: Cli, fill: Fill, app: Path
+) -> None:
+    fill(2)
+    bad = fill(2, payload={"card": "expired"})
+    ended = cli(*RUN, "--yes", "-o", "table", "--failures-out", "failed.ndjson")
+    assert ended.code == 3
+    said = ended.err.splitlines()
+    assert said[-3].startswith("4 events · 6 delivered · 2 failed · 4 published and suppressed (--cascade stores them)")
+    assert said[-2].startswith("    2  shop:charge   ValueError: the ")
+    assert said[-1] == "next: craft-events replay --ids-from failed.ndjson --handlers shop --all-handlers"
+    assert "\x1b" not in ended.err
+    rows = [json.loads(line) for line in (app / "failed.ndjson").read_text().splitlines()]
+    assert [(row["event_id"], row["handler"], row["outcome"]) for row in rows] == [
+        (event.event_id, "shop:charge", "failed") for event in bad
+    ]
+    (app / "paid").touch()
+    (app / "ledger").unlink()
+    again = cli(*RUN, "--yes", "--ids-from", "failed.ndjson")
+    assert again.code == 0, again.err
+    assert [json.loads(line)["handler"] for line in again.out.splitlines()] == ["shop:charge"] * 2
+    assert ledger(app) == []
+
+
+def test_without_a_file_the_next_command_shows_an_event_that_failed(cli: Cli, fill: Fill) -> None:
+    [bad, _] = fill(2, payload={"card": "expired"})
+    ended = cli(*RUN, "--yes", "-o", "json")
+    assert ended.code == 3
+    assert ended.err.splitlines()[-1] == f"next: craft-events show {bad.event_id}"
+
+
+def test_ids_that_are_not_in_the_log_are_named_and_end_with_3(cli: Cli, fill: Fill, app: Path) -> None:
+    [event] = fill(1)
+    (app / "ids").write_text(f"{event.event_id}\nnobody\x1b\n")
+    for args in (("--yes",), ("--dry-run",)):
+        ended = cli(*RUN, *args, "--ids-from", "ids")
+        assert ended.code == 3
+        assert r"not in the log: nobody\x1b" in ended.err
+    assert ledger(app) == [event.event_id]
+
+
+def test_an_empty_file_of_ids_has_nothing_to_run(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(1)
+    (app / "ids").touch()
+    ended = cli(*RUN, "--yes", "--ids-from", "ids")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines()[-1] == "no events in this selection"
+
+
+def test_nothing_to_run_is_said_and_not_asked_about(process: Process, fill: Fill) -> None:
+    fill(1)
+    with before_a_person(process, *RUN, "--tenant", "nobody") as person:
+        assert person.ended() == (0, "")
+        assert "no events in this selection" in person.said
+
+
+def test_the_question_shows_the_numbers_and_yes_goes_on(process: Process, fill: Fill, app: Path) -> None:
+    events = fill(3)
+    with before_a_person(process, *RUN) as person:
+        person.waits_for("6 deliveries of 3 events run again, and what is published is suppressed. Go on? [y/N] ")
+        assert ledger(app) == []
+        person.types("y\n")
+        code, _ = person.ended()
+    assert code == 0
+    assert ledger(app) == ids(events)
+
+
+@pytest.mark.parametrize("answer", ["\n", "n\n"])
+def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill, app: Path, answer: str) -> None:
+    fill(1)
+    (app / "failed").write_text("kept")
+    with before_a_person(process, *RUN, "--cascade", "--failures-out", "failed", "--checkpoint", "point") as person:
+        person.waits_for("and what is published is stored and dispatched. Go on? [y/N] ")
+        person.types(answer)
+        assert person.ended() == (2, "")
+        assert "nothing was run" in person.said
+    assert ledger(app) == []
+    assert (app / "failed").read_text() == "kept"
+    assert not (app / "point").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_it_and_the_checkpoint_says_how_far_it_came(
+    fill: Fill, app: Path, number: signal.Signals, code: int
+) -> None:
+    first = fill(3)
+    fill(2, event_type="slow.order", tenant_id="slow")
+    command = [sys.executable, "-m", "craft_events_cli", *RUN, "--yes", "--grace", "0.1", "--checkpoint", "point"]
+    running = subprocess.Popen(
+        command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    until(lambda: (app / f"{running.pid}.started").exists() and len(ledger(app)) == 3)
+    running.send_signal(number)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == code
+    said = err.decode().splitlines()
+    assert "stopping: what is running gets its time; once more ends at once" in said
+    assert "ended before its end" in said[-2]
+    assert said[-1] == "next: the same command goes on from there (point)"
+    assert b"Traceback" not in err
+    position = json.loads((app / "point").read_text())["position"]
+    assert position["passed"] == 1
+    assert position["mark"]["event_id"] == first[0].event_id
+
+
+def test_the_second_signal_ends_it_at_once(fill: Fill, app: Path) -> None:
+    fill(1, event_type="slow.order")
+    command = [sys.executable, "-m", "craft_events_cli", *RUN, "--yes", "--grace", "60"]
+    running = subprocess.Popen(
+        command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    until(lambda: (app / f"{running.pid}.started").exists())
+    running.send_signal(signal.SIGINT)
+    assert running.stderr is not None
+    while b"stopping" not in running.stderr.readline():
+        pass
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=20)
+    assert running.returncode == -signal.SIGINT
+
+
+def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill: Fill, app: Path) -> None:
+    good = fill(1)
+    bad = [
+        *fill(1, payload={"card": "expired"}, tenant_id="acme"),
+    ]
+    args = (*RUN, "--yes", "--fail-fast", "--checkpoint", "point", "--concurrency", "1", "--tenant", "acme")
+    ended = cli(*args)
+    assert ended.code == 3
+    assert "next: the same command goes on from there (point)" in ended.err
+    (app / "paid").touch()
+    again = cli(*args)
+    assert again.code == 0
+    assert "going on where point says" in again.err
+    assert ledger(app)[-1] == bad[0].event_id
+    assert set(ledger(app)) == {*ids(good), *ids(bad)}
+
+
+def test_a_finished_checkpoint_says_so_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(2)
+    args = (*RUN, "--yes", "--checkpoint", "point", "--since", "5000d")
+    assert cli(*args).code == 0
+    (app / "ledger").unlink()
+    again = cli(*args)
+    assert (again.code, again.out, ledger(app)) == (0, "", [])
+    assert "point says that this replay is complete: remove it to run it again" in again.err
+
+
+def test_a_checkpoint_of_other_filters_is_exit_6_by_name(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(2)
+    assert cli(*RUN, "--yes", "--checkpoint", "point", "--tenant", "acme").code == 0
+    ended = cli(*RUN, "--yes", "--checkpoint", "point", "--tenant", "globex")
+    assert (ended.code, ended.out) == (6, "")
+    assert 'other filters: --tenant was ["acme"] and is ["globex"]' in ended.err
+    assert cli("replay", "--handlers", "shop", "--handler", "shop:charge", "--yes", "--checkpoint", "point").code == 6
+    (app / "other").write_text("{")
+    assert cli(*RUN, "--yes", "--checkpoint", "other").code == 6
+    assert cli(*RUN, "--yes", "--checkpoint", ".").code == 6
+
+
+def test_a_dry_run_leaves_the_checkpoint_as_it_is(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(2)
+    assert cli(*RUN, "--dry-run", "--checkpoint", "point", "--failures-out", "failed").code == 0
+    assert {one.name for one in app.iterdir()} & {"point", "failed", ".point.new"} == set()
+
+
+def test_a_cascade_is_stored_and_dispatched(cli: Cli, fill: Fill, log: Log) -> None:
+    fill(2)
+    ended = cli(*RUN, "--yes", "--cascade", "-o", "json")
+    assert (ended.code, json.loads(ended.out)["suppressed"]) == (0, 0)
+    assert log.events.count_documents({"event_type": "stock.reserved"}) == 2
+
+
+def test_without_it_the_log_stays_byte_for_byte_as_it_was(cli: Cli, fill: Fill, log: Log) -> None:
+    fill(3)
+    before = [repr(one) for one in log.events.find().sort("_id")]
+    cli(*RUN, "--yes")
+    assert [repr(one) for one in log.events.find().sort("_id")] == before
+    assert log.client[log.database].list_collection_names() == ["event_log"]
+
+
+def test_a_rate_holds(cli: Cli, fill: Fill) -> None:
+    fill(6)
+    ended = cli(*RUN, "--yes", "--rate", "20/s", "-o", "json")
+    assert json.loads(ended.out)["elapsed_s"] >= 0.25
+
+
+def test_gaps_are_kept_at_a_pace(cli: Cli, fill: Fill) -> None:
+    fill(3)
+    ended = cli(*RUN, "--yes", "--pace", "original*480", "-o", "json")
+    assert json.loads(ended.out)["elapsed_s"] >= 0.25
+
+
+# ------------------------------------------------------------------ the same ids for a redispatch
+
+
+def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, database_name: str, log: Log) -> None:
+    events = [DomainEvent(event_type="order.paid", tenant_id="acme") for _ in range(205)]
+
+    async def append() -> None:
+        async with EventStore(database_name, uri=embedded_uri) as store:
+            await store.append_many(events, handlers=["shop:charge"])
+
+    asyncio.run(append())
+    named = events[2:]
+    (app / "ids").write_text("\n".join([*ids(named), "nobody"]))
+    command = ("redispatch", "--handlers", "shop", "--ids-from", "ids")
+    dry = cli(*command, "--dry-run", "-o", "json")
+    assert (dry.code, json.loads(dry.out)["events"]) == (3, 203)
+    limited = cli(*command, "--limit", "101", "-o", "json")
+    assert (limited.code, json.loads(limited.out)["done"]) == (3, 101)
+    ended = cli(*command, "-o", "json")
+    assert (ended.code, json.loads(ended.out)["done"]) == (3, 102)
+    assert "not in the log: nobody" in ended.err
+    left = [one["event_id"] for one in log.events.find({"delivery.state": "open"})]
+    assert sorted(left) == sorted(ids(events[:2]))
+    assert cli("redispatch", "--handlers", "shop", "--ids-from", "ids", "--watch").code == 2

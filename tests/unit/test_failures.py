@@ -1,0 +1,56 @@
+"""The file of failed deliveries: there as soon as one fails, and never in the way of what is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from craft_events_cli import event_ids, failures
+from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.failures import Failures, FailuresLost
+
+ROW = {"event_id": "a", "handler": "h", "outcome": "failed", "error": "\x1b[31m"}
+
+
+def test_each_failure_is_in_the_file_at_once_and_can_be_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    with Failures(path) as file:
+        file.write(ROW)
+        assert event_ids.read(str(path)) == {"a": frozenset({"h"})}
+    assert b"\x1b" not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_run_begins_a_new_file_and_one_that_goes_on_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    for goes_on, expected in ((False, 1), (True, 2), (False, 1)):
+        with Failures(path, goes_on=goes_on) as file:
+            file.write(ROW)
+        assert len(path.read_text().splitlines()) == expected
+
+
+def test_without_a_file_nothing_is_written() -> None:
+    with Failures(None) as file:
+        file.write(ROW)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--failures-out"):
+        Failures(tmp_path / "missing" / "failed")
+
+
+def test_a_full_disk_ends_the_run() -> None:
+    with Failures(Path("/dev/full"), goes_on=True) as file, pytest.raises(FailuresLost, match="no space left"):
+        file.write(ROW)
+
+
+def test_what_is_read_is_never_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "failed"
+    path.touch()
+    os.link(path, tmp_path / "same")
+    with pytest.raises(UsageError, match="are the same file"):
+        failures.check(tmp_path / "same", str(path))
+    for out, read in ((None, str(path)), (path, None), (path, "-"), (tmp_path / "other", str(path))):
+        failures.check(out, read)
