@@ -34,6 +34,7 @@ CONNECTION: Final = "Connection"
 HANDLERS: Final = "Handlers"
 OUTPUT: Final = "Output"
 MAX_NUMBER: Final = 2**63 - 1
+MAX_DEADLINE: Final = 86_400.0
 
 
 def whole_number(text: str) -> int:
@@ -54,6 +55,14 @@ def seconds(text: str) -> float:
     if ago is None:
         raise ValueError(f'"{text[:80]}" is no duration. Try 10, 30s or 5m')
     return ago.total_seconds()
+
+
+def deadline(text: str) -> float:
+    """Read a duration that bounds a call of the database: a day at most, in seconds."""
+    found = seconds(text)
+    if found > MAX_DEADLINE:
+        raise ValueError(f'"{text}" is too long, a day is the most')
+    return found
 
 
 def pattern(text: str) -> str:

@@ -1,6 +1,7 @@
 """`craft-events redispatch`: deliver what was never finished."""
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final
@@ -66,7 +67,7 @@ class Delivering:
         typer.Option(
             "--lease",
             metavar="DURATION",
-            parser=options.seconds,
+            parser=options.deadline,
             help="how long this worker may be silent before others take over what it claimed",
             rich_help_panel=DELIVERING,
         ),
