@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),
     "trace": Entry("craft_events_cli.commands.trace:trace", "an event, what caused it, what it caused"),
     "stats": Entry("craft_events_cli.commands.stats:stats", "backlog, rates, failures, over time"),
+    "stats": Entry("craft_events_cli.commands.stats:stats", "backlog, rates, failures, over time"),
     "dead list": Entry("craft_events_cli.commands.dead:list_dead", "show what used up its attempts"),
     "dead retry": Entry("craft_events_cli.commands.dead:retry", "give it a fresh budget of attempts"),
     "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),

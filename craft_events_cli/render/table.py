@@ -6,7 +6,7 @@ through `safe`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -57,12 +57,16 @@ class Table:
 
     def write(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Write rows; a heading stands before the first."""
+        terminal.stdout().writelines(f"{line}\n" for line in self.lines(rows))
+
+    def lines(self, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+        """Yield what `write` writes, a line each."""
         shown = [{column.name: safe(row[column.name]) for column in self._columns} for row in rows]
         if shown and not self._widths:
             self._fit(shown)
-            self._write({column.name: column.name for column in self._columns}, BOLD)
+            yield self._line({column.name: column.name for column in self._columns}, BOLD)
         for row in shown:
-            self._write(row)
+            yield self._line(row)
 
     def _fit(self, rows: Sequence[Mapping[str, str]]) -> None:
         natural = {
@@ -95,9 +99,9 @@ class Table:
         gaps = len(GAP) * (len(self._columns) - 1)
         return sum(widths[column.name] for column in self._columns) + gaps - self._room
 
-    def _write(self, row: Mapping[str, str], style: str = "") -> None:
+    def _line(self, row: Mapping[str, str], style: str = "") -> str:
         cells = [self._cell(column, row[column.name], style) for column in self._columns]
-        terminal.stdout().write(MARGIN + GAP.join(cells).rstrip() + "\n")
+        return MARGIN + GAP.join(cells).rstrip()
 
     def _cell(self, column: Column, text: str, style: str) -> str:
         width = self._widths[column.name]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.bars import Bars, cut_into_bars
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.envelope import read_envelope
+from craft_easy.core.events.envelope import EARLIEST, read_envelope
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store.figures import (
     By,
@@ -240,7 +240,7 @@ class Meter:
 
     def _bars(self, selection: Selection, now: datetime) -> Bars:
         until = selection.until or now
-        since = selection.since or min(until, now) - WINDOW
+        since = selection.since or until - min(WINDOW, until - EARLIEST)
         if self.bar is None:
             self.bar = cut_into_bars(since, until, most=self.most_bars).width
         return Bars(since, until, self.bar)

@@ -1,0 +1,280 @@
+"""`craft-events stats`: what is stuck, since when, whose it is; what came and failed over time."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
+from shlex import join
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from craft_events_cli import loading, options, reader, running, terminal
+from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.stats import Limits, Meter, Stats
+    from craft_events_cli.render.looks import Looks
+
+FIGURES: Final = "Figures"
+ALERTING: Final = "Alerting (exit 3 where one is crossed)"
+LEAST_PAUSE: Final = 0.2
+"""Seconds between two looks, however long the first of them took."""
+
+
+class By(StrEnum):
+    """What the members of a group have in common."""
+
+    HANDLER = "handler"
+    TYPE = "type"
+    TENANT = "tenant"
+    ERROR = "error"
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of at least 0, in ASCII digits."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > options.MAX_NUMBER:
+        raise ValueError(f'"{text[:80]}" is no whole number of at least 0')
+    return int(text)
+
+
+def pause(text: str) -> float:
+    """Read how long to wait between two looks, in seconds."""
+    seconds = options.seconds(text)
+    if seconds < LEAST_PAUSE:
+        raise ValueError(f'"{text}" is too short: it is at least {LEAST_PAUSE} s')
+    return seconds
+
+
+def width(text: str) -> timedelta:
+    """Read how wide a bar is."""
+    seconds = options.seconds(text)
+    if not 1 <= seconds <= timedelta.max.total_seconds() / 2:
+        raise ValueError(f'"{text}" is no width: a bar is a second wide at least')
+    return timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """What is shown, and how often."""
+
+    by: Annotated[By, typer.Option("--by", help="in groups that have this in common", rich_help_panel=FIGURES)] = (
+        By.HANDLER
+    )
+    bar: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--bar",
+            metavar="DURATION",
+            parser=width,
+            help="how wide a bar is, as 5m or 1h; else as it fits",
+            rich_help_panel=FIGURES,
+        ),
+    ] = None
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            "--watch",
+            metavar="DURATION",
+            parser=pause,
+            help="look again after so long, as 2s, until stopped: a live screen, or an object for each look",
+            rich_help_panel=FIGURES,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alerting:
+    """What is still good."""
+
+    max_backlog: Annotated[
+        int | None,
+        typer.Option(
+            "--max-backlog",
+            metavar="N",
+            parser=whole_number,
+            help="so many events may be open",
+            rich_help_panel=ALERTING,
+        ),
+    ] = None
+    max_age: Annotated[
+        float | None,
+        typer.Option(
+            "--max-age",
+            metavar="DURATION",
+            parser=options.seconds,
+            help="so old may the oldest open event be",
+            rich_help_panel=ALERTING,
+        ),
+    ] = None
+    max_dead: Annotated[
+        int | None,
+        typer.Option(
+            "--max-dead",
+            metavar="N",
+            parser=whole_number,
+            help="so many deliveries may be dead",
+            rich_help_panel=ALERTING,
+        ),
+    ] = None
+
+    def limits(self) -> "Limits":
+        """Return what the library calls them."""
+        from craft_easy.core.events.stats import Limits
+
+        return Limits(self.max_backlog, self.max_age, self.max_dead)
+
+
+def stats(
+    where: options.Choosing,
+    looking: Looking,
+    alerting: Alerting,
+    connection: options.Connecting,
+    handling: options.Handling,
+    output: options.Format = None,
+) -> ExitCode:
+    """Show what is stuck, since when and whose it is, and what came and failed over time.
+
+    What is open or dead is counted whole, however old. --since and --until are the window of the figures over time,
+    the last 24 hours else. Failures are the errors that the records keep, the last five of a delivery. A median is
+    right to 2.5 %. With --handlers (the flag alone: a variable loads nothing here) the handlers that open events name
+    and that are not loaded are told, exit 3.
+
+    Examples:
+        craft-events stats
+        craft-events stats --by error --since 2h
+        craft-events stats --tenant acme --watch 2s
+        craft-events stats --max-backlog 1000 --max-age 15m --max-dead 0 -o json
+    """
+    settings = connection.settings()
+    chosen = terminal.output_format(output, endless=looking.watch is not None)
+    loaded = _loaded(handling, connection)
+    return running.run(_stats(settings, where, looking, alerting, loaded, chosen))
+
+
+def _loaded(handling: options.Handling, connection: options.Connecting) -> list[str] | None:
+    """Return the ids that `--handlers` loads; what a variable names is not loaded only to look at figures."""
+    if not handling.handlers:
+        return None
+    bus = loading.load_bus(handling.modules(connection.env))
+    handlers = [one.handler for one in bus.subscriptions()]
+    return list(dict.fromkeys(name for one in handlers for name in (one.id, *one.aliases)))
+
+
+async def _stats(
+    settings: "Settings",
+    where: options.Choosing,
+    looking: Looking,
+    alerting: Alerting,
+    loaded: list[str] | None,
+    chosen: Output,
+) -> ExitCode:
+    from craft_easy.core.events.stats import Meter
+    from craft_events_cli.render.looks import Looks
+    from craft_events_cli.render.stats import alarms_of, bars_that_fit
+
+    limits = alerting.limits()
+    async with options.opened(settings) as store:
+        meter = Meter(store, by=looking.by.value, bar=looking.bar, loaded=loaded)
+        if chosen is Output.TABLE:
+            meter.most_bars = bars_that_fit()
+        selection = where.selection(await store.now())
+        first = await _first_look(meter, selection, chosen)
+        looks = Looks(chosen, partial(_window_of, where), looking.watch)
+        with looks:
+            looks.write(first, limits.crossed(first), _hints(first, where))
+            if looking.watch is not None:
+                await _go_on(meter, where, selection, limits, looks, looking.watch)
+    alarms = list(alarms_of(first, limits.crossed(first)))
+    for text in alarms:
+        terminal.warn(text)
+    for text in _hints(first, where):
+        terminal.note(text)
+    return ExitCode.UNFINISHED if alarms else ExitCode.DONE
+
+
+async def _first_look(meter: "Meter", selection: "Selection", chosen: Output) -> "Stats":
+    from craft_events_cli.render.progress import Progress
+
+    is_quiet = chosen is not Output.TABLE and terminal.is_terminal(terminal.stdout())
+    progress = Progress("counting", is_quiet=is_quiet)
+
+    def advance(_: int, total: int) -> None:
+        progress.total = total
+        progress.advance()
+
+    meter.on_bar = advance
+    try:
+        return await meter.read(selection)
+    except ValueError as error:
+        raise UsageError(str(error), hint="--bar is how wide a bar is, --since where the window begins") from None
+    finally:
+        progress.close()
+        meter.on_bar = None
+
+
+async def _go_on(
+    meter: "Meter",
+    where: options.Choosing,
+    selection: "Selection",
+    limits: "Limits",
+    looks: "Looks",
+    every: float,
+) -> None:
+    """Look again and again; ends by a signal, or when the reader of a pipe has gone."""
+    import asyncio
+
+    from craft_easy.core.events.errors import StoreUnavailable
+
+    with reader.while_read():
+        while True:
+            await asyncio.sleep(every)
+            try:
+                window = where.window_at(await meter.store.now())
+                found = await meter.read(replace(selection, since=window.since, until=window.until))
+            except StoreUnavailable as error:
+                looks.lost(str(error))
+                continue
+            looks.write(found, limits.crossed(found), _hints(found, where))
+
+
+def _window_of(where: options.Choosing, found: "Stats") -> str:
+    """Say which window the figures over time are of."""
+    from craft_events_cli.render.spans import minutes
+    from craft_events_cli.render.stats import span_of
+
+    since, until = minutes([found.since, found.until])
+    if where.until is not None:
+        return f"{since} … {until}"
+    if where.since is not None and where.since.ago is None:
+        return f"since {since}"
+    return f"last {span_of((found.until - found.since).total_seconds())}"
+
+
+def _hints(found: "Stats", where: options.Choosing) -> list[str]:
+    """Return what is to be known of the figures, and what to type next."""
+    known = ["failed counts the errors that are stored: the last five of a delivery"] if found.failed else []
+    return [*known, _next_step(found, where)]
+
+
+def _next_step(found: "Stats", where: options.Choosing) -> str:
+    flags = _flags(where)
+    if found.dead:
+        return f"next: {join(['craft-events', 'dead', 'list', '--by', 'error', *flags])}"
+    if found.due:
+        return f"next: {join(['craft-events', 'redispatch', *flags, '--handlers', 'MODULE'])}"
+    if found.owned:
+        return "next: craft-events workers"
+    if found.waiting:
+        return f"next: nothing, {found.waiting:,} wait for their next attempt"
+    return "nothing is stuck"
+
+
+def _flags(where: options.Choosing) -> list[str]:
+    """Return the flags that choose the same events, whenever they were published."""
+    values = {"--tenant": where.tenant, "--type": where.type, "--actor": where.actor}
+    flags = [word for flag, given in values.items() for value in given for word in (flag, value)]
+    return [*flags, *(["--no-tenant"] if where.no_tenant else [])]

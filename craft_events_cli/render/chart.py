@@ -1,0 +1,53 @@
+"""Figures as pictures in a line of text: a bar for a share, a sparkline for a course.
+
+Block elements (Unicode U+2581 … U+258F), of which each cell of a terminal shows eight steps; plain characters where a
+terminal has none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import IO, Final
+
+_STEPS: Final = "▁▂▃▄▅▆▇█"
+_PLAIN_STEPS: Final = "_.:-=+*#"
+_EIGHTHS: Final = "▏▎▍▌▋▊▉█"
+
+
+def has_blocks(stream: IO[str]) -> bool:
+    """Tell whether block elements may be written: the stream is UTF-8, and no locale says that its reader is not."""
+    if (getattr(stream, "encoding", "") or "").lower().replace("-", "") != "utf8":
+        return False
+    chosen = next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")
+    return chosen not in ("C", "POSIX")
+
+
+def sparkline(values: Sequence[float], *, blocks: bool = True) -> str:
+    """Return a character for each value, the greatest of them the highest; only what is 0 lies on the ground.
+
+    >>> sparkline([0, 1, 50, 100])
+    '▁▂▅█'
+    >>> sparkline([0, 1, 50, 100], blocks=False)
+    '_.=#'
+    """
+    steps = _STEPS if blocks else _PLAIN_STEPS
+    peak = max(values, default=0)
+    highest = len(steps) - 1
+    return "".join(steps[min(1 + int(value * highest / peak), highest)] if value > 0 else steps[0] for value in values)
+
+
+def bar(value: float, most: float, width: int, *, blocks: bool = True) -> str:
+    """Return a bar for a value, `width` cells long where it is the most there is; what is not 0 is always seen.
+
+    >>> bar(3, 8, 4), bar(8, 8, 4), bar(0, 8, 4), bar(1, 1_000, 4)
+    ('█▌', '████', '', '▏')
+    >>> bar(3, 8, 4, blocks=False)
+    '##'
+    """
+    if value <= 0 or most <= 0:
+        return ""
+    if not blocks:
+        return "#" * max(round(value / most * width), 1)
+    whole, rest = divmod(max(round(value / most * width * 8), 1), 8)
+    return "█" * whole + (_EIGHTHS[rest - 1] if rest else "")
