@@ -155,6 +155,7 @@ def plain(text: str) -> list[str]:
         ("ID", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{3,4}(?=…)"),
         ("DATE", r"\b(\d{4}-)?\d\d-\d\d\b(?=[T ])"),
         ("TIME", r"(\d{4}-\d\d-\d\d|\d\d-\d\d)?[T ]?\d\d:\d\d:\d\d(\.\d+)?Z?|\d\d:\d\d\b"),
+        ("SERVER", r"127\.0\.0\.1:\d+|SecantusDB [\w.]+"),
         ("N", r"\d+\.\d+"),
     ):
         text = re.sub(pattern, what, text)

@@ -62,7 +62,7 @@ def test_a_group_has_a_page_and_needs_a_command(cli: Cli) -> None:
     assert "  list " in page.out
     ended = cli("handlers")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("error: handlers needs one of: list\n")
+    assert ended.err.startswith("error: handlers needs one of: list, show, check\n")
 
 
 @pytest.mark.parametrize(

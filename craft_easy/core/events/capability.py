@@ -24,9 +24,9 @@ SLOW_MS: Final = 1_000.0
 def connection(facts: ServerFacts) -> list[Finding]:
     """Say what the server is."""
     what = f"{facts.topology} {facts.set_name}" if facts.set_name and not facts.is_embedded else facts.topology
-    message = f"{facts.where}, {facts.product} {facts.version}, {what}, {facts.latency_ms:g} ms"
+    message = f"{facts.where}, {facts.product} {facts.version}, {what}, {facts.latency_ms:.1f} ms"
     if facts.is_embedded:
-        message = f"{facts.where}, the embedded log on {facts.product} {facts.version}, {facts.latency_ms:g} ms"
+        message = f"{facts.where}, the embedded log on {facts.product} {facts.version}, {facts.latency_ms:.1f} ms"
     details = {
         "where": facts.where, "product": facts.product, "version": facts.version, "topology": facts.topology,
         "set_name": facts.set_name, "embedded": facts.is_embedded, "latency_ms": facts.latency_ms,
@@ -50,7 +50,7 @@ async def write_concern(store: EventStore) -> list[Finding]:
     except StoreError as error:
         advice = "has a majority of the replica set, arbiters aside, its data? rs.status() says so"
         return [Finding.fail("write concern", f"majority and journal do not acknowledge: {error.message}", advice)]
-    message = f"majority and journal, acknowledged in {took_ms:g} ms"
+    message = f"majority and journal, acknowledged in {took_ms:,.1f} ms"
     if took_ms > SLOW_MS:
         advice = "every publish waits so long: is a member slow, or behind?"
         return [Finding.warn("write concern", message, advice, took_ms=took_ms)]
@@ -182,9 +182,11 @@ async def clocks(store: EventStore) -> list[Finding]:
     """Compare this machine's clock with the database's."""
     offset = await server.clock_offset(store)
     ahead_ms = round(offset.ahead.total_seconds() * 1000)
-    error_ms = max(1, round(offset.error.total_seconds() * 1000))
+    error_ms = round(offset.error.total_seconds() * 1000, 1)
     where = "ahead of" if ahead_ms > 0 else "behind"
-    message = f"{_span(abs(ahead_ms))} {where} the database, give or take {error_ms:,} ms"
+    message = f"{_span(abs(ahead_ms))} {where} the database's, give or take {error_ms:,.1f} ms"
+    if abs(offset.ahead) <= offset.error:
+        message = f"the same as the database's, give or take {error_ms:,.1f} ms"
     if abs(offset.ahead) > SKEW + offset.error:
         advice = "set the clock (NTP): events of this machine carry its time, and are sorted by it"
         return [Finding.warn("clock", message, advice, ahead_ms=ahead_ms, error_ms=error_ms)]
