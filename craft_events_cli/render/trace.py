@@ -6,8 +6,8 @@
     │       └── ✓ shop.warehouse:pick   8 ms
     └── ✗ shop.billing:charge   dead after 20 attempts   CardExpired: card of c_204 expired 2026-09
 
-Lines are cut to the width. What lies too deep is moved to the left: a line that begins with a number in brackets
-stands on that level. A tree of any depth is drawn without recursion.
+Lines are cut to the width. Where the branches would take too much of it they begin at the left again, behind the level
+in brackets. A tree of any depth is drawn without recursion.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ class Cell:
 
 @dataclass(eq=False, slots=True)
 class _Node:
-    """A line of the tree, and what hangs below it."""
+    """A line of the tree, the level of an event, and what hangs below it."""
 
     cells: Sequence[Cell]
+    level: int | None = None
     below: list[_Node] = field(default_factory=list)
 
 
@@ -59,7 +60,7 @@ def write_tree(found: Trace) -> None:
     """Write a chain of events to stdout."""
     stream = terminal.stdout()
     is_colored, width = terminal.is_colored(stream), terminal.width(stream)
-    for cells in _lines(_roots(found.steps), width):
+    for cells in _lines(_roots(found.steps), width, max(step.depth for step in found.steps)):
         stream.write("".join(_painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
 
 
@@ -89,7 +90,7 @@ def _roots(steps: Sequence[Step]) -> list[_Node]:
 
 def _event(step: Step, above: Step | None, first: datetime | None) -> tuple[_Node, Mapping[str, _Node]]:
     """Return the node of an event, and those of its handlers by their ids."""
-    node = _Node(_head(step, above, first))
+    node = _Node(_head(step, above, first), step.depth)
     handlers: dict[str, _Node] = {}
     if step.kind == "event" and step.delivery is not None:
         for entry in step.delivery.handlers:
@@ -163,29 +164,32 @@ def _remark(entry: HandlerDelivery) -> str:
 
 def _left_out(types: Mapping[str, int]) -> str:
     most = sorted(types.items(), key=lambda one: (-one[1], one[0]))
+    if len(most) == 1:
+        return f"… {most[0][1]:,} more {safe(most[0][0]) or '(no type)'}"
     named = [f"{number:,} {safe(name) or '(no type)'}" for name, number in most[:MAX_TYPES]]
-    rest = sum(number for _, number in most[MAX_TYPES:])
-    return f"… {sum(types.values()):,} more: {', '.join([*named, *([f'{rest:,} others'] if rest else [])])}"
+    if rest := sum(number for _, number in most[MAX_TYPES:]):
+        named.append(f"{rest:,} others")
+    return f"… {sum(types.values()):,} more: {', '.join(named)}"
 
 
 # ---------------------------------------------------------------- from nodes to lines
 
 
-def _lines(roots: Sequence[_Node], width: int) -> Iterator[list[Cell]]:
+def _lines(roots: Sequence[_Node], width: int, deepest: int) -> Iterator[list[Cell]]:
     """Yield each line, cut to the width."""
     most = max((width - TEXT_ROOM) // len(_LINE), 2) * len(_LINE)
-    todo = [(root, "", "", 0) for root in reversed(roots)]
+    gutter = len(f"[{deepest}] ")
+    todo: list[tuple[_Node, str, str, bool]] = [(root, "", "", False) for root in reversed(roots)]
     while todo:
-        node, before, branch, level = todo.pop()
-        prefix = before + branch
-        if len(prefix) > most:
-            marker = f"[{level}] "
-            prefix = marker + prefix[-(most - len(_LINE)) :]
+        node, before, branch, is_moved = todo.pop()
+        if len(before + branch) > most:
+            before, is_moved = "", True
+        level = "" if node.level is None else f"[{node.level}]"
+        prefix = (level.ljust(gutter) if is_moved else "") + before + branch
         yield [Cell(prefix, _DIM), *_cut(node.cells, width - len(prefix))]
         inner = before + {"": "", _BRANCH: _LINE, _LAST: _SPACE}[branch]
-        inner = inner[-(most + len(_LINE)) :]
         todo += [
-            (child, inner, _LAST if child is node.below[-1] else _BRANCH, level + 1) for child in reversed(node.below)
+            (child, inner, _LAST if child is node.below[-1] else _BRANCH, is_moved) for child in reversed(node.below)
         ]
 
 

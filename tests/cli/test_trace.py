@@ -146,6 +146,8 @@ def test_a_deep_chain_moves_to_the_left_and_says_its_level(
     assert max(map(len, lines)) <= columns
     assert all("deep" in line or "again" in line for line in lines)
     assert re.fullmatch(r"\[299\] [ │]*└── deep .*", lines[-2])
+    levels = [int(found[1]) for line in lines if (found := re.match(r"\[(\d+)\]", line))]
+    assert levels == list(range(levels[0], 300)), "each event says its level once it was moved"
 
 
 def test_a_chain_that_comes_back_to_itself_says_so(cli: Cli, log: Log) -> None:
