@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 JsonFormat = Literal["relaxed", "canonical"]
 
+PAGE: Final = 1_000
+"""Records of a block."""
 KEPT_EVERY: Final = 5.0
 """Seconds between two marks of a checkpoint; each ends a gzip member."""
 PATIENCE: Final = 60.0
@@ -133,13 +135,13 @@ async def _pages(
     store: EventStore, selection: Selection, after: Place | None
 ) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
     if after is None:
-        async with aclosing(store.batches(selection, for_json=True)) as pages:
+        async with aclosing(store.batches(selection, size=PAGE, for_json=True)) as pages:
             async for page in pages:
                 yield page
         return
     left = selection.limit
     rest_of = replace(_behind(selection, after), limit=None)
-    async with aclosing(store.batches(rest_of, for_json=True)) as pages:
+    async with aclosing(store.batches(rest_of, size=PAGE, for_json=True)) as pages:
         async for page in pages:
             rest = [record for record in page if not _place(record).is_surely_within(after)][:left]
             if rest:

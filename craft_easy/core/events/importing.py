@@ -25,13 +25,21 @@ from craft_easy.core.events.errors import EventConflict, EventsError, StoreUnava
 from craft_easy.core.events.intake import Line
 from craft_easy.core.events.store.documents import record_event_id, same_content
 from craft_easy.core.events.store.extended_json import parse
-from craft_easy.core.events.store.incoming import Reading, record_of, stored_twins, stored_without_id
+from craft_easy.core.events.store.incoming import (
+    Reading,
+    insert_each,
+    is_unique,
+    record_of,
+    stored_otherwise,
+    stored_twins,
+)
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 PATIENCE: Final = 60.0
 """Seconds that an outage of the log is waited out."""
+MAX_AT_ONCE: Final = 1_000
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
 
@@ -131,14 +139,17 @@ class _Import:
         self._is_dry = is_dry
         self._imported = Imported()
         self._storing: asyncio.Task[None] | None = None
+        self._is_unique: bool | None = None
 
     async def take(self, page: Sequence[Line]) -> None:
-        batch = [(line, record) for line in page if (record := self._read(line)) is not None]
-        if batch:
-            await self._stored()
-            self._storing = asyncio.create_task(self._put(batch))
-            await asyncio.sleep(0)
-        self._observer.went_on(self._imported)
+        for start in range(0, len(page), MAX_AT_ONCE):
+            some = page[start : start + MAX_AT_ONCE]
+            batch = [(line, record) for line in some if (record := self._read(line)) is not None]
+            if batch:
+                await self._stored()
+                self._storing = asyncio.create_task(self._put(batch))
+                await asyncio.sleep(0)  # lets the request go out before the next lines are read
+            self._observer.went_on(self._imported)
 
     async def finish(self) -> Imported:
         await self._stored()
@@ -208,13 +219,15 @@ class _Import:
 
     async def _twins(self, records: Sequence[dict[str, Any]]) -> list[Any]:
         """Return for each record what is stored in its place, or the error that it met; None where it is new."""
-        known = await stored_without_id(self._store, records)
+        if self._is_unique is None:
+            self._is_unique = self._is_dry or await is_unique(self._store)
+        known = await stored_otherwise(self._store, records, by_event_id=not self._is_unique)
         new = [record for record in records if record["event_id"] not in known]
         found: Iterator[Any]
         if self._is_dry:
             found = iter(await stored_twins(self._store, new))
         else:
-            found = iter([one.error or one.stored for one in await self._store.insert(new)])
+            found = iter([one.error or one.stored for one in await insert_each(self._store, new)])
         return [known.get(one["event_id"]) or next(found) for one in records]
 
 

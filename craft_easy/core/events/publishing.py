@@ -25,7 +25,7 @@ from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.extended_json import parse
-from craft_easy.core.events.store.incoming import new_event, stored_twins
+from craft_easy.core.events.store.incoming import insert_each, new_event, stored_twins
 from craft_easy.core.events.types import DomainEvent
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class _Run:
                 found.append(None)
             except InvalidEvent as error:
                 found.append(error)
-        results = iter(await self._store.insert(records))
+        results = iter(await insert_each(self._store, records))
         for index, event in enumerate(events):
             if found[index] is None:
                 found[index] = await self._answer(event, deliveries[index], next(results))

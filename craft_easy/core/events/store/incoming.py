@@ -23,7 +23,7 @@ from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events.delivery import Delivery, Failure, HandlerDelivery, state_of, take_in
 from craft_easy.core.events.envelope import read_envelope
-from craft_easy.core.events.errors import InvalidEvent
+from craft_easy.core.events.errors import InvalidEvent, StoreError, StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.folding import ENVELOPE
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import EPOCH, from_document, to_document
@@ -31,6 +31,7 @@ from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.encoding import CODEC, encoded, stored_form
 from craft_easy.core.events.store.event_json import text_of
 from craft_easy.core.events.store.extended_json import parse_time
+from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent, new_event_id
 
 if TYPE_CHECKING:
@@ -282,11 +283,27 @@ def _duration(document: Mapping[str, Any], path: str) -> float | None:
 # ---------------------------------------------------------------------- what is there already
 
 
-async def stored_without_id(store: EventStore, records: Sequence[Record]) -> dict[str, Record]:
-    """Return what other writers have stored under these event ids by the `_id` alone, by event id.
+async def is_unique(store: EventStore) -> bool:
+    """Tell whether an index keeps event ids unique: not on a sharded cluster, and not on an old log that lacks it."""
+    site = await store.prepare()
+    async with store.call():
+        existing = await drivers.list_indexes(site.events)
+    return any(list(one["key"].items()) == [("event_id", 1)] and one.get("unique") for one in existing)
 
-    No index knows of them, so that an insert would store such an event a second time.
+
+async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_event_id: bool) -> dict[Any, Record]:
+    """Return what other writers have stored of these events under an `_id` of their own, by event id.
+
+    An insert would store such an event a second time, where no index knows that it is the same.
+
+    Args:
+        records: whose events are looked for.
+        by_event_id: look for their ids too, which no index keeps unique; else for those whose `_id` is all they have.
     """
+    found: dict[Any, Record] = {}
+    if by_event_id:
+        others = await _found(store, lambda ids: {"event_id": {"$in": ids}}, [one["event_id"] for one in records])
+        found = {one["event_id"]: one for one in others}
     names: dict[Any, str] = {}
     for record in records:
         event_id = record["event_id"]
@@ -294,8 +311,8 @@ async def stored_without_id(store: EventStore, records: Sequence[Record]) -> dic
             names[event_id] = event_id
             if len(event_id) == 24 and ObjectId.is_valid(event_id):
                 names[ObjectId(event_id)] = event_id
-    found = await _found(store, lambda values: {"_id": {"$in": values}, "event_id": None}, list(names))
-    return {names[one["_id"]]: one for one in found}
+    without_id = await _found(store, lambda values: {"_id": {"$in": values}, "event_id": None}, list(names))
+    return found | {names[one["_id"]]: one for one in without_id}
 
 
 async def stored_twins(store: EventStore, records: Sequence[Record]) -> list[Record | None]:
@@ -317,6 +334,26 @@ async def _found(
             events = drivers.by_majority(site.events)
             found += await events.find(condition(list(values[start : start + MAX_NAMED]))).to_list(None)
     return found
+
+
+async def insert_each(store: EventStore, records: Sequence[Record]) -> list[InsertResult]:
+    """Store records and return what became of each, in the same order; one that no server takes stops no other.
+
+    A server may refuse a whole write for one record in it, without saying for which: it is halved until that is known.
+
+    Raises:
+        StoreUnavailable: nothing is known of some of them; the same call may be made again.
+        StoreLoginRefused: the server refuses the right.
+    """
+    try:
+        return await store.insert(records)
+    except (StoreUnavailable, StoreLoginRefused):
+        raise
+    except StoreError as error:
+        if len(records) == 1:
+            return [InsertResult(records[0], error=error)]
+    half = len(records) // 2
+    return [*await insert_each(store, records[:half]), *await insert_each(store, records[half:])]
 
 
 # ---------------------------------------------------------------------- events that are new
