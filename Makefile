@@ -14,7 +14,7 @@ PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13
 	$$python -c 'import venv, '$$need'; $(SUITABLE)' 2>/dev/null && echo $$python && exit; done; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static cover bench proof format clean check-latest check-oldest constraints
+.PHONY: help demo test check static cover bench proof pictures format clean check-latest check-oldest constraints
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ bench: $(VENV)/.bench ## measure it beside its peers, as ratios
 
 proof: $(VENV)/.test ## kill it at every point, 500 times, and show that nothing is lost
 	@$(BIN)/python -m tests.proof $(ARGS)
+
+pictures: $(VENV)/.test ## draw the pictures of the README anew
+	@$(BIN)/python -m docs.pictures
 
 format: $(VENV)/.check ## format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only --quiet .
