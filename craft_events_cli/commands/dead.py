@@ -110,7 +110,8 @@ async def _list(
         return ExitCode.DONE
     terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
     again = join(["craft-events", "dead", "retry", *_flags(where, handlers, shown.narrowed)])
-    terminal.note(f"one of them: {join(['craft-events', 'show', shown.event_id])}   all again: {again}")
+    terminal.note(f"one of them: {join(['craft-events', 'show', shown.event_id])}")
+    terminal.note(f"all again: {again}")
     return ExitCode.DONE
 
 

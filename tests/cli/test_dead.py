@@ -96,7 +96,8 @@ def test_every_format_lists_the_same_deliveries(cli: Cli, log: Log, golden: Gold
     golden(f"dead-list.{output}", ended.out)
     assert ended.err.splitlines() == [
         "4 dead deliveries of 4 events · times are UTC · in groups: --by error",
-        f"one of them: craft-events show {id_of(4)}   all again: craft-events dead retry",
+        f"one of them: craft-events show {id_of(4)}",
+        "all again: craft-events dead retry",
     ]
 
 
@@ -107,7 +108,8 @@ def test_every_format_has_the_same_groups(cli: Cli, log: Log, golden: Golden, ou
     golden(f"dead-by-error.{output}", ended.out)
     assert ended.err.splitlines() == [
         "4 dead deliveries in 3 groups · times are UTC",
-        f"one of them: craft-events show {id_of(2)}   all again: craft-events dead retry --handler shop.billing:charge",
+        f"one of them: craft-events show {id_of(2)}",
+        "all again: craft-events dead retry --handler shop.billing:charge",
     ]
 
 
