@@ -4,7 +4,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,9 +18,24 @@ if TYPE_CHECKING:
     from craft_events_cli.render.findings import Findings
 
 
-def days(text: str) -> timedelta:
-    """Read a span of time: `90d`, `12h`."""
-    return timedelta(seconds=max(options.seconds(text), 1.0))
+MAX_TTL: Final = 2**31 - 1
+LEAST: Final = 0.1
+
+
+def span(text: str) -> timedelta:
+    """Read a span of time that a TTL index may have: `90d`, `12h`."""
+    seconds = int(options.seconds(text))
+    if not 1 <= seconds <= MAX_TTL:
+        raise ValueError(f'"{text}" is no span between a second and 68 years')
+    return timedelta(seconds=seconds)
+
+
+def time_to_answer(text: str) -> float:
+    """Read how long an answer may take."""
+    found = options.deadline(text)
+    if found < LEAST:
+        raise ValueError(f'"{text}" is too short for any answer, {LEAST:g} s is the least')
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +54,14 @@ class Examining:
         typer.Option(
             "--ttl",
             metavar="DURATION",
-            parser=days,
+            parser=span,
             help="is there an index by which done records are removed after so long? with --fix create it",
         ),
     ] = None
     strict: options.Strict = False
     within: Annotated[
         float,
-        typer.Option("--within", metavar="DURATION", parser=options.seconds, help="so long each check may take"),
+        typer.Option("--within", metavar="DURATION", parser=time_to_answer, help="so long each check may take"),
     ] = 10.0
 
 

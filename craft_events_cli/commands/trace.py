@@ -52,7 +52,7 @@ class Looking:
     within: Annotated[
         float,
         typer.Option(
-            "--within", metavar="DURATION", parser=options.seconds, help="for so long", rich_help_panel=LOOKING
+            "--within", metavar="DURATION", parser=options.deadline, help="for so long", rich_help_panel=LOOKING
         ),
     ] = 10.0
 

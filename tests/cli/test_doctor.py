@@ -195,6 +195,9 @@ def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: 
     ("arguments", "said"),
     [
         (["--ttl", "soon"], "--ttl"),
+        (["--ttl", "0"], '--ttl: "0" is no span between a second and 68 years'),
+        (["--ttl", "36500d"], "--ttl"),
+        (["--within", "0"], "too short for any answer"),
         (["--within", "x"], "--within"),
         (["--uri", "http://x/"], "no MongoDB address"),
         (["more"], "unexpected argument: more"),

@@ -137,7 +137,6 @@ class Search:
             if cause in seen:
                 found.is_cyclic = True
                 break
-            await self._look_beside(found, cause)
             parent = found.links.get(cause) or await self._find(cause)
             if parent is None:
                 found.missing = found.root = cause
