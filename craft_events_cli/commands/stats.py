@@ -140,7 +140,7 @@ def stats(
 
     What is open or dead is counted whole, however old. --since and --until are the window of the figures over time,
     the last 24 hours else. Failures are the errors that the records keep, the last five of a delivery. A median is
-    right to 2.5 %. With --handlers (the flag alone: a variable loads nothing here) the handlers that open events name
+    right to 1.2 %. With --handlers (the flag alone: a variable loads nothing here) the handlers that open events name
     and that are not loaded are told, exit 3.
 
     Examples:
