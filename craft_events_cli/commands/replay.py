@@ -387,16 +387,11 @@ async def _plan(one: "Rerun", *, is_needed: bool) -> "Plan":
 
 
 def _tell(work: _Work, one: "Rerun", plan: "Plan") -> None:
-    from craft_easy.core.events.window import Window
     from craft_events_cli.render.redispatch import missing_lines
-    from craft_events_cli.render.rerun import plan_lines
+    from craft_events_cli.render.rerun import plan_lines, position_line
 
-    position = one.position
-    if position.is_complete and work.how.checkpoint and position.mark:
-        terminal.note(f"{work.how.checkpoint} says that this replay is complete: remove it to run it again")
-    elif position.mark is not None:
-        window = Window(position.since, position.until)
-        terminal.note(f"going on where {work.how.checkpoint} says, {position.passed:,} events are behind it: {window}")
+    if one.position.mark is not None:
+        terminal.note(position_line(one.position, str(work.how.checkpoint)))
     for line in (*plan_lines(plan), *missing_lines(one.missing)):
         terminal.note(line)
 
@@ -406,8 +401,8 @@ def _question(plan: "Plan", how: Acting) -> str:
 
     counts = plan.counts
     deliveries, runs = counted(counts.deliveries, "delivery", "deliveries"), "runs" if counts.deliveries == 1 else "run"
-    published = "stored and dispatched" if how.cascade else "suppressed"
-    return f"{deliveries} of {counted(counts.events, 'event')} {runs} again, and what is published is {published}."
+    published = "and publish, which is stored and dispatched" if how.cascade else "publishing nothing"
+    return f"{deliveries} of {counted(counts.events, 'event')} {runs} again, {published}."
 
 
 def _count(work: _Work, one: "Rerun", plan: "Plan") -> ExitCode:

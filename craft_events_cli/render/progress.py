@@ -19,6 +19,7 @@ SHOWN_AFTER: Final = 0.5
 """Seconds of work before anything is shown."""
 DRAWN_EVERY: Final = 0.1
 _BAR: Final = 30
+_LEAST_BAR: Final = 6
 _CLEAR: Final = "\r\x1b[K"
 
 
@@ -68,11 +69,11 @@ class Progress:
             _write(_CLEAR)
 
     def _line(self, seconds: float) -> str:
-        line = progress_line(self._label, self._done, self.total, seconds)
-        return line[: max(terminal.width(sys.stderr) - 1, 0)]
+        room = max(terminal.width(sys.stderr) - 1, 0)
+        return progress_line(self._label, self._done, self.total, seconds, width=room)[:room]
 
 
-def progress_line(label: str, done: int, total: int | None, seconds: float) -> str:
+def progress_line(label: str, done: int, total: int | None, seconds: float, *, width: int = terminal.MAX_WIDTH) -> str:
     """Return the line for so many pieces done of so many in so many seconds.
 
     Args:
@@ -80,6 +81,7 @@ def progress_line(label: str, done: int, total: int | None, seconds: float) -> s
         done: how many are.
         total: how many there are; None while that is not known. More may have come since.
         seconds: since it began.
+        width: columns that there are; the bar gives way to the numbers.
     """
     rate = done / seconds if seconds > 0 else 0.0
     speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
@@ -87,7 +89,9 @@ def progress_line(label: str, done: int, total: int | None, seconds: float) -> s
         return f"{label}  {done:,}   {speed}"
     share = done / total
     left = f"   {duration((total - done) / rate)} left" if rate else ""
-    return f"{label} {_bar(share)}  {done:,}/{total:,}  {share:4.0%}   {speed}{left}"
+    numbers = f"  {done:,}/{total:,}  {share:4.0%}   {speed}{left}"
+    room = min(_BAR, width - len(label) - len(numbers) - 1)
+    return f"{label} {_bar(share, room)}{numbers}" if room >= _LEAST_BAR else f"{label}{numbers}"
 
 
 def duration(seconds: float) -> str:
@@ -97,9 +101,9 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _bar(share: float) -> str:
-    filled = int(share * _BAR)
-    return "━" * filled + ("╸" + "─" * (_BAR - filled - 1) if filled < _BAR else "")
+def _bar(share: float, width: int) -> str:
+    filled = int(share * width)
+    return "━" * filled + ("╸" + "─" * (width - filled - 1) if filled < width else "")
 
 
 def _can_be_drawn() -> bool:

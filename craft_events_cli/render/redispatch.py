@@ -50,7 +50,8 @@ class View(Observer):
         self._next_due: datetime | None = None
         self._died_at: set[str] = set()
         self._announced: set[str] = set()
-        self._progress = Progress(label)
+        writes_lines = output in (Output.NDJSON, Output.CSV)
+        self._progress = Progress(label, is_quiet=writes_lines and terminal.is_terminal(terminal.stdout()))
 
     def __enter__(self) -> Self:
         if self._output is Output.CSV:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
+from craft_easy.core.events.window import Window
 from craft_events_cli import terminal
 from craft_events_cli.render import redispatch
 from craft_events_cli.render.redispatch import counted, missing_lines, report_row
@@ -14,11 +16,13 @@ from craft_events_cli.render.rows import json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.low_water import Position
     from craft_easy.core.events.report import Report
     from craft_easy.core.events.rerun import Plan, Summary
     from craft_events_cli.failures import Failures
 
 MOST_NAMED: Final = 5
+SEPARATOR: Final = " · "
 
 
 class View(redispatch.View):
@@ -42,16 +46,21 @@ class View(redispatch.View):
         super().reported(report)
 
 
+def position_line(position: Position, checkpoint: str) -> str:
+    """Say where an earlier run came to, and that its window of time holds."""
+    if position.is_complete:
+        return f"{checkpoint} says that this replay is complete: remove it to run it again"
+    window = Window(position.since, position.until)
+    stays = "" if window == Window() else f", the window stays {window}"
+    return f"going on as {checkpoint} says: {counted(position.passed, 'event')} {_are(position.passed)} done{stays}"
+
+
 def plan_lines(plan: Plan) -> Iterable[str]:
     """Say what would run: by type, tenant and handler, and what is left out."""
     counts = plan.counts
     if counts.events:
-        for title, numbers in (
-            ("type   ", counts.by_type),
-            ("tenant ", counts.by_tenant),
-            ("handler", counts.by_handler),
-        ):
-            yield f"  by {title}  {_most(numbers)}"
+        for title, numbers in (("type", counts.by_type), ("tenant", counts.by_tenant), ("handler", counts.by_handler)):
+            yield (start := f"  by {title:<7}  ") + _most(numbers, terminal.width(sys.stderr) - len(start))
     for handler, deliveries in plan.not_replayable.most_common():
         yield f"left out: {handler} is not replayable ({counted(deliveries, 'delivery', 'deliveries')})"
     if plan.unhandled:
@@ -73,7 +82,7 @@ def headline(summary: Summary, *, goes_on: bool = False) -> str:
         (summary.failed, "failed"),
         (summary.skipped, "skipped"),
         (summary.redacted, "redacted and left out"),
-        (summary.suppressed, f"published and suppressed (--cascade stores {_them(summary.suppressed)})"),
+        (summary.suppressed, f"publish{'' if summary.suppressed == 1 else 'es'} suppressed"),
     ):
         if number:
             parts.append(f"{number:,} {words}")
@@ -121,19 +130,22 @@ def show(event_id: str) -> str:
     return join(["craft-events", "show", event_id])
 
 
-def _most(numbers: Counter[Any]) -> str:
-    named = [
-        f"{'–' if name is None else redispatch.shorten(name, 60)} {number:,}"
-        for name, number in numbers.most_common(MOST_NAMED)
-    ]
-    if len(numbers) > MOST_NAMED:
-        named.append(f"{len(numbers) - MOST_NAMED:,} more")
-    return " · ".join(named)
+def _most(numbers: Counter[Any], room: int) -> str:
+    """Name the most frequent, as many as a line has room for, one at least."""
+    named: list[str] = []
+    for name, number in numbers.most_common(MOST_NAMED):
+        one = f"{'–' if name is None else redispatch.shorten(name, 60)} {number:,}"
+        if named and len(SEPARATOR.join([*named, one, "999 more"])) > room:
+            break
+        named.append(one)
+    if len(numbers) > len(named):
+        named.append(f"{len(numbers) - len(named):,} more")
+    return SEPARATOR.join(named)
 
 
 def _have(events: int) -> str:
     return "has" if events == 1 else "have"
 
 
-def _them(events: int) -> str:
-    return "it" if events == 1 else "them"
+def _are(events: int) -> str:
+    return "is" if events == 1 else "are"

@@ -126,7 +126,7 @@ def test_a_line_a_delivery_goes_into_a_pipe_and_the_plan_and_summary_to_stderr(c
         "  by handler  shop:reserve 1 · shop:charge 1",
         "left out: shop:mail is not replayable (1 delivery)",
     ]
-    assert said[-1].startswith("1 event · 2 delivered · 1 published and suppressed (--cascade stores it) · ")
+    assert said[-1].startswith("1 event · 2 delivered · 1 publish suppressed · ")
     assert ledger(app) == [event.event_id]
 
 
@@ -275,7 +275,7 @@ def test_what_failed_is_told_by_handler_and_error_and_goes_into_a_file_that_is_t
     ended = cli(*RUN, "--yes", "-o", "table", "--failures-out", "failed.ndjson")
     assert ended.code == 3
     said = ended.err.splitlines()
-    assert said[-3].startswith("4 events · 6 delivered · 2 failed · 4 published and suppressed (--cascade stores them)")
+    assert said[-3].startswith("4 events · 6 delivered · 2 failed · 4 publishes suppressed")
     assert said[-2].startswith("    2  shop:charge   ValueError: the ")
     assert said[-1] == "next: craft-events replay --ids-from failed.ndjson --handlers shop --all-handlers"
     assert "\x1b" not in ended.err
@@ -326,7 +326,7 @@ def test_nothing_to_run_is_said_and_not_asked_about(process: Process, fill: Fill
 def test_the_question_shows_the_numbers_and_yes_goes_on(process: Process, fill: Fill, app: Path) -> None:
     events = fill(3)
     with before_a_person(process, *RUN) as person:
-        person.waits_for("6 deliveries of 3 events run again, and what is published is suppressed. Go on? [y/N] ")
+        person.waits_for("6 deliveries of 3 events run again, publishing nothing. Go on? [y/N] ")
         assert ledger(app) == []
         person.types("y\n")
         code, _ = person.ended()
@@ -339,7 +339,7 @@ def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill
     fill(1)
     (app / "failed").write_text("kept")
     with before_a_person(process, *RUN, "--cascade", "--failures-out", "failed", "--checkpoint", "point") as person:
-        person.waits_for("and what is published is stored and dispatched. Go on? [y/N] ")
+        person.waits_for("run again, and publish, which is stored and dispatched. Go on? [y/N] ")
         person.types(answer)
         assert person.ended() == (2, "")
         assert "nothing was run" in person.said
@@ -400,7 +400,7 @@ def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill
     (app / "paid").touch()
     again = cli(*args)
     assert again.code == 0
-    assert "going on where point says" in again.err
+    assert "going on as point says" in again.err
     assert ledger(app)[-1] == bad[0].event_id
     assert set(ledger(app)) == {*ids(good), *ids(bad)}
 

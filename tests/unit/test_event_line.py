@@ -182,4 +182,6 @@ def test_progress_shows_share_rate_and_what_is_left() -> None:
     assert progress_line("delivering", 600, None, 2.0) == "delivering  600   300/s"
     assert progress_line("delivering", 3, 2, 2.0) == "delivering  3   1.5/s", "more came than there was"
     assert progress_line("delivering", 0, 2, 0.0).endswith("0/2    0%   0.0/s")
+    assert len(progress_line("delivering", 600, 1200, 2.0, width=60)) == 60, "the bar gives way"
+    assert progress_line("delivering", 600, 1200, 2.0, width=40).startswith("delivering  600/1,200   50%   300/s")
     assert duration(3_725) == "1:02:05"

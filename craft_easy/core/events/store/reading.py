@@ -97,20 +97,35 @@ async def tally(
     conditions = [filters.selection_filter(selection)] if is_dated else filters.parts(selection)
     for condition in [] if selection.is_empty else conditions:
         left = None if limit is None else limit - counted.total()
-        if left is not None and left <= 0:
-            break
-        stages: list[dict[str, Any]] = [{"$match": condition}]
-        if left is not None:
-            stages += [{"$sort": dict(filters.in_order())}, {"$limit": left}]
-        stages.append(
-            {"$group": {"_id": {"event_type": "$event_type", "tenant_id": "$tenant_id"}, "events": {"$sum": 1}}}
-        )
-        async with store.call(store.scan_timeout) as site:
-            rows = await (await drivers.aggregate(site.events, stages)).to_list(None)
-        for row in rows:
-            said = read_envelope(row["_id"])
-            counted[said.event_type, said.tenant_id] += row["events"]
+        if left is None or left > 0:
+            rows = _grouped(store, condition) if left is None else _first(store, condition, left)
+            async with aclosing(rows) as found:
+                async for row, events in found:
+                    said = read_envelope(row)
+                    counted[said.event_type, said.tenant_id] += events
     return counted
+
+
+async def _grouped(store: EventStore, condition: Condition) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+    kind = {"event_type": "$event_type", "tenant_id": "$tenant_id"}
+    stages = [{"$match": condition}, {"$group": {"_id": kind, "events": {"$sum": 1}}}]
+    async with store.call(store.scan_timeout) as site:
+        rows = await (await drivers.aggregate(site.events, stages)).to_list(None)
+    for row in rows:
+        yield row["_id"], row["events"]
+
+
+async def _first(
+    store: EventStore, condition: Condition, limit: int
+) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+    """Yield the first records, since a server that groups them would have to sort them all before."""
+    async with aclosing(matching(store, condition, fields=("timestamp", "event_type", "tenant_id"))) as pages:
+        async for page in pages:
+            for record in page[:limit]:
+                yield record, 1
+            limit -= len(page)
+            if limit <= 0:
+                return
 
 
 async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:
