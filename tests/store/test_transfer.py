@@ -448,7 +448,7 @@ async def test_an_event_without_handlers_named_is_untracked(real_store: EventSto
 
 async def test_an_event_is_open_for_the_handlers_that_are_subscribed_and_none_runs(real_store: EventStore) -> None:
     with fresh_bus() as bus:
-        ran = []
+        ran: list[DomainEvent] = []
         bus.subscribe("order.*", ran.append, id="shop:mail")
         bus.subscribe("user.*", ran.append, id="shop:greet")
         published = await publish_event(real_store, event(1), bus=bus)

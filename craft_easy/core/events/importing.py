@@ -16,12 +16,12 @@ from collections.abc import AsyncIterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from craft_easy.core.events import intake
 from craft_easy.core.events.backlog import Counts
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.errors import EventConflict, EventsError, StoreUnavailable
+from craft_easy.core.events.errors import EventConflict, EventsError, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.intake import Line
 from craft_easy.core.events.store.documents import record_event_id, same_content
 from craft_easy.core.events.store.extended_json import parse
@@ -51,6 +51,13 @@ class Refused:
     error: str
     text: str
     event_id: str | None = None
+
+    @classmethod
+    def of(cls, line: Line, error: ValueError) -> Self:
+        """Return a line that is no event."""
+        is_cut_off = line.is_last and isinstance(error, InvalidEvent) and error.path == "JSON"
+        hint = "; the last line has no end, and may have been cut off" if is_cut_off else ""
+        return cls(line.number, f"{error}{hint}", line.raw_text())
 
     @property
     def is_conflict(self) -> bool:
@@ -171,9 +178,8 @@ class _Import:
         try:
             return record_of(parse(line.text()), self._reading)
         except ValueError as error:  # as InvalidEvent is, too
-            cut_off = "; the last line has no end, and may have been cut off" if line.is_last else ""
             self._imported.bad += 1
-            self._observer.refused(Refused(line.number, f"{error}{cut_off}", line.raw_text()))
+            self._observer.refused(Refused.of(line, error))
             return None
 
     async def _put(self, batch: Sequence[tuple[Line, dict[str, Any]]]) -> None:

@@ -163,9 +163,8 @@ async def _publish(run: _Run, lines: Sequence[Line], summary: Summary, observer:
         try:
             events.append((line, new_event(parse(line.text()), at=clock.now())))
         except ValueError as error:  # as InvalidEvent is, too
-            cut_off = "; the last line has no end, and may have been cut off" if line.is_last else ""
             summary.bad += 1
-            observer.refused(Refused(line.number, f"{error}{cut_off}", line.raw_text()))
+            observer.refused(Refused.of(line, error))
     for some in [[pair] for pair in events] if run.is_dispatching else [events]:
         for _, event in some:
             if (name := unfit_class(event)) is not None:

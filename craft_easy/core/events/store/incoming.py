@@ -72,7 +72,8 @@ def record_of(line: Any, reading: Reading) -> dict[str, Any]:
         InvalidEvent: it is no event, or the log could not keep it exactly; the path says which part of it.
     """
     if not isinstance(line, dict):
-        raise InvalidEvent("line", "an event is an object" + (", not an array" if isinstance(line, list) else ""))
+        is_array = isinstance(line, list)
+        raise InvalidEvent("line", "an event is an object" + (", not an array (jq -c '.[]' makes lines of one)" if is_array else ""))
     record = _from_event_json(line) if isinstance(line.get("timestamp"), str) else _from_extended_json(line)
     if reading.with_delivery and record.get("delivery") is not None:
         is_text = isinstance(line["timestamp"], str)

@@ -1,0 +1,320 @@
+"""`import`: hostile input line by line, what is asked, what is written in each format, what a run ends with."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli, Ended, Process
+from tests.cli.history import HOSTILE, Log, opened
+from tests.cli.terminals import before_a_person
+from tests.conditions import until
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """An empty log, where every command looks."""
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        yield log
+
+
+def line(number: int = 1, **fields: Any) -> bytes:
+    """Return a line of Event JSON, without its end."""
+    said = {"event_id": f"e{number}", "event_type": "order.placed", "timestamp": "2026-01-31T10:00:00Z"}
+    return json.dumps(said | fields).encode()
+
+
+def nested(levels: int) -> bytes:
+    return line(payload={"deep": "X"}).replace(b'"X"', b'{"a":' * levels + b"1" + b"}" * levels)
+
+
+def with_payload(text: str) -> bytes:
+    return line(payload={"value": "X"}).replace(b'"X"', text.encode())
+
+
+CUT_OFF = gzip.compress(b"".join(line(number) + b"\n" for number in range(9_000, 9_050)))[:-9]
+FINE = line(99) + b"\n"
+
+Table = dict[str, tuple[bytes, int, dict[int, str]]]
+HOSTILE_INPUT: Table = {
+    "an empty file": (b"", 0, {}),
+    "blank lines": (b"\n  \n\t\r\n", 0, {}),
+    "a BOM and CRLF": (b"\xef\xbb\xbf" + line(1) + b"\r\n\r\n" + line(2) + b"\r\n", 2, {}),
+    "gzip under a plain name": (gzip.compress(FINE), 1, {}),
+    "gzip in two members": (gzip.compress(FINE) + gzip.compress(line(1)), 2, {}),
+    "gzip that was cut off": (CUT_OFF, 50, {51: "the gzip data end too early"}),
+    "gzip with something behind": (gzip.compress(FINE) + b"tail", 1, {2: "something else follows the gzip data"}),
+    "UTF-16": ((FINE.decode() + "x").encode("utf-16"), 0, {1: "iconv -f UTF-16", 2: "JSON: "}),
+    "Latin-1": (b'{"a": "\xe9"}\n' + FINE, 1, {1: "no UTF-8: byte 8 of the line"}),
+    "a truncated last line": (FINE + line(1)[:-3], 1, {2: "may have been cut off"}),
+    "a last line without an end": (FINE + line(1), 2, {}),
+    "no JSON": (b"nonsense\n" + FINE, 1, {1: "JSON: expecting value at character 1"}),
+    "two values": (line(1) + b" " + line(2) + b"\n" + FINE, 1, {1: "JSON: extra data"}),
+    "an array": (b"[" + line(1) + b"]\n" + FINE, 1, {1: "not an array"}),
+    "a number, null and a text": (b'5\nnull\n"x"\n' + FINE, 1, dict.fromkeys((1, 2, 3), "an event is an object")),
+    "nesting of 95 below the payload": (nested(95), 1, {}),
+    "nesting of 101": (nested(101) + b"\n" + FINE, 1, {1: "more than 97 levels"}),
+    "nesting of 100,000": (nested(100_000) + b"\n" + FINE, 1, {1: "more than 97 levels"}),
+    "NaN": (with_payload("NaN") + b"\n" + FINE, 1, {1: "JSON: NaN is no number"}),
+    "1e999": (with_payload("1e999") + b"\n" + FINE, 1, {1: "larger than any float"}),
+    "2**63": (with_payload(str(2**63)) + b"\n" + FINE, 1, {1: "takes more than 64 bits"}),
+    "a 5,000-digit integer": (with_payload("1" * 5_000) + b"\n" + FINE, 1, {1: "an integer of 5,000 digits"}),
+    "duplicate keys": (with_payload('{"a": 1, "a": 2}') + b"\n" + FINE, 1, {1: 'the key "a" stands twice'}),
+    "a lone surrogate": (with_payload(r'"\ud800"') + b"\n" + FINE, 1, {1: "payload.value: a lone surrogate"}),
+    "NUL in a key": (with_payload(r'{"\u0000": 1}') + b"\n" + FINE, 1, {1: "a key that holds NUL"}),
+    "NUL in a value": (with_payload(r'"\u0000"'), 1, {}),
+    "a 16 MB record": (with_payload('"' + "x" * 16_000_000 + '"') + b"\n" + FINE, 1, {1: "15,728,640 are allowed"}),
+    "$oid zz": (with_payload('{"$oid": "zz"}') + b"\n" + FINE, 1, {1: '$oid: "zz" is no id'}),
+    "$date out of range": (
+        with_payload('{"$date": {"$numberLong": "9223372036854775808"}}') + b"\n" + FINE,
+        1,
+        {1: "takes more than 64 bits"},
+    ),
+    "$numberLong past 64 bits": (
+        with_payload('{"$numberLong": "99999999999999999999"}') + b"\n" + FINE,
+        1,
+        {1: "takes more than 64 bits"},
+    ),
+    "bad base64": (
+        with_payload('{"$binary": {"base64": "?", "subType": "00"}}') + b"\n" + FINE,
+        1,
+        {1: '$binary: "?" is no base64'},
+    ),
+    "$numberDecimal past its range": (
+        with_payload('{"$numberDecimal": "1E9999"}') + b"\n" + FINE,
+        1,
+        {1: "a greater exponent, than 128 bits"},
+    ),
+    "$code": (with_payload('{"$code": "while (1);"}'), 1, {}),
+    "$code of a number": (with_payload('{"$code": 5}') + b"\n" + FINE, 1, {1: "$code: 5 is no text"}),
+    "ids that are none": (
+        b"\n".join([*(line(event_id=one) for one in (None, "", [], {}, True, 5, 1.5)), FINE]),
+        1,
+        {1: "event_id: is missing", 2: "event_id: is empty", **dict.fromkeys(range(3, 8), "event_id: is no text")},
+    ),
+    "types that are none": (
+        b"\n".join([*(line(event_type=one) for one in (None, "", [], {}, 5)), FINE]),
+        1,
+        {1: "event_type: is missing", 2: "event_type: is empty", **dict.fromkeys((3, 4, 5), "event_type: is no text")},
+    ),
+    "tenants that are none": (
+        b"\n".join([*(line(tenant_id=one) for one in ([], {}, True, 5)), line(tenant_id=None), FINE]),
+        2,
+        dict.fromkeys(range(1, 5), "tenant_id: is no text"),
+    ),
+    "times that are none": (
+        b"\n".join([
+            *(line(timestamp=one) for one in (None, "", "2026-01-31T10:00:00", "2026-02-30T10:00:00Z", 5)),
+            *(line(timestamp=one) for one in ("0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "9999-99-99T99:99:99Z")),
+            FINE,
+        ]),
+        1,
+        {1: "is missing", 3: "has no zone", 4: "there is no such time", **dict.fromkeys((2, 5, 6, 7, 8), "timestamp: ")},
+    ),
+    "extreme times": (
+        line(1, timestamp="0001-01-01T00:00:00Z") + b"\n" + line(2, timestamp="9999-12-31T23:59:59.999Z"),
+        2,
+        {},
+    ),
+    "a type of 1 MB": (line(event_type="t" * 1_000_000), 1, {}),
+    "texts that a terminal obeys": (line(tenant_id=HOSTILE) + b"\n\x1b[31m\n" + FINE, 2, {2: "JSON: "}),
+}  # fmt: skip
+
+
+def import_file(cli: Cli, data: bytes, *options: str, name: str = "events.ndjson") -> Ended:
+    Path(name).write_bytes(data)
+    return cli("import", name, "--yes", *options)
+
+
+def rows(text: str) -> list[Any]:
+    return [json.loads(one) for one in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", HOSTILE_INPUT)
+def test_a_bad_line_is_told_by_its_number_and_every_other_is_taken_in(cli: Cli, log: Log, name: str) -> None:
+    data, stored, bad = HOSTILE_INPUT[name]
+    ended = import_file(cli, data, "--rejects", "rejects.ndjson")
+    assert ended.code == (3 if bad else 0)
+    assert log.events.count_documents({}) == stored
+    rejects = {one["line"]: one["error"] for one in rows(Path("rejects.ndjson").read_text())}
+    assert rejects.keys() == bad.keys()
+    for number, reason in bad.items():
+        assert reason in rejects[number]
+    assert {one["line"]: one["error"] for one in rows(ended.out)} == rejects
+    assert ended.err.isascii() or "·" in ended.err
+    assert "\x1b" not in ended.err + ended.out
+    assert "Traceback" not in ended.err
+
+
+def test_a_line_of_50_mb_is_told_by_its_number(cli: Cli, log: Log) -> None:
+    ended = import_file(cli, FINE + b'{"a":"' + b"x" * 50_000_000 + b'"\n' + line(1))
+    assert (ended.code, log.events.count_documents({})) == (3, 2)
+    assert rows(ended.out)[0]["line"] == 2
+
+
+def test_what_was_not_taken_in_is_kept_whole_and_goes_in_once_it_is_mended(cli: Cli, log: Log) -> None:
+    bad = line(1, tenant_id=["acme"], payload={"é": "\x1b"})
+    import_file(cli, b"\xff\xfe\n" + bad + b"\n" + FINE, "--rejects", "rejects.ndjson")
+    kept = rows(Path("rejects.ndjson").read_text())
+    assert [one["text"].encode(errors="surrogateescape") for one in kept] == [b"\xff\xfe", bad]
+    ended = import_file(cli, kept[1]["text"].replace('["acme"]', '"acme"').encode(), name="mended.ndjson")
+    assert (ended.code, log.events.count_documents({"tenant_id": "acme"})) == (0, 1)
+
+
+def test_the_first_lines_are_shown_and_the_others_counted(cli: Cli, log: Log) -> None:
+    ended = import_file(cli, b"x\n" * 8 + line(1) + b"\n" + line(1, payload={"a": 1}))
+    assert ended.err.splitlines()[:5] == [
+        f"line {number}: JSON: expecting value at character 1" for number in range(1, 6)
+    ]
+    assert ended.err.splitlines()[5] == "and 4 more lines like these"
+    assert ended.err.splitlines()[6].startswith(
+        "10 lines · 1 stored · 1 in conflict with what is stored · 8 bad lines · "
+    )
+    assert ended.err.splitlines()[7] == "to keep the lines that were not taken in, and to mend them: --rejects FILE"
+
+
+def test_a_conflict_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+    import_file(cli, line(1))
+    ended = import_file(cli, line(1, payload={"a": 1}), "--rejects", "rejects.ndjson")
+    assert ended.code == 3
+    error = "event 'e1' is stored already with other content"
+    assert rows(ended.out) == [{"line": 1, "event_id": "e1", "outcome": "conflict", "error": error}]
+    assert rows(Path("rejects.ndjson").read_text())[0]["error"] == error
+
+
+@pytest.mark.parametrize(
+    ("output", "out"),
+    [("table", ""), ("csv", "line,event_id,outcome,error\r\n2,,bad,JSON: expecting value at character 1\r\n")],
+)
+def test_other_formats_hold_the_same_lines(cli: Cli, log: Log, output: str, out: str) -> None:
+    assert import_file(cli, line(1) + b"\nx\n", "-o", output).out == out
+
+
+def test_json_is_one_object(cli: Cli, log: Log) -> None:
+    summary = rows(import_file(cli, line(1) + b"\nx\n" + line(1), "-o", "json").out)[0]
+    elapsed = summary.pop("elapsed_s")
+    assert summary == {"lines": 3, "stored": 1, "present": 1, "conflicts": 0, "bad": 1, "dry_run": False}
+    assert elapsed >= 0
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(cli: Cli, log: Log) -> None:
+    Path("events.ndjson").write_bytes(line(1) + b"\n" + line(2, tenant_id="acme") + b"\nx\n")
+    ended = cli("import", "events.ndjson", "--dry-run")
+    assert ended.code == 3
+    assert rows(ended.out) == [
+        {
+            "dry_run": True,
+            "events": 2,
+            "deliveries": 0,
+            "by_type": {"order.placed": 2},
+            "by_tenant": {"null": 1, "acme": 1},
+            "by_handler": {},
+        }
+    ]
+    assert "3 lines · 2 new · 1 bad line · nothing was written" in ended.err
+    assert log.client[log.database].list_collection_names() == []
+
+
+def test_standard_input_is_read_but_not_asked(cli: Cli, log: Log, process: Process) -> None:
+    ended = cli("import", "-")
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        2,
+        "error: this asks before it acts, and standard input holds the events",
+    )
+    running = process("import", "-", "--yes", "-o", "json", stdin=-1)
+    out, _ = running.communicate(gzip.compress(line(1) + b"\n" + line(2)))
+    assert (running.returncode, json.loads(out)["stored"]) == (0, 2)
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_done(cli: Cli, log: Log) -> None:
+    Path("events.ndjson").write_bytes(line(1))
+    assert cli("import", "events.ndjson").code == 2
+    assert log.events.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "stored"), [("n", 2, 0), ("", 2, 0), ("y", 0, 2)])
+def test_a_person_is_asked_with_the_number_of_lines(
+    cli: Cli, log: Log, process: Process, tmp_path: Path, answer: str, code: int, stored: int
+) -> None:
+    (tmp_path / "events.ndjson").write_bytes(line(1) + b"\n\n" + line(2))
+    with before_a_person(process, "import", "events.ndjson") as person:
+        person.waits_for("Go on? [y/N]")
+        assert f"2 lines of events.ndjson are taken into {log.database}.event_log at" in person.said
+        person.types(f"{answer}\n")
+        assert person.ended()[0] == code
+    assert log.events.count_documents({}) == stored
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["nothing"], "error: nothing: cannot be read: no such file or directory"),
+        (["."], "error: .: is a directory, not a file of events"),
+        (["events.ndjson", "--rejects", "events.ndjson"], "error: --rejects: this is the file that is read"),
+        (["events.ndjson", "--rejects", "."], "error: --rejects: . cannot be written: is a directory"),
+        (["events.ndjson", "--rejects", "other"], "error: --rejects: other is there already, and holds no rejects"),
+        (["events.ndjson", "--rejects", "/dev/full"], "error: --rejects: /dev/full cannot be written: no space left"),
+        ([], "error: FILE|- is missing"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_wrong_usage(cli: Cli, log: Log, args: list[str], reason: str) -> None:
+    Path("events.ndjson").write_bytes(b"x\n" + line(1))
+    Path("other").write_bytes(b"precious")
+    ended = cli("import", *args, "--yes")
+    assert ended.code == 2
+    assert ended.err.startswith(reason)
+    assert Path("other").read_bytes() == b"precious"
+
+
+def test_rejects_of_an_earlier_run_are_replaced(cli: Cli, log: Log) -> None:
+    for data in (b"x\ny\n", b"z\n"):
+        import_file(cli, data, "--rejects", "rejects.ndjson")
+    assert [one["text"] for one in rows(Path("rejects.ndjson").read_text())] == ["z"]
+    import_file(cli, line(1), "--rejects", "rejects.ndjson")
+    assert Path("rejects.ndjson").read_text() == ""
+
+
+def test_a_closed_stdout_changes_neither_the_work_nor_the_code(
+    cli: Cli, log: Log, process: Process, tmp_path: Path
+) -> None:
+    (tmp_path / "events.ndjson").write_bytes(b"x\n" * 100 + line(1))
+    reading, writing = os.pipe()
+    os.close(reading)
+    running = process("import", "events.ndjson", "--yes", stdout=writing)
+    os.close(writing)
+    running.communicate()
+    assert (running.returncode, log.events.count_documents({})) == (3, 1)
+
+
+def test_an_import_that_is_killed_is_run_again(cli: Cli, log: Log, process: Process, tmp_path: Path) -> None:
+    running = process("import", "-", "--yes", stdin=-1)
+    assert running.stdin is not None
+    running.stdin.write(b"".join(line(number) + b"\n" for number in range(100)))
+    running.stdin.flush()
+    until(lambda: log.events.count_documents({}) == 100)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    ended = import_file(cli, b"".join(line(number) + b"\n" for number in range(150)), "-o", "json")
+    summary = rows(ended.out)[0]
+    assert (summary["stored"], summary["present"]) == (50, 100)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_while_it_waits_for_lines(log: Log, process: Process, number: int, code: int) -> None:
+    running = process("import", "-", "--yes", stdin=-1)
+    assert running.stdin is not None
+    running.stdin.write(line(1) + b"\n")
+    running.stdin.flush()
+    until(lambda: log.events.count_documents({}) == 1)
+    running.send_signal(number)
+    assert running.wait(10) == code
+    running.communicate()
