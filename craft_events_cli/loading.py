@@ -72,11 +72,18 @@ def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
 
 
 def _append_to_path(app_dir: Path) -> None:
-    if not app_dir.is_dir():
+    if not _is_directory(app_dir):
         raise UsageError(f'--app-dir: "{app_dir}" is no directory')
     folder = str(app_dir.resolve())
     if folder not in sys.path:
         sys.path.append(folder)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a loop of links
+        return False
 
 
 def _hint_for_silent(names: Sequence[str]) -> str:

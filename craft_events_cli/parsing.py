@@ -13,6 +13,7 @@ from what `typer` itself exports.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 import types
@@ -31,6 +32,10 @@ from craft_events_cli.exit_codes import UsageError
 
 _ClickUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 _click_errors: Final = sys.modules[_ClickUsageError.__module__]
+
+MAX_PATH_BYTES: Final = 4_095
+MAX_NAME_BYTES: Final = 255
+"""What Linux and macOS take as a path and as one name in it, limits.h(0p): PATH_MAX and NAME_MAX."""
 
 _EXTRA: Final = re.compile(r"unexpected extra argument\S* \((.*)\)", re.DOTALL)
 
@@ -113,7 +118,9 @@ class Parameter:
         return self._convert_one(value) if isinstance(value, str) else value
 
     def _convert_one(self, text: str) -> Any:
-        if not issubclass(self.value_type, Path):
+        if issubclass(self.value_type, Path):
+            self._check_path(text)
+        else:
             self._check_encoding(text)
         if self.choices and text not in self.choices:
             raise UsageError(f'{self.label}: "{text}" is none of {", ".join(self.choices)}', hint=self._meant(text))
@@ -127,6 +134,13 @@ class Parameter:
     def _meant(self, text: str) -> str | None:
         close = _closest(text.lower(), self.choices)
         return f"did you mean {close}?" if close else None
+
+    def _check_path(self, text: str) -> None:
+        if not text or "\0" in text:
+            raise UsageError(f"{self.label}: names no path")
+        path = os.fsencode(text)
+        if len(path) > MAX_PATH_BYTES or any(len(part) > MAX_NAME_BYTES for part in path.split(b"/")):
+            raise UsageError(f'{self.label}: "{text[:40]}…" is too long for a path')
 
     def _check_encoding(self, text: str) -> None:
         try:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_WIDTH: Final = 120
 """Tables do not spread past so many columns."""
 MIN_WIDTH: Final = 40
+MAX_NOTE: Final = 2_000
+"""A line on stderr is cut at so many characters: an id of a megabyte says no more."""
 
 _RED, _YELLOW, _BOLD = "31;1", "33;1", "1"
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -216,6 +218,7 @@ def acting() -> None:
 def note(text: str, *, label: str = "", label_style: str = "") -> None:
     """Write one line to stderr, safe and without passwords; a closed stderr is no error."""
     line = safe(redacted(text))
+    line = line if len(line) <= MAX_NOTE else line[: MAX_NOTE - 1] + "…"
     if label:
         line = f"{paint(label, label_style, sys.stderr)} {line}"
     with suppress(OSError, ValueError, AttributeError):
@@ -280,7 +283,7 @@ def width(stream: IO[str] | None = None) -> int:
 
 def _columns(stream: IO[str]) -> int:
     columns = os.environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdigit() and int(columns):
+    if columns.isascii() and columns.isdigit() and len(columns) < 6 and int(columns):
         return int(columns)
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from craft_events_cli import main, manual
+from craft_events_cli import main, manual, parsing
 from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.parsing import examples_of, signature_of
 
@@ -42,7 +42,7 @@ def test_every_command_is_on_it_with_its_examples_and_options(page: str, words: 
     for one in signature_of(function).parameters:
         if one.is_option and not one.info.hidden:
             assert one.label in section[2]
-            assert f"\\fB{manual.term_of(one)}\\fR" in page
+            assert f"\\fB{parsing.term_of(one)}\\fR" in page
 
 
 def test_the_topics_of_help_are_on_it(page: str) -> None:

@@ -1,0 +1,419 @@
+"""Option values, configuration and surroundings that nobody means well with: what each ends with, and what it says."""
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+
+from craft_easy.core.events.testing import fresh_bus
+from craft_events_cli import main
+from craft_events_cli.parsing import Parameter, signature_of
+from tests.cli.conftest import Cli, Ended, Process
+from tests.cli.history import HOSTILE, Log, opened
+from tests.cli.test_dead import GRAVEYARD, HAUNTED, id_of
+
+FULL = Path("/dev/full")
+COMMANDS = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden]
+BASE = {
+    "replay": [],
+    "tail": ["--no-follow"],
+    "show": [id_of(1)],
+    "trace": [id_of(1), "--within", "0.2"],
+    "dead list": [],
+    "dead retry": ["--yes"],
+    "dead discard": ["--reason", "x", "--yes"],
+    "workers": [],
+    "stats": [],
+    "doctor": ["--handlers", "shop"],
+    "handlers list": ["--handlers", "shop"],
+    "handlers show": ["shop:react", "--handlers", "shop"],
+    "handlers check": ["--handlers", "shop"],
+    "config show": [],
+    "completion": ["bash"],
+    "redispatch": ["--handlers", "shop", "--no-wait"],
+    "export": [],
+    "import": ["empty.ndjson", "--yes"],
+    "publish": ["--type", "a.b"],
+    "prune": ["--older-than", "90d", "--dry-run"],
+    "prune redact": ["--tenant", "x", "--dry-run"],
+}
+"""A run of each command that ends by itself; an option with a hostile value is put behind it."""
+ENDLESS = {"serve", "demo", "--watch"}
+"""Commands, and options with a value, that make a run go on until it is stopped."""
+VALUES = [
+    "", "\x1b[31mred", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "0", "1e9", "9" * 19, "999999999999999", "nan",
+    "1e400", "$cmd", "system.users", "[red]x[/red]", "\u202e", "0001-01-01", "9999-12-31", "9999999999d", "/", "a/../b",
+]  # fmt: skip
+SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Path]:
+    """A handler module, a bus of the test's own, and an empty file."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "empty.ndjson").touch()
+    path = list(sys.path)
+    with fresh_bus():
+        yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop("shop", None)
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """A log with hostile records in it."""
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*GRAVEYARD, HAUNTED)
+        yield log
+
+
+def is_decent(ended: Ended) -> bool:
+    """Tell whether a run ended as it should have: a code of its own, few lines, and nothing that a terminal obeys."""
+    lines = ended.err.splitlines()
+    errors = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    shown = (ended.out + ended.err).replace("\n", "").replace("\r", "")
+    return (
+        ended.code in (0, 2, 3, 5, 6)
+        and all(not line.startswith("error: unexpected ") for line in lines if "unexpected argument" not in line)
+        and all(len(lines) - index <= 3 for index in errors)
+        and len(ended.err) < 10_000
+        and shown.isprintable()
+        and "Traceback" not in ended.err
+    )
+
+
+# ------------------------------------------------------------------ values
+
+
+def _distinct() -> list[tuple[str, Parameter]]:
+    """Return every option and argument that takes a value, once, at the first command that describes it so."""
+    found: dict[tuple[str, str | None], tuple[str, Parameter]] = {}
+    for words in BASE:
+        for one in signature_of(main.load(words)).parameters:
+            if not one.is_flag and not one.info.hidden and one.label not in ENDLESS:
+                found.setdefault((one.label, one.info.help), (words, one))
+    return list(found.values())
+
+
+def test_every_command_that_ends_by_itself_is_tried() -> None:
+    assert set(BASE) | ENDLESS - {"--watch"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", BASE)
+def test_the_runs_that_values_are_put_behind_are_good_ones(cli: Cli, shop: Path, log: Log, words: str) -> None:
+    ended = cli(*words.split(), *BASE[words])
+    assert ended.code in (0, 3), ended.err
+    assert is_decent(ended)
+
+
+@pytest.mark.parametrize(("words", "one"), _distinct(), ids=lambda one: getattr(one, "label", one))
+def test_no_value_is_unexpected(cli: Cli, shop: Path, log: Log, words: str, one: Parameter) -> None:
+    for value in VALUES:
+        args = [*words.split(), *BASE[words], *([f"{one.label}={value}"] if one.is_option else ["--", value])]
+        ended = cli(*args)
+        assert is_decent(ended), f"{args}: {ended}"
+    assert log.events.count_documents({}) >= len(GRAVEYARD)
+
+
+LIMIT = "is no whole number of at least 1"
+DURATION = "is no duration. Try 10, 30s or 5m"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["replay", "--limit", "0"], 2, f'--limit: "0" {LIMIT}'),
+        (["replay", "--limit", "-1"], 2, f'--limit: "-1" {LIMIT}'),
+        (["replay", "--limit", "1e9"], 2, f'--limit: "1e9" {LIMIT}'),
+        (["replay", "--limit", "٣"], 2, f'--limit: "٣" {LIMIT}'),
+        (["replay", "--limit", "²"], 2, f'--limit: "²" {LIMIT}'),
+        (["replay", "--limit", "1_0"], 2, f'--limit: "1_0" {LIMIT}'),
+        (["replay", "--limit", " 1"], 2, f'--limit: " 1" {LIMIT}'),
+        (["replay", "--limit", str(2**63)], 2, f'--limit: "{2**63}" {LIMIT}'),
+        (["replay", "--limit", "9" * 5_000], 2, '--limit: "999'),
+        (["replay", "--limit", "1\n2"], 2, f'--limit: "1\\n2" {LIMIT}'),
+        (["replay", "--tenant", "\udcff"], 2, "--tenant: its value is no text in UTF-8"),
+        (["replay", "--since", "\udcff"], 2, "--since: its value is no text in UTF-8"),
+        (["replay", "--since", "\x1b[2J"], 2, '--since: "\\x1b[2J" is no time'),
+        (["replay", "--since", "9" * 400], 2, '--since: "999'),
+        (["replay", "--collection", "system.users"], 2, '--collection: "system.users" is reserved, as every'),
+        (["replay", "--collection", "a.system.b"], 2, '--collection: "a.system.b" is reserved'),
+        (["replay", "--collection", "$cmd"], 2, '--collection: "$cmd" holds "$", which MongoDB forbids'),
+        (["replay", "--collection", ""], 2, "--collection: is empty"),
+        (["replay", "--collection", "x" * 300], 2, "--collection: is "),
+        (["replay", "--collection", "a\0b"], 2, '--collection: "a\\x00b" holds "\\x00", which MongoDB forbids'),
+        (["replay", "--database", "admin"], 2, '--database: "admin" is MongoDB\'s own'),
+        (["replay", "--database", "$cmd"], 2, '--database: "$cmd" holds "$", which MongoDB forbids'),
+        (["replay", "--database", ""], 2, "--database: is empty"),
+        (["replay", "--database", "x" * 300], 2, "--database: 300 bytes are too long, 63 are allowed"),
+        (["replay", "--database", "a\0b"], 2, '--database: "a\\x00b" holds "\\x00", which MongoDB forbids'),
+        (["replay", "--uri", ""], 2, "--uri: is empty"),
+        (["replay", "--uri", "mongodb://h\x1b[31m/"], 2, "--uri: holds a control character"),
+        (["replay", "--uri", "mongodb://h/\0"], 2, "--uri: holds a control character"),
+        (["replay", "--uri", "mongodb://" + "h" * 100_000], 2, "--uri: is 100,010 characters long, 16,384 are allowed"),
+        (["replay", "--uri", "embedded:"], 2, "--uri: names no directory"),
+        (["replay", "--uri", "embedded:a\0b"], 2, "--uri: names no directory"),
+        (["replay", "--uri", "mongodb://h:99999999/"], 2, "--uri: its port is no number, or its password holds"),
+        (["replay", "--env", "\x1b[31m"], 2, '--env: there is no environment "\\x1b[31m"'),
+        (["replay", "-o", "\x1b[31m"], 2, '--output: "\\x1b[31m" is none of table, ndjson, json, csv'),
+        (["replay", "--color", "\u202e"], 2, '--color: "\\u202e" is none of auto, always, never'),
+        (["redispatch", "--concurrency", "0", "--handlers", "shop"], 2, f'--concurrency: "0" {LIMIT}'),
+        (["redispatch", "--lease", "-1", "--handlers", "shop"], 2, f'--lease: "-1" {DURATION}'),
+        (["redispatch", "--lease", "1e9", "--handlers", "shop"], 2, f'--lease: "1e9" {DURATION}'),
+        (["redispatch", "--lease", "2d", "--handlers", "shop"], 2, '--lease: "2d" is too long, a day is the most'),
+        (["redispatch", "--lease", "0", "--handlers", "shop"], 2, "--lease: a worker needs a second at least"),
+        (["redispatch", "--timeout", "nan", "--handlers", "shop"], 2, f'--timeout: "nan" {DURATION}'),
+        (["redispatch", "--handlers", "\x1b[31m"], 5, "the handler module \\x1b[31m cannot be imported"),
+        (["redispatch", "--handlers", "shop", "--handler", "\x1b"], 3, "no handler '\\x1b' is loaded"),
+        (["redispatch", "--handlers", ","], 2, "no handler module is named"),
+        (["handlers", "list", "--handlers", "../shop"], 5, "the handler module ../shop cannot be imported"),
+        (["handlers", "list", "--handlers", "shop", "--app-dir", ""], 2, "--app-dir: names no path"),
+        (["handlers", "list", "--handlers", "shop", "--app-dir", "a" * 300], 2, '--app-dir: "aaa'),
+        (["handlers", "list", "--handlers", "shop", "--app-dir", "shop.py"], 2, '--app-dir: "shop.py" is no directory'),
+        (["show", "\x1b[31m"], 3, "there is no event \\x1b[31m in event_log"),
+        (["show", "x" * 100_000], 3, "there is no event xxx"),
+        (["dead", "discard", "--reason", " ", "--yes"], 2, "--reason: a reason says why, for whoever asks later"),
+        (["completion", "\x1b"], 2, 'SHELL: "\\x1b" is none of bash, zsh, fish'),
+        (["serve", ""], 2, "DIR: names no path"),
+        (["serve", "x" * 300], 2, 'DIR: "xxx'),
+        (["serve", "d", "--port", "0"], 2, '--port: "0" is no port: 1 to 65535'),
+        (["serve", "d", "--port", "65536"], 2, '--port: "65536" is no port: 1 to 65535'),
+        (["serve", "d", "--port", "٣"], 2, '--port: "٣" is no port: 1 to 65535'),
+        (["serve", "shop.py"], 4, "shop.py is no directory"),
+        (["\x1b[31m"], 2, "no such command: \\x1b[31m"),
+        (["replay", "--\x1b[31m"], 2, "no such option: --\\x1b[31m"),
+        (["replay", "--ten\nant"], 2, "no such option: --ten\\nant. Did you mean --tenant?"),
+        (["replay", "\x1b[31m"], 2, "unexpected argument: \\x1b[31m"),
+    ],
+    ids=lambda one: repr(one)[:60],
+)  # fmt: skip
+def test_a_hostile_value_ends_with_its_code_and_says_what_is_wrong(
+    cli: Cli, shop: Path, log: Log, args: list[str], code: int, message: str
+) -> None:
+    ended = cli(*args)
+    assert (ended.code, ended.out) == (code, "")
+    [line] = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    assert line.removeprefix("error: ").removeprefix(str(shop) + "/").startswith(message)
+    assert is_decent(ended) or code == 4
+
+
+@pytest.mark.parametrize("value", [HOSTILE, "[red]", "$where", "=1+1", "x" * 10_000, "ÅÄÖ 😀", "a" * 200 + "\x1b"])
+@pytest.mark.parametrize("option", ["--tenant", "--type", "--actor"])
+def test_any_text_may_be_looked_for(cli: Cli, log: Log, option: str, value: str) -> None:
+    for output in ("table", "ndjson", "json", "csv"):
+        ended = cli("replay", option, value, "-o", output)
+        assert ended.code == 0
+        assert is_decent(ended)
+
+
+# ------------------------------------------------------------------ the environment's variables
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("CRAFT_EVENTS_URI", "\udcff", 'uri: "\\udcff" is not UTF-8 (from CRAFT_EVENTS_URI)'),
+        ("CRAFT_EVENTS_URI", "mongodb://h\x1b/", "uri: holds a control character (from CRAFT_EVENTS_URI)"),
+        ("CRAFT_EVENTS_DATABASE", "\x1b[31m/", 'database: "\\x1b[31m/" holds "/", which MongoDB forbids'),
+        ("CRAFT_EVENTS_COLLECTION", "system.x", 'collection: "system.x" is reserved, as every system.* is'),
+        ("CRAFT_EVENTS_ENV", "\x1b[31m", 'env: there is no environment "\\x1b[31m" (from CRAFT_EVENTS_ENV)'),
+        ("CRAFT_EVENTS_HANDLERS", "\x1b[31m", "the handler module \\x1b[31m cannot be imported"),
+    ],
+)
+def test_a_hostile_variable_is_named(
+    cli: Cli, shop: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    ended = cli("redispatch", *([] if "HANDLERS" in variable else ["--handlers", "shop"]))
+    assert ended.code in (2, 5)
+    assert ended.err.startswith(f"error: {message}")
+    assert is_decent(ended)
+
+
+@pytest.mark.parametrize("columns", ["", "0", "-5", "x", "٣", "1e9", "9" * 5_000, "20", "\x1b"])
+@pytest.mark.parametrize("term", [None, "", "dumb", "\x1b[31m", "no-such-terminal"])
+def test_odd_terminals_are_no_error(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: str, term: str | None
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.delenv("TERM")
+    if term is not None:
+        monkeypatch.setenv("TERM", term)
+    ended = cli("dead", "list", "-o", "table")
+    assert ended.code == 0
+    assert is_decent(ended)
+
+
+# ------------------------------------------------------------------ configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"\\u001b[31m" = 1', "[tool.craft-events] \\x1b[31m: no such setting"),
+        ('"a\\nb" = 1', "[tool.craft-events] a\\nb: no such setting"),
+        (f'"{"k" * 5_000}" = 1', "[tool.craft-events] kkk"),
+        ("uri = 1", "uri: must be a text"),
+        ("uri = ['mongodb://h']", "uri: must be a text"),
+        ("uri = 1979-05-27", "uri: must be a text"),
+        ("uri = 'mongodb://app:sec/ret@h'", "uri: its user name or password holds a character that must be escaped"),
+        ('uri = "mongodb://h\\u001b"', "uri: holds a control character"),
+        (f"uri = 'mongodb://{'h' * 100_000}'", "uri: is 100,010 characters long, 16,384 are allowed"),
+        ("database = true", "database: must be a text"),
+        ('database = "a\\u0000b"', 'database: "a\\x00b" holds "\\x00", which MongoDB forbids'),
+        ("collection = 1.5", "collection: must be a text"),
+        ("collection = 'system.users'", 'collection: "system.users" is reserved'),
+        ("uri-command = 'rm -rf /'", "uri-command: must be a list of words"),
+        ("env = []", "[tool.craft-events] env: is no table"),
+        ('[tool.craft-events.env."\\u001b[31m"]', '[tool.craft-events] env: "\\x1b[31m" is no name'),
+        ("[tool.craft-events.env.prod]\nprotected = 'no'", "[tool.craft-events.env.prod] protected: must be true"),
+        ("uri = 'a'\nuri = 'b'", "pyproject.toml: cannot be read: "),
+        ("uri = ", "pyproject.toml: cannot be read: "),
+        ("x = " + "[" * 100_000, "pyproject.toml: cannot be read: "),
+        ("x = " + "9" * 10_000, "pyproject.toml: cannot be read: "),
+        (f"handlers = ['{'x' * 10_000_000}']", "pyproject.toml: is larger than 1 MiB, and is not read"),
+        ("uri = '\x1b'", "pyproject.toml: cannot be read: "),
+    ],
+    ids=lambda one: repr(one)[:60],
+)  # fmt: skip
+def test_a_hostile_file_is_named(cli: Cli, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.craft-events]\n{text}\n")
+    ended = cli("replay")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {message}")
+    assert f"(from {tmp_path}/pyproject.toml" in ended.err or len(ended.err) > 900
+    assert is_decent(ended)
+    assert "sec/ret" not in ended.err
+
+
+@pytest.mark.parametrize("key", ["handlers", "app-dir"])
+@pytest.mark.parametrize("value", ["1", "[1]", "{}", "true"])
+def test_a_file_with_odd_modules_is_named(cli: Cli, tmp_path: Path, key: str, value: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.craft-events]\n{key} = {value}\n")
+    ended = cli("handlers", "list")
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {key}: must be a text")
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "loop"])
+def test_what_is_no_file_is_no_configuration(cli: Cli, tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "pyproject.toml"
+    make: dict[str, Callable[[], None]] = {
+        "directory": file.mkdir,
+        "pipe": lambda: os.mkfifo(file),
+        "loop": lambda: file.symlink_to(file),
+    }
+    make[kind]()
+    assert cli("config", "show").code == 0
+
+
+def test_a_directory_that_was_removed_is_a_clear_error(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    ended = cli("replay")
+    assert ended.code == 2
+    assert ended.err == "error: the current directory is not there any more\ncd to one that is\n"
+
+
+# ------------------------------------------------------------------ streams and surroundings
+
+
+def ended(process: subprocess.Popen[bytes]) -> Ended:
+    out, err = process.communicate(timeout=30)
+    return Ended(process.returncode, (out or b"").decode(), err.decode())
+
+
+WRITES = [
+    ["replay", "-o", "ndjson"],
+    ["replay", "-o", "json"],
+    ["dead", "list", "-o", "csv"],
+    ["show", id_of(1), "-o", "table"],
+    ["help", "formats"],
+    ["--version"],
+]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("args", WRITES, ids=" ".join)
+def test_a_full_disk_is_one_clear_line(process: Process, log: Log, args: list[str]) -> None:
+    with FULL.open("wb") as full:
+        found = ended(process(*args, stdout=full))
+    assert found.code == 1
+    assert found.err.splitlines()[-1] == "error: cannot write to standard output: No space left on device"
+
+
+@pytest.mark.parametrize("args", WRITES, ids=" ".join)
+def test_a_closed_stdout_is_no_error_for_what_reads(process: Process, log: Log, args: list[str]) -> None:
+    found = ended(process(*args, stdout=None, preexec_fn=lambda: os.close(1)))
+    assert found.code == 0
+    assert "error: " not in found.err
+
+
+@pytest.mark.parametrize("stdin", ["closed", "null"])
+def test_without_a_stdin_nothing_is_asked_and_nothing_hangs(process: Process, log: Log, stdin: str) -> None:
+    def close() -> None:
+        if stdin == "closed":
+            os.close(0)
+
+    found = ended(process("dead", "retry", stdin=subprocess.DEVNULL, preexec_fn=close))
+    assert found.code == 2
+    assert found.err.startswith("error: this asks before it acts, and there is no terminal to ask on\n")
+    assert ended(process("replay", stdin=subprocess.DEVNULL, preexec_fn=close)).code == 0
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"LC_ALL": "no_SUCH.locale"},
+        {"LC_ALL": "POSIX", "PYTHONIOENCODING": "ascii"},
+        {"HOME": None, "TERM": None, "LANG": None, "LC_ALL": None, "USER": None, "LOGNAME": None},
+        {"HOME": "/nowhere", "TMPDIR": "/nowhere", "TERM": "dumb"},
+        {"TZ": "no/such"},
+    ],
+    ids=str,
+)
+def test_odd_surroundings_change_nothing(
+    cli: Cli, process: Process, log: Log, environment: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = cli("replay", "-o", "ndjson").out
+    for name, value in environment.items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert ended(process("replay")).out == expected
+    for args, code in ((["dead", "list", "--tenant", "ÅÄ", "-o", "table"], 0), (["ÅÄ"], 2)):
+        found = ended(process(*args))
+        assert found.code == code
+        assert is_decent(found)
+
+
+@pytest.mark.parametrize("columns", [1, 20, 500])
+@pytest.mark.parametrize("args", [["replay"], ["dead", "list"], ["show", id_of(2)]], ids=" ".join)
+def test_a_terminal_of_any_width_is_written_to(process: Process, log: Log, columns: int, args: list[str]) -> None:
+    reader, writer = pty.openpty()
+    ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 10, columns, 0, 0))
+    running = process(*args, stdout=writer, env={"TERM": "dumb"})
+    os.close(writer)
+    shown = b""
+    with suppress(OSError):  # on Linux the end of a terminal is an error
+        while some := os.read(reader, 1 << 16):
+            shown += some
+    os.close(reader)
+    found = ended(running)
+    assert found.code == 0
+    assert shown.decode().replace("\r", "").replace("\n", "").isprintable()
+    assert shown
