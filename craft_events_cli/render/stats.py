@@ -232,6 +232,8 @@ def short(number: float) -> str:
 
 
 def _duration(ms: float) -> str:
+    if ms < 0.1:
+        return "<0.1 ms"
     if ms < 1_000:
         return f"{ms:.3g} ms"
     return f"{ms / 1_000:.3g} s" if ms < 60_000 else said(ms / 1_000)
