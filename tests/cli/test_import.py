@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -43,6 +43,21 @@ def with_payload(text: str) -> bytes:
 
 CUT_OFF = gzip.compress(b"".join(line(number) + b"\n" for number in range(9_000, 9_050)))[:-9]
 FINE = line(99) + b"\n"
+
+NO_IDS: list[Any] = [None, "", [], {}, True, 5, 1.5]
+NO_TYPES: list[Any] = [None, "", [], {}, 5]
+NO_TENANTS: list[Any] = [[], {}, True, 5]
+NO_TIMES: list[Any] = [
+    None,
+    "",
+    "2026-01-31T10:00:00",
+    "2026-02-30T10:00:00Z",
+    5,
+    "0000-01-01T00:00:00Z",
+    "10000-01-01T00:00:00Z",
+    "9999-99-99T99:99:99Z",
+]
+NAMED: Final = {1: "timestamp: is missing", 3: "has no zone", 4: "there is no such time"}
 
 Table = dict[str, tuple[bytes, int, dict[int, str]]]
 HOSTILE_INPUT: Table = {
@@ -97,28 +112,24 @@ HOSTILE_INPUT: Table = {
     "$code": (with_payload('{"$code": "while (1);"}'), 1, {}),
     "$code of a number": (with_payload('{"$code": 5}') + b"\n" + FINE, 1, {1: "$code: 5 is no text"}),
     "ids that are none": (
-        b"\n".join([*(line(event_id=one) for one in (None, "", [], {}, True, 5, 1.5)), FINE]),
+        b"\n".join([*(line(event_id=one) for one in NO_IDS), FINE]),
         1,
         {1: "event_id: is missing", 2: "event_id: is empty", **dict.fromkeys(range(3, 8), "event_id: is no text")},
     ),
     "types that are none": (
-        b"\n".join([*(line(event_type=one) for one in (None, "", [], {}, 5)), FINE]),
+        b"\n".join([*(line(event_type=one) for one in NO_TYPES), FINE]),
         1,
         {1: "event_type: is missing", 2: "event_type: is empty", **dict.fromkeys((3, 4, 5), "event_type: is no text")},
     ),
     "tenants that are none": (
-        b"\n".join([*(line(tenant_id=one) for one in ([], {}, True, 5)), line(tenant_id=None), FINE]),
+        b"\n".join([*(line(tenant_id=one) for one in NO_TENANTS), line(tenant_id=None), FINE]),
         2,
         dict.fromkeys(range(1, 5), "tenant_id: is no text"),
     ),
     "times that are none": (
-        b"\n".join([
-            *(line(timestamp=one) for one in (None, "", "2026-01-31T10:00:00", "2026-02-30T10:00:00Z", 5)),
-            *(line(timestamp=one) for one in ("0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "9999-99-99T99:99:99Z")),
-            FINE,
-        ]),
+        b"\n".join([*(line(timestamp=one) for one in NO_TIMES), FINE]),
         1,
-        {1: "is missing", 3: "has no zone", 4: "there is no such time", **dict.fromkeys((2, 5, 6, 7, 8), "timestamp: ")},
+        dict.fromkeys(range(1, 9), "timestamp: ") | NAMED,
     ),
     "extreme times": (
         line(1, timestamp="0001-01-01T00:00:00Z") + b"\n" + line(2, timestamp="9999-12-31T23:59:59.999Z"),

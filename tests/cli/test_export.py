@@ -1,0 +1,187 @@
+"""`export`: what it writes where, what it refuses, what it says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli, Process
+from tests.cli.history import HISTORY, Log, opened, record
+from tests.conditions import until
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+    """A small history, where every command looks."""
+    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+    with opened(embedded_uri, database_name) as log:
+        log.insert(*HISTORY)
+        yield log
+
+
+def rows(text: str | bytes) -> list[Any]:
+    return [json.loads(one) for one in text.splitlines()]
+
+
+def test_every_record_is_a_line_in_order_without_its_id_and_with_its_delivery(cli: Cli, log: Log) -> None:
+    ended = cli("export")
+    assert ended.code == 0
+    lines = rows(ended.out)
+    assert len(lines) == len(HISTORY)
+    assert not any("_id" in one for one in lines)
+    assert [one["event_id"][-1] for one in lines[1:]] == list("12345678a")
+    assert lines[2]["delivery"]["state"] == "done"
+    assert (lines[0]["event_id"], lines[0]["timestamp"]) == ("5e340000" + "0" * 16, {"$date": "2020-01-31T10:22:56Z"})
+    assert ended.out.isascii()
+    assert "\x1b" not in ended.out
+    assert ended.err.startswith("10 events · ")
+
+
+def test_standard_output_is_a_dash_or_nothing(cli: Cli, log: Log) -> None:
+    assert cli("export", "-").out == cli("export").out
+
+
+def test_canonical_lines_keep_the_types_of_numbers(cli: Cli, log: Log) -> None:
+    first = rows(cli("export", "--json-format", "canonical", "--limit", "1", "--type", "payment.completed").out)[0]
+    assert first["payload"]["amount"] == {"$numberDouble": "12.5"}
+    assert first["timestamp"] == {"$date": {"$numberLong": "1580464860000"}}
+    assert cli("export", "--json-format", "plain").code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (["--tenant", "globex"], 1),
+        (["--no-tenant"], 1),
+        (["--state", "open", "--state", "dead"], 2),
+        (["--limit", "3"], 3),
+        (["--since", "2020-01-31T10:04:00Z", "--until", "2020-01-31T10:06:00Z"], 2),
+        (["--tenant", "nobody"], 0),
+    ],
+)
+def test_a_selection_is_made_as_everywhere(cli: Cli, log: Log, options: list[str], count: int) -> None:
+    ended = cli("export", *options)
+    assert (ended.code, len(rows(ended.out))) == (0, count)
+    assert "no events in this selection" in ended.err or count
+
+
+def test_reversed_the_newest_comes_first(cli: Cli, log: Log) -> None:
+    assert rows(cli("export", "--reverse").out) == rows(cli("export").out)[::-1]
+
+
+@pytest.mark.parametrize("name", ["events.ndjson", "events.ndjson.gz"])
+def test_a_file_holds_the_same_and_is_packed_by_its_name(cli: Cli, log: Log, name: str) -> None:
+    ended = cli("export", name)
+    assert (ended.code, ended.out) == (0, "")
+    data = Path(name).read_bytes()
+    assert (gzip.decompress(data) if name.endswith(".gz") else data).decode() == cli("export").out
+    last = ended.err.splitlines()[-1]
+    assert last == f"in {name}; what import would do with it: craft-events import {name} --dry-run"
+    assert os.listdir() == [name]
+
+
+def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, log: Log) -> None:
+    Path("events.ndjson").write_text("precious")
+    ended = cli("export", "events.ndjson")
+    assert (ended.code, Path("events.ndjson").read_text()) == (2, "precious")
+    assert ended.err.splitlines() == [
+        "error: events.ndjson: is there already",
+        "--force writes over it; or name another file",
+    ]
+    assert cli("export", "events.ndjson", "--force").code == 0
+    assert len(rows(Path("events.ndjson").read_text())) == len(HISTORY)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "reason"),
+    [
+        (["."], 2, "error: .: is a directory, not a file to write"),
+        (["nowhere/events.ndjson"], 2, "error: nowhere/events.ndjson: cannot be written: there is no such directory"),
+        (["a/\0"], 2, "error: FILE: names no path"),
+        (["/dev/full"], 1, "error: /dev/full cannot be written: no space left on device"),
+        (["--checkpoint", "c"], 2, "error: --checkpoint: standard output cannot be gone on with"),
+        (["-", "--checkpoint", "c"], 2, "error: --checkpoint: standard output cannot be gone on with"),
+        (["f", "--checkpoint", "c", "--reverse"], 2, "error: --checkpoint: it goes forward in time"),
+        (["f", "--checkpoint", "."], 6, "error: "),
+        (["f", "--limit", "0"], 2, "error: --limit"),
+    ],
+)
+def test_what_cannot_be_written_is_told(cli: Cli, log: Log, args: list[str], code: int, reason: str) -> None:
+    ended = cli("export", *args)
+    assert ended.code == code
+    assert ended.err.startswith(reason)
+    assert os.listdir() == []
+
+
+def test_a_device_needs_no_force(cli: Cli, log: Log) -> None:
+    assert cli("export", "/dev/null").code == 0
+
+
+def test_a_full_disk_under_stdout_is_told(log: Log, process: Process) -> None:
+    with open("/dev/full", "wb") as full:
+        running = process("export", stdout=full)
+        _, err = running.communicate()
+    assert running.returncode == 1
+    assert b"cannot write to standard output" in err
+
+
+def test_a_reader_that_goes_away_ends_it_without_an_error(log: Log, process: Process) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    running = process("export", stdout=writing)
+    os.close(writing)
+    _, err = running.communicate()
+    assert (running.returncode, err) == (0, b"")
+
+
+def test_with_a_checkpoint_the_next_run_adds_what_is_new(cli: Cli, log: Log) -> None:
+    command = ("export", "events.ndjson.gz", "--checkpoint", "checkpoint", "--until", "2100-01-01")
+    assert cli(*command).code == 0
+    log.insert(record(20))
+    with open("events.ndjson.gz", "ab") as torn:
+        torn.write(b"what a kill left behind")
+    ended = cli(*command)
+    assert ended.code == 0
+    assert ended.err.splitlines()[-2].startswith("1 event · 10 with those of earlier runs · ")
+    lines = rows(gzip.decompress(Path("events.ndjson.gz").read_bytes()))
+    assert len(lines) == 10
+    assert cli(*command[:-2]).code == 6
+
+
+def test_an_export_that_is_killed_leaves_a_file_that_is_known_to_be_partial(
+    cli: Cli, log: Log, process: Process, tmp_path: Path
+) -> None:
+    """It is stopped by a pipe that nobody reads, after the file was begun."""
+    os.mkfifo(tmp_path / "pipe")
+    running = process("export", "pipe")
+    descriptor = os.open(tmp_path / "pipe", os.O_RDONLY)
+    until(lambda: os.read(descriptor, 1))
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    os.close(descriptor)
+    (tmp_path / "events.ndjson.part").write_bytes(b"of a run that was killed")
+    assert cli("export", "events.ndjson").code == 0
+    assert sorted(os.listdir()) == ["events.ndjson", "pipe"]
+
+
+def test_an_event_that_cannot_be_said_exactly_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+    log.insert(record(30, payload={"query": {"$date": "yesterday"}}))
+    ended = cli("export")
+    assert (ended.code, len(rows(ended.out))) == (3, 11)
+    assert "1 event cannot be said exactly" in ended.err
+    assert record(30)["event_id"] in ended.err
+
+
+def test_the_log_is_byte_for_byte_as_it_was(cli: Cli, log: Log) -> None:
+    before = list(log.events.find())
+    cli("export", "events.ndjson", "--checkpoint", "checkpoint")
+    assert repr(list(log.events.find())) == repr(before)
+    assert log.client[log.database].list_collection_names() == ["event_log"]
