@@ -28,7 +28,7 @@ class Entry(NamedTuple):  # a dataclass would cost --version 7 ms of imports
 
 
 COMMANDS: Final[dict[str, Entry]] = {
-    "replay": Entry("craft_events_cli.commands.replay:replay", "print history"),
+    "replay": Entry("craft_events_cli.commands.replay:replay", "print or re-run history"),
     "tail": Entry("craft_events_cli.commands.tail:tail", "follow the log live"),
     "redispatch": Entry("craft_events_cli.commands.redispatch:redispatch", "deliver what was never finished"),
     "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),

@@ -146,7 +146,6 @@ def redispatch(
     Examples:
         craft-events redispatch --since 2h --handlers shop.handlers
         craft-events redispatch --tenant acme --handlers shop.handlers --dry-run
-        craft-events redispatch --ids-from failed.ndjson --handlers shop.handlers
         craft-events redispatch --watch --handlers shop.handlers
         craft-events redispatch --since 7d --include-untracked --handlers shop.handlers
     """

@@ -392,7 +392,7 @@ def _tell(work: _Work, one: "Rerun", plan: "Plan") -> None:
 
     if one.position.mark is not None:
         terminal.note(position_line(one.position, str(work.how.checkpoint)))
-    for line in (*plan_lines(plan), *missing_lines(one.missing)):
+    for line in (*plan_lines(plan, is_counted=work.how.dry_run), *missing_lines(one.missing)):
         terminal.note(line)
 
 

@@ -55,10 +55,10 @@ def position_line(position: Position, checkpoint: str) -> str:
     return f"going on as {checkpoint} says: {counted(position.passed, 'event')} {_are(position.passed)} done{stays}"
 
 
-def plan_lines(plan: Plan) -> Iterable[str]:
-    """Say what would run: by type, tenant and handler, and what is left out."""
+def plan_lines(plan: Plan, *, is_counted: bool = False) -> Iterable[str]:
+    """Say what would run: by type, tenant and handler, unless that is shown elsewhere; and what is left out."""
     counts = plan.counts
-    if counts.events:
+    if counts.events and not is_counted:
         for title, numbers in (("type", counts.by_type), ("tenant", counts.by_tenant), ("handler", counts.by_handler)):
             yield (start := f"  by {title:<7}  ") + _most(numbers, terminal.width(sys.stderr) - len(start))
     for handler, deliveries in plan.not_replayable.most_common():
