@@ -162,7 +162,7 @@ class Redactor(_Acted):
             **summary_row(Summary(skipped=counts.deliveries, elapsed_s=round(self.elapsed_s, 3))),
             "events": counts.events,
             "deliveries": counts.deliveries,
-            "locked": redacted.locked,
+            "kept": redacted.kept,
         }
         self._write(row, self._lines(redacted))
 
@@ -173,9 +173,11 @@ class Redactor(_Acted):
             yield f"{counted(counts.events, 'event')} redacted · {skipped} skipped · {self.elapsed_s:.1f} s"
         else:
             yield "nothing to redact in this selection"
-        for event_id in redacted.locked[:MOST_NAMED]:
-            yield f"{event_id} is locked by a transaction: run this again"
-        if len(redacted.locked) > MOST_NAMED:
-            yield f"and {len(redacted.locked) - MOST_NAMED:,} more"
+        for event_id, reason in list(redacted.kept.items())[:MOST_NAMED]:
+            yield f"{event_id} keeps its payload: {reason}"
+        if len(redacted.kept) > MOST_NAMED:
+            yield f"and {len(redacted.kept) - MOST_NAMED:,} more"
+        if redacted.kept:
+            yield "the same command tries those again"
         if counts.events:
             yield f"what is left of them: {join(['craft-events', 'replay', *self._flags])}"

@@ -46,7 +46,8 @@ class Envelope:
 
 def is_redacted(record: Mapping[str, Any]) -> bool:
     """Tell whether the payload of a record was removed on request (`craft-events prune redact`)."""
-    return isinstance(record.get("redacted"), Mapping)
+    trace = record.get("redacted")
+    return isinstance(trace, Mapping) and isinstance(trace.get("at"), datetime)
 
 
 def read_envelope(record: Mapping[str, Any]) -> Envelope:

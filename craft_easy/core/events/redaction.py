@@ -26,7 +26,7 @@ from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import redacting
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.documents import record_event_id
-from craft_easy.core.events.store.redacting import Trace
+from craft_easy.core.events.store.redacting import Kept, Trace
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 class Redacted:
     """What a redaction is about to touch, or has touched.
 
-    `counts` are events that lose their payload, and their deliveries that are skipped; `locked` are ids of events that
-    a transaction held at the time: they keep their payload, and the same call may be made again.
+    `counts` are events that lose their payload, and their deliveries that are skipped; `kept` are ids of events that
+    keep it, and why: a transaction held them, or the server refused. The same call may be made again.
     """
 
     counts: Counts = field(default_factory=Counts)
-    locked: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Whether every payload that was meant is gone."""
-        return not self.locked
+        return not self.kept
 
 
 async def count(store: EventStore, selection: Selection) -> Redacted:
@@ -92,10 +92,10 @@ async def redact(
     redacted = Redacted()
     async with aclosing(redacting.unredacted(store, selection)) as pages:
         async for page in pages:
-            locked = await redacting.remove_payloads(store, page, trace)
-            _note(redacted, page, locked, trace)
+            kept = await redacting.remove_payloads(store, page, trace)
+            _note(redacted, page, kept, trace)
             if on_redacted is not None:
-                on_redacted(len(page) - len(locked))
+                on_redacted(len(page) - len(kept))
     return redacted
 
 
@@ -112,11 +112,11 @@ def _unfinished(record: Tracked) -> list[str]:
     return [one.id for one in record.delivery.handlers if one.state in ("pending", "dead")]
 
 
-def _note(redacted: Redacted, page: Sequence[Tracked], locked: Sequence[Tracked], trace: Trace) -> None:
-    left = set(map(id, locked))
+def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], trace: Trace) -> None:
+    reasons = {id(one.record): one.reason for one in kept}
     for record in page:
-        if id(record) in left:
-            redacted.locked.append(record_event_id(record.document))
+        if id(record) in reasons:
+            redacted.kept[record_event_id(record.document)] = reasons[id(record)]
         else:
             redacted.counts.add(record.document, _skipped(record, trace))
 

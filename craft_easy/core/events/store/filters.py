@@ -24,7 +24,7 @@ Condition = dict[str, Any]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ASCENDING: Final = 1
 DESCENDING: Final = -1
-UNREDACTED: Final[Mapping[str, Any]] = {"redacted": {"$not": {"$type": "object"}}}
+UNREDACTED: Final[Mapping[str, Any]] = {"redacted.at": {"$not": {"$type": "date"}}}
 """The payload was not removed on request; what another writer keeps under that name is of no account."""
 
 

@@ -32,6 +32,7 @@ from craft_easy.core.events.store.encoding import CODEC, encoded, stored_form
 from craft_easy.core.events.store.event_json import text_of
 from craft_easy.core.events.store.extended_json import parse_time
 from craft_easy.core.events.store.inserting import InsertResult
+from craft_easy.core.events.store.key import by_value
 from craft_easy.core.events.types import DomainEvent, new_event_id
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_e
     found: dict[Any, Record] = {}
     if by_event_id:
         others = await _found(store, lambda ids: {"event_id": {"$in": ids}}, [one["event_id"] for one in records])
-        found = {one["event_id"]: one for one in others}
+        found = by_value(others, "event_id")
     names: dict[Any, str] = {}
     for record in records:
         event_id = record["event_id"]
@@ -322,7 +323,7 @@ async def stored_twins(store: EventStore, records: Sequence[Record]) -> list[Rec
     found: dict[Any, Record] = {one["_id"]: one for one in by_id}
     rest = [one["event_id"] for one in records if one["_id"] not in found]
     by_event_id = await _found(store, lambda values: {"event_id": {"$in": values}}, rest)
-    others: dict[Any, Record] = {one["event_id"]: one for one in by_event_id}
+    others = by_value(by_event_id, "event_id")
     return [found.get(one["_id"]) or others.get(one["event_id"]) for one in records]
 
 

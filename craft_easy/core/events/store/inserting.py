@@ -13,6 +13,7 @@ from craft_easy.core.events.errors import EventConflict, RecordRefused, StoreErr
 from craft_easy.core.events.store import drivers, faults
 from craft_easy.core.events.store.documents import same_content
 from craft_easy.core.events.store.encoding import CODEC_OF_RAW, encoded
+from craft_easy.core.events.store.key import by_value
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -142,7 +143,7 @@ async def _found(events: drivers.Collection, field: str, values: Sequence[Any]) 
     found: dict[Any, Record] = {}
     for start in range(0, len(values), MAX_NAMED):
         some = values[start : start + MAX_NAMED]
-        found |= {each[field]: each for each in await events.find({field: {"$in": some}}).to_list(None)}
+        found |= by_value(await events.find({field: {"$in": some}}).to_list(None), field)
     return found
 
 

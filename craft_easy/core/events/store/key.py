@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -17,3 +17,16 @@ def key_of(document: Mapping[str, Any]) -> Any:
     """Return the `_id` of a decoded record, hashable and equal to that of the same record alone."""
     value = document["_id"]
     return CompoundId(value) if isinstance(value, dict) else value
+
+
+def by_value(records: Iterable[Mapping[str, Any]], field: str) -> dict[Any, Mapping[str, Any]]:
+    """Return records by what they have in a field, by each of its values where another writer has a list there.
+
+    So does the server look them up; documents are not among what it is asked for.
+    """
+    found: dict[Any, Mapping[str, Any]] = {}
+    for record in records:
+        value = record[field]
+        values = value if isinstance(value, list) else [value]
+        found |= {one: record for one in values if not isinstance(one, (dict, list))}
+    return found

@@ -16,7 +16,7 @@ from pymongo import UpdateOne
 
 from craft_easy.core.events.delivery import Delivery, redact
 from craft_easy.core.events.envelope import is_redacted
-from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import drivers, reading
 from craft_easy.core.events.store.chosen import FIELDS
@@ -57,8 +57,16 @@ async def unredacted(store: EventStore, selection: Selection) -> AsyncGenerator[
                     return
 
 
-async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Tracked]:
-    """Remove the payloads of records and return the records that could not be written: they are locked.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record that keeps its payload, since a transaction holds it or the server refuses to change it."""
+
+    record: Tracked
+    reason: str
+
+
+async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Kept]:
+    """Remove the payloads of records and return those that could not be written.
 
     Afterwards each `delivery` of the others is what the log holds. A record that is gone is left as it is.
 
@@ -67,20 +75,22 @@ async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: 
     """
     try:
         await _change(store, records, trace, TOGETHER_S)
-    except StoreUnavailable:
+    except (StoreUnavailable, RecordRefused):
         return await _change_apart(store, records, trace)
     return []
 
 
-async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Tracked]:
-    locked = []
+async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Kept]:
+    kept = []
     for record in records:
         try:
             await _change(store, [record], trace, APART_S)
         except StoreUnavailable:
             await store.now()  # it is no lock, but an outage, where this is not answered either
-            locked.append(record)
-    return locked
+            kept.append(Kept(record, "it is locked by a transaction"))
+        except RecordRefused as error:
+            kept.append(Kept(record, error.message))
+    return kept
 
 
 async def _change(store: EventStore, records: Sequence[Tracked], trace: Trace, seconds: float) -> None:
