@@ -217,6 +217,24 @@ async def test_a_child_with_an_id_of_its_own_is_found_in_the_window_of_time(bus:
     assert drawn(await traced(store, "mail-1")) == drawn(found)
 
 
+async def test_what_lies_beside_each_cause_is_found_by_ids_too(store: EventStore) -> None:
+    root, child = uuid7(0), f"{uuid7(0)[:15]}111-8000-000000000001"
+    await insert(
+        store,
+        record(0, event_id=root),
+        record(1, root, event_id="given", correlation_id=root),
+        record(2, root, event_id=child, correlation_id=root),
+    )
+    long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+    found = await traced(store, "given", since=long_ago, until=long_ago + timedelta(seconds=1))
+    assert ids(found) == [(0, root), (1, "given"), (1, child)]
+
+
+async def test_either_driver_finds_the_chain(real_store: EventStore) -> None:
+    await insert(real_store, record(0, event_id=uuid7(0)), record(1, uuid7(0)), record(2, 1))
+    assert ids(await traced(real_store, "e2")) == [(0, uuid7(0)), (1, "e1"), (2, "e2")]
+
+
 async def test_equal_events_of_a_handler_are_all_its_own(bus: EventBus, store: EventStore) -> None:
     async def one(_: DomainEvent) -> None:
         await bus.publish_many([DomainEvent(event_type="tick", payload={"at": BEGAN}) for _ in range(40)])
