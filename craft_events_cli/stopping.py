@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from types import FrameType
 
 from craft_events_cli import terminal
 from craft_events_cli.exit_codes import ExitCode
@@ -28,14 +30,19 @@ class Stop:
         self._loop = asyncio.get_running_loop()
         for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                self._loop.add_signal_handler(number, self._hear, number, code)
+                self._loop.remove_signal_handler(number)
+                signal.signal(number, partial(self._hear, code))
 
-    def _hear(self, number: signal.Signals, code: ExitCode) -> None:
-        self.exit_code = code
-        self.event.set()
+    def _hear(self, code: ExitCode, _number: int, _frame: FrameType | None) -> None:
+        """Ask the run to end; called between two steps of whatever runs, so that a loop that is blocked hears too."""
         for one in (signal.SIGINT, signal.SIGTERM):
-            self._loop.remove_signal_handler(one)
             signal.signal(one, signal.SIG_DFL)
+        self.exit_code = code
+        with suppress(RuntimeError):  # the loop is closed: it has ended
+            self._loop.call_soon_threadsafe(self._ask)
+
+    def _ask(self) -> None:
+        self.event.set()
         self._say("stopping: what is running gets its time; once more ends at once")
 
 

@@ -26,7 +26,7 @@ from tests.cli.terminals import before_a_person
 from tests.conditions import until
 
 SHOP = """
-    import asyncio, os
+    import asyncio, os, time
     from pathlib import Path
     from craft_easy.core.events import DomainEvent, current_delivery, event_handler, get_event_bus
 
@@ -45,6 +45,11 @@ SHOP = """
     @event_handler("order.*", replayable=False)
     async def mail(event):
         raise AssertionError("sent twice")
+
+    @event_handler("blocked.*")
+    def block(event):
+        Path(f"{os.getpid()}.started").touch()
+        time.sleep(60)
 
     @event_handler("slow.*")
     async def wait(event):
@@ -386,6 +391,26 @@ def test_the_second_signal_ends_it_at_once(fill: Fill, app: Path) -> None:
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=20)
     assert running.returncode == -signal.SIGINT
+
+
+def test_the_second_signal_ends_a_handler_that_blocks_the_loop_too(fill: Fill, app: Path) -> None:
+    fill(1, event_type="blocked.order")
+    command = [sys.executable, "-m", "craft_events_cli", *RUN, "--yes"]
+    running = subprocess.Popen(
+        command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    until(lambda: (app / f"{running.pid}.started").exists())
+    running.send_signal(signal.SIGTERM)
+    until(lambda: _ends_at(running.pid, signal.SIGTERM))
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=20)
+    assert running.returncode == -signal.SIGTERM
+
+
+def _ends_at(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has no handler for a signal any more; see proc(5)."""
+    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return not int(caught.split()[1], 16) >> (number - 1) & 1
 
 
 def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill: Fill, app: Path) -> None:

@@ -419,6 +419,7 @@ async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
     assert ran.order == [one for one in ids[:2_200] if one in of_a]
     assert other.order == [one for one in [*ids[:2_200], ids[2_300]] if one in of_a]
     assert plan.counts.events == summary.events == len(other.order)
+    assert plan.counts.deliveries == summary.done
 
 
 async def test_records_of_other_writers_run_too_and_each_once(

@@ -87,6 +87,15 @@ class Counts:
         self.by_tenant[None if tenant is None else str(tenant)] += 1
         self.by_handler.update(handlers)
 
+    def add_many(self, event_type: str, tenant_id: str | None, events: int, handlers: Sequence[str]) -> None:
+        """Count events of one type and tenant, where any of them would run."""
+        if handlers:
+            self.events += events
+            self.deliveries += events * len(handlers)
+            self.by_type[event_type] += events
+            self.by_tenant[tenant_id] += events
+            self.by_handler.update(dict.fromkeys(handlers, events))
+
 
 class Backlog:
     """Reads what a redispatch would work on.

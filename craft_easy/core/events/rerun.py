@@ -229,21 +229,28 @@ class Rerun:
         self._summary.missing = self._span.missing
 
     async def plan(self) -> Plan:
-        """Count what would run from here on; nothing is written.
-
-        Which handlers single events are limited to (`Options.only`) is told by `run` alone.
-        """
+        """Count what would run from here on; nothing is written."""
         plan = Plan()
         if self._span is None or self._position.is_complete:
             return plan
-        for (event_type, tenant_id), events in (await self._span.tally()).items():
-            handlers = self._handlers_for(event_type)
-            _count(plan.counts, event_type, tenant_id, events, [one.id for one in handlers])
-            plan.unhandled += 0 if handlers else events
-            for one in self._bus.registry.plan(event_type).handlers:
-                if one.id in self._chosen and not one.replayable:
-                    plan.not_replayable[one.id] += events
+        if self._options.only is None:
+            for (event_type, tenant_id), events in (await self._span.tally()).items():
+                self._count(plan, event_type, tenant_id, events)
+            return plan
+        async with aclosing(self._span.named()) as named:
+            async for one in named:
+                self._count(plan, one.event_type, one.tenant_id, 1, self._options.only.get(one.event_id))
         return plan
+
+    def _count(
+        self, plan: Plan, event_type: str, tenant_id: str | None, events: int, named: frozenset[str] | None = None
+    ) -> None:
+        handlers = self._handlers_for(event_type, named)
+        plan.counts.add_many(event_type, tenant_id, events, [one.id for one in handlers])
+        plan.unhandled += 0 if handlers else events
+        for one in self._bus.registry.plan(event_type).handlers:
+            if not one.replayable and self._is_meant(one, named):
+                plan.not_replayable[one.id] += events
 
     async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> Summary:
         """Go through the span until its end, until `stop` is set, or with `fail_fast` until something fails."""
@@ -317,10 +324,11 @@ class Rerun:
     async def _take(self, record: Mapping[str, Any]) -> None:
         """Hand an event to the lane of its tenant, as soon as its time has come and there is room."""
         event, place = DomainEvent.from_record(record), Place.of(record)
-        handlers = self._handlers_of(event)
+        named = None if self._options.only is None else self._options.only.get(event.event_id)
+        handlers = self._handlers_for(event.event_type, named)
         if handlers and is_redacted(record):
             self._summary.redacted += 1
-            handlers = ()
+            handlers = []
         if not handlers:
             self._keeper.water.pass_over(place)
             return
@@ -331,16 +339,13 @@ class Rerun:
         if not self._halt.is_set():
             self._lanes.add(event.tenant_id, _Item(self._keeper.water.begin(place), event, handlers))
 
-    def _handlers_for(self, event_type: str) -> tuple[Handler, ...]:
+    def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
         every = self._bus.registry.plan(event_type).handlers
-        return tuple(one for one in every if one.id in self._chosen and one.replayable)
+        return [one for one in every if one.replayable and self._is_meant(one, named)]
 
-    def _handlers_of(self, event: DomainEvent) -> Sequence[Handler]:
-        handlers = self._handlers_for(event.event_type)
-        named = None if self._options.only is None else self._options.only.get(event.event_id)
-        if named is None:
-            return handlers
-        return [one for one in handlers if one.id in named or named.intersection(one.aliases)]
+    def _is_meant(self, handler: Handler, named: frozenset[str] | None) -> bool:
+        is_named = named is None or handler.id in named or bool(named.intersection(handler.aliases))
+        return is_named and handler.id in self._chosen
 
     # run
 
@@ -377,15 +382,6 @@ def _chosen(bus: EventBus, names: Sequence[str]) -> frozenset[str]:
             raise HandlerNotFound(name, loaded)
         chosen.append(handler.id)
     return frozenset(chosen)
-
-
-def _count(counts: Counts, event_type: str, tenant_id: str | None, events: int, handlers: Sequence[str]) -> None:
-    if handlers:
-        counts.events += events
-        counts.deliveries += events * len(handlers)
-        counts.by_type[event_type] += events
-        counts.by_tenant[tenant_id] += events
-        counts.by_handler.update(dict.fromkeys(handlers, events))
 
 
 async def _set_with(first: asyncio.Event, then: asyncio.Event) -> None:

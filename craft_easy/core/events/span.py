@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.envelope import read_envelope
+from craft_easy.core.events.envelope import Envelope, read_envelope
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.low_water import Position
 from craft_easy.core.events.report import Observer
@@ -76,16 +76,20 @@ class Span:
         self._event_ids = [one for one in in_order if self._is_left(found[one])]
 
     async def tally(self) -> Counter[tuple[str, str | None]]:
-        """Count the events by type and tenant."""
-        if self._event_ids is None:
-            done, is_dated = await self._done_at_the_mark(), self._mark is not None and self._mark.moment is not None
-            limit = _sum(self._left, done.total())
-            counted = await reading.tally(self._store, self._behind_the_mark(), limit, is_dated=is_dated)
-            return counted - done - await self._stored_since()
-        counted = Counter()
+        """Count the events by type and tenant, of a span that names none."""
+        done, is_dated = await self._done_at_the_mark(), self._mark is not None and self._mark.moment is not None
+        limit = _sum(self._left, done.total())
+        counted = await reading.tally(self._store, self._behind_the_mark(), limit, is_dated=is_dated)
+        return counted - done - await self._stored_since()
+
+    async def named(self) -> AsyncGenerator[Envelope, None]:
+        """Yield what the named events are, without their payloads, in order."""
+        left = self._left
         for selection in self._named():
-            counted.update(await reading.tally(self._store, selection, _sum(self._left, -counted.total())))
-        return counted
+            found = await place.of_events(self._store, selection, ("event_type", "tenant_id"))
+            for _, record in sorted(found, key=lambda one: one[0].sort_key)[:left]:
+                yield read_envelope(record)
+            left = None if left is None else max(left - len(found), 0)
 
     async def pages(self, observer: Observer) -> AsyncGenerator[Sequence[Record], None]:
         """Yield the records page by page, with flat memory; an outage is waited for, for a while.
