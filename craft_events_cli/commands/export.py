@@ -89,10 +89,10 @@ def _refuse_what_does_not_fit(what: Writing, where: options.Selecting) -> None:
     if what.checkpoint is not None and where.reverse:
         raise UsageError("--checkpoint: it goes forward in time", hint="leave --reverse out")
     if what.is_to_file and what.checkpoint is None:
-        from craft_easy.core.events import exporting
+        from craft_easy.core.events import target
 
         assert what.file is not None
-        exporting.check(what.file, force=what.force)
+        target.check(what.file, force=what.force)
 
 
 async def _export(settings: "Settings", what: Writing, where: options.Selecting) -> ExitCode:

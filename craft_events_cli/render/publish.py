@@ -11,6 +11,7 @@ from craft_easy.core.events.importing import Refused
 from craft_easy.core.events.publishing import Observer, Published, Summary
 from craft_easy.core.events.types import DomainEvent
 from craft_events_cli import terminal
+from craft_events_cli.render.cells import cut
 from craft_events_cli.render.importing import MOST_SHOWN, Rejects
 from craft_events_cli.render.redispatch import counted, shorten
 from craft_events_cli.render.rows import RowWriter, json_line
@@ -130,4 +131,5 @@ def _row(published: Published) -> dict[str, Any]:
 def _line(published: Published) -> str:
     event = published.event
     parts = [event.event_id, event.event_type, event.tenant_id or "–", published.state]
-    return "  ".join(map(safe, parts if published.is_new else [*parts, "present before"])) + "\n"
+    text = "  ".join(map(safe, parts if published.is_new else [*parts, "present before"]))
+    return cut(text, max(terminal.width(), len(event.event_id))) + "\n"

@@ -13,12 +13,9 @@ checkpoint it is written in place: what stands behind the mark is cut off by the
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import stat
-import zlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +24,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.envelope import read_envelope
-from craft_easy.core.events.errors import CheckpointError, EventsError, InvalidSetting, StoreUnavailable
+from craft_easy.core.events.errors import CheckpointError, EventsError, StoreUnavailable
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store.extended_json import is_ambiguous, record_line
 from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.target import Target, check, reason_of
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -44,8 +42,6 @@ KEPT_EVERY: Final = 5.0
 PATIENCE: Final = 60.0
 """Seconds that an outage of the log is waited out."""
 _TRY_EVERY: Final = 1.0
-_LEVEL: Final = 6
-_PART: Final = ".part"
 EVERYTHING: Final = Selection()
 
 
@@ -239,12 +235,13 @@ async def export_file(
         if position is None:
             position = _Position(since=selection.since, until=selection.until)
             check(path, force=force)
-        file = _Target(Path(path), position, in_place=checkpoint is not None)
+        size = None if position.place is None and not position.size else position.size
+        file = Target(Path(path), size=size, in_place=checkpoint is not None)
         try:
             exported = await _write(store, file, selection, json_format, position, checkpoint, observer or Observer())
             file.finish()
         except OSError as error:
-            raise EventsError(f"{path} cannot be written: {_reason(error)}", hint="is there room for it?") from error
+            raise EventsError(f"{path} cannot be written: {reason_of(error)}", hint="is there room for it?") from error
         finally:
             file.close()
     return exported
@@ -252,7 +249,7 @@ async def export_file(
 
 async def _write(
     store: EventStore,
-    file: _Target,
+    file: Target,
     selection: Selection,
     json_format: JsonFormat,
     position: _Position,
@@ -282,39 +279,9 @@ async def _write(
     return exported
 
 
-def _keep(checkpoint: Checkpoint, file: _Target, before: _Position, place: Place | None, exported: Exported) -> None:
+def _keep(checkpoint: Checkpoint, file: Target, before: _Position, place: Place | None, exported: Exported) -> None:
     events = exported.before + exported.events
     checkpoint.write(replace(before, place=place, size=file.mark(), events=events).to_json())
-
-
-def check(path: str | Path, *, force: bool = False) -> None:
-    """Make sure that a file may be written; a device or a pipe always may.
-
-    Raises:
-        InvalidSetting: it is there already, is a directory, or cannot be written.
-    """
-    target = Path(path)
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        mode = None
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
-    if mode is not None and stat.S_ISDIR(mode):
-        raise InvalidSetting(str(path), "is a directory, not a file to write")
-    if mode is not None and stat.S_ISREG(mode) and not force:
-        raise InvalidSetting(str(path), "is there already", hint="--force writes over it; or name another file")
-    if not os.access(target if mode is not None else target.parent, os.W_OK):
-        reason = "permission denied" if target.parent.is_dir() else "there is no such directory"
-        raise InvalidSetting(str(path), f"cannot be written: {reason}")
-
-
-def _unwritable(path: str | Path, error: OSError | ValueError) -> InvalidSetting:
-    return InvalidSetting(str(path), f"cannot be written: {_reason(error)}")
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return str(getattr(error, "strerror", None) or error).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,94 +325,3 @@ class _Position:
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
-
-
-class _Target:
-    """The file that is written.
-
-    Args:
-        path: its name in the end.
-        position: where to go on in it.
-        in_place: write it under its own name, since a checkpoint says how much of it counts.
-    """
-
-    def __init__(self, path: Path, position: _Position, *, in_place: bool) -> None:
-        is_device = path.exists() and not path.is_file()
-        self._path = path
-        self._written_to = path if in_place or is_device else path.with_name(path.name + _PART)
-        self._is_packed = path.name.endswith(".gz")
-        self._member: Any = None
-        self._descriptor = self._opened(position)
-
-    def _opened(self, position: _Position) -> int:
-        is_new = position.place is None and position.size == 0
-        flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
-        try:
-            descriptor = os.open(self._written_to, flags, 0o666)
-        except FileNotFoundError as error:
-            if is_new:
-                raise _unwritable(self._path, error) from error
-            raise self._not_the_one("is not there any more") from error
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        try:
-            self._begin(descriptor, position.size)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-    def _begin(self, descriptor: int, size: int) -> None:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InvalidSetting(str(self._path), "another export is writing it just now") from error
-        if status.st_size < size:
-            raise self._not_the_one(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
-        os.ftruncate(descriptor, size)
-        os.lseek(descriptor, size, os.SEEK_SET)
-
-    def _not_the_one(self, reason: str) -> CheckpointError:
-        return CheckpointError(f"{self._path} {reason}", hint="begin anew: remove the checkpoint, and name a new file")
-
-    def write(self, data: bytes) -> None:
-        """Write lines."""
-        if self._is_packed:
-            if self._member is None:
-                self._member = zlib.compressobj(_LEVEL, wbits=16 + zlib.MAX_WBITS)
-            data = self._member.compress(data)
-        self._put(data)
-
-    def mark(self) -> int:
-        """Have all of it on disk and return how long the file is."""
-        if self._member is not None:
-            member, self._member = self._member, None
-            self._put(member.flush())
-        status = os.fstat(self._descriptor)
-        if stat.S_ISREG(status.st_mode):
-            os.fsync(self._descriptor)
-        return status.st_size
-
-    def finish(self) -> None:
-        """Have it on disk under its own name."""
-        if self._is_packed and self._member is None and os.fstat(self._descriptor).st_size == 0:
-            self.write(b"")  # a gzip file of nothing is not an empty file
-        self.mark()
-        if self._written_to != self._path:
-            os.replace(self._written_to, self._path)
-            self._written_to = self._path
-
-    def close(self) -> None:
-        """Close it; one that is not complete and cannot be gone on with is removed."""
-        os.close(self._descriptor)
-        if self._written_to != self._path:
-            with suppress(OSError):
-                os.unlink(self._written_to)
-
-    def _put(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]

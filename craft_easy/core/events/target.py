@@ -1,0 +1,142 @@
+"""A file that is written whole, or in place up to a mark; packed with gzip where its name ends with `.gz`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from craft_easy.core.events.errors import CheckpointError, InvalidSetting
+
+PART: Final = ".part"
+"""What a file's name ends with until it is complete."""
+_LEVEL: Final = 6
+
+
+class Target:
+    """The file that is written.
+
+    Args:
+        path: its name in the end.
+        size: how long it was when an earlier run noted that; what stands behind is cut off. None for a new file.
+        in_place: write it under its own name, since a checkpoint says how much of it counts.
+
+    Raises:
+        InvalidSetting: it cannot be written.
+        CheckpointError: it is not the file of the earlier run.
+    """
+
+    def __init__(self, path: Path, *, size: int | None = None, in_place: bool = False) -> None:
+        is_device = path.exists() and not path.is_file()
+        self._path = path
+        self._written_to = path if in_place or is_device else path.with_name(path.name + PART)
+        self._is_packed = path.name.endswith(".gz")
+        self._member: Any = None
+        self._descriptor = self._opened(size)
+
+    def _opened(self, size: int | None) -> int:
+        flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT if size is None else 0)
+        try:
+            descriptor = os.open(self._written_to, flags, 0o666)
+        except FileNotFoundError as error:
+            if size is None:
+                raise _unwritable(self._path, error) from error
+            raise self._not_the_one("is not there any more") from error
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        try:
+            self._begin(descriptor, size or 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _begin(self, descriptor: int, size: int) -> None:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InvalidSetting(str(self._path), "another export is writing it just now") from error
+        if status.st_size < size:
+            raise self._not_the_one(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
+        os.ftruncate(descriptor, size)
+        os.lseek(descriptor, size, os.SEEK_SET)
+
+    def _not_the_one(self, reason: str) -> CheckpointError:
+        return CheckpointError(f"{self._path} {reason}", hint="begin anew: remove the checkpoint, and name a new file")
+
+    def write(self, data: bytes) -> None:
+        """Write lines."""
+        if self._is_packed:
+            if self._member is None:
+                self._member = zlib.compressobj(_LEVEL, wbits=16 + zlib.MAX_WBITS)
+            data = self._member.compress(data)
+        self._put(data)
+
+    def mark(self) -> int:
+        """Have all of it on disk and return how long the file is."""
+        if self._member is not None:
+            member, self._member = self._member, None
+            self._put(member.flush())
+        status = os.fstat(self._descriptor)
+        if stat.S_ISREG(status.st_mode):
+            os.fsync(self._descriptor)
+        return status.st_size
+
+    def finish(self) -> None:
+        """Have it on disk under its own name."""
+        if self._is_packed and self._member is None and os.fstat(self._descriptor).st_size == 0:
+            self.write(b"")  # a gzip file of nothing is not an empty file
+        self.mark()
+        if self._written_to != self._path:
+            os.replace(self._written_to, self._path)
+            self._written_to = self._path
+
+    def close(self) -> None:
+        """Close it; one that is not complete and cannot be gone on with is removed."""
+        os.close(self._descriptor)
+        if self._written_to != self._path:
+            with suppress(OSError):
+                os.unlink(self._written_to)
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+def check(path: str | Path, *, force: bool = False) -> None:
+    """Make sure that a file may be written; a device or a pipe always may.
+
+    Raises:
+        InvalidSetting: it is there already, is a directory, or cannot be written.
+    """
+    target = Path(path)
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InvalidSetting(str(path), "is a directory, not a file to write")
+    if mode is not None and stat.S_ISREG(mode) and not force:
+        raise InvalidSetting(str(path), "is there already", hint="--force writes over it; or name another file")
+    if not os.access(target if mode is not None else target.parent, os.W_OK):
+        reason = "permission denied" if target.parent.is_dir() else "there is no such directory"
+        raise InvalidSetting(str(path), f"cannot be written: {reason}")
+
+
+def _unwritable(path: str | Path, error: OSError | ValueError) -> InvalidSetting:
+    return InvalidSetting(str(path), f"cannot be written: {reason_of(error)}")
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return what a system error says, as part of a sentence."""
+    return str(getattr(error, "strerror", None) or error).lower()
