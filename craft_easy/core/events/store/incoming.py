@@ -74,7 +74,9 @@ def record_of(line: Any, reading: Reading) -> dict[str, Any]:
     """
     if not isinstance(line, dict):
         is_array = isinstance(line, list)
-        raise InvalidEvent("line", "an event is an object" + (", not an array (jq -c '.[]' makes lines of one)" if is_array else ""))
+        raise InvalidEvent(
+            "line", "an event is an object" + (", not an array (jq -c '.[]' makes lines of one)" if is_array else "")
+        )
     record = _from_event_json(line) if isinstance(line.get("timestamp"), str) else _from_extended_json(line)
     if reading.with_delivery and record.get("delivery") is not None:
         is_text = isinstance(line["timestamp"], str)
