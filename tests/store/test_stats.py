@@ -1,16 +1,19 @@
 """How the log stands: what is stuck, how much came and failed, by what; on a real server."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pymongo
 import pytest
 from bson import Decimal128, ObjectId
 
 from craft_easy.core.events.bars import Bars
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.stats import Crossing, Group, Limits, Meter, Stats, stats
-from craft_easy.core.events.store import EventStore, figures
+from craft_easy.core.events.store import EventStore, drivers, figures
+from craft_easy.core.events.store.event_store import DEADLINE
 from tests.cli.history import HOSTILE
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -50,11 +53,12 @@ def record(number: int, hours: float, *handlers: Mapping[str, Any], **more: Any)
 
 
 STOCK, MAIL = "shop.stock:reserve", "shop.mail:send"
+OWNED = {"owner": "api-1:1:x", "due_at": LATER}
 HISTORY = (
     record(1, 0.5, handler(STOCK), handler(MAIL, "done", 400.0, ("Timeout", 0.6), ("Timeout", 1.2))),
     record(2, 1.5, handler(STOCK, "done", 21.0), tenant_id="globex"),
     record(3, 1.6, handler(STOCK, "pending", None, ("Busy", 1.7), due_at=LATER), delivery={"due_at": LATER}),
-    record(4, 2.5, handler(STOCK), handler(MAIL, "pending", None), delivery={"owner": "api-1:1:x"}, tenant_id=None),
+    record(4, 2.5, handler(STOCK), handler(MAIL, "pending", None, due_at=LATER), delivery=OWNED, tenant_id=None),
     record(5, 2.6, event_type="user.registered"),
     record(6, 3.5, handler(MAIL, "dead", 5.0, ("Refused", 3.6), ("Refused", 3.9))),
     record(7, -30, handler(MAIL, "pending", 9.0, ("Busy", -20), ("Busy", 2.2)), handler(STOCK, "dead", 1.0)),
@@ -277,3 +281,43 @@ async def test_a_window_that_is_no_chart_is_refused(log: EventStore) -> None:
         await stats(log, Selection(since=at(1), until=at(1)))
     with pytest.raises(ValueError, match="bars"):
         await stats(log, WINDOW, bar=timedelta(seconds=1))
+
+
+async def test_the_backlog_is_asked_of_an_index_by_its_name(log: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    hints: list[str | None] = []
+    plain = drivers.aggregate
+
+    async def aggregate(*args: Any, **options: Any) -> Any:
+        hints.append(options.get("hint"))
+        return await plain(*args, **options)
+
+    monkeypatch.setattr(drivers, "aggregate", aggregate)
+    await stats(log, WINDOW, bar=4 * HOUR)
+    assert hints[:2] == [figures.OPEN_INDEX, figures.DEAD_INDEX]
+    assert set(hints[2:]) == {None}
+    hints.clear()
+    await stats(log, replace(WINDOW, tenants=("acme",)), bar=4 * HOUR)
+    assert hints[:2] == [figures.OPEN_INDEX_OF_TENANTS, figures.DEAD_INDEX]
+
+
+async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float | None] = []
+    real = pymongo.timeout
+
+    def timeout(seconds: float) -> Any:
+        limits.append(seconds)
+        return real(seconds)
+
+    monkeypatch.setattr("craft_easy.core.events.store.event_store.pymongo.timeout", timeout)
+    await stats(log, WINDOW, bar=2 * HOUR)
+    assert limits == [DEADLINE, *[log.scan_timeout] * 4]  # the time, open, dead, two bars
+
+
+async def test_an_event_whose_time_is_no_date_is_not_the_oldest(log: EventStore) -> None:
+    waiting = handler(MAIL, "pending", None)
+    for number, moment in ((200, [at(-900)]), (201, "long ago"), (202, 7), (203, None)):
+        await (await log.collection()).insert_one(record(number, 0, waiting) | {"timestamp": moment})
+    found = await stats(log, WINDOW)
+    assert found.open == 7
+    assert found.oldest is not None
+    assert found.oldest.timestamp == at(-30)
