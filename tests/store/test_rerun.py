@@ -396,7 +396,7 @@ async def test_a_finished_checkpoint_runs_nothing_again(
 
 async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran: Ran, tmp_path: Path) -> None:
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    for position in ({}, {"replay_id": "x", "since": "2026", "until": None, "end": 3, "mark": None, "passed": 0}):
+    for position in ({}, {"replay_id": "x", "began_at": None, "since": "2026", "until": None, "end": 3, "mark": None, "passed": 0}):
         point.write(position)
         with pytest.raises(CheckpointError, match="no position of a replay"):
             await rerun(bus, EVERYTHING, checkpoint=point)

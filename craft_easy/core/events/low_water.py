@@ -26,6 +26,7 @@ class Position:
 
     Args:
         replay_id: which replay it is.
+        began_at: the database's time at its start.
         since: the first time meant.
         until: the first time not meant any more.
         end: the last event meant; None where events are named one by one, or the log is empty.
@@ -35,6 +36,7 @@ class Position:
     """
 
     replay_id: str
+    began_at: datetime | None = None
     since: datetime | None = None
     until: datetime | None = None
     end: Place | None = None
@@ -46,8 +48,7 @@ class Position:
         """Return it as plain JSON."""
         return {
             "replay_id": self.replay_id,
-            "since": None if self.since is None else self.since.isoformat(),
-            "until": None if self.until is None else self.until.isoformat(),
+            **{name: _text(getattr(self, name)) for name in ("began_at", "since", "until")},
             "end": None if self.end is None else self.end.to_json(),
             "mark": None if self.mark is None else self.mark.to_json(),
             "passed": self.passed,
@@ -64,6 +65,7 @@ class Position:
         try:
             return cls(
                 str(fields["replay_id"]),
+                began_at=_moment(fields["began_at"]),
                 since=_moment(fields["since"]),
                 until=_moment(fields["until"]),
                 end=None if fields["end"] is None else Place.from_json(fields["end"]),
@@ -210,6 +212,10 @@ class Keeper:
             await asyncio.to_thread(self._checkpoint.write, position.to_json())
         self._kept = number
         self._was_kept.set()
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -41,7 +41,14 @@ async def fixed(store: EventStore, selection: Selection, *, is_named: bool) -> P
         is_named: events are named one by one, and that is the end of it.
     """
     end = None if is_named else await place.last(store)
-    return Position(str(uuid4()), selection.since, selection.until, end, is_complete=end is None and not is_named)
+    return Position(
+        str(uuid4()),
+        began_at=await store.now(),
+        since=selection.since,
+        until=selection.until,
+        end=end,
+        is_complete=end is None and not is_named,
+    )
 
 
 class Span:
@@ -60,6 +67,7 @@ class Span:
         self._store = store
         self._selection = replace(selection, since=position.since, until=position.until, limit=None)
         self._end = position.end
+        self._began_at = position.began_at
         self._mark = position.mark
         self._left = None if selection.limit is None else selection.limit - position.passed
         self._event_ids = event_ids
@@ -135,9 +143,25 @@ class Span:
             where = Place.of(record)
             if self._end is not None and where.is_behind(self._end):
                 return some[: self._left], True
-            if self._is_left(where):
+            if self._is_left(where) and not self._came_later(record):
                 some.append(record)
         return some[: self._left], False
+
+    def _came_later(self, record: Record) -> bool:
+        """Tell whether a record that lies before the end was surely stored after the start.
+
+        Where the log holds an event of the future, all that is published meanwhile lies before it: what a cascade
+        publishes would be replayed for ever.
+        """
+        delivery = record.get("delivery")
+        claimed_at = delivery.get("claimed_at") if isinstance(delivery, dict) else None
+        made_at = record.get("timestamp")
+        return (
+            self._began_at is not None
+            and isinstance(claimed_at, datetime)
+            and isinstance(made_at, datetime)
+            and min(claimed_at, made_at) > self._began_at
+        )
 
     def _is_left(self, where: Place) -> bool:
         return self._mark is None or not where.is_surely_within(self._mark)
