@@ -109,7 +109,7 @@ def _steps(advice: str, room: int) -> Sequence[str]:
         return [advice] if advice else []
     lines: list[str] = []
     for part in advice.split(GAP):
-        words, colon, command = part.rpartition(": ")
+        words, colon, command = part.partition(": ")
         if not colon or len(part) <= room:
             lines += [part] if len(part) <= room or colon else wrap(part, room, break_on_hyphens=False)
         else:

@@ -19,6 +19,7 @@ from shlex import join
 from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import clock
+from craft_easy.core.events.finding import named
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut, width_of
 from craft_events_cli.render.event_line import hue_of, hues
@@ -166,10 +167,10 @@ def _left_out(types: Mapping[str, int]) -> str:
     most = sorted(types.items(), key=lambda one: (-one[1], one[0]))
     if len(most) == 1:
         return f"… {most[0][1]:,} more {safe(most[0][0]) or '(no type)'}"
-    named = [f"{number:,} {safe(name) or '(no type)'}" for name, number in most[:MAX_TYPES]]
+    parts = [f"{number:,} {safe(name) or '(no type)'}" for name, number in most[:MAX_TYPES]]
     if rest := sum(number for _, number in most[MAX_TYPES:]):
-        named.append(f"{rest:,} others")
-    return f"… {sum(types.values()):,} more: {', '.join(named)}"
+        parts.append(f"{rest:,} others")
+    return f"… {sum(types.values()):,} more: {', '.join(parts)}"
 
 
 # ---------------------------------------------------------------- from nodes to lines
@@ -211,8 +212,7 @@ def summary(found: Trace) -> list[str]:
     """Say how large the chain is and what of it is in trouble, where it was looked for, and what to type next."""
     lines = [" · ".join([*_size(found), *_trouble(found), "times are UTC"])]
     if found.missing:
-        named = ", ".join(found.missing[:MAX_TYPES]) + (" …" if len(found.missing) > MAX_TYPES else "")
-        lines.append(f"not in the log, and named as a cause: {named}")
+        lines.append(f"not in the log, and named as a cause: {named(found.missing, MAX_TYPES)}")
     lines.append(_looked(found))
     if (step := _worst(found)) is not None:
         lines.append(f"next: {join(['craft-events', 'show', step.event_id])}")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.workers import Worker
 
 REDISPATCH: Final = "craft-events redispatch --handlers MODULE"
+_NO_NAME: Final = '$or: [{"delivery.owner": {$not: {$gt: ""}, $ne: null}}, {"delivery.owner": {$type: "array"}}]'
+"""In MongoDB's shell; a comparison looks into arrays, and a name in one is none."""
 OLD_CHECKPOINT: Final = timedelta(days=1)
 MAX_CHECKPOINT: Final = 1_000_000
 
@@ -62,19 +64,20 @@ async def backlog(store: EventStore) -> list[Finding]:
         if dead
         else Finding.ok("backlog", message, **details)
     ]
-    return findings + [_lost(store, one) for one in lost]
+    return [*findings, _lost(store, lost)] if lost else findings
 
 
-def _lost(store: EventStore, one: census.Held) -> Finding:
-    owner = json.dumps(one.owner, default=str)
-    filters = f'{{"delivery.state": "open", "delivery.owner": {owner}}}'
-    free = f'db.getCollection("{store.name}").updateMany({filters}, {{$set: {{"delivery.owner": null}}}})'
+def _lost(store: EventStore, lost: Sequence[census.Held]) -> Finding:
+    number = sum(one.records for one in lost)
+    owners = [json.dumps(one.owner, default=str) for one in lost]
     message = (
-        f"{counted(one.records, 'open record')} of another writer, {one.event_id} among them, "
-        f"{'has' if one.records == 1 else 'have'} an owner that is no name ({owner}): no redispatch finds them"
+        f"{counted(number, 'open record')} of another writer, {lost[0].event_id} among them, "
+        f"{'has' if number == 1 else 'have'} an owner that is no name ({named(owners)}): no redispatch finds them"
     )
-    advice = f"in MongoDB's shell: {free}"
-    return Finding.fail("owners", message, advice, owner=owner, records=one.records, event_id=one.event_id)
+    free = f'updateMany({{"delivery.state": "open", {_NO_NAME}}}, {{$set: {{"delivery.owner": null}}}})'
+    advice = f'in MongoDB\'s shell: db.getCollection("{store.name}").{free}'
+    event_ids = [one.event_id for one in lost]
+    return Finding.fail("owners", message, advice, records=number, owners=owners, event_ids=event_ids)
 
 
 async def records(store: EventStore) -> list[Finding]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
+MAX_NAME: Final = 200
+"""So many letters of a name are shown among others."""
 Level = Literal["OK", "WARN", "FAIL"]
 
 
@@ -50,5 +52,5 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def named(names: list[str] | tuple[str, ...], most: int = 5) -> str:
     """Return some names, and how many more there are."""
-    shown = ", ".join(names[:most])
+    shown = ", ".join(name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
