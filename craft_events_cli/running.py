@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from craft_events_cli.exit_codes import Terminated
@@ -22,14 +22,15 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         KeyboardInterrupt: SIGINT came (`asyncio.Runner` sees to it).
         Terminated: SIGTERM came.
     """
-    import asyncio  # here, since no help page needs it
-
     before = signal.getsignal(signal.SIGTERM)
-    try:
-        return asyncio.run(_until_sigterm(coroutine))
-    finally:
-        with suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
+    with closing(coroutine), closing(_until_sigterm(coroutine)) as running:  # a signal may come before they begin
+        import asyncio  # here, since no help page needs it
+
+        try:
+            return asyncio.run(running)
+        finally:
+            with suppress(ValueError):
+                signal.signal(signal.SIGTERM, before)
 
 
 async def _until_sigterm(coroutine: Coroutine[Any, Any, T]) -> T:

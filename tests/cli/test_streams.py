@@ -1,12 +1,15 @@
 """stdout, stderr and signals of a real process: pipes that close, disks that are full, SIGINT and SIGTERM."""
 
+import gc
 import os
 import signal
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
 
+from craft_events_cli import running
 from tests.cli.conftest import Process
 
 FULL = Path("/dev/full")
@@ -127,3 +130,16 @@ def test_what_users_code_prints_goes_to_stderr(process: Process) -> None:
     assert code == 0
     assert b"a print" not in out
     assert b"a print of the user's code\n" in err
+
+
+def test_a_signal_before_the_loop_has_begun_leaves_no_coroutine_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> None: ...
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncio.run", interrupted)
+    with pytest.raises(KeyboardInterrupt), warnings.catch_warnings(record=True) as warned:
+        running.run(never())
+    gc.collect()
+    assert warned == []
