@@ -1,0 +1,250 @@
+"""Every example of every help page is run, in a shop with a log, as an operator would type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from craft_easy.core.events.testing import fresh_bus
+from craft_events_cli import asking, main, topics
+from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.parsing import examples_of
+from tests.cli.conftest import Ended
+from tests.cli.history import Log, opened, record
+from tests.cli.test_dead import handler, tracked
+from tests.conditions import until
+
+ENDLESS: Final = {"tail", "serve", "--watch"}
+"""What makes a command go on until it is stopped, unless it says where it ends."""
+ENDS: Final = {"--no-follow"}
+ELSEWHERE: Final = {"demo": "tests/acceptance/test_demo.py"}
+"""What other tests run, because it takes half a minute."""
+UNFINISHED: Final = {
+    "craft-events stats --max-backlog 1000 --max-age 15m --max-dead 0 -o json",
+    "craft-events redispatch --ids-from failed.ndjson --handlers shop.handlers",
+}
+"""What ends with 3 here, because it finds what it looks for."""
+STUCK: Final = {"craft-events", "redispatch", "handlers check", "doctor", "replay"}
+"""What may end with 3, because something in the log has no handler, fails or is not all well."""
+
+MODULES: Final = {
+    "shop/__init__.py": "",
+    "shop/handlers.py": "from shop import billing, mail, stock\n",
+    "shop/stock.py": """
+from craft_easy.core.events import event_handler
+
+@event_handler("order.placed")
+async def reserve(event): ...
+""",
+    "shop/billing.py": """
+from craft_easy.core.events import event_handler
+
+@event_handler("order.placed")
+async def charge(event): ...
+""",
+    "shop/mail.py": """
+from craft_easy.core.events import event_handler
+
+@event_handler("order.*", background=True)
+async def send(event): ...
+""",
+    "billing/__init__.py": "",
+    "billing/app.py": """
+from craft_easy.core.events import event_handler, get_event_bus
+
+bus = get_event_bus()
+
+@event_handler("payment.*")
+async def book(event): ...
+""",
+    "order.json": '{"order_id": "o_1"}',
+    "seen.json": '{"user_id": "u_1"}',
+    "failed.ndjson": '{"event_id": "019abf3e-77d1-7000-8000-000000000057"}\n',
+    "pyproject.toml": "[tool.craft-events.env.prod]\nuri-env = 'CRAFT_EVENTS_URI'\n",
+}
+ID: Final = "019abf3e-77d1-7000-8000-000000000057"
+
+
+def examples() -> list[tuple[str, str]]:
+    """Return each example with the page that it stands on."""
+    found = [("craft-events", example) for example in main.EXAMPLES]
+    for words, entry in main.COMMANDS.items():
+        if not entry.is_hidden:
+            found += [(words, example) for example in examples_of(main.load(words))]
+    for topic in main.TOPICS:
+        lines = topics.blocks(topic)[0].splitlines()
+        found += [(f"help {topic}", line.strip()) for line in lines]
+    return [(page, example) for page, example in found if page not in ELSEWHERE and example != "craft-events demo"]
+
+
+def is_endless(example: str) -> bool:
+    words = shlex.split(example, comments=True)
+    return bool(ENDLESS & set(words)) and not ENDS & set(words)
+
+
+def is_plain(example: str) -> bool:
+    """Tell whether an example is one command line without a shell's own marks."""
+    parts = list(shlex.shlex(example, posix=True, punctuation_chars=True))
+    return parts[0] == "craft-events" and not any(set(part) <= set("|<>;&()") for part in parts)
+
+
+EVERY: Final = examples()
+
+
+@pytest.fixture
+def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
+    """A log in which each example finds something: a dead delivery, an open event, an old one, events of today."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    dead = tracked(handler("shop.billing:charge", errors=[_error(now)], finished_at=now))
+    waiting = tracked(handler("shop.mail:send", "pending"))
+    gone = tracked(handler("shop.legacy:sync", "pending"))
+    with opened(embedded_uri, database_name) as log:
+        log.insert(
+            record(1, event_type="order.placed", event_id=ID, timestamp=now, delivery=dead),
+            record(2, event_type="order.placed", timestamp=now, delivery=waiting),
+            record(3, event_type="payment.completed", timestamp=now - timedelta(hours=1)),
+            record(4, event_type="user.seen", tenant_id="trial", delivery=tracked(handler("shop.mail:send", "done"))),
+            record(5, event_type="order.placed", timestamp=now, delivery=gone),
+        )
+        yield log
+
+
+def _error(now: datetime) -> dict[str, Any]:
+    return {"type": "CardExpired", "message": "card of c_204 expired 2026-09", "at": now, "attempt": 20}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory of an operator: handler modules, files to read, and a home."""
+    for name, text in MODULES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for folder in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for tool in ("jq", "zstd"):
+        if shutil.which(tool) is None:
+            (tmp_path / "bin" / tool).write_text("#!/bin/sh\nexec cat\n")
+            (tmp_path / "bin" / tool).chmod(0o755)
+    for name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_")]:
+        monkeypatch.delenv(name)
+    path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    settings = {"URI": log.uri, "DATABASE": log.database, "HANDLERS": "shop.handlers"}
+    for name, value in {f"CRAFT_EVENTS_{name}": value for name, value in settings.items()}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    with fresh_bus():
+        yield tmp_path
+    sys.path[:] = before
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("shop", "billing")]:
+        del sys.modules[name]
+
+
+Run = Callable[[str], Ended]
+
+
+@pytest.fixture
+def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run an example: in this process where it is one plain command, else in a shell; every question is answered."""
+
+    async def yes(*_args: Any, **_options: Any) -> bool:
+        return True
+
+    for question in ("agreed", "typed"):
+        monkeypatch.setattr(asking, question, yes)
+    monkeypatch.setattr(asking, "check", lambda **_: None)
+
+    def run(example: str) -> Ended:
+        example = re.sub(r"mongodb://db-1/shop", shlex.quote(log.uri), example)
+        if is_plain(example):
+            capsys.readouterr()
+            code = main.run(shlex.split(example)[1:])
+            return Ended(code, *capsys.readouterr())
+        done = subprocess.run(["/bin/sh", "-c", example], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def prepare(example: str, run: Run) -> None:
+    """Make the files that an example reads, as the example before it would have."""
+    if "import events.ndjson.gz" in example:
+        assert run("craft-events export events.ndjson.gz").code == 0
+    if "--checkpoint tail.checkpoint" in example:
+        assert run("craft-events export all.ndjson --checkpoint tail.checkpoint").code == 0
+
+
+@pytest.mark.parametrize(
+    ("page", "example"), [(page, example) for page, example in EVERY if not is_endless(example)], ids=lambda one: one
+)
+def test_an_example_does_what_it_says(run: Run, page: str, example: str) -> None:
+    prepare(example, run)
+    ended = run(example)
+    assert "error:" not in ended.err
+    assert "Traceback" not in ended.err
+    if example in UNFINISHED:
+        assert ended.code == ExitCode.UNFINISHED
+    else:
+        assert ended.code in ((0, ExitCode.UNFINISHED) if page in STUCK else (0,)), ended
+
+
+@pytest.mark.parametrize(
+    ("page", "example"), [(page, example) for page, example in EVERY if is_endless(example)], ids=lambda one: one
+)
+def test_an_example_without_an_end_goes_on_until_it_is_stopped(shop: Path, page: str, example: str) -> None:
+    said, ready = shop / "said", b"\n" if "--watch" in example else b"Ctrl-C"
+    with socket.socket() as free, ExitStack() as stack:
+        free.bind(("127.0.0.1", 0))
+        command = re.sub(r"--port \d+", f"--port {free.getsockname()[1]}", example)
+        free.close()
+        output = stack.enter_context(said.open("wb"))
+        running = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            until(lambda: ready in said.read_bytes() or running.poll() is not None)
+            assert running.poll() is None, said.read_text()
+            os.killpg(running.pid, signal.SIGINT)
+            assert running.wait(30) in (ExitCode.INTERRUPTED, -signal.SIGINT, 0), said.read_text()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+    assert "error:" not in said.read_text()
+    assert "Traceback" not in said.read_text()
+
+
+def test_every_page_has_two_to_four_examples_that_are_run() -> None:
+    pages = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden and words not in ELSEWHERE]
+    counts = {
+        page: sum(page == other for other, _ in EVERY) for page in [*pages, *(f"help {one}" for one in main.TOPICS)]
+    }
+    assert {page: count for page, count in counts.items() if not 2 <= count <= 4} == {}
+    for page, file in ELSEWHERE.items():
+        assert page in (Path(__file__).parents[2] / file).read_text()
+
+
+def test_the_handlers_that_examples_name_are_those_of_the_shop(run: Run) -> None:
+    found = json.loads(run("craft-events handlers list -o json").out)
+    named = {name for _, example in EVERY for name in re.findall(r"shop\.(?!handlers|legacy)\w+:\w+", example)}
+    assert named <= {row["id"] for row in found}
