@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli import main
 from craft_events_cli.parsing import signature_of
 from tests.cli.conftest import Cli, Process
@@ -18,6 +20,12 @@ ACTING = {
     "redispatch": ["redispatch", "--handlers", "shop"],
     "dead retry": ["dead", "retry", "--yes"],
     "dead discard": ["dead", "discard", "--reason", "x", "--yes"],
+    "replay": ["replay", "--handlers", "shop", "--all-handlers", "--yes", "--cascade"],
+    "publish": ["publish", "--type", "order.placed"],
+    "import": ["import", "one.ndjson", "--yes"],
+    "prune": ["prune", "--older-than", "90d", "--archive", "archive.ndjson", "--yes"],
+    "prune redact": ["prune", "redact", "--tenant", "acme", "--yes"],
+    "doctor": ["doctor", "--fix"],
 }
 """Every command that acts, as it would act in an environment that is not protected."""
 SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
@@ -27,6 +35,9 @@ SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\na
 def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """A log with something to do for each command, which the environments `prod` and `dev` lead to."""
     (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "one.ndjson").write_text(
+        '{"event_type": "a.b", "event_id": "1", "timestamp": "2026-01-31T10:00:00Z"}\n'
+    )
     (tmp_path / "pyproject.toml").write_text(
         f"[tool.craft-events]\ndatabase = '{database_name}'\n"
         "[tool.craft-events.env.prod]\nprotected = true\nuri-env = 'PROD_URI'\n"
@@ -35,11 +46,16 @@ def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PROD_URI", embedded_uri)
     with opened(embedded_uri, database_name) as log:
         log.insert(*GRAVEYARD)
-        yield log
+        path = list(sys.path)
+        with fresh_bus():
+            yield log
+        sys.path[:] = path
+        sys.modules.pop("shop", None)
 
 
 def everything(log: Log) -> list[object]:
-    return list(log.events.find().sort("_id", 1))
+    """Return what the log holds, its indexes too."""
+    return [*log.events.find().sort("_id", 1), *log.events.list_indexes()]
 
 
 def test_every_command_that_can_be_told_a_protected_environment_is_tested_here() -> None:
@@ -54,7 +70,7 @@ def test_every_command_that_can_be_told_a_protected_environment_is_tested_here()
 
 @pytest.mark.parametrize("words", ACTING)
 def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, log: Log, words: str) -> None:
-    before = everything(log)
+    before, files = everything(log), set(Path().iterdir())
     ended = cli(*ACTING[words], "--env", "prod")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.splitlines() == [
@@ -62,6 +78,7 @@ def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, lo
         "--confirm-env prod says that it is meant; --yes does not",
     ]
     assert everything(log) == before
+    assert set(Path().iterdir()) == files
 
 
 @pytest.mark.parametrize("words", ACTING)
@@ -72,6 +89,13 @@ def test_another_name_is_no_confirmation(cli: Cli, log: Log, words: str, extra: 
     assert ended.code == 2
     assert ended.err.startswith(f'error: --confirm-env: "{extra[1]}" is not where this acts: this is prod\n')
     assert everything(log) == before
+
+
+@pytest.mark.parametrize("words", ACTING)
+def test_the_name_that_is_given_lets_every_command_act(cli: Cli, log: Log, words: str) -> None:
+    ended = cli(*ACTING[words], "--env", "prod", "--confirm-env", "prod")
+    assert ended.code in (0, 3)
+    assert "protected" not in ended.err
 
 
 def test_a_confirmation_without_an_environment_is_refused(cli: Cli, log: Log) -> None:
