@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -232,6 +232,8 @@ async def _connect(host: str, port: int | None) -> str:
     else:
         _, writer = await asyncio.open_connection(host, port)
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
     return f"{host}:{port} accepts connections"
 
 
