@@ -97,6 +97,17 @@ async def test_figures_over_time_belong_to_the_window(log: EventStore) -> None:
     assert (found.since, found.until, found.bar) == (at(0), at(4), HOUR)
 
 
+async def test_a_bar_that_the_window_cuts_short_counts_what_is_left_of_it(log: EventStore) -> None:
+    found = await stats(log, Selection(since=at(0.55), until=at(2.3)), bar=HOUR)
+    assert [(one.since, one.until, one.events, one.failed) for one in found.bars] == [
+        (at(0.55), at(1), 0, 0),
+        (at(1), at(2), 2, 1),
+        (at(2), at(2.3), 0, 1),
+    ]
+    whole = await stats(log, Selection(since=at(0.25), until=at(2.3)), bar=HOUR)
+    assert [(one.events, one.failed) for one in whole.bars] == [(1, 1), (2, 2), (0, 1)]
+
+
 async def test_by_handler_there_are_deliveries_and_medians(log: EventStore) -> None:
     found = await stats(log, WINDOW)
     mail, stock = found.groups

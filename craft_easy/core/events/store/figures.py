@@ -9,8 +9,9 @@ Three kinds of question, each one pass and one answer:
 Each also counts the errors that the records keep (the last five of a delivery) by when they happened: an open or a
 dead record's whenever it was published, a done one's with its slice. The three have no such record in common.
 
-The partial indexes are named (`hint`): MongoDB considers an index only where a query speaks of its first field, and
-would choose a tenant's whole history over the few dead records of all. Times of this program stand as literals.
+The partial indexes are named (`hint`): MongoDB considers an index only where a query speaks of its first field or asks
+for its order (SERVER-26580); else it reads the whole log. And it would choose a tenant's history over the few dead
+records of all. Times stand as literals.
 """
 
 from __future__ import annotations
