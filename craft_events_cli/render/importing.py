@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.importing import Imported, Observer, Refused
 from craft_easy.core.events.intake import STDIN, count_lines
 from craft_events_cli import terminal
@@ -127,7 +127,8 @@ class View(Observer):
 
     async def _count(self) -> None:
         await asyncio.sleep(SHOWN_AFTER)
-        self._progress.total = await count_lines(self._source)
+        with suppress(EventsError):  # whoever reads it says so
+            self._progress.total = await count_lines(self._source)
 
     def refused(self, refused: Refused) -> None:
         if self._rejects is not None:
@@ -168,8 +169,11 @@ class View(Observer):
         yield headline(imported, steady() - self._began, is_dry=self._is_dry)
         if not imported.is_clean:
             yield self._what_to_mend()
-        elif imported.stored and not self._is_dry:
-            yield _next_step(with_delivery=with_delivery)
+        elif imported.open and not self._is_dry:
+            are = "is" if imported.open == 1 else "are"
+            yield f"{counted(imported.open, 'event')} {are} open; next: craft-events redispatch --handlers MODULE"
+        elif imported.stored and not with_delivery and not self._is_dry:
+            yield "stored untracked: no handler runs for them, unless with redispatch --include-untracked --since TIME"
 
     def _what_to_mend(self) -> str:
         if self._rejects is None:
@@ -191,12 +195,6 @@ def headline(imported: Imported, seconds: float, *, is_dry: bool = False) -> str
         if number:
             parts.append(f"{number:,} {one if number == 1 else many or one}")
     return " · ".join([*parts, "nothing was written" if is_dry else f"{seconds:.1f} s"])
-
-
-def _next_step(*, with_delivery: bool) -> str:
-    if with_delivery:
-        return "next: craft-events redispatch --handlers MODULE delivers what is open"
-    return "stored untracked: no handler runs for them, unless with redispatch --include-untracked --since TIME"
 
 
 def _row(refused: Refused) -> dict[str, Any]:

@@ -235,6 +235,14 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(cli: Cli, log: Log
     assert log.client[log.database].list_collection_names() == []
 
 
+def test_what_is_open_then_is_said_with_what_to_type(cli: Cli, log: Log) -> None:
+    delivery = {"handlers": [{"id": "shop:mail", "state": "pending"}]}
+    untracked = import_file(cli, line(1, delivery=delivery))
+    assert untracked.err.splitlines()[-1].startswith("stored untracked: ")
+    taken_over = import_file(cli, line(2, delivery=delivery), "--with-delivery")
+    assert taken_over.err.splitlines()[-1] == "1 event is open; next: craft-events redispatch --handlers MODULE"
+
+
 def test_standard_input_is_read_but_not_asked(cli: Cli, log: Log, process: Process) -> None:
     ended = cli("import", "-")
     assert (ended.code, ended.err.splitlines()[0]) == (

@@ -377,6 +377,26 @@ async def test_an_export_goes_on_where_it_was_killed(
     assert text.count(b"\n") == 26
 
 
+@pytest.mark.parametrize("has_file", [False, True])
+async def test_an_export_that_was_killed_before_its_first_mark_begins_again(
+    real_store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_file: bool
+) -> None:
+    await real_store.append(event(1))
+    file, kept = tmp_path / "events.ndjson", tmp_path / "checkpoint"
+
+    class Dying(exporting.Observer):
+        def began(self, selection: Selection) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=Dying())
+    assert file.exists()
+    if not has_file:
+        file.unlink()
+    assert (await export_file(real_store, file, checkpoint=made(kept, real_store, file))).events == 1
+    assert file.read_bytes() == await text_of(real_store)
+
+
 async def test_a_limit_counts_over_all_runs(real_store: EventStore, tmp_path: Path) -> None:
     await real_store.append_many([event(number) for number in range(10)])
     file, kept, most = tmp_path / "events.ndjson", tmp_path / "checkpoint", Selection(limit=4)

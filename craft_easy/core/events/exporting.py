@@ -235,6 +235,8 @@ async def export_file(
         if position is None:
             position = _Position(since=selection.since, until=selection.until)
             check(path, force=force)
+            if checkpoint is not None:  # before there is a file, so that a kill never leaves one without it
+                checkpoint.write(position.to_json())
         size = None if position.place is None and not position.size else position.size
         file = Target(Path(path), size=size, in_place=checkpoint is not None)
         try:

@@ -69,13 +69,14 @@ class Refused:
 class Imported:
     """What came of the lines: stored, present before with the same content, in conflict with what is, or bad.
 
-    `counts` is of what a dry run would store.
+    `open` is how many of those stored are open for their handlers; `counts` is of what a dry run would store.
     """
 
     stored: int = 0
     present: int = 0
     conflicts: int = 0
     bad: int = 0
+    open: int = 0
     counts: Counts = field(default_factory=Counts)
 
     @property
@@ -191,9 +192,11 @@ class _Import:
     def _note(self, line: Line, record: dict[str, Any], twin: Any) -> None:
         """Count what became of a line: new, present, or refused with an error."""
         if twin is None:
+            pending = _pending(record)
             self._imported.stored += 1
+            self._imported.open += bool(pending)
             if self._is_dry:
-                self._imported.counts.add(record, _pending(record))
+                self._imported.counts.add(record, pending)
         elif isinstance(twin, EventsError):
             self._refuse(line, record, twin)
         elif same_content(record, twin):
