@@ -366,7 +366,7 @@ async def test_an_export_goes_on_where_it_was_killed(
     with pytest.raises(KeyboardInterrupt):
         await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=Dying())
     with file.open("ab") as torn:
-        torn.write(b"half a li")
+        torn.write(b"half a line" * 1_000)
     exported = await export_file(real_store, file, checkpoint=made(kept, real_store, file))
     assert (exported.before, exported.events) == (10, 15)
     await real_store.append(event(5_000))
