@@ -80,9 +80,9 @@ TOPICS: Final = {
 }
 """Pages of `help` that are about no command; `topics` has them."""
 
+    f"{PROGRAM} stats",
 EXAMPLES: Final = (
     f"{PROGRAM} replay --tenant acme --since 2d",
-    f"{PROGRAM} tail --type 'order.*'",
     f"{PROGRAM} redispatch --since 2h --handlers shop.handlers",
     f"{PROGRAM} demo",
 )
