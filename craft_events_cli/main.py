@@ -34,7 +34,6 @@ COMMANDS: Final[dict[str, Entry]] = {
     "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),
     "trace": Entry("craft_events_cli.commands.trace:trace", "an event, what caused it, what it caused"),
     "stats": Entry("craft_events_cli.commands.stats:stats", "backlog, rates, failures, over time"),
-    "stats": Entry("craft_events_cli.commands.stats:stats", "backlog, rates, failures, over time"),
     "dead list": Entry("craft_events_cli.commands.dead:list_dead", "show what used up its attempts"),
     "dead retry": Entry("craft_events_cli.commands.dead:retry", "give it a fresh budget of attempts"),
     "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),
@@ -80,8 +79,8 @@ TOPICS: Final = {
 }
 """Pages of `help` that are about no command; `topics` has them."""
 
-    f"{PROGRAM} stats",
 EXAMPLES: Final = (
+    f"{PROGRAM} stats",
     f"{PROGRAM} replay --tenant acme --since 2d",
     f"{PROGRAM} redispatch --since 2h --handlers shop.handlers",
     f"{PROGRAM} demo",
