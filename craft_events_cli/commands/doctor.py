@@ -89,12 +89,15 @@ def doctor(
 
 
 async def _doctor(settings: "Settings", modules: "Modules", examining: Examining, chosen: Output) -> ExitCode:
+    from craft_easy.core.events.finding import Finding
     from craft_easy.core.events.health import examine, is_unreachable
     from craft_easy.core.events.store import EventStore
     from craft_events_cli.render.findings import Findings
 
     out = Findings(chosen)
     out.begin()
+    for warning in settings.warnings:
+        out.write(Finding.warn("configuration", warning))
     registry = _loaded(modules, out)
     store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
     is_reached = True
