@@ -207,6 +207,51 @@ def test_a_hostile_value_ends_with_its_code_and_says_what_is_wrong(
     assert is_decent(ended) or code == 4
 
 
+RUN = ["replay", "--handlers", "shop", "--all-handlers", "--yes"]
+PRUNE = ["prune", "--older-than", "90d", "--yes", "--archive"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ([*RUN, "--checkpoint", "dir"], 6, "the checkpoint {here}/dir cannot be written: is a directory"),
+        ([*RUN, "--checkpoint", "shop.py/x"], 6, "the checkpoint {here}/shop.py/x cannot be written: not a directory"),
+        ([*RUN, "--checkpoint", "no/x"], 6, "the checkpoint {here}/no/x cannot be written: no such file or directory"),
+        ([*RUN, "--checkpoint", "/proc/x"], 6, "the checkpoint /proc/x cannot be written: no such file or directory"),
+        ([*RUN, "--checkpoint", "/dev/full"], 6, "/dev/full is no file on a disk"),
+        ([*RUN, "--checkpoint", "shop.py"], 6, "{here}/shop.py is no checkpoint"),
+        ([*RUN, "--failures-out", "dir"], 2, "--failures-out: dir cannot be written: is a directory"),
+        ([*RUN, "--failures-out", "/proc/x"], 2, "--failures-out: /proc/x cannot be written: no such file"),
+        (["redispatch", "--handlers", "shop", "--ids-from", "dir"], 2, "--ids-from: dir: Is a directory"),
+        (["redispatch", "--handlers", "shop", "--ids-from", "no/x"], 2, "--ids-from: no/x: No such file or directory"),
+        (["export", "dir"], 2, "dir: is a directory, not a file to write"),
+        (["export", "no/x"], 2, "no/x: cannot be written: there is no such directory"),
+        (["export", "/proc/x"], 2, "/proc/x: cannot be written: no such file or directory"),
+        (["export", "/dev/full"], 1, "/dev/full cannot be written: no space left on device"),
+        (["export", "shop.py"], 2, "shop.py: is there already"),
+        (["import", "dir", "--yes"], 2, "dir: is a directory, not a file of events"),
+        (["import", "no/x", "--yes"], 2, "no/x: cannot be read: no such file or directory"),
+        (["import", "one", "--yes", "--rejects", "dir"], 2, "--rejects: dir cannot be written: is a directory"),
+        ([*PRUNE, "no/x"], 1, "no/x cannot be opened: No such file or directory"),
+        ([*PRUNE, "/dev/full"], 1, "/dev/full is no regular file"),
+    ],
+    ids=lambda one: " ".join(one[-2:]) if isinstance(one, list) else "",
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_is_named_and_the_log_stays_as_it_was(
+    cli: Cli, shop: Path, log: Log, args: list[str], code: int, message: str
+) -> None:
+    (shop / "dir").mkdir()
+    (shop / "one").write_text('{"event_type": "a.b", "event_id": "1", "timestamp": "2026-01-31T10:00:00Z"}\n')
+    before = list(log.events.find())
+    ended = cli(*args)
+    assert (ended.code, ended.out) == (code, "")
+    [line] = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {message.format(here=shop)}")
+    assert is_decent(ended) or code == 1
+    assert list(log.events.find()) == before
+    assert (shop / "shop.py").read_text() == SHOP
+
+
 @pytest.mark.parametrize("value", [HOSTILE, "[red]", "$where", "=1+1", "x" * 10_000, "ÅÄÖ 😀", "a" * 200 + "\x1b"])
 @pytest.mark.parametrize("option", ["--tenant", "--type", "--actor"])
 def test_any_text_may_be_looked_for(cli: Cli, log: Log, option: str, value: str) -> None:
