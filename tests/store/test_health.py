@@ -302,7 +302,7 @@ async def test_records_whose_owner_is_no_name_are_named(store: EventStore) -> No
     free = {"$or": [{"delivery.owner": {"$not": {"$gt": ""}, "$ne": None}}, {"delivery.owner": {"$type": "array"}}]}
     assert await (await store.collection()).count_documents(free) == 4, "what is to be typed finds them, and no other"
     (backlog,) = await found(store, "backlog")
-    assert backlog.message == "6 open, 1 of them unowned; 0 with a dead delivery"
+    assert backlog.message == "6 open, 1 of them unowned, the oldest of 2026-01-31 10:01 UTC; 0 with a dead delivery"
 
 
 async def test_dead_deliveries_are_said(store: EventStore) -> None:

@@ -14,6 +14,7 @@ from craft_easy.core.events import clock
 from craft_easy.core.events.coverage import Coverage, coverage
 from craft_easy.core.events.finding import Finding, counted, named
 from craft_easy.core.events.store import census
+from craft_easy.core.events.store.event_json import text_of
 from craft_easy.core.events.workers import workers as all_workers
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ async def backlog(store: EventStore) -> list[Finding]:
     lost = [one for one in held if one.is_lost]
     open_ = sum(one.records for one in held)
     unowned = sum(one.records for one in held if one.owner is None)
-    details = {"open": open_, "unowned": unowned, "dead": dead}
-    message = f"{open_:,} open, {unowned:,} of them unowned; {dead:,} with a dead delivery"
+    oldest = min((one.oldest for one in held if isinstance(one.oldest, datetime)), default=None)
+    since = "" if oldest is None else f", the oldest of {oldest:%Y-%m-%d %H:%M} UTC"
+    details = {"open": open_, "unowned": unowned, "dead": dead, "oldest": None if oldest is None else text_of(oldest)}
+    message = f"{open_:,} open, {unowned:,} of them unowned{since}; {dead:,} with a dead delivery"
     findings = [
         Finding.warn("backlog", message, "craft-events dead list --by error", **details)
         if dead
