@@ -504,6 +504,8 @@ async def test_a_dispatch_runs_the_handlers_and_tells_what_failed(real_store: Ev
         assert (summary.delivered, summary.failed, summary.open) == (1, 1, 0)
         broken = await publish_event(real_store, event(3, event_type="order.broken"), bus=bus, dispatch=True)
         assert dict(broken.failed) == {"shop:print": "RuntimeError: no paper"}
+        again = await publish_event(real_store, event(3, event_type="order.broken"), bus=bus, dispatch=True)
+        assert (again.is_new, again.state, dict(again.failed)) == (False, "open", {})  # it did not run again
         assert [one.event_id for one in ran] == ["e000001", "e000002", "e000003"]
         await bus.aclose()
 
