@@ -170,6 +170,14 @@ async def test_owners_are_counted_by_their_open_records(store: EventStore, deliv
     assert names(owned) == ["e1", "e2"]
 
 
+async def test_what_is_no_name_is_no_owner(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1), event(2))
+    await claimed(deliveries)
+    events = await store.collection()
+    await events.update_one({"event_id": "e1"}, {"$set": {"delivery.owner": ["x", "y"]}})
+    assert await deliveries.owners() == {"me": 1}
+
+
 async def test_a_take_over_frees_what_a_worker_owned(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1))
     [record] = await claimed(deliveries)

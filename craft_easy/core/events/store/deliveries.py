@@ -279,7 +279,9 @@ class Deliveries:
         """Return the owners of open records, of those wanted or of all, and how many each owns."""
         condition = OWNED if wanted is None else joined(wanted.open(), OWNED)
         group = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
-        return {row["_id"]: row["records"] for row in await self._aggregate(group)}
+        rows = await self._aggregate(group)
+        # another program may have left an array there, which no worker is
+        return {row["_id"]: row["records"] for row in rows if isinstance(row["_id"], str)}
 
     async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the open records of these workers."""
