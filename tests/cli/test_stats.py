@@ -375,13 +375,15 @@ def terminals(process: Process) -> Iterator[Any]:
 
 
 def test_a_person_gets_a_live_screen_that_leaves_no_trace(terminals: Any, log: Log) -> None:
-    live = terminals("stats", "--watch", "0.2", "--max-backlog", "0")
+    live = terminals("stats", "--watch", "0.2", "--max-backlog", "0", "--tenant", HOSTILE)
     until(lambda: live.shows("open 0"))
-    log.insert(record(1, delivery=delivery("open"), event_type=HOSTILE, tenant_id=HOSTILE))
+    log.insert(record(1, delivery=delivery("open"), tenant_id=HOSTILE))
     until(lambda: live.shows("open 1 "))
     assert live.shows("over --max-backlog 0: there are 1 open events")
-    assert live.shows("next: craft-events redispatch --handlers MODULE")
-    assert live.shows(r"\x1b[31mred")
+    assert live.shows(r"of \x1b[31mred")
+    assert live.shows(r"next: craft-events redispatch --tenant '\x1b[31mred")
+    assert any("next: " in line and line.rstrip().endswith("…") for line in live.screen.display)
+    assert HOSTILE[:8].encode() not in live.raw
     assert live.shows("Ctrl-C ends")
     live.process.send_signal(signal.SIGINT)
     assert live.process.wait(20) == 130
