@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.commands.replay import events_a_second, speed
@@ -446,10 +447,31 @@ def test_a_checkpoint_of_other_filters_is_exit_6_by_name(cli: Cli, fill: Fill, a
     ended = cli(*RUN, "--yes", "--checkpoint", "point", "--tenant", "globex")
     assert (ended.code, ended.out) == (6, "")
     assert 'other filters: --tenant was ["acme"] and is ["globex"]' in ended.err
-    assert cli("replay", "--handlers", "shop", "--handler", "shop:charge", "--yes", "--checkpoint", "point").code == 6
+    other = ("replay", "--handlers", "shop", "--handler", "shop:charge", "--yes", "--tenant", "acme")
+    assert '--handler was not given and is ["shop:charge"]' in cli(*other, "--checkpoint", "point").err
     (app / "other").write_text("{")
     assert cli(*RUN, "--yes", "--checkpoint", "other").code == 6
     assert cli(*RUN, "--yes", "--checkpoint", ".").code == 6
+
+
+def test_a_checkpoint_that_another_process_uses_is_exit_6(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(1)
+    with Checkpoint(app / "point", kind="replay", log="l", filters={}).lock():
+        ended = cli(*RUN, "--yes", "--checkpoint", "point")
+    assert ended.code == 6
+    assert "another process uses the checkpoint" in ended.err
+    assert ledger(app) == []
+
+
+def test_a_run_that_goes_on_keeps_the_failures_of_the_one_before(cli: Cli, fill: Fill, app: Path) -> None:
+    fill(2, payload={"card": "expired"})
+    args = (*RUN, "--yes", "--checkpoint", "point", "--failures-out", "failed", "--limit", "2", "--concurrency", "1")
+    cli(*args)
+    point = json.loads((app / "point").read_text())
+    point["position"] |= {"is_complete": False, "passed": 1}
+    (app / "point").write_text(json.dumps(point))
+    cli(*args)
+    assert len((app / "failed").read_text().splitlines()) == 2
 
 
 def test_a_dry_run_leaves_the_checkpoint_as_it_is(cli: Cli, fill: Fill, app: Path) -> None:
