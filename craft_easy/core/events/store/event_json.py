@@ -224,6 +224,11 @@ def _read_delivery(value: Any) -> tuple[dict[str, Any] | None, bool]:
     return shown, _agree(value, document)
 
 
+def _read_trace(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when, by whom and why a payload was removed, as text."""
+    return {name: _plain(trace.get(name), _extended_with_times_as_text) for name in ("at", "by", "reason")}
+
+
 def _agree(given: Any, read: Any) -> bool:
     """Tell whether everything that was given was also read; what is missing or null was not given."""
     if isinstance(given, Mapping):
