@@ -1,5 +1,6 @@
 """`craft-events replay`: print history, or run handlers over it."""
 
+import os
 from collections.abc import Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, fields
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import asking, options, running, stopping, terminal
+from craft_events_cli import asking, options, pacing, running, stopping, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -30,31 +31,6 @@ class Standing:
 
 
 RUNNING: Final = "Running handlers"
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600}
-
-
-def events_a_second(text: str) -> float:
-    """Read a rate: `50`, `50/s`, `600/m`; in events a second."""
-    number, slash, unit = text.partition("/")
-    found = _positive(number)
-    if found is None or (slash and unit not in _UNITS):
-        raise ValueError(f'"{text[:80]}" is no rate. Try 50/s or 600/m')
-    return found / _UNITS.get(unit, 1)
-
-
-def speed(text: str) -> float:
-    """Read a pace: `original`, or so many times faster, `original*10`."""
-    word, star, factor = text.partition("*")
-    found = _positive(factor) if star else 1.0
-    if word != "original" or found is None:
-        raise ValueError(f'"{text[:80]}" is no pace. Try original or original*10')
-    return found
-
-
-def _positive(text: str) -> float | None:
-    if len(text) > 15 or not text.isascii() or not text.replace(".", "", 1).isdigit():
-        return None
-    return float(text) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +65,7 @@ class Acting:
         typer.Option(
             "--rate",
             metavar="N/s",
-            parser=events_a_second,
+            parser=pacing.events_a_second,
             help="start no more events than that",
             rich_help_panel=RUNNING,
         ),
@@ -99,7 +75,7 @@ class Acting:
         typer.Option(
             "--pace",
             metavar="PACE",
-            parser=speed,
+            parser=pacing.speed,
             help="keep the gaps between events: original, or original*10 for ten times faster",
             rich_help_panel=RUNNING,
         ),
@@ -354,6 +330,7 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
 
     how = work.how
     one = Rerun(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
+    one.on_hang = _end_what_hangs
     await one.begin()
     goes_on = one.position.mark is not None
     plan = await _plan(one, is_needed=how.dry_run or not how.yes)
@@ -370,6 +347,13 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
         summary = await one.run(stop.event, observer=view)
     write_summary(view, summary, work.chosen, _next_step(work, summary, view.first_failed), goes_on=goes_on)
     return stop.exit_code or _code(summary), summary.abandoned
+
+
+def _end_what_hangs(text: str) -> None:
+    """End a process whose loop is blocked past every limit: nothing else can."""
+    terminal.error(text)
+    terminal.note("this run ends here; with --checkpoint the same command goes on, and comes to that event again")
+    os._exit(ExitCode.UNFINISHED)
 
 
 async def _plan(one: "Rerun", *, is_needed: bool) -> "Plan":

@@ -20,7 +20,7 @@ from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli.commands.replay import events_a_second, speed
+from craft_events_cli.pacing import events_a_second, speed
 from tests.cli.conftest import ROOT, Cli, Process
 from tests.cli.history import Log, opened
 from tests.cli.terminals import before_a_person

@@ -396,7 +396,10 @@ async def test_a_finished_checkpoint_runs_nothing_again(
 
 async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran: Ran, tmp_path: Path) -> None:
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    for position in ({}, {"replay_id": "x", "began_at": None, "since": "2026", "until": None, "end": 3, "mark": None, "passed": 0}):
+    for position in (
+        {},
+        {"replay_id": "x", "began_at": None, "since": "2026", "until": None, "end": 3, "mark": None, "passed": 0},
+    ):
         point.write(position)
         with pytest.raises(CheckpointError, match="no position of a replay"):
             await rerun(bus, EVERYTHING, checkpoint=point)
@@ -468,6 +471,26 @@ async def test_a_handler_past_its_limit_has_failed_and_one_that_goes_on_is_aband
     assert {one.error for one in recorder.reports if one.handler == "t:slow"} == {
         "TimeoutError: ran past its limit of 0.02 s"
     }
+
+
+async def test_a_handler_that_blocks_the_loop_past_its_limit_is_named(bus: EventBus, store: EventStore) -> None:
+    await store.append_many(events(1))
+    released, said = threading.Event(), []
+
+    def block(event: DomainEvent) -> None:
+        released.wait(20)
+
+    def hang(text: str) -> None:
+        said.append(text)
+        released.set()
+
+    bus.subscribe("*", block, id="t:block")
+    one = Rerun(bus, EVERYTHING, Options(timeout=0.01))
+    one.on_hang = hang
+    await one.begin()
+    await one.run(asyncio.Event())
+    assert said[0].startswith("'t:block' blocks the event loop for more than 1.01 s, at ")
+    assert "threading.py" in said[0]
 
 
 async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_rest(

@@ -176,3 +176,18 @@ def test_a_value_of_no_known_kind_ends_the_order() -> None:
     assert filters.from_here_on({}) == filters.from_here_on({"timestamp": None})
     assert _kind(DatetimeMS(2**60)) == "date"
     bson.encode({"": [kind.any_value for kind in filters._KINDS]})
+
+
+def test_named_events_are_looked_up_in_every_form_that_a_record_may_have() -> None:
+    uuid, number, object_id = "019abf3e-0000-7000-8000-000000000001", "42", "5e34000000000000000000ff"
+    plain = selection_filter(Selection(event_ids=("a", uuid, "\ud800")))
+    assert plain == {"event_id": {"$in": ["a", uuid, UUID(uuid)]}}
+    others = selection_filter(Selection(event_ids=("a", number, object_id)))
+    assert others == {
+        "$or": [
+            {"event_id": {"$in": ["a", number, 42, object_id, ObjectId(object_id)]}},
+            {"_id": {"$in": [42, ObjectId(object_id)]}, "event_id": None},
+        ]
+    }
+    assert selection_filter(Selection(event_ids=())) == {"event_id": {"$in": []}}
+    assert selection_filter(Selection()) == {}

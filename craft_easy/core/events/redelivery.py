@@ -15,6 +15,7 @@ from craft_easy.core.events.registry import Handler
 from craft_easy.core.events.report import Report
 from craft_easy.core.events.run import CANCELLED_S
 from craft_easy.core.events.types import DomainEvent
+from craft_easy.core.events.worker import AtWork
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -34,6 +35,7 @@ class Redelivery:
         self.replay_id: str | None = None
         self.abandoned = 0
         """Handlers that still run though nobody waits for them any more."""
+        self.at_work = AtWork()
         self._timeout = timeout
         self._report = report
         self._running: set[asyncio.Task[Outcome]] = set()
@@ -64,9 +66,13 @@ class Redelivery:
         current = CurrentDelivery(event, handler.id, is_replay=True, replay_id=self.replay_id)
         limit = handler.timeout or self._timeout
         began = steady()
+        self.at_work.begin(current, handler.id, getattr(handler.function, "__code__", None), limit)
         task = asyncio.create_task(attempt(handler, current, timeout=limit))
         self._running.add(task)
-        await asyncio.wait({task}, timeout=limit + CANCELLED_S)
+        try:
+            await asyncio.wait({task}, timeout=limit + CANCELLED_S)
+        finally:
+            self.at_work.end(current, limit)
         if not task.done():
             self._abandon(task)
             return self._told(event, self._late(handler, event, limit, (steady() - began) * 1000))

@@ -10,8 +10,9 @@ keep    the low-water mark, so that a run that is killed goes on from there
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.envelope import is_redacted
 from craft_easy.core.events.errors import HandlerNotFound
+from craft_easy.core.events.hang import LoopWatch
 from craft_easy.core.events.lane import Lanes
 from craft_easy.core.events.low_water import Keeper, Position, Step
 from craft_easy.core.events.pace import Pace
@@ -37,6 +39,8 @@ from craft_easy.core.events.worker import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
+
+log: Final = logging.getLogger("craft_easy.core.events")
 
 DRAINING_S: Final = 60.0
 """Seconds that what a cascade published gets to end."""
@@ -187,6 +191,8 @@ class Rerun:
         *,
         checkpoint: Checkpoint | None = None,
     ) -> None:
+        self.on_hang: Callable[[str], None] = log.error
+        """Called from another thread, once, with a text that names a handler that blocks the loop past its limit."""
         self._bus = bus
         self._store = bus.tracking.store
         self._selection = selection
@@ -258,7 +264,8 @@ class Rerun:
         began = steady()
         self._summary.is_complete = self._position.is_complete
         if not self._position.is_complete:
-            with self._silence() as suppression:
+            watch = LoopWatch(self._deliveries.at_work, slack=CANCELLED_S, on_hang=lambda text: self.on_hang(text))
+            with watch, self._silence() as suppression:
                 try:
                     await self._go(stop)
                 finally:
