@@ -286,7 +286,8 @@ async def test_a_record_that_is_locked_is_named_and_holds_up_no_other(
         False,
         2,
     )
-    assert (await redaction.redact(store, OF_ACME)).counts.events == 1
+    await redaction.redact(store, OF_ACME)  # the server may have done it by now: what it was asked for stood in a line
+    assert [(await record(store, one))["payload"] for one in events] == [{}, {}, {}]
 
 
 # ------------------------------------------------------------------ afterwards
