@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.errors import HandlerModuleError, HandlerNotFound
-from craft_easy.core.events.settings import Modules
+from craft_easy.core.events.settings import Modules, Value
+from craft_easy.core.events.settings.values import invalid, quoted
 from craft_events_cli import terminal
 from craft_events_cli.exit_codes import Terminated, UsageError
 
@@ -39,7 +40,7 @@ def load_bus(modules: Modules) -> EventBus:
             "no handler module is named", hint="name one with --handlers shop.handlers, or in CRAFT_EVENTS_HANDLERS"
         )
     app_dir = Path(modules.app_dir.value)
-    _append_to_path(app_dir)
+    _append_to_path(modules.app_dir)
     silent: list[str] = []
     buses = {name: _load(name, app_dir, silent) for name in names}
     bus = buses[names[0]]
@@ -71,10 +72,10 @@ def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
             raise error
 
 
-def _append_to_path(app_dir: Path) -> None:
-    if not _is_directory(app_dir):
-        raise UsageError(f'--app-dir: "{app_dir}" is no directory')
-    folder = str(app_dir.resolve())
+def _append_to_path(app_dir: Value[str]) -> None:
+    if not _is_directory(Path(app_dir.value)):
+        raise invalid("app-dir", app_dir, f"{quoted(app_dir.value)} is no directory")
+    folder = str(Path(app_dir.value).resolve())
     if folder not in sys.path:
         sys.path.append(folder)
 

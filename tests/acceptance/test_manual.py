@@ -57,6 +57,13 @@ def test_no_text_is_read_as_a_macro_of_troff(page: str) -> None:
     assert set(re.findall(r"\\(.)", page)) <= {"f", "e", "&", '"'}
 
 
+@pytest.mark.parametrize("text", [".PP", "'so x", "\\n", "--flag", "…"])
+def test_a_text_stays_a_text(text: str) -> None:
+    shown = manual._text(text)
+    assert not shown.startswith((".", "'"))
+    assert shown.replace("\\&", "").replace("\\e", "\\").replace("\\-", "-") == text
+
+
 def test_troff_reads_it_without_a_warning(repository: Path) -> None:
     groff = shutil.which("groff")
     if groff is None:

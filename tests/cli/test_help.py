@@ -74,6 +74,7 @@ def test_the_root_page_fits_a_narrow_terminal(cli: Cli, monkeypatch: pytest.Monk
         (["help", "qqqq"], "no such command or topic: qqqq", "topics: "),
         (["help", "completion-values"], "no such command or topic: completion-values. Did you mean completion?", ""),
         (["retry"], "no such command: retry. Did you mean dead retry?", "see craft-events --help"),
+        (["check"], "no such command: check. Did you mean handlers check?", "see craft-events --help"),
         (["exit-codes"], "no such command: exit-codes. Did you mean help exit-codes?", "see craft-events --help"),
         (["stub", "-o", "JSON"], '--output: "JSON" is none of table, ndjson, json, csv', "did you mean json?"),
         (["stub", "-o", "jsonl"], '--output: "jsonl" is none of table, ndjson, json, csv', "did you mean json?"),

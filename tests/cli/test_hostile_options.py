@@ -49,8 +49,8 @@ BASE = {
 ENDLESS = {"serve", "demo", "--watch"}
 """Commands, and options with a value, that make a run go on until it is stopped."""
 VALUES = [
-    "", "\x1b[31mred", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "0", "1e9", "9" * 19, "999999999999999", "nan",
-    "1e400", "$cmd", "system.users", "[red]x[/red]", "\u202e", "0001-01-01", "9999-12-31", "9999999999d", "/", "a/../b",
+    "", "\x1b[31mred", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "1e9", "9" * 19, "999999999999999", "nan", "$cmd",
+    "[red]\u202e", "9999-12-31", "9999999999d", "/",
 ]  # fmt: skip
 SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
 
@@ -348,6 +348,17 @@ def test_a_file_with_odd_modules_is_named(cli: Cli, tmp_path: Path, key: str, va
     ended = cli("handlers", "list")
     assert ended.code == 2
     assert ended.err.startswith(f"error: {key}: must be a text")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\\u0000b", "", "shop.py", "\\u001b[31m"])
+def test_a_folder_in_a_file_that_is_none_is_named(cli: Cli, tmp_path: Path, path: str) -> None:
+    (tmp_path / "shop.py").touch()
+    (tmp_path / "pyproject.toml").write_text(f'[tool.craft-events]\nhandlers = "shop"\napp-dir = "no{path}"\n')
+    ended = cli("handlers", "list")
+    assert ended.code == 2
+    assert ended.err.startswith(f'error: app-dir: "{tmp_path}/no'[:60])
+    assert ended.err.endswith(f"is no directory (from {tmp_path}/pyproject.toml)\n")
+    assert is_decent(ended)
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "loop"])

@@ -147,7 +147,10 @@ def test_a_variable_that_goes_before_the_environment_is_warned_of(
         (b"\xff\n", 2, "that was not prod: nothing was done"),
     ],
 )
-def test_a_person_types_the_name(process: Process, log: Log, typed: str | bytes, code: int, said: str) -> None:
+def test_a_person_types_the_name(
+    process: Process, log: Log, monkeypatch: pytest.MonkeyPatch, typed: str | bytes, code: int, said: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
     with before_a_person(process, "dead", "retry", id_of(1), "--yes", "--env", "prod") as person:
         person.waits_for("type its name to go on: ")
         assert f"prod is protected, and this acts on {log.database}.event_log at mongodb://" in person.said
