@@ -13,6 +13,7 @@ from craft_easy.core.events.delivery import (
     finish,
     give_back,
     note_running,
+    redact,
     retry,
     state_of,
     take_over,
@@ -100,3 +101,19 @@ def test_an_outcome_written_twice_changes_nothing_the_second_time(
     step = ("finish", owner, once_each, release)
     once = apply(delivery, step, START)
     assert apply(once, step, START) == once
+
+
+@given(st.lists(steps, max_size=12), st.lists(steps, max_size=12))
+def test_no_text_and_no_run_comes_back_after_a_redaction(path: list[tuple], later: list[tuple]) -> None:  # type: ignore[type-arg]  # a step is of any shape
+    delivery = Delivery.new(HANDLERS, at=START, owner="me")
+    for step in path:
+        delivery = apply(delivery, step, START)
+    before, delivery = delivery, redact(delivery, at=START)
+    assert delivery.rev == before.rev + 1
+    for old, new in zip(before.handlers, delivery.handlers, strict=True):
+        assert new.state == ("done" if old.state == "done" else "skipped")
+        assert not any(error.message for error in new.errors)
+        assert new.reason in (None, "redacted")
+    for step in later:
+        assert apply(delivery, step, START) is delivery, step
+    assert from_document(to_document(delivery)) == delivery

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from craft_easy.core.events.delivery import (
@@ -10,6 +11,7 @@ from craft_easy.core.events.delivery import (
     finish,
     give_back,
     note_running,
+    redact,
     retry,
     take_over,
     track,
@@ -275,3 +277,25 @@ def test_fields_that_are_missing_or_unfit_are_null_zero_or_empty() -> None:
     )
     assert (odd.rev, odd.state, odd.owner) == (0, "open", None)
     assert [(one.id, one.state, len(one.errors)) for one in odd.handlers] == [("4", "pending", 1)]
+
+
+def test_a_redaction_skips_what_is_unfinished_and_keeps_no_text() -> None:
+    delivery = run(owned("a", "b", "c"), failed("a"), ended(Kind.SUCCEEDED, "b"))
+    delivery = discard(delivery, ["c"], reason="of ada", at=LATER, by="operator")
+    redacted = redact(delivery, at=LATER, by="ada")
+    assert [(one.state, one.reason, one.by) for one in redacted.handlers] == [
+        ("skipped", "redacted", "ada"),
+        ("done", None, None),
+        ("skipped", None, "operator"),
+    ]
+    assert [(error.type, error.message) for error in entry(redacted).errors] == [("ValueError", "")]
+    assert (redacted.state, redacted.owner, redacted.due_at, redacted.finished_at) == ("done", None, None, LATER)
+    assert redacted.rev == delivery.rev + 1
+    for late in (ended(Kind.SUCCEEDED), failed(attempt=2), ended(Kind.DISCARDED, reason="of ada")):
+        assert run(redacted, late) is redacted
+    assert take_over(redacted, "me", at=LATER) is give_back(redacted, "me", at=LATER) is redacted
+
+
+def test_a_redaction_of_what_is_done_is_a_revision_too() -> None:
+    delivery = run(owned("a"), ended(Kind.SUCCEEDED))
+    assert redact(delivery, at=LATER) == replace(delivery, rev=delivery.rev + 1)
