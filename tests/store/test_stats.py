@@ -12,7 +12,7 @@ from bson import Decimal128, ObjectId
 from craft_easy.core.events.bars import Bars
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.stats import Crossing, Group, Limits, Meter, Stats, stats
-from craft_easy.core.events.store import EventStore, drivers, figures
+from craft_easy.core.events.store import EventStore, drivers, figures, indexes
 from craft_easy.core.events.store.event_store import DEADLINE
 from tests.cli.history import HOSTILE
 
@@ -187,9 +187,9 @@ async def test_the_server_answers_the_backlog_from_a_partial_index(log: EventSto
     collection = await log.collection()
     question = figures.Question(Selection(tenants=("acme",)), "handler", Bars(at(0), at(4), HOUR), at(4))
     for stages, hint in (
-        (figures.open_stages(question), figures.OPEN_INDEX),
-        (figures.open_stages(question), figures.OPEN_INDEX_OF_TENANTS),
-        (figures.dead_stages(question), figures.DEAD_INDEX),
+        (figures.open_stages(question), indexes.OPEN_INDEX),
+        (figures.open_stages(question), indexes.OPEN_INDEX_OF_TENANTS),
+        (figures.dead_stages(question), indexes.DEAD_INDEX),
     ):
         plan = await collection.database.command(
             "explain", {"aggregate": collection.name, "pipeline": stages, "cursor": {}, "hint": hint}
@@ -304,11 +304,11 @@ async def test_the_backlog_is_asked_of_an_index_by_its_name(log: EventStore, mon
 
     monkeypatch.setattr(drivers, "aggregate", aggregate)
     await stats(log, WINDOW, bar=4 * HOUR)
-    assert hints[:2] == [figures.OPEN_INDEX, figures.DEAD_INDEX]
+    assert hints[:2] == [indexes.OPEN_INDEX, indexes.DEAD_INDEX]
     assert set(hints[2:]) == {None}
     hints.clear()
     await stats(log, replace(WINDOW, tenants=("acme",)), bar=4 * HOUR)
-    assert hints[:2] == [figures.OPEN_INDEX_OF_TENANTS, figures.DEAD_INDEX]
+    assert hints[:2] == [indexes.OPEN_INDEX_OF_TENANTS, indexes.DEAD_INDEX]
 
 
 async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from craft_easy.core.events.bars import Bars
 from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import figures
+from craft_easy.core.events.store import figures, indexes
 from craft_easy.core.events.store.figures import By, Question, dead_stages, middle, open_stages, slice_stages
 from craft_easy.core.events.store.indexes import INDEXES
 
@@ -39,8 +39,8 @@ def test_the_backlog_is_asked_of_the_partial_indexes(by: By, selected: dict[str,
         assert next(iter(condition)) == next(iter(of_index))
         assert condition.items() >= of_index.items()
         assert "timestamp" not in condition
-    assert PARTIAL[figures.OPEN_INDEX] == PARTIAL[figures.OPEN_INDEX_OF_TENANTS] == figures.OPEN
-    assert PARTIAL[figures.DEAD_INDEX] == figures.DEAD
+    assert PARTIAL[indexes.OPEN_INDEX] == PARTIAL[indexes.OPEN_INDEX_OF_TENANTS] == figures.OPEN
+    assert PARTIAL[indexes.DEAD_INDEX] == figures.DEAD
 
 
 @pytest.mark.parametrize("by", BYS)

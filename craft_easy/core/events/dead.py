@@ -315,7 +315,12 @@ class _Search:
 
     def _pages_of(self, chosen: Chosen, state: _State) -> AsyncGenerator[reading.Page, None]:
         return reading.matching(
-            self._store, chosen.having(state), fields=FIELDS, reverse=self._choice.selection.reverse, size=PAGE
+            self._store,
+            chosen.having(state),
+            fields=FIELDS,
+            reverse=self._choice.selection.reverse,
+            size=PAGE,
+            index=chosen.index(state),
         )
 
     async def _chosen(self) -> list[Chosen]:

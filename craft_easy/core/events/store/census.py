@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.envelope import read_envelope
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.chosen import Chosen
+from craft_easy.core.events.store.filters import Condition
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -115,7 +118,7 @@ def _held(row: Mapping[str, Any]) -> Held:
 async def dead(store: EventStore) -> int:
     """Return how many records have a dead delivery, by the partial index over them."""
     async with store.call(store.scan_timeout) as site:
-        return int(await site.events.count_documents({"delivery.handlers.state": "dead"}))
+        return await _counted(site.events, {"delivery.handlers.state": "dead"}, DEAD_INDEX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,13 @@ async def of_handler(store: EventStore, names: tuple[str, ...]) -> OfHandler:
     """
     chosen = Chosen(Selection(), names)
     async with store.call(store.scan_timeout) as site:
-        pending = await site.events.count_documents(chosen.having("pending"))
-        dead = await site.events.count_documents(chosen.having("dead"))
+        pending = await _counted(site.events, chosen.having("pending"), OPEN_INDEX)
+        dead = await _counted(site.events, chosen.having("dead"), DEAD_INDEX)
     return OfHandler(pending, dead)
+
+
+async def _counted(events: drivers.Collection, condition: Condition, index: str) -> int:
+    return int(await drivers.through(index, partial(events.count_documents, condition)))
 
 
 async def event_types(store: EventStore) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.filters import Condition, can_be_stored, joined, selection_filter
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -42,6 +43,14 @@ class Chosen:
         named: Condition = {} if self.ids is None else {"_id": {"$in": list(self.ids)}}
         selected = selection_filter(replace(self.selection, states=(), limit=None))
         return joined(named, selected, indexed, self._of_handlers(state))
+
+    def index(self, state: Literal["pending", "dead"]) -> str | None:
+        """Return the name of the partial index that such a question is to go through; none where `_id`s are named."""
+        if self.ids is not None:
+            return None
+        if state == "dead":
+            return DEAD_INDEX
+        return OPEN_INDEX_OF_TENANTS if self.selection.tenants or self.selection.no_tenant else OPEN_INDEX
 
     def _of_handlers(self, state: str) -> Condition:
         if not self.handlers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pymongo
@@ -18,9 +19,10 @@ from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
-from craft_easy.core.events.store.drivers import aggregate
+from craft_easy.core.events.store.drivers import aggregate, through
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, in_order, joined
+from craft_easy.core.events.store.indexes import OPEN_INDEX
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.store.key import key_of
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
@@ -299,7 +301,7 @@ class Deliveries:
             {"$match": is_orphan},
             {"$group": {"_id": "$delivery.handlers.id", "deliveries": {"$sum": 1}}},
         ]
-        return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages)}
+        return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages, OPEN_INDEX)}
 
     async def tenants(self, wanted: Wanted) -> list[Any]:
         """Return the tenants that have something open among the selected, the one with the oldest first."""
@@ -361,9 +363,9 @@ class Deliveries:
         finally:
             await cursor.close()
 
-    async def _aggregate(self, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    async def _aggregate(self, stages: list[dict[str, Any]], index: str | None = None) -> list[dict[str, Any]]:
         async with self._store.call() as site:
-            cursor = await aggregate(site.events, stages)
+            cursor = await through(index, partial(aggregate, site.events, stages))
             return list(await cursor.to_list(None))
 
 

@@ -11,25 +11,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 """A Motor or a mongomock database is passed under this type as well: their methods are the same, these aside."""
 Collection = AsyncCollection[Document]
+Answer = TypeVar("Answer")
 
 MAJORITY: Final = WriteConcern("majority", j=True)
 PRIMARY: Final = ReadPreference.PRIMARY
 LOCAL: Final = ReadConcern("local")
 MAJORITY_READ: Final = ReadConcern("majority")
 
+_BAD_VALUE: Final = 2
 _NOT_FOR_A_THREAD: Final = ("driver", "event_listeners", "auto_encryption_opts", "document_class", "type_registry")
 """Arguments of a client that are of no use to the thread that beats, or that would call the user's code there."""
 
@@ -82,6 +85,23 @@ async def resolved(value: Any) -> Any:
 async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
     """Return the cursor of an aggregation."""
     return await resolved(collection.aggregate(list(stages), **options))
+
+
+async def through(index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
+    """Return the answer to a question that is to go through an index, or goes without where the log lacks it.
+
+    Args:
+        index: its name; None for a question that needs none.
+        ask: takes `hint`, or nothing.
+    """
+    if index is None:
+        return await ask()
+    try:
+        return await ask(hint=index)
+    except OperationFailure as error:
+        if error.code != _BAD_VALUE:
+            raise
+        return await ask()
 
 
 async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:

@@ -21,15 +21,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
-
-from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.bars import Bars
 from craft_easy.core.events.envelope import read_envelope
 from craft_easy.core.events.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.filters import Condition, joined, selection_filter
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -39,9 +39,6 @@ Stage = dict[str, Any]
 
 OPEN: Final[Condition] = {"delivery.state": "open"}
 DEAD: Final[Condition] = {"delivery.handlers.state": "dead"}
-OPEN_INDEX: Final = "delivery.owner_1_timestamp_1_event_id_1_open"
-OPEN_INDEX_OF_TENANTS: Final = "tenant_id_1_timestamp_1_event_id_1_open"
-DEAD_INDEX: Final = "timestamp_1_event_id_1_dead"
 
 MAX_GROUPS: Final = 1_000
 """So many groups, the largest, come back from one question."""
@@ -54,7 +51,6 @@ As in Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch wi
 2019. MongoDB's own `$median` came with 7.0 and cannot be merged.
 """
 _LEAST_MS: Final = 0.001
-_BAD_VALUE: Final = 2
 
 _APART: Final[Stage] = {"$unwind": "$handler"}
 _OF_RECORD: Final[Mapping[By, str]] = {"type": "event_type", "tenant": "tenant_id"}
@@ -280,14 +276,7 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
 
 async def _counted(store: EventStore, stages: Sequence[Stage], hint: str | None = None) -> Counted:
     async with store.call(store.scan_timeout) as site:
-        try:
-            found = await _first(site.events, stages, **({} if hint is None else {"hint": hint}))
-        except OperationFailure as error:
-            if hint is None or error.code != _BAD_VALUE:
-                raise
-            # this log lacks the index, or has it under another name
-            found = await _first(site.events, stages)
-    return _read(found)
+        return _read(await drivers.through(hint, partial(_first, site.events, stages)))
 
 
 async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:

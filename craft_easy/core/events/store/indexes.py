@@ -33,6 +33,13 @@ INDEXES: Final[Sequence[IndexModel]] = (
     _index(*_IN_ORDER, suffix="_dead", partialFilterExpression=_DEAD),
 )
 """Two of the partial ones repeat the keys of a full one: MongoDB tells them apart by their filter (since 5.0)."""
+OPEN_INDEX: Final = "delivery.owner_1_timestamp_1_event_id_1_open"
+OPEN_INDEX_OF_TENANTS: Final = "tenant_id_1_timestamp_1_event_id_1_open"
+DEAD_INDEX: Final = "timestamp_1_event_id_1_dead"
+"""Named in a hint where a query does not speak of an index's first field, and MongoDB would not consider it.
+
+https://jira.mongodb.org/browse/SERVER-26580
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.envelope import read_envelope
@@ -57,6 +58,7 @@ async def matching(
     reverse: bool = False,
     size: int = PAGE,
     for_json: bool = False,
+    index: str | None = None,
 ) -> AsyncGenerator[Page, None]:
     """Yield the records that meet a condition, in order, `size` at a time at most, with flat memory.
 
@@ -68,8 +70,9 @@ async def matching(
         reverse: newest first.
         size: records of a page.
         for_json: decode them as `store.event_json` takes them.
+        index: the name of one to go through; a log that lacks it is read without.
     """
-    scan = _Scan(store, condition, Selection(reverse=reverse), size, for_json, fields)
+    scan = _Scan(store, condition, Selection(reverse=reverse), size, for_json, fields, index)
     async with aclosing(_ahead(scan)) as pages:
         async for page in pages:
             yield page
@@ -152,6 +155,7 @@ class _Scan:
     size: int
     for_json: bool = False
     fields: Sequence[str] | None = None
+    index: str | None = None
     _cursor: Any = None
     _last: dict[str, Any] | None = None
     _here: set[Any] = field(default_factory=set)
@@ -180,10 +184,15 @@ class _Scan:
 
     async def _fetch(self) -> Page:
         async with self.store.call(self.store.scan_timeout) as site:
-            if self._cursor is None:
-                events = drivers.decoding(site.events, JSON_CODEC) if self.for_json else site.events
-                self._cursor = self._open(events)
-            page: Page = await self._cursor.to_list(self.size)
+            if self._cursor is not None:
+                page: Page = await self._cursor.to_list(self.size)
+                return page
+            events = drivers.decoding(site.events, JSON_CODEC) if self.for_json else site.events
+            return await drivers.through(self.index, partial(self._first, events))
+
+    async def _first(self, events: Any, hint: str | None = None) -> Page:
+        self._cursor = self._open(events) if hint is None else self._open(events).hint(hint)
+        page: Page = await self._cursor.to_list(self.size)
         return page
 
     def _open(self, events: Any) -> Any:
