@@ -410,7 +410,8 @@ _craft_events() {
                     _craft_events_offer relaxed canonical
                     return 0
                     ;;
-                --checkpoint | --actor | --since | --until | --limit | --uri | --database | --collection)
+                --checkpoint)
+                    _craft_events_paths default -f
                     return 0
                     ;;
                 --state)
@@ -423,6 +424,9 @@ _craft_events() {
                     ;;
                 --type)
                     _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection)
                     return 0
                     ;;
                 --env)
@@ -475,7 +479,7 @@ _craft_events() {
             esac
             case $cur in
                 -*) _craft_events_offer --rejects --type --tenant --actor --data --id --timestamp --env --uri --database --collection --confirm-env --handlers --app-dir --dispatch -o --output --color --debug --help ;;
-                *) : ;;
+                *) _craft_events_paths default -f ;;
             esac
             ;;
         'import')
@@ -502,7 +506,7 @@ _craft_events() {
             esac
             case $cur in
                 -*) _craft_events_offer --with-delivery --rejects --dry-run --yes -y --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
-                *) : ;;
+                *) _craft_events_paths default -f ;;
             esac
             ;;
         'prune')
@@ -613,7 +617,7 @@ _craft_events() {
             esac
             case $cur in
                 -*) _craft_events_offer --handlers --app-dir --env --uri --database --collection -o --output --color --debug --help ;;
-                *) : ;;
+                *) _craft_events_values handler ;;
             esac
             ;;
         'handlers check')

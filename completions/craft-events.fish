@@ -312,7 +312,8 @@ function __craft_events
                 case --json-format
                     printf '%s\n' $prefix{relaxed,canonical}
                     return
-                case --checkpoint --actor --since --until --limit --uri --database --collection
+                case --checkpoint
+                    printf '%s\n' $prefix(__fish_complete_path $value)
                     return
                 case --state
                     printf '%s\n' $prefix{open,dead,done,untracked}
@@ -322,6 +323,8 @@ function __craft_events
                     return
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit --uri --database --collection
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -364,7 +367,7 @@ function __craft_events
             if string match -q -- '-*' $token
                 printf '%s\t%s\n' '--rejects' 'keep the lines that are not published: {line, error, text}' '--type' 'its type, as order.placed' '--tenant' 'its tenant' '--actor' 'whose doing it is' '--data' 'its payload, an object; @FILE reads a file, - standard input; else empty' '--id' 'its id, so that the same command may be run again; else a new one' '--timestamp' 'when it happened: 2026-01-31T10:00:00Z, 2h ago as 2h; else now' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--dispatch' 'run the handlers now, in this process' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
-                true
+                printf '%s\n' $prefix(__fish_complete_path $value)
             end
         case 'import'
             switch $option
@@ -386,7 +389,7 @@ function __craft_events
             if string match -q -- '-*' $token
                 printf '%s\t%s\n' '--with-delivery' 'take over what became of the events; what was open or owned is open here, and owned by nobody' '--rejects' 'keep the lines that are not taken in: {line, error, text}' '--dry-run' 'say what would be done, and write nothing' '--yes' 'do not ask' '-y' 'do not ask' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--confirm-env' 'say that this protected environment is meant, where nobody can type its name' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
-                true
+                printf '%s\n' $prefix(__fish_complete_path $value)
             end
         case 'prune'
             switch $option
@@ -471,7 +474,7 @@ function __craft_events
             if string match -q -- '-*' $token
                 printf '%s\t%s\n' '--handlers' 'load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas' '--app-dir' 'where modules are looked up after the installed ones; else the current directory' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
-                true
+                __craft_events_values $words[1] handler "$prefix" "$value" "$line"
             end
         case 'handlers check'
             switch $option

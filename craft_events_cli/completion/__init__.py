@@ -35,10 +35,11 @@ DYNAMIC: Final = {
     "--tenant": Kind.TENANTS,
     "--type": Kind.TYPES,
     "--handler": Kind.HANDLERS,
+    "ID": Kind.HANDLERS,
     "--env": Kind.ENVIRONMENTS,
 }
 HELP: Final = "show the page of a command, or about a topic"
-PATHS: Final = {"FILE": Kind.FILES, "DIR": Kind.DIRECTORIES}
+PATHS: Final = {"FILE": Kind.FILES, "FILE|-": Kind.FILES, "CHECKPOINT": Kind.FILES, "DIR": Kind.DIRECTORIES}
 
 
 @dataclass(frozen=True, slots=True)

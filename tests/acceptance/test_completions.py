@@ -125,6 +125,9 @@ def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> N
         ("craft-events replay --type 'a b' --color al\t", "craft-events replay --type 'a b' --color always"),
         ("craft-events completion f\t", "craft-events completion fish"),
         ("craft-events dead ret\t", "craft-events dead retry"),
+        ("craft-events stats --by ten\t", "craft-events stats --by tenant"),
+        ("craft-events import bi\t", "craft-events import bin/"),
+        ("craft-events prune --archive=bi\t", "craft-events prune --archive=bin/"),
         ("craft-events config s\t", "craft-events config show"),
         ("craft-events prune re\t", "craft-events prune redact"),
         ("craft-events prune --older\t", "craft-events prune --older-than"),
@@ -207,6 +210,12 @@ def test_values_come_from_the_log(shell: Shell, home: Path, typed: str, complete
         shell.wait_for(lambda _, before=before: len(calls(home)) > before)  # type: ignore[misc]
         shell.settle(0.3)
     shows(shell, f"craft-events redispatch {completed}")
+
+
+def test_a_handlers_id_is_offered_as_an_argument(shell: Shell, home: Path) -> None:
+    shell.press("craft-events handlers show shop.stock:res\t")
+    shell.wait_for(lambda _: calls(home) != [])
+    shows(shell, "craft-events handlers show shop.stock:reserve")
 
 
 @pytest.mark.parametrize("option", ["--tenant", "--type", "--handler", "--env"])
