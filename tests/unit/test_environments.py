@@ -208,6 +208,7 @@ def test_a_command_is_not_run_where_it_is_not_needed(tmp_path: Path) -> None:
         ("uri-file = '.'", "uri-file: there is no file"),
         ("uri-file = '/dev/zero'", "uri-file: there is no file"),
         ('uri-file = "a\\u0000b"', "uri-file: there is no file"),
+        ("uri-file = '~no-such-user/uri'", 'uri-file: "~no-such-user/uri": there is no home directory'),
         ("uri-file = 'empty'", "uri-file: .*empty.* says nothing"),
         ("uri-file = 'bytes'", "uri-file: what .*bytes.* says is not UTF-8"),
         ("uri-command = 'pass show x'", "uri-command: must be a list of words"),
