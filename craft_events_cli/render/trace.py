@@ -240,9 +240,9 @@ def _looked(found: Trace) -> str:
     looked = found.looked
     since, until, reached = (_to_second(one) for one in (looked.since, looked.until, looked.reached))
     if looked.is_whole:
-        return f"looked for events with ids of their own from {since} to {until} (--since, --until)"
+        return f"events with ids of their own: looked for from {since} to {until}"
     return (
-        f"looked for events with ids of their own from {since} to {reached}, not to {until}: --within 5m goes further"
+        f"events with ids of their own: looked for from {since} to {reached}, not to {until}: --within 5m goes further"
     )
 
 

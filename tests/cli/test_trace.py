@@ -98,7 +98,7 @@ def test_the_last_lines_say_what_was_looked_through_and_what_may_be_typed_next(c
     ended = cli("trace", PARCEL["event_id"], "--since", "2020-01-30", "--until", "2020-02-02")
     assert ended.err.splitlines() == [
         "4 events · 23 h 59 min from the first to the last · 2 deliveries dead · 2 deliveries pending · times are UTC",
-        "looked for events with ids of their own from 2020-01-30 00:00:00 to 2020-02-02 00:00:00 (--since, --until)",
+        "events with ids of their own: looked for from 2020-01-30 00:00:00 to 2020-02-02 00:00:00",
         f"next: craft-events show {ORDER['event_id']}",
     ]
 
