@@ -31,8 +31,9 @@ from craft_easy.core.events.store import EventStore
 
 HERE: Final = Path(__file__).parent
 COLUMNS: Final = 100
+CHARACTER_WIDTH: Final = 12.2
 LINE_HEIGHT: Final = 24.4
-"""Of a line of Rich's drawings, in their own measure."""
+"""Of Rich's drawings, in their own measure."""
 HOURS: Final = 24
 HANDLERS: Final = ("shop.stock:reserve", "shop.billing:charge", "shop.mail:send_confirmation")
 TENANTS: Final = ("acme", "globex", "initech")
@@ -62,14 +63,14 @@ LIGHT: Final = TerminalTheme(
 )
 THEMES: Final = {"dark": DIMMED_MONOKAI, "light": LIGHT}
 FRAME: Final = """\
-<svg viewBox="0 0 {terminal_width} HEIGHT" xmlns="http://www.w3.org/2000/svg">
+<svg viewBox="0 0 WIDTH HEIGHT" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width; }}
 {styles}
 </style>
 <defs><clipPath id="{unique_id}-clip-terminal"><rect width="100%" height="100%" /></clipPath>{lines}</defs>
-<rect width="{terminal_width}" height="HEIGHT" rx="8" fill="BACKGROUND" />
+<rect width="WIDTH" height="HEIGHT" rx="8" fill="BACKGROUND" />
 <g transform="translate(8, 8)">{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
 </svg>
 """
@@ -80,16 +81,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, embedded.join(Path(folder) / "log") as log:
         environment = {"CRAFT_EVENTS_URI": log.uri, "CRAFT_EVENTS_HANDLERS": "docs.pictures.shop"}
         asyncio.run(fill(log.uri, 4_000))
-        shown(["redispatch"], environment)
         asyncio.run(fill(log.uri, 420, hours=2))
-        draw("redispatch", ["redispatch", "--since", "2h"], environment)
+        shown(["redispatch"], environment)
         asyncio.run(fill(log.uri, 137, hours=1))
         draw("stats", ["stats", "--since", f"{HOURS}h"], environment)
         draw("dead", ["dead", "list", "--by", "error"], environment)
         dead = dead_event(environment)
-        draw("show", ["show", dead], environment)
         draw("trace", ["trace", dead], environment)
-        draw("replay", ["replay", "--reverse", "--limit", "8"], environment)
         draw("doctor", ["doctor"], environment)
 
 
@@ -136,8 +134,9 @@ def draw(name: str, command: Sequence[str], environment: dict[str, str]) -> None
         console.print(Text.assemble(("$ ", "bold"), ("craft-events " + " ".join(command), "bold")))
         for line in lines:
             console.print(line, no_wrap=True, overflow="crop")
-        height = f"{LINE_HEIGHT * (len(lines) + 1) + 20:.0f}"
-        frame = FRAME.replace("BACKGROUND", colors.background_color.hex).replace("HEIGHT", height)
+        frame = FRAME.replace("BACKGROUND", colors.background_color.hex)
+        frame = frame.replace("WIDTH", f"{CHARACTER_WIDTH * COLUMNS + 20:.0f}")
+        frame = frame.replace("HEIGHT", f"{LINE_HEIGHT * (len(lines) + 1) + 20:.0f}")
         svg = console.export_svg(theme=colors, code_format=frame, unique_id=f"{name}-{theme}")
         (HERE / f"{name}-{theme}.svg").write_text(svg)
 

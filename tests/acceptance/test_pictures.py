@@ -1,0 +1,25 @@
+"""The pictures of the README: each is there, for dark pages and for light ones, and shows what its command says."""
+
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PICTURES = sorted(set(re.findall(r"docs/pictures/([a-z]+)-(?:dark|light)\.svg", (ROOT / "README.md").read_text())))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_picture_of_the_readme_shows_its_command_and_no_error(name: str, theme: str) -> None:
+    drawn = (ROOT / "docs" / "pictures" / f"{name}-{theme}.svg").read_text()
+    said = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "", drawn, flags=re.DOTALL)).replace("\xa0", " ")
+    assert f"craft-events {name}" in said
+    assert "error:" not in said
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", ""), "it loads nothing from elsewhere"
+
+
+def test_no_picture_is_left_over() -> None:
+    drawn = {path.name.rpartition("-")[0] for path in (ROOT / "docs" / "pictures").glob("*.svg")}
+    assert drawn == set(PICTURES)
