@@ -351,3 +351,23 @@ def test_each_of_the_two_has_a_page_of_its_own(cli: Cli) -> None:
     assert "craft-events prune redact" in cli("prune", "--help").out
     assert "craft-events prune --older-than 90d --dry-run" in cli("help", "prune").out
     assert "craft-events prune redact --tenant acme --dry-run" in cli("help", "prune", "redact").out
+
+
+def test_what_was_redacted_is_redacted_still_when_it_comes_back_from_an_archive(cli: Cli, log: Log) -> None:
+    cli("prune", "redact", "--tenant", "globex", "--reason", "request 17", "--yes")
+    before = log.events.find_one({"tenant_id": "globex"})
+    log.events.update_one({"_id": before["_id"]}, {"$set": {"delivery.finished_at": BEGAN}})
+    assert cli(*ALL, "--tenant", "globex", "--archive", "old.ndjson", "--yes").code == 0
+    assert cli("import", "old.ndjson", "--with-delivery", "--yes").code == 0
+    after = log.events.find_one({"tenant_id": "globex"})
+    assert (after["payload"], after["redacted"]) == ({}, before["redacted"])
+    assert "foreign" not in json.loads(cli("show", after["event_id"], "-o", "json").out)
+
+
+def test_an_import_of_what_was_redacted_since_brings_nothing_back(cli: Cli, log: Log) -> None:
+    assert cli("export", "all.ndjson").code == 0
+    cli("prune", "redact", "--tenant", "acme", "--yes")
+    before = list(log.events.find({}).sort("_id"))
+    imported = cli("import", "all.ndjson", "--with-delivery", "--yes", "-o", "json")
+    assert imported.code == 0, imported.err
+    assert list(log.events.find({}).sort("_id")) == before

@@ -12,6 +12,7 @@ from craft_easy.core.events import DomainEvent, EventBus, EventConflict, redacti
 from craft_easy.core.events.delivery import Delivery, Ended, finish
 from craft_easy.core.events.outcome import ErrorText, Kind, Outcome, RetryPolicy
 from craft_easy.core.events.redispatch import Options, redispatch
+from craft_easy.core.events.rerun import rerun
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import EventStore, redacting
 from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
@@ -333,6 +334,18 @@ async def test_the_transaction_of_an_outbox_finds_it_too(store: EventStore, embe
             await outbox.publish(one)
     assert ran == []
     assert (await record(store, one))["payload"] == {}
+
+
+async def test_a_replay_prints_it_and_runs_no_handler_over_it(store: EventStore) -> None:
+    ran: list[DomainEvent] = []
+    await store.append_many([event(1), event(2, tenant_id="globex")], handlers=["mail"])
+    await redaction.redact(store, OF_ACME)
+    assert [one.payload for one in await store.replay()] == [{}, {"email": SECRET}]
+    async with EventBus() as bus:
+        bus.configure_store(store, lease=3)
+        bus.subscribe("*", ran.append, id="mail")
+        summary = await rerun(bus, Selection())
+    assert ([one.event_id for one in ran], summary.events, summary.redacted) == (["e2"], 1, 1)
 
 
 async def test_the_handler_of_a_publisher_that_is_at_work_ends_and_its_event_stays_empty(store: EventStore) -> None:
