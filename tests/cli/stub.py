@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -63,19 +64,23 @@ def lines(
 def wait(
     stubborn: Annotated[bool, typer.Option("--stubborn")] = False,
     plain: Annotated[bool, typer.Option("--plain")] = False,
+    forgetful: Annotated[bool, typer.Option("--forgetful")] = False,
 ) -> None:
     """Wait for a signal."""
     if plain:
         terminal.stdout().write("ready\n")
         terminal.flush()
         sys.stdin.read()
-    running.run(_wait(stubborn=stubborn))
+    running.run(_wait(stubborn=stubborn, forgetful=forgetful))
 
 
-async def _wait(*, stubborn: bool) -> None:
+async def _wait(*, stubborn: bool, forgetful: bool) -> None:
     terminal.stdout().write("ready\n")
     terminal.flush()
     try:
+        if forgetful:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
         await asyncio.Event().wait()
     finally:
         terminal.stdout().write("cleaned up\n")

@@ -108,6 +108,18 @@ def test_a_second_signal_ends_what_does_not_want_to_end(process: Process, number
     assert running.returncode == code
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_enough_though_a_driver_lost_its_cancellation(
+    process: Process, number: signal.Signals, code: int
+) -> None:
+    running = process("wait", "--forgetful", before="from craft_events_cli import running; running.LOST_AFTER = 0.1")
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"ready\n"
+    running.send_signal(number)
+    assert running.communicate(timeout=30) == (b"cleaned up\n", b"")
+    assert running.returncode == code
+
+
 @pytest.mark.parametrize(
     "env", [{"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}]
 )
