@@ -79,6 +79,20 @@ TOPICS: Final = {
 }
 """Pages of `help` that are about no command; `topics` has them."""
 
+GROUP_EXAMPLES: Final = {
+    "dead": (
+        f"{PROGRAM} dead list --by error",
+        f"{PROGRAM} dead retry --handler shop.billing:charge",
+        f'{PROGRAM} dead discard --tenant trial --reason "tenant has left"',
+    ),
+    "handlers": (
+        f"{PROGRAM} handlers list --handlers shop.handlers",
+        f"{PROGRAM} handlers check --handlers shop.handlers",
+    ),
+    "config": (f"{PROGRAM} config show", f"{PROGRAM} config show --env prod"),
+}
+"""What the page of a group begins with; a group that is a command too has that command's page."""
+
 EXAMPLES: Final = (
     f"{PROGRAM} stats",
     f"{PROGRAM} replay --tenant acme --since 2d",
@@ -195,7 +209,7 @@ def _show_page(group: str) -> ExitCode:
     """Print the page of the root or of a group: examples first, then its commands."""
     prefix = f"{group} " if group else ""
     summary = GROUPS[group] if group else "the operators' command line of the event log"
-    examples = [f"{PROGRAM} {prefix}{name}" for name in _names(group)] if group else EXAMPLES
+    examples = GROUP_EXAMPLES[group] if group else EXAMPLES
     lines = [f"{PROGRAM} {prefix}".rstrip() + f": {summary}", ""]
     lines += [f"  {example}" for example in examples]
     for title, names in _sections(group).items():

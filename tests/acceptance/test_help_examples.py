@@ -38,7 +38,7 @@ UNFINISHED: Final = {
     "craft-events redispatch --ids-from failed.ndjson --handlers shop.handlers",
 }
 """What ends with 3 here, because it finds what it looks for."""
-STUCK: Final = {"craft-events", "redispatch", "handlers check", "doctor", "replay"}
+STUCK: Final = {"craft-events", "redispatch", "handlers", "handlers check", "doctor", "replay"}
 """What may end with 3, because something in the log has no handler, fails or is not all well."""
 
 MODULES: Final = {
@@ -82,6 +82,7 @@ ID: Final = "019abf3e-77d1-7000-8000-000000000057"
 def examples() -> list[tuple[str, str]]:
     """Return each example with the page that it stands on."""
     found = [("craft-events", example) for example in main.EXAMPLES]
+    found += [(group, example) for group, examples in main.GROUP_EXAMPLES.items() for example in examples]
     for words, entry in main.COMMANDS.items():
         if not entry.is_hidden:
             found += [(words, example) for example in examples_of(main.load(words))]
@@ -236,6 +237,7 @@ def test_an_example_without_an_end_goes_on_until_it_is_stopped(shop: Path, page:
 
 def test_every_page_has_two_to_four_examples_that_are_run() -> None:
     pages = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden and words not in ELSEWHERE]
+    pages += [group for group in main.GROUPS if group not in main.COMMANDS]
     counts = {
         page: sum(page == other for other, _ in EVERY) for page in [*pages, *(f"help {one}" for one in main.TOPICS)]
     }
