@@ -112,8 +112,9 @@ def _check_trusted(table: Table) -> None:
     assert table.file is not None
     try:
         found = table.file.stat()
-    except OSError:
-        return
+    except OSError as error:
+        reason = f"is not run, since its file cannot be looked at: {error.strerror}"
+        raise InvalidSetting("uri-command", reason, origin=table.origin) from None
     if found.st_uid not in (os.geteuid(), SUPERUSER) or found.st_mode & stat.S_IWOTH:
         whose = "can be written by others" if found.st_mode & stat.S_IWOTH else "belongs to another user"
         raise InvalidSetting(
