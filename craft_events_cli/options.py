@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_easy.core.events.settings import Modules, Settings, resolve, resolve_modules
 from craft_easy.core.events.window import Moment, Window, parse_moment, window
 from craft_events_cli import asking, terminal
 from craft_events_cli.exit_codes import UsageError
@@ -27,6 +26,7 @@ from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.settings import Modules, Settings
     from craft_easy.core.events.store import EventStore
 
 SELECTING: Final = "Selecting (repeats of one option are OR, different options AND)"
@@ -241,8 +241,10 @@ class Handling:
         ),
     ] = None
 
-    def modules(self, env: str | None = None) -> Modules:
+    def modules(self, env: str | None = None) -> "Modules":
         """Resolve flags, variables, `pyproject.toml` and defaults; `env` is the command's own `--env`."""
+        from craft_easy.core.events.settings import resolve_modules
+
         app_dir = None if self.app_dir is None else str(self.app_dir)
         flags = {"handlers": self.handlers, "app-dir": app_dir, "env": env}
         return resolve_modules(flags, directory=current_directory())
@@ -281,8 +283,10 @@ class Connecting:
         ),
     ] = None
 
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """Resolve flags, variables, `pyproject.toml` and defaults, and say what is to be warned of."""
+        from craft_easy.core.events.settings import resolve
+
         flags = {"env": self.env, "uri": self.uri, "database": self.database, "collection": self.collection}
         found = resolve(flags, directory=current_directory())
         for warning in found.warnings:
@@ -304,7 +308,7 @@ class Acting(Connecting):
         ),
     ] = None
 
-    def confirmed(self, *, is_dry: bool = False) -> Settings:
+    def confirmed(self, *, is_dry: bool = False) -> "Settings":
         """Resolve the settings and, unless nothing will be written, have a protected environment's name typed."""
         found = self.settings()
         asking.confirm_environment(found, named=self.confirm_env, is_dry=is_dry)
@@ -324,7 +328,7 @@ def current_directory() -> Path:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator["EventStore"]:
+async def opened(settings: "Settings") -> AsyncIterator["EventStore"]:
     """Open the event log that the settings name and close it at the end.
 
     An error of the connection says where the address came from.
@@ -345,7 +349,7 @@ async def opened(settings: Settings) -> AsyncIterator["EventStore"]:
         await store.aclose()
 
 
-def _came_from(settings: Settings) -> str:
+def _came_from(settings: "Settings") -> str:
     if settings.uri.is_default:
         return "it is the default: name yours with --uri or CRAFT_EVENTS_URI"
     return f"it came from {settings.uri.origin}"
