@@ -17,9 +17,9 @@ MAX_DATABASE_BYTES: Final = 63
 MAX_NAMESPACE_BYTES: Final = 255
 WORKERS_SUFFIX: Final = "_workers"
 
-_HOST: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?")
+_HOST: Final = r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?"
 _ESCAPES: Final = "write / as %2F, : as %3A, ? as %3F, # as %23, @ as %40 and % as %25"
-_BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BARE_PERCENT: Final = r"%(?![0-9A-Fa-f]{2})"
 
 
 def check_uri(uri: Value[str]) -> None:
@@ -46,9 +46,9 @@ def _check_authority(uri: Value[str], rest: str) -> None:
     """Refuse what is between the scheme and the path where something in it must be escaped."""
     authority, path = _split_address(rest)
     user_info, at, hosts = authority.rpartition("@")
-    if "@" in path or "@" in user_info or user_info.count(":") > 1 or (at and _BARE_PERCENT.search(user_info)):
+    if "@" in path or "@" in user_info or user_info.count(":") > 1 or (at and re.search(_BARE_PERCENT, user_info)):
         raise invalid("uri", uri, "its user name or password holds a character that must be escaped", hint=_ESCAPES)
-    if any(not _HOST.fullmatch(host) for host in hosts.split(",")) and hosts:
+    if any(not re.fullmatch(_HOST, host) for host in hosts.split(",")) and hosts:
         raise invalid(
             "uri", uri, "its port is no number, or its password holds a character that must be escaped", hint=_ESCAPES
         )

@@ -21,7 +21,7 @@ TABLE_KEYS: Final = (*URI_KEYS, "database", "collection", "handlers", "app-dir",
 ENVIRONMENT_KEYS: Final = (*TABLE_KEYS[:-1], "protected")
 MAX_FILE_BYTES: Final = 1 << 20
 
-_ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ENVIRONMENT_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _checked(values: Any, file: Path) -> Configuration:
 
 
 def _check_environment(name: str, table: Any, file: Path) -> None:
-    if not _ENVIRONMENT_NAME.fullmatch(name):
+    if not re.fullmatch(_ENVIRONMENT_NAME, name):
         raise InvalidSetting(
             f"{NAME} env", f"{quoted(name)} is no name", origin=str(file), hint="a name has letters, digits, . _ and -"
         )

@@ -12,10 +12,8 @@ T = TypeVar("T")
 
 DEFAULT_ORIGIN: Final = "the default"
 
-_USER_INFO: Final = re.compile(r"(?i)(mongodb(?:\+srv)?://[^\s:/@]*:)\S*(?=@)")
-_SECRET_OPTION: Final = re.compile(
-    r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AWS_SESSION_TOKEN)[=:])[^&,\s]*"
-)
+_USER_INFO: Final = r"(?i)(mongodb(?:\+srv)?://[^\s:/@]*:)\S*(?=@)"
+_SECRET_OPTION: Final = r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AWS_SESSION_TOKEN)[=:])[^&,\s]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def redact(text: str) -> str:
     """Return the text with each password in it replaced by `***`."""
     if "://" not in text and "=" not in text:
         return text
-    return _SECRET_OPTION.sub(r"\1***", _USER_INFO.sub(r"\1***", text))
+    return re.sub(_SECRET_OPTION, r"\1***", re.sub(_USER_INFO, r"\1***", text))
 
 
 def invalid(setting: str, value: Value[Any], reason: str, *, hint: str | None = None) -> InvalidSetting:
