@@ -20,9 +20,9 @@ def event(number: int, event_type: str = "order.placed", **fields: Any) -> Domai
 async def following(stream: ChangeStream, count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
-        record = await stream.next()
-        if record is not None:
-            found.append(record["payload"]["number"])
+        change = await stream.next()
+        if change is not None:
+            found.append(change.record["payload"]["number"])
     return found
 
 
@@ -110,10 +110,10 @@ async def test_a_database_in_memory_has_no_change_streams(database: Any) -> None
 async def test_records_come_as_they_are_decoded_for_reading(real_store: EventStore) -> None:
     stream = await real_store.watch(Selection())
     await real_store.append(event(1))
-    record = None
-    while record is None:
-        record = await stream.next()
-    assert record["timestamp"].tzinfo is None
+    change = None
+    while change is None:
+        change = await stream.next()
+    assert change.record["timestamp"].tzinfo is None
     await stream.aclose()
 
 

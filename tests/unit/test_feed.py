@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-from craft_easy.core.events import feed
+from craft_easy.core.events import feed, source
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
 from craft_easy.core.events.feed import Observer, follow, recall
 from craft_easy.core.events.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogDropped
+from craft_easy.core.events.store.change_stream import Change, ChangeStreamsMissing, LogDropped
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ class Stream:
             raise one
         if one is not None:
             self.token = f"after {one['_id']}"
-        return one
+        return one if one is None else Change(one)
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -59,7 +59,7 @@ class Store:
     async def now(self) -> datetime:
         return self.clock
 
-    async def watch(self, selection: Selection, *, after: Any = None) -> Any:
+    async def watch(self, selection: Selection, *, after: Any = None, updates: bool = False) -> Any:
         self.watched.append((selection, after))
         stream = self.streams.pop(0)
         if isinstance(stream, Exception):
@@ -246,18 +246,22 @@ async def test_a_server_without_change_streams_is_asked_again_and_again(no_waiti
     store, heard = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Heard()
     assert await seen(store, observer=heard) == [(1, False), (2, True), (3, True), (4, True)]
     assert heard.words == ["polling", "following"]
-    assert set(no_waiting) == {feed.POLL_EVERY}
+    assert set(no_waiting) == {source.POLL_EVERY}
 
 
-async def test_questions_overlap_so_that_a_late_event_is_seen(no_waiting: list[float]) -> None:
-    store = Growing([record(1)], [[record(-100)], [record(-1000)]])
-    assert await seen(store) == [(1, False), (-100, True)]
-    assert set(store.questions) == {NOW - feed.REACH}
+async def test_now_and_then_a_question_reaches_far_back_so_that_a_late_event_is_seen(
+    no_waiting: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "WHOLE_EVERY", 3)
+    store = Growing([record(1)], [[record(-100)], [record(-10)], [], [record(-1000)]])
+    assert await seen(store) == [(1, False), (-10, True), (-100, True)]
+    reach = [NOW - since for since in store.questions]
+    assert reach == [source.REACH, source.NEAR, source.NEAR, source.REACH, source.NEAR, source.NEAR]
 
 
 async def test_after_an_outage_the_question_reaches_back_to_before_it(no_waiting: list[float]) -> None:
     store, heard = Growing([], [StoreUnavailable("gone"), [record(1)]]), Heard()
     assert await seen(store, observer=heard) == [(1, True)]
     assert heard.words == ["polling", "following", "lost", "resumed"]
-    assert store.questions[1:3] == [NOW - feed.REACH] * 2
-    assert store.questions[3:] == [NOW + timedelta(hours=1) - feed.REACH]
+    assert store.questions[1:3] == [NOW - source.NEAR, NOW - source.REACH]
+    assert store.questions[3:] == [NOW + timedelta(hours=1) - source.NEAR]

@@ -1,15 +1,18 @@
-"""Inserts as they happen: a change stream over the log, and what its end means.
+"""Changes as they happen: a change stream over the log, and what its end means.
 
 https://www.mongodb.com/docs/manual/changeStreams/
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from bson import json_util
 from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.errors import CheckpointError, EventsError, StoreError
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 ANSWER_WITHIN: Final = 3.0
 """Seconds within which a server answers that lives; it is asked to wait one second for the next change."""
 _AWAIT_MS: Final = 1_000
-_ENDINGS: Final = ("drop", "dropDatabase", "rename", "invalidate")
+_OVER: Final = ("drop", "dropDatabase", "rename", "invalidate")
+_UPDATES: Final = ("update", "replace")
 _MISSING: Final = frozenset({59, 115, 40324, 40573})
 """CommandNotFound, CommandNotSupported, no such stage, only on a replica set."""
 _LOST: Final = frozenset({9, 136, 260, 280, 286})
@@ -38,20 +42,51 @@ class LogDropped(StoreError):
     """The collection that holds the log was dropped or renamed, and with it ends the stream."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A record that was inserted, or whose deliveries changed.
+
+    Args:
+        record: as it is after the change.
+        is_new: it was inserted.
+        at: the server's time of the change, naive and in UTC; None where it does not say.
+    """
+
+    record: Mapping[str, Any]
+    is_new: bool = True
+    at: datetime | None = None
+
+
 class ChangeStream:
-    """Yields records as they are inserted; made by `EventStore.watch`."""
+    """Yields changes of the log; made by `EventStore.watch`."""
 
     def __init__(self, store: EventStore, stream: Any) -> None:
         self._store = store
         self._stream = stream
 
     @classmethod
-    async def open(cls, store: EventStore, selection: Selection, *, after: Mapping[str, Any] | None) -> Self:
-        """Open a stream; when this returns, the server has answered."""
+    async def open(
+        cls, store: EventStore, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False
+    ) -> Self:
+        """Open a stream; when this returns, the server has answered.
+
+        Args:
+            store: whose log.
+            selection: which records; its limit is not kept.
+            after: the token of another stream, to go on where that was.
+            updates: also changes of deliveries.
+        """
+        lookup = {"full_document": "updateLookup"} if updates else {}
         try:
             async with store.call(ANSWER_WITHIN + 2) as site:
                 events = drivers.decoding(site.events, CODEC)
-                stream = await drivers.watch(events, stages(selection), resume_after=after, max_await_time_ms=_AWAIT_MS)
+                stream = await drivers.watch(
+                    events,
+                    stages(selection, updates=updates),
+                    resume_after=after,
+                    max_await_time_ms=_AWAIT_MS,
+                    **lookup,
+                )
         except StoreError as error:
             raise _meaning(error, is_resumed=after is not None) from error
         except NotImplementedError as error:
@@ -60,33 +95,32 @@ class ChangeStream:
 
     @property
     def token(self) -> Mapping[str, Any] | None:
-        """Where to go on after the record that `next` returned last."""
+        """Where to go on after the change that `next` returned last."""
         token: Mapping[str, Any] | None = self._stream.resume_token
         return token
 
-    async def next(self) -> dict[str, Any] | None:
-        """Return the next record, or None where none came within a second.
+    async def next(self) -> Change | None:
+        """Return the next change, or None where none came within a second.
 
         Raises:
             LogDropped: there is no more log.
-            StoreUnavailable: the connection is lost; watch again `after` the token.
+            StoreUnavailable: the connection is lost; open another stream `after` the token.
             CheckpointError: the server no longer knows what came next.
         """
-        change = await self._change()
-        if change is None:
+        document = await self._next()
+        if document is None:
             return None
-        if change["operationType"] in _ENDINGS:
-            raise LogDropped(_ending(change["operationType"], self._store))
-        record: dict[str, Any] = change["fullDocument"]
-        return record
+        if document["operationType"] in _OVER:
+            raise LogDropped(_ending(document["operationType"], self._store))
+        return _change(document)
 
-    async def _change(self) -> Mapping[str, Any] | None:
+    async def _next(self) -> Mapping[str, Any] | None:
         try:
             async with self._store.call(ANSWER_WITHIN):
-                change: Mapping[str, Any] | None = await self._stream.try_next()
+                document: Mapping[str, Any] | None = await self._stream.try_next()
         except StoreError as error:
             raise _meaning(error, is_resumed=True) from error
-        return change
+        return document
 
     async def aclose(self) -> None:
         """Let the server forget the stream."""
@@ -95,11 +129,25 @@ class ChangeStream:
                 await drivers.close(self._stream)
 
 
-def stages(selection: Selection) -> list[dict[str, Any]]:
-    """Return the pipeline that passes inserts of the selection, and whatever ends the log."""
+def _change(document: Mapping[str, Any]) -> Change | None:
+    """Return a change of the log; None for one that touches no delivery, or whose record is gone meanwhile."""
+    record, at = document.get("fullDocument"), document.get("wallTime")
+    if document["operationType"] == "insert":
+        return Change(document["fullDocument"], at=at)
+    updated = document.get("updateDescription", {}).get("updatedFields", {})
+    is_whole = document["operationType"] == "replace" or "delivery" in updated
+    if record is None or not (is_whole or any(name.startswith("delivery.handlers") for name in updated)):
+        return None
+    # the record was looked up after this change, and may have changed again
+    return Change({**record, "delivery": updated.get("delivery", record.get("delivery"))}, is_new=False, at=at)
+
+
+def stages(selection: Selection, *, updates: bool = False) -> list[dict[str, Any]]:
+    """Return the pipeline that passes inserts of the selection (and updates), and whatever ends the log."""
     condition = filters.selection_filter(replace(selection, limit=None, reverse=False))
-    inserts = {"operationType": "insert", **_of_the_document(condition)}
-    return [{"$match": {"$or": [{"operationType": {"$in": list(_ENDINGS)}}, inserts]}}]
+    kind: Any = {"$in": ["insert", *_UPDATES]} if updates else "insert"
+    changes = {"operationType": kind, **_of_the_document(condition)}
+    return [{"$match": {"$or": [{"operationType": {"$in": list(_OVER)}}, changes]}}]
 
 
 def _of_the_document(condition: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +158,27 @@ def _of_the_document(condition: Mapping[str, Any]) -> dict[str, Any]:
         )
         for name, value in condition.items()
     }
+
+
+def token_to_json(token: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resume token as JSON has it; servers before 4.2 keep binary values in theirs."""
+    described: dict[str, Any] = json.loads(json_util.dumps(token, json_options=json_util.CANONICAL_JSON_OPTIONS))
+    return described
+
+
+def token_from_json(described: object) -> dict[str, Any]:
+    """Return the token that `token_to_json` described.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        token = json_util.loads(json.dumps(described))
+    except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError("no resume token") from error
+    if not isinstance(token, dict) or not token:
+        raise ValueError("no resume token")
+    return token
 
 
 def _meaning(error: StoreError, *, is_resumed: bool) -> EventsError:

@@ -291,17 +291,20 @@ class EventStore:
         """Return how many events are selected now; the server counts, on a large log for a while."""
         return 0 if selection.is_empty else await reading.count(self, selection)
 
-    async def watch(self, selection: Selection, *, after: Mapping[str, Any] | None = None) -> ChangeStream:
+    async def watch(
+        self, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False
+    ) -> ChangeStream:
         """Return an open stream of the selected records that are inserted from now on, or `after` a resume token.
 
-        For the use-cases; a limit is not kept. Records are decoded as `store.event_json` takes them.
+        For the use-cases; a limit is not kept. Records are decoded as `store.event_json` takes them. With `updates` it
+        also yields the selected records whose deliveries change.
 
         Raises:
             ChangeStreamsMissing: the server has none.
             CheckpointError: the server no longer knows what came after the token.
             StoreUnavailable: it was not reached, or did not answer in time.
         """
-        return await ChangeStream.open(self, selection, after=after)
+        return await ChangeStream.open(self, selection, after=after, updates=updates)
 
     async def get(self, event_id: str) -> DomainEvent | None:
         """Return one event, or None where there is none."""

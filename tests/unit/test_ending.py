@@ -1,0 +1,115 @@
+"""What each change of a record says that ended, each attempt once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from craft_easy.core.events import ending
+from craft_easy.core.events.delivery import Delivery, Ended, discard, finish, retry
+from craft_easy.core.events.ending import Ending, Endings
+from craft_easy.core.events.outcome import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.store.delivery_document import to_document
+
+NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
+ONCE = RetryPolicy(max_attempts=1)
+
+
+def at(seconds: int) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def new(*handlers: str) -> Delivery:
+    return Delivery.new(handlers, at=NOW, owner="worker")
+
+
+def ran(delivery: Delivery, handler: str, seconds: int, kind: Kind = Kind.SUCCEEDED, **fields: Any) -> Delivery:
+    entry = delivery.handler(handler)
+    assert entry is not None
+    error = ErrorText("KeyError", "no such order") if kind is Kind.FAILED else None
+    outcome = Outcome(handler, kind, attempt=entry.attempts + 1, took_ms=12.3456, error=error, **fields)
+    return finish(delivery, [Ended(outcome, at(seconds), handler)], owner="worker", key="e", at=at(seconds))
+
+
+def record(delivery: Any) -> dict[str, Any]:
+    document = to_document(delivery) if isinstance(delivery, Delivery) else delivery
+    return {"_id": 1, "event_id": "e", "event_type": "order.placed", "tenant_id": "acme", "delivery": document}
+
+
+def said(endings: list[Ending]) -> list[tuple[str, str, int]]:
+    return [(one.handler, one.outcome, one.attempt) for one in endings]
+
+
+def test_an_attempt_that_ended_is_told_with_all_that_is_known_of_it() -> None:
+    first = ran(new("a", "b"), "a", 1, Kind.FAILED)
+    assert Endings(NOW).of(1, record(first)) == [
+        Ending("e", "order.placed", "acme", "a", "failed", 1, "KeyError: no such order", 12.346, None, at(1))
+    ]
+
+
+def test_each_attempt_is_told_once_whatever_is_written_in_between() -> None:
+    endings, delivery = Endings(NOW), new("a", "b")
+    assert endings.of(1, record(delivery)) == []
+    delivery = ran(delivery, "a", 1, Kind.FAILED)
+    assert said(endings.of(1, record(delivery))) == [("a", "failed", 1)]
+    assert endings.of(1, record(delivery)) == []
+    delivery = ran(delivery, "b", 2)
+    assert said(endings.of(1, record(delivery))) == [("b", "done", 1)]
+    delivery = ran(delivery, "a", 3)
+    assert said(endings.of(1, record(delivery))) == [("a", "done", 2)]
+    assert endings.of(1, record(delivery)) == []
+
+
+def test_several_that_ended_with_one_write_come_in_order_of_time() -> None:
+    delivery = ran(ran(new("a", "b"), "b", 1), "a", 2, Kind.FAILED, retry=ONCE)
+    assert said(Endings(NOW).of(1, record(delivery))) == [("b", "done", 1), ("a", "dead", 1)]
+
+
+def test_an_operator_s_retry_is_no_outcome_and_a_discard_is_one_without_an_attempt() -> None:
+    endings = Endings(NOW)
+    dead = ran(new("a"), "a", 1, Kind.FAILED, retry=ONCE)
+    assert said(endings.of(1, record(dead))) == [("a", "dead", 1)]
+    again = retry(dead, ["a"], at=at(2))
+    assert endings.of(1, record(again)) == []
+    (skipped,) = endings.of(1, record(discard(again, ["a"], reason="not wanted", at=at(3), by="ada")))
+    assert (skipped.outcome, skipped.reason, skipped.error, skipped.took_ms) == ("skipped", "not wanted", None, None)
+
+
+def test_what_a_handler_asked_for_is_told_though_it_has_no_time() -> None:
+    (one,) = Endings(NOW).of(1, record(ran(new("a"), "a", 1, Kind.RETRY)))
+    assert (one.outcome, one.error, one.at) == ("failed", None, None)
+
+
+def test_of_a_record_that_is_not_remembered_what_ended_before_its_claim_is_old() -> None:
+    from dataclasses import replace
+
+    delivery = replace(ran(new("a", "b"), "a", 1), claimed_at=at(5))
+    assert said(Endings(NOW).of(1, record(ran(delivery, "b", 6)))) == [("b", "done", 1)]
+
+
+def test_what_ended_before_anybody_looked_is_old() -> None:
+    delivery = ran(ran(new("a", "b"), "a", 1), "b", 6)
+    assert said(Endings(at(5)).of(1, record(delivery))) == [("b", "done", 1)]
+
+
+def test_so_many_records_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "REMEMBERED", 2)
+    endings = Endings(NOW)
+    for key in range(5):
+        endings.of(key, record(new("a")))
+    assert list(endings._known) == [3, 4]
+
+
+@pytest.mark.parametrize("delivery", [None, "x", [], 3, {"handlers": "x"}, {"handlers": [1, {"state": 7}]}])
+def test_what_another_writer_left_under_delivery_ends_nothing(delivery: Any) -> None:
+    assert Endings(NOW).of(1, record(delivery)) == []
+
+
+def test_times_without_a_zone_are_utc() -> None:
+    document = to_document(ran(new("a"), "a", 1))
+    naive = at(1).replace(tzinfo=None)
+    document["claimed_at"], document["handlers"][0]["finished_at"] = NOW.replace(tzinfo=None), naive
+    (one,) = Endings(NOW).of(1, record(document))
+    assert one.at == at(1)
