@@ -27,12 +27,12 @@ MIN_PAYLOAD: Final = 8
 
 _GAP: Final = "  "
 _TYPE, _DIM = "36", "2"
-_HUES: Final = ("32", "33", "34", "35", "92", "93", "94", "95")
+_HUES: Final = ("32", "33", "34", "35", "94", "95")
 _MANY_HUES: Final = tuple(
     f"38;5;{number}"
-    for number in (33, 35, 63, 64, 67, 70, 71, 75, 98, 101, 105, 107, 133, 136, 141, 144, 172, 176, 178)
+    for number in (28, 29, 33, 63, 64, 67, 96, 98, 100, 101, 103, 105, 130, 132, 133, 135, 136, 137, 164, 170)
 )
-"""Neither red, which is for failures, nor the type's own; legible on dark and on light."""
+"""Neither red, which is for failures, nor the type's own; each three times as bright as black, and white as it."""
 _TIME, _DAY, _YEAR = range(3)
 _MOST: Final = (0.28, 0.15, 0.12)
 """How much of the line type, tenant and actor may take; what is longer is cut."""
@@ -45,16 +45,20 @@ class LineWriter:
 
     Args:
         is_live: events of today show their time alone; else the day is always shown.
+        has_payload: the beginning of each payload is shown.
         now: the time of day.
     """
 
-    def __init__(self, *, is_live: bool = False, now: Callable[[], datetime] = clock.now) -> None:
+    def __init__(
+        self, *, is_live: bool = False, has_payload: bool = True, now: Callable[[], datetime] = clock.now
+    ) -> None:
         stream = terminal.stdout()
         self._width = terminal.width(stream)
         self._is_colored = terminal.is_colored(stream)
         self._hues = hues()
         self._least = _TIME if is_live else _DAY
         self._is_live = is_live
+        self._has_payload = has_payload
         self._now = now
         self._columns = [0, 0, 0] if self._width >= WITHOUT_ACTOR_BELOW else [0, 0]
         self._limits = [max(6, int(self._width * share)) for share in _MOST]
@@ -99,7 +103,7 @@ class LineWriter:
             padding = " " * (column - width_of(cell))
             parts.append(self._paint(cell, style) + padding)
             room -= width_of(cell) + len(padding) + len(_GAP)
-        if room >= MIN_PAYLOAD:
+        if self._has_payload and room >= MIN_PAYLOAD:
             parts.append("".join(map(self._paint_part, payload_parts(envelope.payload, room))))
         return _GAP.join(parts).rstrip() + "\n"
 

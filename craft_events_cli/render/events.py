@@ -11,7 +11,7 @@ Each page is written out when it is complete, so that `| head -1` has its line a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from craft_easy.core.events.store import event_json
@@ -20,6 +20,7 @@ from craft_events_cli.render.rows import csv_line
 from craft_events_cli.terminal import Output
 
 Record = Mapping[str, Any]
+Line = Callable[[Record], str]
 
 COLUMNS: Final = (
     "event_id",
@@ -44,29 +45,44 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-def writer(output: Output, *, is_live: bool = False) -> Writer:
+def writer(output: Output, *, is_live: bool = False, has_payload: bool = True) -> Writer:
     """Return what writes events in a format.
 
     Args:
         output: the format.
         is_live: today's events show no date.
+        has_payload: without payloads these are null, and nothing in lines for people.
     """
     if output is Output.TABLE:
         from craft_events_cli.render.event_line import LineWriter
 
-        return LineWriter(is_live=is_live)
-    kinds: dict[Output, type[Writer]] = {Output.NDJSON: NdjsonWriter, Output.JSON: JsonWriter, Output.CSV: CsvWriter}
-    return kinds[output]()
+        return LineWriter(is_live=is_live, has_payload=has_payload)
+    line = event_json.line if has_payload else line_without_payload
+    kinds: dict[Output, Callable[[Line], Writer]] = {
+        Output.NDJSON: NdjsonWriter,
+        Output.JSON: JsonWriter,
+        Output.CSV: CsvWriter,
+    }
+    return kinds[output](line)
+
+
+def line_without_payload(record: Record) -> str:
+    """Return a record as Event JSON in one line, its payload null."""
+    # braces stand bare nowhere before it: quotes are escaped in texts
+    return event_json.line({**record, "payload": {}}).replace('"payload":{}', '"payload":null', 1)
 
 
 class NdjsonWriter:
     """An object a line."""
 
+    def __init__(self, line: Line = event_json.line) -> None:
+        self._line = line
+
     def begin(self) -> None:
         """Write nothing."""
 
     def write(self, records: Sequence[Record]) -> None:
-        _write(event_json.lines(records))
+        _write("".join([f"{self._line(record)}\n" for record in records]).encode("ascii"))
         terminal.flush()
 
     def close(self) -> None:
@@ -76,7 +92,8 @@ class NdjsonWriter:
 class JsonWriter:
     """One array, an event a line; the closing bracket says that it is whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line = event_json.line) -> None:
+        self._line = line
         self._is_empty = True
 
     def begin(self) -> None:
@@ -86,7 +103,7 @@ class JsonWriter:
         if not records:
             return
         _write(b"[\n" if self._is_empty else b",\n")
-        _write(",\n".join(map(event_json.line, records)).encode("ascii"))
+        _write(",\n".join(map(self._line, records)).encode("ascii"))
         self._is_empty = False
         terminal.flush()
 
@@ -98,19 +115,21 @@ class JsonWriter:
 class CsvWriter:
     """A row an event under a header (RFC 4180)."""
 
+    def __init__(self, line: Line = event_json.line) -> None:
+        self._line = line
+
     def begin(self) -> None:
         terminal.stdout().write(csv_line(COLUMNS))
 
     def write(self, records: Sequence[Record]) -> None:
-        terminal.stdout().writelines(map(_csv_row, records))
+        terminal.stdout().writelines(_csv_row(json.loads(self._line(record))) for record in records)
         terminal.flush()
 
     def close(self) -> None:
         terminal.flush()
 
 
-def _csv_row(record: Record) -> str:
-    event = event_json.event_json(record)
+def _csv_row(event: dict[str, Any]) -> str:
     for name in ("payload", "delivery"):
         if event[name] is not None:
             event[name] = json.dumps(event[name], separators=(",", ":"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.feed import Observer
 from craft_events_cli import terminal
+from craft_events_cli.render.spans import said
 
 
 class Notes(Observer):
@@ -18,6 +19,12 @@ class Notes(Observer):
 
     def __init__(self, log: str) -> None:
         self._log = log
+
+    def resuming(self, at: datetime) -> None:
+        terminal.note(f"going on from {at:%Y-%m-%d %H:%M:%S}, where the checkpoint ends")
+
+    def searched(self, events: int, found: int) -> None:
+        terminal.note(f"{found or 'none'} of the last {events:,} events match · further back: --since")
 
     def following(self) -> None:
         terminal.note(f"following {self._log} · times are UTC · Ctrl-C ends it")
@@ -34,3 +41,6 @@ class Notes(Observer):
 
     def resumed(self, seconds: float) -> None:
         terminal.note(f"resumed after {seconds:.1f} s, nothing missed")
+
+    def quiet(self, seconds: float) -> None:
+        terminal.note(f"nothing came for {said(seconds) if seconds >= 1 else f'{seconds:g} s'}")

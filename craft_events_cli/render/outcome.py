@@ -1,0 +1,144 @@
+"""Deliveries as they end: a line each, under the event that they are of where that stands right above.
+
+    17:44:02.118  order.placed       acme  user_77  order_id=o_99 total=80.0
+    17:44:02.131    ✓ shop.stock:reserve    12 ms
+    17:44:02.640    ✗ shop.billing:charge   attempt 1   CardExpired: card of c_204 expired 2026-09
+
+In NDJSON an object with the keys of `COLUMNS`; an event has no `outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from craft_events_cli import terminal
+from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.render.redispatch import counted
+from craft_events_cli.render.rows import json_line
+from craft_events_cli.terminal import Output, safe
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.ending import Ending
+
+COLUMNS: Final = (
+    "event_id",
+    "event_type",
+    "tenant_id",
+    "handler",
+    "outcome",
+    "attempt",
+    "error",
+    "took_ms",
+    "reason",
+    "at",
+)
+MOST_OF_HANDLER: Final = 0.35
+"""How much of the line a handler's id may take."""
+_MARKS: Final = {"done": ("✓", "32"), "failed": ("✗", "31"), "dead": ("✗", "31"), "skipped": ("–", "2")}
+_RED, _DIM = "31", "2"
+_GAP: Final = "   "
+MIN_REMARK: Final = 12
+
+
+class OutcomeWriter(Protocol):
+    """Writes deliveries that ended to stdout."""
+
+    def write(self, endings: Sequence[Ending], *, below: str | None) -> None:
+        """Write them; `below` is the id of the event that was written last."""
+
+
+def outcome_writer(output: Output) -> OutcomeWriter:
+    """Return what writes them as lines for people, or as NDJSON."""
+    return OutcomeLines() if output is Output.TABLE else OutcomeRows()
+
+
+def outcome_row(ending: Ending) -> dict[str, Any]:
+    """Return a delivery that ended as NDJSON has it."""
+    from craft_easy.core.events.store.event_json import text_of
+
+    row = {column: getattr(ending, column) for column in COLUMNS}
+    return row | {"at": None if ending.at is None else text_of(ending.at)}
+
+
+class OutcomeRows:
+    """An object a line."""
+
+    def write(self, endings: Sequence[Ending], *, below: str | None) -> None:
+        terminal.stdout().writelines(json_line(outcome_row(one)) for one in endings)
+        terminal.flush()
+
+
+class OutcomeLines:
+    """Lines for people; as those of events they are never wrapped, and columns grow with what comes.
+
+    Args:
+        now: the time of day.
+    """
+
+    def __init__(self, now: Callable[[], datetime] | None = None) -> None:
+        from craft_easy.core.events import clock
+
+        stream = terminal.stdout()
+        self._width = terminal.width(stream)
+        self._is_colored = terminal.is_colored(stream)
+        self._most = max(16, int(self._width * MOST_OF_HANDLER))
+        self._columns = [0, 0]
+        self._now = now or clock.now
+
+    def write(self, endings: Sequence[Ending], *, below: str | None) -> None:
+        lines = [self._line(one, is_below=one.event_id == below) for one in endings]
+        terminal.stdout().write("".join(lines))
+        terminal.flush()
+
+    def _line(self, ending: Ending, *, is_below: bool) -> str:
+        mark, style = _MARKS[ending.outcome]
+        cells = [cut(safe(ending.handler), self._most), _said(ending)]
+        for index, cell in enumerate(cells):
+            self._columns[index] = max(self._columns[index], width_of(cell))
+        handler, said = (cell + " " * (room - width_of(cell)) for cell, room in zip(cells, self._columns, strict=True))
+        head = f"{self._time(ending)}    "
+        room = self._width - width_of(f"{head}{mark} {handler}{_GAP}{said}")
+        remark = _remark(ending)
+        event = "" if is_below else " ".join(filter(None, (ending.event_type, ending.tenant_id, ending.event_id)))
+        rest = self._fitting(((remark, _RED if ending.error else ""), (safe(event), _DIM)), room)
+        return f"{head}{self._paint(mark, style)} {handler}{_GAP}{said}{rest}".rstrip() + "\n"
+
+    def _fitting(self, parts: Sequence[tuple[str, str]], room: int) -> str:
+        shown = ""
+        for text, style in parts:
+            if text and room >= len(_GAP) + MIN_REMARK:
+                short = cut(text, room - len(_GAP))
+                shown += _GAP + self._paint(short, style)
+                room -= len(_GAP) + width_of(short)
+        return shown
+
+    def _time(self, ending: Ending) -> str:
+        now = self._now()
+        moment = ending.at or now
+        text = moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
+        return text[11:] if moment.date() == now.date() else text[5:]
+
+    def _paint(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_colored else text
+
+
+def _said(ending: Ending) -> str:
+    """Say what became of it: the time it took, or the number of the attempt."""
+    if ending.outcome == "done":
+        took = "" if ending.took_ms is None else f"{ending.took_ms:,.0f} ms"
+        return took if ending.attempt < 2 else f"{took}, attempt {ending.attempt:,}".removeprefix(", ")
+    if ending.outcome == "failed":
+        return f"attempt {ending.attempt:,}"
+    if ending.outcome == "dead" and ending.attempt:
+        return f"dead after {counted(ending.attempt, 'attempt')}"
+    return ending.outcome
+
+
+def _remark(ending: Ending) -> str:
+    if ending.error is not None:
+        return safe(ending.error)
+    if ending.reason == "crashed":
+        return "it ended its process again and again"
+    return safe(ending.reason or ("asked to be tried again" if ending.outcome == "failed" else ""))
