@@ -134,11 +134,15 @@ _craft_events() {
                     _craft_events_values tenant
                     return 0
                     ;;
-                --type)
+                --type | --exclude-type)
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | -n | --last | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --grep | --template | -n | --last | --wait-max | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --checkpoint)
+                    _craft_events_paths default -f
                     return 0
                     ;;
                 --env)
@@ -154,7 +158,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse -n --last --follow --no-follow --env --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --exclude-type --grep --template --no-payload -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
             ;;
         'redispatch')
             case $option in

@@ -98,10 +98,13 @@ function __craft_events
                 case --tenant
                     __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
                     return
-                case --type
+                case --type --exclude-type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit -n --last --uri --database --collection
+                case --actor --since --until --limit --grep --template -n --last --wait-max --uri --database --collection
+                    return
+                case --checkpoint
+                    printf '%s\n' $prefix(__fish_complete_path $value)
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -113,7 +116,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '-n' 'begin with the last N events, 10 unless --since is given; 0 for none' '--last' 'begin with the last N events, 10 unless --since is given; 0 for none' '--follow' 'go on with what is stored from now on' '--no-follow' 'go on with what is stored from now on' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'events of this tenant' '--no-tenant' 'events without a tenant, or also those' '--type' 'events of this type; * is any run of characters, ? is one' '--actor' 'events of this actor' '--since' 'from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone' '--until' 'before this time' '--limit' 'at most so many, counted after all filters' '--reverse' 'newest first' '--exclude-type' 'no events of this type' '--grep' 'events that hold this text; /…/ is a regular expression, /…/i one for either case' '--template' 'a line an event in this form: \'{timestamp} {tenant_id:<12} {payload.order.id}\'' '--no-payload' 'leave payloads out' '-n' 'begin with the last N events, 10 unless --since is given; 0 for none' '--last' 'begin with the last N events, 10 unless --since is given; 0 for none' '--follow' 'go on with what is stored from now on' '--no-follow' 'go on with what is stored from now on' '--outcomes' 'also deliveries of these events, as they end' '--checkpoint' 'note here how far it came, and go on from there; then -n and --since are of no account' '--wait-max' 'end, with exit code 0, when nothing came for so long: 30s, 5m' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'redispatch'
             switch $option
                 case --tenant

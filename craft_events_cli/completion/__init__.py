@@ -34,6 +34,7 @@ class Kind(StrEnum):
 DYNAMIC: Final = {
     "--tenant": Kind.TENANTS,
     "--type": Kind.TYPES,
+    "--exclude-type": Kind.TYPES,
     "--handler": Kind.HANDLERS,
     "ID": Kind.HANDLERS,
     "--env": Kind.ENVIRONMENTS,
