@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.redispatch import counted
 from craft_events_cli.render.rows import json_line
 from craft_events_cli.terminal import Output, safe
 
@@ -39,7 +38,7 @@ MOST_OF_HANDLER: Final = 0.35
 _MARKS: Final = {"done": ("✓", "32"), "failed": ("✗", "31"), "dead": ("✗", "31"), "skipped": ("–", "2")}
 _RED, _DIM = "31", "2"
 _GAP: Final = "   "
-MIN_REMARK: Final = 12
+MIN_REMARK: Final = 8
 
 
 class OutcomeWriter(Protocol):
@@ -132,7 +131,7 @@ def _said(ending: Ending) -> str:
     if ending.outcome == "failed":
         return f"attempt {ending.attempt:,}"
     if ending.outcome == "dead" and ending.attempt:
-        return f"dead after {counted(ending.attempt, 'attempt')}"
+        return f"dead, attempt {ending.attempt:,}"
     return ending.outcome
 
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from craft_easy.core.events import feed, source
+from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
 from craft_easy.core.events.feed import Observer, follow, recall
 from craft_easy.core.events.selection import Selection
@@ -214,6 +216,104 @@ async def test_a_cancellation_that_the_driver_lost_ends_it_all_the_same() -> Non
     task = asyncio.create_task(seen(Store(streams=[Losing([record(1)])])))
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+# What is chosen beside the selection, and how long it waits
+
+
+def even(record: Mapping[str, Any], _: Any) -> bool:
+    return bool(record["_id"] % 2 == 0)
+
+
+async def test_a_further_choice_holds_for_what_is_recalled_and_for_what_is_live() -> None:
+    store = Store([record(number) for number in range(6)], [Stream([record(6), record(7), record(8)])])
+    assert await seen(store, last=2, only=even) == [(2, False), (4, False), (6, True), (8, True)]
+
+
+async def test_a_limit_counts_what_a_further_choice_lets_through() -> None:
+    store = Store([record(number) for number in range(4)], [Stream([record(4), record(5), record(6), record(8)])])
+    assert await seen(store, Selection(since=NOW, limit=4), only=even) == [(0, False), (2, False), (4, True), (6, True)]
+
+
+async def test_the_last_are_looked_for_among_so_many_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Searching(Heard):
+        def searched(self, events: int, found: int) -> None:
+            self.words.append(f"{found} of {events}")
+
+    monkeypatch.setattr(feed, "SEARCHED", 4)
+    store, heard = Store([record(number) for number in range(9)], [Stream([])]), Searching()
+    assert await seen(store, last=3, only=even, observer=heard) == [(6, False), (8, False)]
+    assert heard.words == ["2 of 4", "following"]
+
+
+async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waiting(Heard):
+        def quiet(self, seconds: float) -> None:
+            self.words.append(f"quiet for {seconds}")
+
+    time = iter(range(0, 1000, 2))
+    monkeypatch.setattr(feed, "steady", lambda: float(next(time)))
+    store, heard = Store(streams=[Stream([None, record(1), *[None] * 50])]), Waiting()
+    assert await seen(store, wait_max=10, observer=heard) == [(1, True)]
+    assert heard.words == ["following", "quiet for 10"]
+    assert len(store.watched) == 1
+
+
+# A checkpoint
+
+
+@dataclass
+class Tokens(Stream):
+    """A stream whose tokens are objects, as those of a server are."""
+
+    async def next(self) -> Any:
+        change = await super().next()
+        self.token = {"_data": self.token}  # type: ignore[assignment]
+        return change
+
+
+def point(path: Path, selection: Selection | None = None) -> Checkpoint:
+    return Checkpoint(path, kind="tail", log="shop.event_log", filters={})
+
+
+async def test_a_checkpoint_goes_on_where_the_feed_ended_and_nothing_is_recalled(tmp_path: Path) -> None:
+    path, begin = tmp_path / "point", cast("Any", {"_data": "begin"})
+    store = Store([record(1)], [Tokens([record(2)], begin), Tokens([record(3)], begin)])
+    assert await seen(store, checkpoint=point(path)) == [(1, False), (2, True)]
+    assert await seen(store, Selection(since=NOW), checkpoint=point(path)) == [(3, True)]
+    assert [after for _, after in store.watched] == [None, {"_data": "after 2"}]
+    assert store.watched[1][0].since is None
+
+
+async def test_a_block_that_was_not_done_comes_again(tmp_path: Path) -> None:
+    begin = cast("Any", {"_data": "begin"})
+    store = Store(streams=[Tokens([record(1), record(2)], begin), Tokens([], begin)])
+    async with aclosing(follow(cast("EventStore", store), Selection(), checkpoint=point(tmp_path / "point"))) as blocks:
+        async for block in blocks:
+            if [one["_id"] for one in block.records] == [2]:
+                break
+    assert await seen(store, checkpoint=point(tmp_path / "point")) == []
+    assert store.watched[1][1] == {"_data": "after 1"}
+
+
+async def test_what_is_killed_before_anything_came_still_has_a_place_to_go_on_from(tmp_path: Path) -> None:
+    store = Store(streams=[Tokens([LogDropped("gone")], cast("Any", {"_data": "begin"}))])
+    assert await seen(store, checkpoint=point(tmp_path / "point")) == []
+    position = point(tmp_path / "point").read()
+    assert position == {"token": {"_data": "begin"}, "at": NOW.isoformat()}
+
+
+@pytest.mark.parametrize("position", [{}, {"token": 3, "at": NOW.isoformat()}, {"token": {"_data": "x"}, "at": "soon"}])
+async def test_a_checkpoint_without_a_place_is_refused(tmp_path: Path, position: dict[str, Any]) -> None:
+    point(tmp_path / "point").write(position)
+    with pytest.raises(CheckpointError, match="no place in the log"):
+        await seen(Store(), checkpoint=point(tmp_path / "point"))
+
+
+async def test_a_stream_that_never_told_its_place_is_not_jumped_over() -> None:
+    store = Store(streams=[Stream([None, StoreUnavailable("gone")], token=None)])
+    with pytest.raises(CheckpointError, match="no longer knows"):
+        await seen(store)
 
 
 # A server without change streams
