@@ -85,7 +85,8 @@ Always all of them, in this order; then "redacted", {at, by, reason}, where the 
 where the event is untracked. Only ASCII is written, and nothing that a terminal could obey.
 
 export writes records as they are stored, in MongoDB's Extended JSON; import takes those, what mongoexport writes, and
-Event JSON; publish takes Event JSON, of which event_type alone is needed.
+Event JSON; publish takes Event JSON, of which event_type alone is needed. tail --template '{timestamp} {payload.order_id}'
+writes lines of your own.
 """
 
 
