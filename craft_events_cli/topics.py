@@ -81,12 +81,13 @@ and summaries go to stderr.
   causation_id  correlation_id  delivery
 
 Always all of them, in this order; then "redacted", {at, by, reason}, where the payload was removed on request, and
-"foreign": true where another program wrote the record. Times are UTC, 2026-01-31T10:00:00.000Z. In a payload what JSON has no word for is MongoDB's relaxed Extended JSON. delivery is null
-where the event is untracked. Only ASCII is written, and nothing that a terminal could obey.
+"foreign": true where another program wrote the record. Times are UTC, 2026-01-31T10:00:00.000Z. In a payload what
+JSON has no word for is MongoDB's relaxed Extended JSON. delivery is null where the event is untracked. Only ASCII is
+written, and nothing that a terminal could obey.
 
 export writes records as they are stored, in MongoDB's Extended JSON; import takes those, what mongoexport writes, and
-Event JSON; publish takes Event JSON, of which event_type alone is needed. tail --template '{timestamp} {payload.order_id}'
-writes lines of your own.
+Event JSON; publish takes Event JSON, of which event_type alone is needed. tail --template '{timestamp}
+{payload.order_id}' writes lines of your own.
 """
 
 
