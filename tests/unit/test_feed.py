@@ -303,7 +303,28 @@ async def test_what_is_killed_before_anything_came_still_has_a_place_to_go_on_fr
     assert position == {"token": {"_data": "begin"}, "at": NOW.isoformat()}
 
 
-@pytest.mark.parametrize("position", [{}, {"token": 3, "at": NOW.isoformat()}, {"token": {"_data": "x"}, "at": "soon"}])
+@pytest.mark.parametrize(
+    "position",
+    [
+        {},
+        {"token": {"_data": "x"}, "at": "soon"},
+        {"token": {"_data": "x"}, "at": "0001-01-01T00:00:00+00:00"},
+        {"token": {"_data": "x"}, "at": "2026-01-31T10:00:00"},
+        *(
+            {"token": token, "at": NOW.isoformat()}
+            for token in (
+                3,
+                "x",
+                [],
+                {},
+                {"_data": 3},
+                {"$oid": "zz"},
+                {"_data": {"$numberDecimal": "x"}},
+                {"$date": {}},
+            )
+        ),
+    ],
+)
 async def test_a_checkpoint_without_a_place_is_refused(tmp_path: Path, position: dict[str, Any]) -> None:
     point(tmp_path / "point").write(position)
     with pytest.raises(CheckpointError, match="no place in the log"):

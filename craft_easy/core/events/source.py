@@ -47,7 +47,9 @@ class Place:
             ValueError: it is no place.
         """
         at = datetime.fromisoformat(str(position.get("at")))
-        return cls(token_from_json(position.get("token")), at if at.tzinfo is not None else at.replace(tzinfo=UTC))
+        if at.tzinfo is None or not 1970 < at.year < 9999:
+            raise ValueError("no time of a database")
+        return cls(token_from_json(position.get("token")), at)
 
 
 class Source(Protocol):

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from bson import json_util
+from bson.errors import BSONError
 from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.errors import CheckpointError, EventsError, StoreError
@@ -174,10 +175,10 @@ def token_from_json(described: object) -> dict[str, Any]:
     """
     try:
         token = json_util.loads(json.dumps(described))
-    except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, BSONError) as error:
         raise ValueError("no resume token") from error
-    if not isinstance(token, dict) or not token:
-        raise ValueError("no resume token")
+    if not isinstance(token, dict) or not isinstance(token.get("_data"), (str, bytes)):
+        raise ValueError("no resume token")  # noqa: TRY004 - it is read from a file, and of whatever type
     return token
 
 
