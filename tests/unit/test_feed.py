@@ -231,8 +231,11 @@ async def test_a_further_choice_holds_for_what_is_recalled_and_for_what_is_live(
 
 
 async def test_a_limit_counts_what_a_further_choice_lets_through() -> None:
-    store = Store([record(number) for number in range(4)], [Stream([record(4), record(5), record(6), record(8)])])
-    assert await seen(store, Selection(since=NOW, limit=4), only=even) == [(0, False), (2, False), (4, True), (6, True)]
+    store = Store([record(number) for number in range(6)], [Stream([record(6), record(7), record(8)])])
+    found = await seen(store, Selection(since=NOW, limit=4), only=even)
+    assert found == [(0, False), (2, False), (4, False), (6, True)]
+    store.streams = [Stream([])]
+    assert await seen(store, Selection(since=NOW, limit=2), only=even) == [(0, False), (2, False)]
 
 
 async def test_the_last_are_looked_for_among_so_many_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,11 +299,29 @@ async def test_a_block_that_was_not_done_comes_again(tmp_path: Path) -> None:
     assert store.watched[1][1] == {"_data": "after 1"}
 
 
+@pytest.mark.parametrize(("setting", "value"), [("NOTED_EVERY", 0.0), ("MAX_UNNOTED", 1)])
+async def test_what_is_done_is_noted_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: float
+) -> None:
+    monkeypatch.setattr(feed, setting, value)
+    store = Store(streams=[Tokens([record(1), record(2)], cast("Any", {"_data": "begin"}))])
+    async with aclosing(follow(cast("EventStore", store), Selection(), checkpoint=point(tmp_path / "point"))) as blocks:
+        async for block in blocks:
+            if [one["_id"] for one in block.records] == [2]:
+                position = point(tmp_path / "point").read()
+                assert position is not None
+                assert position["token"] == {"_data": "after 1"}
+                break
+
+
 async def test_what_is_killed_before_anything_came_still_has_a_place_to_go_on_from(tmp_path: Path) -> None:
     store = Store(streams=[Tokens([LogDropped("gone")], cast("Any", {"_data": "begin"}))])
     assert await seen(store, checkpoint=point(tmp_path / "point")) == []
     position = point(tmp_path / "point").read()
     assert position == {"token": {"_data": "begin"}, "at": NOW.isoformat()}
+
+
+NO_TOKENS: Sequence[Any] = (3, "x", [], {}, {"_data": 3}, {"$oid": "zz"}, {"_data": {"$numberDecimal": "x"}})
 
 
 @pytest.mark.parametrize(
@@ -310,19 +331,7 @@ async def test_what_is_killed_before_anything_came_still_has_a_place_to_go_on_fr
         {"token": {"_data": "x"}, "at": "soon"},
         {"token": {"_data": "x"}, "at": "0001-01-01T00:00:00+00:00"},
         {"token": {"_data": "x"}, "at": "2026-01-31T10:00:00"},
-        *(
-            {"token": token, "at": NOW.isoformat()}
-            for token in (
-                3,
-                "x",
-                [],
-                {},
-                {"_data": 3},
-                {"$oid": "zz"},
-                {"_data": {"$numberDecimal": "x"}},
-                {"$date": {}},
-            )
-        ),
+        *({"token": token, "at": NOW.isoformat()} for token in NO_TOKENS),
     ],
 )
 async def test_a_checkpoint_without_a_place_is_refused(tmp_path: Path, position: dict[str, Any]) -> None:
