@@ -82,7 +82,7 @@ class OutcomeLines:
         stream = terminal.stdout()
         self._width = terminal.width(stream)
         self._is_colored = terminal.is_colored(stream)
-        self._most = max(16, int(self._width * MOST_OF_HANDLER))
+        self._most = int(self._width * MOST_OF_HANDLER)
         self._columns = [0, 0]
         self._now = now or clock.now
 
@@ -93,11 +93,12 @@ class OutcomeLines:
 
     def _line(self, ending: Ending, *, is_below: bool) -> str:
         mark, style = _MARKS[ending.outcome]
-        cells = [cut(safe(ending.handler), self._most), _said(ending)]
-        for index, cell in enumerate(cells):
-            self._columns[index] = max(self._columns[index], width_of(cell))
-        handler, said = (cell + " " * (room - width_of(cell)) for cell, room in zip(cells, self._columns, strict=True))
         head = f"{self._time(ending)}    "
+        free = self._width - width_of(head) - len(f"{mark} {_GAP}")
+        cells = [cut(safe(ending.handler), min(self._most, free // 2)), _said(ending)]
+        self._columns = [max(room, width_of(cell)) for room, cell in zip(self._columns, cells, strict=True)]
+        handler, said = (cell + " " * (room - width_of(cell)) for cell, room in zip(cells, self._columns, strict=True))
+        said = cut(said, free - width_of(handler))
         room = self._width - width_of(f"{head}{mark} {handler}{_GAP}{said}")
         remark = _remark(ending)
         event = "" if is_below else " ".join(filter(None, (ending.event_type, ending.tenant_id, ending.event_id)))
