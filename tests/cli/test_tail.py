@@ -68,6 +68,40 @@ def test_json_is_whole_where_it_does_not_follow(tail: Cli) -> None:
     assert len(json.loads(tail("--no-follow", "-n", "2", "-o", "json").out)) == 2
 
 
+def test_types_are_left_out_before_the_last_are_counted(tail: Cli) -> None:
+    assert numbers(tail("--no-follow", "-n", "2", "--tenant", "acme", "--exclude-type", "payment.comp*")) == [3]
+    left = tail("--no-follow", "--exclude-type", "payment.*", "--exclude-type", "@sum")
+    assert numbers(left)[-2:] == [5, 6]
+
+
+def test_only_what_holds_the_text_is_shown(tail: Cli) -> None:
+    assert numbers(tail("--no-follow", "-n", "1", "--grep", '"payment_id":"p_2"')) == [2]
+    assert numbers(tail("--no-follow", "--grep", "/P_[12]\\b/i", "--grep", "double charge")) == [1, 2, 3]
+    assert tail("--no-follow", "--grep", "SMTPError").err == "no events in this selection\n"
+
+
+def test_a_template_makes_the_lines(tail: Cli) -> None:
+    ended = tail("--no-follow", "-n", "2", "--type", "payment.*", "--template", "{tenant_id:>6}|{payload.payment_id}")
+    assert (ended.code, ended.out) == (0, "  acme|p_8\n  acme|–\n")
+
+
+def test_without_payloads_these_are_null_or_not_there(tail: Cli) -> None:
+    args = ("--no-follow", "-n", "3", "--tenant", "acme", "--no-payload")
+    whole = [json.loads(line) for line in tail("--no-follow", "-n", "3", "--tenant", "acme").out.splitlines()]
+    bare = [json.loads(line) for line in tail(*args).out.splitlines()]
+    assert [{**one, "payload": None} for one in whole] == bare
+    assert [list(one) for one in whole] == [list(one) for one in bare]
+    assert "payment_id" not in tail(*args, "-o", "table").out + tail(*args, "-o", "csv").out
+    assert len(json.loads(tail(*args, "-o", "json").out)) == 3
+
+
+def test_an_expression_without_an_end_is_exit_2_and_says_why(tail: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("craft_events_cli.matching.LONGEST_S", 0.05)
+    ended = tail("--no-follow", "--grep", "/(n+n+)+x/")
+    assert (ended.code, ended.out) == (2, "")
+    assert "repeats inside repeats" in ended.err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

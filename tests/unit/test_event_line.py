@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_events_cli import terminal
+from craft_events_cli.render import event_line
 from craft_events_cli.render.cells import cut, width_of
 from craft_events_cli.render.event_line import LineWriter
 from craft_events_cli.render.payload import payload_parts, short
@@ -185,3 +186,19 @@ def test_progress_shows_share_rate_and_what_is_left() -> None:
     assert len(progress_line("delivering", 600, 1200, 2.0, width=60)) == 60, "the bar gives way"
     assert progress_line("delivering", 600, 1200, 2.0, width=40).startswith("delivering  600/1,200   50%   300/s")
     assert duration(3_725) == "1:02:05"
+
+
+def brightness(number: int) -> float:
+    """Return the relative luminance of one of the 256 colours (WCAG 2.1)."""
+    levels = (0, 95, 135, 175, 215, 255)
+    cube = number - 16
+    shares = [levels[one] / 255 for one in (cube // 36, cube // 6 % 6, cube % 6)]
+    linear = [one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("hue", event_line._MANY_HUES)
+def test_a_tenants_hue_is_legible_on_dark_and_on_light(hue: str) -> None:
+    own = brightness(int(hue.rpartition(";")[2])) + 0.05
+    assert own / 0.05 >= 3
+    assert 1.05 / own >= 3
