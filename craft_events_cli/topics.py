@@ -88,6 +88,12 @@ written, and nothing that a terminal could obey.
 export writes records as they are stored, in MongoDB's Extended JSON; import takes those, what mongoexport writes, and
 Event JSON; publish takes Event JSON, of which event_type alone is needed. tail --template '{timestamp}
 {payload.order_id}' writes lines of your own.
+
+# A delivery
+  event_id  event_type  tenant_id  handler  outcome  attempt  error
+
+A line for each, of redispatch, of replay with handlers and, with took_ms, reason and at behind them, of tail
+--outcomes; an event has no outcome. outcome is done, failed (it is tried again), dead, skipped or lost.
 """
 
 
