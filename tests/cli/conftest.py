@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from craft_easy.core.events import event_class
 from craft_events_cli import main
 from craft_events_cli.main import Entry
 
@@ -39,6 +40,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know the package's own event classes alone, whatever other tests have declared in this process."""
+    own = {
+        event_type: definition
+        for event_type, definition in event_class._definitions.items()
+        if definition.event_class.__module__.startswith("craft_easy.")
+    }
+    monkeypatch.setattr(event_class, "_definitions", own)
 
 
 @pytest.fixture
