@@ -52,7 +52,7 @@ from craft_easy.core.events.worker import new_owner
 LATENCIES_MS: Final = (0.2, 2.0, 20.0)
 BATCHES: Final = (10, 100, 1_000)
 WORKERS: Final = (1, 2, 4, 8, 16)
-BACKLOG: Final = 4_000_000
+BACKLOG: Final = 12_000_000
 
 
 # Sizes
