@@ -132,7 +132,7 @@ def when_all(there: Scene, events: int, watcher: subprocess.Popen[str]) -> float
     while len(delivered := there.delivered()) < events:
         assert watcher.poll() is None, there.said.read_text()
         assert time.monotonic() < deadline, f"{len(delivered)} of {events} events were delivered in {PATIENCE_S} s"
-        time.sleep(0.02)
+        time.sleep(0.02)  # the ledger is a file, which tells nobody that it has grown
     return max(delivered.values())
 
 

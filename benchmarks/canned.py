@@ -97,7 +97,7 @@ class Server:
             for request, kind, body in wire.messages(connection):
                 reply = self._reply(request, kind, body)
                 if self._latency:
-                    time.sleep(self._latency)
+                    time.sleep(self._latency)  # the network, in a thread for each connection
                 connection.sendall(reply)
 
     def _reply(self, request: int, kind: int, body: bytes) -> bytes:
