@@ -18,7 +18,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from craft_easy.core.events.clock import now
-from craft_easy.core.events.types import DomainEvent, PaymentCompleted, new_event_id
+from craft_easy.core.events.model.event import new_event_id
+from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
 LIMIT = 1.4
 ROUNDS = 31

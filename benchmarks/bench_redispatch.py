@@ -38,9 +38,9 @@ from benchmarks.canned import Canned, handler_ids, records
 from benchmarks.ratio import Limit
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events import embedded as embedded_log
-from craft_easy.core.events.backlog import Options
-from craft_easy.core.events.redispatch import BATCH, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.loop import BATCH, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.encoding import CODEC
 

@@ -29,10 +29,10 @@ from pymongo import MongoClient
 from benchmarks import memory
 from benchmarks.canned import Canned
 from craft_easy.core.events import DomainEvent, embedded
-from craft_easy.core.events.replay import history
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.history.replay import history
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.event_json import lines
+from craft_easy.core.events.store.formats.event_json import lines
 
 LIMIT = 1.2
 MEMORY_LIMIT = 64 << 20

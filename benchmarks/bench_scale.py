@@ -40,14 +40,14 @@ from benchmarks.backlog import STEP_MS
 from benchmarks.canned import BEGAN, Canned, handler_ids, records
 from benchmarks.key_string import Value, event_id
 from craft_easy.core.events import DomainEvent, EventBus, embedded
-from craft_easy.core.events.backlog import Options
-from craft_easy.core.events.redispatch import BATCH, redispatch, redispatching
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.engine.lease import new_owner
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.loop import BATCH, redispatch, redispatching
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.wanted import Wanted
-from craft_easy.core.events.worker import new_owner
 
 LATENCIES_MS: Final = (0.2, 2.0, 20.0)
 BATCHES: Final = (10, 100, 1_000)

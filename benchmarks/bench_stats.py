@@ -32,13 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import memory
 from craft_easy.core.events import DomainEvent, embedded
-from craft_easy.core.events.delivery import Delivery, Failure, HandlerDelivery
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.stats import stats
+from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.stats import stats
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record
-from craft_easy.core.events.store.figures import By
+from craft_easy.core.events.store.queries.stats import By
 
 LIMIT_S: Final = 3.0
 MEMORY_LIMIT: Final = 16 << 20

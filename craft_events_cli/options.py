@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_easy.core.events.window import Moment, Window, parse_moment, window
+from craft_easy.core.events.model.window import Moment, Window, parse_moment, window
 from craft_events_cli import asking, terminal
 from craft_events_cli.exit_codes import UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Modules, Settings
     from craft_easy.core.events.store import EventStore
 
@@ -180,7 +180,7 @@ class Choosing:
 
     def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
         """Return the selection; a window that was asked for is echoed on stderr."""
-        from craft_easy.core.events.selection import Selection
+        from craft_easy.core.events.model.selection import Selection
 
         resolved = self.window_at(now)
         if self.since or self.until:

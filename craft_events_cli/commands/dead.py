@@ -14,7 +14,7 @@ from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.dead import Choice, DeadDelivery, Deaths, Touched
+    from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Deaths, Touched
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 
@@ -93,7 +93,7 @@ def list_dead(
 async def _list(
     settings: "Settings", where: options.Selecting, handlers: list[str], by: By | None, chosen: Output
 ) -> ExitCode:
-    from craft_easy.core.events import dead
+    from craft_easy.core.events.operations import dead
     from craft_events_cli.render.dead import write_groups
 
     async with options.opened(settings) as store:
@@ -125,7 +125,7 @@ class _Shown:
 
 
 async def _write_each(store: "EventStore", choice: "Choice", chosen: Output) -> _Shown | None:
-    from craft_easy.core.events import dead
+    from craft_easy.core.events.operations import dead
     from craft_events_cli.render.dead import DeadWriter
     from craft_events_cli.render.redispatch import counted
 
@@ -190,12 +190,12 @@ def retry(
     """
 
     async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
-        from craft_easy.core.events import dead
+        from craft_easy.core.events.operations import dead
 
         return await dead.retry(store, choice, on_stored=on_stored)
 
     def question(touched: "Touched") -> str:
-        from craft_easy.core.events.outcome import DEFAULT_RETRY
+        from craft_easy.core.events.model.retry import DEFAULT_RETRY
         from craft_events_cli.render.dead import amount
 
         gets = "gets" if touched.counts.deliveries == 1 else "get"
@@ -228,7 +228,7 @@ def discard(
         )
 
     async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
-        from craft_easy.core.events import dead
+        from craft_easy.core.events.operations import dead
 
         return await dead.discard(
             store, choice, reason=gone.reason, by=identity.operator(), pending=gone.pending, on_stored=on_stored
@@ -273,7 +273,7 @@ def _run(
 async def _act(
     settings: "Settings", which: Meant, where: options.Selecting, acting: Acting, command: _Command, chosen: Output
 ) -> ExitCode:
-    from craft_easy.core.events import dead
+    from craft_easy.core.events.operations import dead
 
     async with options.opened(settings) as store:
         choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), tuple(which.event_id))

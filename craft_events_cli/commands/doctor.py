@@ -13,7 +13,7 @@ from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.registry import Registry
+    from craft_easy.core.events.handlers.registry import Registry
     from craft_easy.core.events.settings import Modules, Settings
     from craft_events_cli.render.findings import Findings
 
@@ -89,8 +89,8 @@ def doctor(
 
 
 async def _doctor(settings: "Settings", modules: "Modules", examining: Examining, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.finding import Finding
-    from craft_easy.core.events.health import examine, is_unreachable
+    from craft_easy.core.events.operations.doctor.examine import examine, is_unreachable
+    from craft_easy.core.events.operations.doctor.finding import Finding
     from craft_easy.core.events.store import EventStore
     from craft_events_cli.render.findings import Findings
 
@@ -129,7 +129,7 @@ async def _doctor(settings: "Settings", modules: "Modules", examining: Examining
 def _loaded(modules: "Modules", out: "Findings") -> "Registry | None":
     """Load the handler modules, and say how that went; None where there are none to go by."""
     from craft_easy.core.events.errors import HandlerModuleError
-    from craft_easy.core.events.finding import Finding
+    from craft_easy.core.events.operations.doctor.finding import Finding
 
     if not modules.handlers.value:
         return None

@@ -12,8 +12,8 @@ from craft_events_cli import options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.exporting import Exported
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.model.selection import Selection
+    from craft_easy.core.events.operations.export import Exported
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
     from craft_events_cli.render.exporting import View
@@ -113,14 +113,14 @@ async def _export(settings: "Settings", what: Writing, where: options.Selecting)
 async def _to_file(
     store: "EventStore", selection: "Selection", what: Writing, where: options.Selecting, view: "View"
 ) -> "Exported":
-    from craft_easy.core.events import exporting
+    from craft_easy.core.events.operations import export
 
     assert what.file is not None
     kept = None
     if what.checkpoint is not None:
         asked = {"since": where.since.text if where.since else None, "until": where.until.text if where.until else None}
-        kept = exporting.checkpoint(what.checkpoint, store, what.file, selection, what.json_format.value, **asked)
-    return await exporting.export_file(
+        kept = export.checkpoint(what.checkpoint, store, what.file, selection, what.json_format.value, **asked)
+    return await export.export_file(
         store,
         what.file,
         selection,
@@ -132,12 +132,12 @@ async def _to_file(
 
 
 async def _to_stdout(store: "EventStore", selection: "Selection", what: Writing, view: "View") -> "Exported":
-    from craft_easy.core.events import exporting
+    from craft_easy.core.events.operations import export
     from craft_events_cli.render.exporting import write_lines
 
-    exported = exporting.Exported()
+    exported = export.Exported()
     view.began(selection)
-    found = exporting.blocks(store, selection, json_format=what.json_format.value, observer=view)
+    found = export.blocks(store, selection, json_format=what.json_format.value, observer=view)
     async with aclosing(found) as blocks:
         async for block in blocks:
             write_lines(block)

@@ -15,9 +15,9 @@ from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.registry import Handler, Subscription
+    from craft_easy.core.events.handlers.registry import Handler, Subscription
     from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.store.census import OfHandler
+    from craft_easy.core.events.store.queries.doctor import OfHandler
 
 COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "retry", "aliases", "file", "line")
 
@@ -107,8 +107,8 @@ def show(
 
 async def _counts(settings: "Settings", handler: "Handler") -> "OfHandler | None":
     """Return what waits for a handler; where the database is away, the rest is shown all the same."""
-    from craft_easy.core.events.coverage import counts_of
     from craft_easy.core.events.errors import StoreError
+    from craft_easy.core.events.operations.doctor.coverage import counts_of
 
     try:
         async with options.opened(settings) as store:
@@ -177,8 +177,8 @@ def check(
 
 
 async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, strict: bool) -> ExitCode:
-    from craft_easy.core.events.contents import about
-    from craft_easy.core.events.coverage import coverage
+    from craft_easy.core.events.operations.doctor.contents import about
+    from craft_easy.core.events.operations.doctor.coverage import coverage
     from craft_events_cli.render.findings import Findings
 
     async with options.opened(settings) as store:

@@ -64,7 +64,7 @@ def import_events(
 
 
 def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
-    from craft_easy.core.events import intake
+    from craft_easy.core.events.operations import intake
 
     if source == "-" and not (what.yes or what.dry_run):
         raise UsageError(
@@ -79,7 +79,7 @@ def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
 
 
 async def _import(settings: "Settings", source: str, what: Taking, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.intake import count_lines
+    from craft_easy.core.events.operations.intake import count_lines
     from craft_events_cli.render.importing import Rejects, shown_source
     from craft_events_cli.render.redispatch import counted
 
@@ -103,7 +103,7 @@ async def _import(settings: "Settings", source: str, what: Taking, chosen: Outpu
 async def _carry_out(
     store: "EventStore", source: str, what: Taking, chosen: Output, rejects: "Rejects | None", total: int | None
 ) -> ExitCode:
-    from craft_easy.core.events.importing import import_events
+    from craft_easy.core.events.operations.import_ import import_events
     from craft_events_cli.render.importing import View
     from craft_events_cli.render.redispatch import write_counts
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_easy.core.events.window import parse_moment
+from craft_easy.core.events.model.window import parse_moment
 from craft_events_cli import asking, identity, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
@@ -17,8 +17,8 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from craft_easy.core.events.pruning import Archive, Old, Pruned
-    from craft_easy.core.events.redaction import Redacted
+    from craft_easy.core.events.operations.prune import Archive, Old, Pruned
+    from craft_easy.core.events.operations.redact import Redacted
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 
@@ -151,8 +151,8 @@ def prune(what: Pruning, which: Which, connection: options.Acting, output: optio
 
 
 async def _prune(settings: "Settings", what: Pruning, which: Which, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.pruning import Old
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.model.selection import Selection
+    from craft_easy.core.events.operations.prune import Old
 
     async with options.opened(settings) as store, AsyncExitStack() as stack:
         archive = None if what.archive is None else await _opened(store, settings, what.archive, stack, what)
@@ -177,8 +177,8 @@ async def _prune(settings: "Settings", what: Pruning, which: Which, chosen: Outp
 async def _opened(
     store: "EventStore", settings: "Settings", place: str, stack: AsyncExitStack, what: Pruning
 ) -> "Archive | None":
-    from craft_easy.core.events.archive import FileArchive
-    from craft_easy.core.events.pruning import CollectionArchive
+    from craft_easy.core.events.operations.archive import FileArchive
+    from craft_easy.core.events.operations.prune import CollectionArchive
     from craft_easy.core.events.settings import Value
     from craft_easy.core.events.settings.checks import check_collection
 
@@ -216,12 +216,12 @@ async def _tell(store: "EventStore", old: "Old", chosen: Output) -> ExitCode:
 
 
 async def _counted(store: "EventStore", old: "Old") -> "Pruned":
-    from craft_easy.core.events import pruning
+    from craft_easy.core.events.operations import prune
     from craft_events_cli.render.progress import Progress
 
     progress = Progress("counting")
     try:
-        return await pruning.count(store, old, on_counted=progress.advance)
+        return await prune.count(store, old, on_counted=progress.advance)
     finally:
         progress.close()
 
@@ -249,16 +249,16 @@ async def _carry_out(
     chosen: Output,
     expected: "Pruned | None",
 ) -> ExitCode:
-    from craft_easy.core.events import pruning
+    from craft_easy.core.events.operations import prune
     from craft_events_cli.render.pruning import Pruner
 
     terminal.acting()
     async with Pruner(what.archive, chosen) as view:
         if expected is None:
-            view.learn(pruning.estimate(store, old))
+            view.learn(prune.estimate(store, old))
         else:
             view.expect(expected.counts.events)
-        pruned = await pruning.prune(store, old, archive, on_removed=view.advance)
+        pruned = await prune.prune(store, old, archive, on_removed=view.advance)
     view.write_summary(pruned)
     return ExitCode.DONE if pruned.is_complete else ExitCode.UNFINISHED
 
@@ -304,14 +304,14 @@ def redact(
 
 
 async def _redact(settings: "Settings", where: options.Selecting, how: Redacting, chosen: Output) -> ExitCode:
-    from craft_easy.core.events import redaction
+    from craft_easy.core.events.operations import redact
     from craft_events_cli.render.pruning import Redactor
     from craft_events_cli.render.redispatch import write_counts
 
     async with options.opened(settings) as store:
         selection, expected = where.selection(await store.now()), None
         if how.dry_run or not how.yes:
-            found = await redaction.count(store, selection)
+            found = await redact.count(store, selection)
             if how.dry_run:
                 write_counts(found.counts, chosen)
                 terminal.flush()
@@ -324,7 +324,7 @@ async def _redact(settings: "Settings", where: options.Selecting, how: Redacting
         terminal.acting()
         async with Redactor(where.tenant, where.actor, chosen) as view:
             view.expect(expected)
-            redacted = await redaction.redact(
+            redacted = await redact.redact(
                 store, selection, by=identity.operator(), reason=how.reason, on_redacted=view.advance
             )
         view.write_summary(redacted)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_easy.core.events.window import Moment, parse_moment
+from craft_easy.core.events.model.window import Moment, parse_moment
 from craft_events_cli import loading, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.publishing import Summary
+    from craft_easy.core.events.operations.publish import Summary
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
     from craft_events_cli.render.publish import View
@@ -143,7 +143,7 @@ def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
     if lines.source is None and lines.rejects is not None:
         raise UsageError("--rejects is for lines, and this is one event", hint="leave it out")
     if lines.source is not None:
-        from craft_easy.core.events import intake
+        from craft_easy.core.events.operations import intake
 
         intake.check(str(lines.source))
 
@@ -151,7 +151,7 @@ def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
 def _payload(data: str | None) -> dict[str, Any]:
     """Read the payload, strictly, before anything is connected."""
     from craft_easy.core.events.errors import InvalidEvent
-    from craft_easy.core.events.store.extended_json import parse
+    from craft_easy.core.events.store.formats.extended_json import parse
 
     if data is None:
         return {}
@@ -218,13 +218,13 @@ class _Publisher:
         return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
 
     async def _lines(self, store: "EventStore", source: str, view: "View") -> "Summary":
-        from craft_easy.core.events.publishing import publish_lines
+        from craft_easy.core.events.operations.publish import publish_lines
 
         return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view)
 
     async def _one(self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "View") -> "Summary":
-        from craft_easy.core.events.publishing import Summary, publish_event, unfit_class
-        from craft_easy.core.events.store.incoming import new_event
+        from craft_easy.core.events.operations.publish import Summary, publish_event, unfit_class
+        from craft_easy.core.events.store.formats.incoming import new_event
 
         at = await store.now()
         line = {

@@ -13,11 +13,11 @@ from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.backlog import Options
     from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.named import Named
-    from craft_easy.core.events.redispatch import Summary
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.model.selection import Selection
+    from craft_easy.core.events.redispatch.backlog import Options
+    from craft_easy.core.events.redispatch.event_ids import Named
+    from craft_easy.core.events.redispatch.loop import Summary
     from craft_easy.core.events.store import EventStore
 
 DELIVERING: Final = "Delivering"
@@ -111,7 +111,7 @@ class Delivering:
 
     def options(self) -> "Options":
         """Return what the library calls them."""
-        from craft_easy.core.events.backlog import Options
+        from craft_easy.core.events.redispatch.backlog import Options
 
         return Options(
             handlers=tuple(self.handler),
@@ -186,7 +186,7 @@ async def _redispatch(
     *,
     is_dry: bool,
 ) -> ExitCode:
-    from craft_easy.core.events.named import look_up
+    from craft_easy.core.events.redispatch.event_ids import look_up
 
     async with opened as store:
         bus.configure_store(store, lease=how.lease)
@@ -207,8 +207,8 @@ async def _redispatch(
 
 
 async def _count(bus: "EventBus", meant: "Selection | Named", how: "Options", chosen: Output) -> ExitCode:
-    from craft_easy.core.events.backlog import Backlog, wanted
-    from craft_easy.core.events.named import Named, count_named
+    from craft_easy.core.events.redispatch.backlog import Backlog, wanted
+    from craft_easy.core.events.redispatch.event_ids import Named, count_named
     from craft_events_cli.render.redispatch import counted, write_counts
 
     if isinstance(meant, Named):
@@ -235,8 +235,8 @@ def _tell_missing(meant: "Selection | Named") -> bool:
 async def _deliver(
     bus: "EventBus", meant: "Selection | Named", how: "Options", chosen: Output
 ) -> tuple[ExitCode, "Summary"]:
-    from craft_easy.core.events.named import Named, redispatch_named
-    from craft_easy.core.events.redispatch import redispatch
+    from craft_easy.core.events.redispatch.event_ids import Named, redispatch_named
+    from craft_easy.core.events.redispatch.loop import redispatch
     from craft_events_cli.render.redispatch import View
 
     terminal.acting()

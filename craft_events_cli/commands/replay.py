@@ -17,8 +17,8 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.checkpoint import Checkpoint
-    from craft_easy.core.events.rerun import Options, Plan, Rerun, Summary
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.history.rerun import Options, Plan, Rerun, Summary
+    from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 
@@ -151,7 +151,7 @@ class Acting:
 
     def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "Options":
         """Return what the library calls them."""
-        from craft_easy.core.events.rerun import Options
+        from craft_easy.core.events.history.rerun import Options
 
         return Options(
             handlers=tuple(self.handler),
@@ -204,7 +204,7 @@ async def _replay(
 
 
 async def _print(store: "EventStore", selection: "Selection", chosen: Output) -> int:
-    from craft_easy.core.events.replay import Total, history
+    from craft_easy.core.events.history.replay import Total, history
     from craft_events_cli.render.events import writer
     from craft_events_cli.render.progress import SHOWN_AFTER, Progress
 
@@ -246,7 +246,7 @@ def _run(
     how: Acting,
     chosen: Output,
 ) -> ExitCode:
-    from craft_easy.core.events.suppression import suppressing
+    from craft_easy.core.events.handlers.suppression import suppressing
     from craft_events_cli import event_ids, failures, loading
 
     if not how.dry_run:
@@ -324,7 +324,7 @@ async def _act(settings: "Settings", work: _Work) -> ExitCode:
 
 async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkpoint | None") -> tuple[ExitCode, int]:
     """Say what would run, ask, and run it; return the code, and how many handlers never ended."""
-    from craft_easy.core.events.rerun import Rerun
+    from craft_easy.core.events.history.rerun import Rerun
     from craft_events_cli.failures import Failures
     from craft_events_cli.render.rerun import View, write_summary
 
@@ -359,7 +359,7 @@ def _end_what_hangs(text: str) -> None:
 async def _plan(one: "Rerun", *, is_needed: bool) -> "Plan":
     """Count what would run; where nobody is asked, a server that cannot count in time is no reason to end."""
     from craft_easy.core.events.errors import StoreUnavailable
-    from craft_easy.core.events.rerun import Plan
+    from craft_easy.core.events.history.rerun import Plan
 
     try:
         return await one.plan()

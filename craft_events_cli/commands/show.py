@@ -32,8 +32,8 @@ def show(
 
 
 async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.replay import record_of
-    from craft_easy.core.events.store import event_json
+    from craft_easy.core.events.history.replay import record_of
+    from craft_easy.core.events.store.formats import event_json
 
     async with options.opened(settings) as store:
         record = await record_of(store, event_id)
@@ -54,7 +54,7 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
 
 
 def _write(record: Any, chosen: Output) -> None:
-    from craft_easy.core.events.store import event_json
+    from craft_easy.core.events.store.formats import event_json
     from craft_events_cli.render.events import writer
 
     if chosen is Output.JSON:  # one event is one object

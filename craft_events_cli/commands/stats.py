@@ -14,9 +14,9 @@ from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.model.selection import Selection
+    from craft_easy.core.events.operations.stats import Limits, Meter, Stats
     from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.stats import Limits, Meter, Stats
     from craft_events_cli.render.looks import Looks
 
 FIGURES: Final = "Figures"
@@ -123,7 +123,7 @@ class Alerting:
 
     def limits(self) -> "Limits":
         """Return what the library calls them."""
-        from craft_easy.core.events.stats import Limits
+        from craft_easy.core.events.operations.stats import Limits
 
         return Limits(self.max_backlog, self.max_age, self.max_dead)
 
@@ -172,7 +172,7 @@ async def _stats(
     loaded: list[str] | None,
     chosen: Output,
 ) -> ExitCode:
-    from craft_easy.core.events.stats import Meter
+    from craft_easy.core.events.operations.stats import Meter
     from craft_events_cli.render.looks import Looks
     from craft_events_cli.render.stats import alarms_of, bars_that_fit
 

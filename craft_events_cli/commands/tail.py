@@ -16,8 +16,8 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from craft_easy.core.events.feed import Block
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.history.tail import Block
+    from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 
@@ -152,18 +152,18 @@ async def _tail(
 def _blocks(
     store: "EventStore", selection: "Selection", shaping: Shaping, following: Following
 ) -> "AsyncGenerator[Block, None]":
-    from craft_easy.core.events import feed
+    from craft_easy.core.events.history import tail
     from craft_events_cli.render.feed import Notes
 
-    last = feed.LAST if following.last is None else following.last
+    last = tail.LAST if following.last is None else following.last
     observer = Notes(f"{store.database_name}.{store.name}")
     if not following.follow:
-        return feed.recall(store, selection, last=last, only=shaping.only, observer=observer)
+        return tail.recall(store, selection, last=last, only=shaping.only, observer=observer)
     checkpoint = None
     if following.checkpoint is not None:
         others = {**shaping.filters, "outcomes": following.outcomes}
-        checkpoint = feed.checkpoint(following.checkpoint, store, selection, **others)
-    return feed.follow(
+        checkpoint = tail.checkpoint(following.checkpoint, store, selection, **others)
+    return tail.follow(
         store,
         selection,
         last=last,
@@ -197,7 +197,7 @@ class _Out:
         self._events.close()
 
     def _write_events(self, records: Sequence[Mapping[str, Any]]) -> None:
-        from craft_easy.core.events.envelope import read_envelope
+        from craft_easy.core.events.model.envelope import read_envelope
 
         self._events.write(records)
         self._written += len(records)

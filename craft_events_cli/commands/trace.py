@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_easy.core.events.window import Moment, Window, parse_moment, window
+from craft_easy.core.events.model.window import Moment, Window, parse_moment, window
 from craft_events_cli import lookup, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.delivery import HandlerDelivery
-    from craft_easy.core.events.lineage import Looked
+    from craft_easy.core.events.history.lineage import Looked
+    from craft_easy.core.events.history.trace import Step, Trace
+    from craft_easy.core.events.model.delivery import HandlerDelivery
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
-    from craft_easy.core.events.trace import Step, Trace
 
 LOOKING: Final = "Looking (for events that were given ids of their own)"
 COLUMNS: Final = (
@@ -121,7 +121,7 @@ async def _trace(settings: "Settings", event_id: str, showing: Showing, looking:
 
 
 async def _look(store: "EventStore", event_id: str, showing: Showing, looking: Looking) -> "Trace | None":
-    from craft_easy.core.events.trace import trace as find
+    from craft_easy.core.events.history.trace import trace as find
     from craft_events_cli.render.progress import Progress
 
     where = looking.window_at(await store.now())
@@ -161,7 +161,7 @@ def _write(found: "Trace", chosen: Output) -> None:
 
 def described(found: "Trace") -> dict[str, Any]:
     """Return what is said of a chain as a whole."""
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     looked = found.looked
     return {
@@ -178,7 +178,7 @@ def described(found: "Trace") -> dict[str, Any]:
 
 def row_of(step: "Step") -> dict[str, Any]:
     """Return one event of a chain as a row, its keys in the order of `COLUMNS`; null is what is not known."""
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     link, delivery = step.link, step.delivery
     return {
@@ -200,7 +200,7 @@ def row_of(step: "Step") -> dict[str, Any]:
 
 
 def _handler_row(entry: "HandlerDelivery") -> dict[str, Any]:
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     last = entry.errors[-1] if entry.errors else None
     return {

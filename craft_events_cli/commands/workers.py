@@ -7,8 +7,8 @@ from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.operations.workers import Worker
     from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.workers import Worker
 
 COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease")
 
@@ -29,7 +29,7 @@ def workers(connection: options.Connecting, output: options.Format = None) -> Ex
 
 
 async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
-    from craft_easy.core.events.workers import workers as all_workers
+    from craft_easy.core.events.operations.workers import workers as all_workers
     from craft_events_cli.render import workers as render
 
     async with options.opened(settings) as store:
@@ -47,7 +47,7 @@ async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
 
 def row_of(worker: "Worker") -> dict[str, Any]:
     """Return a worker as a row, its keys in the order of `COLUMNS`; null stands for what nobody knows any more."""
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     row = {column: getattr(worker, column) for column in COLUMNS}
     times = {name: None if row[name] is None else text_of(row[name]) for name in ("started_at", "beat_at")}

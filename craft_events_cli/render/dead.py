@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.redispatch import Summary
-from craft_easy.core.events.store.event_json import text_of
+from craft_easy.core.events.redispatch.loop import Summary
+from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
 from craft_events_cli.render.event_line import NOTHING, hue_of, hues
 from craft_events_cli.render.progress import Progress
@@ -19,7 +19,7 @@ from craft_events_cli.render.table import CYAN, DIM, RED, Column, Table
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.dead import DeadDelivery, Deaths, Touched
+    from craft_easy.core.events.operations.dead import DeadDelivery, Deaths, Touched
 
 COLUMNS: Final = (
     "event_id",

@@ -14,7 +14,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from craft_easy.core.events import clock
-from craft_easy.core.events.envelope import Envelope, read_envelope
+from craft_easy.core.events.model.envelope import Envelope, read_envelope
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut, width_of
 from craft_events_cli.render.payload import Part, payload_parts

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from craft_easy.core.events.store import event_json
+from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import terminal
 from craft_events_cli.render.rows import csv_line
 from craft_events_cli.terminal import Output

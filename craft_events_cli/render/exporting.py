@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
-from craft_easy.core.events.exporting import Block, Exported, Observer
+from craft_easy.core.events.operations.export import Block, Exported, Observer
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import SHOWN_AFTER, Progress
 from craft_events_cli.render.redispatch import counted
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.selection import Selection
+    from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.store import EventStore
 
 MOST_NAMED: Final = 3

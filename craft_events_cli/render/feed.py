@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.feed import Observer
+from craft_easy.core.events.history.tail import Observer
 from craft_events_cli import terminal
 from craft_events_cli.render.spans import said
 

@@ -21,7 +21,7 @@ from craft_events_cli.render.rows import RowWriter
 from craft_events_cli.terminal import Output, safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.finding import Finding
+    from craft_easy.core.events.operations.doctor.finding import Finding
 
 COLUMNS: Final = ("check", "level", "message", "advice", "details")
 MARGIN: Final = "  "

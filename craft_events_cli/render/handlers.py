@@ -12,12 +12,12 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.model.retry import RetryPolicy
 from craft_events_cli import terminal
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.registry import Subscription
+    from craft_easy.core.events.handlers.registry import Subscription
 
 _MARGIN: Final = "  "
 _GAP: Final = 3

@@ -13,8 +13,8 @@ from typing import IO, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError, StoreUnavailable
-from craft_easy.core.events.importing import Imported, Observer, Refused
-from craft_easy.core.events.intake import STDIN, count_lines
+from craft_easy.core.events.operations.import_ import Imported, Observer, Refused
+from craft_easy.core.events.operations.intake import STDIN, count_lines
 from craft_events_cli import terminal
 from craft_events_cli.exit_codes import UsageError
 from craft_events_cli.render.progress import SHOWN_AFTER, Progress

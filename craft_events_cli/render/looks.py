@@ -17,7 +17,7 @@ from craft_events_cli.terminal import Output, safe
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from craft_easy.core.events.stats import Crossing, Stats
+    from craft_easy.core.events.operations.stats import Crossing, Stats
 
 BESIDE_ROWS: Final = 14
 """Lines of a live screen that are no rows: head, figures, heading, notes."""

@@ -19,7 +19,7 @@ from craft_events_cli.render.rows import json_line
 from craft_events_cli.terminal import Output, safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.ending import Ending
+    from craft_easy.core.events.history.ending import Ending
 
 COLUMNS: Final = (
     "event_id",
@@ -55,7 +55,7 @@ def outcome_writer(output: Output) -> OutcomeWriter:
 
 def outcome_row(ending: Ending) -> dict[str, Any]:
     """Return a delivery that ended as NDJSON has it."""
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     row = {column: getattr(ending, column) for column in COLUMNS}
     return row | {"at": None if ending.at is None else text_of(ending.at)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError
-from craft_easy.core.events.redispatch import Summary
+from craft_easy.core.events.redispatch.loop import Summary
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.redispatch import counted, summary_row
@@ -19,8 +19,8 @@ from craft_events_cli.render.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.pruning import Pruned
-    from craft_easy.core.events.redaction import Redacted
+    from craft_easy.core.events.operations.prune import Pruned
+    from craft_easy.core.events.operations.redact import Redacted
 
 MOST_NAMED: Final = 10
 

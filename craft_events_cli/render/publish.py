@@ -7,8 +7,8 @@ from shlex import join
 from types import TracebackType
 from typing import Any, Final, Self
 
-from craft_easy.core.events.importing import Refused
-from craft_easy.core.events.publishing import Observer, Published, Summary
+from craft_easy.core.events.operations.import_ import Refused
+from craft_easy.core.events.operations.publish import Observer, Published, Summary
 from craft_easy.core.events.types import DomainEvent
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut

@@ -9,14 +9,14 @@ from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from craft_easy.core.events.redispatch import Observer, Report, Summary, Waiting
+from craft_easy.core.events.redispatch.loop import Observer, Report, Summary, Waiting
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.backlog import Counts
+    from craft_easy.core.events.model.counts import Counts
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
 SUMMARY: Final = (

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.window import Window
+from craft_easy.core.events.model.window import Window
 from craft_events_cli import terminal
 from craft_events_cli.render import redispatch
 from craft_events_cli.render.redispatch import counted, missing_lines, report_row
@@ -16,9 +16,9 @@ from craft_events_cli.render.rows import json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.low_water import Position
-    from craft_easy.core.events.report import Report
-    from craft_easy.core.events.rerun import Plan, Summary
+    from craft_easy.core.events.engine.report import Report
+    from craft_easy.core.events.history.progress import Position
+    from craft_easy.core.events.history.rerun import Plan, Summary
     from craft_events_cli.failures import Failures
 
 MOST_NAMED: Final = 5

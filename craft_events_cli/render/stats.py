@@ -25,7 +25,7 @@ from craft_events_cli.render.table import CYAN, DIM, GAP, MARGIN, RED, Column, T
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.stats import Bar, Crossing, Group, Stats
+    from craft_easy.core.events.operations.stats import Bar, Crossing, Group, Stats
 
 YELLOW: Final = "33"
 COLUMNS: Final = ("at", "by", "group", "open", "waiting", "dead", "failed", "events", "median_ms")
@@ -264,7 +264,7 @@ def alarms_of(found: Stats, crossings: Sequence[Crossing]) -> Iterator[str]:
 
 def object_of(found: Stats, crossings: Sequence[Crossing]) -> dict[str, Any]:
     """Return everything as one object, its keys always the same."""
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     oldest = found.oldest
     return {
@@ -302,7 +302,7 @@ def _group_object(group: Group) -> dict[str, Any]:
 
 def rows_of(found: Stats) -> Iterator[dict[str, Any]]:
     """Yield a row for the whole and one for each group."""
-    from craft_easy.core.events.store.event_json import text_of
+    from craft_easy.core.events.store.formats.event_json import text_of
 
     at = text_of(found.at)
     whole = {"open": found.open, "waiting": found.waiting, "dead": found.dead}

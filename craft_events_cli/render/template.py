@@ -23,7 +23,7 @@ from craft_events_cli.render.cells import cut, width_of
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.envelope import Envelope
+    from craft_easy.core.events.model.envelope import Envelope
 
 Record = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ class Template:
 
     def line(self, record: Record) -> str:
         """Return the line of an event, without its end."""
-        from craft_easy.core.events.envelope import read_envelope
+        from craft_easy.core.events.model.envelope import read_envelope
 
         envelope = read_envelope(record)
         return "".join(
@@ -145,7 +145,7 @@ def _value(path: Sequence[str], envelope: Envelope, record: Record) -> Any:
 
 
 def _delivery_of(record: Record) -> Any:
-    from craft_easy.core.events.store.event_json import event_json
+    from craft_easy.core.events.store.formats.event_json import event_json
 
     return event_json(record)["delivery"]
 
@@ -159,7 +159,7 @@ def _step(value: Any, name: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    from craft_easy.core.events.store.event_json import text_of, to_json
+    from craft_easy.core.events.store.formats.event_json import text_of, to_json
 
     if value is None or isinstance(value, str):
         return NOTHING if value is None else value

@@ -19,7 +19,7 @@ from shlex import join
 from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import clock
-from craft_easy.core.events.finding import named
+from craft_easy.core.events.operations.doctor.finding import named
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut, width_of
 from craft_events_cli.render.event_line import hue_of, hues
@@ -28,8 +28,8 @@ from craft_events_cli.render.spans import said
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.delivery import HandlerDelivery
-    from craft_easy.core.events.trace import Step, Trace
+    from craft_easy.core.events.history.trace import Step, Trace
+    from craft_easy.core.events.model.delivery import HandlerDelivery
 
 GAP: Final = "   "
 TEXT_ROOM: Final = 44

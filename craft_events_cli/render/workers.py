@@ -11,7 +11,7 @@ from craft_events_cli.render.spans import minutes, said
 from craft_events_cli.render.table import DIM, Column, Table
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.workers import Worker
+    from craft_easy.core.events.operations.workers import Worker
 
 _STYLES: Final = {"gone": "31", "silent": "33", "alive": "32", "fenced": DIM}
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events import EventBus, event_class
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events import EventBus
+from craft_easy.core.events.model import event_class
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from tests.acceptance import examples

@@ -18,7 +18,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from craft_easy.core.events.store import event_json, extended_json
+from craft_easy.core.events.store.formats import event_json, extended_json
 from craft_events_cli import main, terminal
 from craft_events_cli.render import show
 from craft_events_cli.render.events import writer

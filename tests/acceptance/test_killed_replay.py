@@ -17,7 +17,7 @@ import bson
 from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.low_water import WINDOW
+from craft_easy.core.events.history.progress import WINDOW
 from craft_easy.core.events.store import EventStore
 from tests.conditions import until
 

@@ -21,7 +21,8 @@ from typing import Final
 
 import pytest
 
-from craft_easy.core.events import embedded, event_class
+from craft_easy.core.events import embedded
+from craft_easy.core.events.model import event_class
 from craft_easy.core.events.settings import TABLE_KEYS
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli import main

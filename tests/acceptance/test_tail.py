@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from craft_easy.core.events.delivery import Delivery, Ended, finish
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome
+from craft_easy.core.events.model.delivery import Delivery, Ended, finish
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
 from craft_easy.core.events.store.delivery_document import to_document
 from tests.acceptance.test_reading import FOLLOWING, Lines, Run, number
 from tests.cli.history import Log, opened, record

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events import event_class
+from craft_easy.core.events.model import event_class
 from craft_events_cli import main
 from craft_events_cli.main import Entry
 

@@ -13,7 +13,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, WriteConcern
 
-from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store.delivery_document import to_document
 
 BEGAN = datetime(2020, 1, 31, 10, tzinfo=UTC)

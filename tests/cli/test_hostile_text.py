@@ -17,13 +17,17 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 import pytest
 
-from craft_easy.core.events import dead, delivery, finding, pruning, redaction, report, stats, trace
-from craft_easy.core.events.backlog import Counts
-from craft_easy.core.events.importing import Imported, Refused
-from craft_easy.core.events.registry import Registry
-from craft_easy.core.events.store import event_json
+from craft_easy.core.events.engine import report
+from craft_easy.core.events.handlers.registry import Registry
+from craft_easy.core.events.history import trace
+from craft_easy.core.events.model import delivery
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.operations import dead, prune, redact, stats
+from craft_easy.core.events.operations.doctor import finding
+from craft_easy.core.events.operations.import_ import Imported, Refused
+from craft_easy.core.events.operations.workers import Worker
 from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.workers import Worker
+from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import exit_codes, terminal
 from craft_events_cli.commands.config import Setting
 from craft_events_cli.render import config, events, findings, handlers, importing, looks, redispatch, show
@@ -263,10 +267,10 @@ def write_handlers() -> None:
 
 def write_pruned(output: Output) -> None:
     out = pruning_lines.Pruner(Supply().text(), output)
-    out.write_summary(Supply().one(pruning.Pruned))
+    out.write_summary(Supply().one(prune.Pruned))
     supply = Supply()
     kept = {supply.text(): supply.text() for _ in range(9)}
-    pruning_lines.Redactor([supply.text()], [supply.text()], output).write_summary(redaction.Redacted(Counts(), kept))
+    pruning_lines.Redactor([supply.text()], [supply.text()], output).write_summary(redact.Redacted(Counts(), kept))
 
 
 def write_cells(output: Output) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
+from craft_easy.core.events.model.window import parse_moment
 from craft_easy.core.events.settings import resolve
-from craft_easy.core.events.window import parse_moment
 from craft_events_cli import options
 from craft_events_cli.exit_codes import UsageError
 from craft_events_cli.options import Handling, Selecting, State

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events import pruning
+from craft_easy.core.events.operations import prune
 from craft_events_cli import asking
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
@@ -206,7 +206,7 @@ def test_what_was_done_before_a_failure_is_said(cli: Cli, log: Log, monkeypatch:
         on_removed(1_204)
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(pruning, "prune", fail)
+    monkeypatch.setattr(prune, "prune", fail)
     ended = cli(*ALL, "--archive", "old.ndjson", "--yes")
     assert ended.code == 1
     assert ended.err.splitlines()[1] == "1,204 events left the log before that: the same command goes on"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events import kill_point
+from craft_easy.core.events import hooks
 from tests.cli.conftest import Process
 from tests.cli.history import BEGAN, Log, delivery, opened, record
 from tests.conditions import until
@@ -33,7 +33,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 def prune(process: Process, place: str, *, kill_at: str = "") -> subprocess.Popen[bytes]:
     arguments = ("prune", "--older-than", "90d", "--archive", place, "--yes", "-o", "json")
-    return process(*arguments, before=SMALL_PAGES, env={kill_point.VARIABLE: kill_at})
+    return process(*arguments, before=SMALL_PAGES, env={hooks.VARIABLE: kill_at})
 
 
 def ended(running: subprocess.Popen[bytes]) -> tuple[int, str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.redispatch import Summary
+from craft_easy.core.events.redispatch.loop import Summary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.render.redispatch import headline, next_step

@@ -17,9 +17,9 @@ from typing import Any
 import pyte
 import pytest
 
-from craft_easy.core.events import stats as library
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.stats import Bar, Group, Oldest, Stats
+from craft_easy.core.events.operations import stats as library
+from craft_easy.core.events.operations.stats import Bar, Group, Oldest, Stats
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import HOSTILE, Log, delivery, opened, record

@@ -9,8 +9,8 @@ from typing import Any
 import bson
 import pytest
 
-from craft_easy.core.events.children import derived_id
-from craft_easy.core.events.store.chain import said
+from craft_easy.core.events.engine.children import derived_id
+from craft_easy.core.events.store.queries.trace import said
 from tests.cli.conftest import Cli, Golden
 from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
 from tests.cli.test_show import delivery, entry, errors

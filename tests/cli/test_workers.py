@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events import workers as library
-from craft_easy.core.events.workers import Worker
+from craft_easy.core.events.operations import workers as library
+from craft_easy.core.events.operations.workers import Worker
 from tests.cli.conftest import Cli, Golden
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
 

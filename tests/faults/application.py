@@ -11,16 +11,16 @@ from itertools import pairwise
 from typing import Any, Final
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.backlog import Options
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.delivery import Delivery
-from craft_easy.core.events.redispatch import Observer, Report, Summary, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.engine.takeover import TakeOver
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.loop import Observer, Report, Summary, redispatch
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.workers import WorkerRegistry
-from craft_easy.core.events.takeover import TakeOver
+from craft_easy.core.events.store.registry import WorkerRegistry
 
 LEASE: Final = 1.0
 DEADLINE: Final = 1.5

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.backlog import Options
-from craft_easy.core.events.delivery import Delivery, HandlerDelivery
-from craft_easy.core.events.redispatch import Summary, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.loop import Summary, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import BATCH, Deliveries
 from craft_easy.core.events.store.delivery_document import to_document

@@ -16,9 +16,9 @@ from typing import Final
 import pytest
 
 from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.workers import WorkerEntry, WorkerRegistry
-from craft_easy.core.events.takeover import TakeOver
+from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
 from tests.faults.application import (
     Gate,
     Ran,
@@ -44,9 +44,9 @@ import sys
 from pathlib import Path
 
 from craft_easy.core.events import EventBus
-from craft_easy.core.events.backlog import Options
-from craft_easy.core.events.redispatch import redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 
 async def handler(event):

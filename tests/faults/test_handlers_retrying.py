@@ -14,10 +14,10 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, RetryPolicy
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.outcome import DEFAULT_RETRY, spread
-from craft_easy.core.events.outcomes import Held
-from craft_easy.core.events.run import Run
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.engine.outcomes import Held
+from craft_easy.core.events.engine.runner import Run
+from craft_easy.core.events.model.retry import DEFAULT_RETRY, spread
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Deliveries
 from tests.faults.engine import Engine, engine
 

@@ -12,10 +12,10 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import CommitUnknown, StoreUnavailable, TransactionsMissing, WrongDeployment
-from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.store import EventStore, sessions
-from craft_easy.core.events.takeover import TakeOver
 from tests.faults import proxy as commands
 from tests.faults.application import (
     DEADLINE,

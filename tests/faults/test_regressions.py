@@ -14,12 +14,13 @@ import bson
 import pytest
 from bson import DatetimeMS, ObjectId
 
-from craft_easy.core.events import DomainEvent, EventBus, dead
-from craft_easy.core.events.delivery import Ended, finish, take_over
+from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.outcome import Kind, Outcome, RetryPolicy
-from craft_easy.core.events.redispatch import BATCH
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.delivery import Ended, finish, take_over
+from craft_easy.core.events.model.retry import Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import dead
+from craft_easy.core.events.redispatch.loop import BATCH
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Change, Deliveries, Tracked
 from craft_easy.core.events.store.delivery_document import to_document

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import pytest
 
-from craft_easy.core.events import dead, redispatch
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import dead
+from craft_easy.core.events.operations.workers import workers
+from craft_easy.core.events.redispatch import loop
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries
-from craft_easy.core.events.workers import workers
 from craft_events_cli.exit_codes import ExitCode
 from tests.faults.application import DEADLINE, Gate, application, deliver, events, states
 from tests.faults.server import Server
@@ -78,8 +79,8 @@ async def _ending(call: Awaitable[object]) -> float:
 async def test_a_publish_and_a_redispatch_end_in_time_and_what_was_owned_is_finished_later(
     server: Server, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redispatch, "OUTAGE_S", 1.0)
-    monkeypatch.setattr(redispatch, "WRITING_S", 1.0)
+    monkeypatch.setattr(loop, "OUTAGE_S", 1.0)
+    monkeypatch.setattr(loop, "WRITING_S", 1.0)
     gate = Gate()
     async with application(server.uri, database_name, lease=30) as bus:
         bus.subscribe("*", gate, id="a", background=True)

@@ -8,11 +8,12 @@ from typing import Final
 
 import pytest
 
-from craft_easy.core.events import DomainEvent, outcomes
+from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.engine import outcomes
+from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import deliveries, sessions
-from craft_easy.core.events.store.workers import WorkerRegistry
-from craft_easy.core.events.takeover import TakeOver
+from craft_easy.core.events.store.registry import WorkerRegistry
 from tests.faults import proxy as commands
 from tests.faults.application import (
     Gate,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from craft_easy.core.events import kill_point
+from craft_easy.core.events import hooks
 from tests.proof import plans, table, verdict
 from tests.proof.plans import Plan
 from tests.proof.rounds import LEASE, Result, Round
@@ -69,7 +69,7 @@ async def prove(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ON
 def missed_points(results: Sequence[Result]) -> list[str]:
     """Return the points at which nobody was killed."""
     made = table.rows(results)
-    return [point for point in kill_point.POINTS if not made[point].kills]
+    return [point for point in hooks.POINTS if not made[point].kills]
 
 
 async def run(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ONCE) -> list[Result]:

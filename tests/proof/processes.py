@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from craft_easy.core.events import kill_point
+from craft_easy.core.events import hooks
 from tests.proof import goods, ledger
 
 ROOT: Final = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ class Processes:
         self.ledger = directory / "ledger"
         self._said = directory / "said"
         self._environment = {**os.environ, **environment, ledger.DIRECTORY: str(self.ledger)}
-        self._environment.pop(kill_point.VARIABLE, None)
+        self._environment.pop(hooks.VARIABLE, None)
         self._is_weak = is_weak
         self._numbers = count(1)
         self.all: list[Process] = []
@@ -118,7 +118,7 @@ class Processes:
         said = self._said / name
         environment = {**self._environment, ledger.NAME: name}
         if kill_at:
-            environment[kill_point.VARIABLE] = kill_at
+            environment[hooks.VARIABLE] = kill_at
         with said.open("wb") as file:
             leash = [sys.executable, "-ISc", _LEASHED.format(self.leash_s)]
             inner = await asyncio.create_subprocess_exec(

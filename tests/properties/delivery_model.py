@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from craft_easy.core.events.delivery import Delivery
-from craft_easy.core.events.outcome import Kind
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.retry import Kind
 from tests.properties.ledger import Key, Ledger, is_good, must
 from tests.properties.memory_log import Clock, Log, MemoryLog
 from tests.properties.network import Course, Fate, Network, Request, Wire

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from craft_easy.core.events.delivery import MAX_CRASHES, Delivery, HandlerDelivery, state_of
-from craft_easy.core.events.outcome import Kind, RetryPolicy
-from craft_easy.core.events.store.workers import WorkerEntry
+from craft_easy.core.events.model.delivery import MAX_CRASHES, Delivery, HandlerDelivery, state_of
+from craft_easy.core.events.model.retry import Kind, RetryPolicy
+from craft_easy.core.events.store.registry import WorkerEntry
 
 TWICE: Final = RetryPolicy(max_attempts=2, delay=1, jitter=0)
 ONCE: Final = RetryPolicy(max_attempts=1)

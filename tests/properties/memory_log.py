@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import BATCH, Change, Tracked
+from craft_easy.core.events.store.registry import WorkerEntry
 from craft_easy.core.events.store.wanted import Wanted
-from craft_easy.core.events.store.workers import WorkerEntry
 from tests.properties.network import Network, Wire
 
 START: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -10,17 +10,26 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from craft_easy.core.events.delivery import Delivery, Ended, discard, finish, give_back, note_running, retry, track
+from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome
+from craft_easy.core.events.model.delivery import (
+    Delivery,
+    Ended,
+    discard,
+    finish,
+    give_back,
+    note_running,
+    retry,
+    track,
+)
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
 from craft_easy.core.events.store.deliveries import Change, Tracked, Transition
-from craft_easy.core.events.takeover import TakeOver
 from tests.properties.ledger import SUSPECT_AFTER, Key, policy
 from tests.properties.memory_log import Clock, Records, Registry
 from tests.properties.network import Wire
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.desk import Desk
+    from craft_easy.core.events.engine.owner import Desk
 
 LEASE: Final = 3.0
 RELEASES: Final[tuple[dict[str, tuple[str, ...]], ...]] = (

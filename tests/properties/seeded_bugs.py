@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, Final
 from unittest.mock import patch
 
-from craft_easy.core.events import delivery as machine
-from craft_easy.core.events import takeover
-from craft_easy.core.events.delivery import Delivery, Ended, HandlerDelivery
-from craft_easy.core.events.outcome import Outcome, RetryPolicy
+from craft_easy.core.events.engine import takeover
+from craft_easy.core.events.engine.takeover import TakeOver
+from craft_easy.core.events.model import delivery as machine
+from craft_easy.core.events.model.delivery import Delivery, Ended, HandlerDelivery
+from craft_easy.core.events.model.retry import Outcome, RetryPolicy
 from craft_easy.core.events.store.deliveries import Change, Transition
-from craft_easy.core.events.store.workers import WorkerEntry
-from craft_easy.core.events.takeover import TakeOver
+from craft_easy.core.events.store.registry import WorkerEntry
 from tests.properties import process
 from tests.properties.memory_log import MemoryLog
 from tests.properties.process import LEASE, Held, Process

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.delivery import (
+from craft_easy.core.events.model.delivery import (
     Delivery,
     Ended,
     discard,
@@ -18,7 +18,7 @@ from craft_easy.core.events.delivery import (
     state_of,
     take_over,
 )
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.store import event_json
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.extended_json import is_ambiguous, parse, record_line
-from craft_easy.core.events.store.incoming import Reading, record_of
+from craft_easy.core.events.store.formats import event_json
+from craft_easy.core.events.store.formats.extended_json import is_ambiguous, parse, record_line
+from craft_easy.core.events.store.formats.incoming import Reading, record_of
 
 READING = Reading(datetime(2026, 1, 31, tzinfo=UTC), with_delivery=True)
 TYPES = ("$oid", "$date", "$binary", "$numberLong", "$numberDouble", "$code", "$scope", "$timestamp", "$ref", "$id")

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from craft_easy.core.events.model.origin import stored_payload
 from craft_easy.core.events.store.encoding import CODEC, stored_form
-from craft_easy.core.events.types import DomainEvent, PaymentCompleted, stored_payload
+from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
 NAMES = ("event_id", "event_type", "timestamp", "tenant_id", "actor_id")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -8,7 +8,7 @@ import pytest
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.change_stream import ChangeStream, ChangeStreamsMissing, LogDropped, stages
 

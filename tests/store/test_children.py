@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, current_delivery
-from craft_easy.core.events.context import CurrentDelivery
-from craft_easy.core.events.redispatch import Options, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.handlers.context import CurrentDelivery
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.loop import Options, redispatch
 from craft_easy.core.events.store import EventStore, inserting
 
 

@@ -18,7 +18,7 @@ from pymongo import AsyncMongoClient, MongoClient
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import InvalidSetting, StoreError, StoreUnavailable
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore, connection, drivers
 from craft_easy.core.events.types import DomainEvent
 

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from craft_easy.core.events import DomainEvent, EventBus, dead
-from craft_easy.core.events.dead import Choice, DeadDelivery, Touched
-from craft_easy.core.events.delivery import Delivery, Ended, finish
+from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.outcome import Kind, Outcome
-from craft_easy.core.events.redispatch import redispatch
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import EventStore, reading
+from craft_easy.core.events.model.delivery import Delivery, Ended, finish
+from craft_easy.core.events.model.retry import Kind, Outcome
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import dead
+from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Touched
+from craft_easy.core.events.operations.workers import workers
+from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.chosen import Chosen
 from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.indexes import INDEXES
-from craft_easy.core.events.workers import workers
 from tests.cli.history import HOSTILE
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -294,7 +295,7 @@ async def test_a_cursor_that_the_server_has_lost_is_opened_again(
     await real_store.append_many([event(number) for number in range(20)], handlers=["a"])
     log = await real_store.collection()
     await log.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers": [failed("a")]}})
-    real, pages = reading._Scan._fetch, 0
+    real, pages = read._Scan._fetch, 0
 
     async def loses(scan: Any) -> Any:
         nonlocal pages
@@ -304,7 +305,7 @@ async def test_a_cursor_that_the_server_has_lost_is_opened_again(
             raise StoreUnavailable("the cursor is gone")
         return await real(scan)
 
-    monkeypatch.setattr(reading._Scan, "_fetch", loses)
+    monkeypatch.setattr(read._Scan, "_fetch", loses)
     assert numbers(await dead.retry(real_store)) == (20, 20)
 
 

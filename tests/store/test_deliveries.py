@@ -10,13 +10,13 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.delivery import Delivery, Ended, discard, finish, take_over
-from craft_easy.core.events.outcome import Kind, Outcome
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, take_over
+from craft_easy.core.events.model.retry import Kind, Outcome
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.registry import WorkerRegistry
 from craft_easy.core.events.store.wanted import Wanted
-from craft_easy.core.events.store.workers import WorkerRegistry
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LATER = START + timedelta(hours=1)

@@ -13,14 +13,14 @@ from hypothesis.stateful import run_state_machine_as_test
 from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import RecordRefused
+from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.event_store import Site
-from craft_easy.core.events.store.workers import WorkerEntry, WorkerRegistry
+from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
 from tests.properties.delivery_model import DeliveryMachine
 from tests.properties.memory_log import START, wanted
 from tests.properties.network import Network, Wire

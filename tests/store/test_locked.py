@@ -8,11 +8,11 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.redispatch import Options, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.loop import Options, redispatch
 from craft_easy.core.events.store import EventStore, deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.workers import WorkerRegistry
+from craft_easy.core.events.store.registry import WorkerRegistry
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
     store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "APART_S", 0.3)
-    monkeypatch.setattr("craft_easy.core.events.takeover.TOGETHER_S", 1.0)
+    monkeypatch.setattr("craft_easy.core.events.engine.takeover.TOGETHER_S", 1.0)
     events = [DomainEvent(event_type="order.placed", payload={"n": number}) for number in range(10)]
     await store.append_many(events, handlers=["a"])
     registry = WorkerRegistry(store)

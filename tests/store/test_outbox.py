@@ -16,8 +16,8 @@ from craft_easy.core.events import (
     WrongDeployment,
     current_delivery,
 )
-from craft_easy.core.events.redispatch import Options, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.loop import Options, redispatch
 from craft_easy.core.events.store import EventStore, drivers, sessions
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
@@ -352,7 +352,7 @@ async def test_a_commit_of_a_server_that_was_started_anew_before_it_was_on_disk_
         async with bus.transaction(client) as tx:
             await tx.publish(payment(2))
 
-    monkeypatch.setattr("craft_easy.core.events.outbox.check", check)
+    monkeypatch.setattr("craft_easy.core.events.engine.outbox.check", check)
     with pytest.raises(CommitUnknown, match="started anew"):
         await pay()
     assert len(ran) == 1

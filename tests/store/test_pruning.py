@@ -10,18 +10,21 @@ from typing import Any
 import bson
 import pytest
 
-from craft_easy.core.events import DomainEvent, EventBus, pruning, redaction
-from craft_easy.core.events.archive import FileArchive
-from craft_easy.core.events.context import Retry
-from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.errors import ArchiveError
-from craft_easy.core.events.pruning import CollectionArchive, Old, Pruned
-from craft_easy.core.events.redispatch import Options, redispatch
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import EventStore, extended_json, retention
+from craft_easy.core.events.handlers.context import Retry
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import prune, redact
+from craft_easy.core.events.operations.archive import FileArchive
+from craft_easy.core.events.operations.prune import CollectionArchive, Old, Pruned
+from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
-from craft_easy.core.events.store.retention import Copy
+from craft_easy.core.events.store.formats import extended_json
+from craft_easy.core.events.store.queries import prune as prune_queries
+from craft_easy.core.events.store.queries.prune import Copy
 from tests.conditions import becomes
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -100,14 +103,14 @@ async def test_what_is_done_and_old_goes_and_all_else_stays(store: EventStore, t
         record(7, tenant_id=None),
     )
     before = await stored(store)
-    expected = await pruning.count(store, OLD)
+    expected = await prune.count(store, OLD)
     assert await stored(store) == before
     async with FileArchive(tmp_path / "old.ndjson") as archive:
-        pruned = await pruning.prune(store, OLD, archive)
+        pruned = await prune.prune(store, OLD, archive)
     assert pruned == expected
     assert counts(pruned) == (3, 0, 0, 0)
     assert (pruned.counts.by_type, pruned.counts.by_tenant) == ({"order.placed": 3}, {"acme": 2, None: 1})
-    assert await pruning.estimate(store, OLD) == 0
+    assert await prune.estimate(store, OLD) == 0
     left = await stored(store)
     assert sorted(left) == ["e11", "e2", "e3", "e4", "e5"]
     gone = {
@@ -133,15 +136,15 @@ async def test_further_conditions_choose_among_the_old(
     await put(store, record(1), record(2, tenant_id=None), record(3, tenant_id="globex", event_type="user.born"))
     archive = Nowhere()
     old = Old(OLD.before, selection)
-    assert await pruning.estimate(store, old) == len(expected)
-    assert counts(await pruning.prune(store, old, archive)) == (len(expected), 0, 0, 0)
+    assert await prune.estimate(store, old) == len(expected)
+    assert counts(await prune.prune(store, old, archive)) == (len(expected), 0, 0, 0)
     assert {one.event_id for one in archive.copies} == expected
 
 
 async def test_records_without_a_delivery_go_when_that_is_asked_for(store: EventStore) -> None:
     await put(store, record(1, None), record(2), record(3, "open"), record(4, None, delivery="x"), record(11, None))
     old = Old(OLD.before, include_untracked=True)
-    assert counts(await pruning.prune(store, old, None)) == (2, 0, 0, 0)
+    assert counts(await prune.prune(store, old, None)) == (2, 0, 0, 0)
     assert sorted(await stored(store)) == ["e11", "e3", "e4"]
 
 
@@ -155,29 +158,29 @@ async def test_what_an_open_or_dead_event_caused_stays_until_that_is_done(store:
         record(20, "open", event_id=foreign),
         *(record(4 + number, causation_id=cause) for number, cause in enumerate(["e1", "e2", "e3", "gone", foreign])),
     )
-    assert counts(await pruning.count(store, OLD)) == (3, 3, 0, 0)
-    assert counts(await pruning.prune(store, OLD, None)) == (3, 3, 0, 0)
+    assert counts(await prune.count(store, OLD)) == (3, 3, 0, 0)
+    assert counts(await prune.prune(store, OLD, None)) == (3, 3, 0, 0)
     assert set(await stored(store)) == {"e1", "e2", "e4", "e5", "e8", str(foreign)}
     events = await store.collection()
     await events.update_many({}, {"$set": {"delivery.state": "done", "delivery.handlers.0.state": "done"}})
-    assert counts(await pruning.prune(store, OLD, None)) == (5, 0, 0, 0)
+    assert counts(await prune.prune(store, OLD, None)) == (5, 0, 0, 0)
 
 
 async def test_a_record_that_says_done_while_a_handler_of_its_parent_is_pending_stays(store: EventStore) -> None:
     parent = record(1)
     parent["delivery"]["handlers"][0]["state"] = "pending"
     await put(store, parent, record(2, causation_id="e1"))
-    assert counts(await pruning.count(store, OLD)) == (1, 1, 0, 0)
+    assert counts(await prune.count(store, OLD)) == (1, 1, 0, 0)
 
 
 async def test_many_pages_are_gone_through_while_they_vanish(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "PAGE", 7)
-    monkeypatch.setattr(retention, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(prune_queries, "PAGE", 7)
+    monkeypatch.setattr(prune_queries, "MAX_BYTES", 1_000)
     await put(store, *(record(1, **new) for new in _namesakes(40)))
     told: list[int] = []
-    assert counts(await pruning.prune(store, OLD, Nowhere(), on_removed=told.append)) == (40, 0, 0, 0)
+    assert counts(await prune.prune(store, OLD, Nowhere(), on_removed=told.append)) == (40, 0, 0, 0)
     assert (sum(told), len(told) > 10) == (40, True)
     assert await stored(store) == {}
 
@@ -205,38 +208,38 @@ async def changed(store: EventStore, fields: dict[str, Any]) -> None:
 async def test_a_record_that_is_written_after_it_was_copied_stays(store: EventStore, fields: dict[str, Any]) -> None:
     await put(store, record(1), record(2))
     archive = Nowhere(lambda: changed(store, fields))
-    assert counts(await pruning.prune(store, OLD, archive)) == (1, 0, 1, 0)
+    assert counts(await prune.prune(store, OLD, archive)) == (1, 0, 1, 0)
     assert list(await stored(store)) == ["e1"]
 
 
 @pytest.mark.parametrize("state", ["done", None])
 async def test_a_record_that_is_redacted_after_it_was_copied_stays(store: EventStore, state: str | None) -> None:
     await put(store, record(1, state))
-    archive = Nowhere(lambda: redaction.redact(store, Selection(tenants=("acme",))))
+    archive = Nowhere(lambda: redact.redact(store, Selection(tenants=("acme",))))
     old = Old(OLD.before, include_untracked=True)
-    assert counts(await pruning.prune(store, old, archive)) == (0, 0, 1, 0)
-    assert counts(await pruning.prune(store, old, None)) == (1, 0, 0, 0)
+    assert counts(await prune.prune(store, old, archive)) == (0, 0, 1, 0)
+    assert counts(await prune.prune(store, old, None)) == (1, 0, 0, 0)
 
 
 async def test_an_untracked_record_that_gets_a_delivery_after_it_was_copied_stays(store: EventStore) -> None:
     await put(store, record(1, None))
     archive = Nowhere(lambda: changed(store, {"$set": {"delivery": record(1, "open")["delivery"]}}))
-    assert counts(await pruning.prune(store, Old(OLD.before, include_untracked=True), archive)) == (0, 0, 1, 0)
+    assert counts(await prune.prune(store, Old(OLD.before, include_untracked=True), archive)) == (0, 0, 1, 0)
 
 
 async def test_a_record_that_opens_after_it_was_listed_is_not_copied(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(store, record(1), record(2))
-    free = retention.without_open_parents
+    free = prune_queries.without_open_parents
 
     async def then_changed(*args: Any) -> Any:
         await changed(store, {"$set": {"delivery.state": "open"}})
         return await free(*args)
 
-    monkeypatch.setattr(retention, "without_open_parents", then_changed)
+    monkeypatch.setattr(prune_queries, "without_open_parents", then_changed)
     archive = Nowhere()
-    assert counts(await pruning.prune(store, OLD, archive)) == (1, 0, 0, 0)
+    assert counts(await prune.prune(store, OLD, archive)) == (1, 0, 0, 0)
     assert [one.event_id for one in archive.copies] == ["e2"]
 
 
@@ -245,7 +248,7 @@ async def test_two_prunings_at_once_lose_nothing(store: EventStore, tmp_path: Pa
     await put(store, *before)
     paths = [tmp_path / "one.ndjson", tmp_path / "other.ndjson"]
     async with FileArchive(paths[0]) as one, FileArchive(paths[1]) as other:
-        await asyncio.gather(pruning.prune(store, OLD, one), pruning.prune(store, OLD, other))
+        await asyncio.gather(prune.prune(store, OLD, one), prune.prune(store, OLD, other))
     assert await stored(store) == {}
     assert {each["event_id"] for path in paths for each in archived(path)} == {each["event_id"] for each in before}
 
@@ -267,10 +270,10 @@ async def test_beside_publishers_and_a_redispatch_each_event_is_handled_once_and
     async def reserve(event: DomainEvent) -> None:
         handled[event.event_id] += 1
 
-    async def prune() -> None:
+    async def prune_often() -> None:
         async with FileArchive(tmp_path / "old.ndjson") as archive:
             while not is_over:
-                await pruning.prune(store, Old(await store.now() + timedelta(days=1)), archive)
+                await prune.prune(store, Old(await store.now() + timedelta(days=1)), archive)
                 await asyncio.sleep(0)
 
     events = [DomainEvent(event_type="order.placed", payload={"n": number}) for number in range(40)]
@@ -278,7 +281,7 @@ async def test_beside_publishers_and_a_redispatch_each_event_is_handled_once_and
         bus.configure_store(store, lease=10)
         bus.subscribe("order.placed", place, id="place")
         bus.subscribe("stock.reserved", reserve, id="reserve")
-        pruner = asyncio.create_task(prune())
+        pruner = asyncio.create_task(prune_often())
         for event in events:
             await bus.publish(event)
         await bus.drain()
@@ -299,7 +302,7 @@ async def test_beside_publishers_and_a_redispatch_each_event_is_handled_once_and
 async def test_what_has_no_exact_copy_stays_and_is_named(store: EventStore, tmp_path: Path) -> None:
     await put(store, record(1), record(2, payload={"$oid": "x"}))
     async with FileArchive(tmp_path / "old.ndjson") as archive:
-        pruned = await pruning.prune(store, OLD, archive)
+        pruned = await prune.prune(store, OLD, archive)
     assert (counts(pruned), pruned.inexact_ids, pruned.is_complete) == ((1, 0, 0, 1), ["e2"], False)
     assert list(await stored(store)) == ["e2"]
     assert len(archived(tmp_path / "old.ndjson")) == 1
@@ -312,7 +315,7 @@ async def test_an_archive_that_fails_leaves_the_log_as_it_is(store: EventStore, 
         raise ArchiveError("no space left")
 
     with pytest.raises(ArchiveError):
-        await pruning.prune(store, OLD, Nowhere(fail))
+        await prune.prune(store, OLD, Nowhere(fail))
     assert list(await stored(store)) == ["e1"]
 
 
@@ -320,7 +323,7 @@ async def test_a_collection_keeps_the_same_bytes_under_the_same_id(store: EventS
     odd: dict[str, Any] = {"payload": {"$oid": "x", "b": 1, "a": bson.Int64(2)}, "z": 1}
     await put(store, record(1), record(2, **odd), record(3, _id={"b": 1, "a": 2}))
     before = await stored(store)
-    assert counts(await pruning.prune(store, OLD, CollectionArchive(store, "old_events"))) == (3, 0, 0, 0)
+    assert counts(await prune.prune(store, OLD, CollectionArchive(store, "old_events"))) == (3, 0, 0, 0)
     assert await stored(store) == {}
     after = await stored(store, "old_events")
     assert [bson.encode(one) for one in after.values()] == [bson.encode(one) for one in before.values()]
@@ -331,8 +334,8 @@ async def test_a_newer_state_of_a_record_takes_the_place_of_its_older_copy(store
     await put(store, record(1), record(2))
     async with store.call() as site:
         await site.database["old_events"].insert_many([record(1), record(2)])
-    await redaction.redact(store, Selection(tenants=("acme",), limit=1))
-    assert counts(await pruning.prune(store, Old(NOW), archive)) == (2, 0, 0, 0)
+    await redact.redact(store, Selection(tenants=("acme",), limit=1))
+    assert counts(await prune.prune(store, Old(NOW), archive)) == (2, 0, 0, 0)
     after = await stored(store, "old_events")
     assert (after["e1"]["payload"], after["e2"]["payload"]) == ({}, {"n": 2})
 
@@ -342,7 +345,7 @@ async def test_another_event_under_the_same_id_is_never_overwritten(store: Event
     await put(store, record(1), record(2))
     async with store.call() as site:
         await site.database["old_events"].insert_one(record(1, payload={"n": "another"}))
-    pruned = await pruning.prune(store, OLD, archive)
+    pruned = await prune.prune(store, OLD, archive)
     assert (counts(pruned), pruned.inexact_ids) == ((1, 0, 0, 1), ["e1"])
     assert (await stored(store, "old_events"))["e1"]["payload"] == {"n": "another"}
     assert list(await stored(store)) == ["e1"]
@@ -367,6 +370,6 @@ async def test_records_of_other_writers_are_archived_or_stay(store: EventStore, 
     ]
     await put(store, *records)
     async with FileArchive(tmp_path / "old.ndjson") as archive:
-        pruned = await pruning.prune(store, OLD, archive)
+        pruned = await prune.prune(store, OLD, archive)
     assert counts(pruned) == (6, 0, 0, 0)
     assert len(archived(tmp_path / "old.ndjson")) == 6

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict, InvalidEvent, StoreUnavailable
-from craft_easy.core.events.context import Discard, Retry
-from craft_easy.core.events.delivery import Delivery, HandlerDelivery
-from craft_easy.core.events.outcome import RetryPolicy
+from craft_easy.core.events.handlers.context import Discard, Retry
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
@@ -432,7 +432,7 @@ async def test_a_bus_can_be_closed_while_the_log_is_away(
 
     bus.subscribe("*", lambda event: None, id="a")
     desk = bus.tracking.desk()
-    monkeypatch.setattr("craft_easy.core.events.desk.WRITING_S", 0.1)
+    monkeypatch.setattr("craft_easy.core.events.engine.owner.WRITING_S", 0.1)
     monkeypatch.setattr(desk.deliveries, "change", away)
     await bus.publish(payment())
     await bus.aclose()

@@ -10,9 +10,10 @@ from bson import DatetimeMS, ObjectId, encode
 from bson.raw_bson import RawBSONDocument
 
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
-from craft_easy.core.events.selection import NO_TENANT, Selection
-from craft_easy.core.events.store import EventStore, reading
-from craft_easy.core.events.types import DomainEvent, is_foreign
+from craft_easy.core.events.model.origin import is_foreign
+from craft_easy.core.events.model.selection import NO_TENANT, Selection
+from craft_easy.core.events.store import EventStore, read
+from craft_easy.core.events.types import DomainEvent
 
 START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 
@@ -265,7 +266,7 @@ async def insert_or_xfail(store: EventStore, *documents: Any) -> None:
 async def test_a_cursor_that_the_server_lost_is_opened_again_where_it_ended(
     real_store: EventStore, monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_NAMED", named)
+    monkeypatch.setattr(read, "MAX_NAMED", named)
     equal = 25 if named else 5  # of one key: more than a page where the server leaves them out
     seconds = (timedelta(seconds=number // min(equal, 9)) for number in range(90))
     await real_store.append_many([event(number, timestamp=START + each) for number, each in enumerate(seconds)])
@@ -275,9 +276,9 @@ async def test_a_cursor_that_the_server_lost_is_opened_again_where_it_ended(
     await (await real_store.collection()).insert_many(undated)
     whole = {reverse: await numbers(real_store, reverse=reverse) for reverse in (False, True)}
     lost = 0
-    fetch = reading._Scan._fetch
+    fetch = read._Scan._fetch
 
-    async def fetch_and_lose(scan: reading._Scan) -> reading.Page:
+    async def fetch_and_lose(scan: read._Scan) -> read.Page:
         nonlocal lost
         page = await fetch(scan)
         cursor = getattr(scan._cursor, "delegate", scan._cursor)
@@ -287,7 +288,7 @@ async def test_a_cursor_that_the_server_lost_is_opened_again_where_it_ended(
                 await site.database.command("killCursors", real_store.name, cursors=[cursor.cursor_id])
         return page
 
-    monkeypatch.setattr(reading._Scan, "_fetch", fetch_and_lose)
+    monkeypatch.setattr(read._Scan, "_fetch", fetch_and_lose)
     for reverse, expected in whole.items():
         found = await numbers(real_store, reverse=reverse)
         assert sorted(found) == sorted(expected)
@@ -302,9 +303,9 @@ async def test_a_server_that_stays_away_ends_the_reading(
     pages = real_store.batches(Selection(), size=5)
     await anext(pages)
 
-    async def fetch(_: reading._Scan) -> reading.Page:
+    async def fetch(_: read._Scan) -> read.Page:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(reading._Scan, "_fetch", fetch)
+    monkeypatch.setattr(read._Scan, "_fetch", fetch)
     with pytest.raises(StoreUnavailable):
         _ = [page async for page in pages]

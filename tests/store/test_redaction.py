@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from craft_easy.core.events import DomainEvent, EventBus, EventConflict, redaction
-from craft_easy.core.events.delivery import Delivery, Ended, finish
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome, RetryPolicy
-from craft_easy.core.events.redispatch import Options, redispatch
-from craft_easy.core.events.rerun import rerun
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import EventStore, redacting
+from craft_easy.core.events import DomainEvent, EventBus, EventConflict
+from craft_easy.core.events.history.rerun import rerun
+from craft_easy.core.events.model.delivery import Delivery, Ended, finish
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import redact
+from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.event_json import event_json
+from craft_easy.core.events.store.formats.event_json import event_json
+from craft_easy.core.events.store.queries import redact as redact_queries
 from craft_easy.core.events.types import UserRegistered
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -72,7 +74,7 @@ async def test_the_payload_goes_and_what_is_unfinished_is_skipped_with_the_same_
     await put(store, one, {"delivery.handlers": handlers, "delivery.owner": "w:1:x", "causation_id": "c"})
     before = await record(store, one)
 
-    redacted = await redaction.redact(store, OF_ACME, by="ada@host", reason="request 17")
+    redacted = await redact.redact(store, OF_ACME, by="ada@host", reason="request 17")
 
     after = await record(store, one)
     assert after["payload"] == {}
@@ -117,15 +119,15 @@ async def test_only_what_is_selected_loses_its_payload(
         event(4, tenant_id=None),
     ]
     await store.append_many(events)
-    counted = await redaction.count(store, selection)
+    counted = await redact.count(store, selection)
     assert await untouched(store, events)
-    redacted = await redaction.redact(store, selection)
+    redacted = await redact.redact(store, selection)
     assert redacted.counts == counted.counts
     gone = [int(one.event_id[1:]) for one in events if not (await record(store, one))["payload"]]
     assert gone == expected
 
 
-@pytest.mark.parametrize("act", [redaction.count, redaction.redact])
+@pytest.mark.parametrize("act", [redact.count, redact.redact])
 async def test_neither_a_tenant_nor_an_actor_is_refused(store: EventStore, act: Any) -> None:
     with pytest.raises(ValueError, match="a tenant or an actor"):
         await act(store, Selection(types=("user.*",)))
@@ -134,17 +136,17 @@ async def test_neither_a_tenant_nor_an_actor_is_refused(store: EventStore, act: 
 async def test_a_second_redaction_finds_nothing_and_leaves_the_first_ones_trace(store: EventStore) -> None:
     one = event(1)
     await store.append(one, handlers=["mail"])
-    await redaction.redact(store, OF_ACME, reason="first")
+    await redact.redact(store, OF_ACME, reason="first")
     before = await record(store, one)
-    assert (await redaction.redact(store, OF_ACME, reason="second")).counts.events == 0
+    assert (await redact.redact(store, OF_ACME, reason="second")).counts.events == 0
     assert await record(store, one) == before
 
 
 async def test_many_pages_are_gone_through(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redacting, "PAGE", 7)
+    monkeypatch.setattr(redact_queries, "PAGE", 7)
     await store.append_many([event(number) for number in range(30)], handlers=["mail"])
     told: list[int] = []
-    redacted = await redaction.redact(store, OF_ACME, on_redacted=told.append)
+    redacted = await redact.redact(store, OF_ACME, on_redacted=told.append)
     assert (redacted.counts.events, redacted.counts.deliveries, sum(told), len(told)) == (30, 30, 30, 5)
 
 
@@ -166,15 +168,15 @@ async def test_what_another_writer_left_loses_its_payload_too(store: EventStore,
     one = event(1)
     await store.append(one)
     await put(store, one, fields)
-    assert (await redaction.redact(store, OF_ACME)).counts.events == 1
+    assert (await redact.redact(store, OF_ACME)).counts.events == 1
     assert (await record(store, one))["payload"] == {}
-    assert (await redaction.redact(store, OF_ACME)).counts.events == 0
+    assert (await redact.redact(store, OF_ACME)).counts.events == 0
 
 
 async def test_its_event_json_says_when_by_whom_and_why_and_is_nobody_elses(store: EventStore) -> None:
     one = event(1)
     await store.append(one, handlers=["mail"])
-    await redaction.redact(store, OF_ACME, by="ada", reason="request 17")
+    await redact.redact(store, OF_ACME, by="ada", reason="request 17")
     described = event_json(await record(store, one))
     at = (await record(store, one))["redacted"]["at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
     assert described["redacted"] == {"at": at, "by": "ada", "reason": "request 17"}
@@ -185,7 +187,7 @@ async def test_its_event_json_says_when_by_whom_and_why_and_is_nobody_elses(stor
 async def test_it_is_read_as_a_plain_event_with_an_empty_payload(store: EventStore) -> None:
     one = UserRegistered(user_id="u1", email=SECRET, tenant_id="acme")
     await store.append(one)
-    await redaction.redact(store, OF_ACME)
+    await redact.redact(store, OF_ACME)
     read = await store.get(one.event_id)
     assert type(read) is DomainEvent
     assert (read.event_type, read.payload, read.timestamp) == (one.event_type, {}, one.timestamp)
@@ -218,7 +220,7 @@ async def ends(store: EventStore, record: Tracked, ended: Ended) -> None:
 )
 async def test_what_a_busy_worker_writes_later_brings_no_text_back(store: EventStore, ended: Ended) -> None:
     one, held = await busy(store)
-    await redaction.redact(store, OF_ACME)
+    await redact.redact(store, OF_ACME)
     before = await record(store, one)
     await ends(store, held, ended)
     assert await record(store, one) == before
@@ -227,15 +229,15 @@ async def test_what_a_busy_worker_writes_later_brings_no_text_back(store: EventS
 
 async def test_a_success_that_is_stored_meanwhile_stands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     one, held = await busy(store)
-    pages = redacting.unredacted
+    pages = redact_queries.unredacted
 
     async def listed_before(*args: Any) -> AsyncIterator[list[Tracked]]:
         async for page in pages(*args):
             await ends(store, held, outcome(Kind.SUCCEEDED))
             yield page
 
-    monkeypatch.setattr(redacting, "unredacted", listed_before)
-    redacted = await redaction.redact(store, OF_ACME)
+    monkeypatch.setattr(redact_queries, "unredacted", listed_before)
+    redacted = await redact.redact(store, OF_ACME)
     after = await record(store, one)
     assert (after["payload"], after["delivery"]["handlers"][0]["state"]) == ({}, "done")
     assert (redacted.counts.events, redacted.counts.deliveries) == (1, 0)
@@ -246,15 +248,15 @@ async def test_a_record_that_is_tracked_meanwhile_loses_its_payload_all_the_same
 ) -> None:
     one = event(1)
     await store.append(one)
-    pages = redacting.unredacted
+    pages = redact_queries.unredacted
 
     async def listed_before(*args: Any) -> AsyncIterator[list[Tracked]]:
         async for page in pages(*args):
             await store.append(one, handlers=["mail"])
             yield page
 
-    monkeypatch.setattr(redacting, "unredacted", listed_before)
-    assert (await redaction.redact(store, OF_ACME)).counts.by_handler == {"mail": 1}
+    monkeypatch.setattr(redact_queries, "unredacted", listed_before)
+    assert (await redact.redact(store, OF_ACME)).counts.by_handler == {"mail": 1}
     assert (await record(store, one))["payload"] == {}
 
 
@@ -262,7 +264,7 @@ async def test_two_redactions_at_once_leave_one_trace_and_count_each_event_at_le
     events = [event(number) for number in range(40)]
     await store.append_many(events, handlers=["mail"])
     one, other = await asyncio.gather(
-        redaction.redact(store, OF_ACME, by="one"), redaction.redact(store, OF_ACME, by="other")
+        redact.redact(store, OF_ACME, by="one"), redact.redact(store, OF_ACME, by="other")
     )
     found = [await record(store, each) for each in events]
     assert all(each["payload"] == {} and each["delivery"]["rev"] == 1 for each in found)
@@ -272,22 +274,22 @@ async def test_two_redactions_at_once_leave_one_trace_and_count_each_event_at_le
 async def test_a_record_that_is_locked_is_named_and_holds_up_no_other(
     store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redacting, "TOGETHER_S", 0.5)
-    monkeypatch.setattr(redacting, "APART_S", 0.3)
+    monkeypatch.setattr(redact_queries, "TOGETHER_S", 0.5)
+    monkeypatch.setattr(redact_queries, "APART_S", 0.3)
     events = [event(number) for number in range(3)]
     await store.append_many(events)
     async with AsyncMongoClient[dict[str, Any]](embedded_uri) as dead, dead.start_session() as session:
         await session.start_transaction()
         locked = dead[database_name]["event_log"]
         await locked.update_one({"_id": record_id("e1")}, {"$set": {"x": 1}}, session=session)
-        redacted = await redaction.redact(store, OF_ACME)
+        redacted = await redact.redact(store, OF_ACME)
         await session.abort_transaction()
     assert (redacted.kept, redacted.is_complete, redacted.counts.events) == (
         {"e1": "it is locked by a transaction"},
         False,
         2,
     )
-    await redaction.redact(store, OF_ACME)  # the server may have done it by now: what it was asked for stood in a line
+    await redact.redact(store, OF_ACME)  # the server may have done it by now: what it was asked for stood in a line
     assert [(await record(store, one))["payload"] for one in events] == [{}, {}, {}]
 
 
@@ -299,7 +301,7 @@ async def test_the_same_event_published_again_is_a_no_op(store: EventStore, hand
     one = event(1)
     ran: list[DomainEvent] = []
     await store.append(one, handlers=handlers)
-    await redaction.redact(store, OF_ACME)
+    await redact.redact(store, OF_ACME)
     before = await record(store, one)
     async with EventBus() as bus:
         bus.configure_store(store, lease=3)
@@ -316,7 +318,7 @@ async def test_the_same_event_published_again_is_a_no_op(store: EventStore, hand
 
 async def test_an_event_of_another_type_under_its_id_is_still_a_conflict(store: EventStore) -> None:
     await store.append(event(1))
-    await redaction.redact(store, OF_ACME)
+    await redact.redact(store, OF_ACME)
     for other in (event(1, event_type="user.gone"), event(1, tenant_id="globex"), event(1, actor_id="u9")):
         with pytest.raises(EventConflict):
             await store.append(other)
@@ -326,7 +328,7 @@ async def test_the_transaction_of_an_outbox_finds_it_too(store: EventStore, embe
     one = event(1)
     ran: list[DomainEvent] = []
     await store.append(one, handlers=["mail"])
-    await redaction.redact(store, OF_ACME)
+    await redact.redact(store, OF_ACME)
     async with EventBus() as bus, AsyncMongoClient[dict[str, Any]](embedded_uri) as client:
         bus.configure_store(store, lease=3)
         bus.subscribe("*", ran.append, id="mail")
@@ -339,7 +341,7 @@ async def test_the_transaction_of_an_outbox_finds_it_too(store: EventStore, embe
 async def test_a_replay_prints_it_and_runs_no_handler_over_it(store: EventStore) -> None:
     ran: list[DomainEvent] = []
     await store.append_many([event(1), event(2, tenant_id="globex")], handlers=["mail"])
-    await redaction.redact(store, OF_ACME)
+    await redact.redact(store, OF_ACME)
     assert [one.payload for one in await store.replay()] == [{}, {"email": SECRET}]
     async with EventBus() as bus:
         bus.configure_store(store, lease=3)
@@ -361,7 +363,7 @@ async def test_the_handler_of_a_publisher_that_is_at_work_ends_and_its_event_sta
         bus.subscribe("*", mail, id="mail", background=True)
         await bus.publish(one)
         await begun.wait()
-        assert (await redaction.redact(store, OF_ACME)).counts.by_handler == {"mail": 1}
+        assert (await redact.redact(store, OF_ACME)).counts.by_handler == {"mail": 1}
         go_on.set()
         await bus.drain()
     after = await record(store, one)

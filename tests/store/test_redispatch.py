@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.backlog import Backlog, Options, wanted
-from craft_easy.core.events.context import Discard, Retry, current_delivery
-from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import HandlerNotFound
-from craft_easy.core.events.outcome import RetryPolicy
-from craft_easy.core.events.redispatch import BATCH, Observer, Report, Summary, Waiting, redispatch
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.handlers.context import Discard, Retry, current_delivery
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Backlog, Options, wanted
+from craft_easy.core.events.redispatch.loop import BATCH, Observer, Report, Summary, Waiting, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.workers import WorkerRegistry
+from craft_easy.core.events.store.registry import WorkerRegistry
 
 LEASE = 0.6
 

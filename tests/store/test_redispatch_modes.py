@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, crew, current_delivery
-from craft_easy.core.events import redispatch as module
-from craft_easy.core.events.backlog import Options, wanted
-from craft_easy.core.events.context import Retry
-from craft_easy.core.events.delivery import Delivery
-from craft_easy.core.events.outcome import RetryPolicy
-from craft_easy.core.events.redispatch import Observer, Summary, redispatch, redispatching
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, current_delivery
+from craft_easy.core.events.engine import pool
+from craft_easy.core.events.engine.takeover import TakeOver
+from craft_easy.core.events.handlers.context import Retry
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch import loop as module
+from craft_easy.core.events.redispatch.backlog import Options, wanted
+from craft_easy.core.events.redispatch.loop import Observer, Summary, redispatch, redispatching
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.workers import WorkerRegistry
-from craft_easy.core.events.takeover import TakeOver
+from craft_easy.core.events.store.registry import WorkerRegistry
 from tests.conditions import becomes
 
 LEASE = 1.0
@@ -515,8 +516,8 @@ async def test_a_handler_that_was_abandoned_is_not_collected_in_the_middle_of_an
     gc.collect()
     assert (summary.abandoned, summary.done) == (1, 19)
     assert seen == [True] * 19
-    [hand] = crew._abandoned
-    crew._abandoned.clear()
+    [hand] = pool._abandoned
+    pool._abandoned.clear()
     coroutine: Any = hand.get_coro()
     hand._log_destroy_pending = False  # type: ignore[attr-defined]  # the test lets go of what never ends
     with suppress(RuntimeError):

@@ -17,11 +17,11 @@ from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.checkpoint import Checkpoint
-from craft_easy.core.events.context import Discard, Retry
+from craft_easy.core.events.engine.report import Observer, Report
 from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
-from craft_easy.core.events.report import Observer, Report
-from craft_easy.core.events.rerun import Options, Rerun, Summary, rerun
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.handlers.context import Discard, Retry
+from craft_easy.core.events.history.rerun import Options, Rerun, Summary, rerun
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from tests.conditions import becomes
 

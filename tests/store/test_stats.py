@@ -9,11 +9,12 @@ import pymongo
 import pytest
 from bson import Decimal128, ObjectId
 
-from craft_easy.core.events.bars import Bars
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.stats import Crossing, Group, Limits, Meter, Stats, stats
-from craft_easy.core.events.store import EventStore, drivers, figures, indexes
+from craft_easy.core.events.model.bars import Bars
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.stats import Crossing, Group, Limits, Meter, Stats, stats
+from craft_easy.core.events.store import EventStore, drivers, indexes
 from craft_easy.core.events.store.event_store import DEADLINE
+from craft_easy.core.events.store.queries import stats as stats_queries
 from tests.cli.history import HOSTILE
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -185,11 +186,11 @@ async def test_it_works_on_a_log_that_lacks_its_indexes(log: EventStore) -> None
 
 async def test_the_server_answers_the_backlog_from_a_partial_index(log: EventStore) -> None:
     collection = await log.collection()
-    question = figures.Question(Selection(tenants=("acme",)), "handler", Bars(at(0), at(4), HOUR), at(4))
+    question = stats_queries.Question(Selection(tenants=("acme",)), "handler", Bars(at(0), at(4), HOUR), at(4))
     for stages, hint in (
-        (figures.open_stages(question), indexes.OPEN_INDEX),
-        (figures.open_stages(question), indexes.OPEN_INDEX_OF_TENANTS),
-        (figures.dead_stages(question), indexes.DEAD_INDEX),
+        (stats_queries.open_stages(question), indexes.OPEN_INDEX),
+        (stats_queries.open_stages(question), indexes.OPEN_INDEX_OF_TENANTS),
+        (stats_queries.dead_stages(question), indexes.DEAD_INDEX),
     ):
         plan = await collection.database.command(
             "explain", {"aggregate": collection.name, "pipeline": stages, "cursor": {}, "hint": hint}
@@ -232,20 +233,20 @@ async def test_a_name_of_a_megabyte_is_cut(real_store: EventStore) -> None:
     long = [f"{number}" + "ü" * 500_000 for number in range(20)]
     await collection.insert_many([record(number, 1, event_type=name) for number, name in enumerate(long)])
     found = await stats(real_store, WINDOW, by="type")
-    assert sorted(one.name or "" for one in found.groups) == sorted(name[: figures.MAX_NAME] for name in long)
+    assert sorted(one.name or "" for one in found.groups) == sorted(name[: stats_queries.MAX_NAME] for name in long)
 
 
 async def test_a_second_look_counts_only_what_may_have_changed(
     log: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[tuple[datetime, datetime]] = []
-    plain = figures.count_slice
+    plain = stats_queries.count_slice
 
     async def count_slice(*args: Any) -> Any:
         counted.append(args[2:])
         return await plain(*args)
 
-    monkeypatch.setattr("craft_easy.core.events.stats.count_slice", count_slice)
+    monkeypatch.setattr("craft_easy.core.events.operations.stats.count_slice", count_slice)
     meter = Meter(log, bar=HOUR)
     first = await meter.read(Selection(since=at(-8), until=at(4)))
     assert len(counted) == 12

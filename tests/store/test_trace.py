@@ -11,11 +11,12 @@ import bson
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
-from craft_easy.core.events.lineage import Looked
-from craft_easy.core.events.redispatch import Options, redispatch
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import EventStore, chain
-from craft_easy.core.events.trace import Trace, trace
+from craft_easy.core.events.history.lineage import Looked
+from craft_easy.core.events.history.trace import Trace, trace
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.queries import trace as trace_queries
 
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
@@ -318,7 +319,7 @@ async def test_ten_thousand_children_are_cut_with_their_number(store: EventStore
 
 
 async def test_more_than_can_be_gathered_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("craft_easy.core.events.lineage.MAX_EVENTS", 5)
+    monkeypatch.setattr("craft_easy.core.events.history.lineage.MAX_EVENTS", 5)
     await insert(store, record(0), *(record(number, 0) for number in range(1, 20)))
     found = await traced(store, "e0")
     assert found.is_cut
@@ -358,7 +359,7 @@ async def test_a_cause_that_was_given_without_a_chain_is_followed(store: EventSt
 
 
 async def test_many_ids_of_their_own_cost_no_look_up_each(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("craft_easy.core.events.lineage.MAX_RANGES", 3)
+    monkeypatch.setattr("craft_easy.core.events.history.lineage.MAX_RANGES", 3)
     root = uuid7(0)
     children = (record(number, root, event_id=uuid7(number), correlation_id=root) for number in range(1, 20))
     await insert(store, record(0, event_id=root), *children)
@@ -399,13 +400,13 @@ async def test_a_window_is_looked_through_slice_by_slice_and_goes_faster_where_t
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spans: list[timedelta] = []
-    look = chain.in_window
+    look = trace_queries.in_window
 
     async def watched(log: EventStore, since: datetime, until: datetime, **options: Any) -> Any:
         spans.append(until - since)
         return await look(log, since, until, **options)
 
-    monkeypatch.setattr(chain, "in_window", watched)
+    monkeypatch.setattr(trace_queries, "in_window", watched)
     far = BEGAN + timedelta(days=300)
     await insert(store, record(0), record(1, 0, timestamp=far))
     found = await traced(store, "e0", until=far + timedelta(seconds=1))
@@ -423,6 +424,6 @@ async def test_it_changes_nothing(bus: EventBus, store: EventStore) -> None:
 
 
 def test_the_range_of_an_id_is_that_of_its_millisecond() -> None:
-    assert chain.id_range("019ABF3E-77D1-7000-8000-000000000057") == ("019abf3e-77d1-7", "019abf3e-77d1-8")
+    assert trace_queries.id_range("019ABF3E-77D1-7000-8000-000000000057") == ("019abf3e-77d1-7", "019abf3e-77d1-8")
     for event_id in ("019abf3e-77d1-4000-8000-000000000057", "order-7", ""):
-        assert chain.id_range(event_id) is None
+        assert trace_queries.id_range(event_id) is None

@@ -15,8 +15,6 @@ from typing import Any
 import bson
 import pytest
 
-from craft_easy.core.events import exporting, importing, publishing
-from craft_easy.core.events.delivery import Delivery, Failure, HandlerDelivery
 from craft_easy.core.events.errors import (
     CheckpointError,
     EventConflict,
@@ -26,10 +24,12 @@ from craft_easy.core.events.errors import (
     StoreError,
     StoreUnavailable,
 )
-from craft_easy.core.events.exporting import Block, export_file
-from craft_easy.core.events.importing import Imported, Observer, Refused, import_events
-from craft_easy.core.events.publishing import publish_event, publish_lines
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import export, import_, publish
+from craft_easy.core.events.operations.export import Block, export_file
+from craft_easy.core.events.operations.import_ import Imported, Observer, Refused, import_events
+from craft_easy.core.events.operations.publish import publish_event, publish_lines
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record
@@ -80,8 +80,8 @@ async def drop(store: EventStore) -> None:
         await site.events.drop()
 
 
-async def text_of(store: EventStore, json_format: exporting.JsonFormat = "relaxed") -> bytes:
-    return b"".join([block.data async for block in exporting.blocks(store, json_format=json_format)])
+async def text_of(store: EventStore, json_format: export.JsonFormat = "relaxed") -> bytes:
+    return b"".join([block.data async for block in export.blocks(store, json_format=json_format)])
 
 
 async def chunks(*data: bytes) -> AsyncIterator[bytes]:
@@ -107,7 +107,7 @@ def line(number: int, **fields: Any) -> bytes:
 
 @pytest.mark.parametrize("json_format", ["relaxed", "canonical"])
 async def test_export_drop_import_export_gives_the_same_bytes(
-    real_store: EventStore, json_format: exporting.JsonFormat, tmp_path: Path
+    real_store: EventStore, json_format: export.JsonFormat, tmp_path: Path
 ) -> None:
     await fill(real_store, records())
     first = tmp_path / "first.ndjson.gz"
@@ -239,7 +239,7 @@ async def test_an_outage_is_waited_out(real_store: EventStore, monkeypatch: pyte
             lost.append(error)
 
     monkeypatch.setattr(real_store, "insert", sometimes)
-    monkeypatch.setattr(importing, "_FIRST_WAIT", 0.0)
+    monkeypatch.setattr(import_, "_FIRST_WAIT", 0.0)
     assert (await import_events(real_store, chunks(line(1)), observer=Listening())).stored == 1
     assert len(lost) == 2
 
@@ -311,7 +311,7 @@ async def test_a_file_has_its_name_when_it_is_complete_and_not_before(
     await real_store.append(event(1))
     file, seen = tmp_path / "events.ndjson", []
 
-    class Looking(exporting.Observer):
+    class Looking(export.Observer):
         def wrote(self, block: Block) -> None:
             seen.extend(os.listdir(tmp_path))
 
@@ -319,7 +319,7 @@ async def test_a_file_has_its_name_when_it_is_complete_and_not_before(
     assert seen == ["events.ndjson.part"]
     assert os.listdir(tmp_path) == ["events.ndjson"]
 
-    class Failing(exporting.Observer):
+    class Failing(export.Observer):
         def wrote(self, block: Block) -> None:
             raise KeyboardInterrupt
 
@@ -341,21 +341,21 @@ async def test_a_full_disk_is_told(real_store: EventStore) -> None:
         await export_file(real_store, "/dev/full")
 
 
-def made(path: Path, store: EventStore, file: Path, selection: Selection = exporting.EVERYTHING) -> Any:
-    return exporting.checkpoint(path, store, file, selection, "relaxed")
+def made(path: Path, store: EventStore, file: Path, selection: Selection = export.EVERYTHING) -> Any:
+    return export.checkpoint(path, store, file, selection, "relaxed")
 
 
 @pytest.mark.parametrize("name", ["events.ndjson", "events.ndjson.gz"])
 async def test_an_export_goes_on_where_it_was_killed(
     real_store: EventStore, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "KEPT_EVERY", 0.0)
-    monkeypatch.setattr(exporting, "PAGE", 10)
+    monkeypatch.setattr(export, "KEPT_EVERY", 0.0)
+    monkeypatch.setattr(export, "PAGE", 10)
     at_one_time = [event(number).model_copy(update={"timestamp": AT}) for number in range(25)]
     await real_store.append_many(at_one_time)
     file, kept = tmp_path / name, tmp_path / "checkpoint"
 
-    class Dying(exporting.Observer):
+    class Dying(export.Observer):
         blocks = 0
 
         def wrote(self, block: Block) -> None:
@@ -384,7 +384,7 @@ async def test_an_export_that_was_killed_before_its_first_mark_begins_again(
     await real_store.append(event(1))
     file, kept = tmp_path / "events.ndjson", tmp_path / "checkpoint"
 
-    class Dying(exporting.Observer):
+    class Dying(export.Observer):
         def began(self, selection: Selection) -> None:
             raise KeyboardInterrupt
 
@@ -437,7 +437,7 @@ async def test_an_event_that_cannot_be_said_exactly_is_named(real_store: EventSt
 
 
 async def test_an_export_goes_on_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "PAGE", 10)
+    monkeypatch.setattr(export, "PAGE", 10)
     await real_store.append_many([event(number) for number in range(25)])
     batches, failures = real_store.batches, iter([True])
 
@@ -447,7 +447,7 @@ async def test_an_export_goes_on_after_an_outage(real_store: EventStore, monkeyp
             if next(failures, False):
                 raise StoreUnavailable("away")
 
-    monkeypatch.setattr(exporting, "_TRY_EVERY", 0.0)
+    monkeypatch.setattr(export, "_TRY_EVERY", 0.0)
     monkeypatch.setattr(real_store, "batches", breaking)
     text = await text_of(real_store)
     assert [json.loads(one)["event_id"] for one in text.splitlines()] == [f"e{number:06}" for number in range(25)]
@@ -513,8 +513,8 @@ async def test_a_dispatch_runs_the_handlers_and_tells_what_failed(real_store: Ev
 async def test_lines_are_published_as_they_come(real_store: EventStore) -> None:
     seen: list[str] = []
 
-    class Listening(publishing.Observer):
-        def published(self, published: publishing.Published) -> None:
+    class Listening(publish.Observer):
+        def published(self, published: publish.Published) -> None:
             seen.append(published.event.event_id)
 
     async def slowly() -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from pymongo import _csot
 
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import inserting
-from craft_easy.core.events.store.appending import Appender
+from craft_easy.core.events.store.append import Appender
 from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent

@@ -13,12 +13,12 @@ import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 
-from craft_easy.core.events import archive
-from craft_easy.core.events.archive import FileArchive
 from craft_easy.core.events.errors import ArchiveError
-from craft_easy.core.events.store.archive_line import exact_line
+from craft_easy.core.events.operations import archive
+from craft_easy.core.events.operations.archive import FileArchive
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.retention import RAW, Copy
+from craft_easy.core.events.store.formats.archive_line import exact_line
+from craft_easy.core.events.store.queries.prune import RAW, Copy
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 NAMES = ("old.ndjson", "old.ndjson.gz")

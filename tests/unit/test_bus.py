@@ -11,17 +11,9 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events import (
-    Discard,
-    DomainEvent,
-    EventBus,
-    Retry,
-    context,
-    current_delivery,
-    event_handler,
-    get_event_bus,
-)
+from craft_easy.core.events import Discard, DomainEvent, EventBus, Retry, current_delivery, event_handler, get_event_bus
 from craft_easy.core.events.bus import MAX_ROUTES
+from craft_easy.core.events.handlers import context
 from craft_easy.core.events.testing import fresh_bus
 from craft_easy.core.events.types import PaymentCompleted
 from tests.conditions import becomes
@@ -585,7 +577,8 @@ async def test_a_publish_inside_a_delivery_of_another_bus_never_waits(
 def test_whoever_does_not_import_current_delivery_does_not_ask_for_it() -> None:
     code = (
         "import craft_easy.core.events.bus\n"
-        "from craft_easy.core.events import EventBus, context\n"
+        "from craft_easy.core.events import EventBus\n"
+        "from craft_easy.core.events.handlers import context\n"
         "before = context.is_asked\n"
         "from craft_easy.core.events import current_delivery\n"
         "print(before, context.is_asked)\n"
@@ -703,7 +696,7 @@ def test_without_a_loop_publish_from_thread_says_what_to_do(bus: EventBus) -> No
 def test_a_thread_does_not_wait_for_a_loop_that_has_ended(
     bus: EventBus, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("craft_easy.core.events.loops.POLL_S", 0.01)
+    monkeypatch.setattr("craft_easy.core.events.handlers.loops.POLL_S", 0.01)
     begun = threading.Event()
 
     async def hangs(event: DomainEvent) -> None:
@@ -825,8 +818,8 @@ class Tracking:
 
 @pytest.fixture
 def tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("craft_easy.core.events.tracking")
-    monkeypatch.setattr("craft_easy.core.events.tracking.StoreTracking", Tracking)
+    pytest.importorskip("craft_easy.core.events.engine.publisher")
+    monkeypatch.setattr("craft_easy.core.events.engine.publisher.StoreTracking", Tracking)
 
 
 STORE: Any = object()

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, current_delivery
+from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry, current_delivery
 from craft_easy.core.events.types import DomainEvent
 
 

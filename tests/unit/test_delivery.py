@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from craft_easy.core.events.delivery import (
+from craft_easy.core.events.model.delivery import (
     MAX_CRASHES,
     MAX_ERRORS,
     Delivery,
@@ -16,7 +16,7 @@ from craft_easy.core.events.delivery import (
     take_over,
     track,
 )
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)

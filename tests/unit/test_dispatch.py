@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.context import CurrentDelivery, Discard, Retry, current_delivery
-from craft_easy.core.events.dispatch import attempt
-from craft_easy.core.events.outcome import Kind, Outcome, RetryPolicy
-from craft_easy.core.events.registry import Handler, Registry
+from craft_easy.core.events.handlers.attempt import attempt
+from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry, current_delivery
+from craft_easy.core.events.handlers.registry import Handler, Registry
+from craft_easy.core.events.model.retry import Kind, Outcome, RetryPolicy
 from craft_easy.core.events.types import DomainEvent
 from tests.conditions import becomes
 
@@ -237,7 +237,7 @@ async def test_a_plain_handler_that_blocks_the_loop_past_its_limit_is_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100, 7))
-    monkeypatch.setattr("craft_easy.core.events.dispatch.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("craft_easy.core.events.handlers.attempt.time.perf_counter", lambda: next(clock))
     outcome = await run(lambda event: None, timeout=5)
 
     assert outcome.kind is Kind.SUCCEEDED

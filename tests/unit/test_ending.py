@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events import ending
-from craft_easy.core.events.delivery import Delivery, Ended, discard, finish, retry
-from craft_easy.core.events.ending import Ending, Endings
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.history import ending
+from craft_easy.core.events.history.ending import Ending, Endings
+from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, retry
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
 from craft_easy.core.events.store.delivery_document import to_document
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from craft_easy.core.events.envelope import EARLIEST, EPOCH, LATEST, Envelope, cut_to_milliseconds, read_envelope
+from craft_easy.core.events.model.envelope import EARLIEST, EPOCH, LATEST, Envelope, cut_to_milliseconds, read_envelope
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 MADE_AT = datetime(2020, 2, 29, 12, tzinfo=UTC)

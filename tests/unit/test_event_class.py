@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import create_model
 
-from craft_easy.core.events import event_class
-from craft_easy.core.events.event_class import class_of
+from craft_easy.core.events.model import event_class
+from craft_easy.core.events.model.event_class import class_of
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
 Load = Callable[[str, str], Any]

@@ -17,11 +17,11 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import encoding
-from craft_easy.core.events.store import event_json as event_json_module
 from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.event_json import CODEC, event_json, line, lines, text_of, to_json
+from craft_easy.core.events.store.formats import event_json as event_json_module
+from craft_easy.core.events.store.formats.event_json import CODEC, event_json, line, lines, text_of, to_json
 
 KEYS = [
     "event_id",

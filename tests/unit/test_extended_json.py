@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.store import event_json
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.extended_json import is_ambiguous, lines, parse, parse_time, record_line
+from craft_easy.core.events.store.formats import event_json
+from craft_easy.core.events.store.formats.extended_json import is_ambiguous, lines, parse, parse_time, record_line
 
 ID = bson.ObjectId("65b9f1a0" + "00" * 8)
 UNIQUE = UUID("019abf3e-77d1-7000-8000-000000000001")

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from craft_easy.core.events import feed, source
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
-from craft_easy.core.events.feed import Observer, follow, recall
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.history import source, tail
+from craft_easy.core.events.history.tail import Observer, follow, recall
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.change_stream import Change, ChangeStreamsMissing, LogDropped
 
@@ -192,7 +192,7 @@ async def test_a_record_with_an_id_that_has_no_hash_is_told_from_others() -> Non
 
 
 async def test_a_long_history_is_not_remembered_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "_REMEMBERED", 0)
+    monkeypatch.setattr(tail, "_REMEMBERED", 0)
     old, recent = record(-3600), record(-1)
     store = Store([old, recent], [Stream([old, recent, record(1)])])
     assert await seen(store) == [(-3600, False), (-1, False), (-3600, True), (1, True)]
@@ -242,7 +242,7 @@ async def test_the_last_are_looked_for_among_so_many_and_that_is_said(monkeypatc
         def searched(self, events: int, found: int) -> None:
             self.words.append(f"{found} of {events}")
 
-    monkeypatch.setattr(feed, "SEARCHED", 4)
+    monkeypatch.setattr(tail, "SEARCHED", 4)
     store, heard = Store([record(number) for number in range(9)], [Stream([])]), Searching()
     assert await seen(store, last=3, only=even, observer=heard) == [(6, False), (8, False)]
     assert heard.words == ["2 of 4", "following"]
@@ -254,7 +254,7 @@ async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyP
             self.words.append(f"quiet for {seconds}")
 
     time = iter(range(0, 1000, 2))
-    monkeypatch.setattr(feed, "steady", lambda: float(next(time)))
+    monkeypatch.setattr(tail, "steady", lambda: float(next(time)))
     store, heard = Store(streams=[Stream([None, record(1), *[None] * 50])]), Waiting()
     assert await seen(store, wait_max=10, observer=heard) == [(1, True)]
     assert heard.words == ["following", "quiet for 10"]
@@ -302,7 +302,7 @@ async def test_a_block_that_was_not_done_comes_again(tmp_path: Path) -> None:
 async def test_what_is_done_is_noted_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: float
 ) -> None:
-    monkeypatch.setattr(feed, setting, value)
+    monkeypatch.setattr(tail, setting, value)
     store = Store(streams=[Tokens([record(1), record(2)], cast("Any", {"_data": "begin"}))])
     async with aclosing(follow(cast("EventStore", store), Selection(), checkpoint=point(tmp_path / "point"))) as blocks:
         async for block in blocks:

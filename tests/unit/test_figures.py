@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.bars import Bars
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.store import figures, indexes
-from craft_easy.core.events.store.figures import By, Question, dead_stages, middle, open_stages, slice_stages
+from craft_easy.core.events.model.bars import Bars
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import indexes
 from craft_easy.core.events.store.indexes import INDEXES
+from craft_easy.core.events.store.queries import stats as stats_queries
+from craft_easy.core.events.store.queries.stats import By, Question, dead_stages, middle, open_stages, slice_stages
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BARS = Bars(NOW - timedelta(hours=3), NOW, timedelta(hours=1))
@@ -33,14 +34,14 @@ def question(by: By = "handler", **selected: Any) -> Question:
     ids=str,
 )
 def test_the_backlog_is_asked_of_the_partial_indexes(by: By, selected: dict[str, Any]) -> None:
-    for stages, of_index in ((open_stages, figures.OPEN), (dead_stages, figures.DEAD)):
+    for stages, of_index in ((open_stages, stats_queries.OPEN), (dead_stages, stats_queries.DEAD)):
         first = stages(question(by, **selected))[0]
         condition = first["$match"]
         assert next(iter(condition)) == next(iter(of_index))
         assert condition.items() >= of_index.items()
         assert "timestamp" not in condition
-    assert PARTIAL[indexes.OPEN_INDEX] == PARTIAL[indexes.OPEN_INDEX_OF_TENANTS] == figures.OPEN
-    assert PARTIAL[indexes.DEAD_INDEX] == figures.DEAD
+    assert PARTIAL[indexes.OPEN_INDEX] == PARTIAL[indexes.OPEN_INDEX_OF_TENANTS] == stats_queries.OPEN
+    assert PARTIAL[indexes.DEAD_INDEX] == stats_queries.DEAD
 
 
 @pytest.mark.parametrize("by", BYS)
@@ -56,7 +57,7 @@ def test_no_question_touches_a_payload_or_the_text_of_an_error(by: By) -> None:
 
 @given(st.lists(st.floats(0.001, 1e7), min_size=1, max_size=200))
 def test_a_median_is_right_to_little_more_than_a_percent(durations: list[float]) -> None:
-    took = Counter(round(round(math.log10(one), 2) * figures.CLASSES) for one in durations)
+    took = Counter(round(round(math.log10(one), 2) * stats_queries.CLASSES) for one in durations)
     true = sorted(durations)[(len(durations) - 1) // 2]
     assert middle(took) == pytest.approx(true, rel=0.018)  # three digits are right to half a percent
 

@@ -11,15 +11,15 @@ from uuid import UUID
 import bson
 import pytest
 
-from craft_easy.core.events.delivery import Delivery, HandlerDelivery, take_in
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.store import event_json
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery, take_in
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.encoding import CODEC, MAX_LEVELS
-from craft_easy.core.events.store.event_json import line as event_line
-from craft_easy.core.events.store.extended_json import parse, record_line
-from craft_easy.core.events.store.incoming import Reading, new_event, record_of
+from craft_easy.core.events.store.formats import event_json
+from craft_easy.core.events.store.formats.event_json import line as event_line
+from craft_easy.core.events.store.formats.extended_json import parse, record_line
+from craft_easy.core.events.store.formats.incoming import Reading, new_event, record_of
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)

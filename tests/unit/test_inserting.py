@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused, StoreUnavailable
 from craft_easy.core.events.store import faults, inserting
-from craft_easy.core.events.store.appending import Appender
+from craft_easy.core.events.store.append import Appender
 from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.types import DomainEvent
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from craft_easy.core.events.lane import Lanes
+from craft_easy.core.events.history.lane import Lanes
 from tests.conditions import becomes
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.low_water import WINDOW, Keeper, LowWater, Position
+from craft_easy.core.events.history.progress import WINDOW, Keeper, LowWater, Position
 from craft_easy.core.events.store.place import Place
 from tests.conditions import becomes
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from craft_easy.core.events.outcome import DEFAULT_RETRY, MAX_ERROR_TEXT, ErrorText, RetryPolicy, spread
+from craft_easy.core.events.model.retry import DEFAULT_RETRY, MAX_ERROR_TEXT, ErrorText, RetryPolicy, spread
 
 
 def test_twenty_attempts_take_about_two_days_and_eleven_hours() -> None:

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import pytest
 
-from craft_easy.core.events import outcomes as module
-from craft_easy.core.events.delivery import Delivery, Ended
+from craft_easy.core.events.engine import outcomes as module
+from craft_easy.core.events.engine.outcomes import Held, OutcomeWriter
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
-from craft_easy.core.events.outcome import ErrorText, Kind, Outcome
-from craft_easy.core.events.outcomes import Held, OutcomeWriter
+from craft_easy.core.events.model.delivery import Delivery, Ended
+from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
 from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
 from tests.conditions import becomes
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from craft_easy.core.events.pace import Pace
+from craft_easy.core.events.history.pace import Pace
 
 BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.handler_id import handler_id, origin, place
-from craft_easy.core.events.outcome import RetryPolicy
-from craft_easy.core.events.registry import MAX_PLANS, Registry
+from craft_easy.core.events.handlers.handler_id import handler_id, origin, place
+from craft_easy.core.events.handlers.registry import MAX_PLANS, Registry
+from craft_easy.core.events.model.retry import RetryPolicy
 from tests.unit import handlers_of_a_module as shop
 
 MODULE = "tests.unit.handlers_of_a_module"

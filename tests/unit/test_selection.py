@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.selection import NO_TENANT, Selection, up_to_millisecond
+from craft_easy.core.events.model.selection import NO_TENANT, Selection, up_to_millisecond
 
 MOMENT = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
 

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from craft_easy.core.events import span as module
+from craft_easy.core.events.engine.report import Observer
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.low_water import Position
-from craft_easy.core.events.report import Observer
-from craft_easy.core.events.selection import Selection
-from craft_easy.core.events.span import Span, in_batches
+from craft_easy.core.events.history import span as module
+from craft_easy.core.events.history.progress import Position
+from craft_easy.core.events.history.span import Span
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.store.place import Place, in_batches
 
 BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

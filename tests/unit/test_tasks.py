@@ -5,9 +5,9 @@ from contextvars import copy_context
 
 import pytest
 
-from craft_easy.core.events.context import Scope, enter
-from craft_easy.core.events.registry import Handler
-from craft_easy.core.events.tasks import Tasks
+from craft_easy.core.events.handlers.background import Tasks
+from craft_easy.core.events.handlers.context import Scope, enter
+from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.types import DomainEvent
 from tests.conditions import becomes
 

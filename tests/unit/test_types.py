@@ -29,7 +29,8 @@ from pydantic import (
     model_validator,
 )
 
-from craft_easy.core.events import event_class
+from craft_easy.core.events.model import event_class
+from craft_easy.core.events.model.origin import is_foreign, set_cause, stored_payload
 from craft_easy.core.events.types import (
     DomainEvent,
     PaymentCompleted,
@@ -37,9 +38,6 @@ from craft_easy.core.events.types import (
     ResourceDeleted,
     ResourceUpdated,
     UserRegistered,
-    is_foreign,
-    set_cause,
-    stored_payload,
 )
 
 NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001  # what must be refused
@@ -329,7 +327,7 @@ class TestFields:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_a_forked_process_does_not_repeat_the_ids_of_its_parent(self) -> None:
         script = (
-            "import os\nfrom craft_easy.core.events.types import new_event_id as new\nnew()\nif os.fork() == 0:\n"
+            "import os\nfrom craft_easy.core.events.model.event import new_event_id as new\nnew()\nif os.fork() == 0:\n"
             "    print(*[new()[-12:] for _ in range(9)], flush=True)\n    os._exit(0)\nos.wait()\n"
             "print(*[new()[-12:] for _ in range(9)])"
         )
@@ -719,7 +717,11 @@ class TestFromRecord:
         assert type(again) is BookingCancelled
         assert again == event
 
-    @pytest.mark.parametrize("event", [each for each in EVENTS if type(each) not in (PostInitBelow, Untyped)], ids=repr)
+    @pytest.mark.parametrize(
+        "event",
+        [each for each in EVENTS if type(each) not in (PostInitBelow, Untyped)],
+        ids=lambda event: type(event).__name__,
+    )
     def test_every_event_of_a_class_that_claims_its_type_comes_back_equal(self, event: DomainEvent) -> None:
         again = DomainEvent.from_record(record_of(event))
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from craft_easy.core.events import worker as module
-from craft_easy.core.events.worker import Worker
+from craft_easy.core.events.engine import lease as module
+from craft_easy.core.events.engine.lease import Worker
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LEASE = 30.0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus, event_handler, get_event_bus
-    from craft_easy.core.events.context import CurrentDelivery, Discard, Retry
     from craft_easy.core.events.current import current_delivery
     from craft_easy.core.events.errors import (
         CheckpointError,
@@ -32,8 +31,9 @@ if TYPE_CHECKING:
         TransactionsMissing,
         WrongDeployment,
     )
-    from craft_easy.core.events.outcome import RetryPolicy
-    from craft_easy.core.events.types import DomainEvent
+    from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry
+    from craft_easy.core.events.model.event import DomainEvent
+    from craft_easy.core.events.model.retry import RetryPolicy
 
 __all__ = [
     "CheckpointError",
@@ -64,12 +64,12 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "CurrentDelivery": "context",
-    "Discard": "context",
-    "DomainEvent": "types",
+    "CurrentDelivery": "handlers.context",
+    "Discard": "handlers.context",
+    "DomainEvent": "model.event",
     "EventBus": "bus",
-    "Retry": "context",
-    "RetryPolicy": "outcome",
+    "Retry": "handlers.context",
+    "RetryPolicy": "model.retry",
     "current_delivery": "current",
     "event_handler": "bus",
     "get_event_bus": "bus",

@@ -16,18 +16,18 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from craft_easy.core.events import context, stack, suppression
-from craft_easy.core.events.loops import Loops
-from craft_easy.core.events.outcome import RetryPolicy
-from craft_easy.core.events.registry import Registry, Subscription
-from craft_easy.core.events.route import Route, deliver, go_on, share
-from craft_easy.core.events.tasks import Tasks
-from craft_easy.core.events.types import DomainEvent
+from craft_easy.core.events.handlers import context, stack, suppression
+from craft_easy.core.events.handlers.background import Tasks
+from craft_easy.core.events.handlers.loops import Loops
+from craft_easy.core.events.handlers.registry import Registry, Subscription
+from craft_easy.core.events.handlers.route import Route, deliver, go_on, share
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.model.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.outbox import Transaction
+    from craft_easy.core.events.engine.outbox import Transaction
+    from craft_easy.core.events.engine.publisher import StoreTracking
     from craft_easy.core.events.store import EventStore
-    from craft_easy.core.events.tracking import StoreTracking
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -200,7 +200,7 @@ class EventBus:
             CommitUnknown: whether it was committed could not be learnt. No handler was run; if it was committed, a
                 redispatch delivers its events.
         """
-        from craft_easy.core.events.outbox import begin, begin_suppressed
+        from craft_easy.core.events.engine.outbox import begin, begin_suppressed
 
         if suppression.is_used and suppression.is_on():
             return begin_suppressed(client, lambda event: self._route(event))
@@ -238,7 +238,7 @@ class EventBus:
             self._former_trackings.append(self._tracking)
         self._tracking = None
         if store is not None:
-            from craft_easy.core.events.tracking import StoreTracking
+            from craft_easy.core.events.engine.publisher import StoreTracking
 
             self._tracking = StoreTracking(store, on_error=on_error, lease=lease, tasks=self.tasks)
         self._forget_routes()

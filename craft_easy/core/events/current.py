@@ -10,9 +10,9 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
-from craft_easy.core.events import context, stack
-from craft_easy.core.events.context import CurrentDelivery
-from craft_easy.core.events.route import running
+from craft_easy.core.events.handlers import context, stack
+from craft_easy.core.events.handlers.context import CurrentDelivery
+from craft_easy.core.events.handlers.route import running
 
 __all__ = ["current_delivery"]
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.selection import NO_TENANT
+    from craft_easy.core.events.model.selection import NO_TENANT
     from craft_easy.core.events.store.documents import EventLog
     from craft_easy.core.events.store.event_store import AppendResult, EventStore
     from craft_easy.core.events.store.inserting import InsertResult
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_TENANT", "AppendResult", "EventLog", "EventStore", "InsertResult"]
 
 _HOMES: Final = {
-    "NO_TENANT": "craft_easy.core.events.selection",
+    "NO_TENANT": "craft_easy.core.events.model.selection",
     "AppendResult": "craft_easy.core.events.store.event_store",
     "EventLog": "craft_easy.core.events.store.documents",
     "EventStore": "craft_easy.core.events.store.event_store",

@@ -17,9 +17,9 @@ from bson.errors import BSONError
 from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.errors import CheckpointError, EventsError, StoreError
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, filters
-from craft_easy.core.events.store.event_json import CODEC
+from craft_easy.core.events.store.formats.event_json import CODEC
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore

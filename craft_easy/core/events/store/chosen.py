@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.filters import Condition, can_be_stored, joined, selection_filter
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS

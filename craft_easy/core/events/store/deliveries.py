@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pymongo
 from pymongo import UpdateOne
 
-from craft_easy.core.events.delivery import Delivery
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
+from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 from craft_easy.core.events.store.drivers import aggregate, through

@@ -9,7 +9,7 @@ from typing import Any, Final
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from craft_easy.core.events.delivery import Delivery, Failure, HandlerDelivery, state_of
+from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of
 from craft_easy.core.events.store.encoding import CODEC, CODEC_OF_RAW
 
 

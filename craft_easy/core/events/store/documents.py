@@ -12,11 +12,11 @@ from pydantic import Field
 from pymongo import IndexModel
 
 from craft_easy.core.documents import BaseDocument
-from craft_easy.core.events.envelope import is_redacted, read_envelope
-from craft_easy.core.events.origin import origin_of, stored_payload
+from craft_easy.core.events.model.envelope import is_redacted, read_envelope
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.model.origin import origin_of, stored_payload
 from craft_easy.core.events.store.encoding import canonical, encoded, stored_form
 from craft_easy.core.events.store.indexes import INDEXES
-from craft_easy.core.events.types import DomainEvent
 
 _H: Final = "[0-9a-fA-F]"
 _is_uuid7: Final = re.compile(f"{_H}{{8}}-{_H}{{4}}-7{_H}{{3}}-[89abAB]{_H}{{3}}-{_H}{{12}}").fullmatch

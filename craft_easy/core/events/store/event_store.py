@@ -15,21 +15,22 @@ from typing import Any, Final, Self, cast
 import pymongo
 from bson import ObjectId
 
-from craft_easy.core.events import settings, suppression
-from craft_easy.core.events.cancellation import Cancellation
-from craft_easy.core.events.delivery import Delivery
+from craft_easy.core.events import settings
 from craft_easy.core.events.errors import InvalidSetting
-from craft_easy.core.events.selection import NoTenant, Selection
+from craft_easy.core.events.handlers import suppression
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.model.selection import NoTenant, Selection
 from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
-from craft_easy.core.events.store import connection, drivers, faults, indexing, inserting, reading
-from craft_easy.core.events.store.appending import Appender
+from craft_easy.core.events.store import connection, drivers, faults, indexing, inserting, read
+from craft_easy.core.events.store.append import Appender
+from craft_easy.core.events.store.cancellation import Cancellation
 from craft_easy.core.events.store.change_stream import ChangeStream
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import UNREDACTED, can_be_stored, stored_forms
 from craft_easy.core.events.store.inserting import InsertResult
-from craft_easy.core.events.types import DomainEvent
 
 DEADLINE: Final = 30.0
 """Seconds within which a call must end, unless the store is told otherwise: longer than an election takes."""
@@ -275,21 +276,21 @@ class EventStore:
                     yield DomainEvent.from_record(record)
 
     async def batches(
-        self, selection: Selection, *, size: int = reading.PAGE, for_json: bool = False
-    ) -> AsyncGenerator[reading.Page, None]:
+        self, selection: Selection, *, size: int = read.PAGE, for_json: bool = False
+    ) -> AsyncGenerator[read.Page, None]:
         """Yield the selected records as they are stored, `size` at a time at most, with flat memory.
 
         For the use-cases. Ascending by `(timestamp, event_id)`, descending where the selection is reversed.
         With `for_json` they are decoded as `store.event_json` takes them.
         """
         if not selection.is_empty:
-            async with aclosing(reading.batches(self, selection, size=size, for_json=for_json)) as pages:
+            async with aclosing(read.batches(self, selection, size=size, for_json=for_json)) as pages:
                 async for page in pages:
                     yield page
 
     async def count(self, selection: Selection) -> int:
         """Return how many events are selected now; the server counts, on a large log for a while."""
-        return 0 if selection.is_empty else await reading.count(self, selection)
+        return 0 if selection.is_empty else await read.count(self, selection)
 
     async def watch(
         self, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Timestamp
 
-from craft_easy.core.events.patterns import compile_pattern
-from craft_easy.core.events.selection import Selection, up_to_millisecond
+from craft_easy.core.events.model.patterns import compile_pattern
+from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 
 Condition = dict[str, Any]
 

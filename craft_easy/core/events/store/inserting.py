@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
-from craft_easy.core.events import kill_point
+from craft_easy.core.events import hooks
 from craft_easy.core.events.errors import EventConflict, RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.store import drivers, faults
 from craft_easy.core.events.store.documents import same_content
@@ -103,9 +103,9 @@ async def insert(store: EventStore, chunk: Sequence[InsertResult]) -> None:
     """
     async with store.call() as site:
         try:
-            kill_point.soon("append.sent")
+            hooks.soon("append.sent")
             await site.events.insert_many([one.document for one in chunk], ordered=False)
-            kill_point.at("append.acknowledged")
+            hooks.at("append.acknowledged")
         except BulkWriteError as error:
             refused = {each["index"]: each for each in error.details.get("writeErrors", ())}
             if not refused or error.details.get("writeConcernErrors"):

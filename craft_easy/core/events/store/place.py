@@ -17,12 +17,15 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 
-from craft_easy.core.events.selection import Selection, up_to_millisecond
+from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import filters
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
 
+IDS: Final = 100
+"""So many events are looked up by their ids with one query: the embedded server is slow at long lists."""
 FIELDS: Final = ("timestamp", "event_id")
 _AS_JSON: Final = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL,
@@ -121,6 +124,20 @@ async def of_events(
     async with store.call(store.scan_timeout) as site:
         found = await site.events.find(filters.selection_filter(selection), [*FIELDS, *more]).to_list(None)
     return [(Place.of(record), record) for record in found]
+
+
+async def places(store: EventStore, event_ids: Sequence[str]) -> dict[str, Place]:
+    """Return the places of the events with these ids, of those that are in the log."""
+    found: dict[str, Place] = {}
+    for some in in_batches(list(dict.fromkeys(event_ids))):
+        for where, record in await of_events(store, Selection(event_ids=tuple(some))):
+            found[read_envelope(record).event_id] = where
+    return found
+
+
+def in_batches(event_ids: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Cut a list of ids into what one query takes."""
+    return [event_ids[first : first + IDS] for first in range(0, len(event_ids), IDS)]
 
 
 def _compare(one: Any, other: Any) -> int | None:

@@ -15,7 +15,7 @@ import pymongo
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from craft_easy.core.events import kill_point
+from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import CommitUnknown, StoreError, TransactionsMissing, WrongDeployment
 from craft_easy.core.events.store import drivers, faults
@@ -181,11 +181,11 @@ async def _abort(session: Any) -> None:
 
 
 async def _commit(session: Any, where: str) -> None:
-    kill_point.at("commit.before")
+    hooks.at("commit.before")
     until = steady() + COMMIT_S
     while True:
         try:
-            kill_point.soon("commit.sent")
+            hooks.soon("commit.sent")
             with pymongo.timeout(TRY_S):
                 await session.commit_transaction()
         except PyMongoError as error:
@@ -196,7 +196,7 @@ async def _commit(session: Any, where: str) -> None:
                 raise CommitUnknown(f"whether the transaction was committed is not known: {said}") from error
             await asyncio.sleep(PAUSE_S)
         else:
-            kill_point.at("commit.acknowledged")
+            hooks.at("commit.acknowledged")
             return
 
 

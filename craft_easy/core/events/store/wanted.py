@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from craft_easy.core.events.delivery import Delivery, HandlerDelivery
-from craft_easy.core.events.selection import Selection
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.filters import UNREDACTED, joined, selection_filter
 
 

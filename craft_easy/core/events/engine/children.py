@@ -1,0 +1,77 @@
+"""Events that handlers publish: what caused them, and an id that a second run of the handler finds again.
+
+A handler that runs twice and publishes the same content publishes the *same* events, which the log answers as no-ops.
+Content that differs is another event: nothing is dropped because a second run took another path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+from uuid import UUID
+
+from craft_easy.core.events.handlers.context import CurrentDelivery, Numbering
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.model.origin import is_derived, set_cause, set_derived_id
+
+_UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def child_id(parent: CurrentDelivery, content: bytes, number: int) -> str:
+    """Return the id of an event that is published inside a delivery, the same at each of its runs.
+
+    Args:
+        parent: the delivery; a replay that publishes has ids of its own.
+        content: what the event says, as bytes that are equal where two events say the same.
+        number: how many equal ones this delivery published before.
+    """
+    return derived_id(parent.event.event_id, parent.handler_id, content, number, replay_id=parent.replay_id or "")
+
+
+def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, replay_id: str = "") -> str:
+    """Return the id of a child from what it is a function of; see `child_id`.
+
+    A UUID of version 7 (RFC 9562) with the parent's milliseconds, so that it lies beside the parent in the log, and a
+    BLAKE2b (RFC 7693) of the rest where random bits would be; of version 8 where the parent's id tells no time.
+    """
+    digest = blake2b(digest_size=16)
+    for part in (parent_id, handler_id, replay_id, str(number)):
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(4, "big") + data)
+    digest.update(content)
+    bits = bytearray(digest.digest())
+    version = 0x80
+    if _UUID7.fullmatch(parent_id):
+        bits[:6] = UUID(parent_id).bytes[:6]
+        version = 0x70
+    bits[6] = bits[6] & 0x0F | version
+    bits[8] = bits[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(bits)))
+
+
+def adopt(event: DomainEvent, parent: CurrentDelivery, content: Callable[[], bytes]) -> Callable[[], None]:
+    """Make an event the child of a delivery; return what gives its number back.
+
+    Args:
+        event: what is about to be published; an id that was given stays.
+        parent: the delivery that it is published in.
+        content: returns what the event says, as bytes.
+    """
+    if event.causation_id is None:
+        chain = parent.event.correlation_id or parent.event.event_id
+        set_cause(event, causation_id=parent.event.event_id, correlation_id=chain)
+    if event.causation_id != parent.event.event_id:
+        return _nothing
+    if "event_id" in event.model_fields_set and not is_derived(event):
+        return _nothing
+    if parent.numbering is None:
+        parent.numbering = Numbering()
+    numbering, said = parent.numbering, content()
+    set_derived_id(event, child_id(parent, said, numbering.take(event, said)))
+    return lambda: numbering.give_back(event, said)
+
+
+def _nothing() -> None:
+    """Give nothing back: the id was not derived."""

@@ -1,0 +1,124 @@
+"""The outbox: events that are stored in the caller's own transaction, or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.engine.publisher import Published
+from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.handlers.registry import Plan
+from craft_easy.core.events.handlers.suppression import suppresses
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.store.deliveries import UNOWNED
+from craft_easy.core.events.store.sessions import check, plain_transaction, transaction
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.engine.publisher import StoreTracking
+    from craft_easy.core.events.store.deliveries import Tracked
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+DUE_AFTER: Final = timedelta(seconds=60)
+"""A record of a transaction is a redispatch's from then on: its publisher has claimed it, or has died."""
+
+
+class Transaction:
+    """A transaction that is under way: writes with `session` and events of `publish` are committed together.
+
+    Args:
+        tracking: what keeps the events of the bus.
+        session: of the caller's client, its transaction begun.
+        client: the session's.
+        plan: returns what is to run for an event.
+    """
+
+    def __init__(self, tracking: StoreTracking, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
+        self.session = session
+        self._tracking = tracking
+        self._client = client
+        self._plan = plan
+        self._stored: list[tuple[Published, Tracked]] = []
+
+    async def publish(self, event: DomainEvent) -> None:
+        """Store an event in this transaction; its handlers run once that is committed.
+
+        Whatever this raises, leave the block with it: the server has given the transaction up.
+
+        Raises:
+            InvalidEvent: the log could not keep it exactly; nothing was written.
+            EventConflict: its id is stored with another type, tenant, actor or payload.
+            PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
+        """
+        desk, one = self._tracking.desk(), Published(event, self._plan(event))
+        record = self._tracking.record(one, at=desk.worker.now() + DUE_AFTER)
+        try:
+            is_new = await desk.deliveries.insert_within(self.session, self._client, record)
+        except BaseException:
+            one.fail()
+            raise
+        if is_new:
+            self._stored.append((one, record))
+
+    def fail(self) -> None:
+        """Note that nothing of this is surely stored."""
+        for one, _ in self._stored:
+            one.fail()
+
+    async def dispatch(self) -> None:
+        """Claim what was committed and run its handlers; what cannot be claimed now is a redispatch's."""
+        desk = self._tracking.desk()
+        published = {record.id: one for one, record in self._stored if record.delivery.is_open}
+        if not published:
+            return
+        try:
+            claimed = await desk.claim(list(published), UNOWNED)
+        except StoreError as error:
+            log.warning("%d committed events are left to a redispatch: %s", len(published), error)
+            return
+        for held in claimed:
+            published[held.record.id].held = held
+        await self._tracking.dispatch_all(desk, [published[held.record.id] for held in claimed])
+
+
+@asynccontextmanager
+async def begin(
+    tracking: StoreTracking, client: Any, plan: Callable[[DomainEvent], Plan]
+) -> AsyncIterator[Transaction]:
+    """Give a transaction; see `EventBus.transaction`."""
+    await tracking.store.prepare()
+    owner = await tracking.desk().worker.ready()
+    flush = await check(client, tracking.store, owner)
+    under_way: Transaction | None = None
+    try:
+        async with transaction(client, flush=flush) as session:
+            under_way = Transaction(tracking, session, client, plan)
+            yield under_way
+    except BaseException:
+        if under_way is not None:
+            under_way.fail()
+        raise
+    await under_way.dispatch()
+
+
+class SuppressedTransaction:
+    """A transaction of a handler that history runs through: its own writes are committed, its events suppressed."""
+
+    def __init__(self, session: Any, check: Callable[[DomainEvent], object]) -> None:
+        self.session = session
+        self._check = check
+
+    async def publish(self, event: DomainEvent) -> None:
+        """Count an event that is suppressed."""
+        self._check(event)
+        suppresses()
+
+
+@asynccontextmanager
+async def begin_suppressed(client: Any, check: Callable[[DomainEvent], object]) -> AsyncIterator[Any]:
+    """Give a transaction that stores no events; see `EventBus.transaction` and `suppression`."""
+    async with plain_transaction(client) as session:
+        yield SuppressedTransaction(session, check)

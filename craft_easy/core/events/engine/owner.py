@@ -1,0 +1,160 @@
+"""A worker at work: its identity, the records that it holds, the outcomes that it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events import hooks
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.lease import Worker
+from craft_easy.core.events.engine.outcomes import Held, OutcomeWriter
+from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.model.delivery import give_back, note_running
+from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.registry import WorkerRegistry
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+BELT_S: Final = 180.0
+"""Seconds after which a worker looks for what it owns and does not hold, doubt or none."""
+
+
+WRITING_S: Final = 60.0
+"""Seconds that the last outcomes get to be written."""
+
+
+class Desk:
+    """What one event loop needs to own records of a log: a worker and a writer of outcomes.
+
+    Args:
+        store: the event log.
+        lease: seconds of silence after which others may take over.
+        start: starts a task that `drain` awaits.
+    """
+
+    def __init__(
+        self, store: EventStore, *, lease: float, start: Callable[[Coroutine[Any, Any, object]], object]
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.store = store
+        self.registry = WorkerRegistry(store)
+        self.deliveries = Deliveries(store)
+        self.worker = Worker(self.registry, lease=lease)
+        self.worker.on_beat = self._heard_a_beat
+        self.writer = OutcomeWriter(self.deliveries, self.worker.now)
+        self._start = start
+        self.has_doubt = False
+        """Whether a write may have landed whose reply was lost."""
+        self._is_reconciling = False
+        self._reconciling = asyncio.Lock()
+        self._reconciled_at = steady()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process and the loop that the desk was made for."""
+        return self.worker.is_here
+
+    async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any], *, direction: int = 1) -> list[Held]:
+        """Claim records that meet a condition and hold them, in the order of the listing.
+
+        Raises:
+            StoreUnavailable: nothing is known of the claim; what it may have got is given back soon.
+        """
+        owner = await self.worker.ready()
+        # what is still held may be free already, by a write whose reply was lost and which will be made again
+        ids = [one for one in ids if (one, owner) not in self.writer.held]
+        if not ids:
+            return []
+        holds = {(one, owner) for one in ids}
+        self.writer.held |= holds
+        claimed: list[Tracked] = []
+        try:
+            hooks.soon("claim.sent")
+            claimed = await self.deliveries.claim(
+                ids, condition, owner=owner, at=self.worker.now(), direction=direction
+            )
+            hooks.at("claim.acknowledged")
+        except BaseException:
+            self.doubt()
+            raise
+        finally:
+            self.writer.held -= holds - {(record.id, owner) for record in claimed}
+        return [Held(record, owner) for record in claimed]
+
+    async def note_running(self, held: Held, handler_id: str) -> bool:
+        """Note in a suspect's record which handler is about to run; tell whether the record is still ours."""
+        await self.settle(held)
+        await self.deliveries.change([Change(held.record, lambda now: note_running(now, held.owner, handler_id))])
+        return held.record.delivery.owner == held.owner
+
+    async def settle(self, held: Held | None) -> None:
+        """Return when nothing of a record waits to be written."""
+        if held is not None:
+            await self.writer.settle(held)
+
+    # what was forgotten
+
+    def doubt(self) -> None:
+        """Note that a write may have landed whose reply was lost."""
+        self.has_doubt = True
+
+    def _heard_a_beat(self) -> None:
+        self.reconcile_in_doubt(belt=BELT_S)
+
+    def reconcile_in_doubt(self, *, belt: float = float("inf")) -> None:
+        """Start to reconcile where there is doubt, or where the last time was longer ago than `belt` seconds.
+
+        Called when the log has just answered.
+        """
+        is_due = self.has_doubt or steady() - self._reconciled_at > belt
+        if is_due and not self._is_reconciling and self.is_here:
+            self._is_reconciling, self.has_doubt = True, False
+            self._is_reconciling = self._start(self._reconcile_at_leisure()) is not None
+
+    async def _reconcile_at_leisure(self) -> None:
+        try:
+            await self.reconcile()
+        except StoreUnavailable:
+            self.doubt()  # the next beat that is answered tries again
+        finally:
+            self._is_reconciling = False
+
+    async def reconcile(self) -> int:
+        """Give back the open records that this worker owns and does not hold; return how many.
+
+        An insert or a claim whose reply was lost may have landed, and a live worker must not sit on what it forgot.
+        What is held is judged after the read: an insert or a claim that began meanwhile counts.
+        """
+        async with self._reconciling:
+            owner, given_back = self.worker.owner, 0
+            self.has_doubt = False
+            async with aclosing(self.deliveries.owned_by([owner])) as pages:
+                async for page in pages:
+                    forgotten = [record for record in page if (record.id, owner) not in self.writer.held]
+                    await self.give_back(forgotten, owner)
+                    given_back += len(forgotten)
+            self._reconciled_at = steady()
+        return given_back
+
+    async def give_back(self, records: Sequence[Tracked], owner: str) -> None:
+        """Free records whose handlers did not run."""
+        at = self.worker.now()
+        await self.deliveries.change([Change(one, lambda now: give_back(now, owner, at=at)) for one in records])
+
+    async def aclose(self) -> None:
+        """Write what is left and leave the registry."""
+        try:
+            async with asyncio.timeout(WRITING_S):
+                await self.writer.flush()
+        except TimeoutError:
+            await self.writer.give_up()
+            log.warning("the log cannot be reached: what is not stored is done again by whoever takes it over")
+        hooks.at("stop.written")
+        await self.worker.stop()

@@ -1,0 +1,159 @@
+"""Taking over: tell which workers are gone, and free what they own.
+
+A worker is *silent* for whoever has seen the same beat for a whole lease of that worker, by a clock of his own that
+counts suspension, with every look answered. So no server's clock matters, and an outage of the database, however long,
+takes over nobody who lives: the watch starts again with the next look that is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from craft_easy.core.events import hooks
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.model.delivery import Delivery, take_over
+from craft_easy.core.events.store.deliveries import Change, Tracked
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.engine.owner import Desk
+    from craft_easy.core.events.store.registry import WorkerEntry
+
+
+PAGE: Final = 100
+"""Records that are freed with one write: few, so that what holds it up holds up no more."""
+TOGETHER_S: Final = 5.0
+"""Seconds after which that write is taken apart: one of its records may be locked."""
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    entry: WorkerEntry
+    since: float
+
+
+@dataclass(slots=True)
+class Watch:
+    """Remembers since when each worker's last beat is the same; times are seconds of `clock.steady`."""
+
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+
+    def look(self, entries: Iterable[WorkerEntry], now: float) -> list[WorkerEntry]:
+        """Take in an answered look at the registry and return the workers that are silent."""
+        self._seen = {entry.owner: self._one(entry, now) for entry in entries if not entry.fenced}
+        return [one.entry for one in self._seen.values() if now - one.since > one.entry.lease]
+
+    def _one(self, entry: WorkerEntry, now: float) -> _Seen:
+        before = self._seen.get(entry.owner)
+        return before if before is not None and before.entry.beat_at == entry.beat_at else _Seen(entry, now)
+
+    def left(self, entry: WorkerEntry, now: float) -> float:
+        """Return the seconds after which the worker is silent unless it beats."""
+        seen = self._seen.get(entry.owner)
+        return entry.lease if seen is None else max(0.0, seen.since + entry.lease - now)
+
+    def start_again(self) -> None:
+        """Forget what was seen: a look was not answered."""
+        self._seen.clear()
+
+
+class TakeOver:
+    """Fences the workers that are silent and frees the records of every worker that is gone.
+
+    Args:
+        desk: who takes over; it never fences itself.
+        clock: seconds that never jump and go on while the machine is suspended.
+    """
+
+    def __init__(self, desk: Desk, *, clock: Callable[[], float] = steady) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._watch = Watch()
+        self._unanswered = 0
+        self.died = 0
+        """Deliveries that a take-over has charged with their last crash."""
+
+    async def once(self) -> int:
+        """Look once, and return how many records were freed.
+
+        Freed are the records of *every* owner that is fenced or unknown, not only of those just fenced: an insert or
+        a claim that was under way may land after the fence. The owners are read first and the registry after: a
+        worker registers before it owns, so an owner that is not there is gone.
+        """
+        try:
+            owners = await self._desk.deliveries.owners()
+        except StoreUnavailable:
+            self._watch.start_again()
+            raise
+        entries = await self.look()
+        gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
+        return await self._free(gone) if gone else 0
+
+    async def look(self) -> dict[str, WorkerEntry]:
+        """Read the registry, fence who is silent, and return all entries by owner.
+
+        A beat of its own that was not answered counts as a look that was not: nobody else's may have been either, while
+        this worker was too busy to look.
+        """
+        if self._unanswered != self._desk.worker.unanswered:
+            self._unanswered = self._desk.worker.unanswered
+            self._watch.start_again()
+        try:
+            entries = await self._desk.registry.entries()
+        except StoreUnavailable:
+            self._watch.start_again()
+            raise
+        for entry in self._watch.look(entries.values(), self._clock()):
+            if entry.owner != self._desk.worker.owner and await self._desk.registry.fence(entry):
+                entries[entry.owner] = replace(entry, fenced=True)
+                hooks.at("takeover.fenced")
+        return entries
+
+    def left(self, entry: WorkerEntry) -> float:
+        """Return the seconds after which a worker is taken over unless it beats."""
+        return self._watch.left(entry, self._clock())
+
+    async def _free(self, gone: Sequence[str]) -> int:
+        freed = 0
+        async with aclosing(self._desk.deliveries.owned_by(gone, size=PAGE)) as pages:
+            async for page in pages:
+                freed += await self._free_page(page)
+                hooks.at("takeover.freed")
+        return freed
+
+    async def _free_page(self, page: Sequence[Tracked]) -> int:
+        at = self._desk.worker.now()
+        before = [record.delivery for record in page]
+        await self._change([Change(record, _freed(record, at)) for record in page])
+        freed = [
+            (record.delivery, former)
+            for record, former in zip(page, before, strict=True)
+            if record.delivery.takeovers > former.takeovers
+        ]
+        self.died += sum(_dead(delivery) - _dead(former) for delivery, former in freed)
+        return len(freed)
+
+    async def _change(self, changes: Sequence[Change]) -> None:
+        """Write what can be written; a record that the dead left locked in a transaction is freed by a later look."""
+        deliveries = self._desk.deliveries
+        try:
+            await deliveries.change(changes, seconds=TOGETHER_S)
+        except StoreUnavailable:
+            if left := await deliveries.change_apart(changes):
+                log.warning("%d records are locked by transactions that their workers left open", len(left))
+
+
+def _freed(record: Tracked, at: datetime) -> Callable[[Delivery], Delivery]:
+    owner = record.delivery.owner or ""
+    return lambda delivery: take_over(delivery, owner, at=at)
+
+
+def _dead(delivery: Delivery) -> int:
+    return sum(handler.state == "dead" for handler in delivery.handlers)

@@ -1,0 +1,197 @@
+"""What a handler can know about the delivery that it runs in, and the two signals that it may raise."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.handlers.registry import Handler
+    from craft_easy.core.events.model.event import DomainEvent
+
+
+class Retry(Exception):
+    """Asks for another attempt: a signal that a handler raises, not an error.
+
+    Args:
+        after: how long to wait, in seconds or as a timedelta; None for the wait of the handler's retry policy.
+    """
+
+    after: timedelta | None = None
+    """What a class derived from it has that does not say more."""
+
+    def __init__(self, after: float | timedelta | None = None) -> None:
+        self.after = None if after is None else _as_wait(after)
+        super().__init__("another attempt, please" if after is None else f"another attempt in {self.after}, please")
+
+
+class Discard(Exception):
+    """Gives a delivery up for good, with a reason: a signal that a handler raises, not an error."""
+
+    reason: str = ""
+    """What a class derived from it has that does not say more."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = str(reason)
+        super().__init__(self.reason)
+
+
+def _as_wait(after: float | timedelta) -> timedelta:
+    wait = after if isinstance(after, timedelta) else timedelta(seconds=_finite(after))
+    if wait < timedelta(0):
+        raise ValueError(f"Retry(after={after!r}): a wait is not negative")
+    return wait
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError(f"Retry(after={seconds!r}): a wait is a finite number of seconds")
+    return seconds
+
+
+class Numbering:
+    """Numbers the equal events that one run of a delivery publishes, the first with 0."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(self) -> None:
+        self._holders: dict[bytes, dict[int, DomainEvent]] = {}
+
+    def take(self, event: DomainEvent, content: bytes) -> int:
+        """Return the number of an event: the one that it has already, else the least that is free."""
+        holders = self._holders.setdefault(content, {})
+        number = next((number for number, holder in holders.items() if holder is event), None)
+        if number is None:
+            number = next(number for number in range(len(holders) + 1) if number not in holders)
+            holders[number] = event
+        return number
+
+    def give_back(self, event: DomainEvent, content: bytes) -> None:
+        """Free the number of an event that is not surely stored: whoever publishes it anew finds the same id."""
+        holders = self._holders.get(content, {})
+        for number in [number for number, holder in holders.items() if holder is event]:
+            del holders[number]
+
+
+class Keeper(Protocol):
+    """Keeps a delivery's outcome in a record."""
+
+    def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]: ...
+
+
+plain_keeper: Keeper | None = None
+"""Serves deliveries that no record is kept of; see `current`."""
+
+
+@dataclass(slots=True, eq=False)
+class CurrentDelivery:
+    """The delivery that runs: one event × one handler.
+
+    Args:
+        event: what the handler got.
+        handler_id: the handler's id, as the record names it.
+        attempt: the number of this run, the first is 1.
+        is_replay: history is being run again; nothing of this changes the state of a record.
+        replay_id: which replay it is.
+        is_open: it has not ended yet.
+        numbering: numbers what it publishes; made when it first does.
+        keeper: what stores its outcome, where the log has a record of it.
+    """
+
+    event: DomainEvent
+    handler_id: str
+    attempt: int = 1
+    is_replay: bool = False
+    replay_id: str | None = None
+    is_open: bool = True
+    numbering: Numbering | None = None
+    keeper: Keeper | None = None
+
+    def transaction(self, client: Any) -> AbstractAsyncContextManager[Any]:
+        """Give a session whose transaction commits what the handler writes with it and this delivery's `done` together.
+
+            async with current_delivery().transaction(client) as session:
+                await client["shop"]["stock"].update_one(item, {"$inc": {"left": -1}}, session=session)
+
+        `done` is written last, and only where the delivery is still pending; else nothing of the block is kept. So two
+        workers that run the same delivery commit once. In a replay, and where no store keeps the delivery, it is a
+        plain transaction.
+
+        Args:
+            client: the PyMongo or Motor client that the handler writes with, of the log's deployment.
+
+        Raises:
+            TransactionsMissing: the server has none; the block was not entered.
+            WrongDeployment: the client is one of another deployment; the block was not entered.
+            DeliveryOver: another worker has finished this delivery; nothing is kept.
+            CommitUnknown: whether it was committed could not be learnt; the log knows, and says so to the next run.
+        """
+        keeper = self.keeper if self.keeper is not None else plain_keeper
+        if keeper is None:
+            raise RuntimeError("transactions need the store: from craft_easy.core.events import current_delivery")
+        return keeper.transaction(self, client)
+
+    @property
+    def idempotency_key(self) -> str:
+        """Return a text that is the same at every attempt of this delivery, and of no other."""
+        return f"{self.event.event_id}:{self.handler_id}"
+
+
+class Scope:
+    """The span of one delivery, as its context knows it.
+
+    It has no `__init__` and makes its `CurrentDelivery` when asked, because one is made for every event that is
+    published. The event goes when it ends, so that a context that lives on keeps none alive.
+
+    Attributes:
+        event: None once the delivery has ended.
+        view: the delivery as its handler sees it, if it has looked.
+    """
+
+    __slots__ = ("event", "handler", "view")
+    event: DomainEvent | None
+    handler: Handler
+    view: CurrentDelivery | None
+
+    def current(self) -> CurrentDelivery:
+        """Return the delivery as its handler sees it."""
+        if self.view is None:
+            self.view = CurrentDelivery(cast("DomainEvent", self.event), self.handler.id)
+        return self.view
+
+    def end(self) -> None:
+        """End the delivery, also for those who hold its `CurrentDelivery`."""
+        self.event = None
+        if self.view is not None:
+            self.view.is_open = False
+            self.view = None
+
+
+_scope: Final[ContextVar[Scope | None]] = ContextVar("craft_easy.core.events.scope", default=None)
+current_scope: Final = _scope.get
+enter: Final = _scope.set
+"""Make a scope the current one, or nothing with None."""
+
+
+def open_scope() -> Scope | None:
+    """Return the scope of the delivery that this code runs in, if it has not ended."""
+    scope = _scope.get()
+    return None if scope is None or scope.event is None else scope
+
+
+def current_delivery() -> CurrentDelivery | None:
+    """Return the delivery that this code runs in.
+
+    Tasks and threads that a handler starts are in its delivery too, until it has ended: what it leaves behind is then
+    outside, and gets None like everybody else.
+    """
+    scope = open_scope()
+    return None if scope is None else scope.current()
+
+
+is_asked = False
+"""Whether the application uses `current_delivery`; see `current`."""

@@ -1,0 +1,248 @@
+"""Subscriptions: which handlers an event type has, in which order, with which options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from types import MethodType
+from typing import Any, Final
+
+from craft_easy.core.events.handlers import handler_id as naming
+from craft_easy.core.events.handlers.callable import check_handler, is_async
+from craft_easy.core.events.model.patterns import compile_pattern
+from craft_easy.core.events.model.retry import RetryPolicy
+
+MAX_PLANS: Final = 1024
+"""So many plans are kept at most: event types may come from outside and be without number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Handler:
+    """A callable that reacts to events, and how it is to be run.
+
+    Args:
+        id: what deliveries are kept under.
+        function: the callable itself.
+        is_async: calling it gives an awaitable; a plain one blocks whoever calls it.
+        background: `publish` does not wait for it.
+        aliases: ids under which it was known before.
+        replayable: a replay may run it again.
+        timeout: seconds that one attempt may take.
+        retry: None for the default policy.
+        file, line: where its code is.
+        origin: the execution of its module that it comes from.
+    """
+
+    id: str
+    function: Callable[..., Any]
+    is_async: bool
+    background: bool = False
+    aliases: tuple[str, ...] = ()
+    replayable: bool = True
+    timeout: float | None = None
+    retry: RetryPolicy | None = None
+    file: str = ""
+    line: int = 0
+    origin: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A pattern and a handler; `order` counts from 1 as they were registered."""
+
+    pattern: str
+    handler: Handler
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to run for one event type: each handler once, in registration order."""
+
+    event_type: str
+    foreground: tuple[Handler, ...]
+    background: tuple[Handler, ...]
+    handlers: tuple[Handler, ...]
+
+    @classmethod
+    def of(cls, event_type: str, handlers: Iterable[Handler]) -> Plan:
+        every = tuple(handlers)
+        return cls(
+            event_type,
+            foreground=tuple(one for one in every if not one.background),
+            background=tuple(one for one in every if one.background),
+            handlers=every,
+        )
+
+
+class Registry:
+    """Holds the subscriptions of one bus.
+
+    Args:
+        on_change: called after each change, for whoever keeps something that was derived from the plans.
+    """
+
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._plans: dict[str, Plan] = {}
+        self._on_change = on_change
+
+    def subscribe(
+        self,
+        pattern: str,
+        function: Callable[..., Any],
+        *,
+        background: bool = False,
+        id: str | None = None,  # noqa: A002 - the design's word
+        aliases: Iterable[str] = (),
+        replayable: bool = True,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Handler:
+        """Add a subscription and return its handler.
+
+        The same function under the same pattern takes the place of what was there; a reloaded module's function that
+        of its former self, under every pattern.
+
+        Raises:
+            TypeError: not a handler, or one whose id cannot be found or is another's; the message shows the fix.
+            ValueError: an option that cannot be used.
+        """
+        _check_pattern(pattern)
+        check_handler(function)
+        file, line = naming.place(function)
+        handler = Handler(
+            id=naming.handler_id(function) if id is None else _checked_id(id),
+            function=function,
+            is_async=is_async(function),
+            background=background,
+            aliases=_checked_aliases(aliases),
+            replayable=replayable,
+            timeout=_checked_timeout(timeout),
+            retry=_checked_retry(retry),
+            file=file,
+            line=line,
+            origin=naming.origin(function),
+        )
+        self._change(_with(self._without_former(handler, pattern), pattern, handler))
+        return handler
+
+    def unsubscribe(self, handler: Callable[..., Any] | str, *, pattern: str | None = None) -> int:
+        """Remove a handler, given as its function or its id, from one pattern or from all; return from how many."""
+        left = tuple(
+            one
+            for one in self._subscriptions
+            if not (_is(one.handler, handler) and (pattern is None or one.pattern == pattern))
+        )
+        removed = len(self._subscriptions) - len(left)
+        if removed:
+            self._change(left)
+        return removed
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Return all subscriptions in registration order."""
+        return self._subscriptions
+
+    def names(self) -> tuple[str, ...]:
+        """Return the ids of all handlers, each followed by those that it had before."""
+        return tuple(
+            dict.fromkeys(name for one in self._subscriptions for name in (one.handler.id, *one.handler.aliases))
+        )
+
+    def handler(self, name: str) -> Handler | None:
+        """Return the handler with this id, or else the one that was known by it before."""
+        handlers = [one.handler for one in self._subscriptions]
+        by_id = (one for one in handlers if one.id == name)
+        by_alias = (one for one in handlers if name in one.aliases)
+        return next(by_id, None) or next(by_alias, None)
+
+    def plan(self, event_type: str) -> Plan:
+        """Return what is to run for an event type; the first matching subscription's options hold."""
+        plan = self._plans.get(event_type)
+        if plan is None:
+            plan = Plan.of(event_type, self._handlers_of(event_type))
+            if len(self._plans) >= MAX_PLANS:
+                self._plans = {}
+            self._plans[event_type] = plan
+        return plan
+
+    def _handlers_of(self, event_type: str) -> Iterator[Handler]:
+        seen = set()
+        for one in self._subscriptions:
+            if one.handler.id not in seen and compile_pattern(one.pattern).matches(event_type):
+                seen.add(one.handler.id)
+                yield one.handler
+
+    def _without_former(self, handler: Handler, pattern: str) -> tuple[Subscription, ...]:
+        """Return the subscriptions without what this one makes obsolete: those of its function before a reload.
+
+        The one under the same pattern stays for now, to keep its place.
+        """
+        known = next((one.handler for one in self._subscriptions if one.handler.id == handler.id), None)
+        if known is None or _is_same(known.function, handler.function):
+            return self._subscriptions
+        if known.file != handler.file or known.origin is handler.origin:
+            raise TypeError(_clash(known, handler))
+        return tuple(one for one in self._subscriptions if one.handler.id != handler.id or one.pattern == pattern)
+
+    def _change(self, subscriptions: Iterable[Subscription]) -> None:
+        self._subscriptions = tuple(replace(one, order=order) for order, one in enumerate(subscriptions, 1))
+        self._plans = {}
+        self._on_change()
+
+
+def _with(subscriptions: tuple[Subscription, ...], pattern: str, handler: Handler) -> list[Subscription]:
+    new = Subscription(pattern, handler, 0)
+    changed = [new if one.pattern == pattern and one.handler.id == handler.id else one for one in subscriptions]
+    return changed if new in changed else [*changed, new]
+
+
+def _is(handler: Handler, wanted: Callable[..., Any] | str) -> bool:
+    return handler.id == wanted if isinstance(wanted, str) else _is_same(handler.function, wanted)
+
+
+def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Compare callables by identity; a method is made anew each time it is looked up, and equal."""
+    return one is other or (isinstance(one, MethodType) and isinstance(other, MethodType) and one == other)
+
+
+def _clash(known: Handler, new: Handler) -> str:
+    return (
+        f"two functions under one handler id, {new.id!r}: {known.file}:{known.line} and {new.file}:{new.line}; "
+        f'rename one, or give it an id of its own: id="{new.id}_2"'
+    )
+
+
+def _check_pattern(pattern: object) -> None:
+    if not isinstance(pattern, str):
+        raise TypeError(
+            f"the pattern comes first, as a string: subscribe('payment.*', handler), @event_handler('payment.*'); "
+            f"not {pattern!r}"
+        )
+    compile_pattern(pattern)
+
+
+def _checked_id(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"a handler's id is a string, not {name!r}")
+    if not name:
+        raise ValueError("a handler's id must not be empty")
+    return name
+
+
+def _checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(aliases, str):
+        raise TypeError(f"aliases is a collection of ids: aliases=({aliases!r},)")
+    return tuple(_checked_id(one) for one in aliases)
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout is a positive number of seconds, or None, not {timeout!r}")
+    return timeout
+
+
+def _checked_retry(retry: RetryPolicy | None) -> RetryPolicy | None:
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise TypeError(f"retry is a policy: retry=RetryPolicy(max_attempts=5); not {retry!r}")
+    return retry

@@ -1,0 +1,133 @@
+"""Deliveries as they end: what each change of a record says that it did not say before, each attempt once. Pure.
+
+A record keeps how its deliveries stand, not what happened last. So the deliveries of the records that changed lately
+are remembered; of any other record those count as new that ended after it was last claimed, since whoever claims it
+knows of all that ended before.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
+from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.store.delivery_document import from_document
+
+Record = Mapping[str, Any]
+
+REMEMBERED: Final = 10_000
+"""So many records whose deliveries ended are remembered."""
+_Standing = tuple[int, str]
+"""Attempts and state of one handler's delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One attempt of a delivery, ended; or a delivery that an operator or a crash ended without one.
+
+    Args:
+        outcome: done, failed (it is tried again), dead or skipped.
+        attempt: the number of attempts so far.
+        error: what this attempt raised, type and message.
+        took_ms: milliseconds that this attempt ran.
+        reason: why it was skipped, or died without an error.
+        at: when, by the database's time; None where the record does not say, as for a `Retry`.
+    """
+
+    event_id: str
+    event_type: str
+    tenant_id: str | None
+    handler: str
+    outcome: str
+    attempt: int
+    error: str | None
+    took_ms: float | None
+    reason: str | None
+    at: datetime | None
+
+
+class Endings:
+    """Tells what ended with each change of a record.
+
+    Args:
+        since: of records that are not remembered, nothing that ended before is news.
+    """
+
+    def __init__(self, since: datetime) -> None:
+        self._since = _aware(since)
+        self._known: OrderedDict[object, dict[str, _Standing]] = OrderedDict()
+
+    def of(self, key: object, record: Record) -> list[Ending]:
+        """Return what ended, in order of time, and remember it.
+
+        Args:
+            key: what tells the record from all others.
+            record: as it is after the change.
+        """
+        document = record.get("delivery")
+        if not isinstance(document, Mapping):
+            return []
+        delivery = from_document(document)
+        before = self._known.pop(key, None)
+        news = [one for one in delivery.handlers if _has_ended(one) and self._is_new(one, delivery, before)]
+        self._remember(key, delivery)
+        return sorted((_ending(record, one) for one in news), key=_time_of)
+
+    def _is_new(self, entry: HandlerDelivery, delivery: Delivery, before: Mapping[str, _Standing] | None) -> bool:
+        if before is not None:
+            return before.get(entry.id) != (entry.attempts, entry.state)
+        ended_at = _ended_at(entry) or entry.due_at
+        claimed_at = _aware(delivery.claimed_at) if delivery.claimed_at else self._since
+        return ended_at is None or _aware(ended_at) >= max(self._since, claimed_at)
+
+    def _remember(self, key: object, delivery: Delivery) -> None:
+        self._known[key] = {one.id: (one.attempts, one.state) for one in delivery.handlers}
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _has_ended(entry: HandlerDelivery) -> bool:
+    """Tell an attempt that ended from a delivery that waits for its first, or for the first of a fresh budget."""
+    return not entry.is_pending or entry.attempts > entry.budget_from
+
+
+def _ending(record: Record, entry: HandlerDelivery) -> Ending:
+    envelope, error = read_envelope(record), _error_of(entry)
+    has_run = entry.state != "skipped" and entry.reason is None
+    return Ending(
+        event_id=envelope.event_id,
+        event_type=envelope.event_type,
+        tenant_id=envelope.tenant_id,
+        handler=entry.id,
+        outcome="failed" if entry.is_pending else entry.state,
+        attempt=entry.attempts,
+        error=None if error is None else f"{error.type}: {error.message}",
+        took_ms=entry.took_ms if has_run else None,
+        reason=entry.reason,
+        at=_ended_at(entry),
+    )
+
+
+def _error_of(entry: HandlerDelivery) -> Failure | None:
+    """Return what the latest attempt raised; errors of earlier ones stay in the record."""
+    failures: Sequence[Failure] = entry.errors[-1:]
+    is_its_own = entry.is_pending or (entry.state == "dead" and entry.reason is None)
+    return next((one for one in failures if is_its_own and one.attempt == entry.attempts), None)
+
+
+def _ended_at(entry: HandlerDelivery) -> datetime | None:
+    error = _error_of(entry)
+    moment = entry.finished_at or (error.at if error is not None else None)
+    return None if moment is None else _aware(moment)
+
+
+def _time_of(ending: Ending) -> datetime:
+    return ending.at or datetime.max.replace(tzinfo=UTC)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

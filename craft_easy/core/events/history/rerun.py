@@ -1,0 +1,396 @@
+"""Rerun: replay history through handlers.
+
+fix     the end, and where an earlier run came to
+plan    count what would run
+feed    read the events in order, hand each to the lane of its tenant
+run     the handlers of an event, each delivery marked as a replay
+keep    the low-water mark, so that a run that is killed goes on from there
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
+from craft_easy.core.events.engine.report import Observer, Report
+from craft_easy.core.events.engine.runner import CANCELLED_S
+from craft_easy.core.events.engine.watchdog import LoopWatch
+from craft_easy.core.events.errors import HandlerNotFound
+from craft_easy.core.events.handlers.registry import Handler
+from craft_easy.core.events.handlers.suppression import Suppression, suppressing
+from craft_easy.core.events.history.lane import Lanes
+from craft_easy.core.events.history.pace import Pace
+from craft_easy.core.events.history.progress import Keeper, Position, Step
+from craft_easy.core.events.history.redelivery import Redelivery
+from craft_easy.core.events.history.span import Span, fixed
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.envelope import is_redacted
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.place import Place
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+DRAINING_S: Final = 60.0
+"""Seconds that what a cascade published gets to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How history runs through handlers.
+
+    Args:
+        handlers: ids of the handlers that are to run; all that are loaded when empty.
+        only: the events that are meant, and for each the handlers, or None for those of `handlers`; None means all.
+        cascade: store and dispatch what the handlers publish, instead of suppressing it.
+        concurrency: tenants whose events run at the same time, each in order.
+        timeout: seconds that a handler may take where it names no limit.
+        grace: seconds that a stop leaves to what is running.
+        fail_fast: stop at the first event with a handler that fails.
+        rate: events that start in a second at most; None for any number.
+        speed: keep the gaps between events, passing so many times faster than they once did; None for no gaps.
+    """
+
+    handlers: tuple[str, ...] = ()
+    only: Mapping[str, frozenset[str] | None] | None = None
+    cascade: bool = False
+    concurrency: int = 10
+    timeout: float = DEFAULT_LIMIT
+    grace: float = 10.0
+    fail_fast: bool = False
+    rate: float | None = None
+    speed: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
+        for name in ("rate", "speed"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is a positive number, or None, not {value!r}")
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do: `counts` of the events with a handler, and what is left out."""
+
+    counts: Counts = field(default_factory=Counts)
+    not_replayable: Counter[str] = field(default_factory=Counter)
+    """Deliveries to handlers that say `replayable=False`."""
+    unhandled: int = 0
+    """Events that none of the handlers is for."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What one run came to: `events` ran to their end, `done`, `failed` and `skipped` count deliveries.
+
+    A delivery that raised `Discard` is skipped; one that raised `Retry` has failed: nothing tries it again.
+    """
+
+    replay_id: str = ""
+    events: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    suppressed: int = 0
+    """Events that were published meanwhile, and neither stored nor dispatched."""
+    redacted: int = 0
+    """Events whose payload was removed on request: nothing runs on them."""
+    missing: tuple[str, ...] = ()
+    """Ids that were asked for and are not in the log."""
+    is_complete: bool = False
+    """Whether the range was gone through to its end, by this run or the one before."""
+    abandoned: int = 0
+    """Handlers that still run, past their limit or the grace: nobody waits for them, and a loop that closes would."""
+    elapsed_s: float = 0.0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing failed or was missing."""
+        return not (self.failed or self.missing)
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """An event on its way through its handlers."""
+
+    step: Step
+    event: DomainEvent
+    handlers: Sequence[Handler]
+
+
+async def rerun(
+    bus: EventBus,
+    selection: Selection,
+    options: Options | None = None,
+    *,
+    observer: Observer | None = None,
+    stop: asyncio.Event | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Summary:
+    """Run handlers of a bus over a range of history, each tenant's events in order.
+
+        async with EventStore() as store:
+            bus.configure_store(store)
+            last_week = Selection(types=("payment.*",), since=now - timedelta(days=7))
+            await rerun(bus, last_week, Options(handlers=("shop.ledger:book",)))
+
+    A handler gets the event as it was, its id, time and actor, and `current_delivery().is_replay` is true. Deliveries
+    in the log are neither asked nor changed; without `cascade` nothing at all is written to the log. What is published
+    meanwhile, anywhere in this process, is then suppressed and counted: by a handler, by a task or a thread that it
+    started, from another bus; so give this a process of its own. A handler that says `replayable=False` is left out,
+    and so are events whose payload was removed. The range ends with the last event there is at the start. A handler
+    that fails is not tried again; the others go on.
+
+    Setting `stop` ends the run: no event begins any more, and what runs gets `options.grace`.
+
+    Args:
+        bus: has a store.
+        selection: oldest first, whatever it says.
+        options: all handlers, as fast as they go, when None.
+        observer: is told of each delivery.
+        stop: ends the run.
+        checkpoint: keeps how far the run has come, with the selection's window, end and replay id. A run that was
+            killed repeats at most 1,000 events; an event passes when its handlers have ended, however. This locks it.
+
+    Raises:
+        HandlerNotFound: `options.handlers` names one that is not loaded.
+        StoreUnavailable: the log was silent for too long; the checkpoint says how far it came.
+        CheckpointError: the checkpoint cannot be used, or no longer be written.
+    """
+    with nullcontext() if checkpoint is None else checkpoint.lock():
+        one = Rerun(bus, selection, options or Options(), checkpoint=checkpoint)
+        await one.begin()
+        return await one.run(stop or asyncio.Event(), observer=observer)
+
+
+class Rerun:
+    """One run of `rerun`, in steps: `begin`, then `plan` where it is wanted, then `run`.
+
+    Raises:
+        HandlerNotFound: `options.handlers` names one that is not loaded.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        selection: Selection,
+        options: Options,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self.on_hang: Callable[[str], None] = log.error
+        """Called from another thread, once, with a text that names a handler that blocks the loop past its limit."""
+        self._bus = bus
+        self._store = bus.tracking.store
+        self._selection = selection
+        self._options = options
+        self._observer = Observer()
+        self._checkpoint = checkpoint
+        self._chosen = _chosen(bus, options.handlers)
+        self._summary = Summary()
+        self._halt = asyncio.Event()
+        self._pace = Pace(self._halt, rate=options.rate, speed=options.speed)
+        self._lanes: Lanes[_Item] = Lanes(options.concurrency, self._work)
+        self._deliveries = Redelivery(options.timeout, self._report)
+        self._position = Position("")
+        self._span: Span | None = None
+        self._keeper = Keeper(None, self._position)
+
+    @property
+    def position(self) -> Position:
+        """Where the run begins: an earlier one may have come that far, or to its end."""
+        return self._position
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """The ids that were asked for and are not in the log."""
+        return self._summary.missing
+
+    async def begin(self) -> None:
+        """Find out where an earlier run ended, or fix the end of a new one; look up events that are named."""
+        kept = None if self._checkpoint is None else self._checkpoint.read()
+        only = self._options.only
+        self._position = (
+            await fixed(self._store, self._selection, is_named=only is not None)
+            if kept is None
+            else Position.from_json(kept)
+        )
+        self._summary.replay_id = self._deliveries.replay_id = self._position.replay_id
+        self._keeper = Keeper(self._checkpoint, self._position)
+        self._span = Span(self._store, self._selection, self._position, None if only is None else list(only))
+        await self._span.locate()
+        self._summary.missing = self._span.missing
+
+    async def plan(self) -> Plan:
+        """Count what would run from here on; nothing is written."""
+        plan = Plan()
+        if self._span is None or self._position.is_complete:
+            return plan
+        if self._options.only is None:
+            for (event_type, tenant_id), events in (await self._span.tally()).items():
+                self._count(plan, event_type, tenant_id, events)
+            return plan
+        async with aclosing(self._span.named()) as named:
+            async for one in named:
+                self._count(plan, one.event_type, one.tenant_id, 1, self._options.only.get(one.event_id))
+        return plan
+
+    def _count(
+        self, plan: Plan, event_type: str, tenant_id: str | None, events: int, named: frozenset[str] | None = None
+    ) -> None:
+        handlers = self._handlers_for(event_type, named)
+        plan.counts.add_many(event_type, tenant_id, events, [one.id for one in handlers])
+        plan.unhandled += 0 if handlers else events
+        for one in self._bus.registry.plan(event_type).handlers:
+            if not one.replayable and self._is_meant(one, named):
+                plan.not_replayable[one.id] += events
+
+    async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> Summary:
+        """Go through the span until its end, until `stop` is set, or with `fail_fast` until something fails."""
+        self._observer = observer or self._observer
+        began = steady()
+        self._summary.is_complete = self._position.is_complete
+        if not self._position.is_complete:
+            watch = LoopWatch(self._deliveries.at_work, slack=CANCELLED_S, on_hang=lambda text: self.on_hang(text))
+            with watch, self._silence() as suppression:
+                try:
+                    await self._go(stop)
+                finally:
+                    self._summary.suppressed = 0 if suppression is None else suppression.events
+        self._summary.abandoned = self._deliveries.abandoned
+        self._summary.elapsed_s = round(steady() - began, 3)
+        return self._summary
+
+    def _silence(self) -> AbstractContextManager[Suppression | None]:
+        return nullcontext() if self._options.cascade else suppressing()
+
+    async def _go(self, stop: asyncio.Event) -> None:
+        self._bus.tasks()  # a thread that publishes finds this loop
+        through = asyncio.create_task(self._feed_and_wait())
+        stopped = asyncio.create_task(_set_with(stop, self._halt))
+        halted = asyncio.create_task(self._halt.wait())
+        keeping = asyncio.create_task(self._keeper.keep())
+        try:
+            await asyncio.wait(
+                [through, halted] if self._checkpoint is None else [through, halted, keeping],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            for task in (stopped, halted):
+                task.cancel()
+            await self._end(through, keeping)
+        await self._settle(through, keeping)
+
+    async def _end(self, through: asyncio.Task[None], keeping: asyncio.Task[None]) -> None:
+        """Let what runs come to its end, for as long as the grace allows."""
+        self._halt.set()
+        self._lanes.close()
+        if not await self._lanes.leave(self._options.grace):
+            self._deliveries.cut()
+            await self._lanes.leave(CANCELLED_S)
+            self._lanes.abandon()
+            self._deliveries.abandon()
+        through.cancel()
+        self._keeper.stop()
+        await asyncio.wait([through, keeping])
+
+    async def _settle(self, through: asyncio.Task[None], keeping: asyncio.Task[None]) -> None:
+        """Write how far it came; then raise what ended it."""
+        keeping.result()
+        await self._keeper.close(is_complete=self._summary.is_complete)
+        if self._options.cascade:
+            await self._bus.drain(timeout=max(self._options.grace, DRAINING_S))
+        self._lanes.check()
+        if not through.cancelled():
+            through.result()
+
+    # feed
+
+    async def _feed_and_wait(self) -> None:
+        assert self._span is not None
+        async with aclosing(self._span.pages(self._observer)) as pages:
+            async for page in pages:
+                for record in page:
+                    await self._take(record)
+        await self._lanes.idle()
+        self._summary.is_complete = not self._halt.is_set()
+
+    async def _take(self, record: Mapping[str, Any]) -> None:
+        """Hand an event to the lane of its tenant, as soon as its time has come and there is room."""
+        event, place = DomainEvent.from_record(record), Place.of(record)
+        named = None if self._options.only is None else self._options.only.get(event.event_id)
+        handlers = self._handlers_for(event.event_type, named)
+        if handlers and is_redacted(record):
+            self._summary.redacted += 1
+            handlers = []
+        if not handlers:
+            self._keeper.water.pass_over(place)
+            return
+        await self._pace.gap(event.timestamp)
+        await self._keeper.room()
+        if self._options.cascade:
+            await self._bus.tasks().admit()
+        if not self._halt.is_set():
+            self._lanes.add(event.tenant_id, _Item(self._keeper.water.begin(place), event, handlers))
+
+    def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
+        every = self._bus.registry.plan(event_type).handlers
+        return [one for one in every if one.replayable and self._is_meant(one, named)]
+
+    def _is_meant(self, handler: Handler, named: frozenset[str] | None) -> bool:
+        is_named = named is None or handler.id in named or bool(named.intersection(handler.aliases))
+        return is_named and handler.id in self._chosen
+
+    # run
+
+    async def _work(self, item: _Item) -> None:
+        """Run an event to its end, unless it is to begin no more."""
+        await self._pace.turn()
+        if self._halt.is_set():
+            return
+        try:
+            outcomes = await self._deliveries.run(item.event, item.handlers)
+            self._observer.ended()
+        except Exception:
+            self._halt.set()  # no handler's failure comes here: whoever is told of them has failed
+            raise
+        if None in outcomes:
+            return  # broken off by a stop
+        self._summary.events += 1
+        if self._options.fail_fast and "failed" in outcomes:
+            self._halt.set()
+        else:
+            self._keeper.end(item.step)
+
+    def _report(self, report: Report) -> None:
+        setattr(self._summary, report.outcome, getattr(self._summary, report.outcome) + 1)
+        self._observer.reported(report)
+
+
+def _chosen(bus: EventBus, names: Sequence[str]) -> frozenset[str]:
+    loaded = tuple(dict.fromkeys(one.handler.id for one in bus.subscriptions()))
+    chosen = []
+    for name in names or loaded:
+        handler = bus.registry.handler(name)
+        if handler is None:
+            raise HandlerNotFound(name, loaded)
+        chosen.append(handler.id)
+    return frozenset(chosen)
+
+
+async def _set_with(first: asyncio.Event, then: asyncio.Event) -> None:
+    await first.wait()
+    then.set()

@@ -1,0 +1,390 @@
+"""Follow the log live: what was stored last, then what is stored from now on, each event once.
+
+    open     the change stream, so that nothing stored from here on is missed
+    recall   the last events, or those since a time, from the primary
+    follow   the stream, without those that were recalled
+
+A connection that is lost is opened again after the last change that was read: no gap, no repeat. A server without
+change streams is asked again and again for the last minutes instead. With a checkpoint the next run goes on where this
+one ended, and recalls nothing:
+
+    async with EventStore() as store:
+        selection = Selection(tenants=("acme",))
+        checkpoint = feed.checkpoint("acme.checkpoint", store, selection)
+        async for block in feed.follow(store, selection, outcomes=True, checkpoint=checkpoint):
+            for record in block.records:
+                event = DomainEvent.from_record(record)
+            for ending in block.endings:
+                print(ending.handler, ending.outcome)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
+from craft_easy.core.events.history.ending import Ending, Endings
+from craft_easy.core.events.history.source import REACH, Place, Polling, Source, Streaming, key_of
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.cancellation import Cancellation
+from craft_easy.core.events.store.change_stream import Change, ChangeStreamsMissing
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+Record = Mapping[str, Any]
+Choice = Callable[[Record, Ending | None], bool]
+"""Tells whether an event is shown, or (with an ending) whether that is."""
+
+LAST: Final = 10
+"""So many events are recalled where nothing else is asked for."""
+SEARCHED: Final = 10_000
+"""The last events are looked for among so many, where a choice leaves some of them out."""
+NOTED_EVERY: Final = 0.2
+"""Seconds between two writes of a checkpoint, while events come: what came since the last may come again."""
+NOTED_IDLE_EVERY: Final = 10.0
+MAX_UNNOTED: Final = 1_000
+"""So many events at most come again."""
+LATE: Final = timedelta(minutes=1)
+"""So long after it ended a delivery may be stored as ended; only what a run that was resumed knows is looked at."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
+_REMEMBERED: Final = 100_000
+"""So many recalled events are remembered whatever their time is; beyond that, those of the last minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Records to show, in order, and deliveries that ended; live ones come one by one, as they are stored."""
+
+    records: Sequence[Record] = ()
+    endings: Sequence[Ending] = ()
+    is_live: bool = False
+
+
+class Observer:
+    """Hears of what happens beside the events; does nothing by itself."""
+
+    def resuming(self, at: datetime) -> None:
+        """It goes on from a checkpoint that was written then."""
+
+    def searched(self, events: int, found: int) -> None:
+        """The last events were looked for among so many, and no more than these found."""
+
+    def following(self) -> None:
+        """What was to be recalled has been; from here on it is live."""
+
+    def polling(self, reach: timedelta) -> None:
+        """The server has no change streams: only events whose time lies within `reach` are shown."""
+
+    def lost(self, error: StoreUnavailable) -> None:
+        """The connection is lost, and is being opened again."""
+
+    def resumed(self, seconds: float) -> None:
+        """It is open again, after so many seconds, and nothing was missed."""
+
+    def quiet(self, seconds: float) -> None:
+        """Nothing came for so long, and that ends it."""
+
+
+def checkpoint(path: str | Path, store: EventStore, selection: Selection, **others: Any) -> Checkpoint:
+    """Return the checkpoint of a feed; it goes with the same selection of the same log alone.
+
+    Args:
+        path: the file; it need not exist.
+        store: whose log.
+        selection: its time, limit and order are of no account.
+        others: further filters, as JSON has them.
+    """
+    filters: dict[str, Any] = {
+        "tenant": list(selection.tenants),
+        "no-tenant": selection.no_tenant,
+        "type": list(selection.types),
+        "exclude-type": list(selection.except_types),
+        "actor": list(selection.actors),
+    }
+    return Checkpoint(path, kind="tail", log=f"{store.database_name}.{store.name}", filters=filters | others)
+
+
+async def recall(
+    store: EventStore,
+    selection: Selection,
+    *,
+    last: int = LAST,
+    only: Choice | None = None,
+    observer: Observer | None = None,
+) -> AsyncGenerator[Block, None]:
+    """Yield what was stored before: everything since the selection's time, or else the last events, oldest first.
+
+    Args:
+        store: whose log.
+        selection: which events; its limit counts those that `only` lets through.
+        last: so many, where the selection names no time.
+        only: a further choice; the last events are then looked for among the last `SEARCHED`.
+        observer: hears of a search that ended without all of them.
+    """
+    if selection.since is None:
+        yield Block(await _last(store, selection, last, only, observer or Observer()))
+        return
+    left = selection.limit
+    wanted = selection if only is None else selection.without_limit()
+    async with aclosing(store.batches(wanted, for_json=True)) as pages:
+        async for page in pages:
+            chosen = page if only is None else [record for record in page if only(record, None)]
+            yield Block(chosen[:left])
+            left = None if left is None else left - len(chosen)
+            if left is not None and left <= 0:
+                return
+
+
+async def _last(
+    store: EventStore, selection: Selection, last: int, only: Choice | None, observer: Observer
+) -> list[Record]:
+    number = min(last, selection.limit or last)
+    if not number:
+        return []
+    newest = replace(selection, reverse=True, limit=number if only is None else SEARCHED)
+    found: list[Record] = []
+    seen = 0
+    async with aclosing(store.batches(newest, for_json=True)) as pages:
+        async for page in pages:
+            found += [record for record in page if only is None or only(record, None)]
+            seen += len(page)
+            if len(found) >= number:
+                break
+    if len(found) < number and seen == SEARCHED:
+        observer.searched(seen, len(found))
+    return found[:number][::-1]
+
+
+async def follow(
+    store: EventStore,
+    selection: Selection,
+    *,
+    last: int = LAST,
+    only: Choice | None = None,
+    outcomes: bool = False,
+    wait_max: float | None = None,
+    checkpoint: Checkpoint | None = None,
+    observer: Observer | None = None,
+) -> AsyncGenerator[Block, None]:
+    """Yield what `recall` does and then what is stored from now on, until the selection's limit is reached.
+
+    Args:
+        store: whose log.
+        selection: which events; its limit counts those that are yielded.
+        last: so many are recalled, where the selection names no time.
+        only: a further choice, of events and of deliveries that ended.
+        outcomes: also deliveries of the selected events, as they end; those do not count for the limit.
+        wait_max: seconds without anything to yield, after which it ends; kept within a second.
+        checkpoint: where to go on from, and to note how far this came; nothing is recalled where it says something.
+            A block counts as done when the next one is asked for.
+        observer: hears of the rest.
+
+    Raises:
+        LogDropped: the collection was dropped or renamed.
+        CheckpointError: the checkpoint cannot be used, or the server no longer knows what was stored since.
+        StoreUnavailable: the server could not be reached to begin with.
+    """
+    feed = _Feed(store, selection, only, outcomes=outcomes, observer=observer or Observer())
+    with nullcontext() if checkpoint is None else checkpoint.lock():
+        async with aclosing(feed.blocks(last, wait_max, checkpoint)) as blocks:
+            async for block in blocks:
+                yield block
+
+
+class _Feed:
+    """One run: what is chosen, what was recalled, and how many are left to yield."""
+
+    def __init__(
+        self, store: EventStore, selection: Selection, only: Choice | None, *, outcomes: bool, observer: Observer
+    ) -> None:
+        self._store = store
+        self._selection = selection
+        self._only = only
+        self._outcomes = outcomes
+        self._observer = observer
+        self._left = selection.limit
+        self._quiet_since = steady()
+
+    async def blocks(
+        self, last: int, wait_max: float | None, checkpoint: Checkpoint | None
+    ) -> AsyncGenerator[Block, None]:
+        place = None if checkpoint is None else _place_in(checkpoint)
+        source = await self._open(place, has_checkpoint=checkpoint is not None)
+        bookmark = _Bookmark(checkpoint)
+        try:
+            now = await self._store.now()
+            self._recalled = _Recalled(now)
+            self._endings = Endings(now if place is None else place.at - LATE)
+            if place is None:
+                async with aclosing(self._recall(last)) as blocks:
+                    async for block in blocks:
+                        yield block
+                bookmark.begin(source.place)
+            if not self._is_done:
+                self._observer.following()
+            async with aclosing(self._live(source, bookmark, wait_max)) as blocks:
+                async for block in blocks:
+                    yield block
+        finally:
+            try:
+                bookmark.write()
+            finally:
+                await source.aclose()
+
+    async def _recall(self, last: int) -> AsyncGenerator[Block, None]:
+        wanted = recall(self._store, self._selection, last=last, only=self._only, observer=self._observer)
+        async with aclosing(wanted) as blocks:
+            async for block in blocks:
+                self._recalled.add(block.records)
+                yield block
+                self._count(block)
+
+    async def _live(self, source: Source, bookmark: _Bookmark, wait_max: float | None) -> AsyncGenerator[Block, None]:
+        cancellation = Cancellation()
+        self._quiet_since = steady()
+        while not self._is_done:
+            change = await self._next(source)
+            cancellation.check()
+            block = None if change is None else self._block_of(change)
+            if block is not None:
+                yield block
+                self._count(block)
+            bookmark.reached(source.place, is_shown=block is not None)
+            if wait_max is not None and steady() - self._quiet_since >= wait_max:
+                self._observer.quiet(wait_max)
+                return
+
+    @property
+    def _is_done(self) -> bool:
+        return self._left is not None and self._left <= 0
+
+    def _count(self, block: Block) -> None:
+        self._quiet_since = steady()
+        self._left = None if self._left is None else self._left - len(block.records)
+
+    def _block_of(self, change: Change) -> Block | None:
+        record = change.record
+        if change.is_new:
+            is_shown = not self._recalled.holds(record) and (self._only is None or self._only(record, None))
+            return Block([record], is_live=True) if is_shown else None
+        ended = self._endings.of(key_of(record), record)
+        chosen = [one for one in ended if self._only is None or self._only(record, one)]
+        return Block(endings=chosen, is_live=True) if chosen else None
+
+    async def _open(self, place: Place | None, *, has_checkpoint: bool) -> Source:
+        if place is not None:
+            self._observer.resuming(place.at)
+            self._selection = replace(self._selection, since=None)
+        try:
+            return await Streaming.open(self._store, self._selection, after=place, updates=self._outcomes)
+        except ChangeStreamsMissing as error:
+            if has_checkpoint:
+                raise CheckpointError(
+                    "this server has no change streams, and so no place to go on from",
+                    hint="leave --checkpoint out, or make the server a replica set (--replSet)",
+                ) from error
+            self._observer.polling(REACH)
+            return await Polling.open(self._store, self._selection, updates=self._outcomes)
+
+    async def _next(self, source: Source) -> Change | None:
+        try:
+            return await source.next()
+        except StoreUnavailable as error:
+            self._observer.lost(error)
+            await self._reopen(source)
+            self._quiet_since = steady()
+            return None
+
+    async def _reopen(self, source: Source) -> None:
+        began, wait = steady(), _FIRST_WAIT
+        while True:
+            try:
+                await source.reopen()
+            except StoreUnavailable:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            else:
+                self._observer.resumed(steady() - began)
+                return
+
+
+def _place_in(checkpoint: Checkpoint) -> Place | None:
+    position = checkpoint.read()
+    if position is None:
+        return None
+    try:
+        return Place.from_json(position)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{checkpoint.path} holds no place in the log to go on from",
+            hint="remove it, and say with --since where to begin",
+        ) from error
+
+
+class _Bookmark:
+    """Notes in the checkpoint how far it came: what is yielded after the last note may be yielded again."""
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint = checkpoint
+        self._place: Place | None = None
+        self._written: Mapping[str, Any] | None = None
+        self._written_at = steady()
+        self._shown = 0
+
+    def begin(self, place: Place | None) -> None:
+        """Note where the stream was opened, so that nothing that comes from now on is ever missed."""
+        self._place = place
+        self.write()
+
+    def reached(self, place: Place | None, *, is_shown: bool) -> None:
+        """Note a place, at once or with others that follow it closely."""
+        if self._checkpoint is None:
+            return
+        self._place = place
+        self._shown += is_shown
+        every = NOTED_EVERY if self._shown else NOTED_IDLE_EVERY
+        if self._shown >= MAX_UNNOTED or steady() - self._written_at >= every:
+            self.write()
+
+    def write(self) -> None:
+        """Write the place that was reached."""
+        if self._checkpoint is None or self._place is None or self._place.token == self._written:
+            return
+        self._checkpoint.write(self._place.to_json())
+        self._written, self._written_at, self._shown = self._place.token, steady(), 0
+
+
+class _Recalled:
+    """The events that were recalled, so that the stream does not show them again."""
+
+    def __init__(self, now: datetime) -> None:
+        self._keys: set[object] = set()
+        self._recent = (now - REACH).astimezone(UTC).replace(tzinfo=None)
+
+    def add(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if len(self._keys) < _REMEMBERED or self._is_recent(record.get("timestamp")):
+                self._keys.add(key_of(record))
+
+    def holds(self, record: Record) -> bool:
+        """Tell whether a record was recalled; it is inserted only once, so it is asked for once."""
+        key = key_of(record)
+        if key not in self._keys:
+            return False
+        self._keys.discard(key)
+        return True
+
+    def _is_recent(self, moment: object) -> bool:
+        if not isinstance(moment, datetime):
+            return True
+        naive = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+        return naive >= self._recent

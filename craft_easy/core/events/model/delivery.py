@@ -1,0 +1,333 @@
+"""The state machine of a delivery.
+
+Every change of a record is a pure function from a `Delivery` to a `Delivery`: no clock, no I/O. The store writes what
+comes out where `rev` is still the one that was read; if it changed, it reads again and applies again. A function that
+has nothing to change returns the very object that it was given, and nothing is written.
+
+    open   any handler is pending
+    dead   none is pending and one is dead
+    done   else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Self
+
+from craft_easy.core.events.model.retry import MAX_WAIT, Kind, Outcome, spread
+
+HandlerState = Literal["pending", "done", "dead", "skipped"]
+DeliveryState = Literal["open", "done", "dead"]
+
+MAX_CRASHES: Final = 3
+"""A handler that was noted as running in this many take-overs is dead."""
+MAX_ERRORS: Final = 5
+"""So many errors of a handler are kept, the newest last."""
+REDACTED: Final = "redacted"
+"""Why a delivery is skipped whose event has lost its payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that is kept in the record."""
+
+    type: str
+    message: str
+    at: datetime
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerDelivery:
+    """One event × one handler, as the record keeps it."""
+
+    id: str
+    state: HandlerState = "pending"
+    attempts: int = 0
+    budget_from: int = 0
+    crashes: int = 0
+    due_at: datetime | None = None
+    finished_at: datetime | None = None
+    took_ms: float | None = None
+    errors: tuple[Failure, ...] = ()
+    reason: str | None = None
+    by: str | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state == "pending"
+
+    def succeed(self, outcome: Outcome, at: datetime) -> HandlerDelivery:
+        if self.state not in ("pending", "dead"):
+            return self
+        return HandlerDelivery(  # as `replace` would, in half the time: what most deliveries come to
+            self.id,
+            "done",
+            self.attempts + 1,
+            self.budget_from,
+            self.crashes,
+            None,
+            at,
+            round(outcome.took_ms, 3),
+            self.errors,
+            self.reason,
+            self.by,
+        )
+
+    def fail(self, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
+        """Count a failed run once: it must name the next attempt, or it was counted before or is of an old life."""
+        if not self.is_pending or outcome.attempt != self.attempts + 1:
+            return self
+        attempts = self.attempts + 1
+        spent = attempts - self.budget_from
+        changed = replace(
+            self, attempts=attempts, took_ms=round(outcome.took_ms, 3), errors=self._with_error(outcome, at)
+        )
+        if spent >= outcome.retry.max_attempts:
+            return replace(changed, state="dead", due_at=None, finished_at=at)
+        wait = outcome.retry.wait(spent, spread(key, attempts)) if outcome.after is None else outcome.after
+        return replace(changed, due_at=at + min(max(wait, timedelta(0)), MAX_WAIT))
+
+    def skip(self, reason: str | None, at: datetime, *, by: str | None = None, attempts: int = 0) -> HandlerDelivery:
+        if self.state not in ("pending", "dead"):
+            return self
+        return replace(
+            self, state="skipped", attempts=self.attempts + attempts, due_at=None, finished_at=at, reason=reason, by=by
+        )
+
+    def redact(self, at: datetime, by: str | None) -> HandlerDelivery:
+        """Keep no text that may tell what the payload said: neither errors' messages nor the reason of a skip."""
+        errors = tuple(replace(error, message="") for error in self.errors)
+        return replace(self, errors=errors, reason=None).skip(REDACTED, at, by=by)
+
+    def crash(self, at: datetime) -> HandlerDelivery:
+        if not self.is_pending:
+            return self
+        if self.crashes + 1 >= MAX_CRASHES:
+            return replace(self, crashes=self.crashes + 1, state="dead", due_at=None, finished_at=at, reason="crashed")
+        return replace(self, crashes=self.crashes + 1)
+
+    def _with_error(self, outcome: Outcome, at: datetime) -> tuple[Failure, ...]:
+        if outcome.error is None:
+            return self.errors
+        new = Failure(outcome.error.type, outcome.error.message, at, outcome.attempt)
+        return (*self.errors, new)[-MAX_ERRORS:]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a tracked record says under `delivery`."""
+
+    rev: int = 0
+    state: DeliveryState = "open"
+    owner: str | None = None
+    claimed_at: datetime | None = None
+    due_at: datetime | None = None
+    takeovers: int = 0
+    running: str | None = None
+    finished_at: datetime | None = None
+    handlers: tuple[HandlerDelivery, ...] = ()
+
+    @classmethod
+    def new(cls, handlers: Iterable[str], *, at: datetime, owner: str | None = None) -> Self:
+        """Return the delivery of a record that is about to be inserted.
+
+        Args:
+            handlers: ids of the handlers that are subscribed now; with none the record is done.
+            at: the database's time.
+            owner: the publisher that will run them; None leaves them to a redispatch.
+        """
+        entries = tuple(HandlerDelivery(handler, due_at=at) for handler in dict.fromkeys(handlers))
+        if not entries:
+            return cls(state="done", finished_at=at)
+        return cls(owner=owner, claimed_at=at if owner else None, due_at=at, handlers=entries)
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == "open"
+
+    @property
+    def pending(self) -> tuple[HandlerDelivery, ...]:
+        return tuple([handler for handler in self.handlers if handler.state == "pending"])
+
+    def handler(self, *ids: str) -> HandlerDelivery | None:
+        """Return the first entry with one of these ids."""
+        for handler in self.handlers:
+            if handler.id in ids:
+                return handler
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An outcome, the database's time of it, and the id under which the record knows the handler."""
+
+    outcome: Outcome
+    at: datetime
+    handler_id: str
+
+
+def finish(
+    delivery: Delivery,
+    ended: Sequence[Ended],
+    *,
+    owner: str,
+    key: str,
+    at: datetime,
+    release: bool = False,
+    has_run: bool = True,
+) -> Delivery:
+    """Apply what a worker's handlers came to, and give the record back when `release` says so.
+
+    A success counts always; everything else only while `owner` still owns the record.
+
+    Args:
+        key: the event's id; it spreads the waits.
+        at: the database's time of this change.
+        release: the worker is through with this record.
+        has_run: a handler was started since the claim, so that the same redispatch does not run it again.
+    """
+    owns = delivery.owner == owner
+    handlers = delivery.handlers
+    for one in ended:
+        handlers = _apply(handlers, one, owns=owns, key=key)
+    if not owns:
+        return _settle(delivery, handlers, at)
+    if release:
+        return _settle(delivery, handlers, at, **_free(delivery, keep_claim=has_run))
+    return _settle(delivery, handlers, at, running=None)
+
+
+def give_back(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
+    """Free a record whose handlers did not run; what the worker does not own is left alone."""
+    if delivery.owner != owner:
+        return delivery
+    return _settle(delivery, delivery.handlers, at, **_free(delivery, keep_claim=False))
+
+
+def note_running(delivery: Delivery, owner: str, handler_id: str) -> Delivery:
+    """Note which handler of a suspect is about to run."""
+    if delivery.owner != owner:
+        return delivery
+    return replace(delivery, rev=delivery.rev + 1, running=handler_id)
+
+
+def take_over(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
+    """Free a record of a worker that died; the handler that was noted as running is charged with a crash."""
+    if delivery.owner != owner:
+        return delivery
+    handlers = delivery.handlers
+    if delivery.running is not None:
+        handlers = tuple(one.crash(at) if one.id == delivery.running else one for one in handlers)
+    return _settle(delivery, handlers, at, **_free(delivery, keep_claim=False), takeovers=delivery.takeovers + 1)
+
+
+def forget_errors(delivery: Delivery) -> Delivery:
+    """Drop the texts of all errors, where the record would grow too large with them."""
+    return replace(delivery, handlers=tuple(replace(one, errors=()) for one in delivery.handlers))
+
+
+def retry(delivery: Delivery, handler_ids: Iterable[str], *, at: datetime) -> Delivery:
+    """Give dead deliveries a fresh budget; their history stays."""
+    wanted = set(handler_ids)
+    handlers = tuple(
+        replace(one, state="pending", budget_from=one.attempts, crashes=0, due_at=at, finished_at=None, reason=None)
+        if one.state == "dead" and one.id in wanted
+        else one
+        for one in delivery.handlers
+    )
+    return _settle(delivery, handlers, at)
+
+
+def discard(
+    delivery: Delivery, handler_ids: Iterable[str], *, reason: str, at: datetime, by: str | None = None
+) -> Delivery:
+    """Skip deliveries that are pending or dead: they are never reported as done."""
+    wanted = set(handler_ids)
+    handlers = tuple(one.skip(reason, at, by=by) if one.id in wanted else one for one in delivery.handlers)
+    return _settle(delivery, handlers, at)
+
+
+def redact(delivery: Delivery, *, at: datetime, by: str | None = None) -> Delivery:
+    """Skip what is pending or dead, and drop all texts of errors and reasons: the payload goes with the same write.
+
+    It always counts the revision, so that whoever read the record before reads it again.
+    """
+    after = _settle(delivery, tuple(one.redact(at, by) for one in delivery.handlers), at)
+    return after if after is not delivery else replace(delivery, rev=delivery.rev + 1)
+
+
+def take_in(delivery: Delivery, *, at: datetime) -> Delivery:
+    """Return a delivery that was kept elsewhere as it begins its life here: unowned, derived from its handlers anew.
+
+    One that is so already is returned as it is, its revision too; any other counts one, so that nobody who read it
+    where it was can write over it.
+    """
+    handlers = tuple(
+        replace(one, due_at=at) if one.is_pending and one.due_at is None else one for one in delivery.handlers
+    )
+    is_free = delivery.owner is None and delivery.running is None
+    return _settle(delivery, handlers, at, **({} if is_free else _free(delivery, keep_claim=False)))
+
+
+def track(handlers: Iterable[str], delivery: Delivery | None, *, at: datetime) -> Delivery:
+    """Add handlers to a record that was stored without any (`--include-untracked`, `--include-unhandled`)."""
+    if delivery is None:
+        return Delivery.new(handlers, at=at)
+    known = {one.id for one in delivery.handlers}
+    added = tuple(HandlerDelivery(one, due_at=at) for one in dict.fromkeys(handlers) if one not in known)
+    return _settle(delivery, delivery.handlers + added, at)
+
+
+def _apply(handlers: tuple[HandlerDelivery, ...], ended: Ended, *, owns: bool, key: str) -> tuple[HandlerDelivery, ...]:
+    for index, entry in enumerate(handlers):
+        if entry.id == ended.handler_id:
+            changed = _outcome(entry, ended, owns=owns, key=key)
+            return handlers if changed is entry else (*handlers[:index], changed, *handlers[index + 1 :])
+    return handlers
+
+
+def _outcome(entry: HandlerDelivery, ended: Ended, *, owns: bool, key: str) -> HandlerDelivery:
+    outcome = ended.outcome
+    if outcome.kind is Kind.SUCCEEDED:
+        return entry.succeed(outcome, ended.at)
+    if not owns or outcome.kind is Kind.GIVEN_BACK:
+        return entry
+    if outcome.kind is Kind.DISCARDED:
+        return entry.skip(outcome.reason, ended.at, by="handler", attempts=1) if entry.is_pending else entry
+    return entry.fail(outcome, ended.at, f"{key}:{entry.id}")
+
+
+def _free(delivery: Delivery, *, keep_claim: bool) -> dict[str, Any]:
+    """Return the fields that change when a record is given back."""
+    return {"owner": None, "running": None, "claimed_at": delivery.claimed_at if keep_claim else None}
+
+
+def _settle(before: Delivery, handlers: tuple[HandlerDelivery, ...], at: datetime, **changes: Any) -> Delivery:
+    """Derive what follows from the handlers, and count the revision when anything changed."""
+    state = state_of(handlers)
+    if state == "open":
+        changes |= {"due_at": _earliest(handlers) or at, "finished_at": None}
+    else:
+        is_new = before.is_open or before.state != state
+        changes |= {"owner": None, "running": None, "due_at": None}
+        changes["finished_at"] = at if is_new else before.finished_at
+    if state == before.state and handlers == before.handlers and _has(before, changes):
+        return before
+    return replace(before, rev=before.rev + 1, state=state, handlers=handlers, **changes)
+
+
+def _has(delivery: Delivery, values: Mapping[str, Any]) -> bool:
+    return all(getattr(delivery, name) == value for name, value in values.items())
+
+
+def state_of(handlers: Sequence[HandlerDelivery]) -> DeliveryState:
+    """Derive the state of a record from its handlers."""
+    states = {handler.state for handler in handlers}
+    return "open" if "pending" in states else "dead" if "dead" in states else "done"
+
+
+def _earliest(handlers: Sequence[HandlerDelivery]) -> datetime | None:
+    return min((one.due_at for one in handlers if one.is_pending and one.due_at is not None), default=None)

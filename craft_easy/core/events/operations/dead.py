@@ -1,0 +1,432 @@
+"""Dead letters: what an operator does about deliveries that have used up their attempts.
+
+    from craft_easy.core.events import dead
+
+    async for one in dead.deliveries(store, dead.Choice(handlers=("shop.billing:charge",))):
+        print(one.event_id, one.error)
+    await dead.retry(store, dead.Choice(Selection(tenants=("acme",))))
+    await dead.discard(store, dead.Choice(event_ids=("019abf3e-…",)), reason="paid by hand", by="ada")
+
+A record may be open while one of its handlers is dead: that delivery counts too. Every change follows the one rule of
+deliveries, a pure transition written where `rev` is unchanged, so that a worker that is busy with the same record
+neither undoes an operator's command nor is undone by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from craft_easy.core.events.model import delivery as transitions
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery, HandlerState
+from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.retry import cut
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import read
+from craft_easy.core.events.store.chosen import FIELDS, MAX_IDS, Chosen, located
+from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+By = Literal["error", "handler", "type", "tenant"]
+_State = Literal["pending", "dead"]
+_Transition = Callable[[Delivery, Sequence[str], datetime], Delivery]
+_Moved = Callable[[HandlerDelivery, HandlerDelivery, datetime], bool]
+
+PAGE: Final = 200
+"""Records that are read, and changed, at a time."""
+_DEAD: Final[Sequence[_State]] = ("dead",)
+_UNFINISHED: Final[Sequence[_State]] = ("pending", "dead")
+"""In this order: what dies while the pending ones are gone through is met again among the dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which deliveries are meant; nothing given means every dead one.
+
+    Args:
+        selection: of their events; its `limit` counts deliveries, after every other condition.
+        handlers: ids of handlers, as records name them.
+        event_ids: only of these events.
+        as_of: what died later is not meant, so that no more is touched than was counted before.
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    handlers: tuple[str, ...] = ()
+    event_ids: tuple[str, ...] = ()
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadDelivery:
+    """A delivery that an operator may move, and what it died of.
+
+    `finished_at` is when it died, None while it is pending; `error_type` and `error_message` are of its last error;
+    `reason` is "crashed" where the handler ended its process again and again.
+    """
+
+    event_id: str
+    event_type: str
+    timestamp: datetime
+    tenant_id: str | None
+    handler: str
+    state: HandlerState
+    attempts: int
+    crashes: int
+    finished_at: datetime | None
+    error_type: str | None
+    error_message: str | None
+    reason: str | None
+
+    @classmethod
+    def of(cls, record: Tracked, entry: HandlerDelivery) -> Self:
+        """Return one delivery of a record."""
+        envelope = read_envelope(record.document)
+        last = entry.errors[-1] if entry.errors else None
+        return cls(
+            event_id=envelope.event_id,
+            event_type=envelope.event_type,
+            timestamp=envelope.timestamp,
+            tenant_id=envelope.tenant_id,
+            handler=entry.id,
+            state=entry.state,
+            attempts=entry.attempts,
+            crashes=entry.crashes,
+            finished_at=entry.finished_at,
+            error_type=None if last is None else last.type,
+            error_message=None if last is None else last.message,
+            reason=entry.reason,
+        )
+
+    @property
+    def cause(self) -> str:
+        """What it died of in one word: the type of its last error, or that it crashed."""
+        return self.reason or self.error_type or "unknown"
+
+    @property
+    def error(self) -> str | None:
+        """The last error, type and message."""
+        if self.error_type is None:
+            return self.reason
+        return f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """Dead deliveries that have something in common.
+
+    `group` is what: an error, a handler, an event type or a tenant. `oldest` and `newest` are times of death;
+    `event_id`, `handler` and `error` are of the newest.
+    """
+
+    group: str | None
+    deaths: int
+    oldest: datetime
+    newest: datetime
+    event_id: str
+    handler: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a command is about to touch, or has touched.
+
+    Args:
+        counts: events and deliveries, and of what.
+        moved_by_others: deliveries that were meant, and that a worker or another operator moved first.
+        not_found: event ids that were named and are not in the log.
+        not_dead: event ids that were named and have no delivery that is meant.
+        last_death: when the last of them died; as the `as_of` of a choice it leaves out what dies from now on.
+    """
+
+    counts: Counts
+    moved_by_others: int = 0
+    not_found: tuple[str, ...] = ()
+    not_dead: tuple[str, ...] = ()
+    last_death: datetime | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every event that was named had a delivery to touch."""
+        return not (self.not_found or self.not_dead)
+
+
+EVERY: Final = Choice()
+
+
+async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerator[DeadDelivery, None]:
+    """Yield the dead deliveries that are meant, ascending by `(timestamp, event_id)`, with flat memory.
+
+    Raises:
+        StoreUnavailable: the log was not reached.
+    """
+    async with aclosing(_Search(store, choice, _DEAD).pages()) as pages:
+        async for page in pages:
+            for one in page:
+                for entry in one.entries:
+                    yield DeadDelivery.of(one.record, entry)
+
+
+async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error") -> list[Deaths]:
+    """Return the dead deliveries that are meant in groups, the largest first.
+
+    Args:
+        by: what those of one group share: the handler and the kind of its last error, the handler, the event type,
+            or the tenant.
+    """
+    found: dict[tuple[str | None, ...], Deaths] = {}
+    async with aclosing(deliveries(store, choice)) as each:
+        async for one in each:
+            key = _key(one, by)
+            found[key] = _with(found.get(key), one, key[-1])
+    return sorted(found.values(), key=lambda one: (-one.deaths, one.group or "", one.handler))
+
+
+async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = False) -> Touched:
+    """Count what `retry`, or `discard` with the same `pending`, would touch now; nothing is written.
+
+    Raises:
+        ValueError: `pending` without a handler.
+    """
+    counts = Counts()
+    search = _Search(store, choice, _states(choice, pending=pending))
+    async with aclosing(search.pages()) as pages:
+        async for page in pages:
+            for one in page:
+                counts.add(one.record.document, one.handlers)
+    return search.told(counts)
+
+
+async def retry(
+    store: EventStore, choice: Choice = EVERY, *, on_stored: Callable[[DeadDelivery], None] | None = None
+) -> Touched:
+    """Give the dead deliveries that are meant a fresh budget of attempts, due at once; their history stays.
+
+    A redispatch that has their handlers loaded runs them.
+
+    Args:
+        on_stored: is told of each, once that is stored.
+
+    Raises:
+        StoreUnavailable: the log was not reached; the same call may be made again.
+    """
+    search = _Search(store, choice, _DEAD)
+    return await _change(store, search, _retried, _is_retried, on_stored)
+
+
+async def discard(
+    store: EventStore,
+    choice: Choice = EVERY,
+    *,
+    reason: str,
+    by: str | None = None,
+    pending: bool = False,
+    on_stored: Callable[[DeadDelivery], None] | None = None,
+) -> Touched:
+    """Skip the dead deliveries that are meant: they are never reported as done.
+
+    Args:
+        reason: why, for whoever asks later; it stands in the record, cut at 2,000 characters.
+        by: who says so.
+        pending: also what is pending for the handlers of the choice, which are gone for good.
+        on_stored: is told of each, once that is stored.
+
+    Raises:
+        ValueError: no reason, or `pending` without a handler.
+        StoreUnavailable: the log was not reached; the same call may be made again.
+    """
+    if not reason.strip():
+        raise ValueError("a discard needs a reason")
+    states, why, who = _states(choice, pending=pending), cut(reason), None if by is None else cut(by)
+
+    def skipped(delivery: Delivery, handlers: Sequence[str], at: datetime) -> Delivery:
+        # one that was retried meanwhile is pending, and is not meant any more
+        still = [entry.id for entry in delivery.handlers if entry.id in handlers and entry.state in states]
+        return transitions.discard(delivery, still, reason=why, at=at, by=who)
+
+    def is_skipped(_: HandlerDelivery, after: HandlerDelivery, at: datetime) -> bool:
+        return (after.state, after.finished_at, after.reason, after.by) == ("skipped", at, why, who)
+
+    search = _Search(store, choice, states)
+    return await _change(store, search, skipped, is_skipped, on_stored)
+
+
+def _retried(delivery: Delivery, handlers: Sequence[str], at: datetime) -> Delivery:
+    return transitions.retry(delivery, handlers, at=at)
+
+
+def _is_retried(before: HandlerDelivery, after: HandlerDelivery, _: datetime) -> bool:
+    """Tell a fresh budget from a late success; the delivery may have run again since."""
+    return after.state == "pending" or after.budget_from > before.budget_from or after.crashes < before.crashes
+
+
+def _states(choice: Choice, *, pending: bool) -> Sequence[_State]:
+    if pending and not choice.handlers:
+        raise ValueError("pending deliveries are discarded for a handler that is gone: name it in `handlers`")
+    return _UNFINISHED if pending else _DEAD
+
+
+@dataclass(eq=False, slots=True)
+class _Meant:
+    """A record, and its deliveries that are meant as they were when it was listed."""
+
+    record: Tracked
+    entries: Sequence[HandlerDelivery]
+
+    @property
+    def handlers(self) -> list[str]:
+        return [entry.id for entry in self.entries]
+
+
+class _Search:
+    """Goes through the records with a delivery that is meant, page by page.
+
+    One cursor lists each state; what this command changes leaves the index behind the cursor, and nothing is listed
+    twice or passed over.
+    """
+
+    def __init__(self, store: EventStore, choice: Choice, states: Sequence[_State]) -> None:
+        self._store = store
+        self._choice = choice
+        self._states = states
+        self._left = choice.selection.limit
+        self._event_ids = list(dict.fromkeys(choice.event_ids))
+        self._located: dict[str, Any] = {}
+        self._met: set[str] = set()
+        self._last_death: datetime | None = None
+
+    async def pages(self) -> AsyncGenerator[list[_Meant], None]:
+        for chosen in await self._chosen():
+            for state in self._states:
+                async with aclosing(self._pages_of(chosen, state)) as pages:
+                    async for page in pages:
+                        meant = [one for record in page if (one := self._meant(Tracked.of(record), state)).entries]
+                        if meant:
+                            yield meant
+                        if self._left == 0:
+                            return
+
+    def _pages_of(self, chosen: Chosen, state: _State) -> AsyncGenerator[read.Page, None]:
+        return read.matching(
+            self._store,
+            chosen.having(state),
+            fields=FIELDS,
+            reverse=self._choice.selection.reverse,
+            size=PAGE,
+            index=chosen.index(state),
+        )
+
+    async def _chosen(self) -> list[Chosen]:
+        selection, handlers = self._choice.selection, self._choice.handlers
+        if selection.is_empty:
+            return []
+        if not self._event_ids:
+            return [Chosen(selection, handlers)]
+        self._located = await located(self._store, self._event_ids)
+        ids = list(self._located.values())
+        chunks = [tuple(ids[start : start + MAX_IDS]) for start in range(0, len(ids), MAX_IDS)]
+        return [Chosen(selection, handlers, chunk) for chunk in chunks]
+
+    def _meant(self, record: Tracked, state: _State) -> _Meant:
+        """Return what is meant of a record; nothing where it was met before, under its pending deliveries."""
+        entries = [entry for entry in record.delivery.handlers if self._is_meant(entry)]
+        if state != self._states[0] and any(entry.state == self._states[0] for entry in entries):
+            return _Meant(record, ())
+        entries = entries[: self._left]
+        if self._left is not None:
+            self._left -= len(entries)
+        if entries and self._event_ids:
+            self._met.add(read_envelope(record.document).event_id)
+        deaths = [self._last_death, *(entry.finished_at for entry in entries)]
+        self._last_death = max((at for at in deaths if at is not None), default=None)
+        return _Meant(record, entries)
+
+    def _is_meant(self, entry: HandlerDelivery) -> bool:
+        if entry.state not in self._states or (self._choice.handlers and entry.id not in self._choice.handlers):
+            return False
+        as_of = self._choice.as_of
+        return as_of is None or entry.finished_at is None or entry.finished_at <= as_of
+
+    def told(self, counts: Counts, moved_by_others: int = 0) -> Touched:
+        """Return what came of it, with the event ids that were named in vain."""
+        in_vain = [one for one in self._event_ids if one not in self._met]
+        return Touched(
+            counts,
+            moved_by_others,
+            not_found=tuple(one for one in in_vain if one not in self._located),
+            not_dead=tuple(one for one in in_vain if one in self._located),
+            last_death=self._last_death,
+        )
+
+
+async def _change(
+    store: EventStore,
+    search: _Search,
+    transition: _Transition,
+    has_moved: _Moved,
+    on_stored: Callable[[DeadDelivery], None] | None,
+) -> Touched:
+    counts, meant = Counts(), 0
+    log = Deliveries(store)
+    async with aclosing(search.pages()) as pages:
+        async for page in pages:
+            at = await store.now()
+            await log.change([Change(one.record, partial(_applied, transition, one.handlers, at)) for one in page])
+            for one in page:
+                meant += len(one.entries)
+                _note(one, list(_after(one, has_moved, at)), counts, on_stored)
+    return search.told(counts, meant - counts.deliveries)
+
+
+def _applied(transition: _Transition, handlers: Sequence[str], at: datetime, delivery: Delivery) -> Delivery:
+    return transition(delivery, handlers, at)
+
+
+def _after(one: _Meant, has_moved: _Moved, at: datetime) -> Iterable[HandlerDelivery]:
+    """Yield the deliveries of a record that this command has moved, as the log holds them now."""
+    for before in one.entries:
+        after = one.record.delivery.handler(before.id)
+        if after is not None and has_moved(before, after, at):
+            yield after
+
+
+def _note(
+    one: _Meant,
+    moved: Sequence[HandlerDelivery],
+    counts: Counts,
+    on_stored: Callable[[DeadDelivery], None] | None,
+) -> None:
+    if moved:
+        counts.add(one.record.document, [entry.id for entry in moved])
+    for entry in moved:
+        if on_stored is not None:
+            on_stored(DeadDelivery.of(one.record, entry))
+
+
+def _key(one: DeadDelivery, by: By) -> tuple[str | None, ...]:
+    if by == "error":
+        return one.handler, one.cause
+    return ({"handler": one.handler, "type": one.event_type, "tenant": one.tenant_id}[by],)
+
+
+def _with(group: Deaths | None, one: DeadDelivery, name: str | None) -> Deaths:
+    died_at = one.finished_at or one.timestamp
+    if group is None:
+        return Deaths(name, 1, died_at, died_at, one.event_id, one.handler, one.cause)
+    is_newest = died_at >= group.newest
+    return Deaths(
+        group=name,
+        deaths=group.deaths + 1,
+        oldest=min(group.oldest, died_at),
+        newest=max(group.newest, died_at),
+        event_id=one.event_id if is_newest else group.event_id,
+        handler=one.handler if is_newest else group.handler,
+        error=one.cause if is_newest else group.error,
+    )

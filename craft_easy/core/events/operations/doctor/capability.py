@@ -1,0 +1,199 @@
+"""Checks of the server and of what a log needs of it: indexes, change streams, transactions, a clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from craft_easy.core.events.errors import StoreError, StoreLoginRefused
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
+from craft_easy.core.events.store import indexing, server
+from craft_easy.core.events.store.queries import doctor as doctor_queries
+from craft_easy.core.events.store.queries import expiry as expiry_queries
+from craft_easy.core.events.store.queries.expiry import Expiry
+from craft_easy.core.events.store.server import ServerFacts
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+FIX: Final = "craft-events doctor --fix"
+SKEW: Final = timedelta(seconds=5)
+"""Clocks that lie further apart make times relative to now mean something else here than there."""
+SLOW_MS: Final = 1_000.0
+
+
+def connection(facts: ServerFacts) -> list[Finding]:
+    """Say what the server is."""
+    what = f"{facts.topology} {facts.set_name}" if facts.set_name and not facts.is_embedded else facts.topology
+    message = f"{facts.where}, {facts.product} {facts.version}, {what}, {facts.latency_ms:.1f} ms"
+    if facts.is_embedded:
+        message = f"{facts.where}, the embedded log on {facts.product} {facts.version}, {facts.latency_ms:.1f} ms"
+    details = {
+        "where": facts.where, "product": facts.product, "version": facts.version, "topology": facts.topology,
+        "set_name": facts.set_name, "embedded": facts.is_embedded, "latency_ms": facts.latency_ms,
+    }  # fmt: skip
+    if not facts.is_writable:
+        advice = "name the whole set in the address: ?replicaSet=NAME, without directConnection"
+        return [Finding.fail("connection", f"{message}: it takes no writes", advice, **details)]
+    if facts.is_too_old:
+        least = ".".join(map(str, server.OLDEST))
+        return [Finding.fail("connection", message, f"the log's indexes need MongoDB {least} or newer", **details)]
+    return [Finding.ok("connection", message, **details)]
+
+
+async def write_concern(store: EventStore) -> list[Finding]:
+    """Have a write that changes nothing acknowledged as every write of the log is."""
+    try:
+        took_ms = round(await server.acknowledge(store), 1)
+    except StoreLoginRefused:
+        advice = "publishing and redispatch need the role readWrite on the database"
+        return [Finding.warn("write concern", "this login may not write", advice)]
+    except StoreError as error:
+        advice = "has a majority of the replica set, arbiters aside, its data? rs.status() says so"
+        return [Finding.fail("write concern", f"majority and journal do not acknowledge: {error.message}", advice)]
+    message = f"majority and journal, acknowledged in {took_ms:,.1f} ms"
+    if took_ms > SLOW_MS:
+        advice = "every publish waits so long: is a member slow, or behind?"
+        return [Finding.warn("write concern", message, advice, took_ms=took_ms)]
+    return [Finding.ok("write concern", message, took_ms=took_ms)]
+
+
+async def change_streams(store: EventStore) -> list[Finding]:
+    """Open a change stream, and close it."""
+    try:
+        stream = await store.watch(Selection())
+    except StoreError as error:
+        advice = error.hint or "tail asks every second instead, and shows events of the last minutes only"
+        return [Finding.warn("change streams", f"cannot be opened: {error.message}", advice)]
+    await stream.aclose()
+    return [Finding.ok("change streams", "available")]
+
+
+async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
+    """Read in a transaction, and abort it."""
+    missing = "the outbox and current_delivery().transaction() need a replica set; the rest works without"
+    if not facts.has_streams:
+        return [Finding.warn("transactions", "not on a single server", missing)]
+    try:
+        await server.try_transaction(store)
+    except StoreError as error:
+        return [Finding.warn("transactions", f"cannot be begun: {error.message}", missing)]
+    return [Finding.ok("transactions", "available")]
+
+
+async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
+    """Compare the indexes with those that the log needs; create those that are missing where that is asked for."""
+    created = await _created(store) if fix else []
+    found = await indexing.compared(store)
+    building = await indexing.under_construction(store)
+    details = {
+        "missing": list(found.missing), "in_the_way": list(found.in_the_way), "foreign": list(found.foreign),
+        "building": building, "created": created,
+    }  # fmt: skip
+    findings = []
+    if found.in_the_way:
+        drop = "; ".join(f'db.getCollection("{store.name}").dropIndex("{name}")' for name in found.in_the_way)
+        message = f"{named(found.in_the_way)} {_stands(len(found.in_the_way))} in the way of what is missing"
+        findings.append(Finding.fail("indexes", message, f"in MongoDB's shell: {drop}   then: {FIX}", **details))
+    elif found.missing and await doctor_queries.is_empty(store):
+        message = f"{counted(len(found.missing), 'index', 'indexes')} will be created with the first event"
+        findings.append(Finding.ok("indexes", message, **details))
+    elif found.missing:
+        message = f"{len(found.missing)} missing: {named(found.missing, 8)}"
+        findings.append(Finding.warn("indexes", message, FIX, **details))
+    else:
+        message = f"{len(created)} created: {named(created, 8)}" if created else "all there"
+        findings.append(Finding.ok("indexes", message, **details))
+    if building:
+        message = f"{named(building)} {'is' if len(building) == 1 else 'are'} being built"
+        findings.append(Finding.warn("indexes", message, "until then what needs them is slow"))
+    if found.foreign:
+        message = f"{counted(len(found.foreign), 'index', 'indexes')} of others: {named(found.foreign)}"
+        findings.append(
+            Finding.ok("indexes", f"{message}; each costs every publish a write", foreign=len(found.foreign))
+        )
+    return findings
+
+
+def _stands(number: int) -> str:
+    return "stands" if number == 1 else "stand"
+
+
+async def _created(store: EventStore) -> list[str]:
+    found = await indexing.compared(store)
+    if not found.missing or found.in_the_way:
+        return []  # what stands in the way is never dropped here, and nothing beside it is begun
+    return await store.ensure_indexes()
+
+
+async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -> list[Finding]:
+    """Look for indexes by which records are removed; create the safe one where that is asked for.
+
+    Args:
+        after: done records are to be removed so long after their last delivery ended; None asks for nothing.
+        fix: create the index, where `after` is given and there is none.
+    """
+    found = await expiry_queries.expiries(store)
+    findings = [_unsafe(store, one) for one in found if not one.is_safe]
+    safe = next((one for one in found if one.is_safe), None)
+    if safe is not None:
+        findings.append(_expires(store, safe, after))
+    elif after is not None and fix:
+        await expiry_queries.create(store, after)
+        findings.append(Finding.ok("expiry", f"created: done records are removed after {_days(after)}; {BLIND}"))
+    elif after is not None:
+        command = expiry_queries.shell_command(store.name, after)
+        message = f"not there: done records would be removed after {_days(after)}; {BLIND}"
+        findings.append(Finding.warn("expiry", message, f"--fix creates it; in MongoDB's shell: {command}"))
+    elif not findings:
+        findings.append(Finding.ok("expiry", "none: records stay until craft-events prune (or --ttl 90d)"))
+    return findings
+
+
+BLIND: Final = (
+    "a TTL cannot look at parents, so the retry of a parent that is open or dead publishes a removed child anew: "
+    "craft-events prune looks"
+)
+
+
+def _unsafe(store: EventStore, one: Expiry) -> Finding:
+    drop = f'in MongoDB\'s shell: db.getCollection("{store.name}").dropIndex("{one.name}")'
+    message = f"the index {one.name} removes records {_days(one.after)} after {one.field}, open and dead ones too"
+    return Finding.fail("expiry", message, drop, name=one.name, field=one.field, after_s=one.after.total_seconds())
+
+
+def _expires(store: EventStore, one: Expiry, after: timedelta | None) -> Finding:
+    message = f"done records are removed after {_days(one.after)}; {BLIND}"
+    if after is None or after == one.after:
+        return Finding.ok("expiry", message, name=one.name, after_s=one.after.total_seconds())
+    seconds = int(after.total_seconds())
+    command = (
+        f'db.runCommand({{collMod: "{store.name}", index: {{name: "{one.name}", expireAfterSeconds: {seconds}}}}})'
+    )
+    asked = f"it says {_days(one.after)}, not {_days(after)}; {BLIND}"
+    return Finding.warn("expiry", asked, f"in MongoDB's shell: {command}", after_s=one.after.total_seconds())
+
+
+def _days(after: timedelta) -> str:
+    seconds = after.total_seconds()
+    return f"{seconds / 86_400:g} d" if seconds >= 86_400 else f"{seconds:g} s"
+
+
+async def clocks(store: EventStore) -> list[Finding]:
+    """Compare this machine's clock with the database's."""
+    offset = await server.clock_offset(store)
+    ahead_ms = round(offset.ahead.total_seconds() * 1000)
+    error_ms = round(offset.error.total_seconds() * 1000, 1)
+    where = "ahead of" if ahead_ms > 0 else "behind"
+    message = f"{_span(abs(ahead_ms))} {where} the database's, give or take {error_ms:,.1f} ms"
+    if abs(offset.ahead) <= offset.error:
+        message = f"the same as the database's, give or take {error_ms:,.1f} ms"
+    if abs(offset.ahead) > SKEW + offset.error:
+        advice = "set the clock (NTP): events of this machine carry its time, and are sorted by it"
+        return [Finding.warn("clock", message, advice, ahead_ms=ahead_ms, error_ms=error_ms)]
+    return [Finding.ok("clock", message, ahead_ms=ahead_ms, error_ms=error_ms)]
+
+
+def _span(milliseconds: int) -> str:
+    return f"{milliseconds:,} ms" if milliseconds < 10_000 else f"{milliseconds / 1000:,.0f} s"

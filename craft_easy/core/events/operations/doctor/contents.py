@@ -1,0 +1,188 @@
+"""Checks of what the log holds: who owns what, what nobody delivers, and whether the handlers fit it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shlex import join
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events import clock
+from craft_easy.core.events.operations.doctor.coverage import Coverage, coverage
+from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
+from craft_easy.core.events.operations.workers import workers as all_workers
+from craft_easy.core.events.store.formats.event_json import text_of
+from craft_easy.core.events.store.queries import doctor as doctor_queries
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.handlers.registry import Registry
+    from craft_easy.core.events.operations.workers import Worker
+    from craft_easy.core.events.store import EventStore
+
+REDISPATCH: Final = "craft-events redispatch --handlers MODULE"
+_NO_NAME: Final = '$or: [{"delivery.owner": {$not: {$gt: ""}, $ne: null}}, {"delivery.owner": {$type: "array"}}]'
+"""In MongoDB's shell; a comparison looks into arrays, and a name in one is none."""
+OLD_CHECKPOINT: Final = timedelta(days=1)
+MAX_CHECKPOINT: Final = 1_000_000
+
+
+async def workers(store: EventStore) -> list[Finding]:
+    """Look for workers that own open events and do not beat."""
+    found = await all_workers(store)
+    details = {state: sum(one.state == state for one in found) for state in ("alive", "silent", "gone", "fenced")}
+    left = [one for one in found if one.state != "alive" and one.open]
+    if not left:
+        message = f"{counted(details['alive'], 'worker')} alive" if found else "none is registered"
+        silent = f", {details['silent']:,} silent and without an event" if details["silent"] else ""
+        return [Finding.ok("workers", message + silent, **details)]
+    owned = sum(one.open for one in left)
+    message = f"{counted(owned, 'open event')} of {named([_said(one) for one in left], 3)}"
+    advice = f"the next redispatch takes over what does not beat: {REDISPATCH}   more: craft-events workers"
+    return [Finding.warn("workers", message, advice, **details, owned=owned)]
+
+
+def _said(worker: Worker) -> str:
+    silent_s = worker.silent_s
+    return (
+        f"{worker.owner} ({worker.state}{f' for {silent_s:,.0f} s' if silent_s and worker.state == 'silent' else ''})"
+    )
+
+
+async def backlog(store: EventStore) -> list[Finding]:
+    """Count what is open and dead, and look for open records that nobody can find."""
+    held = await doctor_queries.held(store)
+    dead = await doctor_queries.dead(store)
+    lost = [one for one in held if one.is_lost]
+    open_ = sum(one.records for one in held)
+    unowned = sum(one.records for one in held if one.owner is None)
+    oldest = min((one.oldest for one in held if isinstance(one.oldest, datetime)), default=None)
+    since = "" if oldest is None else f", the oldest of {oldest:%Y-%m-%d %H:%M} UTC"
+    details = {"open": open_, "unowned": unowned, "dead": dead, "oldest": None if oldest is None else text_of(oldest)}
+    message = f"{open_:,} open, {unowned:,} of them unowned{since}; {dead:,} with a dead delivery"
+    findings = [
+        Finding.warn("backlog", message, "craft-events dead list --by error", **details)
+        if dead
+        else Finding.ok("backlog", message, **details)
+    ]
+    return [*findings, _lost(store, lost)] if lost else findings
+
+
+def _lost(store: EventStore, lost: Sequence[doctor_queries.Held]) -> Finding:
+    number = sum(one.records for one in lost)
+    owners = [json.dumps(one.owner, default=str) for one in lost]
+    message = (
+        f"{counted(number, 'open record')} of another writer, {lost[0].event_id} among them, "
+        f"{'has' if number == 1 else 'have'} an owner that is no name ({named(owners)}): no redispatch finds them"
+    )
+    free = f'updateMany({{"delivery.state": "open", {_NO_NAME}}}, {{$set: {{"delivery.owner": null}}}})'
+    advice = f'in MongoDB\'s shell: db.getCollection("{store.name}").{free}'
+    event_ids = [one.event_id for one in lost]
+    return Finding.fail("owners", message, advice, records=number, owners=owners, event_ids=event_ids)
+
+
+async def records(store: EventStore) -> list[Finding]:
+    """Draw a sample and say how much of it has no delivery, had no handler, or does not fit."""
+    drawn = await doctor_queries.sample(store)
+    details = {
+        "events": drawn.events, "looked_at": drawn.looked_at, "untracked": drawn.untracked,
+        "unhandled": drawn.unhandled, "unfit": drawn.unfit, "unfit_event_id": drawn.unfit_event_id,
+    }  # fmt: skip
+    if not drawn.looked_at:
+        return [Finding.ok("records", "the log is empty", **details)]
+    of = f"of {drawn.looked_at:,} drawn at random from {drawn.events:,}"
+    findings = []
+    if drawn.untracked:
+        advice = "no redispatch delivers them, unless asked: redispatch --include-untracked --since TIME"
+        findings.append(Finding.warn("records", f"{drawn.untracked:,} {of} are untracked", advice, **details))
+    if drawn.unhandled:
+        advice = "had the application all its handlers loaded? redispatch --include-unhandled delivers them"
+        findings.append(
+            Finding.warn(
+                "records", f"{drawn.unhandled:,} {of} had no handler when they were published", advice, **details
+            )
+        )
+    if drawn.unfit:
+        message = f"{drawn.unfit:,} {of} have fields that are missing or of another type: another program wrote them"
+        show = join(["craft-events", "show", drawn.unfit_event_id or ""])
+        advice = f"they are read as well as can be; one of them: {show}"
+        findings.append(Finding.warn("records", message, advice, **details))
+    return findings or [Finding.ok("records", f"all {of} are tracked, had handlers, and fit", **details)]
+
+
+async def handlers(store: EventStore, registry: Registry) -> list[Finding]:
+    """Compare the handlers that are loaded with what the log holds."""
+    return about(await coverage(store, registry))
+
+
+def about(found: Coverage) -> list[Finding]:
+    """Say how the handlers that are loaded fit the log."""
+    findings = [_orphan(handler, number) for handler, number in found.orphans.items()]
+    if found.unhandled:
+        verb = "type of the log has" if len(found.unhandled) == 1 else "types of the log have"
+        message = f"{len(found.unhandled):,} {verb} no handler: {named(found.unhandled)}"
+        advice = "their events are done as they come; is a handler module missing?"
+        findings.append(Finding.warn("handlers", message, advice, types=list(found.unhandled)))
+    for handler, patterns in found.idle.items():
+        message = f"{handler} waits for {named(patterns)}, which the log has never seen"
+        findings.append(
+            Finding.warn("handlers", message, "is its pattern right?", handler=handler, patterns=list(patterns))
+        )
+    fits = f"{counted(len(found.handlers), 'handler')} for {counted(len(found.types), 'event type')}"
+    return findings or [Finding.ok("handlers", f"{fits}: each has what it needs")]
+
+
+def _orphan(handler: str, number: int) -> Finding:
+    message = f"{handler} is named by {counted(number, 'open event')} and is not loaded"
+    discard = join(["craft-events", "dead", "discard", "--handler", handler, "--pending", "--reason", "TEXT"])
+    advice = f"load its module too, or: {discard}"
+    return Finding.fail("handlers", message, advice, handler=handler, open=number)
+
+
+# ---------------------------------------------------------------- files
+
+
+def checkpoints(paths: Sequence[Path], log: str) -> list[Finding]:
+    """Say of each checkpoint whose it is and how old; reading none of it changes it."""
+    return [_checkpoint(path, log) for path in paths]
+
+
+def _checkpoint(path: Path, log: str) -> Finding:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return Finding.fail("checkpoint", f"{path} is no file", "name the file that was given with --checkpoint")
+        with path.open("rb") as file:
+            head = _head(file.read(MAX_CHECKPOINT + 1))
+    except OSError as error:
+        return Finding.fail("checkpoint", f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
+    if head is None:
+        return Finding.fail("checkpoint", f"{path} is no checkpoint", "a command that is given it refuses it")
+    age = clock.now() - datetime.fromtimestamp(status.st_mtime, UTC)
+    message = f"{path}: {head['kind']} of {head['log']}, written {_ago(age)} ago"
+    details = {"path": str(path), "kind": head["kind"], "log": head["log"], "age_s": round(age.total_seconds(), 1)}
+    if head["log"] != log:
+        return Finding.warn("checkpoint", f"{message}: it is another log's than {log}", None, **details)
+    if age > OLD_CHECKPOINT:
+        advice = "does its command still run? a tail can go on only from what the server's oplog still holds"
+        return Finding.warn("checkpoint", message, advice, **details)
+    return Finding.ok("checkpoint", message, **details)
+
+
+def _head(data: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(data) if len(data) <= MAX_CHECKPOINT else None
+    except (ValueError, RecursionError):
+        return None
+    is_one = isinstance(found, dict) and isinstance(found.get("kind"), str) and isinstance(found.get("log"), str)
+    return found if is_one else None
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0)
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:,.0f} s"

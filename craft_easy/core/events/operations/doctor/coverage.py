@@ -1,0 +1,86 @@
+"""Coverage: do the handlers that are loaded fit what the log holds?
+
+from craft_easy.core.events.operations.doctor.coverage import coverage
+
+found = await coverage(store, bus.registry)
+assert not found.orphans, found.orphans
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from craft_easy.core.events.model.patterns import compile_pattern
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.queries import doctor as doctor_queries
+from craft_easy.core.events.store.queries.doctor import OfHandler
+from craft_easy.core.events.store.wanted import Wanted
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.handlers.registry import Handler, Registry
+    from craft_easy.core.events.store import EventStore
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How the handlers that are loaded fit the log.
+
+    Args:
+        types: every event type of the log.
+        handlers: the ids that are loaded.
+        unhandled: types that no handler is subscribed to: their events are done as they come.
+        idle: handlers none of whose patterns matches a type of the log, with these patterns.
+        orphans: ids that open records wait for and that are not loaded, with how many deliveries: nobody runs them.
+    """
+
+    types: tuple[str, ...]
+    handlers: tuple[str, ...]
+    unhandled: tuple[str, ...]
+    idle: Mapping[str, tuple[str, ...]]
+    orphans: Mapping[str, int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is open has its handlers."""
+        return not self.orphans
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether besides every type has a handler, and every handler a type."""
+        return self.is_whole and not self.unhandled and not self.idle
+
+
+async def coverage(store: EventStore, registry: Registry) -> Coverage:
+    """Compare the handlers of a registry with the types and the open deliveries of the log.
+
+    Raises:
+        StoreUnavailable: the log was not reached, or is too large to be looked through in time.
+    """
+    types = await doctor_queries.event_types(store)
+    orphans = await Deliveries(store).orphans(Wanted(Selection(), loaded=registry.names(), handlers=registry.names()))
+    patterns: dict[str, list[str]] = {}
+    for one in registry.subscriptions():
+        patterns.setdefault(one.handler.id, []).append(one.pattern)
+    return Coverage(
+        types=tuple(types),
+        handlers=tuple(patterns),
+        unhandled=tuple(one for one in types if not any(_matches(own, (one,)) for own in patterns.values())),
+        idle={handler: tuple(own) for handler, own in patterns.items() if not _matches(own, types)},
+        orphans=dict(sorted(orphans.items(), key=lambda one: (-one[1], one[0]))),
+    )
+
+
+async def counts_of(store: EventStore, handler: Handler) -> OfHandler:
+    """Count what a handler has open and dead, under its id and those that it had before.
+
+    Raises:
+        StoreUnavailable: the log was not reached.
+    """
+    return await doctor_queries.of_handler(store, (handler.id, *handler.aliases))
+
+
+def _matches(patterns: list[str], types: list[str] | tuple[str, ...]) -> bool:
+    return any(compile_pattern(pattern).matches(one) for pattern in patterns for one in types)

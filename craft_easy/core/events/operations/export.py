@@ -1,0 +1,329 @@
+"""Export: write a selection of the log as NDJSON, in MongoDB's Extended JSON.
+
+    from craft_easy.core.events.operations.export import export_file
+
+    exported = await export_file(store, "events.ndjson.gz", Selection(tenants=("acme",)))
+    print(exported.events)
+
+A line is a record as it is stored, its delivery included and its `_id` left out; `mongoimport` reads it, and so does
+`importing`. A file is written under another name, with `.part` behind it, and gets its own when it is complete. With a
+checkpoint it is written in place: what stands behind the mark is cut off by the next run, which goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import CheckpointError, EventsError, StoreUnavailable
+from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.formats.extended_json import is_ambiguous, record_line
+from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.target import Target, check, reason_of
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+JsonFormat = Literal["relaxed", "canonical"]
+
+PAGE: Final = 1_000
+"""Records of a block."""
+KEPT_EVERY: Final = 5.0
+"""Seconds between two marks of a checkpoint; each ends a gzip member."""
+PATIENCE: Final = 60.0
+"""Seconds that an outage of the log is waited out."""
+_TRY_EVERY: Final = 1.0
+EVERYTHING: Final = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines that are ready to be written, how many, the place of the last record, and what is not exact in them.
+
+    `ambiguous` names the events with an object that Extended JSON reads as a value of another type.
+    """
+
+    data: bytes
+    events: int
+    place: Place
+    ambiguous: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Exported:
+    """How many events were written: now, and by earlier runs with the same checkpoint."""
+
+    events: int = 0
+    before: int = 0
+    ambiguous: list[str] = field(default_factory=list)
+
+    def add(self, block: Block) -> None:
+        """Count what was written."""
+        self.events += block.events
+        self.ambiguous += block.ambiguous
+
+
+class Observer:
+    """Hears of what happens; does nothing by itself."""
+
+    def began(self, selection: Selection) -> None:
+        """This is what is left to write, or a few more of the millisecond in which an earlier run ended."""
+
+    def wrote(self, block: Block) -> None:
+        """More was written."""
+
+    def lost(self, error: StoreUnavailable) -> None:
+        """The log does not answer, and is tried again."""
+
+
+async def blocks(
+    store: EventStore,
+    selection: Selection = EVERYTHING,
+    *,
+    json_format: JsonFormat = "relaxed",
+    after: Place | None = None,
+    observer: Observer | None = None,
+) -> AsyncGenerator[Block, None]:
+    """Yield the selected records as lines, oldest first, with flat memory; an outage is waited out for a minute.
+
+    Args:
+        store: the log.
+        selection: which events.
+        json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
+        after: begin behind this record.
+        observer: is told of an outage.
+
+    Raises:
+        StoreUnavailable: the log was not reached for a minute.
+    """
+    left, lost_at = selection.limit, None
+    while True:
+        try:
+            async with aclosing(_pages(store, replace(selection, limit=left), after)) as pages:
+                async for page in pages:
+                    lost_at = None
+                    block = _block(page, is_canonical=json_format == "canonical")
+                    after, left = block.place, None if left is None else left - block.events
+                    yield block
+        except StoreUnavailable as error:
+            if selection.reverse or after is None or (lost_at is not None and steady() - lost_at > PATIENCE):
+                raise
+            if lost_at is None:
+                lost_at = steady()
+                (observer or Observer()).lost(error)
+            await asyncio.sleep(_TRY_EVERY)
+        else:
+            return
+        if left == 0:
+            return
+
+
+async def _pages(
+    store: EventStore, selection: Selection, after: Place | None
+) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
+    if after is None:
+        async with aclosing(store.batches(selection, size=PAGE, for_json=True)) as pages:
+            async for page in pages:
+                yield page
+        return
+    left = selection.limit
+    rest_of = replace(_behind(selection, after), limit=None)
+    async with aclosing(store.batches(rest_of, size=PAGE, for_json=True)) as pages:
+        async for page in pages:
+            rest = [record for record in page if not _place(record).is_surely_within(after)][:left]
+            if rest:
+                yield rest
+            left = None if left is None else left - len(rest)
+            if left == 0:
+                return
+
+
+def _behind(selection: Selection, after: Place | None) -> Selection:
+    """Return the selection from the time of a place on, at which there may be more."""
+    moments = [one for one in (None if after is None else after.moment, selection.since) if one is not None]
+    return replace(selection, since=max(moments, default=None))
+
+
+def _place(record: Mapping[str, Any]) -> Place:
+    """Return a record's place; its time is naive, as `store.event_json` has it, and places are aware."""
+    place = Place.of(record)
+    if isinstance(place.timestamp, datetime) and place.timestamp.tzinfo is None:
+        return replace(place, timestamp=place.timestamp.replace(tzinfo=UTC))
+    return place
+
+
+def _block(page: Sequence[Mapping[str, Any]], *, is_canonical: bool) -> Block:
+    lines = [record_line(record, canonical=is_canonical) for record in page]
+    pairs = zip(page, lines, strict=True)
+    ambiguous = tuple(read_envelope(record).event_id for record, line in pairs if is_ambiguous(record, line))
+    return Block("".join(f"{line}\n" for line in lines).encode("ascii"), len(page), _place(page[-1]), ambiguous)
+
+
+# ---------------------------------------------------------------------- to a file
+
+
+def checkpoint(
+    path: str | Path, store: EventStore, file: str | Path, selection: Selection, json_format: JsonFormat, **others: Any
+) -> Checkpoint:
+    """Return the checkpoint of an export; it goes with the same selection of the same log, into the same file.
+
+    Args:
+        path: where it is kept.
+        store: the log.
+        file: what is written.
+        selection: which events. Its window is fixed by the first run, so that `others` says how it was asked for.
+        json_format: in which form.
+        others: what else must be the same, as JSON has it.
+
+    Raises:
+        ValueError: the selection is reversed, and would have to go on at the end that grows.
+    """
+    if selection.reverse:
+        raise ValueError("a checkpoint goes forward in time, and this selection goes back")
+    filters = {
+        "tenant": list(selection.tenants),
+        "no_tenant": selection.no_tenant,
+        "type": list(selection.types),
+        "exclude_type": list(selection.except_types),
+        "actor": list(selection.actors),
+        "state": list(selection.states),
+        "limit": selection.limit,
+        "file": os.path.abspath(file),
+        "json_format": json_format,
+    }
+    return Checkpoint(path, kind="export", log=f"{store.database_name}.{store.name}", filters=filters | others)
+
+
+async def export_file(
+    store: EventStore,
+    path: str | Path,
+    selection: Selection = EVERYTHING,
+    *,
+    json_format: JsonFormat = "relaxed",
+    force: bool = False,
+    checkpoint: Checkpoint | None = None,
+    observer: Observer | None = None,
+) -> Exported:
+    """Write the selected events to a file, packed with gzip where its name ends with `.gz`.
+
+    Args:
+        store: the log.
+        path: the file; one that is there already is not written over.
+        selection: which events.
+        json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
+        force: write over a file that is there already.
+        checkpoint: go on where the last run with it ended, and note how far this one came.
+        observer: is told of the progress.
+
+    Raises:
+        InvalidSetting: the file is there already, or cannot be written.
+        CheckpointError: the checkpoint cannot be used, or the file is not the one that it tells of.
+        StoreUnavailable: the log was not reached for a minute.
+        EventsError: the disk did not take it.
+    """
+    with nullcontext() if checkpoint is None else checkpoint.lock():
+        position = None if checkpoint is None else _Position.read(checkpoint)
+        if position is None:
+            position = _Position(since=selection.since, until=selection.until)
+            check(path, force=force)
+            if checkpoint is not None:  # before there is a file, so that a kill never leaves one without it
+                checkpoint.write(position.to_json())
+        size = None if position.place is None and not position.size else position.size
+        file = Target(Path(path), size=size, in_place=checkpoint is not None)
+        try:
+            exported = await _write(store, file, selection, json_format, position, checkpoint, observer or Observer())
+            file.finish()
+        except OSError as error:
+            raise EventsError(f"{path} cannot be written: {reason_of(error)}", hint="is there room for it?") from error
+        finally:
+            file.close()
+    return exported
+
+
+async def _write(
+    store: EventStore,
+    file: Target,
+    selection: Selection,
+    json_format: JsonFormat,
+    position: _Position,
+    checkpoint: Checkpoint | None,
+    observer: Observer,
+) -> Exported:
+    exported, kept_at = Exported(before=position.events), steady()
+    left = None if selection.limit is None else selection.limit - position.events
+    wanted = replace(selection, since=position.since, until=position.until, limit=left or None)
+    observer.began(_behind(wanted, position.place))
+    place = position.place
+    if left == 0:
+        return exported
+    async with aclosing(
+        blocks(store, wanted, json_format=json_format, after=position.place, observer=observer)
+    ) as found:
+        async for block in found:
+            file.write(block.data)
+            place = block.place
+            exported.add(block)
+            observer.wrote(block)
+            if checkpoint is not None and steady() - kept_at >= KEPT_EVERY:
+                _keep(checkpoint, file, position, place, exported)
+                kept_at = steady()
+    if checkpoint is not None:
+        _keep(checkpoint, file, position, place, exported)
+    return exported
+
+
+def _keep(checkpoint: Checkpoint, file: Target, before: _Position, place: Place | None, exported: Exported) -> None:
+    events = exported.before + exported.events
+    checkpoint.write(replace(before, place=place, size=file.mark(), events=events).to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """How far an export has come: up to which record, how many, and how long the file was then."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    place: Place | None = None
+    size: int = 0
+    events: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+            "place": None if self.place is None else self.place.to_json(),
+            "size": self.size,
+            "events": self.events,
+        }
+
+    @classmethod
+    def read(cls, checkpoint: Checkpoint) -> _Position | None:
+        """Return what an earlier run noted; None where there was none."""
+        fields = checkpoint.read()
+        if fields is None:
+            return None
+        try:
+            return cls(
+                since=_moment(fields["since"]),
+                until=_moment(fields["until"]),
+                place=None if fields["place"] is None else Place.from_json(fields["place"]),
+                size=int(fields["size"]),
+                events=int(fields["events"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{checkpoint.path} holds no position of an export", hint="remove it, and the file that it was for"
+            ) from error
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,245 @@
+"""Import: take events from a file or a pipe into the log, and lose no line.
+
+    from craft_easy.core.events.operations.import_ import import_events
+
+    imported = await import_events(store, "events.ndjson.gz")
+    print(imported.stored, imported.present, imported.bad)
+
+A line is checked before it is written. What cannot be taken in is handed to the observer with its number, and the rest
+goes on. What is stored already is never written over, so that the same import may be run again, whatever ended it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.errors import EventConflict, EventsError, InvalidEvent, StoreUnavailable
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.operations import intake
+from craft_easy.core.events.operations.intake import Line
+from craft_easy.core.events.store.documents import record_event_id, same_content
+from craft_easy.core.events.store.formats.extended_json import parse
+from craft_easy.core.events.store.formats.incoming import (
+    Reading,
+    insert_each,
+    is_unique,
+    record_of,
+    stored_otherwise,
+    stored_twins,
+)
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+PATIENCE: Final = 60.0
+"""Seconds that an outage of the log is waited out."""
+MAX_AT_ONCE: Final = 1_000
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that was not taken in: it is no event, or another one is stored under its id."""
+
+    line: int
+    error: str
+    text: str
+    event_id: str | None = None
+
+    @classmethod
+    def of(cls, line: Line, error: ValueError) -> Self:
+        """Return a line that is no event."""
+        is_cut_off = line.is_last and isinstance(error, InvalidEvent) and error.path == "JSON"
+        hint = "; the last line has no end, and may have been cut off" if is_cut_off else ""
+        return cls(line.number, f"{error}{hint}", line.raw_text())
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether the line is an event, and the log has another under its id."""
+        return self.event_id is not None
+
+
+@dataclass(slots=True)
+class Imported:
+    """What came of the lines: stored, present before with the same content, in conflict with what is, or bad.
+
+    `open` is how many of those stored are open for their handlers; `counts` is of what a dry run would store.
+    """
+
+    stored: int = 0
+    present: int = 0
+    conflicts: int = 0
+    bad: int = 0
+    open: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def lines(self) -> int:
+        """How many lines were looked at."""
+        return self.stored + self.present + self.conflicts + self.bad
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every line is in the log now."""
+        return not (self.conflicts or self.bad)
+
+
+class Observer:
+    """Hears of what happens; does nothing by itself."""
+
+    def refused(self, refused: Refused) -> None:
+        """A line was not taken in."""
+
+    def went_on(self, imported: Imported) -> None:
+        """So much is done."""
+
+    def lost(self, error: StoreUnavailable) -> None:
+        """The log does not answer, and is tried again."""
+
+
+async def import_events(
+    store: EventStore,
+    source: str | Path | AsyncIterable[bytes],
+    *,
+    with_delivery: bool = False,
+    dry_run: bool = False,
+    observer: Observer | None = None,
+) -> Imported:
+    """Store the events of NDJSON, Extended JSON or Event JSON a line, packed with gzip or not, with flat memory.
+
+    Args:
+        store: the log.
+        source: a file, `-` for standard input, or bytes as they come.
+        with_delivery: take over what became of the events; else they are stored untracked.
+        dry_run: write nothing; the answer says what would be done.
+        observer: is told of each line that was not taken in.
+
+    Raises:
+        InvalidSetting: the file cannot be read.
+        StoreUnavailable: the log was not reached for a minute; what was stored is stored, and the same call goes on.
+    """
+    if isinstance(source, (str, Path)):
+        intake.check(source)
+    reading = Reading(await store.now(), with_delivery)
+    run = _Import(store, reading, observer or Observer(), is_dry=dry_run)
+    try:
+        async with aclosing(intake.lines(source)) as pages:
+            async for page in pages:
+                await run.take(page)
+        return await run.finish()
+    finally:
+        await run.aclose()
+
+
+class _Import:
+    """One run: reads a page of lines while the one before is being stored."""
+
+    def __init__(self, store: EventStore, reading: Reading, observer: Observer, *, is_dry: bool) -> None:
+        self._store = store
+        self._reading = reading
+        self._observer = observer
+        self._is_dry = is_dry
+        self._imported = Imported()
+        self._storing: asyncio.Task[None] | None = None
+        self._is_unique: bool | None = None
+
+    async def take(self, page: Sequence[Line]) -> None:
+        for start in range(0, len(page), MAX_AT_ONCE):
+            some = page[start : start + MAX_AT_ONCE]
+            batch = [(line, record) for line in some if (record := self._read(line)) is not None]
+            if batch:
+                await self._stored()
+                self._storing = asyncio.create_task(self._put(batch))
+                await asyncio.sleep(0)  # lets the request go out before the next lines are read
+            self._observer.went_on(self._imported)
+
+    async def finish(self) -> Imported:
+        await self._stored()
+        self._observer.went_on(self._imported)
+        return self._imported
+
+    async def aclose(self) -> None:
+        if self._storing is not None:
+            self._storing.cancel()
+            with suppress(asyncio.CancelledError, EventsError):
+                await self._storing
+
+    async def _stored(self) -> None:
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            await storing
+
+    def _read(self, line: Line) -> dict[str, Any] | None:
+        try:
+            return record_of(parse(line.text()), self._reading)
+        except ValueError as error:  # as InvalidEvent is, too
+            self._imported.bad += 1
+            self._observer.refused(Refused.of(line, error))
+            return None
+
+    async def _put(self, batch: Sequence[tuple[Line, dict[str, Any]]]) -> None:
+        records = [record for _, record in batch]
+        twins = await self._patiently(records)
+        for (line, record), twin in zip(batch, twins, strict=True):
+            self._note(line, record, twin)
+
+    def _note(self, line: Line, record: dict[str, Any], twin: Any) -> None:
+        """Count what became of a line: new, present, or refused with an error."""
+        if twin is None:
+            pending = _pending(record)
+            self._imported.stored += 1
+            self._imported.open += bool(pending)
+            if self._is_dry:
+                self._imported.counts.add(record, pending)
+        elif isinstance(twin, EventsError):
+            self._refuse(line, record, twin)
+        elif same_content(record, twin):
+            self._imported.present += 1
+        else:
+            self._refuse(line, record, EventConflict(record_event_id(record)))
+
+    def _refuse(self, line: Line, record: dict[str, Any], error: EventsError) -> None:
+        is_conflict = isinstance(error, EventConflict)
+        if is_conflict:
+            self._imported.conflicts += 1
+        else:
+            self._imported.bad += 1
+        event_id = record_event_id(record) if is_conflict else None
+        self._observer.refused(Refused(line.number, str(error), line.raw_text(), event_id))
+
+    async def _patiently(self, records: Sequence[dict[str, Any]]) -> list[Any]:
+        began, wait = None, _FIRST_WAIT
+        while True:
+            try:
+                return await self._twins(records)
+            except StoreUnavailable as error:
+                began = steady() if began is None else began
+                if steady() - began + wait > PATIENCE:
+                    raise
+                self._observer.lost(error)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    async def _twins(self, records: Sequence[dict[str, Any]]) -> list[Any]:
+        """Return for each record what is stored in its place, or the error that it met; None where it is new."""
+        if self._is_unique is None:
+            self._is_unique = self._is_dry or await is_unique(self._store)
+        known = await stored_otherwise(self._store, records, by_event_id=not self._is_unique)
+        new = [record for record in records if record["event_id"] not in known]
+        found: Iterator[Any]
+        if self._is_dry:
+            found = iter(await stored_twins(self._store, new))
+        else:
+            found = iter([one.error or one.stored for one in await insert_each(self._store, new)])
+        return [known.get(one["event_id"]) or next(found) for one in records]
+
+
+def _pending(record: dict[str, Any]) -> list[str]:
+    handlers = (record.get("delivery") or {}).get("handlers", ())
+    return [one["id"] for one in handlers if one["state"] == "pending"]

@@ -1,0 +1,283 @@
+"""Publish from outside an application: an event, or lines of Event JSON, stored and left open or dispatched at once.
+
+    from craft_easy.core.events.operations.publish import publish_lines
+
+    published = await publish_lines(store, "events.ndjson", bus=get_event_bus())
+    print(published.stored, published.bad)
+
+With a bus the events are open for the handlers that are subscribed on it; without one they are untracked, since nobody
+says which handlers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from craft_easy.core.events import clock
+from craft_easy.core.events.errors import EventConflict, EventsError, InvalidEvent, StoreUnavailable
+from craft_easy.core.events.model import event_class
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.operations import intake
+from craft_easy.core.events.operations.import_ import Refused
+from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.formats.extended_json import parse
+from craft_easy.core.events.store.formats.incoming import insert_each, new_event, stored_twins
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.operations.intake import Line
+    from craft_easy.core.events.store import EventStore
+
+State = Literal["untracked", "open", "done", "dead"]
+MAX_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event that is in the log, and how it stands.
+
+    Args:
+        event: what was published.
+        is_new: it was not stored before.
+        state: "untracked", or of its delivery.
+        handlers: the state of each handler by its id.
+        failed: what handlers ended with that ran just now and did not succeed, by their ids.
+    """
+
+    event: DomainEvent
+    is_new: bool
+    state: State
+    handlers: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of all that was to be published: events by what became of them, deliveries by how they stand."""
+
+    stored: int = 0
+    present: int = 0
+    conflicts: int = 0
+    bad: int = 0
+    untracked: int = 0
+    open: int = 0
+    delivered: int = 0
+    failed: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every event is in the log and no handler failed."""
+        return not (self.conflicts or self.bad or self.failed)
+
+    def add(self, published: Published) -> None:
+        """Count one event."""
+        if not published.is_new:
+            self.present += 1
+            return
+        self.stored += 1
+        self.untracked += published.state == "untracked"
+        states = list(published.handlers.values())
+        self.delivered += states.count("done")
+        self.failed += len(published.failed)
+        self.open += states.count("pending") - sum(published.handlers[one] == "pending" for one in published.failed)
+
+
+class Observer:
+    """Hears of what happens; does nothing by itself."""
+
+    def published(self, published: Published) -> None:
+        """An event is in the log, and what is to run at once has run."""
+
+    def refused(self, refused: Refused) -> None:
+        """A line was not published."""
+
+    def unfit(self, event: DomainEvent, class_name: str) -> None:
+        """The payload of an event does not fit the class of its type: handlers get a plain event."""
+
+
+async def publish_event(
+    store: EventStore, event: DomainEvent, *, bus: EventBus | None = None, dispatch: bool = False
+) -> Published:
+    """Store one event, and run its handlers where that is asked for; the same event again changes nothing.
+
+    Args:
+        store: the log.
+        event: what happened.
+        bus: whose handlers it is open for; None leaves it untracked. To dispatch, the store must be configured on it.
+        dispatch: run the handlers now, as the application would.
+
+    Raises:
+        InvalidEvent: the log could not keep it exactly.
+        EventConflict: its id is stored with other content.
+        StoreUnavailable: it is not known to be stored.
+    """
+    (one,) = await _Run(store, bus, is_dispatching=dispatch).publish([event])
+    if isinstance(one, EventsError):
+        raise one
+    return one
+
+
+async def publish_lines(
+    store: EventStore,
+    source: str | Path | AsyncIterable[bytes],
+    *,
+    bus: EventBus | None = None,
+    dispatch: bool = False,
+    observer: Observer | None = None,
+) -> Summary:
+    """Publish lines of Event JSON in their order, those that are there already at once.
+
+    `event_id`, `timestamp`, `tenant_id`, `actor_id` and `payload` may be left out. A bad line is handed to the observer
+    with its number, and the rest goes on.
+
+    Args:
+        store: the log.
+        source: a file, `-` for standard input, or bytes as they come.
+        bus: whose handlers the events are open for; None leaves them untracked.
+        dispatch: run the handlers now, one event after another.
+        observer: is told of each event.
+
+    Raises:
+        InvalidSetting: the file cannot be read.
+        StoreUnavailable: an event is not known to be stored; the observer was told of those that are.
+    """
+    if isinstance(source, (str, Path)):
+        intake.check(source)
+    run = _Run(store, bus, is_dispatching=dispatch)
+    summary, observer = Summary(), observer or Observer()
+    async with aclosing(intake.lines(source)) as pages:
+        async for page in pages:
+            for start in range(0, len(page), MAX_AT_ONCE):
+                await _publish(run, page[start : start + MAX_AT_ONCE], summary, observer)
+    return summary
+
+
+async def _publish(run: _Run, lines: Sequence[Line], summary: Summary, observer: Observer) -> None:
+    events: list[tuple[Line, DomainEvent]] = []
+    for line in lines:
+        try:
+            events.append((line, new_event(parse(line.text()), at=clock.now())))
+        except ValueError as error:  # as InvalidEvent is, too
+            summary.bad += 1
+            observer.refused(Refused.of(line, error))
+    for some in [[pair] for pair in events] if run.is_dispatching else [events]:
+        for _, event in some:
+            if (name := unfit_class(event)) is not None:
+                observer.unfit(event, name)
+        for (line, event), one in zip(some, await run.publish([event for _, event in some]), strict=True):
+            if isinstance(one, Published):
+                summary.add(one)
+                observer.published(one)
+                continue
+            is_conflict = isinstance(one, EventConflict)
+            summary.conflicts += is_conflict
+            summary.bad += not is_conflict
+            refused = Refused(line.number, str(one), line.raw_text(), event.event_id if is_conflict else None)
+            observer.refused(refused)
+
+
+def unfit_class(event: DomainEvent) -> str | None:
+    """Return the name of the class that claims the type of an event which does not fit it; else None."""
+    claimed = event_class.class_of(event.event_type)
+    return claimed.__name__ if claimed is not None and type(event) is DomainEvent else None
+
+
+class _Run:
+    """Publishes events to one log for one bus."""
+
+    def __init__(self, store: EventStore, bus: EventBus | None, *, is_dispatching: bool) -> None:
+        if is_dispatching and bus is None:
+            raise ValueError("to dispatch takes a bus with the handlers that are to run")
+        self._store = store
+        self._bus = bus
+        self.is_dispatching = is_dispatching
+
+    async def publish(self, events: Sequence[DomainEvent]) -> list[Published | EventsError]:
+        """Return what became of each event, in the same order."""
+        if not events:
+            return []
+        return await (self._dispatch(events) if self.is_dispatching else self._store_open(events))
+
+    async def _store_open(self, events: Sequence[DomainEvent]) -> list[Published | EventsError]:
+        at = await self._store.now()
+        deliveries = [self._delivery(event, at) for event in events]
+        found: list[Published | EventsError | None] = []
+        records: list[dict[str, Any]] = []
+        for event, delivery in zip(events, deliveries, strict=True):
+            try:
+                records.append(new_record(event, None if delivery is None else to_document(delivery)))
+                found.append(None)
+            except InvalidEvent as error:
+                found.append(error)
+        results = iter(await insert_each(self._store, records))
+        for index, event in enumerate(events):
+            if found[index] is None:
+                found[index] = await self._answer(event, deliveries[index], next(results))
+        return [one for one in found if one is not None]
+
+    def _delivery(self, event: DomainEvent, at: Any) -> Delivery | None:
+        if self._bus is None:
+            return None
+        return Delivery.new((one.id for one in self._bus.registry.plan(event.event_type).handlers), at=at)
+
+    async def _answer(self, event: DomainEvent, delivery: Delivery | None, result: Any) -> Published | EventsError:
+        try:
+            result.check()
+        except EventsError as error:
+            return error
+        if result.is_inserted:
+            return _standing(event, delivery, is_new=True)
+        stored = Tracked.of(result.stored)
+        if delivery is not None and not stored.is_tracked:
+            await self._store.append(event, handlers=[one.id for one in delivery.handlers])
+            return _standing(event, delivery, is_new=False)
+        return _standing(event, stored.delivery if stored.is_tracked else None, is_new=False)
+
+    async def _dispatch(self, events: Sequence[DomainEvent]) -> list[Published | EventsError]:
+        assert self._bus is not None
+        before = await stored_twins(self._store, [_key(event) for event in events])
+        errors: list[EventsError | None] = []
+        for event in events:
+            try:
+                await self._bus.publish(event)
+                errors.append(None)
+            except StoreUnavailable:
+                raise
+            except EventsError as error:
+                errors.append(error)
+        await self._bus.drain()
+        after = await stored_twins(self._store, [_key(event) for event in events])
+        return [
+            error or _dispatched(event, former, Tracked.of(record or {}))
+            for event, former, record, error in zip(events, before, after, errors, strict=True)
+        ]
+
+
+def _key(event: DomainEvent) -> dict[str, Any]:
+    return {"_id": record_id(event.event_id), "event_id": event.event_id}
+
+
+def _standing(event: DomainEvent, delivery: Delivery | None, *, is_new: bool) -> Published:
+    if delivery is None:
+        return Published(event, is_new, "untracked")
+    return Published(event, is_new, delivery.state, {one.id: one.state for one in delivery.handlers})
+
+
+def _dispatched(event: DomainEvent, former: Any, now: Tracked) -> Published:
+    standing = _standing(event, now.delivery if now.is_tracked else None, is_new=former is None)
+    if not standing.is_new:
+        return standing
+    failed = {one.id: _error(one) for one in now.delivery.handlers if one.state in ("pending", "dead") and one.attempts}
+    return Published(event, standing.is_new, standing.state, standing.handlers, failed)
+
+
+def _error(entry: HandlerDelivery) -> str:
+    last = entry.errors[-1] if entry.errors else None
+    return (entry.reason or "it asked to run again") if last is None else f"{last.type}: {last.message}"

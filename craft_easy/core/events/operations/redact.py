@@ -1,0 +1,126 @@
+"""Redaction: payloads are removed on request, ids and deliveries stay.
+
+    from craft_easy.core.events import redaction
+    from craft_easy.core.events.model.selection import Selection
+
+    redacted = await redaction.redact(store, Selection(tenants=("acme",)), by="ada", reason="request 17")
+
+It is the one thing that changes the payload of a stored event. With the same write what is pending or dead becomes
+skipped, reason `redacted`, and the texts of errors, and the reasons that handlers and operators gave for a skip, go
+too. The record says so itself, under `redacted`: when, by whom, why. Type, time, tenant, actor, ids and deliveries
+stay; so does what lies elsewhere: archives, backups, the database's own log of its writes, and whatever handlers made
+of the event. The same event published again is answered as a no-op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.delivery import REDACTED
+from craft_easy.core.events.model.retry import cut
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.documents import record_event_id
+from craft_easy.core.events.store.queries import redact as redact_queries
+from craft_easy.core.events.store.queries.redact import Kept, Trace
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+
+@dataclass(slots=True)
+class Redacted:
+    """What a redaction is about to touch, or has touched.
+
+    `counts` are events that lose their payload, and their deliveries that are skipped; `kept` are ids of events that
+    keep it, and why: a transaction held them, or the server refused. The same call may be made again.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    kept: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every payload that was meant is gone."""
+        return not self.kept
+
+
+async def count(store: EventStore, selection: Selection) -> Redacted:
+    """Count what `redact` would touch now; nothing is written.
+
+    Raises:
+        ValueError: the selection names neither a tenant nor an actor.
+        StoreUnavailable: the log was not reached.
+    """
+    _check(selection)
+    found = Redacted()
+    async with aclosing(redact_queries.unredacted(store, selection)) as pages:
+        async for page in pages:
+            for record in page:
+                found.counts.add(record.document, _unfinished(record))
+    return found
+
+
+async def redact(
+    store: EventStore,
+    selection: Selection,
+    *,
+    by: str | None = None,
+    reason: str | None = None,
+    on_redacted: Callable[[int], None] | None = None,
+) -> Redacted:
+    """Remove the payloads of the selected events for good.
+
+    What is published while it runs may be passed over; what lost its payload before is left as it is.
+
+    Args:
+        selection: names tenants or actors; its states are kept to as well.
+        by: who says so; it stands in the record, as `reason` does, cut at 2,000 characters.
+        reason: why, without personal data.
+        on_redacted: is told of how many events each write has reached.
+
+    Raises:
+        ValueError: the selection names neither a tenant nor an actor.
+        StoreUnavailable: the log was not reached; the same call may be made again.
+    """
+    _check(selection)
+    trace = Trace(await store.now(), _text(by), _text(reason))
+    redacted = Redacted()
+    async with aclosing(redact_queries.unredacted(store, selection)) as pages:
+        async for page in pages:
+            kept = await redact_queries.remove_payloads(store, page, trace)
+            _note(redacted, page, kept, trace)
+            if on_redacted is not None:
+                on_redacted(len(page) - len(kept))
+    return redacted
+
+
+def _check(selection: Selection) -> None:
+    if not (selection.tenants or selection.actors):
+        raise ValueError("a redaction is for a tenant or an actor: name one")
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else cut(text)
+
+
+def _unfinished(record: Tracked) -> list[str]:
+    return [one.id for one in record.delivery.handlers if one.state in ("pending", "dead")]
+
+
+def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], trace: Trace) -> None:
+    reasons = {id(one.record): one.reason for one in kept}
+    for record in page:
+        if id(record) in reasons:
+            redacted.kept[record_event_id(record.document)] = reasons[id(record)]
+        else:
+            redacted.counts.add(record.document, _skipped(record, trace))
+
+
+def _skipped(record: Tracked, trace: Trace) -> list[str]:
+    handlers = record.delivery.handlers
+    return [one.id for one in handlers if one.reason == REDACTED and one.finished_at == trace.at]

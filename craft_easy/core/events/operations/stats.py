@@ -1,0 +1,352 @@
+"""Stats: what is stuck, since when, whose it is; how much came, how much failed.
+
+    from craft_easy.core.events.operations.stats import stats
+
+    found = await stats(store, by="handler")
+    print(found.open, found.dead, found.oldest)
+    for group in found.groups:
+        print(group.name, group.open, group.failed, group.median_ms)
+
+What is open or dead is counted whole, however old, from the partial indexes over it alone. What happened over time
+belongs to a window, the last 24 hours unless the selection has one; the server counts it, bar by bar, and no payload
+leaves it. Failures are the errors that the records keep, the last five of a delivery: those of open and dead records of
+any age, and those of done ones that were published within the window. An event without a time is in no bar.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.model.bars import Bars, cut_into_bars
+from craft_easy.core.events.model.envelope import EARLIEST, read_envelope
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.queries.stats import (
+    By,
+    Counted,
+    Question,
+    count_dead,
+    count_open,
+    count_slice,
+    middle,
+)
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+WINDOW: Final = timedelta(hours=24)
+"""Figures over time reach back so far where nothing else is asked for."""
+BARS: Final = 48
+"""In so many bars at most, unless their width is given."""
+EVERYTHING: Final = Selection()
+_ALWAYS_FRESH: Final = 2
+"""The last bars are counted anew at each look: events still come, and fail, in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """The event that has been open for the longest; `age_s` seconds have passed since its time."""
+
+    event_id: str
+    event_type: str
+    tenant_id: str | None
+    timestamp: datetime
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The events of a piece of the window, and the errors that happened in it."""
+
+    since: datetime
+    until: datetime
+    events: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a handler, an event type, a tenant or a kind of error has to do with.
+
+    Args:
+        name: None for events without a tenant, and for what has not failed yet.
+        open: events by type and tenant, deliveries by handler and error.
+        waiting: of them, those that nobody works on and that are not due yet.
+        dead: deliveries.
+        failed: errors that happened within the window.
+        events: of the window; of them, those that a handler was subscribed to. None by error.
+        median_ms: how long the last run of a delivery took, right to 1.2 %; None but by handler.
+    """
+
+    name: str | None
+    open: int = 0
+    waiting: int = 0
+    dead: int = 0
+    failed: int = 0
+    events: int | None = None
+    median_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How the log stands.
+
+    Args:
+        at: the database's time of the look.
+        open: events with something pending.
+        owned: of them, those that a worker owns.
+        waiting: of them, those that nobody owns and that are not due yet: they wait for their next attempt.
+        dead: deliveries that used up their attempts.
+        oldest: the event that has been open for the longest.
+        since: where the window begins.
+        until: where it ends.
+        bar: how wide a bar is.
+        events: of the window.
+        failed: errors that happened within it.
+        bars: the window, bar by bar.
+        by: what the members of a group share.
+        groups: what is stuck first, then by failures and events; the largest thousand of them.
+        orphaned: the handlers that open events wait for and that are not loaded; None where none were given.
+    """
+
+    at: datetime
+    open: int
+    owned: int
+    waiting: int
+    dead: int
+    oldest: Oldest | None
+    since: datetime
+    until: datetime
+    bar: timedelta
+    events: int
+    failed: int
+    bars: Sequence[Bar]
+    by: By
+    groups: Sequence[Group]
+    orphaned: Sequence[str] | None = None
+
+    @property
+    def due(self) -> int:
+        """Open events that nobody owns and that a redispatch would run now."""
+        return self.open - self.owned - self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still good; None sets no limit.
+
+    Args:
+        max_backlog: open events.
+        max_age: seconds since the time of the oldest open event.
+        max_dead: dead deliveries.
+    """
+
+    max_backlog: int | None = None
+    max_age: float | None = None
+    max_dead: int | None = None
+
+    def crossed(self, stats: Stats) -> list[Crossing]:
+        """Return the limits that are crossed."""
+        age = None if stats.oldest is None else stats.oldest.age_s
+        measured = {
+            "max_backlog": (stats.open, self.max_backlog),
+            "max_age": (age, self.max_age),
+            "max_dead": (stats.dead, self.max_dead),
+        }
+        return [
+            Crossing(name, value, limit)
+            for name, (value, limit) in measured.items()
+            if value is not None and limit is not None and value > limit
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A limit that is crossed, by its name in `Limits`, and what was measured; an age in seconds."""
+
+    name: str
+    value: float
+    limit: float
+
+
+async def stats(
+    store: EventStore,
+    selection: Selection = EVERYTHING,
+    *,
+    by: By = "handler",
+    bar: timedelta | None = None,
+    loaded: Iterable[str] | None = None,
+) -> Stats:
+    """Look once; nothing is changed.
+
+    Args:
+        selection: of which events; its window is that of the figures over time. It has no limit and no states.
+        by: what the members of a group share.
+        bar: how wide a bar is; None chooses.
+        loaded: ids, aliases included, of the handlers that there are.
+
+    Raises:
+        ValueError: the window is empty, or has too many bars of this width.
+        StoreUnavailable: the log was not reached, or a bar was not counted in time.
+    """
+    return await Meter(store, by=by, bar=bar, loaded=loaded).read(selection)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was counted of a bar that is over, and when."""
+
+    counted: Counted
+    failed_at: Mapping[datetime, int]
+    read_at: float
+
+
+@dataclass(slots=True)
+class Meter:
+    """Looks again and again at the same figures, and counts anew what may have changed.
+
+    The backlog is counted at each look, and so are the last bars; of the others one at each look, in turn.
+
+    Args:
+        store: the log.
+        by: what the members of a group share.
+        bar: how wide a bar is; None chooses at the first look.
+        most_bars: where it chooses, so many at most.
+        loaded: ids, aliases included, of the handlers that there are.
+        on_bar: is told how many bars of how many are counted.
+    """
+
+    store: EventStore
+    by: By = "handler"
+    bar: timedelta | None = None
+    most_bars: int = BARS
+    loaded: Iterable[str] | None = None
+    on_bar: Callable[[int, int], None] | None = None
+    _known: dict[tuple[datetime, datetime], _Known] = field(default_factory=dict)
+
+    async def read(self, selection: Selection = EVERYTHING) -> Stats:
+        """Look; but for its window the selection is the same each time."""
+        now = await self.store.now()
+        question = Question(selection, self.by, self._bars(selection, now), now)
+        opened = await count_open(self.store, question)
+        dead = await count_dead(self.store, question)
+        orphaned = await self._orphaned(question, opened)
+        counted = await self._over_time(question)
+        return _put_together(question, opened, dead, counted, orphaned)
+
+    def _bars(self, selection: Selection, now: datetime) -> Bars:
+        until = selection.until or now
+        since = selection.since or until - min(WINDOW, until - EARLIEST)
+        if self.bar is None:
+            self.bar = cut_into_bars(since, until, most=self.most_bars).width
+        return Bars(since, until, self.bar)
+
+    async def _orphaned(self, question: Question, opened: Counted) -> Sequence[str] | None:
+        if self.loaded is None:
+            return None
+        if self.by != "handler":
+            opened = await count_open(self.store, replace(question, by="handler"))
+        loaded = set(self.loaded)
+        return sorted(one.name for one in opened.groups if one.name is not None and one.name not in loaded)
+
+    async def _over_time(self, question: Question) -> list[_Known]:
+        ends = list(question.bars)
+        stale = self._to_count(ends)
+        for number, one in enumerate(stale, 1):
+            counted = await count_slice(self.store, question, *one)
+            self._known[one] = _Known(counted, _by_begin(question.bars, counted), steady())
+            if self.on_bar is not None:
+                self.on_bar(number, len(stale))
+        self._known = {one: self._known[one] for one in ends}
+        return list(self._known.values())
+
+    def _to_count(self, ends: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+        over = {one for one in ends[:-_ALWAYS_FRESH] if one in self._known}
+        oldest_look = min(over, key=lambda one: self._known[one].read_at, default=None)
+        return [one for one in ends if one not in over or one == oldest_look]
+
+
+def _by_begin(bars: Bars, counted: Counted) -> Mapping[datetime, int]:
+    """Return errors by where the bar begins that they happened in: bars are numbered anew as the window moves."""
+    return {bars.origin + number * bars.width: errors for number, errors in counted.failed_at.items()}
+
+
+def _put_together(
+    question: Question, opened: Counted, dead: Counted, over_time: Sequence[_Known], orphaned: Sequence[str] | None
+) -> Stats:
+    bars = _counted_bars(question.bars, [opened, dead], over_time)
+    return Stats(
+        at=question.now,
+        open=opened.number,
+        owned=opened.owned,
+        waiting=opened.waiting,
+        dead=dead.number,
+        oldest=_oldest(opened.oldest, question.now),
+        since=question.bars.since,
+        until=question.bars.until,
+        bar=question.bars.width,
+        events=sum(one.events for one in bars),
+        failed=sum(one.failed for one in bars),
+        bars=bars,
+        by=question.by,
+        groups=_groups(question.by, opened, dead, [one.counted for one in over_time]),
+        orphaned=orphaned,
+    )
+
+
+def _counted_bars(bars: Bars, standing: Sequence[Counted], over_time: Sequence[_Known]) -> list[Bar]:
+    failed: Counter[datetime] = Counter()
+    for counted in standing:
+        failed.update(_by_begin(bars, counted))
+    for known in over_time:
+        failed.update(known.failed_at)
+    begins = [bars.origin + number * bars.width for number in range(len(bars))]
+    return [
+        Bar(since, until, known.counted.number, failed[begin])
+        for (since, until), begin, known in zip(bars, begins, over_time, strict=True)
+    ]
+
+
+def _oldest(fields: Mapping[str, Any] | None, now: datetime) -> Oldest | None:
+    if fields is None:
+        return None
+    event = read_envelope(fields)
+    age_s = max((now - event.timestamp).total_seconds(), 0.0)
+    return Oldest(event.event_id, event.event_type, event.tenant_id, event.timestamp, age_s)
+
+
+def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted]) -> list[Group]:
+    numbers: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+    took: defaultdict[str | None, Counter[int]] = defaultdict(Counter)
+    for one in opened.groups:
+        numbers[one.name].update(open=one.number, waiting=one.waiting)
+    for one in dead.groups:
+        numbers[one.name].update(dead=one.number)
+    for counted in over_time:
+        for one in counted.groups:
+            numbers[one.name].update(events=one.number)
+            took[one.name].update(one.took)
+    for counted in (opened, dead, *over_time):
+        for name, errors in counted.failed_by.items():
+            numbers[name].update(failed=errors)
+    return sorted((_group(by, name, numbers[name], took[name]) for name in numbers), key=_by_weight)
+
+
+def _group(by: By, name: str | None, numbers: Counter[str], took: Mapping[int, int]) -> Group:
+    return Group(
+        name=name,
+        open=numbers["open"],
+        waiting=numbers["waiting"],
+        dead=numbers["dead"],
+        failed=numbers["failed"],
+        events=None if by == "error" else numbers["events"],
+        median_ms=middle(took),
+    )
+
+
+def _by_weight(group: Group) -> tuple[int, int, int, str]:
+    return -(group.open + group.dead), -group.failed, -(group.events or 0), group.name or ""

@@ -1,0 +1,73 @@
+"""Workers: who owns what, and who is silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+WorkerState = Literal["gone", "silent", "alive", "fenced"]
+
+_IN_ORDER: Final[tuple[WorkerState, ...]] = ("gone", "silent", "alive", "fenced")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that may own records.
+
+    `state` is "alive"; "silent" when its last beat is longer ago than its lease; "fenced" when it was taken over;
+    "gone" when it owns open records and is not in the registry, where what is not in an entry is None. A redispatch
+    judges by having watched for a whole lease, and takes over who is silent, fenced or gone.
+
+    Args:
+        open: open records that it owns.
+        silent_s: seconds since its last beat, by the database's clock.
+        lease: in seconds.
+    """
+
+    owner: str
+    state: WorkerState
+    open: int
+    host: str | None = None
+    pid: int | None = None
+    started_at: datetime | None = None
+    beat_at: datetime | None = None
+    silent_s: float | None = None
+    lease: float | None = None
+
+
+async def workers(store: EventStore) -> list[Worker]:
+    """Return every worker that is registered or owns an open record: who needs a look first, the busiest of them first.
+
+    Raises:
+        StoreUnavailable: the log was not reached.
+    """
+    # in this order: a worker registers before it owns, so an owner that is not there is gone
+    owned = await Deliveries(store).owners()
+    entries = await WorkerRegistry(store).entries()
+    now = await store.now()
+    found = [_known(entry, owned.get(owner, 0), now) for owner, entry in entries.items()]
+    found += [Worker(owner, "gone", records) for owner, records in owned.items() if owner not in entries]
+    return sorted(found, key=lambda one: (_IN_ORDER.index(one.state), -one.open, one.owner))
+
+
+def _known(entry: WorkerEntry, owned: int, now: datetime) -> Worker:
+    silent_s = max(0.0, (now - entry.beat_at).total_seconds())
+    state: WorkerState = "fenced" if entry.fenced else "silent" if silent_s > entry.lease else "alive"
+    return Worker(
+        owner=entry.owner,
+        state=state,
+        open=owned,
+        host=entry.host,
+        pid=entry.pid,
+        started_at=entry.started_at,
+        beat_at=entry.beat_at,
+        silent_s=round(silent_s, 3),
+        lease=entry.lease,
+    )

@@ -1,0 +1,153 @@
+"""The backlog: what a redispatch wants, what it would find, and the old records that it is to take in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
+from craft_easy.core.events.errors import HandlerNotFound
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.delivery import track
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.deliveries import Change, Tracked
+from craft_easy.core.events.store.wanted import Wanted
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.handlers.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a redispatch runs.
+
+    Args:
+        handlers: ids of the handlers that are to run; all that are loaded when empty.
+        concurrency: events whose handlers run at the same time.
+        wait: stay until each owner of a selected record has beaten, has let go or is taken over.
+        include_untracked: also deliver records that were stored without a delivery; the selection needs `since`.
+        include_unhandled: also deliver records that had no handler when they were published.
+        timeout: seconds that an attempt may take where its handler names no limit.
+        grace: seconds that a stop leaves to what is running.
+        due: honour back-off: run only what is due by now.
+        watch: honour it and go on until stopped.
+        ordered: one event at a time for each tenant, in order, across the workers that run so.
+    """
+
+    handlers: tuple[str, ...] = ()
+    concurrency: int = 10
+    wait: bool = True
+    include_untracked: bool = False
+    include_unhandled: bool = False
+    timeout: float = DEFAULT_LIMIT
+    grace: float = 10.0
+    due: bool = False
+    watch: bool = False
+    ordered: bool = False
+
+
+def wanted(registry: Registry, selection: Selection, options: Options) -> Wanted:
+    """Return what a run over this registry wants.
+
+    Raises:
+        HandlerNotFound: `options.handlers` names one that is not loaded.
+    """
+    loaded = registry.names()
+    if not options.handlers:
+        return Wanted(selection, loaded=loaded, handlers=loaded)
+    chosen: dict[str, None] = {}
+    for name in options.handlers:
+        handler = registry.handler(name)
+        if handler is None:
+            raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
+        chosen |= dict.fromkeys((handler.id, *handler.aliases))
+    return Wanted(selection, loaded=loaded, handlers=tuple(chosen))
+
+
+class Backlog:
+    """Reads what a redispatch would work on.
+
+    Args:
+        bus: whose handlers are loaded, and whose store is read.
+        wanted: what the run wants.
+        options: whether records without a delivery, or without handlers, belong to it.
+    """
+
+    def __init__(self, bus: EventBus, wanted: Wanted, options: Options) -> None:
+        self._registry = bus.registry
+        self._desk = bus.tracking.desk()
+        self._wanted = wanted
+        self._options = options
+
+    async def count(self) -> Counts:
+        """Count what a run would deliver now; nothing is written.
+
+        Records of workers that are fenced or unknown count as free; those of the living do not.
+        """
+        counts = Counts()
+        limit = self._wanted.selection.limit
+        async with aclosing(self._everything()) as found:
+            async for record, handlers in found:
+                counts.add(record.document, handlers)
+                if counts.events == limit:
+                    break
+        return counts
+
+    async def begin_to_track(self, room: int | None) -> int:
+        """Give the old records that were asked for the deliveries that they lack; return how many.
+
+        Args:
+            room: at most so many; None for all.
+        """
+        added = 0
+        async with aclosing(self._old()) as found:
+            async for record, handlers in found:
+                if room is not None and added >= room:
+                    break
+                await self._take_in(record, handlers)
+                added += 1
+        return added
+
+    async def _take_in(self, record: Tracked, handlers: Sequence[str]) -> None:
+        at = self._desk.worker.now()
+        if record.is_tracked:
+            await self._desk.deliveries.change([Change(record, lambda delivery: track(handlers, delivery, at=at))])
+        else:
+            await self._desk.deliveries.add(record, track(handlers, None, at=at))
+
+    async def _everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
+        async with aclosing(self._desk.deliveries.matching(await self._free())) as pages:
+            async for page in pages:
+                for record in page:
+                    yield record, [one.id for one in record.delivery.pending if one.id in self._wanted.handlers]
+        async with aclosing(self._old()) as found:
+            async for record, handlers in found:
+                yield record, handlers
+
+    async def _free(self) -> dict[str, Any]:
+        owners = await self._desk.deliveries.owners()
+        entries = await self._desk.registry.entries()
+        gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
+        return self._wanted.free(gone)
+
+    async def _old(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
+        """Yield the records that have no deliveries, and the ids of the handlers that they would get."""
+        for condition in self._conditions():
+            async with aclosing(self._desk.deliveries.matching(condition)) as pages:
+                async for page in pages:
+                    for record in page:
+                        if handlers := self._handlers_for(record.document.get("event_type")):
+                            yield record, handlers
+
+    def _conditions(self) -> Iterable[dict[str, Any]]:
+        if self._options.include_untracked:
+            yield self._wanted.untracked()
+        if self._options.include_unhandled:
+            yield self._wanted.unhandled()
+
+    def _handlers_for(self, event_type: object) -> list[str]:
+        handlers = self._registry.plan(str(event_type)).handlers
+        return [handler.id for handler in handlers if handler.id in self._wanted.handlers]

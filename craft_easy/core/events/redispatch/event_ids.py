@@ -1,0 +1,106 @@
+"""Events that are named one by one, as many as there are: a selection for each batch of them, oldest first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from craft_easy.core.events.engine.report import Observer, Summary
+from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.backlog import Backlog, Options, wanted
+from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.store.place import in_batches, places
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.store import EventStore
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The events that were asked for: selections that together hold those in the log, and the ids that are not."""
+
+    selections: Sequence[Selection]
+    events: int
+    missing: Sequence[str]
+
+
+async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[str]) -> Named:
+    """Find events by their ids, each batch with one look into the index.
+
+    Args:
+        store: the event log.
+        selection: what an event must meet beside.
+        event_ids: any number.
+    """
+    found = await places(store, event_ids)
+    in_order = sorted(found, key=lambda event_id: found[event_id].sort_key)
+    return Named(
+        [replace(selection, event_ids=tuple(some)) for some in in_batches(in_order)],
+        len(found),
+        [one for one in dict.fromkeys(event_ids) if one not in found],
+    )
+
+
+async def redispatch_named(
+    bus: EventBus,
+    named: Named,
+    options: Options,
+    *,
+    observer: Observer | None = None,
+    stop: asyncio.Event | None = None,
+) -> Summary:
+    """Deliver what is unprocessed of the named events, batch by batch; see `redispatch`.
+
+    Raises:
+        HandlerNotFound: `options.handlers` names one that is not loaded.
+        StoreUnavailable: the log was not reached.
+    """
+    observer, stop, total = observer or Observer(), stop or asyncio.Event(), Summary()
+    observer.began(named.events)
+    for selection in named.selections:
+        room = None if selection.limit is None else selection.limit - total.claimed
+        if stop.is_set() or room == 0:
+            break
+        batch = replace(selection, limit=room)
+        _add(total, await redispatch(bus, batch, options, observer=_Batch(observer), stop=stop))
+    return total
+
+
+async def count_named(bus: EventBus, named: Named, options: Options) -> Counts:
+    """Count what a redispatch of the named events would deliver now; nothing is written."""
+    total = Counts()
+    for selection in named.selections:
+        room = None if selection.limit is None else selection.limit - total.events
+        if room == 0:
+            break
+        batch = replace(selection, limit=room)
+        counts = await Backlog(bus, wanted(bus.registry, batch, options), options).count()
+        total.events += counts.events
+        total.deliveries += counts.deliveries
+        total.by_type += counts.by_type
+        total.by_tenant += counts.by_tenant
+        total.by_handler += counts.by_handler
+    return total
+
+
+class _Batch(Observer):
+    """Passes on what is told of one batch, but how many events it has."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.reported = observer.reported  # type: ignore[method-assign]
+        self.ended = observer.ended  # type: ignore[method-assign]
+        self.waits = observer.waits  # type: ignore[method-assign]
+        self.lost = observer.lost  # type: ignore[method-assign]
+        self.resumed = observer.resumed  # type: ignore[method-assign]
+
+
+def _add(total: Summary, batch: Summary) -> None:
+    for one in fields(Summary):
+        if one.name == "orphaned_handlers":
+            total.orphaned_handlers = sorted({*total.orphaned_handlers, *batch.orphaned_handlers})
+        else:
+            setattr(total, one.name, round(getattr(total, one.name) + getattr(batch, one.name), 3))

@@ -1,0 +1,218 @@
+"""Old records: which of them may go, their bytes as they are stored, and their removal.
+
+A record may go when it is done, is older than asked, and was not published by a handler of an event that is open or
+dead: a retry of that would publish it anew. It is removed only where it is still the one that was copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import bson
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne
+
+from craft_easy.core.events.model.delivery import HandlerState
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import drivers, read
+from craft_easy.core.events.store.chosen import FIELDS
+from craft_easy.core.events.store.delivery_document import from_document
+from craft_easy.core.events.store.documents import record_event_id, record_id
+from craft_easy.core.events.store.encoding import CODEC
+from craft_easy.core.events.store.filters import Condition, joined, parts
+from craft_easy.core.events.store.inserting import MAX_NAMED
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+Record = Mapping[str, Any]
+
+PAGE: Final = 500
+"""Records that are copied, and then removed, together; fewer where they are large."""
+MAX_BYTES: Final = 16_000_000
+RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
+_UNFINISHED: Final[frozenset[HandlerState]] = frozenset({"pending", "dead"})
+_LISTED: Final = (*FIELDS, "causation_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """Which records are old.
+
+    Args:
+        before: the event's own time lies before this, and so does the time when it was done, where that is known.
+        selection: further conditions, and how many at most; its window and its states are not looked at.
+        include_untracked: also records without a delivery: nobody knows whether they were handled.
+    """
+
+    before: datetime
+    selection: Selection = field(default_factory=Selection)
+    include_untracked: bool = False
+
+    def conditions(self) -> list[Condition]:
+        """Return the conditions that list them, one after another."""
+        selection = replace(self.selection, since=None, until=self.before, states=(), limit=None, reverse=False)
+        return [joined(part, self._may_go()) for part in parts(selection)]
+
+    def _may_go(self) -> Condition:
+        done: Condition = {
+            "delivery.state": {"$eq": "done"},
+            "delivery.finished_at": {"$not": {"$gte": self.before}},
+        }
+        return {"$or": [done, {"delivery": {"$eq": None}}]} if self.include_untracked else done
+
+    def has(self, record: Record) -> bool:
+        """Tell whether a record that was listed may still go."""
+        delivery = record.get("delivery")
+        if isinstance(delivery, Mapping):
+            return delivery.get("state") == "done"
+        return self.include_untracked and delivery is None
+
+
+@dataclass(eq=False, slots=True)
+class Copy:
+    """A record as it is stored, to the byte."""
+
+    document: RawBSONDocument
+
+    @property
+    def id(self) -> Any:
+        value = self.document["_id"]
+        return bson.decode(value.raw, CODEC) if isinstance(value, RawBSONDocument) else value
+
+    @property
+    def key(self) -> bytes:
+        """Its `_id` as BSON, which may be looked up, of whatever type it is."""
+        return bson.encode({"_id": self.document["_id"]}, codec_options=CODEC)
+
+    @property
+    def data(self) -> bytes:
+        """Its BSON."""
+        return bytes(self.document.raw)
+
+    @property
+    def event_id(self) -> str:
+        return record_event_id(self.document)
+
+    def still(self) -> Condition:
+        """Return the condition that the record is the one that was copied."""
+        delivery = self.document.get("delivery")
+        if isinstance(delivery, Mapping):
+            rev = delivery.get("rev")
+            return {"_id": self.id, "delivery.rev": {"$eq": rev}, "delivery.state": "done"}
+        return {"_id": self.id, "delivery": {"$eq": None}, "redacted": {"$eq": self.document.get("redacted")}}
+
+
+async def count(store: EventStore, old: Old) -> int:
+    """Return how many records are old, those included that a retry of their parent would publish anew."""
+    found = 0
+    for condition in old.conditions():
+        async with store.call(store.scan_timeout) as site:
+            found += await site.events.count_documents(condition)
+    return found
+
+
+async def listed(store: EventStore, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """Yield the records that are old, oldest first, without their payload; the limit is not kept."""
+    for condition in old.conditions():
+        async with aclosing(read.matching(store, condition, fields=_LISTED, size=PAGE)) as pages:
+            async for page in pages:
+                yield page
+
+
+async def without_open_parents(store: EventStore, records: Sequence[Record]) -> list[Record]:
+    """Return the records that no handler can publish anew: what caused them is neither open nor dead."""
+    causes = {cause for one in records if _is_key(cause := one.get("causation_id"))}
+    unfinished = await _unfinished(store, causes) if causes else frozenset()
+    return [one for one in records if not _is_key(cause := one.get("causation_id")) or cause not in unfinished]
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (str, int, ObjectId))
+
+
+async def _unfinished(store: EventStore, event_ids: Iterable[Any]) -> frozenset[Any]:
+    """Return which of these events are open or dead, as the majority knows them: by the derived `_id`, then by id."""
+    left, found = list(event_ids), list[Record]()
+    for key in ("_id", "event_id"):
+        values = [record_id(one) for one in left if isinstance(one, str)] if key == "_id" else left
+        found += await _parents(store, key, values)
+        known = {one.get("event_id") for one in found if _is_key(one.get("event_id"))}
+        left = [one for one in left if one not in known]
+    return frozenset(one["event_id"] for one in found if _is_key(one.get("event_id")) and _is_unfinished(one))
+
+
+async def _parents(store: EventStore, key: str, values: Sequence[Any]) -> list[Record]:
+    fields = {"event_id": 1, "delivery.state": 1, "delivery.handlers.state": 1}
+    found: list[Record] = []
+    for start in range(0, len(values), MAX_NAMED):
+        async with store.call() as site:
+            events = drivers.by_majority(site.events)
+            found += await events.find({key: {"$in": values[start : start + MAX_NAMED]}}, fields).to_list(None)
+    return found
+
+
+def _is_unfinished(parent: Record) -> bool:
+    said = parent.get("delivery")
+    if not isinstance(said, Mapping):
+        return False
+    delivery = from_document(said)
+    return delivery.state != "done" or any(one.state in _UNFINISHED for one in delivery.handlers)
+
+
+async def copies(store: EventStore, old: Old, ids: Sequence[Any]) -> AsyncGenerator[list[Copy], None]:
+    """Yield the records with these `_id`s that may still go, as they are stored, as many as memory should hold."""
+    left, gathered, size = list(ids), list[Copy](), 0
+    while left:
+        found, left = await _copied(store, left)
+        gathered += [one for one in found if old.has(one.document)]
+        size += sum(len(one.data) for one in found)
+        if size >= MAX_BYTES:
+            yield gathered
+            gathered, size = [], 0
+    if gathered:
+        yield gathered
+
+
+async def _copied(store: EventStore, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]]:
+    """Return the first of the records with these `_id`s, and the `_id`s that are left to be read."""
+    some, rest = ids[:MAX_NAMED], list(ids[MAX_NAMED:])
+    found: list[Copy] = []
+    size = 0
+    async with store.call() as site:
+        cursor: Any = drivers.decoding(site.events, RAW).find({"_id": {"$in": some}})
+        async for document in cursor:
+            found.append(Copy(document))
+            size += len(found[-1].data)
+            if size >= MAX_BYTES:
+                break
+        else:
+            return found, rest
+        await cursor.close()
+    known = [one.id for one in found]
+    return found, [*(one for one in some if one not in known), *rest]
+
+
+async def remove(store: EventStore, copied: Sequence[Copy]) -> list[Any]:
+    """Remove records where they are the ones that were copied; return the `_id`s of those that are still there."""
+    async with store.call() as site:
+        result = await site.events.bulk_write([DeleteOne(one.still()) for one in copied], ordered=False)
+    if result.deleted_count == len(copied):
+        return []
+    return await _still_there(store, [one.id for one in copied])
+
+
+async def _still_there(store: EventStore, ids: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for start in range(0, len(ids), MAX_NAMED):
+        async with store.call() as site:
+            documents = await site.events.find({"_id": {"$in": ids[start : start + MAX_NAMED]}}, {"_id": 1}).to_list(
+                None
+            )
+        found += [one["_id"] for one in documents]
+    return found

@@ -1,0 +1,135 @@
+"""Removing payloads: with the same write, what is pending or dead is skipped.
+
+It follows the one rule of deliveries, written where `rev` is the one that was read, so that no worker's write brings a
+text back. A record is redacted once: whoever comes second finds it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pymongo import UpdateOne
+
+from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
+from craft_easy.core.events.model.delivery import Delivery, redact
+from craft_easy.core.events.model.envelope import is_redacted
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import drivers, read
+from craft_easy.core.events.store.chosen import FIELDS
+from craft_easy.core.events.store.deliveries import APART_S, TOGETHER_S, Tracked, same_revision
+from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.filters import UNREDACTED, joined, parts
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a redaction leaves of itself in a record: when, by whom, why."""
+
+    at: datetime
+    by: str | None = None
+    reason: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as the record keeps it, under `redacted`."""
+        return {"at": self.at, "by": self.by, "reason": self.reason}
+
+
+async def unredacted(store: EventStore, selection: Selection) -> AsyncGenerator[list[Tracked], None]:
+    """Yield the selected records that still have their payload, in order, without it."""
+    left = selection.limit
+    for condition in parts(replace(selection, limit=None)):
+        wanted = joined(condition, dict(UNREDACTED))
+        pages = read.matching(store, wanted, fields=FIELDS, reverse=selection.reverse, size=PAGE)
+        async with aclosing(pages):
+            async for page in pages:
+                yield [Tracked.of(document) for document in page[:left]]
+                left = None if left is None else left - len(page)
+                if left is not None and left <= 0:
+                    return
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record that keeps its payload, since a transaction holds it or the server refuses to change it."""
+
+    record: Tracked
+    reason: str
+
+
+async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Kept]:
+    """Remove the payloads of records and return those that could not be written.
+
+    Afterwards each `delivery` of the others is what the log holds. A record that is gone is left as it is.
+
+    Raises:
+        StoreUnavailable: the server was not reached; the same call may be made again.
+    """
+    try:
+        await _change(store, records, trace, TOGETHER_S)
+    except (StoreUnavailable, RecordRefused):
+        return await _change_apart(store, records, trace)
+    return []
+
+
+async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Kept]:
+    kept = []
+    for record in records:
+        try:
+            await _change(store, [record], trace, APART_S)
+        except StoreUnavailable:
+            await store.now()  # it is no lock, but an outage, where this is not answered either
+            kept.append(Kept(record, "it is locked by a transaction"))
+        except RecordRefused as error:
+            kept.append(Kept(record, error.message))
+    return kept
+
+
+async def _change(store: EventStore, records: Sequence[Tracked], trace: Trace, seconds: float) -> None:
+    todo = list(records)
+    while todo:
+        after = [redact(one.delivery, at=trace.at, by=trace.by) for one in todo]
+        writes = [_write(one, delivery, trace) for one, delivery in zip(todo, after, strict=True)]
+        async with store.call(seconds) as site:
+            matched = (await site.events.bulk_write(writes, ordered=False)).matched_count
+        if matched == len(todo):
+            for one, delivery in zip(todo, after, strict=True):
+                one.delivery = delivery
+            return
+        todo = await _lost(store, todo)
+
+
+def _write(record: Tracked, after: Delivery, trace: Trace) -> UpdateOne:
+    said = record.document.get("delivery")
+    fields: dict[str, Any] = {"payload": {}, "redacted": trace.document()}
+    if not isinstance(said, Mapping):
+        return UpdateOne({"_id": record.id, "delivery": {"$eq": said}, **UNREDACTED}, {"$set": fields})
+    as_it_was = {"_id": record.id, "delivery.rev": same_revision(record.delivery.rev), **UNREDACTED}
+    return UpdateOne(as_it_was, {"$set": {**fields, "delivery": to_document(after)}})
+
+
+async def _lost(store: EventStore, records: Sequence[Tracked]) -> list[Tracked]:
+    """Return the records that another has written meanwhile, as they are now, and that still have their payload."""
+    ids = [one.id for one in records]
+    fields = dict.fromkeys((*FIELDS, "redacted"), 1)
+    async with store.call() as site:
+        events = drivers.by_majority(site.events)
+        documents = await events.find({"_id": {"$in": ids}}, fields).to_list(None)
+    fresh = {one.id: one for one in map(Tracked.of, documents)}
+    lost = []
+    for record in records:
+        now = fresh.get(record.id)
+        if now is None:
+            continue
+        record.document, record.delivery = now.document, now.delivery
+        if not is_redacted(now.document):
+            lost.append(record)
+    return lost

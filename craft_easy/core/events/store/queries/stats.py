@@ -1,0 +1,329 @@
+"""Figures that the server counts: no payload leaves it, and what comes back does not grow with the log.
+
+Three kinds of question, each one pass and one answer:
+
+    open     of open records, through the partial index over them and nothing else
+    dead     of records with a dead delivery, the same
+    slice    of all records of a slice of time, through the index over `timestamp`
+
+Each also counts the errors that the records keep (the last five of a delivery) by when they happened: an open or a
+dead record's whenever it was published, a done one's with its slice. The three have no such record in common.
+
+The partial indexes are named (`hint`): MongoDB considers an index only where a query speaks of its first field or asks
+for its order (SERVER-26580); else it reads the whole log. And it would choose a tenant's history over the few dead
+records of all. Times stand as literals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from craft_easy.core.events.model.bars import Bars
+from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.selection import Selection, up_to_millisecond
+from craft_easy.core.events.store import drivers
+from craft_easy.core.events.store.filters import Condition, joined, selection_filter
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+By = Literal["handler", "type", "tenant", "error"]
+Stage = dict[str, Any]
+
+OPEN: Final[Condition] = {"delivery.state": "open"}
+DEAD: Final[Condition] = {"delivery.handlers.state": "dead"}
+
+MAX_GROUPS: Final = 1_000
+"""So many groups, the largest, come back from one question."""
+MAX_NAME: Final = 200
+"""A name is cut at so many characters: another writer may have left a type of a megabyte."""
+CLASSES: Final = 100
+"""Durations are counted in classes, so many for a factor of ten: a median is right to 1.2 %.
+
+As in Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", PVLDB
+2019. MongoDB's own `$median` came with 7.0 and cannot be merged.
+"""
+_LEAST_MS: Final = 0.001
+
+_APART: Final[Stage] = {"$unwind": "$handler"}
+_OF_RECORD: Final[Mapping[By, str]] = {"type": "event_type", "tenant": "tenant_id"}
+_LAST_ERROR: Final = {
+    "$let": {
+        "vars": {"last": {"$cond": [{"$isArray": "$handler.errors"}, {"$arrayElemAt": ["$handler.errors", -1]}, None]}},
+        "in": "$$last.type",
+    }
+}
+_OF_DELIVERY: Final[Mapping[By, Any]] = {
+    "handler": "$handler.id",
+    "error": {"$ifNull": ["$handler.reason", _LAST_ERROR]},
+}
+_OF_ERROR: Final[Mapping[By, str]] = {"handler": "$id", "error": "$error.type"}
+_NAMES: Final = ("event_id", "event_type", "tenant_id")
+_IS_OWNED: Final = {"$gt": ["$owner", ""]}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Of which records figures are wanted, what the members of a group share, and in which bars errors are counted.
+
+    Args:
+        selection: its window, limit and states are not looked at.
+        by: what a group shares.
+        bars: the window of time.
+        now: the database's time.
+    """
+
+    selection: Selection
+    by: By
+    bars: Bars
+    now: datetime
+
+    @property
+    def selected(self) -> Condition:
+        return selection_filter(replace(self.selection, since=None, until=None, states=()))
+
+    @property
+    def of_record(self) -> str | None:
+        """The field of a record that a group shares; None where it is of a delivery."""
+        return _OF_RECORD.get(self.by)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What some records or deliveries have in common, and how many there are.
+
+    `waiting` of them are not due yet; `took` counts durations by class, see `middle`.
+    """
+
+    name: str | None
+    number: int
+    waiting: int = 0
+    took: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one pass has counted.
+
+    Args:
+        number: of records; of dead deliveries where the dead were asked for.
+        owned: of them, those that a worker owns.
+        waiting: of them, those that nobody owns and that are not due yet.
+        oldest: the fields of the oldest of them.
+        groups: the largest, largest first; of records by type and tenant, else of deliveries.
+        failed_at: errors by the number of the bar in which they happened.
+        failed_by: errors by what the members of a group share.
+    """
+
+    number: int = 0
+    owned: int = 0
+    waiting: int = 0
+    oldest: Mapping[str, Any] | None = None
+    groups: Sequence[Group] = ()
+    failed_at: Mapping[int, int] = field(default_factory=dict)
+    failed_by: Mapping[str | None, int] = field(default_factory=dict)
+
+
+async def count_open(store: EventStore, question: Question) -> Counted:
+    """Count what is open, from the partial index alone."""
+    by_tenant = bool(question.selection.tenants or question.selection.no_tenant)
+    hint = OPEN_INDEX_OF_TENANTS if by_tenant else OPEN_INDEX
+    return await _counted(store, open_stages(question), hint)
+
+
+async def count_dead(store: EventStore, question: Question) -> Counted:
+    """Count the deliveries that are dead, from the partial index alone."""
+    return await _counted(store, dead_stages(question), DEAD_INDEX)
+
+
+async def count_slice(store: EventStore, question: Question, since: datetime, until: datetime) -> Counted:
+    """Count the events of a slice of time."""
+    return await _counted(store, slice_stages(question, since, until))
+
+
+def open_stages(question: Question) -> list[Stage]:
+    """Return the question about what is open."""
+    waiting = {"$and": [{"$not": [_IS_OWNED]}, {"$gt": ["$due_at", question.now]}]}
+    facets = {
+        "all": [_summed(None, owned=_one_if(_IS_OWNED), waiting=_one_if(waiting))],
+        "oldest": [
+            {"$match": {"$expr": _is_date("$timestamp")}},
+            {"$sort": {"timestamp": 1, "event_id": 1}},
+            {"$limit": 1},
+            {"$project": {"timestamp": 1, **{name: _short(f"${name}") for name in _NAMES}}},
+        ],
+        "groups": _groups(question, "pending"),
+        **_failures(question, {}),
+    }
+    lifted = _lifted("timestamp", *_NAMES, owner="$delivery.owner", due_at="$delivery.due_at")
+    return [{"$match": joined(OPEN, question.selected)}, lifted, {"$facet": facets}]
+
+
+def dead_stages(question: Question) -> list[Stage]:
+    """Return the question about what is dead; a record may be open while one of its deliveries is dead."""
+    facets = {
+        "all": [_APART, {"$match": {"handler.state": "dead"}}, _summed(None)],
+        "groups": [_APART, {"$match": {"handler.state": "dead"}}, _summed(_key(question)), *_LARGEST],
+        **_failures(question, {"handler.state": {"$ne": "pending"}}),
+    }
+    return [{"$match": joined(DEAD, question.selected)}, _lifted(question.of_record), {"$facet": facets}]
+
+
+def slice_stages(question: Question, since: datetime, until: datetime) -> list[Stage]:
+    """Return the question about a slice of time."""
+    within = selection_filter(replace(question.selection, since=since, until=until, states=()))
+    is_done = {"handler.state": {"$nin": ["pending", "dead"]}}
+    facets = {"all": [{"$count": "n"}], "groups": _groups_over_time(question), **_failures(question, is_done)}
+    wanted = {name: stages for name, stages in facets.items() if stages}
+    return [{"$match": within}, _lifted(question.of_record), {"$facet": wanted}]
+
+
+def _lifted(*fields: str | None, **others: str) -> Stage:
+    """Let the array of handlers lie on top and alone, so that taking it apart copies little."""
+    kept = {name: 1 for name in fields if name is not None}
+    return {"$project": {"_id": 0, **kept, "handler": "$delivery.handlers", **others}}
+
+
+def _key(question: Question) -> Any:
+    """Return what the members of a group share: of a record, or of a delivery that was taken apart."""
+    return _OF_DELIVERY[question.by] if question.of_record is None else f"${question.of_record}"
+
+
+def _summed(key: Any, **sums: Any) -> Stage:
+    return {"$group": {"_id": key, "n": {"$sum": 1}, **{name: {"$sum": value} for name, value in sums.items()}}}
+
+
+def _is_date(path: str) -> Stage:
+    """Return the condition for a date, which a query cannot tell from an array of dates."""
+    return {"$eq": [{"$type": path}, "date"]}
+
+
+def _one_if(condition: Any) -> Stage:
+    return {"$cond": [condition, 1, 0]}
+
+
+def _short(path: str) -> Stage:
+    """Return a name that is short, whatever stands there."""
+    kind = {"$type": path}
+    is_text = {"case": {"$eq": [kind, "string"]}, "then": {"$substrCP": [path, 0, MAX_NAME]}}
+    is_large = {"case": {"$in": [kind, ["object", "array", "binData"]]}, "then": {"$concat": ["(", kind, ")"]}}
+    return {"$switch": {"branches": [is_text, is_large], "default": path}}
+
+
+_LARGEST: Final[Sequence[Stage]] = (
+    {"$sort": {"n": -1}},
+    {"$limit": MAX_GROUPS},
+    {"$set": {"_id": _short("$_id")}},
+)
+
+
+def _groups(question: Question, state: str) -> list[Stage]:
+    """Group open records, or what is pending of them."""
+    due_at = "$handler.due_at" if question.of_record is None else "$due_at"
+    waiting = _one_if({"$and": [{"$not": [_IS_OWNED]}, {"$gt": [due_at, question.now]}]})
+    apart = [_APART, {"$match": {"handler.state": state}}] if question.of_record is None else []
+    return [*apart, _summed(_key(question), waiting=waiting), *_LARGEST]
+
+
+def _groups_over_time(question: Question) -> list[Stage]:
+    if question.of_record is not None:
+        return [_summed(_key(question)), *_LARGEST]
+    if question.by == "error":
+        return []
+    took = "$handler.took_ms"
+    its_class = {"$round": [{"$log10": {"$max": [took, _LEAST_MS]}}, 2]}
+    return [
+        _APART,
+        _summed({"name": "$handler.id", "class": {"$cond": [{"$isNumber": took}, its_class, None]}}),
+        {
+            "$group": {
+                "_id": "$_id.name",
+                "n": {"$sum": "$n"},
+                "took": {"$push": {"class": "$_id.class", "n": "$n"}},
+            }
+        },
+        *_LARGEST,
+    ]
+
+
+def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]]:
+    """Count the errors that records in a certain condition keep."""
+    bars = question.bars
+    within = {"$gte": up_to_millisecond(bars.since), "$lt": up_to_millisecond(bars.until)}
+    kept = {} if question.of_record is None else {question.of_record: 1}
+    each: list[Stage] = [
+        {"$match": {"handler.errors.at": within, **condition}},
+        _APART,
+        {"$project": {**kept, "id": "$handler.id", "error": "$handler.errors"}},
+        {"$unwind": "$error"},
+        {"$match": {"error.at": within}},
+    ]
+    passed = {"$subtract": ["$error.at", bars.origin]}
+    number = {"$toInt": {"$floor": {"$divide": [passed, bars.width / timedelta(milliseconds=1)]}}}
+    key = _OF_ERROR.get(question.by, f"${question.of_record}")
+    return {
+        "failed_at": [*each, _summed({"$cond": [_is_date("$error.at"), number, None]})],
+        "failed_by": [*each, _summed(key), *_LARGEST],
+    }
+
+
+async def _counted(store: EventStore, stages: Sequence[Stage], hint: str | None = None) -> Counted:
+    async with store.call(store.scan_timeout) as site:
+        return _read(await drivers.through(hint, partial(_first, site.events, stages)))
+
+
+async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:
+    cursor = await drivers.aggregate(events, stages, allowDiskUse=True, **options)
+    found: list[Mapping[str, Any]] = await cursor.to_list(None)
+    return found[0] if found else {}
+
+
+def _read(found: Mapping[str, Any]) -> Counted:
+    """Read the one document that a question is answered with."""
+    total: Mapping[str, Any] = next(iter(found.get("all", ())), {})
+    return Counted(
+        number=total.get("n", 0),
+        owned=total.get("owned", 0),
+        waiting=total.get("waiting", 0),
+        oldest=next(iter(found.get("oldest", ())), None),
+        groups=[_group(row) for row in found.get("groups", ())],
+        failed_at={row["_id"]: row["n"] for row in found.get("failed_at", ()) if row["_id"] is not None},
+        failed_by=_by_name(found.get("failed_by", ())),
+    )
+
+
+def _group(row: Mapping[str, Any]) -> Group:
+    took: Counter[int] = Counter()
+    for one in row.get("took", ()):
+        if isinstance(logarithm := one.get("class"), float) and math.isfinite(logarithm):
+            took[round(logarithm * CLASSES)] += one["n"]
+    return Group(name_of(row), row["n"], row.get("waiting", 0), took)
+
+
+def _by_name(rows: Sequence[Mapping[str, Any]]) -> Mapping[str | None, int]:
+    counts: Counter[str | None] = Counter()
+    for row in rows:
+        counts[name_of(row)] += row["n"]
+    return counts
+
+
+def name_of(row: Mapping[str, Any]) -> str | None:
+    """Return a group's name as text, as every command shows what is no text."""
+    return read_envelope({"tenant_id": row.get("_id")}).tenant_id
+
+
+def middle(took: Mapping[int, int]) -> float | None:
+    """Return the median, in milliseconds and three digits, of durations that are counted by class; None of none."""
+    passed, half = 0, sum(took.values()) / 2
+    for number in sorted(took):
+        passed += took[number]
+        if passed >= half:
+            return float(f"{10 ** (number / CLASSES):.3g}")
+    return None

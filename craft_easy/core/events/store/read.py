@@ -1,0 +1,237 @@
+"""Reading history: one cursor, page by page, the next page on its way while the present one is worked on.
+
+A cursor that the server has lost (an idle one after ten minutes, any one at a restart) is opened again where it ended:
+at the last timestamp that was read, without the records of that timestamp that were read already. So equal, missing
+and odd keys are neither lost nor repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
+from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import drivers, filters
+from craft_easy.core.events.store.filters import Condition
+from craft_easy.core.events.store.formats.event_json import CODEC as JSON_CODEC
+from craft_easy.core.events.store.key import key_of
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+Page = list[dict[str, Any]]
+
+PAGE: Final = 1_000
+MAX_NAMED: Final = 10_000
+"""So many ids, 12 bytes each, may stand in a query."""
+
+
+async def batches(
+    store: EventStore, selection: Selection, *, size: int, for_json: bool = False
+) -> AsyncGenerator[Page, None]:
+    """Yield the selected records; see `EventStore.batches`."""
+    left = selection.limit
+    for condition in filters.parts(selection):
+        async with aclosing(_ahead(_Scan(store, condition, selection, size, for_json))) as pages:
+            async for page in pages:
+                wanted = page if left is None else page[:left]
+                if wanted:
+                    yield wanted
+                if left is not None:
+                    left -= len(wanted)
+                    if not left:
+                        return
+
+
+async def matching(
+    store: EventStore,
+    condition: Condition,
+    *,
+    fields: Sequence[str] | None = None,
+    reverse: bool = False,
+    size: int = PAGE,
+    for_json: bool = False,
+    index: str | None = None,
+) -> AsyncGenerator[Page, None]:
+    """Yield the records that meet a condition, in order, `size` at a time at most, with flat memory.
+
+    A record that stops meeting it meanwhile is listed or not, and makes no other be passed over.
+
+    Args:
+        condition: what a record must meet.
+        fields: read only these, and `_id`; None reads the whole record. `timestamp` must be one of them.
+        reverse: newest first.
+        size: records of a page.
+        for_json: decode them as `store.event_json` takes them.
+        index: the name of one to go through; a log that lacks it is read without.
+    """
+    scan = _Scan(store, condition, Selection(reverse=reverse), size, for_json, fields, index)
+    async with aclosing(_ahead(scan)) as pages:
+        async for page in pages:
+            yield page
+
+
+async def count(store: EventStore, selection: Selection) -> int:
+    """Return how many records are selected; see `EventStore.count`."""
+    found = 0
+    for condition in filters.parts(selection):
+        async with store.call(store.scan_timeout) as site:
+            found += await site.events.count_documents(condition)
+    return found if selection.limit is None else min(found, selection.limit)
+
+
+async def tally(
+    store: EventStore, selection: Selection, limit: int | None = None, *, is_dated: bool = False
+) -> Counter[tuple[str, str | None]]:
+    """Count the selected records by type and tenant; the server counts, on a large log for a while.
+
+    Args:
+        limit: count the first so many.
+        is_dated: of a window of time count the records alone that have a date, and not those that tell it otherwise.
+    """
+    counted: Counter[tuple[str, str | None]] = Counter()
+    conditions = [filters.selection_filter(selection)] if is_dated else filters.parts(selection)
+    for condition in [] if selection.is_empty else conditions:
+        left = None if limit is None else limit - counted.total()
+        if left is None or left > 0:
+            rows = _grouped(store, condition) if left is None else _first(store, condition, left)
+            async with aclosing(rows) as found:
+                async for row, events in found:
+                    said = read_envelope(row)
+                    counted[said.event_type, said.tenant_id] += events
+    return counted
+
+
+async def _grouped(store: EventStore, condition: Condition) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+    kind = {"event_type": "$event_type", "tenant_id": "$tenant_id"}
+    stages = [{"$match": condition}, {"$group": {"_id": kind, "events": {"$sum": 1}}}]
+    async with store.call(store.scan_timeout) as site:
+        rows = await (await drivers.aggregate(site.events, stages)).to_list(None)
+    for row in rows:
+        yield row["_id"], row["events"]
+
+
+async def _first(
+    store: EventStore, condition: Condition, limit: int
+) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+    """Yield the first records, since a server that groups them would have to sort them all before."""
+    async with aclosing(matching(store, condition, fields=("timestamp", "event_type", "tenant_id"))) as pages:
+        async for page in pages:
+            for record in page[:limit]:
+                yield record, 1
+            limit -= len(page)
+            if limit <= 0:
+                return
+
+
+async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:
+    coming = asyncio.create_task(scan.next())
+    try:
+        while page := await coming:
+            coming = asyncio.create_task(scan.next())
+            await asyncio.sleep(0)  # lets the request go out before the page is worked on
+            yield page
+    finally:
+        coming.cancel()
+        with suppress(asyncio.CancelledError, StoreError):
+            await coming
+        await scan.aclose()
+
+
+@dataclass(eq=False, slots=True)
+class _Scan:
+    """A cursor over the records that meet a condition, and the place that it has come to."""
+
+    store: EventStore
+    condition: Condition
+    selection: Selection
+    size: int
+    for_json: bool = False
+    fields: Sequence[str] | None = None
+    index: str | None = None
+    _cursor: Any = None
+    _last: dict[str, Any] | None = None
+    _here: set[Any] = field(default_factory=set)
+    """The `_id`s that were read of the last timestamp: where a lost cursor goes on, they are passed over."""
+    _is_resumed: bool = False
+
+    @property
+    def _direction(self) -> int:
+        return filters.DESCENDING if self.selection.reverse else filters.ASCENDING
+
+    async def next(self) -> Page:
+        """Return the next page; an empty one is the end."""
+        has_tried = False
+        while True:
+            try:
+                page = await self._fetch()
+            except StoreUnavailable:
+                if self._last is None or has_tried:
+                    raise
+                has_tried = True
+                await self._drop()
+                continue
+            if not page or not self._is_resumed or (page := self._without_known(page)):
+                self._note(page)
+                return page
+
+    async def _fetch(self) -> Page:
+        async with self.store.call(self.store.scan_timeout) as site:
+            if self._cursor is not None:
+                page: Page = await self._cursor.to_list(self.size)
+                return page
+            events = drivers.decoding(site.events, JSON_CODEC) if self.for_json else site.events
+            return await drivers.through(self.index, partial(self._first, events))
+
+    async def _first(self, events: Any, hint: str | None = None) -> Page:
+        self._cursor = self._open(events) if hint is None else self._open(events).hint(hint)
+        page: Page = await self._cursor.to_list(self.size)
+        return page
+
+    def _open(self, events: Any) -> Any:
+        condition = self.condition
+        if self._last is not None:
+            condition = filters.joined(condition, filters.from_here_on(self._last, self._direction), self._unknown())
+        cursor = events.find(condition, self.fields, batch_size=self.size).sort(filters.in_order(self._direction))
+        limit = self.selection.limit
+        return cursor if limit is None or self._is_resumed else cursor.limit(limit)
+
+    def _unknown(self) -> Condition:
+        """Return the condition that leaves out what was read of the last timestamp, where it is not too much to say."""
+        return {"_id": {"$nin": list(self._here)}} if len(self._here) <= MAX_NAMED else {}
+
+    def _without_known(self, page: Page) -> Page:
+        return [record for record in page if key_of(record) not in self._here]
+
+    def _note(self, page: Sequence[dict[str, Any]]) -> None:
+        if not page:
+            return
+        last = page[-1]
+        if self._last is None or last.get("timestamp") != self._last.get("timestamp"):
+            self._here, self._is_resumed = set(), False
+        self._last = last
+        for record in reversed(page):
+            if record.get("timestamp") != last.get("timestamp"):
+                break
+            self._here.add(key_of(record))
+
+    async def _drop(self) -> None:
+        cursor, self._cursor, self._is_resumed = self._cursor, None, True
+        await self._close(cursor)
+
+    async def aclose(self) -> None:
+        """Let the server forget the cursor."""
+        await self._close(self._cursor)
+
+    async def _close(self, cursor: Any) -> None:
+        if cursor is not None:
+            with suppress(StoreError):
+                async with self.store.call():
+                    await cursor.close()
