@@ -39,7 +39,7 @@ from benchmarks.ratio import Limit
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events import embedded as embedded_log
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.backlog import RedispatchOptions
 from craft_easy.core.events.redispatch.loop import BATCH, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.encoding import CODEC
@@ -67,7 +67,7 @@ async def engine(uri: str, most: int) -> int:
         bus.configure_store(store)
         for name in handler_ids(1):
             bus.subscribe("*", nothing, id=name)
-        summary = await redispatch(bus, Selection(), Options(wait=False))
+        summary = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
     return summary.done
 
 

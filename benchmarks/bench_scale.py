@@ -42,12 +42,12 @@ from benchmarks.key_string import Value, event_id
 from craft_easy.core.events import DomainEvent, EventBus, embedded
 from craft_easy.core.events.engine.lease import new_owner
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Options
+from craft_easy.core.events.redispatch.backlog import RedispatchOptions
 from craft_easy.core.events.redispatch.loop import BATCH, redispatch, redispatching
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.wanted import ClaimFilter
 
 LATENCIES_MS: Final = (0.2, 2.0, 20.0)
 BATCHES: Final = (10, 100, 1_000)
@@ -176,7 +176,7 @@ async def _trips(uri: str, trips: Trips, events: int) -> None:
         backlog = [DomainEvent(event_type="bench.event") for _ in range(events)]
         await store.append_many(backlog, handlers=handler_ids(1))
         trips.counts.clear()
-        summary = await redispatch(bus, Selection(), Options(wait=False))
+        summary = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
         print(f"a redispatch of {summary.done:,} events, in batches of {BATCH}: {trips}")
         await _at_rest(bus, trips)
 
@@ -216,7 +216,7 @@ class Race:
             self.deadline = time.perf_counter() + self.seconds
 
 
-async def claim(race: Race, store: EventStore, wanted: Wanted, batch: int) -> None:
+async def claim(race: Race, store: EventStore, wanted: ClaimFilter, batch: int) -> None:
     """Claim from a slice of the backlog, as the engine does: list, `update_many`, read back."""
     deliveries, owner = Deliveries(store), new_owner()
     is_first = True
@@ -232,7 +232,7 @@ async def claim(race: Race, store: EventStore, wanted: Wanted, batch: int) -> No
     raise RuntimeError("the slice was too short")
 
 
-async def claims_a_second(uri: str, workers: int, batch: int, seconds: float, slices: Iterator[Wanted]) -> float:
+async def claims_a_second(uri: str, workers: int, batch: int, seconds: float, slices: Iterator[ClaimFilter]) -> float:
     """Return how many records so many workers claim in a second, together."""
     race = Race(workers, seconds)
     async with EventStore(uri=uri) as store, asyncio.TaskGroup() as group:
@@ -241,14 +241,14 @@ async def claims_a_second(uri: str, workers: int, batch: int, seconds: float, sl
     return race.claimed / seconds
 
 
-def slices_of(backlog: int, count: int) -> Iterator[Wanted]:
+def slices_of(backlog: int, count: int) -> Iterator[ClaimFilter]:
     """Yield slices of the backlog, one after another; each is used once."""
     names = tuple(handler_ids(1))
     size = backlog // count
     for number in range(count):
         since = BEGAN + timedelta(milliseconds=STEP_MS * size * number)
         until = since + timedelta(milliseconds=STEP_MS * size)
-        yield Wanted(
+        yield ClaimFilter(
             Selection(since=since, until=until), loaded=names, handlers=names, began_at=datetime.now(BEGAN.tzinfo)
         )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.operations.publish import Summary
+    from craft_easy.core.events.operations.publish import PublishSummary
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
     from craft_events_cli.render.publish import View
@@ -217,13 +217,13 @@ class _Publisher:
         view.write_summary(summary, self._modules, is_dispatched=self._is_dispatching)
         return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
 
-    async def _lines(self, store: "EventStore", source: str, view: "View") -> "Summary":
+    async def _lines(self, store: "EventStore", source: str, view: "View") -> "PublishSummary":
         from craft_easy.core.events.operations.publish import publish_lines
 
         return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view)
 
-    async def _one(self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "View") -> "Summary":
-        from craft_easy.core.events.operations.publish import Summary, publish_event, unfit_class
+    async def _one(self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "View") -> "PublishSummary":
+        from craft_easy.core.events.operations.publish import PublishSummary, publish_event, unfit_class
         from craft_easy.core.events.store.formats.incoming import new_event
 
         at = await store.now()
@@ -238,7 +238,7 @@ class _Publisher:
         if (name := unfit_class(event)) is not None:
             view.unfit(event, name)
         published = await publish_event(store, event, bus=self._bus, dispatch=self._is_dispatching)
-        summary = Summary()
+        summary = PublishSummary()
         summary.add(published)
         view.published(published)
         return summary

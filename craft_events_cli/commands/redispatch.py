@@ -15,9 +15,9 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.model.selection import Selection
-    from craft_easy.core.events.redispatch.backlog import Options
-    from craft_easy.core.events.redispatch.event_ids import Named
-    from craft_easy.core.events.redispatch.loop import Summary
+    from craft_easy.core.events.redispatch.backlog import RedispatchOptions
+    from craft_easy.core.events.redispatch.event_ids import EventIds
+    from craft_easy.core.events.redispatch.loop import RedispatchSummary
     from craft_easy.core.events.store import EventStore
 
 DELIVERING: Final = "Delivering"
@@ -109,11 +109,11 @@ class Delivering:
         ),
     ] = False
 
-    def options(self) -> "Options":
+    def options(self) -> "RedispatchOptions":
         """Return what the library calls them."""
-        from craft_easy.core.events.redispatch.backlog import Options
+        from craft_easy.core.events.redispatch.backlog import RedispatchOptions
 
-        return Options(
+        return RedispatchOptions(
             handlers=tuple(self.handler),
             concurrency=self.concurrency,
             wait=self.wait,
@@ -190,7 +190,7 @@ async def _redispatch(
 
     async with opened as store:
         bus.configure_store(store, lease=how.lease)
-        bus.tracking.desk().worker.on_hang = _end_what_hangs
+        bus.tracking.record_owner().worker.on_hang = _end_what_hangs
         try:
             selection = where.selection(await store.now())
             loaded = len({one.handler.id for one in bus.subscriptions()})
@@ -206,12 +206,12 @@ async def _redispatch(
     return code
 
 
-async def _count(bus: "EventBus", meant: "Selection | Named", how: "Options", chosen: Output) -> ExitCode:
+async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "RedispatchOptions", chosen: Output) -> ExitCode:
     from craft_easy.core.events.redispatch.backlog import Backlog, wanted
-    from craft_easy.core.events.redispatch.event_ids import Named, count_named
+    from craft_easy.core.events.redispatch.event_ids import EventIds, count_named
     from craft_events_cli.render.redispatch import counted, write_counts
 
-    if isinstance(meant, Named):
+    if isinstance(meant, EventIds):
         counts = await count_named(bus, meant, how)
     else:
         counts = await Backlog(bus, wanted(bus.registry, meant, how), how).count()
@@ -222,7 +222,7 @@ async def _count(bus: "EventBus", meant: "Selection | Named", how: "Options", ch
     return ExitCode.UNFINISHED if _tell_missing(meant) else ExitCode.DONE
 
 
-def _tell_missing(meant: "Selection | Named") -> bool:
+def _tell_missing(meant: "Selection | EventIds") -> bool:
     """Name the events that were asked for and are not in the log; tell whether there are any."""
     from craft_events_cli.render.redispatch import missing_lines
 
@@ -233,16 +233,16 @@ def _tell_missing(meant: "Selection | Named") -> bool:
 
 
 async def _deliver(
-    bus: "EventBus", meant: "Selection | Named", how: "Options", chosen: Output
-) -> tuple[ExitCode, "Summary"]:
-    from craft_easy.core.events.redispatch.event_ids import Named, redispatch_named
+    bus: "EventBus", meant: "Selection | EventIds", how: "RedispatchOptions", chosen: Output
+) -> tuple[ExitCode, "RedispatchSummary"]:
+    from craft_easy.core.events.redispatch.event_ids import EventIds, redispatch_named
     from craft_easy.core.events.redispatch.loop import redispatch
     from craft_events_cli.render.redispatch import View
 
     terminal.acting()
     with View(chosen) as view:
         stop = stopping.Stop(view.note)
-        if isinstance(meant, Named):
+        if isinstance(meant, EventIds):
             summary = await redispatch_named(bus, meant, how, observer=view, stop=stop.event)
         else:
             summary = await redispatch(bus, meant, how, observer=view, stop=stop.event)
@@ -251,7 +251,7 @@ async def _deliver(
     return stop.exit_code or (ExitCode.UNFINISHED if is_missing else _code(summary)), summary
 
 
-def _code(summary: "Summary") -> ExitCode:
+def _code(summary: "RedispatchSummary") -> ExitCode:
     return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
 
 

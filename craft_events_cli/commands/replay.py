@@ -17,7 +17,7 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.checkpoint import Checkpoint
-    from craft_easy.core.events.history.rerun import Options, Plan, Rerun, Summary
+    from craft_easy.core.events.history.rerun import ReplayOptions, ReplayPlan, ReplaySummary, Rerun
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
@@ -149,11 +149,11 @@ class Acting:
                     hint="add --handler ID or --all-handlers, and --handlers MODULE",
                 )
 
-    def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "Options":
+    def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "ReplayOptions":
         """Return what the library calls them."""
-        from craft_easy.core.events.history.rerun import Options
+        from craft_easy.core.events.history.rerun import ReplayOptions
 
-        return Options(
+        return ReplayOptions(
             handlers=tuple(self.handler),
             only=only,
             cascade=self.cascade,
@@ -356,10 +356,10 @@ def _end_what_hangs(text: str) -> None:
     os._exit(ExitCode.UNFINISHED)
 
 
-async def _plan(one: "Rerun", *, is_needed: bool) -> "Plan":
+async def _plan(one: "Rerun", *, is_needed: bool) -> "ReplayPlan":
     """Count what would run; where nobody is asked, a server that cannot count in time is no reason to end."""
     from craft_easy.core.events.errors import StoreUnavailable
-    from craft_easy.core.events.history.rerun import Plan
+    from craft_easy.core.events.history.rerun import ReplayPlan
 
     try:
         return await one.plan()
@@ -367,10 +367,10 @@ async def _plan(one: "Rerun", *, is_needed: bool) -> "Plan":
         if is_needed:
             raise
         terminal.warn(f"how much that is could not be counted: {error.message}")
-        return Plan()
+        return ReplayPlan()
 
 
-def _tell(work: _Work, one: "Rerun", plan: "Plan") -> None:
+def _tell(work: _Work, one: "Rerun", plan: "ReplayPlan") -> None:
     from craft_events_cli.render.redispatch import missing_lines
     from craft_events_cli.render.rerun import plan_lines, position_line
 
@@ -380,7 +380,7 @@ def _tell(work: _Work, one: "Rerun", plan: "Plan") -> None:
         terminal.note(line)
 
 
-def _question(plan: "Plan", how: Acting) -> str:
+def _question(plan: "ReplayPlan", how: Acting) -> str:
     from craft_events_cli.render.redispatch import counted
 
     counts = plan.counts
@@ -389,7 +389,7 @@ def _question(plan: "Plan", how: Acting) -> str:
     return f"{deliveries} of {counted(counts.events, 'event')} {runs} again, {published}."
 
 
-def _count(work: _Work, one: "Rerun", plan: "Plan") -> ExitCode:
+def _count(work: _Work, one: "Rerun", plan: "ReplayPlan") -> ExitCode:
     from craft_events_cli.render.redispatch import write_counts
     from craft_events_cli.render.rerun import amount
 
@@ -399,7 +399,7 @@ def _count(work: _Work, one: "Rerun", plan: "Plan") -> ExitCode:
     return ExitCode.UNFINISHED if one.missing else ExitCode.DONE
 
 
-def _next_step(work: _Work, summary: "Summary", failed: str | None) -> str | None:
+def _next_step(work: _Work, summary: "ReplaySummary", failed: str | None) -> str | None:
     from craft_events_cli.render.rerun import show
 
     if not summary.is_complete and work.how.checkpoint is not None:
@@ -409,7 +409,7 @@ def _next_step(work: _Work, summary: "Summary", failed: str | None) -> str | Non
     return None if failed is None else show(failed)
 
 
-def _code(summary: "Summary") -> ExitCode:
+def _code(summary: "ReplaySummary") -> ExitCode:
     return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
 
 

@@ -13,7 +13,7 @@ from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.history.lineage import Looked
-    from craft_easy.core.events.history.trace import Step, Trace
+    from craft_easy.core.events.history.trace import Trace, TraceStep
     from craft_easy.core.events.model.delivery import HandlerDelivery
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
@@ -176,7 +176,7 @@ def described(found: "Trace") -> dict[str, Any]:
     }
 
 
-def row_of(step: "Step") -> dict[str, Any]:
+def row_of(step: "TraceStep") -> dict[str, Any]:
     """Return one event of a chain as a row, its keys in the order of `COLUMNS`; null is what is not known."""
     from craft_easy.core.events.store.formats.event_json import text_of
 

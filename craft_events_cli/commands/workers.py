@@ -7,7 +7,7 @@ from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.workers import Worker
+    from craft_easy.core.events.operations.workers import WorkerStatus
     from craft_easy.core.events.settings import Settings
 
 COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease")
@@ -45,7 +45,7 @@ async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
     return ExitCode.DONE
 
 
-def row_of(worker: "Worker") -> dict[str, Any]:
+def row_of(worker: "WorkerStatus") -> dict[str, Any]:
     """Return a worker as a row, its keys in the order of `COLUMNS`; null stands for what nobody knows any more."""
     from craft_easy.core.events.store.formats.event_json import text_of
 

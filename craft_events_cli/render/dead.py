@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.redispatch.loop import Summary
+from craft_easy.core.events.redispatch.loop import RedispatchSummary
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
 from craft_events_cli.render.event_line import NOTHING, hue_of, hues
@@ -257,7 +257,7 @@ def _summary(outcome: str, touched: Touched, elapsed_s: float) -> Mapping[str, A
     deliveries = touched.counts.deliveries
     skipped = deliveries if outcome == "skipped" else 0
     return {
-        **summary_row(Summary(skipped=skipped, elapsed_s=round(elapsed_s, 3))),
+        **summary_row(RedispatchSummary(skipped=skipped, elapsed_s=round(elapsed_s, 3))),
         "retried": deliveries - skipped,
         "events": touched.counts.events,
         "deliveries": deliveries,

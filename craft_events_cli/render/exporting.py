@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
-from craft_easy.core.events.operations.export import Block, Exported, Observer
+from craft_easy.core.events.operations.export import ExportBlock, Exported, Observer
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import SHOWN_AFTER, Progress
 from craft_events_cli.render.redispatch import counted
@@ -64,14 +64,14 @@ class View(Observer):
         with suppress(StoreError):
             self._progress.total = await self._store.count(selection)
 
-    def wrote(self, block: Block) -> None:
+    def wrote(self, block: ExportBlock) -> None:
         self._progress.advance(block.events)
 
     def lost(self, error: StoreUnavailable) -> None:
         self._progress.note(f"connection lost, trying again … ({error})")
 
 
-def write_lines(block: Block) -> None:
+def write_lines(block: ExportBlock) -> None:
     """Write lines to stdout at once, straight to the bytes under it where there are any."""
     stream = terminal.stdout()
     buffer = getattr(stream, "buffer", None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError
-from craft_easy.core.events.redispatch.loop import Summary
+from craft_easy.core.events.redispatch.loop import RedispatchSummary
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.redispatch import counted, summary_row
@@ -99,7 +99,7 @@ class Pruner(_Acted):
 
     def write_summary(self, pruned: Pruned) -> None:
         """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
-        summary = Summary(held=pruned.held, lost=pruned.changed, elapsed_s=round(self.elapsed_s, 3))
+        summary = RedispatchSummary(held=pruned.held, lost=pruned.changed, elapsed_s=round(self.elapsed_s, 3))
         row = {
             **summary_row(summary),
             "events": pruned.counts.events,
@@ -159,7 +159,7 @@ class Redactor(_Acted):
         """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
         counts = redacted.counts
         row = {
-            **summary_row(Summary(skipped=counts.deliveries, elapsed_s=round(self.elapsed_s, 3))),
+            **summary_row(RedispatchSummary(skipped=counts.deliveries, elapsed_s=round(self.elapsed_s, 3))),
             "events": counts.events,
             "deliveries": counts.deliveries,
             "kept": redacted.kept,

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from craft_easy.core.events.operations.import_ import Refused
-from craft_easy.core.events.operations.publish import Observer, Published, Summary
+from craft_easy.core.events.operations.publish import Observer, PublishedEvent, PublishSummary
 from craft_easy.core.events.types import DomainEvent
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut
@@ -37,7 +37,7 @@ class View(Observer):
         self._refused = 0
         self._failed = 0
         self._unfit: set[str] = set()
-        self.last: Published | None = None
+        self.last: PublishedEvent | None = None
 
     def __enter__(self) -> Self:
         if self._rows is not None:
@@ -51,7 +51,7 @@ class View(Observer):
             self._rows.close()
         terminal.flush()
 
-    def published(self, published: Published) -> None:
+    def published(self, published: PublishedEvent) -> None:
         self.last = published
         if self._rows is not None:
             self._rows.write(_row(published))
@@ -77,7 +77,7 @@ class View(Observer):
             self._unfit.add(event.event_type)
             terminal.warn(f"a payload of {event.event_type} does not fit {class_name}: handlers get a plain event")
 
-    def write_summary(self, summary: Summary, modules: Sequence[str], *, is_dispatched: bool = False) -> None:
+    def write_summary(self, summary: PublishSummary, modules: Sequence[str], *, is_dispatched: bool = False) -> None:
         """Say on stderr what came of it, and what to type next."""
         if self._refused > MOST_SHOWN:
             terminal.note(f"and {counted(self._refused - MOST_SHOWN, 'more line')} like these")
@@ -85,7 +85,7 @@ class View(Observer):
         for line in self._next(summary, modules):
             terminal.note(line)
 
-    def _next(self, summary: Summary, modules: Sequence[str]) -> Iterable[str]:
+    def _next(self, summary: PublishSummary, modules: Sequence[str]) -> Iterable[str]:
         if self._refused and self._rejects is None:
             yield "to keep the lines that were not published: --rejects FILE"
         elif self._refused and self._rejects is not None:
@@ -99,7 +99,7 @@ class View(Observer):
             yield f"in full: {join(['craft-events', 'show', self.last.event.event_id])}"
 
 
-def headline(summary: Summary, *, is_dispatched: bool = False) -> str:
+def headline(summary: PublishSummary, *, is_dispatched: bool = False) -> str:
     """Say in one line what came of it."""
     parts = [f"{counted(summary.stored, 'event')} stored"]
     if is_dispatched:
@@ -116,7 +116,7 @@ def headline(summary: Summary, *, is_dispatched: bool = False) -> str:
     return " · ".join(parts)
 
 
-def _row(published: Published) -> dict[str, Any]:
+def _row(published: PublishedEvent) -> dict[str, Any]:
     event = published.event
     return {
         "event_id": event.event_id,
@@ -128,7 +128,7 @@ def _row(published: Published) -> dict[str, Any]:
     }
 
 
-def _line(published: Published) -> str:
+def _line(published: PublishedEvent) -> str:
     event = published.event
     parts = [event.event_id, event.event_type, event.tenant_id or "–", published.state]
     text = "  ".join(map(safe, parts if published.is_new else [*parts, "present before"]))

@@ -9,7 +9,7 @@ from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from craft_easy.core.events.redispatch.loop import Observer, Report, Summary, Waiting
+from craft_easy.core.events.redispatch.loop import DeliveryReport, Observer, RedispatchSummary, Waiting
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.rows import csv_line, json_line
@@ -86,7 +86,7 @@ class View(Observer):
     def resumed(self, seconds: float) -> None:
         self._progress.note(f"resumed after {seconds:.1f} s")
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: DeliveryReport) -> None:
         if report.outcome in ("failed", "dead"):
             self._count_error(report)
         if report.outcome == "dead":
@@ -98,7 +98,7 @@ class View(Observer):
             terminal.stdout().write(csv_line([report_row(report)[column] for column in COLUMNS]))
             terminal.flush()
 
-    def _count_error(self, report: Report) -> None:
+    def _count_error(self, report: DeliveryReport) -> None:
         kind = (report.handler, report.error or "")
         self._errors[
             kind if kind in self._errors or len(self._errors) < MOST_KINDS else (report.handler, "other errors")
@@ -106,7 +106,7 @@ class View(Observer):
         if report.due_at is not None and (self._next_due is None or report.due_at < self._next_due):
             self._next_due = report.due_at
 
-    def write_summary(self, summary: Summary) -> None:
+    def write_summary(self, summary: RedispatchSummary) -> None:
         """Write what the run came to: for people on stderr, and with `-o json` as an object on stdout."""
         if self._output is Output.JSON:
             terminal.stdout().write(json_line(summary_row(summary)))
@@ -114,7 +114,7 @@ class View(Observer):
         for line in self._lines(summary):
             terminal.note(line)
 
-    def _lines(self, summary: Summary) -> Iterable[str]:
+    def _lines(self, summary: RedispatchSummary) -> Iterable[str]:
         yield headline(summary, self._next_due)
         yield from self.errors()
         for handler in summary.orphaned_handlers:
@@ -130,7 +130,7 @@ class View(Observer):
             yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
 
 
-def headline(summary: Summary, next_due: datetime | None) -> str:
+def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
     """Say in one line what the run came to."""
     if not summary.claimed and not summary.taken_over:
         return _nothing(summary)
@@ -155,7 +155,7 @@ def headline(summary: Summary, next_due: datetime | None) -> str:
     return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
 
 
-def _nothing(summary: Summary) -> str:
+def _nothing(summary: RedispatchSummary) -> str:
     parts = ["nothing is open in this window" if not (summary.orphaned or summary.owned) else "nothing to deliver"]
     if summary.owned:
         parts.append(f"{counted(summary.owned, 'event')} owned by living workers")
@@ -164,7 +164,7 @@ def _nothing(summary: Summary) -> str:
     return " · ".join(parts)
 
 
-def next_step(summary: Summary, died_at: Collection[str] = ()) -> str | None:
+def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str | None:
     """Return the command to type next, where there is one.
 
     Args:
@@ -178,7 +178,7 @@ def next_step(summary: Summary, died_at: Collection[str] = ()) -> str | None:
     return None
 
 
-def summary_row(summary: Summary) -> dict[str, Any]:
+def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
     """Return the summary as the design names its keys."""
     row: dict[str, Any] = {name: getattr(summary, name) for name in SUMMARY}
     return {**row, "dry_run": False, "elapsed_s": summary.elapsed_s}
@@ -217,7 +217,7 @@ def _shown(key: str | None) -> str:
     return "null" if key is None else key
 
 
-def report_row(report: Report) -> dict[str, Any]:
+def report_row(report: DeliveryReport) -> dict[str, Any]:
     """Return a delivery as the design names its keys."""
     return {column: getattr(report, column) for column in COLUMNS}
 

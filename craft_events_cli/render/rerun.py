@@ -16,9 +16,9 @@ from craft_events_cli.render.rows import json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.report import Report
+    from craft_easy.core.events.engine.report import DeliveryReport
     from craft_easy.core.events.history.progress import Position
-    from craft_easy.core.events.history.rerun import Plan, Summary
+    from craft_easy.core.events.history.rerun import ReplayPlan, ReplaySummary
     from craft_events_cli.failures import Failures
 
 MOST_NAMED: Final = 5
@@ -39,7 +39,7 @@ class View(redispatch.View):
         self.first_failed: str | None = None
         """The first event that a handler failed on."""
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: DeliveryReport) -> None:
         if report.outcome == "failed":
             self._failures.write(report_row(report))
             self.first_failed = self.first_failed or report.event_id
@@ -55,7 +55,7 @@ def position_line(position: Position, checkpoint: str) -> str:
     return f"going on as {checkpoint} says: {counted(position.passed, 'event')} {_are(position.passed)} done{stays}"
 
 
-def plan_lines(plan: Plan, *, is_counted: bool = False) -> Iterable[str]:
+def plan_lines(plan: ReplayPlan, *, is_counted: bool = False) -> Iterable[str]:
     """Say what would run: by type, tenant and handler, unless that is shown elsewhere; and what is left out."""
     counts = plan.counts
     if counts.events and not is_counted:
@@ -67,13 +67,13 @@ def plan_lines(plan: Plan, *, is_counted: bool = False) -> Iterable[str]:
         yield f"{counted(plan.unhandled, 'event')} in this range {_have(plan.unhandled)} none of these handlers"
 
 
-def amount(plan: Plan) -> str:
+def amount(plan: ReplayPlan) -> str:
     """Say how much would run."""
     counts = plan.counts
     return f"{counted(counts.events, 'event')}, {counted(counts.deliveries, 'delivery', 'deliveries')}"
 
 
-def headline(summary: Summary, *, goes_on: bool = False) -> str:
+def headline(summary: ReplaySummary, *, goes_on: bool = False) -> str:
     """Say in one line what the run came to; `goes_on` tells that an earlier run had begun it."""
     if not summary.events and summary.is_complete and not summary.redacted:
         return "nothing is left to run" if goes_on else "no events in this selection"
@@ -91,7 +91,7 @@ def headline(summary: Summary, *, goes_on: bool = False) -> str:
     return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
 
 
-def summary_row(summary: Summary) -> dict[str, Any]:
+def summary_row(summary: ReplaySummary) -> dict[str, Any]:
     """Return the summary with the keys of every acting command, and those of a replay behind them."""
     return {
         "claimed": summary.events,
@@ -114,7 +114,7 @@ def summary_row(summary: Summary) -> dict[str, Any]:
     }
 
 
-def write_summary(view: View, summary: Summary, output: Output, next_step: str | None, *, goes_on: bool) -> None:
+def write_summary(view: View, summary: ReplaySummary, output: Output, next_step: str | None, *, goes_on: bool) -> None:
     """Write what the run came to: for people on stderr, and with `-o json` as an object on stdout."""
     if output is Output.JSON:
         terminal.stdout().write(json_line(summary_row(summary)))

@@ -25,7 +25,7 @@ from craft_events_cli.render.table import CYAN, DIM, GAP, MARGIN, RED, Column, T
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.stats import Bar, Crossing, Group, Stats
+    from craft_easy.core.events.operations.stats import Bar, Crossing, Stats, StatsGroup
 
 YELLOW: Final = "33"
 COLUMNS: Final = ("at", "by", "group", "open", "waiting", "dead", "failed", "events", "median_ms")
@@ -182,12 +182,12 @@ def _unless_zero(style: str) -> Any:
     return lambda text: DIM if text == "0" else style
 
 
-def _measure(groups: Sequence[Group]) -> str:
+def _measure(groups: Sequence[StatsGroup]) -> str:
     """Return which figure the picture beside the groups is of: what is stuck, else what failed, else what came."""
     return next((name for name in ("open", "dead", "failed") if any(getattr(one, name) for one in groups)), "events")
 
 
-def _cells(group: Group, name: str, measure: str, most: int) -> dict[str, str]:
+def _cells(group: StatsGroup, name: str, measure: str, most: int) -> dict[str, str]:
     return {
         name: NOTHING if group.name is None else group.name or "(empty)",
         "Open": f"{group.open:,}",
@@ -296,7 +296,7 @@ def object_of(found: Stats, crossings: Sequence[Crossing]) -> dict[str, Any]:
     }
 
 
-def _group_object(group: Group) -> dict[str, Any]:
+def _group_object(group: StatsGroup) -> dict[str, Any]:
     return {"group": group.name, **{column: getattr(group, column) for column in COLUMNS[3:]}}
 
 

@@ -28,7 +28,7 @@ from craft_events_cli.render.spans import said
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.history.trace import Step, Trace
+    from craft_easy.core.events.history.trace import Trace, TraceStep
     from craft_easy.core.events.model.delivery import HandlerDelivery
 
 GAP: Final = "   "
@@ -72,9 +72,9 @@ def _painted(cell: Cell, *, is_colored: bool) -> str:
 # ---------------------------------------------------------------- from steps to nodes
 
 
-def _roots(steps: Sequence[Step]) -> list[_Node]:
+def _roots(steps: Sequence[TraceStep]) -> list[_Node]:
     roots: list[_Node] = []
-    way: list[tuple[Step, _Node, Mapping[str, _Node]]] = []
+    way: list[tuple[TraceStep, _Node, Mapping[str, _Node]]] = []
     first = next((step.link for step in steps if step.link is not None), None)
     for step in steps:
         del way[step.depth :]
@@ -89,7 +89,7 @@ def _roots(steps: Sequence[Step]) -> list[_Node]:
     return roots
 
 
-def _event(step: Step, above: Step | None, first: datetime | None) -> tuple[_Node, Mapping[str, _Node]]:
+def _event(step: TraceStep, above: TraceStep | None, first: datetime | None) -> tuple[_Node, Mapping[str, _Node]]:
     """Return the node of an event, and those of its handlers by their ids."""
     node = _Node(_head(step, above, first), step.depth)
     handlers: dict[str, _Node] = {}
@@ -102,7 +102,7 @@ def _event(step: Step, above: Step | None, first: datetime | None) -> tuple[_Nod
     return node, handlers
 
 
-def _head(step: Step, above: Step | None, first: datetime | None) -> list[Cell]:
+def _head(step: TraceStep, above: TraceStep | None, first: datetime | None) -> list[Cell]:
     link = step.link
     if step.kind == "missing" or link is None:
         return [Cell(safe(step.event_id), _BOLD if step.is_asked else ""), Cell(f"{GAP}is not in the log", _RED)]
@@ -250,7 +250,7 @@ def _to_second(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(" ", "seconds")
 
 
-def _worst(found: Trace) -> Step | None:
+def _worst(found: Trace) -> TraceStep | None:
     """Return the first event with a delivery that is dead, else one that is pending after a failure."""
     for is_bad in (_is_dead, _is_failing):
         for step in found.steps:

@@ -11,12 +11,12 @@ from craft_events_cli.render.spans import minutes, said
 from craft_events_cli.render.table import DIM, Column, Table
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.workers import Worker
+    from craft_easy.core.events.operations.workers import WorkerStatus
 
 _STYLES: Final = {"gone": "31", "silent": "33", "alive": "32", "fenced": DIM}
 
 
-def write_table(workers: Sequence[Worker]) -> None:
+def write_table(workers: Sequence[WorkerStatus]) -> None:
     """Write a line for each worker."""
     columns = [
         Column("Worker"),
@@ -30,7 +30,7 @@ def write_table(workers: Sequence[Worker]) -> None:
     Table(columns).write([_cells(one, when) for one, when in zip(workers, started, strict=True)])
 
 
-def _cells(one: Worker, started: str) -> dict[str, str]:
+def _cells(one: WorkerStatus, started: str) -> dict[str, str]:
     return {
         "Worker": one.owner,
         "State": one.state,
@@ -41,7 +41,7 @@ def _cells(one: Worker, started: str) -> dict[str, str]:
     }
 
 
-def summary(workers: Sequence[Worker]) -> str:
+def summary(workers: Sequence[WorkerStatus]) -> str:
     """Say in one line how many there are, and what those own that do not beat."""
     if not workers:
         return "no worker is registered, and none owns an open event"
@@ -53,6 +53,6 @@ def summary(workers: Sequence[Worker]) -> str:
     return " · ".join(parts)
 
 
-def _counts(workers: Sequence[Worker]) -> list[str]:
+def _counts(workers: Sequence[WorkerStatus]) -> list[str]:
     numbers = {state: sum(one.state == state for one in workers) for state in _STYLES}
     return [f"{number:,} {state}" for state, number in numbers.items() if number]

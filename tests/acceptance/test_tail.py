@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
 from craft_easy.core.events.store.delivery_document import to_document
 from tests.acceptance.test_reading import FOLLOWING, Lines, Run, number
 from tests.cli.history import Log, opened, record
@@ -131,7 +131,7 @@ def end(log: Log, one: int, handler: str, error: str | None = None) -> None:
     from craft_easy.core.events.store.delivery_document import from_document
 
     stored = log.events.find_one({"event_id": record(one)["event_id"]})
-    kind = Kind.SUCCEEDED if error is None else Kind.FAILED
+    kind = OutcomeKind.SUCCEEDED if error is None else OutcomeKind.FAILED
     outcome = Outcome(handler, kind, took_ms=12.0, error=None if error is None else ErrorText("KeyError", error))
     at = datetime.now(UTC)
     after = finish(from_document(stored["delivery"]), [Ended(outcome, at, handler)], owner="worker", key="e", at=at)

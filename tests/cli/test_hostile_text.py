@@ -25,7 +25,7 @@ from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.operations import dead, prune, redact, stats
 from craft_easy.core.events.operations.doctor import finding
 from craft_easy.core.events.operations.import_ import Imported, Refused
-from craft_easy.core.events.operations.workers import Worker
+from craft_easy.core.events.operations.workers import WorkerStatus
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import exit_codes, terminal
@@ -198,7 +198,7 @@ def write_dead_acted(output: Output) -> None:
 
 
 def write_workers() -> None:
-    found = Supply().many(Worker)
+    found = Supply().many(WorkerStatus)
     workers_lines.write_table(found)
     terminal.note(workers_lines.summary(found))
 
@@ -224,16 +224,16 @@ def write_findings(output: Output) -> None:
 def write_stats(output: Output) -> None:
     supply = Supply()
     while not supply.is_empty:
-        found = supply.one(stats.Stats, groups=tuple(supply.one(stats.Group) for _ in range(200)))
+        found = supply.one(stats.Stats, groups=tuple(supply.one(stats.StatsGroup) for _ in range(200)))
         out = looks.Looks(output, lambda _: "last 24 h")
         out.write(found, [supply.one(stats.Crossing)], [supply.text()])
 
 
 def write_reports(output: Output) -> None:
     with redispatch.View(output) as out:
-        for one in Supply().many(report.Report):
+        for one in Supply().many(report.DeliveryReport):
             out.reported(one)
-        out.write_summary(Supply().one(report.Summary))
+        out.write_summary(Supply().one(report.RedispatchSummary))
 
 
 def write_counts(output: Output) -> None:

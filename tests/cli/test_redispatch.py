@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.redispatch.loop import Summary
+from craft_easy.core.events.redispatch.loop import RedispatchSummary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.render.redispatch import headline, next_step
@@ -303,14 +303,14 @@ def test_a_reader_that_goes_away_does_not_stop_what_acts(fill: Fill, app: Path) 
 
 
 def test_the_headline_names_what_happened_and_nothing_else() -> None:
-    summary = Summary(claimed=1241, done=3702, failed=18, dead=3, taken_over=37, elapsed_s=31.24)
+    summary = RedispatchSummary(claimed=1241, done=3702, failed=18, dead=3, taken_over=37, elapsed_s=31.24)
     due = datetime(2026, 11, 23, 17, 44, 10, tzinfo=UTC)
     assert headline(summary, due) == (
         "1,241 events · 3,702 delivered · 18 failed, tried again from 17:44:10 · 3 dead · 37 taken over · 31.2 s"
     )
-    assert headline(Summary(owned=12), None) == "nothing to deliver · 12 events owned by living workers"
-    assert headline(Summary(orphaned=1), None) == "nothing to deliver · 1 delivery without a loaded handler"
-    everything = Summary(claimed=1, skipped=2, lost=3, orphaned=4, owned=5)
+    assert headline(RedispatchSummary(owned=12), None) == "nothing to deliver · 12 events owned by living workers"
+    assert headline(RedispatchSummary(orphaned=1), None) == "nothing to deliver · 1 delivery without a loaded handler"
+    everything = RedispatchSummary(claimed=1, skipped=2, lost=3, orphaned=4, owned=5)
     assert headline(everything, due + timedelta(1)) == (
         "1 event · 0 delivered · 2 skipped · 3 lost to another worker · 4 deliveries without a loaded handler"
         " · 5 with living workers · 0.0 s"
@@ -318,8 +318,8 @@ def test_the_headline_names_what_happened_and_nothing_else() -> None:
 
 
 def test_the_next_command_follows_from_what_is_left() -> None:
-    assert next_step(Summary(claimed=1, done=1)) is None
-    assert next_step(Summary(failed=1)) == "craft-events replay --state open"
-    assert next_step(Summary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"
-    assert next_step(Summary(dead=1), {"a b; rm"}) == "craft-events dead list --handler 'a b; rm'"
-    assert next_step(Summary(failed=1, dead=2), {"a", "b"}) == "craft-events dead list --by error"
+    assert next_step(RedispatchSummary(claimed=1, done=1)) is None
+    assert next_step(RedispatchSummary(failed=1)) == "craft-events replay --state open"
+    assert next_step(RedispatchSummary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"
+    assert next_step(RedispatchSummary(dead=1), {"a b; rm"}) == "craft-events dead list --handler 'a b; rm'"
+    assert next_step(RedispatchSummary(failed=1, dead=2), {"a", "b"}) == "craft-events dead list --by error"

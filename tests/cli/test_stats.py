@@ -19,7 +19,7 @@ import pytest
 
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.operations import stats as library
-from craft_easy.core.events.operations.stats import Bar, Group, Oldest, Stats
+from craft_easy.core.events.operations.stats import Bar, Oldest, Stats, StatsGroup
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import HOSTILE, Log, delivery, opened, record
@@ -30,9 +30,9 @@ NOW = datetime(2026, 1, 31, 17, 44, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 COURSE = (2, 2, 1, 1, 1, 2, 3, 5, 7, 18, 15, 12, 13, 14, 15, 11, 10, 9, 8, 6, 4, 3, 2, 2, 1)
 HANDLERS = (
-    Group("shop.mail:send_confirmation", open=988, waiting=18, failed=1_302, events=170_000, median_ms=41.0),
-    Group("shop.billing:charge", open=253, dead=3, failed=8, events=14_220, median_ms=1_250.0),
-    Group("shop.audit:write", events=184_220, median_ms=0.41),
+    StatsGroup("shop.mail:send_confirmation", open=988, waiting=18, failed=1_302, events=170_000, median_ms=41.0),
+    StatsGroup("shop.billing:charge", open=253, dead=3, failed=8, events=14_220, median_ms=1_250.0),
+    StatsGroup("shop.audit:write", events=184_220, median_ms=0.41),
 )
 
 
@@ -106,7 +106,7 @@ def test_every_format_shows_the_same_figures(cli: Cli, canned: Canned, golden: G
 @pytest.mark.parametrize("by", ["type", "tenant", "error"])
 def test_each_kind_of_group_has_its_columns(cli: Cli, canned: Canned, golden: Golden, by: Any) -> None:
     groups = [replace(one, median_ms=None, events=None if by == "error" else one.events) for one in HANDLERS]
-    canned.found = figures(by=by, groups=[*groups, Group(None, open=3, events=None if by == "error" else 5)])
+    canned.found = figures(by=by, groups=[*groups, StatsGroup(None, open=3, events=None if by == "error" else 5)])
     golden(f"stats.by-{by}", cli("stats", "-o", "table", "--by", by).out)
 
 
@@ -152,7 +152,7 @@ def test_colour_says_nothing_that_words_do_not(cli: Cli, canned: Canned, monkeyp
 
 @pytest.mark.parametrize("output", FORMATS)
 def test_no_format_lets_a_raw_character_out(cli: Cli, canned: Canned, output: str) -> None:
-    hostile = [Group(HOSTILE, open=3, events=1), Group("", dead=1, events=0)]
+    hostile = [StatsGroup(HOSTILE, open=3, events=1), StatsGroup("", dead=1, events=0)]
     oldest = Oldest(HOSTILE, HOSTILE, HOSTILE, NOW, 1.0)
     canned.found = figures(by="tenant", groups=hostile, oldest=oldest, orphaned=[HOSTILE])
     ended = cli("stats", "-o", output, "--by", "tenant", "--tenant", HOSTILE)

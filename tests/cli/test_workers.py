@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.operations import workers as library
-from craft_easy.core.events.operations.workers import Worker
+from craft_easy.core.events.operations.workers import WorkerStatus
 from tests.cli.conftest import Cli, Golden
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
 
 FORMATS = ("table", "ndjson", "json", "csv")
 
 
-def worker(owner: str, state: Any, events: int, silent_s: float) -> Worker:
+def worker(owner: str, state: Any, events: int, silent_s: float) -> WorkerStatus:
     host, pid, _ = owner.rsplit(":", 2)
     beat_at = BEGAN + timedelta(days=1) - timedelta(seconds=silent_s)
-    return Worker(owner, state, events, host, int(pid), BEGAN, beat_at, silent_s, 30.0)
+    return WorkerStatus(owner, state, events, host, int(pid), BEGAN, beat_at, silent_s, 30.0)
 
 
 CREW = [
-    Worker("api-2:17:1f3c", "gone", 1_241),
+    WorkerStatus("api-2:17:1f3c", "gone", 1_241),
     worker("api-3:4121:0a9b", "silent", 37, 252.5),
     worker("api-1:812:77de", "alive", 12, 3.2),
     worker("batch-1:9:c0de", "fenced", 0, 7_900.0),
@@ -38,11 +38,11 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
+def crew(monkeypatch: pytest.MonkeyPatch) -> list[WorkerStatus]:
     """Let these be the workers."""
     found = list(CREW)
 
-    async def workers(_: Any) -> list[Worker]:
+    async def workers(_: Any) -> list[WorkerStatus]:
         return found
 
     monkeypatch.setattr(library, "workers", workers)
@@ -50,7 +50,7 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_every_format_shows_the_same_workers(cli: Cli, crew: list[Worker], golden: Golden, output: str) -> None:
+def test_every_format_shows_the_same_workers(cli: Cli, crew: list[WorkerStatus], golden: Golden, output: str) -> None:
     ended = cli("workers", "-o", output)
     assert ended.code == 0
     golden(f"workers.{output}", ended.out)
@@ -61,7 +61,9 @@ def test_every_format_shows_the_same_workers(cli: Cli, crew: list[Worker], golde
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
-def test_columns_go_by_importance(cli: Cli, crew: list[Worker], monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+def test_columns_go_by_importance(
+    cli: Cli, crew: list[WorkerStatus], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = cli("workers", "-o", "table").out.splitlines()
     assert len(shown) == 5
@@ -70,8 +72,8 @@ def test_columns_go_by_importance(cli: Cli, crew: list[Worker], monkeypatch: pyt
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[Worker], output: str) -> None:
-    crew[:] = [worker(f"{HOSTILE}:1:x", "alive", 0, 1), Worker(HOSTILE, "gone", 1)]
+def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[WorkerStatus], output: str) -> None:
+    crew[:] = [worker(f"{HOSTILE}:1:x", "alive", 0, 1), WorkerStatus(HOSTILE, "gone", 1)]
     ended = cli("workers", "-o", output)
     assert ended.code == 0
     assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()

@@ -15,8 +15,8 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Options
-from craft_easy.core.events.redispatch.loop import Observer, Report, Summary, redispatch
+from craft_easy.core.events.redispatch.backlog import RedispatchOptions
+from craft_easy.core.events.redispatch.loop import DeliveryReport, Observer, RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -83,11 +83,11 @@ class Recorder(Observer):
     """
 
     def __init__(self, on_lost: Callable[[], None] = lambda: None) -> None:
-        self.reports: list[Report] = []
+        self.reports: list[DeliveryReport] = []
         self.lost_at: list[str] = []
         self._on_lost = on_lost
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: DeliveryReport) -> None:
         self.reports.append(report)
 
     def lost(self, message: str) -> None:
@@ -112,9 +112,9 @@ async def deliver(
     observer: Observer | None = None,
     stop: asyncio.Event | None = None,
     **options: Any,
-) -> Summary:
+) -> RedispatchSummary:
     """Redispatch once."""
-    return await redispatch(bus, selection or Selection(), Options(**options), observer=observer, stop=stop)
+    return await redispatch(bus, selection or Selection(), RedispatchOptions(**options), observer=observer, stop=stop)
 
 
 async def delivery(store: EventStore, event: DomainEvent) -> Delivery:

@@ -10,8 +10,8 @@ from typing import Any, Final
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Options
-from craft_easy.core.events.redispatch.loop import Summary, redispatch
+from craft_easy.core.events.redispatch.backlog import RedispatchOptions
+from craft_easy.core.events.redispatch.loop import RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import BATCH, Deliveries
 from craft_easy.core.events.store.delivery_document import to_document
@@ -54,10 +54,10 @@ class Engine:
     def _handlers(self, event: DomainEvent) -> list[str]:
         return [handler.id for handler in self.bus.registry.plan(event.event_type).handlers]
 
-    async def redispatch(self, selection: Selection | None = None, **options: Any) -> Summary:
+    async def redispatch(self, selection: Selection | None = None, **options: Any) -> RedispatchSummary:
         """Deliver what is open."""
         stop = options.pop("stop", None)
-        return await redispatch(self.bus, selection or Selection(), Options(**options), stop=stop)
+        return await redispatch(self.bus, selection or Selection(), RedispatchOptions(**options), stop=stop)
 
     async def delivery(self, event: DomainEvent) -> Delivery:
         """Return what the log says of an event."""

@@ -162,8 +162,8 @@ async def test_a_worker_whose_clock_is_a_year_off_takes_over_the_silent_and_nobo
         async with application(embedded_uri, database_name) as bus:
             bus.subscribe("*", ran.handler("a"), id="a")
             bus.subscribe("held", ran.handler("held"), id="held")
-            await bus.tracking.desk().worker.ready()
-            take_over = TakeOver(bus.tracking.desk())
+            await bus.tracking.record_owner().worker.ready()
+            take_over = TakeOver(bus.tracking.record_owner())
             assert await take_over.once() == 0, "whom it sees for the first time is not silent yet"
             skew(monkeypatch, years * YEAR_S)
             assert await take_over.once() == 0, "no lease has passed"
@@ -242,7 +242,7 @@ async def test_a_run_that_begins_right_after_a_failover_runs_each_once_and_waits
         store = bus.tracking.store
         bus.subscribe("*", ran.handler("a", fails), id="a")
         await store.append_many(events(3), handlers=["a"])
-        worker = bus.tracking.desk().worker
+        worker = bus.tracking.record_owner().worker
         await worker.ready()
         worker.now()
         await asyncio.to_thread(server.restart, skew_s=minutes * MINUTE_S)

@@ -14,8 +14,8 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, RetryPolicy
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.outcomes import Held
-from craft_easy.core.events.engine.runner import Run
+from craft_easy.core.events.engine.outcomes import OwnedRecord
+from craft_easy.core.events.engine.runner import RecordRun
 from craft_easy.core.events.model.retry import DEFAULT_RETRY, spread
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Deliveries
@@ -124,7 +124,9 @@ async def test_a_storm_of_retries_that_fall_due_together_runs_each_once_and_turn
         assert entry["due_at"] == delivery["due_at"] == error["at"] + wait
     assert len({record["delivery"]["due_at"] for record in await shop.records()}) > STORM / 2, "the next is no storm"
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, (Held, Run))], "nothing is kept of what has run"
+    assert not [one for one in gc.get_objects() if isinstance(one, (OwnedRecord, RecordRun))], (
+        "nothing is kept of what has run"
+    )
 
 
 class Rounds:

@@ -223,9 +223,9 @@ async def test_the_late_failure_of_a_worker_that_was_cut_off_does_not_count(
     bus.subscribe("late", gate, id="late")
     async with application(embedded_uri, database_name) as successor:
         event, publishing = await cut_off_in_a_handler(bus, gate, proxy)
-        desk = successor.tracking.desk()
-        await desk.worker.ready()
-        assert await freed(TakeOver(desk)) == 1
+        record_owner = successor.tracking.record_owner()
+        await record_owner.worker.ready()
+        assert await freed(TakeOver(record_owner)) == 1
         await proxy.accept()
         gate.opened.set()
         await publishing

@@ -17,12 +17,12 @@ from bson import DatetimeMS, ObjectId
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Ended, finish, take_over
-from craft_easy.core.events.model.retry import Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
 from craft_easy.core.events.redispatch.loop import BATCH
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import UNOWNED, Change, Deliveries, Tracked
+from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.encoding import CODEC
@@ -72,7 +72,7 @@ async def test_an_event_published_again_while_its_handler_runs_stays_with_its_wo
     publishing = asyncio.create_task(bus.publish(event := events(1)[0]))
     await gate.entered.wait()
     await bus.publish(event)
-    assert await bus.tracking.desk().reconcile() == 0
+    assert await bus.tracking.record_owner().reconcile() == 0
     assert (await delivery(store, event)).owner is not None
     gate.opened.set()
     await publishing
@@ -100,7 +100,7 @@ async def test_a_publish_of_many_that_is_refused_halfway_forgets_none(
             await bus.publish_many([*(published := events(2)), first])
         assert (cut.met > 0, ran.total) == (True, 1)
         cut.lift()
-        assert await bus.tracking.desk().reconcile() == 2
+        assert await bus.tracking.record_owner().reconcile() == 2
         assert await states(bus.tracking.store, published) == {("open", None): 2}
 
 
@@ -129,12 +129,12 @@ async def test_a_record_whose_claim_lost_its_reply_is_not_sat_on_by_the_live_wor
 ) -> None:
     async with application(proxy.uri, database_name) as bus:
         bus.subscribe("*", ran.handler("a"), id="a")
-        desk, store = bus.tracking.desk(), bus.tracking.store
+        record_owner, store = bus.tracking.record_owner(), bus.tracking.store
         await store.append_many(published := events(3), handlers=["a"])
         proxy.lose_replies(commands.claim)
         with pytest.raises(StoreUnavailable):
-            await desk.claim([record_id(event.event_id) for event in published], UNOWNED)
-        assert await states(store, published) == {("open", desk.worker.owner): 3}
+            await record_owner.claim([record_id(event.event_id) for event in published], UNOWNED)
+        assert await states(store, published) == {("open", record_owner.worker.owner): 3}
         async with asyncio.timeout(10):
             while await states(store, published) != {("open", None): 3}:  # noqa: ASYNC110 - the next beat has it looked for
                 await asyncio.sleep(0.01)
@@ -194,7 +194,7 @@ async def test_a_finished_event_is_never_claimed_again(bus: EventBus, store: Eve
     summaries = [await deliver(bus), await deliver(bus, due=True), await deliver(bus, ordered=True)]
     summaries.append(await deliver(bus, include_unhandled=True))
     assert [summary.claimed for summary in summaries] == [0, 0, 0, 0]
-    claimed = await bus.tracking.desk().claim([record_id(event.event_id) for event in published], UNOWNED)
+    claimed = await bus.tracking.record_owner().claim([record_id(event.event_id) for event in published], UNOWNED)
     assert (claimed, ran.total) == ([], 3)
     assert all(
         one.finished_at < began_at for one in [await delivery(store, event) for event in published] if one.finished_at
@@ -292,7 +292,7 @@ def test_a_date_that_python_has_no_room_for_and_a_text_that_is_none_stop_no_deli
     data = bson.encode({**record, **odd[field]}).replace(b"no text", b"\xff\xfe\xc3(no\xc3")
     tracked = Tracked.of(cast("dict[str, Any]", bson.decode(data, cast("Any", CODEC))))
     assert DomainEvent.from_record(tracked.document).event_id == "e"
-    ended = Ended(Outcome("a", Kind.SUCCEEDED, 1), now, "a")
+    ended = Ended(Outcome("a", OutcomeKind.SUCCEEDED, 1), now, "a")
     after = finish(tracked.delivery, [ended], owner="me", key="e", at=now)
     assert after.state == "done"
     assert bson.encode(to_document(after))
@@ -309,9 +309,9 @@ async def test_a_rescue_does_not_overwrite_a_success(bus: EventBus, store: Event
     [stale] = [one async for page in deliveries.owned_by([owner]) for one in page]
     [fresh] = (await deliveries.read([stale.id])).values()
     at = await store.now()
-    succeeded = Ended(Outcome("a", Kind.SUCCEEDED, 1), at, "a")
-    await deliveries.change([Change(fresh, lambda now: finish(now, [succeeded], owner=owner, key="k", at=at))])
-    await deliveries.change([Change(stale, lambda now: take_over(now, owner, at=at))])
+    succeeded = Ended(Outcome("a", OutcomeKind.SUCCEEDED, 1), at, "a")
+    await deliveries.change([PendingChange(fresh, lambda now: finish(now, [succeeded], owner=owner, key="k", at=at))])
+    await deliveries.change([PendingChange(stale, lambda now: take_over(now, owner, at=at))])
     left = await delivery(store, event)
     assert (left.state, left.takeovers, [one.state for one in left.handlers]) == ("done", 0, ["done"])
     assert (await deliver(bus)).claimed == 0

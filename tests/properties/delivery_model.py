@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from craft_easy.core.events.model.delivery import Delivery
-from craft_easy.core.events.model.retry import Kind
+from craft_easy.core.events.model.retry import OutcomeKind
 from tests.properties.ledger import Key, Ledger, is_good, must
 from tests.properties.memory_log import Clock, Log, MemoryLog
 from tests.properties.network import Course, Fate, Network, Request, Wire
@@ -48,7 +48,16 @@ AFTER_THE_END: Final = (
     "it comes late, it writes again",
 )
 """What becomes of the write after a handler has ended."""
-endings = st.sampled_from([Kind.SUCCEEDED, Kind.SUCCEEDED, Kind.SUCCEEDED, Kind.FAILED, Kind.FAILED, *Kind])
+endings = st.sampled_from(
+    [
+        OutcomeKind.SUCCEEDED,
+        OutcomeKind.SUCCEEDED,
+        OutcomeKind.SUCCEEDED,
+        OutcomeKind.FAILED,
+        OutcomeKind.FAILED,
+        *OutcomeKind,
+    ]
+)
 how_many = st.sampled_from([1, 1, 2, len(EVENTS)])
 
 
@@ -227,10 +236,12 @@ class DeliveryMachine(RuleBasedStateMachine):
         number=some,
         others=st.sampled_from(["wait", "claim", "fail", "fail later"]),
         beats=st.booleans(),
-        ending=st.sampled_from([None, Kind.SUCCEEDED, Kind.SUCCEEDED, Kind.FAILED]),
+        ending=st.sampled_from([None, OutcomeKind.SUCCEEDED, OutcomeKind.SUCCEEDED, OutcomeKind.FAILED]),
         runs=how_many,
     )
-    def a_process_is_suspended(self, number: int, others: str, beats: bool, ending: Kind | None, runs: int) -> None:
+    def a_process_is_suspended(
+        self, number: int, others: str, beats: bool, ending: OutcomeKind | None, runs: int
+    ) -> None:
         """One is silent for a lease, others may go on with what it had, and then it comes back."""
         process = pick(self.busy, number)
         process.is_silent = True
@@ -242,12 +253,12 @@ class DeliveryMachine(RuleBasedStateMachine):
         for other in able:
             self._claim_and_start(other)
             if others == "fail":
-                self._end_and_write(other, Kind.FAILED, len(EVENTS), "it is written")
+                self._end_and_write(other, OutcomeKind.FAILED, len(EVENTS), "it is written")
         if ending is not None:
             self._end_and_write(process, ending, runs, "it is written")
         if others == "fail later":
             for other in able:
-                self._end_and_write(other, Kind.FAILED, len(EVENTS), "it is written")
+                self._end_and_write(other, OutcomeKind.FAILED, len(EVENTS), "it is written")
 
     def _kill(self, process: Process) -> None:
         self.network.kill(process.wire)
@@ -316,17 +327,17 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @precondition(has("busy"))
     @rule(number=some, kind=endings, runs=how_many, then=st.sampled_from(AFTER_THE_END))
-    def end(self, number: int, kind: Kind, runs: int, then: str) -> None:
+    def end(self, number: int, kind: OutcomeKind, runs: int, then: str) -> None:
         self._end_and_write(pick(self.busy, number), kind, runs, then)
 
     @precondition(has("able"))
     @rule(number=some, kind=endings, runs=how_many, then=st.sampled_from(AFTER_THE_END))
-    def take_a_turn(self, number: int, kind: Kind, runs: int, then: str) -> None:
+    def take_a_turn(self, number: int, kind: OutcomeKind, runs: int, then: str) -> None:
         process = pick(self.able, number)
         self._claim_and_start(process)
         self._end_and_write(process, kind, runs, then)
 
-    def _end_and_write(self, process: Process, kind: Kind, runs: int, then: str) -> None:
+    def _end_and_write(self, process: Process, kind: OutcomeKind, runs: int, then: str) -> None:
         """End so many of a process's runs, and write what ended."""
         self._end_all(process, kind, most=runs)
         if then != "it waits":
@@ -363,7 +374,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         while startable := [held for held in process.held if process.may_run(held)]:
             self._start(process, startable[0], Course())
 
-    def _end_all(self, process: Process, kind: Kind, *, most: int = 100) -> None:
+    def _end_all(self, process: Process, kind: OutcomeKind, *, most: int = 100) -> None:
         for run in process.runs[:most]:
             if not process.is_dead:
                 self._end(run, kind)
@@ -380,7 +391,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             held.has_run = True
             process.runs.append(run)
 
-    def _end(self, run: Run, kind: Kind) -> None:
+    def _end(self, run: Run, kind: OutcomeKind) -> None:
         if run.key in self.poison:
             self._kill(run.process)
             self.ledger.kills(run.key)
@@ -486,6 +497,6 @@ class DeliveryMachine(RuleBasedStateMachine):
             if self.startable:
                 self._start(*self.startable[0], Course())
             elif self.runs:
-                self._end(self.runs[0], Kind.SUCCEEDED)
+                self._end(self.runs[0], OutcomeKind.SUCCEEDED)
             else:
                 self.write(0, Course())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from craft_easy.core.events.model.delivery import MAX_CRASHES, Delivery, HandlerDelivery, state_of
-from craft_easy.core.events.model.retry import Kind, RetryPolicy
+from craft_easy.core.events.model.retry import OutcomeKind, RetryPolicy
 from craft_easy.core.events.store.registry import WorkerEntry
 
 TWICE: Final = RetryPolicy(max_attempts=2, delay=1, jitter=0)
@@ -40,7 +40,7 @@ def must(is_kept: bool, promise: str) -> None:
 class Ledger:
     """Counts what handlers did, and checks every write against it."""
 
-    runs: Counter[tuple[Key, Kind]] = field(default_factory=Counter)
+    runs: Counter[tuple[Key, OutcomeKind]] = field(default_factory=Counter)
     notes: Counter[Key] = field(default_factory=Counter)
     crashes: Counter[Key] = field(default_factory=Counter)
     deaths: Counter[Key] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Ledger:
     def starts(self, key: Key) -> None:
         self.waiting_for_retry.discard(key)
 
-    def ends(self, key: Key, kind: Kind) -> None:
+    def ends(self, key: Key, kind: OutcomeKind) -> None:
         self.runs[key, kind] += 1
 
     def kills(self, key: Key) -> None:
@@ -111,9 +111,13 @@ class Ledger:
     def _check_handler(self, key: Key, one: HandlerDelivery) -> None:
         spent = one.attempts - one.budget_from
         is_used_up = spent >= policy(one.id).max_attempts
-        succeeded = self.runs[key, Kind.SUCCEEDED]
-        failed = self.runs[key, Kind.FAILED] + self.runs[key, Kind.RETRY]
-        ended = failed + succeeded * (one.state == "done") + self.runs[key, Kind.DISCARDED] * (one.state == "skipped")
+        succeeded = self.runs[key, OutcomeKind.SUCCEEDED]
+        failed = self.runs[key, OutcomeKind.FAILED] + self.runs[key, OutcomeKind.RETRY]
+        ended = (
+            failed
+            + succeeded * (one.state == "done")
+            + self.runs[key, OutcomeKind.DISCARDED] * (one.state == "skipped")
+        )
         must(one.state != "done" or succeeded > 0, f"{key} is done and never succeeded")
         must(one.attempts <= ended, f"{key} is charged with more attempts than it had")
         must(one.state != "dead" or is_used_up or one.crashes >= MAX_CRASHES, f"{key} is dead with attempts left")

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.deliveries import BATCH, Change, Tracked
+from craft_easy.core.events.store.deliveries import BATCH, PendingChange, Tracked
 from craft_easy.core.events.store.registry import WorkerEntry
-from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.wanted import ClaimFilter
 from tests.properties.network import Network, Wire
 
 START: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -42,7 +42,7 @@ class Records(Protocol):
     async def claim_for(
         self, handlers: Sequence[str], ids: Sequence[Any], *, owner: str, at: datetime
     ) -> list[Tracked]: ...
-    async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None: ...
+    async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None: ...
     async def owners(self) -> dict[str, int]: ...
     def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]: ...
     async def find(self, event_id: str) -> Tracked | None: ...
@@ -154,10 +154,10 @@ class MemoryLog:
         return True
 
 
-def wanted(handlers: Sequence[str], now: datetime) -> Wanted:
+def wanted(handlers: Sequence[str], now: datetime) -> ClaimFilter:
     """Return what a run that begins now, and has these handlers loaded, wants: whatever was claimed before."""
     began_at = now + timedelta(milliseconds=1)
-    return Wanted(Selection(), loaded=tuple(handlers), handlers=tuple(handlers), began_at=began_at)
+    return ClaimFilter(Selection(), loaded=tuple(handlers), handlers=tuple(handlers), began_at=began_at)
 
 
 @dataclass(eq=False)
@@ -183,11 +183,11 @@ class MemoryRecords:
             return []
         return await self.wire.send(lambda: [one for one in self.log.owned_by([owner]) if one.id in ids])
 
-    async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None:
+    async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
         for one in changes:
             await self._change(one)
 
-    async def _change(self, change: Change) -> None:
+    async def _change(self, change: PendingChange) -> None:
         record = change.record
         while (after := change.transition(record.delivery)) is not record.delivery:
             if await self._write(record, after):
@@ -204,7 +204,7 @@ class MemoryRecords:
         rev = record.delivery.rev
         return await self.wire.send(lambda: self.log.write(record.id, rev, after))
 
-    async def change_apart(self, changes: Sequence[Change]) -> list[Change]:
+    async def change_apart(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
         left = []
         for one in changes:
             try:

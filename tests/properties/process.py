@@ -22,14 +22,14 @@ from craft_easy.core.events.model.delivery import (
     retry,
     track,
 )
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
-from craft_easy.core.events.store.deliveries import Change, Tracked, Transition
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
+from craft_easy.core.events.store.deliveries import PendingChange, Tracked, Transition
 from tests.properties.ledger import SUSPECT_AFTER, Key, policy
 from tests.properties.memory_log import Clock, Records, Registry
 from tests.properties.network import Wire
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.owner import Desk
+    from craft_easy.core.events.engine.owner import RecordOwner
 
 LEASE: Final = 3.0
 RELEASES: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
@@ -47,8 +47,8 @@ class Due:
     known_as: str
     attempt: int
 
-    def ended(self, kind: Kind, at: datetime) -> Ended:
-        error = ErrorText("ValueError", "no") if kind is Kind.FAILED else None
+    def ended(self, kind: OutcomeKind, at: datetime) -> Ended:
+        error = ErrorText("ValueError", "no") if kind is OutcomeKind.FAILED else None
         return Ended(
             Outcome(self.handler_id, kind, self.attempt, error=error, retry=policy(self.known_as)), at, self.known_as
         )
@@ -95,7 +95,7 @@ class Held:
         left = [*self.waiting, self.noted] if self.noted else list(self.waiting)
         self.waiting.clear()
         self.noted = None
-        self.ended += [due.ended(Kind.GIVEN_BACK, at) for due in left]
+        self.ended += [due.ended(OutcomeKind.GIVEN_BACK, at) for due in left]
 
 
 @dataclass(eq=False)
@@ -143,7 +143,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.owner = self._new_owner()
-        self.take_over = TakeOver(cast("Desk", self), clock=self.clock.steady)
+        self.take_over = TakeOver(cast("RecordOwner", self), clock=self.clock.steady)
 
     @property
     def worker(self) -> Process:
@@ -242,7 +242,7 @@ class Process:
             return
 
     async def _give_back(self, record: Tracked, owner: str) -> None:
-        await self.deliveries.change([Change(record, partial(give_back, owner=owner, at=self.now()))])
+        await self.deliveries.change([PendingChange(record, partial(give_back, owner=owner, at=self.now()))])
 
     # records
 
@@ -295,7 +295,9 @@ class Process:
         due = held.waiting.popleft()
         self.is_noting = True
         try:
-            await self.deliveries.change([Change(held.record, lambda now: note_running(now, held.owner, due.known_as))])
+            await self.deliveries.change(
+                [PendingChange(held.record, lambda now: note_running(now, held.owner, due.known_as))]
+            )
         except StoreUnavailable:
             held.waiting.appendleft(due)
             return
@@ -313,13 +315,13 @@ class Process:
             held.unwritten = self.outcomes(held)
         held.is_writing = True
         try:
-            await self.deliveries.change([Change(held.record, held.unwritten)])
+            await self.deliveries.change([PendingChange(held.record, held.unwritten)])
         except StoreUnavailable:
             return
         finally:
             held.is_writing = False
         held.unwritten = None
-        succeeded = [one for one in held.written if one.outcome.kind is Kind.SUCCEEDED]
+        succeeded = [one for one in held.written if one.outcome.kind is OutcomeKind.SUCCEEDED]
         self.acknowledged |= {(held.event_id, one.handler_id) for one in succeeded}
         if held.is_releasing:
             self.held.remove(held)
@@ -352,6 +354,6 @@ class Process:
         try:
             record = await self.deliveries.find(event_id)
             if record is not None:
-                await self.deliveries.change([Change(record, transition)])
+                await self.deliveries.change([PendingChange(record, transition)])
         except StoreUnavailable:
             return

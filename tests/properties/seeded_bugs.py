@@ -15,7 +15,7 @@ from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model import delivery as machine
 from craft_easy.core.events.model.delivery import Delivery, Ended, HandlerDelivery
 from craft_easy.core.events.model.retry import Outcome, RetryPolicy
-from craft_easy.core.events.store.deliveries import Change, Transition
+from craft_easy.core.events.store.deliveries import PendingChange, Transition
 from craft_easy.core.events.store.registry import WorkerEntry
 from tests.properties import process
 from tests.properties.memory_log import MemoryLog
@@ -48,17 +48,19 @@ async def take_over_nothing(self: TakeOver) -> int:
 
 
 async def take_over_what_is_old(self: TakeOver) -> int:
-    desk = self._desk
-    owners = list(await desk.deliveries.owners())
-    async for page in desk.deliveries.owned_by(owners):
-        limit = desk.worker.now() - timedelta(seconds=LEASE)
+    record_owner = self._record_owner
+    owners = list(await record_owner.deliveries.owners())
+    async for page in record_owner.deliveries.owned_by(owners):
+        limit = record_owner.worker.now() - timedelta(seconds=LEASE)
         old = [one for one in page if one.document["timestamp"] < limit]
-        await desk.deliveries.change([Change(one, takeover._freed(one, desk.worker.now())) for one in old])
+        await record_owner.deliveries.change(
+            [PendingChange(one, takeover._freed(one, record_owner.worker.now())) for one in old]
+        )
     return 0
 
 
 async def take_over_from_the_newly_fenced(self: TakeOver) -> int:
-    before = await self._desk.registry.entries()
+    before = await self._record_owner.registry.entries()
     entries = await self.look()
     fenced = [one for one, entry in entries.items() if entry.fenced and one in before and not before[one].fenced]
     return await self._free(fenced)

@@ -18,7 +18,7 @@ from craft_easy.core.events.model.delivery import (
     state_of,
     take_over,
 )
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -31,7 +31,7 @@ owners = st.sampled_from(OWNERS)
 outcomes = st.builds(
     Outcome,
     handlers,
-    st.sampled_from(list(Kind)),
+    st.sampled_from(list(OutcomeKind)),
     st.integers(1, 4),
     st.floats(0, 1000),
     st.just(ErrorText("ValueError", "no")),

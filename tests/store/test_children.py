@@ -10,7 +10,7 @@ import pytest
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, current_delivery
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, inserting
 
 
@@ -49,7 +49,7 @@ async def run_twice(bus: EventBus, first: list[DomainEvent], second: list[Domain
     bus.subscribe("parent.*", parent, id="parent")
     await bus.publish(event := DomainEvent(event_type="parent.done"))
     await bus.drain()
-    assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
     return event
 
 
@@ -177,7 +177,7 @@ async def test_a_renamed_handler_publishes_under_the_id_that_the_record_knows(bu
     await bus.drain()
     bus.unsubscribe("old")
     bus.subscribe("parent.*", renamed, id="new", aliases=["old"])
-    assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
     assert seen[0].handler_id == "old"
     assert await children(store) == ["a"]
 

@@ -12,15 +12,15 @@ from bson import ObjectId
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
-from craft_easy.core.events.model.retry import Kind, Outcome
+from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
 from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Touched
 from craft_easy.core.events.operations.workers import workers
 from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.store import EventStore, read
-from craft_easy.core.events.store.chosen import Chosen
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.chosen import DeliveryFilter
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.indexes import INDEXES
 from tests.cli.history import HOSTILE
@@ -160,10 +160,10 @@ async def test_the_partial_index_answers(store: EventStore) -> None:
         for index in INDEXES
         if "dead" in str(index.document.get("partialFilterExpression"))
     ]
-    for chosen in (Chosen(Selection()), Chosen(Selection(tenants=("a",), limit=1), ("h",), (1,))):
+    for chosen in (DeliveryFilter(Selection()), DeliveryFilter(Selection(tenants=("a",), limit=1), ("h",), (1,))):
         assert partial_filter.items() <= chosen.having("dead").items()
     for state in ("dead", "pending"):
-        named = Chosen(Selection(), ("h",)).having(state)["delivery.handlers"]
+        named = DeliveryFilter(Selection(), ("h",)).having(state)["delivery.handlers"]
         assert named == {"$elemMatch": {"id": {"$in": ["h"]}, "state": state}}
 
 
@@ -375,12 +375,12 @@ async def test_a_discard_needs_a_reason_and_pending_a_handler(store: EventStore)
 
 
 def success(handler: str, owner: str = "busy:1:x") -> Any:
-    outcome = Ended(Outcome(handler, Kind.SUCCEEDED, attempt=21), DIED, handler)
+    outcome = Ended(Outcome(handler, OutcomeKind.SUCCEEDED, attempt=21), DIED, handler)
     return partial(finish, ended=[outcome], owner=owner, key="e", at=DIED, release=True)
 
 
 def failure(handler: str, attempt: int, owner: str = "busy:1:x") -> Any:
-    outcome = Ended(Outcome(handler, Kind.FAILED, attempt=attempt), DIED, handler)
+    outcome = Ended(Outcome(handler, OutcomeKind.FAILED, attempt=attempt), DIED, handler)
     return partial(finish, ended=[outcome], owner=owner, key="e", at=DIED, release=True)
 
 
@@ -396,7 +396,7 @@ async def at_the_worst_moment(
             has_come = True
             log = Deliveries(store)
             [record] = (await log.read([record_id(event_id)])).values()
-            await log.change([Change(record, transition)])
+            await log.change([PendingChange(record, transition)])
         return await real(self)
 
     monkeypatch.setattr(EventStore, "now", now)
@@ -421,7 +421,7 @@ async def test_a_success_that_comes_after_a_discard_does_not_undo_it(real_store:
     log = Deliveries(real_store)
     [busy] = (await log.read([record_id("e1")])).values()
     await dead.discard(real_store, Choice(handlers=("mail", "charge")), reason="gone", pending=True)
-    await log.change([Change(busy, success("mail"))])
+    await log.change([PendingChange(busy, success("mail"))])
     assert await states(real_store, "e1") == ["skipped", "skipped"]
     assert busy.delivery == await delivery(real_store, "e1")
 
@@ -431,7 +431,7 @@ async def test_a_success_that_comes_after_a_retry_counts(real_store: EventStore)
     log = Deliveries(real_store)
     [late] = (await log.read([record_id("e1")])).values()
     await dead.retry(real_store)
-    await log.change([Change(late, success("charge"))])
+    await log.change([PendingChange(late, success("charge"))])
     assert await states(real_store, "e1") == ["done"]
 
 
@@ -440,7 +440,7 @@ async def test_a_failure_of_the_old_life_does_not_touch_a_retry(real_store: Even
     log = Deliveries(real_store)
     [busy] = (await log.read([record_id("e1")])).values()
     await dead.retry(real_store, Choice(handlers=("charge",)))
-    await log.change([Change(busy, failure("charge", 20))])
+    await log.change([PendingChange(busy, failure("charge", 20))])
     found = await delivery(real_store, "e1")
     charge = found.handlers[0]
     assert (charge.state, charge.attempts, charge.budget_from) == ("pending", 20, 20)
@@ -505,10 +505,10 @@ async def test_a_retry_that_has_already_run_to_its_end_still_counts(
     await store_with(real_store, event(1), failed("charge"))
     real = Deliveries.change
 
-    async def change(self: Deliveries, changes: Sequence[Change]) -> None:
+    async def change(self: Deliveries, changes: Sequence[PendingChange]) -> None:
         await real(self, changes)
         if len(changes) == 1 and changes[0].record.delivery.is_open:
-            await real(self, [Change(changes[0].record, success("charge"))])
+            await real(self, [PendingChange(changes[0].record, success("charge"))])
 
     monkeypatch.setattr(Deliveries, "change", change)
     assert numbers(await dead.retry(real_store)) == (1, 1)

@@ -11,12 +11,12 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, take_over
-from craft_easy.core.events.model.retry import Kind, Outcome
+from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.registry import WorkerRegistry
-from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.wanted import ClaimFilter
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
@@ -45,16 +45,16 @@ async def stored(store: EventStore, *events: DomainEvent, handlers: Sequence[str
     await store.append_many(events, handlers=handlers)
 
 
-def wanted(*handlers: str, began_at: datetime | None = None, **selection: Any) -> Wanted:
+def wanted(*handlers: str, began_at: datetime | None = None, **selection: Any) -> ClaimFilter:
     names = handlers or ("a", "b")
-    return Wanted(Selection(**selection), loaded=names, handlers=names, began_at=began_at)
+    return ClaimFilter(Selection(**selection), loaded=names, handlers=names, began_at=began_at)
 
 
-async def ids(deliveries: Deliveries, condition: Wanted, size: int = 1000) -> list[Any]:
+async def ids(deliveries: Deliveries, condition: ClaimFilter, size: int = 1000) -> list[Any]:
     return [one.id async for page in deliveries.unowned(condition, size=size) for one in page]
 
 
-async def claimed(deliveries: Deliveries, owner: str = "me", condition: Wanted | None = None) -> list[Tracked]:
+async def claimed(deliveries: Deliveries, owner: str = "me", condition: ClaimFilter | None = None) -> list[Tracked]:
     condition = condition or wanted()
     return await deliveries.claim(await ids(deliveries, condition), condition.unowned(), owner=owner, at=LATER)
 
@@ -64,7 +64,7 @@ def names(records: Sequence[Tracked]) -> list[str]:
 
 
 def success(handler: str = "a", *, owner: str = "me", release: bool = False) -> Any:
-    ended = Ended(Outcome(handler, Kind.SUCCEEDED), LATER, handler)
+    ended = Ended(Outcome(handler, OutcomeKind.SUCCEEDED), LATER, handler)
     return partial(finish, ended=[ended], owner=owner, key="e", at=LATER, release=release)
 
 
@@ -105,9 +105,9 @@ async def test_what_was_claimed_since_the_run_began_is_not_claimed_again(
 ) -> None:
     await stored(store, event(1))
     [record] = await claimed(deliveries)
-    failed = Ended(Outcome("a", Kind.FAILED), LATER, "a")
+    failed = Ended(Outcome("a", OutcomeKind.FAILED), LATER, "a")
     give_up = partial(finish, ended=[failed], owner="me", key="e", at=LATER, release=True)
-    await deliveries.change([Change(record, give_up)])
+    await deliveries.change([PendingChange(record, give_up)])
     assert await ids(deliveries, wanted(began_at=LATER)) == []
     assert len(await ids(deliveries, wanted(began_at=LATER + timedelta(seconds=1)))) == 1
 
@@ -130,8 +130,8 @@ async def test_a_change_that_lost_the_race_is_applied_to_what_is_there_now(
     mine = await claimed(deliveries)
     again = await deliveries.read([record.id for record in mine])
     operator = partial(discard, handler_ids=["b"], reason="gone", at=LATER)
-    await deliveries.change([Change(again[mine[0].id], operator)])
-    await deliveries.change([Change(record, success()) for record in mine])
+    await deliveries.change([PendingChange(again[mine[0].id], operator)])
+    await deliveries.change([PendingChange(record, success()) for record in mine])
     first, second = mine
     assert [one.state for one in first.delivery.handlers] == ["done", "skipped"]
     assert (first.delivery.state, first.delivery.owner) == ("done", None)
@@ -144,10 +144,10 @@ async def test_a_change_whose_reply_was_lost_may_be_made_again(store: EventStore
     await stored(store, event(1))
     [record] = await claimed(deliveries)
     before = record.delivery
-    await deliveries.change([Change(record, success())])
+    await deliveries.change([PendingChange(record, success())])
     stored_once = record.delivery
     record.delivery = before  # as whoever did not hear the reply remembers it
-    await deliveries.change([Change(record, success())])
+    await deliveries.change([PendingChange(record, success())])
     assert record.delivery == stored_once
 
 
@@ -155,7 +155,7 @@ async def test_a_change_of_a_record_that_is_gone_is_dropped(store: EventStore, d
     await stored(store, event(1))
     [record] = await claimed(deliveries)
     await (await store.collection()).delete_one({"_id": record.id})
-    await deliveries.change([Change(record, success())])
+    await deliveries.change([PendingChange(record, success())])
     assert await deliveries.read([record.id]) == {}
 
 
@@ -181,7 +181,7 @@ async def test_what_is_no_name_is_no_owner(store: EventStore, deliveries: Delive
 async def test_a_take_over_frees_what_a_worker_owned(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1))
     [record] = await claimed(deliveries)
-    await deliveries.change([Change(record, partial(take_over, owner="me", at=LATER))])
+    await deliveries.change([PendingChange(record, partial(take_over, owner="me", at=LATER))])
     assert (record.delivery.owner, record.delivery.takeovers) == (None, 1)
     assert await deliveries.owners() == {}
     assert len(await ids(deliveries, wanted(began_at=START))) == 1
@@ -212,7 +212,7 @@ async def test_records_of_another_writer_without_a_revision_can_be_claimed_and_f
     await stored(store, event(1))
     await (await store.collection()).update_many({}, {"$unset": {"delivery.rev": 1, "delivery.claimed_at": 1}})
     [record] = await claimed(deliveries, condition=wanted(began_at=START))
-    await deliveries.change([Change(record, success("a")), Change(record, success("b"))])
+    await deliveries.change([PendingChange(record, success("a")), PendingChange(record, success("b"))])
     assert (await deliveries.read([record.id]))[record.id].delivery.handlers[0].state == "done"
 
 
@@ -221,7 +221,7 @@ async def test_texts_of_users_are_stored_as_they_are_and_never_evaluated(
 ) -> None:
     await stored(store, event(1))
     [record] = await claimed(deliveries)
-    await deliveries.change([Change(record, partial(discard, handler_ids=["a"], reason="$payload", at=LATER))])
+    await deliveries.change([PendingChange(record, partial(discard, handler_ids=["a"], reason="$payload", at=LATER))])
     assert (await deliveries.read([record.id]))[record.id].delivery.handlers[0].reason == "$payload"
 
 

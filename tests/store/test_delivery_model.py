@@ -19,7 +19,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
-from craft_easy.core.events.store.event_store import Site
+from craft_easy.core.events.store.event_store import LogConnection
 from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
 from tests.properties.delivery_model import DeliveryMachine
 from tests.properties.memory_log import START, wanted
@@ -37,7 +37,7 @@ class WiredStore(EventStore):
         self._wire = wire
 
     @asynccontextmanager
-    async def call(self, seconds: float | None = None) -> AsyncIterator[Site]:
+    async def call(self, seconds: float | None = None) -> AsyncIterator[LogConnection]:
         async with self._wire.call(), super().call(seconds) as site:
             yield site
 

@@ -9,7 +9,7 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, deliveries
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.registry import WorkerRegistry
@@ -45,7 +45,7 @@ async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
         bus.configure_store(store, lease=3)
         bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
         async with asyncio.timeout(20):
-            assert (await redispatch(bus, Selection(), Options(wait=False))).done == 4
+            assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 4
         assert sorted(ran) == [0, 1, 3, 4]
         await session.abort_transaction()
-        assert (await redispatch(bus, Selection(), Options(wait=False))).done == 6
+        assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 6

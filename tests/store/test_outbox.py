@@ -17,7 +17,7 @@ from craft_easy.core.events import (
     current_delivery,
 )
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, drivers, sessions
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
@@ -98,7 +98,7 @@ async def test_before_it_is_claimed_it_is_unowned_and_due_in_a_minute(
 
     drivers_gone = CommitUnknown("the process dies here")
     bus.subscribe("payment.*", lambda event: None, id="receipt")
-    monkeypatch.setattr(bus.tracking.desk(), "claim", dies)
+    monkeypatch.setattr(bus.tracking.record_owner(), "claim", dies)
     async with bus.transaction(client) as tx:
         await tx.publish(event := payment())
     left = await delivery(bus, event)
@@ -106,7 +106,7 @@ async def test_before_it_is_claimed_it_is_unowned_and_due_in_a_minute(
     assert (left.state, left.owner, left.claimed_at, left.takeovers) == ("open", None, None, 0)
     assert now < left.due_at <= now + timedelta(seconds=61)
     monkeypatch.undo()
-    assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
 
 
 async def test_a_commit_whose_reply_is_lost_is_asked_for_again(
@@ -184,7 +184,7 @@ async def test_a_commit_that_stays_unknown_runs_no_handler_and_is_left_to_a_redi
     assert ran == []
     assert await stored(bus, event) is not None
     monkeypatch.undo()
-    assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
     assert len(ran) == 1
 
 
@@ -206,7 +206,7 @@ async def test_a_client_that_does_not_reach_the_log_is_refused_before_anything_i
 ) -> None:
     bus.subscribe("payment.*", lambda event: None, id="receipt")
     await bus.publish(payment())
-    monkeypatch.setattr(bus.tracking.desk().worker, "owner", "elsewhere:1:never-registered")
+    monkeypatch.setattr(bus.tracking.record_owner().worker, "owner", "elsewhere:1:never-registered")
     with pytest.raises(WrongDeployment, match="does not hold this log"):
         async with bus.transaction(client):
             pytest.fail("the block was entered")
@@ -287,7 +287,7 @@ async def test_two_workers_inside_the_same_delivery_commit_once(bus: EventBus, c
         async with EventBus() as other:
             other.subscribe("payment.*", book, id="book")
             other.configure_store(bus.tracking.store, lease=3)
-            assert (await redispatch(other, Selection(), Options(wait=False))).done == 1
+            assert (await redispatch(other, Selection(), RedispatchOptions(wait=False))).done == 1
 
     bus.subscribe("payment.*", book, id="book")
     await bus.publish(event := payment())
@@ -311,7 +311,9 @@ async def test_nothing_else_is_written_to_the_record_while_the_transaction_is_op
             await payments.insert_one({"booked": event.event_id}, session=session)
             await bus.publish(DomainEvent(event_type="receipt.sent"))
             for _ in range(3):
-                await bus.tracking.desk().worker.confirm()  # so long the outcome of `quick` would have been written
+                await (
+                    bus.tracking.record_owner().worker.confirm()
+                )  # so long the outcome of `quick` would have been written
 
     bus.subscribe("payment.*", quick, id="quick")
     bus.subscribe("payment.*", book, id="book")

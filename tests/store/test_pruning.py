@@ -18,7 +18,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import prune, redact
 from craft_easy.core.events.operations.archive import FileArchive
 from craft_easy.core.events.operations.prune import CollectionArchive, Old, Pruned
-from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.documents import new_record, record_id
@@ -286,7 +286,7 @@ async def test_beside_publishers_and_a_redispatch_each_event_is_handled_once_and
             await bus.publish(event)
         await bus.drain()
         while handled.total() < 80:
-            await redispatch(bus, Selection(), Options(wait=False))
+            await redispatch(bus, Selection(), RedispatchOptions(wait=False))
         await becomes(lambda: len(archived(tmp_path / "old.ndjson")) >= 40)
         is_over = True
         await pruner

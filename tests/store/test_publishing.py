@@ -62,7 +62,7 @@ async def test_the_record_is_there_before_the_first_handler_runs(bus: EventBus, 
     bus.subscribe("payment.*", look, id="look")
     await bus.publish(event := payment())
     [before] = seen
-    assert (before.state, before.owner, before.rev) == ("open", bus.tracking.desk().worker.owner, 0)
+    assert (before.state, before.owner, before.rev) == ("open", bus.tracking.record_owner().worker.owner, 0)
     assert before.claimed_at is not None
     assert [(one.id, one.state, one.attempts) for one in before.handlers] == [("look", "pending", 0)]
     await bus.drain()
@@ -431,9 +431,9 @@ async def test_a_bus_can_be_closed_while_the_log_is_away(
         raise StoreUnavailable("gone")
 
     bus.subscribe("*", lambda event: None, id="a")
-    desk = bus.tracking.desk()
+    record_owner = bus.tracking.record_owner()
     monkeypatch.setattr("craft_easy.core.events.engine.owner.WRITING_S", 0.1)
-    monkeypatch.setattr(desk.deliveries, "change", away)
+    monkeypatch.setattr(record_owner.deliveries, "change", away)
     await bus.publish(payment())
     await bus.aclose()
     assert "done again by whoever takes it over" in caplog.text
@@ -447,10 +447,10 @@ async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: E
 
     bus.subscribe("*", slow, id="slow")
     publishing = asyncio.create_task(bus.publish(event := payment()))
-    await becomes(lambda: bus.tracking.desk().worker.at_work.longest)
-    desk = bus.tracking.desk()
+    await becomes(lambda: bus.tracking.record_owner().worker.running_handlers.longest)
+    record_owner = bus.tracking.record_owner()
     await bus.aclose()
     go.set()
     await publishing
-    await desk.writer.flush()
+    await record_owner.writer.flush()
     assert entry(await delivery(store, event), "slow").state == "done", "a success counts always"

@@ -11,12 +11,12 @@ from pymongo import AsyncMongoClient
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict
 from craft_easy.core.events.history.rerun import rerun
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import redact
-from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.formats.event_json import event_json
 from craft_easy.core.events.store.queries import redact as redact_queries
@@ -196,7 +196,7 @@ async def test_it_is_read_as_a_plain_event_with_an_empty_payload(store: EventSto
 # ------------------------------------------------------------------ beside those who are at work
 
 
-def outcome(kind: Kind, **values: Any) -> Ended:
+def outcome(kind: OutcomeKind, **values: Any) -> Ended:
     return Ended(Outcome("mail", kind, 1, 1.0, retry=RetryPolicy(), **values), START, "mail")
 
 
@@ -212,11 +212,15 @@ async def ends(store: EventStore, record: Tracked, ended: Ended) -> None:
     def end(delivery: Delivery) -> Delivery:
         return finish(delivery, [ended], owner="w:1:x", key="e1", at=START, release=True)
 
-    await Deliveries(store).change([Change(record, end)])
+    await Deliveries(store).change([PendingChange(record, end)])
 
 
 @pytest.mark.parametrize(
-    "ended", [outcome(Kind.SUCCEEDED), outcome(Kind.FAILED, error=ErrorText("ValueError", f"no mailbox {SECRET}"))]
+    "ended",
+    [
+        outcome(OutcomeKind.SUCCEEDED),
+        outcome(OutcomeKind.FAILED, error=ErrorText("ValueError", f"no mailbox {SECRET}")),
+    ],
 )
 async def test_what_a_busy_worker_writes_later_brings_no_text_back(store: EventStore, ended: Ended) -> None:
     one, held = await busy(store)
@@ -233,7 +237,7 @@ async def test_a_success_that_is_stored_meanwhile_stands(store: EventStore, monk
 
     async def listed_before(*args: Any) -> AsyncIterator[list[Tracked]]:
         async for page in pages(*args):
-            await ends(store, held, outcome(Kind.SUCCEEDED))
+            await ends(store, held, outcome(OutcomeKind.SUCCEEDED))
             yield page
 
     monkeypatch.setattr(redact_queries, "unredacted", listed_before)
@@ -310,7 +314,10 @@ async def test_the_same_event_published_again_is_a_no_op(store: EventStore, hand
         await bus.publish_many([one, one])
         assert await store.append(one) is False
         assert await store.append(one, handlers=["other"]) is False
-        for options in (Options(wait=False), Options(wait=False, include_untracked=True, include_unhandled=True)):
+        for options in (
+            RedispatchOptions(wait=False),
+            RedispatchOptions(wait=False, include_untracked=True, include_unhandled=True),
+        ):
             await redispatch(bus, Selection(since=START), options)
     assert ran == []
     assert await record(store, one) == before

@@ -14,8 +14,15 @@ from craft_easy.core.events.handlers.context import Discard, Retry, current_deli
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog, Options, wanted
-from craft_easy.core.events.redispatch.loop import BATCH, Observer, Report, Summary, Waiting, redispatch
+from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
+from craft_easy.core.events.redispatch.loop import (
+    BATCH,
+    DeliveryReport,
+    Observer,
+    RedispatchSummary,
+    Waiting,
+    redispatch,
+)
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -26,7 +33,7 @@ LEASE = 0.6
 
 class Recorder(Observer):
     def __init__(self) -> None:
-        self.reports: list[Report] = []
+        self.reports: list[DeliveryReport] = []
         self.waiting: list[Waiting] = []
         self.events = -1
         self.ends = 0
@@ -34,7 +41,7 @@ class Recorder(Observer):
     def began(self, events: int) -> None:
         self.events = events
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: DeliveryReport) -> None:
         self.reports.append(report)
 
     def ended(self) -> None:
@@ -81,10 +88,10 @@ def events(count: int, **values: Any) -> list[DomainEvent]:
     return [DomainEvent(event_type="order.placed", payload={"n": number}, **values) for number in range(count)]
 
 
-async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> Summary:
+async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> RedispatchSummary:
     observer = values.pop("observer", None)
     stop = values.pop("stop", None)
-    return await redispatch(bus, selection or Selection(), Options(**values), observer=observer, stop=stop)
+    return await redispatch(bus, selection or Selection(), RedispatchOptions(**values), observer=observer, stop=stop)
 
 
 async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
@@ -398,13 +405,13 @@ async def test_a_handler_may_block_the_loop_for_its_limit_while_it_runs_and_no_l
     seen: list[float] = []
 
     async def long(_: DomainEvent) -> None:
-        seen.append(bus.tracking.desk().worker.patience)
+        seen.append(bus.tracking.record_owner().worker.hang_limit)
 
     await store.append_many(events(1), handlers=["a"])
     bus.subscribe("*", long, id="a", timeout=1200)
     await deliver(bus)
     assert seen == [1200]
-    assert bus.tracking.desk().worker.patience == LEASE
+    assert bus.tracking.record_owner().worker.hang_limit == LEASE
 
 
 async def test_events_that_had_no_handler_are_delivered_when_they_are_asked_for(
@@ -425,7 +432,7 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     bus.subscribe("*", ran.handler("a"), id="a")
     bus.subscribe("*", ran.handler("b"), id="b")
     before = await (await store.collection()).find({}).sort("_id").to_list(None)
-    options = Options(include_untracked=True)
+    options = RedispatchOptions(include_untracked=True)
     selection = Selection(since=await store.now() - timedelta(hours=1))
     counts = await Backlog(bus, wanted(bus.registry, selection, options), options).count()
     assert (counts.events, counts.deliveries) == (9, 13)
@@ -435,7 +442,9 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     assert await (await store.collection()).find({}).sort("_id").to_list(None) == before
     assert await WorkerRegistry(store).entries() == {}
     limited = Selection(limit=2)
-    assert (await Backlog(bus, wanted(bus.registry, limited, Options()), Options()).count()).events == 2
+    assert (
+        await Backlog(bus, wanted(bus.registry, limited, RedispatchOptions()), RedispatchOptions()).count()
+    ).events == 2
 
 
 async def test_records_of_other_writers_are_delivered(bus: EventBus, store: EventStore, ran: Ran) -> None:

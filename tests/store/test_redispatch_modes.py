@@ -19,8 +19,8 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import loop as module
-from craft_easy.core.events.redispatch.backlog import Options, wanted
-from craft_easy.core.events.redispatch.loop import Observer, Summary, redispatch, redispatching
+from craft_easy.core.events.redispatch.backlog import RedispatchOptions, wanted
+from craft_easy.core.events.redispatch.loop import Observer, RedispatchSummary, redispatch, redispatching
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.documents import record_id
@@ -56,9 +56,9 @@ def events(count: int, tenants: Sequence[str | None] = (None,)) -> list[DomainEv
     ]
 
 
-async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> Summary:
+async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> RedispatchSummary:
     values.setdefault("wait", False)
-    return await redispatch(bus, selection or Selection(), Options(**values))
+    return await redispatch(bus, selection or Selection(), RedispatchOptions(**values))
 
 
 async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
@@ -131,7 +131,7 @@ async def test_a_watch_delivers_what_comes_due_until_it_is_stopped(bus: EventBus
 
     bus.subscribe("*", third_time, id="a")
     stop = asyncio.Event()
-    watching = asyncio.create_task(redispatch(bus, Selection(), Options(watch=True), stop=stop))
+    watching = asyncio.create_task(redispatch(bus, Selection(), RedispatchOptions(watch=True), stop=stop))
     published = events(3)
     await store.append_many(published, handlers=["a"])
     await becomes(lambda: len(attempts) == 9)
@@ -207,17 +207,17 @@ async def test_a_run_that_has_an_end_gives_up_after_a_minute_without_its_log(
 
 
 async def test_a_suspect_runs_alone_one_handler_at_a_time_each_noted_before(bus: EventBus, store: EventStore) -> None:
-    at_work: set[str] = set()
+    running_handlers: set[str] = set()
     seen: list[tuple[str, str | None, int]] = []
 
     def handler(name: str) -> Any:
         async def run(event: DomainEvent) -> None:
-            at_work.add(f"{event.event_id}:{name}")
+            running_handlers.add(f"{event.event_id}:{name}")
             if event is not None and event.event_id == suspect.event_id:
-                seen.append((name, (await delivery(store, event)).running, len(at_work)))
+                seen.append((name, (await delivery(store, event)).running, len(running_handlers)))
             else:
                 await asyncio.sleep(0.01)
-            at_work.discard(f"{event.event_id}:{name}")
+            running_handlers.discard(f"{event.event_id}:{name}")
 
         return run
 
@@ -267,7 +267,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
         await collection.update_one(
             {}, {"$set": {"delivery.owner": owner, "delivery.running": "kills"}, "$inc": {"delivery.rev": 1}}
         )
-        await TakeOver(bus.tracking.desk()).once() if death else await deliver(bus, handlers=("good",))
+        await TakeOver(bus.tracking.record_owner()).once() if death else await deliver(bus, handlers=("good",))
     after = await delivery(store, event)
     assert [(one.id, one.state, one.crashes) for one in after.handlers] == [("kills", "dead", 3), ("good", "done", 0)]
     assert ran == ["good"]
@@ -307,14 +307,14 @@ class Shop:
 
     def __init__(self) -> None:
         self.order: defaultdict[str | None, list[int]] = defaultdict(list)
-        self.at_work: set[str | None] = set()
+        self.running_handlers: set[str | None] = set()
 
     async def handle(self, event: DomainEvent) -> None:
-        assert event.tenant_id is None or event.tenant_id not in self.at_work, "two at a time at one tenant"
-        self.at_work.add(event.tenant_id)
+        assert event.tenant_id is None or event.tenant_id not in self.running_handlers, "two at a time at one tenant"
+        self.running_handlers.add(event.tenant_id)
         await asyncio.sleep(random.uniform(0, 0.003))
         self.order[event.tenant_id].append(event.payload["n"])
-        self.at_work.discard(event.tenant_id)
+        self.running_handlers.discard(event.tenant_id)
 
 
 async def test_each_tenant_is_worked_through_in_order_across_workers(bus: EventBus, store: EventStore) -> None:
@@ -392,7 +392,7 @@ async def test_a_later_event_that_another_owns_is_waited_for(bus: EventBus, stor
     bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
     running = asyncio.create_task(deliver(bus, ordered=True))
     deliveries = Deliveries(store)
-    while bus.tracking.desk().worker.owner not in await deliveries.owners():  # noqa: ASYNC110 - the log says so
+    while bus.tracking.record_owner().worker.owner not in await deliveries.owners():  # noqa: ASYNC110 - the log says so
         await asyncio.sleep(0)
     assert ran == []
     await set_fields(store, late, delivery__owner=None)
@@ -405,12 +405,12 @@ async def test_a_later_event_that_another_owns_is_waited_for(bus: EventBus, stor
 
 async def test_a_worker_gives_back_what_it_owns_and_has_forgotten(bus: EventBus, store: EventStore) -> None:
     bus.subscribe("*", lambda event: None, id="a")
-    desk = bus.tracking.desk()
-    owner = await desk.worker.ready()
+    record_owner = bus.tracking.record_owner()
+    owner = await record_owner.worker.ready()
     [event] = published = events(1)
     await store.append_many(published, handlers=["a"])
     await set_fields(store, event, delivery__owner=owner)
-    desk.doubt()
+    record_owner.mark_uncertain()
     while (await delivery(store, event)).owner == owner:  # noqa: ASYNC110 - the log says so
         await asyncio.sleep(0.01)  # the next beat that is answered brings it on
     assert (await deliver(bus)).done == 1
@@ -420,30 +420,30 @@ async def test_what_is_held_is_not_given_back(bus: EventBus, store: EventStore) 
     go, given_back = asyncio.Event(), []
 
     async def slow(_: DomainEvent) -> None:
-        given_back.append(await bus.tracking.desk().reconcile())
+        given_back.append(await bus.tracking.record_owner().reconcile())
         await go.wait()
 
     bus.subscribe("*", slow, id="a", background=True)
     await bus.publish(event := DomainEvent(event_type="order.placed"))
     await becomes(lambda: given_back)
     assert given_back == [0]
-    assert (await delivery(store, event)).owner == bus.tracking.desk().worker.owner
+    assert (await delivery(store, event)).owner == bus.tracking.record_owner().worker.owner
     go.set()
 
 
 async def test_what_is_still_held_is_not_claimed_again(bus: EventBus, store: EventStore) -> None:
-    desk = bus.tracking.desk()
-    await desk.worker.ready()
+    record_owner = bus.tracking.record_owner()
+    await record_owner.worker.ready()
     await store.append_many(events(2), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
-    selected = wanted(bus.registry, Selection(), Options())
-    ids = [one.id async for page in desk.deliveries.unowned(selected) for one in page]
-    [held, other] = await desk.claim(ids, selected.unowned())
+    selected = wanted(bus.registry, Selection(), RedispatchOptions())
+    ids = [one.id async for page in record_owner.deliveries.unowned(selected) for one in page]
+    [held, other] = await record_owner.claim(ids, selected.unowned())
     freed = {"$set": {"delivery.owner": None, "delivery.claimed_at": None}, "$inc": {"delivery.rev": 1}}
     await (await store.collection()).update_many({}, freed)  # by a write of ours whose reply was lost
-    desk.writer.held.discard(other.hold)
-    assert [one.record.id for one in await desk.claim(ids, selected.unowned())] == [other.record.id]
-    assert held.hold in desk.writer.held
+    record_owner.writer.held.discard(other.hold)
+    assert [one.record.id for one in await record_owner.claim(ids, selected.unowned())] == [other.record.id]
+    assert held.hold in record_owner.writer.held
 
 
 async def test_the_rest_of_a_suspect_is_given_back_where_one_of_its_handlers_is_abandoned(
@@ -485,7 +485,7 @@ async def test_a_run_does_not_end_on_what_it_claimed_and_has_forgotten(
 
     monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
     monkeypatch.setattr(Deliveries, "claim", lands_and_loses_its_reply)
-    monkeypatch.setattr(type(bus.tracking.desk()), "reconcile_in_doubt", lambda *_, **__: None)
+    monkeypatch.setattr(type(bus.tracking.record_owner()), "reconcile_in_doubt", lambda *_, **__: None)
     await store.append_many(events(20), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
     assert (await deliver(bus)).done == 20

@@ -17,10 +17,10 @@ from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.checkpoint import Checkpoint
-from craft_easy.core.events.engine.report import Observer, Report
+from craft_easy.core.events.engine.report import DeliveryReport, Observer
 from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
 from craft_easy.core.events.handlers.context import Discard, Retry
-from craft_easy.core.events.history.rerun import Options, Rerun, Summary, rerun
+from craft_easy.core.events.history.rerun import ReplayOptions, ReplaySummary, Rerun, rerun
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from tests.conditions import becomes
@@ -32,10 +32,10 @@ Hash = Callable[[], str]
 
 class Recorder(Observer):
     def __init__(self) -> None:
-        self.reports: list[Report] = []
+        self.reports: list[DeliveryReport] = []
         self.ends = 0
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: DeliveryReport) -> None:
         self.reports.append(report)
 
     def ended(self) -> None:
@@ -133,7 +133,7 @@ async def test_handlers_get_each_event_as_it_was_and_know_that_it_is_a_replay(bu
 async def test_each_tenant_comes_in_order_and_those_without_one_too(bus: EventBus, store: EventStore, ran: Ran) -> None:
     stored = events(300)
     await store.append_many(stored)
-    summary = await rerun(bus, EVERYTHING, Options(concurrency=3))
+    summary = await rerun(bus, EVERYTHING, ReplayOptions(concurrency=3))
     assert summary.events == 300
     for tenant in ("a", "b", None):
         assert ran.by_tenant[tenant] == in_order([one for one in stored if one.tenant_id == tenant])
@@ -143,7 +143,7 @@ async def test_each_tenant_comes_in_order_and_those_without_one_too(bus: EventBu
 async def test_one_at_a_time_goes_through_history_in_its_order(bus: EventBus, store: EventStore, ran: Ran) -> None:
     stored = events(40, tenants=["a"])
     await store.append_many(stored)
-    await rerun(bus, EVERYTHING, Options(concurrency=1))
+    await rerun(bus, EVERYTHING, ReplayOptions(concurrency=1))
     assert ran.order == in_order(stored)
 
 
@@ -231,7 +231,7 @@ async def test_with_cascade_what_is_published_is_stored_and_runs_and_is_the_same
 
     bus.subscribe("order.*", publish, id="t:publish")
     bus.subscribe("stock.*", reserved, id="t:reserved", background=True)
-    options = Options(cascade=True, handlers=("t:publish",))
+    options = ReplayOptions(cascade=True, handlers=("t:publish",))
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
     one = Rerun(bus, EVERYTHING, options, checkpoint=point)
     await one.begin()
@@ -251,7 +251,7 @@ async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
     bus.subscribe("order.*", Ran().handle, id="t:once", replayable=False)
-    one = Rerun(bus, EVERYTHING, Options(handlers=("t:note", "t:once")))
+    one = Rerun(bus, EVERYTHING, ReplayOptions(handlers=("t:note", "t:once")))
     await one.begin()
     plan = await one.plan()
     summary = await one.run(asyncio.Event())
@@ -261,7 +261,7 @@ async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not
 
 async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, ran: Ran) -> None:
     with pytest.raises(HandlerNotFound):
-        await rerun(bus, EVERYTHING, Options(handlers=("t:nobody",)))
+        await rerun(bus, EVERYTHING, ReplayOptions(handlers=("t:nobody",)))
 
 
 async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
@@ -272,7 +272,7 @@ async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
     await store.append_many([*events(6), *events(4, event_type="mail.sent", tenants=["c"])])
 
     async def plan(selection: Selection, *handlers: str) -> Any:
-        one = Rerun(bus, selection, Options(handlers=handlers))
+        one = Rerun(bus, selection, ReplayOptions(handlers=handlers))
         await one.begin()
         return await one.plan()
 
@@ -330,10 +330,10 @@ async def test_fail_fast_begins_nothing_more_and_the_next_run_begins_with_what_f
 
     bus.subscribe("*", fail, id="t:fail")
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    summary = await rerun(bus, EVERYTHING, Options(fail_fast=True), checkpoint=point)
+    summary = await rerun(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
     assert (ran.order, summary.failed, summary.is_complete) == (ids[:4], 1, False)
     is_broken = False
-    summary = await rerun(bus, EVERYTHING, Options(fail_fast=True), checkpoint=point)
+    summary = await rerun(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
     assert (ran.order[4:], summary.is_complete) == (ids[3:], True)
 
 
@@ -341,7 +341,7 @@ async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, sto
     await store.append_many(events(3))
     ran = Ran()
     bus.subscribe("*", ran.handle, id="t:note")
-    one = Rerun(bus, EVERYTHING, Options())
+    one = Rerun(bus, EVERYTHING, ReplayOptions())
     await one.begin()
     await store.append(DomainEvent(event_type="later"))
     assert (await one.plan()).counts.events == 3
@@ -372,7 +372,7 @@ async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
     limited = Selection(limit=20)
     await rerun(bus, limited, observer=StopAfter(), stop=stop, checkpoint=point)
     assert 5 <= len(ran.order) < 20
-    one = Rerun(bus, limited, Options(), checkpoint=point)
+    one = Rerun(bus, limited, ReplayOptions(), checkpoint=point)
     await one.begin()
     assert (await one.plan()).counts.events == 20 - len(ran.order)
     await one.run(asyncio.Event())
@@ -414,7 +414,7 @@ async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
     only = dict.fromkeys(reversed(ids[:2_200])) | {"nobody": None, ids[2_300]: frozenset({"t:other"})}
-    one = Rerun(bus, Selection(tenants=("a",)), Options(only=only))
+    one = Rerun(bus, Selection(tenants=("a",)), ReplayOptions(only=only))
     await one.begin()
     plan, summary = await one.plan(), await one.run(asyncio.Event())
     of_a = {one.event_id for one in stored if one.tenant_id == "a"}
@@ -440,7 +440,7 @@ async def test_records_of_other_writers_run_too_and_each_once(
     summary = await rerun(bus, EVERYTHING, checkpoint=point)
     assert summary.events == 9
     assert max(Counter(ran.order).values()) == 1
-    named = Rerun(bus, EVERYTHING, Options(only=dict.fromkeys(ran.order)))
+    named = Rerun(bus, EVERYTHING, ReplayOptions(only=dict.fromkeys(ran.order)))
     await named.begin()
     assert named.position.end is None
     assert (await named.run(asyncio.Event())).missing == ()
@@ -465,7 +465,7 @@ async def test_a_handler_past_its_limit_has_failed_and_one_that_goes_on_is_aband
     bus.subscribe("*", hang, id="t:hang", background=True)
     bus.subscribe("*", slow, id="t:slow")
     recorder = Recorder()
-    summary = await rerun(bus, EVERYTHING, Options(timeout=0.02), observer=recorder)
+    summary = await rerun(bus, EVERYTHING, ReplayOptions(timeout=0.02), observer=recorder)
     may_end.set()
     assert (summary.failed, summary.abandoned, summary.events) == (4, 2, 2)
     assert {one.error for one in recorder.reports if one.handler == "t:slow"} == {
@@ -485,7 +485,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_limit_is_named(bus: Event
         released.set()
 
     bus.subscribe("*", block, id="t:block")
-    one = Rerun(bus, EVERYTHING, Options(timeout=0.01))
+    one = Rerun(bus, EVERYTHING, ReplayOptions(timeout=0.01))
     one.on_hang = hang
     await one.begin()
     await one.run(asyncio.Event())
@@ -509,7 +509,7 @@ async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_res
 
     bus.subscribe("*", wait, id="t:wait")
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    running = asyncio.create_task(rerun(bus, EVERYTHING, Options(grace=0.1), stop=stop, checkpoint=point))
+    running = asyncio.create_task(rerun(bus, EVERYTHING, ReplayOptions(grace=0.1), stop=stop, checkpoint=point))
     await becomes(lambda: len(started) == 2)
     stop.set()
     may_end.set()
@@ -522,7 +522,7 @@ async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus,
     await store.append_many(events(3_000, tenants=["a"]))
 
     class Full(Observer):
-        def reported(self, report: Report) -> None:
+        def reported(self, report: DeliveryReport) -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
@@ -557,5 +557,5 @@ async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
 def test_options_that_cannot_be_meant_are_refused() -> None:
     for wrong in ({"concurrency": 0}, {"rate": 0.0}, {"speed": -1.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            Options(**wrong)
-    assert Summary().is_clean
+            ReplayOptions(**wrong)
+    assert ReplaySummary().is_clean

@@ -11,7 +11,7 @@ from bson import Decimal128, ObjectId
 
 from craft_easy.core.events.model.bars import Bars
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.operations.stats import Crossing, Group, Limits, Meter, Stats, stats
+from craft_easy.core.events.operations.stats import Crossing, Limits, Meter, Stats, StatsGroup, stats
 from craft_easy.core.events.store import EventStore, drivers, indexes
 from craft_easy.core.events.store.event_store import DEADLINE
 from craft_easy.core.events.store.queries import stats as stats_queries
@@ -112,8 +112,8 @@ async def test_a_bar_that_the_window_cuts_short_counts_what_is_left_of_it(log: E
 async def test_by_handler_there_are_deliveries_and_medians(log: EventStore) -> None:
     found = await stats(log, WINDOW)
     mail, stock = found.groups
-    assert mail == Group(MAIL, open=2, waiting=0, dead=1, failed=5, events=3, median_ms=mail.median_ms)
-    assert stock == Group(STOCK, open=1, waiting=1, dead=1, failed=1, events=4, median_ms=stock.median_ms)
+    assert mail == StatsGroup(MAIL, open=2, waiting=0, dead=1, failed=5, events=3, median_ms=mail.median_ms)
+    assert stock == StatsGroup(STOCK, open=1, waiting=1, dead=1, failed=1, events=4, median_ms=stock.median_ms)
     assert stock.median_ms == pytest.approx(20, rel=0.03)
     assert mail.median_ms == pytest.approx(5, rel=0.03)
 
@@ -121,31 +121,31 @@ async def test_by_handler_there_are_deliveries_and_medians(log: EventStore) -> N
 async def test_by_type_and_tenant_there_are_events(log: EventStore) -> None:
     by_type = await stats(log, WINDOW, by="type")
     assert list(by_type.groups) == [
-        Group("order.placed", open=3, waiting=1, dead=2, failed=6, events=5),
-        Group("user.registered", events=1),
+        StatsGroup("order.placed", open=3, waiting=1, dead=2, failed=6, events=5),
+        StatsGroup("user.registered", events=1),
     ]
     by_tenant = await stats(log, WINDOW, by="tenant")
     assert list(by_tenant.groups) == [
-        Group("acme", open=2, waiting=1, dead=2, failed=6, events=4),
-        Group(None, open=1, events=1),
-        Group("globex", events=1),
+        StatsGroup("acme", open=2, waiting=1, dead=2, failed=6, events=4),
+        StatsGroup(None, open=1, events=1),
+        StatsGroup("globex", events=1),
     ]
 
 
 async def test_by_error_what_failed_last_counts_for_what_is_stuck(log: EventStore) -> None:
     found = await stats(log, WINDOW, by="error")
     assert list(found.groups) == [
-        Group("Busy", open=2, waiting=1, failed=2),
-        Group(None, open=1, dead=1),
-        Group("Refused", dead=1, failed=2),
-        Group("Timeout", failed=2),
+        StatsGroup("Busy", open=2, waiting=1, failed=2),
+        StatsGroup(None, open=1, dead=1),
+        StatsGroup("Refused", dead=1, failed=2),
+        StatsGroup("Timeout", failed=2),
     ]
 
 
 async def test_what_killed_its_process_is_an_error_too(log: EventStore) -> None:
     await (await log.collection()).insert_one(record(20, 0, handler("x", "dead", None, reason="crashed")))
     found = await stats(log, WINDOW, by="error")
-    assert Group("crashed", dead=1) in found.groups
+    assert StatsGroup("crashed", dead=1) in found.groups
 
 
 async def test_a_selection_holds_for_every_figure(log: EventStore) -> None:

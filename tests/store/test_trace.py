@@ -14,7 +14,7 @@ from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.history.lineage import Looked
 from craft_easy.core.events.history.trace import Trace, trace
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import Options, redispatch
+from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.queries import trace as trace_queries
 
@@ -177,7 +177,7 @@ async def test_what_a_redispatch_and_an_outbox_and_a_transaction_publish_has_its
     bus.subscribe("order.placed", once, id="once")
     await bus.publish(order := DomainEvent(event_type="order.placed"))
     await bus.drain()
-    assert (await redispatch(bus, Selection(), Options(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
     assert drawn(await traced(store, order.event_id)) == [
         "order.placed",
         "  by.redispatch by late",

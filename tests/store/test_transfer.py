@@ -27,7 +27,7 @@ from craft_easy.core.events.errors import (
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import export, import_, publish
-from craft_easy.core.events.operations.export import Block, export_file
+from craft_easy.core.events.operations.export import ExportBlock, export_file
 from craft_easy.core.events.operations.import_ import Imported, Observer, Refused, import_events
 from craft_easy.core.events.operations.publish import publish_event, publish_lines
 from craft_easy.core.events.store import EventStore
@@ -163,31 +163,31 @@ async def test_the_records_that_do_not_come_back_are_named(real_store: EventStor
     await fill(real_store, [document])
     text = await text_of(real_store)
     await drop(real_store)
-    heard = Heard()
-    imported = await import_events(real_store, chunks(text), observer=heard)
+    on_heartbeat = Heard()
+    imported = await import_events(real_store, chunks(text), observer=on_heartbeat)
     assert (imported.stored, imported.bad) == (0, 1)
-    assert heard.lines[0].text.encode() + b"\n" == text
+    assert on_heartbeat.lines[0].text.encode() + b"\n" == text
 
 
 # ------------------------------------------------------------------ import
 
 
 async def test_bad_lines_are_told_by_number_and_the_rest_goes_on(store: EventStore) -> None:
-    heard = Heard()
+    on_heartbeat = Heard()
     data = line(1) + b"\n\nnonsense\n" + line(2) + line(3, event_id="") + line(4)[:-9]
-    imported = await import_events(store, chunks(data), observer=heard)
+    imported = await import_events(store, chunks(data), observer=on_heartbeat)
     assert (imported.stored, imported.bad, imported.lines) == (2, 3, 5)
-    assert [one.line for one in heard.lines] == [4, 6, 7]
-    assert "may have been cut off" in heard.lines[-1].error
+    assert [one.line for one in on_heartbeat.lines] == [4, 6, 7]
+    assert "may have been cut off" in on_heartbeat.lines[-1].error
     assert [one.event_id for one in await store.replay()] == ["e000001", "e000002"]
 
 
 async def test_another_event_under_the_same_id_is_a_conflict_that_is_named(store: EventStore) -> None:
-    heard = Heard()
+    on_heartbeat = Heard()
     data = line(1) + line(1) + line(1, payload={"a": 1}) + line(1, timestamp="2020-01-31T10:00:00Z")
-    imported = await import_events(store, chunks(data), observer=heard)
+    imported = await import_events(store, chunks(data), observer=on_heartbeat)
     assert (imported.stored, imported.present, imported.conflicts) == (1, 2, 1)
-    (refused,) = heard.lines
+    (refused,) = on_heartbeat.lines
     assert (refused.line, refused.event_id, refused.is_conflict) == (3, "e000001", True)
     assert (await store.replay())[0].payload == {}
 
@@ -252,9 +252,9 @@ async def test_what_the_server_refuses_is_a_bad_line(real_store: EventStore, mon
         return [InsertResult(one, error=RecordRefused("too odd")) for one in found]
 
     monkeypatch.setattr(real_store, "insert", refuse)
-    heard = Heard()
-    imported: Imported = await import_events(real_store, chunks(line(1)), observer=heard)
-    assert (imported.bad, heard.lines[0].error) == (1, "too odd")
+    on_heartbeat = Heard()
+    imported: Imported = await import_events(real_store, chunks(line(1)), observer=on_heartbeat)
+    assert (imported.bad, on_heartbeat.lines[0].error) == (1, "too odd")
 
 
 async def test_a_write_that_is_refused_for_one_record_loses_no_other(
@@ -269,11 +269,14 @@ async def test_a_write_that_is_refused_for_one_record_loses_no_other(
         return await insert(found)
 
     monkeypatch.setattr(real_store, "insert", strict)
-    heard = Heard()
+    on_heartbeat = Heard()
     data = b"".join(line(number, payload={"odd": 1} if number in (3, 8) else {}) for number in range(10))
-    imported = await import_events(real_store, chunks(data), observer=heard)
+    imported = await import_events(real_store, chunks(data), observer=on_heartbeat)
     assert (imported.stored, imported.bad) == (8, 2)
-    assert [(one.line, one.error) for one in heard.lines] == [(4, "invalid BSON in body"), (9, "invalid BSON in body")]
+    assert [(one.line, one.error) for one in on_heartbeat.lines] == [
+        (4, "invalid BSON in body"),
+        (9, "invalid BSON in body"),
+    ]
 
 
 async def test_a_file_that_is_not_there_is_refused_before_the_log_is_asked(tmp_path: Path) -> None:
@@ -312,7 +315,7 @@ async def test_a_file_has_its_name_when_it_is_complete_and_not_before(
     file, seen = tmp_path / "events.ndjson", []
 
     class Looking(export.Observer):
-        def wrote(self, block: Block) -> None:
+        def wrote(self, block: ExportBlock) -> None:
             seen.extend(os.listdir(tmp_path))
 
     await export_file(real_store, file, observer=Looking())
@@ -320,7 +323,7 @@ async def test_a_file_has_its_name_when_it_is_complete_and_not_before(
     assert os.listdir(tmp_path) == ["events.ndjson"]
 
     class Failing(export.Observer):
-        def wrote(self, block: Block) -> None:
+        def wrote(self, block: ExportBlock) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -358,7 +361,7 @@ async def test_an_export_goes_on_where_it_was_killed(
     class Dying(export.Observer):
         blocks = 0
 
-        def wrote(self, block: Block) -> None:
+        def wrote(self, block: ExportBlock) -> None:
             self.blocks += 1
             if self.blocks == 2:  # the first is kept, the second is written and not kept
                 raise KeyboardInterrupt
@@ -514,7 +517,7 @@ async def test_lines_are_published_as_they_come(real_store: EventStore) -> None:
     seen: list[str] = []
 
     class Listening(publish.Observer):
-        def published(self, published: publish.Published) -> None:
+        def published(self, published: publish.PublishedEvent) -> None:
             seen.append(published.event.event_id)
 
     async def slowly() -> AsyncIterator[bytes]:

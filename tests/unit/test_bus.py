@@ -819,7 +819,7 @@ class Tracking:
 @pytest.fixture
 def tracking(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("craft_easy.core.events.engine.publisher")
-    monkeypatch.setattr("craft_easy.core.events.engine.publisher.StoreTracking", Tracking)
+    monkeypatch.setattr("craft_easy.core.events.engine.publisher.Publisher", Tracking)
 
 
 STORE: Any = object()

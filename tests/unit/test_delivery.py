@@ -16,7 +16,7 @@ from craft_easy.core.events.model.delivery import (
     take_over,
     track,
 )
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.store.delivery_document import from_document, to_document
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -28,13 +28,13 @@ def owned(*handlers: str) -> Delivery:
     return Delivery.new(handlers, at=NOW, owner="me")
 
 
-def ended(kind: Kind, handler: str = "a", attempt: int = 1, **values: object) -> Ended:
+def ended(kind: OutcomeKind, handler: str = "a", attempt: int = 1, **values: object) -> Ended:
     outcome = Outcome(handler, kind, attempt, 12.0, retry=TWICE, **values)  # type: ignore[arg-type]  # one at a time
     return Ended(outcome, LATER, handler)
 
 
 def failed(handler: str = "a", attempt: int = 1) -> Ended:
-    return ended(Kind.FAILED, handler, attempt, error=ErrorText("ValueError", "no"))
+    return ended(OutcomeKind.FAILED, handler, attempt, error=ErrorText("ValueError", "no"))
 
 
 def run(delivery: Delivery, *outcomes: Ended, owner: str = "me", release: bool = False, ran: bool = True) -> Delivery:
@@ -64,16 +64,16 @@ def test_a_record_without_handlers_is_done_when_it_is_stored() -> None:
 
 
 def test_the_last_success_closes_the_record_and_frees_it_in_the_same_step() -> None:
-    half = run(owned("a", "b"), ended(Kind.SUCCEEDED))
+    half = run(owned("a", "b"), ended(OutcomeKind.SUCCEEDED))
     assert (half.state, half.owner, half.rev, half.finished_at) == ("open", "me", 1, None)
-    whole = run(half, ended(Kind.SUCCEEDED, "b"))
+    whole = run(half, ended(OutcomeKind.SUCCEEDED, "b"))
     assert (whole.state, whole.owner, whole.due_at, whole.finished_at, whole.rev) == ("done", None, None, LATER, 2)
     assert entry(whole).took_ms == 12.0
 
 
 def test_a_success_that_comes_twice_counts_once() -> None:
-    once = run(owned("a"), ended(Kind.SUCCEEDED))
-    assert run(once, ended(Kind.SUCCEEDED)) is once
+    once = run(owned("a"), ended(OutcomeKind.SUCCEEDED))
+    assert run(once, ended(OutcomeKind.SUCCEEDED)) is once
 
 
 def test_a_failure_waits_for_its_next_attempt_by_policy() -> None:
@@ -104,45 +104,45 @@ def test_a_failure_of_a_worker_that_does_not_own_the_record_is_dropped() -> None
 
 def test_a_success_of_a_worker_that_was_taken_over_still_counts() -> None:
     theirs = take_over(owned("a", "b"), "me", at=NOW)
-    late = run(theirs, ended(Kind.SUCCEEDED), owner="me")
+    late = run(theirs, ended(OutcomeKind.SUCCEEDED), owner="me")
     assert entry(late).state == "done"
     assert (late.state, late.owner) == ("open", None)
 
 
 def test_a_late_success_revives_a_dead_delivery() -> None:
     dead = run(run(owned("a"), failed()), failed(attempt=2))
-    assert run(dead, ended(Kind.SUCCEEDED)).state == "done"
+    assert run(dead, ended(OutcomeKind.SUCCEEDED)).state == "done"
 
 
 def test_a_success_never_turns_a_skipped_delivery() -> None:
     skipped = discard(owned("a"), ["a"], reason="gone", at=NOW)
-    assert run(skipped, ended(Kind.SUCCEEDED)) is skipped
+    assert run(skipped, ended(OutcomeKind.SUCCEEDED)) is skipped
 
 
 def test_only_the_last_five_errors_are_kept() -> None:
     delivery = owned("a")
     patient = RetryPolicy(max_attempts=50, delay=1)
     for attempt in range(1, 9):
-        outcome = Outcome("a", Kind.FAILED, attempt, error=ErrorText("E", str(attempt)), retry=patient)
+        outcome = Outcome("a", OutcomeKind.FAILED, attempt, error=ErrorText("E", str(attempt)), retry=patient)
         delivery = run(delivery, Ended(outcome, LATER, "a"))
     assert [one.attempt for one in entry(delivery).errors] == [4, 5, 6, 7, 8]
     assert len(entry(delivery).errors) == MAX_ERRORS
 
 
 def test_a_retry_signal_counts_an_attempt_keeps_no_error_and_takes_the_wait_it_names() -> None:
-    delivery = run(owned("a"), ended(Kind.RETRY, after=timedelta(minutes=1)))
+    delivery = run(owned("a"), ended(OutcomeKind.RETRY, after=timedelta(minutes=1)))
     assert (entry(delivery).attempts, entry(delivery).errors) == (1, ())
     assert entry(delivery).due_at == LATER + timedelta(minutes=1)
 
 
 def test_a_discard_signal_skips_with_its_reason() -> None:
-    delivery = run(owned("a"), ended(Kind.DISCARDED, reason="no such user"))
+    delivery = run(owned("a"), ended(OutcomeKind.DISCARDED, reason="no such user"))
     assert (entry(delivery).state, entry(delivery).reason, delivery.state) == ("skipped", "no such user", "done")
 
 
 def test_a_discard_signal_of_a_worker_that_lost_the_record_changes_nothing() -> None:
-    done = run(owned("a"), ended(Kind.SUCCEEDED))
-    assert run(done, ended(Kind.DISCARDED, reason="x")) is done
+    done = run(owned("a"), ended(OutcomeKind.SUCCEEDED))
+    assert run(done, ended(OutcomeKind.DISCARDED, reason="x")) is done
 
 
 def test_a_released_record_keeps_its_claim_time_when_something_ran() -> None:
@@ -151,7 +151,7 @@ def test_a_released_record_keeps_its_claim_time_when_something_ran() -> None:
 
 
 def test_a_released_record_loses_its_claim_time_when_nothing_ran() -> None:
-    freed = run(owned("a"), ended(Kind.GIVEN_BACK), release=True, ran=False)
+    freed = run(owned("a"), ended(OutcomeKind.GIVEN_BACK), release=True, ran=False)
     assert (freed.owner, freed.claimed_at, entry(freed).attempts) == (None, None, 0)
 
 
@@ -185,7 +185,7 @@ def test_a_crash_is_charged_to_the_handler_that_was_running_alone() -> None:
 
 def test_a_crash_is_not_charged_to_a_handler_that_ended_before() -> None:
     noted = note_running(owned("a", "b"), "me", "a")
-    done = run(noted, ended(Kind.SUCCEEDED))
+    done = run(noted, ended(OutcomeKind.SUCCEEDED))
     assert done.running is None
     assert entry(take_over(noted, "me", at=LATER)).crashes == 1
     assert entry(take_over(done, "me", at=LATER)).crashes == 0
@@ -197,7 +197,7 @@ def test_a_handler_is_noted_only_on_a_record_that_one_owns() -> None:
 
 
 def test_a_retry_gives_a_fresh_budget_and_keeps_the_count_and_the_history() -> None:
-    dead = run(run(owned("a", "b"), failed()), failed(attempt=2), ended(Kind.SUCCEEDED, "b"))
+    dead = run(run(owned("a", "b"), failed()), failed(attempt=2), ended(OutcomeKind.SUCCEEDED, "b"))
     assert dead.state == "dead"
     again = retry(dead, ["a", "b"], at=LATER)
     assert (again.state, again.owner, again.due_at, again.finished_at) == ("open", None, LATER, None)
@@ -227,7 +227,7 @@ def test_a_discard_is_skipped_and_never_done() -> None:
 
 def test_tracking_adds_only_handlers_that_the_record_does_not_name() -> None:
     assert track(["a"], None, at=NOW).state == "open"
-    done = run(owned("a"), ended(Kind.SUCCEEDED))
+    done = run(owned("a"), ended(OutcomeKind.SUCCEEDED))
     more = track(["a", "b"], done, at=LATER)
     assert (more.state, [one.id for one in more.pending], more.due_at) == ("open", ["b"], LATER)
 
@@ -238,7 +238,7 @@ def test_an_open_record_always_has_a_due_time() -> None:
 
 
 def test_a_delivery_survives_the_trip_through_its_document() -> None:
-    delivery = run(owned("a", "b"), failed(), ended(Kind.SUCCEEDED, "b"))
+    delivery = run(owned("a", "b"), failed(), ended(OutcomeKind.SUCCEEDED, "b"))
     assert from_document(to_document(delivery)) == delivery
 
 
@@ -280,7 +280,7 @@ def test_fields_that_are_missing_or_unfit_are_null_zero_or_empty() -> None:
 
 
 def test_a_redaction_skips_what_is_unfinished_and_keeps_no_text() -> None:
-    delivery = run(owned("a", "b", "c"), failed("a"), ended(Kind.SUCCEEDED, "b"))
+    delivery = run(owned("a", "b", "c"), failed("a"), ended(OutcomeKind.SUCCEEDED, "b"))
     delivery = discard(delivery, ["c"], reason="of ada", at=LATER, by="operator")
     redacted = redact(delivery, at=LATER, by="ada")
     assert [(one.state, one.reason, one.by) for one in redacted.handlers] == [
@@ -291,11 +291,11 @@ def test_a_redaction_skips_what_is_unfinished_and_keeps_no_text() -> None:
     assert [(error.type, error.message) for error in entry(redacted).errors] == [("ValueError", "")]
     assert (redacted.state, redacted.owner, redacted.due_at, redacted.finished_at) == ("done", None, None, LATER)
     assert redacted.rev == delivery.rev + 1
-    for late in (ended(Kind.SUCCEEDED), failed(attempt=2), ended(Kind.DISCARDED, reason="of ada")):
+    for late in (ended(OutcomeKind.SUCCEEDED), failed(attempt=2), ended(OutcomeKind.DISCARDED, reason="of ada")):
         assert run(redacted, late) is redacted
     assert take_over(redacted, "me", at=LATER) is give_back(redacted, "me", at=LATER) is redacted
 
 
 def test_a_redaction_of_what_is_done_is_a_revision_too() -> None:
-    delivery = run(owned("a"), ended(Kind.SUCCEEDED))
+    delivery = run(owned("a"), ended(OutcomeKind.SUCCEEDED))
     assert redact(delivery, at=LATER) == replace(delivery, rev=delivery.rev + 1)

@@ -10,7 +10,7 @@ import pytest
 from craft_easy.core.events.handlers.attempt import attempt
 from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry, current_delivery
 from craft_easy.core.events.handlers.registry import Handler, Registry
-from craft_easy.core.events.model.retry import Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.types import DomainEvent
 from tests.conditions import becomes
 
@@ -35,7 +35,7 @@ async def test_an_attempt_that_returns_has_succeeded() -> None:
 
     outcome = await run(works, number=3, retry=RetryPolicy(max_attempts=5))
 
-    assert (outcome.handler_id, outcome.kind, outcome.attempt) == ("shop:h", Kind.SUCCEEDED, 3)
+    assert (outcome.handler_id, outcome.kind, outcome.attempt) == ("shop:h", OutcomeKind.SUCCEEDED, 3)
     assert outcome.retry.max_attempts == 5
     assert outcome.took_ms >= 0
     assert outcome.error is None
@@ -50,7 +50,7 @@ async def test_whatever_a_handler_raises_fails_that_attempt_alone(
 
     outcome = await run(fails)
 
-    assert outcome.kind is Kind.FAILED
+    assert outcome.kind is OutcomeKind.FAILED
     assert outcome.error is not None
     assert outcome.error.type == type(error).__name__
     (record,) = caplog.records
@@ -67,7 +67,7 @@ async def test_the_cancellation_of_something_that_a_handler_awaits_is_its_own_fa
         task.cancel()
         await task
 
-    assert (await run(awaits_a_cancelled_task)).kind is Kind.FAILED
+    assert (await run(awaits_a_cancelled_task)).kind is OutcomeKind.FAILED
 
 
 async def test_the_cancellation_of_this_task_is_raised_on() -> None:
@@ -99,7 +99,7 @@ async def test_a_task_that_was_cancelled_before_still_tells_the_handlers_own_can
     task = asyncio.create_task(publishes_on_its_way_out())
     await asyncio.sleep(0)
     task.cancel()
-    assert (await task).kind is Kind.FAILED
+    assert (await task).kind is OutcomeKind.FAILED
 
 
 async def test_a_keyboard_interrupt_is_raised_on() -> None:
@@ -135,8 +135,8 @@ async def test_retry_and_discard_are_signals_and_not_logged_as_errors(caplog: py
 
     retried, discarded = await run(retries), await run(discards)
 
-    assert (retried.kind, retried.after) == (Kind.RETRY, timedelta(seconds=90))
-    assert (discarded.kind, discarded.reason) == (Kind.DISCARDED, "the account is gone")
+    assert (retried.kind, retried.after) == (OutcomeKind.RETRY, timedelta(seconds=90))
+    assert (discarded.kind, discarded.reason) == (OutcomeKind.DISCARDED, "the account is gone")
     assert (retried.error, discarded.error) == (None, None)
     assert caplog.records == []
 
@@ -148,7 +148,7 @@ async def test_an_attempt_that_takes_too_long_has_failed() -> None:
     own, runs = await run(hangs, timeout=0.01, limit=60), await run(hangs, limit=0.02)
 
     assert own.error is not None
-    assert (own.kind, own.error.type) == (Kind.FAILED, "TimeoutError")
+    assert (own.kind, own.error.type) == (OutcomeKind.FAILED, "TimeoutError")
     assert own.error.message == "ran past its limit of 0.01 s"
     assert runs.error is not None
     assert runs.error.message == "ran past its limit of 0.02 s"
@@ -183,7 +183,7 @@ async def test_a_time_out_of_the_handlers_own_keeps_its_text() -> None:
 async def test_what_a_limited_handler_returns_in_time_is_a_success() -> None:
     async def works(event: DomainEvent) -> None: ...
 
-    assert (await run(works, timeout=60)).kind is Kind.SUCCEEDED
+    assert (await run(works, timeout=60)).kind is OutcomeKind.SUCCEEDED
 
 
 async def test_a_cancelled_limited_handler_is_no_time_out() -> None:
@@ -240,7 +240,7 @@ async def test_a_plain_handler_that_blocks_the_loop_past_its_limit_is_named(
     monkeypatch.setattr("craft_easy.core.events.handlers.attempt.time.perf_counter", lambda: next(clock))
     outcome = await run(lambda event: None, timeout=5)
 
-    assert outcome.kind is Kind.SUCCEEDED
+    assert outcome.kind is OutcomeKind.SUCCEEDED
     assert "'shop:h' blocked its event loop for 7 s, past its limit of 5 s" in caplog.records[0].message
 
 

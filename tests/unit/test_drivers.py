@@ -36,7 +36,7 @@ async def test_a_database_of_an_asynchronous_driver_is_known(database: Any) -> N
 async def test_a_collection_writes_to_the_majority_whatever_the_uri_says(database: Any) -> None:
     from craft_easy.core.events.store.encoding import CODEC
 
-    events = drivers.in_our_manner(database, "event_log", CODEC)
+    events = drivers.majority_collection(database, "event_log", CODEC)
     assert events.write_concern.document == {"w": "majority", "j": True}
     assert events.read_preference == ReadPreference.PRIMARY
     assert events.read_concern.level == "local"

@@ -10,7 +10,7 @@ import pytest
 from craft_easy.core.events.history import ending
 from craft_easy.core.events.history.ending import Ending, Endings
 from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, retry
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome, RetryPolicy
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.store.delivery_document import to_document
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -25,10 +25,12 @@ def new(*handlers: str) -> Delivery:
     return Delivery.new(handlers, at=NOW, owner="worker")
 
 
-def ran(delivery: Delivery, handler: str, seconds: int, kind: Kind = Kind.SUCCEEDED, **fields: Any) -> Delivery:
+def ran(
+    delivery: Delivery, handler: str, seconds: int, kind: OutcomeKind = OutcomeKind.SUCCEEDED, **fields: Any
+) -> Delivery:
     entry = delivery.handler(handler)
     assert entry is not None
-    error = ErrorText("KeyError", "no such order") if kind is Kind.FAILED else None
+    error = ErrorText("KeyError", "no such order") if kind is OutcomeKind.FAILED else None
     outcome = Outcome(handler, kind, attempt=entry.attempts + 1, took_ms=12.3456, error=error, **fields)
     return finish(delivery, [Ended(outcome, at(seconds), handler)], owner="worker", key="e", at=at(seconds))
 
@@ -43,7 +45,7 @@ def said(endings: list[Ending]) -> list[tuple[str, str, int]]:
 
 
 def test_an_attempt_that_ended_is_told_with_all_that_is_known_of_it() -> None:
-    first = ran(new("a", "b"), "a", 1, Kind.FAILED)
+    first = ran(new("a", "b"), "a", 1, OutcomeKind.FAILED)
     assert Endings(NOW).of(1, record(first)) == [
         Ending("e", "order.placed", "acme", "a", "failed", 1, "KeyError: no such order", 12.346, None, at(1))
     ]
@@ -52,7 +54,7 @@ def test_an_attempt_that_ended_is_told_with_all_that_is_known_of_it() -> None:
 def test_each_attempt_is_told_once_whatever_is_written_in_between() -> None:
     endings, delivery = Endings(NOW), new("a", "b")
     assert endings.of(1, record(delivery)) == []
-    delivery = ran(delivery, "a", 1, Kind.FAILED)
+    delivery = ran(delivery, "a", 1, OutcomeKind.FAILED)
     assert said(endings.of(1, record(delivery))) == [("a", "failed", 1)]
     assert endings.of(1, record(delivery)) == []
     delivery = ran(delivery, "b", 2)
@@ -63,13 +65,13 @@ def test_each_attempt_is_told_once_whatever_is_written_in_between() -> None:
 
 
 def test_several_that_ended_with_one_write_come_in_order_of_time() -> None:
-    delivery = ran(ran(new("a", "b"), "b", 1), "a", 2, Kind.FAILED, retry=ONCE)
+    delivery = ran(ran(new("a", "b"), "b", 1), "a", 2, OutcomeKind.FAILED, retry=ONCE)
     assert said(Endings(NOW).of(1, record(delivery))) == [("b", "done", 1), ("a", "dead", 1)]
 
 
 def test_an_operator_s_retry_is_no_outcome_and_a_discard_is_one_without_an_attempt() -> None:
     endings = Endings(NOW)
-    dead = ran(new("a"), "a", 1, Kind.FAILED, retry=ONCE)
+    dead = ran(new("a"), "a", 1, OutcomeKind.FAILED, retry=ONCE)
     assert said(endings.of(1, record(dead))) == [("a", "dead", 1)]
     again = retry(dead, ["a"], at=at(2))
     assert endings.of(1, record(again)) == []
@@ -78,7 +80,7 @@ def test_an_operator_s_retry_is_no_outcome_and_a_discard_is_one_without_an_attem
 
 
 def test_what_a_handler_asked_for_is_told_though_it_has_no_time() -> None:
-    (one,) = Endings(NOW).of(1, record(ran(new("a"), "a", 1, Kind.RETRY)))
+    (one,) = Endings(NOW).of(1, record(ran(new("a"), "a", 1, OutcomeKind.RETRY)))
     assert (one.outcome, one.error, one.at) == ("failed", None, None)
 
 

@@ -18,7 +18,7 @@ from craft_easy.core.events.history import source, tail
 from craft_easy.core.events.history.tail import Observer, follow, recall
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.change_stream import Change, ChangeStreamsMissing, LogDropped
+from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogChange, LogDropped
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ class Stream:
             raise one
         if one is not None:
             self.token = f"after {one['_id']}"
-        return one if one is None else Change(one)
+        return one if one is None else LogChange(one)
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -154,19 +154,19 @@ async def test_no_last_events_are_recalled_where_none_are_asked_for() -> None:
 @pytest.mark.parametrize(("limit", "expected"), [(1, [2]), (2, [1, 2]), (3, [1, 2, 3])])
 async def test_a_limit_counts_what_is_recalled_and_what_is_live(limit: int, expected: list[int]) -> None:
     store = Store([record(1), record(2)], [Stream([record(3), record(4)])])
-    heard = Heard()
-    found = await seen(store, Selection(limit=limit), observer=heard)
+    on_heartbeat = Heard()
+    found = await seen(store, Selection(limit=limit), observer=on_heartbeat)
     assert [number for number, _ in found] == expected
-    assert heard.words == (["following"] if limit > 2 else [])
+    assert on_heartbeat.words == (["following"] if limit > 2 else [])
 
 
 async def test_a_lost_connection_goes_on_after_the_last_change(no_waiting: list[float]) -> None:
     lost = StoreUnavailable("gone")
     first, second = Stream([record(1), None, lost]), Stream([record(2)])
-    store, heard = Store(streams=[first, lost, lost, second]), Heard()
-    assert await seen(store, observer=heard) == [(1, True), (2, True)]
+    store, on_heartbeat = Store(streams=[first, lost, lost, second]), Heard()
+    assert await seen(store, observer=on_heartbeat) == [(1, True), (2, True)]
     assert [after for _, after in store.watched] == [None, "after 1", "after 1", "after 1"]
-    assert heard.words == ["following", "lost", "resumed"]
+    assert on_heartbeat.words == ["following", "lost", "resumed"]
     assert no_waiting == [0.1, 0.2]
     assert first.is_closed
 
@@ -243,9 +243,9 @@ async def test_the_last_are_looked_for_among_so_many_and_that_is_said(monkeypatc
             self.words.append(f"{found} of {events}")
 
     monkeypatch.setattr(tail, "SEARCHED", 4)
-    store, heard = Store([record(number) for number in range(9)], [Stream([])]), Searching()
-    assert await seen(store, last=3, only=even, observer=heard) == [(6, False), (8, False)]
-    assert heard.words == ["2 of 4", "following"]
+    store, on_heartbeat = Store([record(number) for number in range(9)], [Stream([])]), Searching()
+    assert await seen(store, last=3, only=even, observer=on_heartbeat) == [(6, False), (8, False)]
+    assert on_heartbeat.words == ["2 of 4", "following"]
 
 
 async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,9 +255,9 @@ async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyP
 
     time = iter(range(0, 1000, 2))
     monkeypatch.setattr(tail, "steady", lambda: float(next(time)))
-    store, heard = Store(streams=[Stream([None, record(1), *[None] * 50])]), Waiting()
-    assert await seen(store, wait_max=10, observer=heard) == [(1, True)]
-    assert heard.words == ["following", "quiet for 10"]
+    store, on_heartbeat = Store(streams=[Stream([None, record(1), *[None] * 50])]), Waiting()
+    assert await seen(store, wait_max=10, observer=on_heartbeat) == [(1, True)]
+    assert on_heartbeat.words == ["following", "quiet for 10"]
     assert len(store.watched) == 1
 
 
@@ -372,9 +372,9 @@ class Growing(Store):
 
 
 async def test_a_server_without_change_streams_is_asked_again_and_again(no_waiting: list[float]) -> None:
-    store, heard = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Heard()
-    assert await seen(store, observer=heard) == [(1, False), (2, True), (3, True), (4, True)]
-    assert heard.words == ["polling", "following"]
+    store, on_heartbeat = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Heard()
+    assert await seen(store, observer=on_heartbeat) == [(1, False), (2, True), (3, True), (4, True)]
+    assert on_heartbeat.words == ["polling", "following"]
     assert set(no_waiting) == {source.POLL_EVERY}
 
 
@@ -389,8 +389,8 @@ async def test_now_and_then_a_question_reaches_far_back_so_that_a_late_event_is_
 
 
 async def test_after_an_outage_the_question_reaches_back_to_before_it(no_waiting: list[float]) -> None:
-    store, heard = Growing([], [StoreUnavailable("gone"), [record(1)]]), Heard()
-    assert await seen(store, observer=heard) == [(1, True)]
-    assert heard.words == ["polling", "following", "lost", "resumed"]
+    store, on_heartbeat = Growing([], [StoreUnavailable("gone"), [record(1)]]), Heard()
+    assert await seen(store, observer=on_heartbeat) == [(1, True)]
+    assert on_heartbeat.words == ["polling", "following", "lost", "resumed"]
     assert store.questions[1:3] == [NOW - source.NEAR, NOW - source.REACH]
     assert store.questions[3:] == [NOW + timedelta(hours=1) - source.NEAR]

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from craft_easy.core.events.history.lane import Lanes
+from craft_easy.core.events.history.lane import KeyedPool
 from tests.conditions import becomes
 
 
@@ -27,7 +27,7 @@ async def test_items_of_a_key_keep_their_order_and_so_many_run_at_once() -> None
         seen[key].append(number)
         running.discard(key)
 
-    lanes = Lanes(3, work)
+    lanes = KeyedPool(3, work)
     for number in range(200):
         lanes.add(number % 7, (number % 7, number))
         if number % 50 == 0:
@@ -45,7 +45,7 @@ async def test_one_slow_key_holds_nobody_else_up() -> None:
             await may_end.wait()
         seen.append(item)
 
-    lanes = Lanes(2, work)
+    lanes = KeyedPool(2, work)
     for item in ("slow", "slow", "a", "b", "c"):
         lanes.add(item, item)
     await becomes(lambda: seen == ["a", "b", "c"])
@@ -61,7 +61,7 @@ async def test_closed_lanes_begin_nothing_more() -> None:
         seen.append(item)
         await may_end.wait()
 
-    lanes = Lanes(2, work)
+    lanes = KeyedPool(2, work)
     for item in range(4):
         lanes.add("a", item)
     await becomes(lambda: seen == [0])
@@ -76,7 +76,7 @@ async def test_what_work_raises_comes_out() -> None:
     async def work(item: int) -> None:
         raise ValueError(item)
 
-    lanes = Lanes(2, work)
+    lanes = KeyedPool(2, work)
     lanes.add("a", 1)
     with pytest.raises(ValueError, match="1"):
         await lanes.idle()

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.history.progress import WINDOW, Keeper, LowWater, Position
-from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.history.progress import WINDOW, LowWater, Position, ProgressWriter
+from craft_easy.core.events.store.place import RecordPosition
 from tests.conditions import becomes
 
 
-def place(number: int) -> Place:
-    return Place(datetime(2026, 1, 31, tzinfo=UTC), f"e{number:05}", number)
+def place(number: int) -> RecordPosition:
+    return RecordPosition(datetime(2026, 1, 31, tzinfo=UTC), f"e{number:05}", number)
 
 
 @given(st.lists(st.booleans(), max_size=30), st.randoms())
@@ -45,7 +45,7 @@ def test_the_mark_is_the_last_event_up_to_which_all_have_ended(has_handlers: lis
 
 async def test_no_event_begins_more_than_the_window_beyond_what_is_kept(tmp_path: Path) -> None:
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    keeper = Keeper(point, Position("r"))
+    keeper = ProgressWriter(point, Position("r"))
     steps = []
     for number in range(WINDOW):
         await keeper.room()
@@ -72,7 +72,7 @@ async def test_no_event_begins_more_than_the_window_beyond_what_is_kept(tmp_path
 
 
 async def test_without_a_checkpoint_memory_is_bounded_all_the_same() -> None:
-    keeper = Keeper(None, Position("r"))
+    keeper = ProgressWriter(None, Position("r"))
     steps = [keeper.water.begin(place(number)) for number in range(WINDOW)]
     waiting = asyncio.create_task(keeper.room())
     await asyncio.sleep(0)
@@ -85,13 +85,13 @@ async def test_without_a_checkpoint_memory_is_bounded_all_the_same() -> None:
     "found",
     [
         place(1),
-        Place(None, None, ObjectId()),
-        Place(DatetimeMS(2**60), 7, "x"),
-        Place("then", {"a": 1}, {"b": 2}),
-        Place(1.5, bson.Decimal128("1.1").to_decimal(), b"x"),
+        RecordPosition(None, None, ObjectId()),
+        RecordPosition(DatetimeMS(2**60), 7, "x"),
+        RecordPosition("then", {"a": 1}, {"b": 2}),
+        RecordPosition(1.5, bson.Decimal128("1.1").to_decimal(), b"x"),
     ],
 )
-def test_a_position_survives_its_file(found: Place) -> None:
+def test_a_position_survives_its_file(found: RecordPosition) -> None:
     position = Position("r", since=datetime(2026, 1, 1, tzinfo=UTC), end=found, mark=found, passed=3)
     again = Position.from_json(position.to_json())
     assert (again.replay_id, again.since, again.until, again.passed) == ("r", position.since, None, 3)
@@ -110,21 +110,21 @@ def test_what_is_no_position_is_refused() -> None:
 
 
 ASCENDING = (
-    Place(None, None, 1),
-    Place(None, "a", 1),
-    Place(-1, "a", 1),
-    Place(1.5, "a", 1),
-    Place("a", "a", 1),
-    Place("é", "a", 1),
-    Place("\U00010000", "a", 1),
-    Place(ObjectId(b"\1" * 12), "a", 1),
-    Place(DatetimeMS(-(2**60)), "a", 1),
-    Place(datetime(2026, 1, 1, tzinfo=UTC), None, 1),
-    Place(datetime(2026, 1, 1, tzinfo=UTC), 5, 1),
-    Place(datetime(2026, 1, 1, tzinfo=UTC), "a", 1),
-    Place(datetime(2026, 1, 1, tzinfo=UTC), "b", 1),
-    Place(datetime(2026, 1, 2, tzinfo=UTC), "a", 1),
-    Place(DatetimeMS(2**60), "a", 1),
+    RecordPosition(None, None, 1),
+    RecordPosition(None, "a", 1),
+    RecordPosition(-1, "a", 1),
+    RecordPosition(1.5, "a", 1),
+    RecordPosition("a", "a", 1),
+    RecordPosition("é", "a", 1),
+    RecordPosition("\U00010000", "a", 1),
+    RecordPosition(ObjectId(b"\1" * 12), "a", 1),
+    RecordPosition(DatetimeMS(-(2**60)), "a", 1),
+    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), None, 1),
+    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), 5, 1),
+    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), "a", 1),
+    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), "b", 1),
+    RecordPosition(datetime(2026, 1, 2, tzinfo=UTC), "a", 1),
+    RecordPosition(DatetimeMS(2**60), "a", 1),
 )
 
 
@@ -140,14 +140,14 @@ def test_places_stand_in_the_order_of_the_log() -> None:
 
 
 def test_where_the_order_is_not_certain_an_event_is_repeated_rather_than_lost() -> None:
-    nan, many = Place(float("nan"), "a", 1), Place({"a": 1}, "a", 1)
-    same = Place(None, None, 2)
-    for one, mark in ((nan, place(1)), (many, place(1)), (place(1), many), (same, Place(None, None, 1))):
+    nan, many = RecordPosition(float("nan"), "a", 1), RecordPosition({"a": 1}, "a", 1)
+    same = RecordPosition(None, None, 2)
+    for one, mark in ((nan, place(1)), (many, place(1)), (place(1), many), (same, RecordPosition(None, None, 1))):
         assert not one.is_surely_within(mark)
         assert not one.is_behind(mark)
 
 
 def test_the_moment_behind_a_place_is_the_next_millisecond() -> None:
     assert place(1).next_moment == datetime(2026, 1, 31, 0, 0, 0, 1_000, tzinfo=UTC)
-    assert Place("then", "a", 1).next_moment is None
-    assert Place(datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC), "a", 1).next_moment is None
+    assert RecordPosition("then", "a", 1).next_moment is None
+    assert RecordPosition(datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC), "a", 1).next_moment is None

@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 
 from craft_easy.core.events.engine import outcomes as module
-from craft_easy.core.events.engine.outcomes import Held, OutcomeWriter
+from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from tests.conditions import becomes
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -27,7 +27,7 @@ class FakeDeliveries:
         self.refuses_errors = False
         self.locked: set[Any] = set()
 
-    async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None:
+    async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
         self.groups.append([change.record.id for change in changes])
         await self.gate.wait()
         if self.failures:
@@ -40,7 +40,7 @@ class FakeDeliveries:
         for change, delivery in zip(changes, after, strict=True):
             change.record.delivery = delivery
 
-    async def change_apart(self, changes: Sequence[Change]) -> list[Change]:
+    async def change_apart(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
         left = [change for change in changes if change.record.id in self.locked]
         await self.change([change for change in changes if change not in left])
         return left
@@ -57,14 +57,14 @@ def writer(deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch) -> Outco
     return OutcomeWriter(cast("Deliveries", deliveries), lambda: NOW)
 
 
-def held(number: int, *handlers: str) -> Held:
+def held(number: int, *handlers: str) -> OwnedRecord:
     delivery = Delivery.new(handlers or ("a",), at=NOW, owner="me")
-    one = Held(Tracked({"_id": number, "event_id": f"e{number}"}, delivery), "me")
+    one = OwnedRecord(Tracked({"_id": number, "event_id": f"e{number}"}, delivery), "me")
     one.has_run = True
     return one
 
 
-def ended(handler: str = "a", kind: Kind = Kind.SUCCEEDED, **values: Any) -> Ended:
+def ended(handler: str = "a", kind: OutcomeKind = OutcomeKind.SUCCEEDED, **values: Any) -> Ended:
     return Ended(Outcome(handler, kind, **values), NOW, handler)
 
 
@@ -130,7 +130,7 @@ async def test_a_record_that_is_given_back_is_held_no_more(writer: OutcomeWriter
     writer.add(one, ended("a"))
     await writer.flush()
     assert writer.held == {one.hold}
-    writer.add(one, ended("b", Kind.GIVEN_BACK), is_through=True)
+    writer.add(one, ended("b", OutcomeKind.GIVEN_BACK), is_through=True)
     await writer.flush()
     assert writer.held == set()
     assert (one.record.delivery.owner, one.record.delivery.claimed_at) == (None, NOW)
@@ -149,7 +149,7 @@ async def test_the_texts_of_errors_go_where_a_record_has_no_room_for_them(
 ) -> None:
     deliveries.refuses_errors = True
     broken, fine = held(0), held(1)
-    writer.add(broken, ended(kind=Kind.FAILED, error=ErrorText("ValueError", "no")), is_through=True)
+    writer.add(broken, ended(kind=OutcomeKind.FAILED, error=ErrorText("ValueError", "no")), is_through=True)
     writer.add(fine, ended(), is_through=True)
     await writer.flush()
     assert fine.record.delivery.state == "done"
@@ -197,7 +197,7 @@ async def test_the_last_write_of_a_loop_that_closes_does_not_wait_for_an_outage(
 
 async def test_a_failure_is_due_again_after_its_wait(writer: OutcomeWriter) -> None:
     one = held(0)
-    writer.add(one, ended(kind=Kind.RETRY, after=timedelta(minutes=5)), is_through=True)
+    writer.add(one, ended(kind=OutcomeKind.RETRY, after=timedelta(minutes=5)), is_through=True)
     await writer.flush()
     assert one.record.delivery.due_at == NOW + timedelta(minutes=5)
 

@@ -12,10 +12,10 @@ from craft_easy.core.events.engine.report import Observer
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.history import span as module
 from craft_easy.core.events.history.progress import Position
-from craft_easy.core.events.history.span import Span
+from craft_easy.core.events.history.span import ReplayRange
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.place import Place, in_batches
+from craft_easy.core.events.store.place import RecordPosition, in_batches
 
 BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -56,7 +56,7 @@ class Told(Observer):
 
 
 async def read(store: Store, position: Position, observer: Observer | None = None, **selection: Any) -> list[int]:
-    span = Span(cast("EventStore", store), Selection(**selection), position, None)
+    span = ReplayRange(cast("EventStore", store), Selection(**selection), position, None)
     return [one["_id"] async for page in span.pages(observer or Observer()) for one in page]
 
 
@@ -67,7 +67,7 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_it_begins_behind_the_mark_and_ends_with_the_end() -> None:
     pages = [[record(number) for number in range(first, first + 3)] for first in (0, 3, 6)]
-    position = Position("r", end=Place.of(record(6)), mark=Place.of(record(1)), passed=2)
+    position = Position("r", end=RecordPosition.of(record(6)), mark=RecordPosition.of(record(1)), passed=2)
     store = Store(pages)
     assert await read(store, position) == [2, 3, 4, 5, 6]
     assert store.asked[0].since == BEGAN + SECOND
@@ -76,7 +76,7 @@ async def test_it_begins_behind_the_mark_and_ends_with_the_end() -> None:
 
 async def test_events_of_the_time_of_the_mark_are_told_apart_by_their_ids() -> None:
     same = [record(number, timestamp=BEGAN) for number in range(5)]
-    assert await read(Store([same]), Position("r", mark=Place.of(same[2]))) == [3, 4]
+    assert await read(Store([same]), Position("r", mark=RecordPosition.of(same[2]))) == [3, 4]
 
 
 async def test_an_outage_neither_loses_nor_repeats_an_event(no_wait: None) -> None:
@@ -105,7 +105,7 @@ async def test_what_is_published_meanwhile_before_an_event_of_the_future_is_left
         tracked(104, later + SECOND),
         record(105, delivery="x"),
     ]
-    position = Position("r", began_at=later, end=Place.of(record(10**6)))
+    position = Position("r", began_at=later, end=RecordPosition.of(record(10**6)))
     assert await read(Store([page]), position) == [1, 101, 102, 103, 105]
 
 

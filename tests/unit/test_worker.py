@@ -127,7 +127,7 @@ async def test_a_silent_worker_starts_nothing_until_a_beat_is_acknowledged(
     waiting = asyncio.create_task(worker.ready())
     done, _ = await asyncio.wait([waiting], timeout=0.05)
     assert not done
-    worker.heard(owner, clock.time, registry.time())
+    worker.on_heartbeat(owner, clock.time, registry.time())
     assert await waiting == owner
     await worker.stop()
 
@@ -136,7 +136,7 @@ async def test_a_beat_counts_from_when_it_was_sent(registry: FakeRegistry, clock
     worker = Worker(registry, lease=LEASE)
     owner = await worker.ready()
     clock.time += 100
-    worker.heard(owner, clock.time - LEASE - 1, registry.time())
+    worker.on_heartbeat(owner, clock.time - LEASE - 1, registry.time())
     assert not worker.may_start
     await worker.stop()
 
@@ -159,7 +159,7 @@ async def test_a_late_reply_about_an_old_identity_changes_nothing(registry: Fake
     registry.refused.add(first)
     await worker.confirm()
     await worker.ready()
-    worker.heard(first, 5.0, None)
+    worker.on_heartbeat(first, 5.0, None)
     assert worker.may_start
     await worker.stop()
 
@@ -191,10 +191,10 @@ async def test_the_thread_pauses_while_the_loop_does_not_answer(registry: FakeRe
     assert thread._loop_answers
     clock.time += LEASE + 1
     assert not thread._loop_answers
-    worker.at_work.begin(1, "long", None, 120.0)
-    worker.at_work.begin(2, "short", None, 1.0)
+    worker.running_handlers.begin(1, "long", None, 120.0)
+    worker.running_handlers.begin(2, "short", None, 1.0)
     assert thread._loop_answers, "for so long it may be a handler at work"
-    worker.at_work.end(1, 120.0)
+    worker.running_handlers.end(1, 120.0)
     assert not thread._loop_answers, "that handler has ended"
     await worker.stop()
 
@@ -214,8 +214,8 @@ async def test_what_blocks_the_loop_is_named_once(registry: FakeRegistry, clock:
     worker = Worker(registry, lease=LEASE)
     await worker.ready()
     worker.on_hang = said.append
-    worker.at_work.begin(1, "shop:innocent", None, 1.0)
-    worker.at_work.begin(2, "shop:blocks", blocks.__code__, 45.0)
+    worker.running_handlers.begin(1, "shop:innocent", None, 1.0)
+    worker.running_handlers.begin(2, "shop:blocks", blocks.__code__, 45.0)
     blocks()
     [text] = said
     assert "'shop:blocks' blocks the event loop for more than 45 s, at " in text
@@ -228,7 +228,7 @@ async def test_the_time_never_goes_back_even_where_a_failover_does(registry: Fak
     await worker.ready()
     before = worker.now()
     clock.time += 1
-    worker.heard(worker.owner, clock.time, before - timedelta(minutes=1))
+    worker.on_heartbeat(worker.owner, clock.time, before - timedelta(minutes=1))
     assert worker.now() == before
     clock.time += 120
     assert worker.now() > before
@@ -254,7 +254,7 @@ def test_a_closed_loop_ends_its_worker(clock: FakeClock) -> None:
         await worker[0].ready()
 
     asyncio.run(main())
-    assert not worker[0].is_here
+    assert not worker[0].is_current
     thread = worker[0]._thread
     assert thread is not None
     assert not thread._ask_the_loop()

@@ -26,7 +26,7 @@ from craft_easy.core.events.model.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.outbox import Transaction
-    from craft_easy.core.events.engine.publisher import StoreTracking
+    from craft_easy.core.events.engine.publisher import Publisher
     from craft_easy.core.events.store import EventStore
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,8 +49,8 @@ class EventBus:
         self._routes: dict[type, dict[str, Route]] = {}
         self._routes_kept = 0
         self._loops = Loops(self._forget_routes)
-        self._tracking: StoreTracking | None = None
-        self._former_trackings: list[StoreTracking] = []
+        self._tracking: Publisher | None = None
+        self._former_trackings: list[Publisher] = []
 
     # Subscribe
 
@@ -238,14 +238,14 @@ class EventBus:
             self._former_trackings.append(self._tracking)
         self._tracking = None
         if store is not None:
-            from craft_easy.core.events.engine.publisher import StoreTracking
+            from craft_easy.core.events.engine.publisher import Publisher
 
-            self._tracking = StoreTracking(store, on_error=on_error, lease=lease, tasks=self.tasks)
+            self._tracking = Publisher(store, on_error=on_error, lease=lease, tasks=self.tasks)
         self._forget_routes()
         self._loops.see()
 
     @property
-    def tracking(self) -> StoreTracking:
+    def tracking(self) -> Publisher:
         """What keeps the events of this bus.
 
         Raises:
@@ -302,7 +302,7 @@ class EventBus:
         """Return the background tasks of the running loop."""
         return self._loops.tasks()
 
-    def _trackings(self) -> list[StoreTracking]:
+    def _trackings(self) -> list[Publisher]:
         return [*self._former_trackings, *([] if self._tracking is None else [self._tracking])]
 
     # Routes

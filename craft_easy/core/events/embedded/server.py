@@ -171,37 +171,37 @@ def _answering(place: Directory, deadline: float) -> Note:
         _Ended: its process is gone.
         EmbeddedLogError: it lives and does not answer in time.
     """
-    patience = FIRST_ANSWER_SECONDS
+    hang_limit = FIRST_ANSWER_SECONDS
     while place.is_served():
         note = place.note()
-        if note and _is_recognised(note, patience):
+        if note and _is_recognised(note, hang_limit):
             return note
         if time.monotonic() > deadline:
             raise _silent(place, note)
-        patience = min(patience * 1.5, ANSWER_SECONDS)
+        hang_limit = min(hang_limit * 1.5, ANSWER_SECONDS)
         time.sleep(POLL_SECONDS)
     raise _Ended
 
 
-def _is_recognised(note: Note, patience: float) -> bool:
+def _is_recognised(note: Note, hang_limit: float) -> bool:
     """Tell whether the server on the port is the one that the note means: only that one knows the nonce.
 
     A new server is told it, after it was recognised by its process id; nothing is ever written to a stranger.
     """
     question = {"find": "server", "filter": {"_id": "nonce"}, "limit": 1, "$db": DATABASE}
-    answer = wire.ask(note.port, question, timeout=patience)
+    answer = wire.ask(note.port, question, timeout=hang_limit)
     if answer is None:
         return False
     if {"_id": "nonce", "is": note.nonce} in answer.get("cursor", {}).get("firstBatch", ()):
         return True
-    status = wire.ask(note.port, {"serverStatus": 1, "$db": "admin"}, timeout=patience)
+    status = wire.ask(note.port, {"serverStatus": 1, "$db": "admin"}, timeout=hang_limit)
     is_new = status is not None and status.get("pid") == note.pid and "secantus" in status
-    return is_new and _introduce(note, patience)
+    return is_new and _introduce(note, hang_limit)
 
 
-def _introduce(note: Note, patience: float) -> bool:
+def _introduce(note: Note, hang_limit: float) -> bool:
     change = {"q": {"_id": "nonce"}, "u": {"_id": "nonce", "is": note.nonce}, "upsert": True}
-    answer = wire.ask(note.port, {"update": "server", "updates": [change], "$db": DATABASE}, timeout=patience)
+    answer = wire.ask(note.port, {"update": "server", "updates": [change], "$db": DATABASE}, timeout=hang_limit)
     return answer is not None and answer.get("n") == 1
 
 

@@ -51,7 +51,7 @@ def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, 
     return str(UUID(bytes=bytes(bits)))
 
 
-def adopt(event: DomainEvent, parent: CurrentDelivery, content: Callable[[], bytes]) -> Callable[[], None]:
+def derive_child_id(event: DomainEvent, parent: CurrentDelivery, content: Callable[[], bytes]) -> Callable[[], None]:
     """Make an event the child of a delivery; return what gives its number back.
 
     Args:

@@ -33,7 +33,7 @@ DEFAULT_LIMIT: Final = 15 * 60.0
 """Seconds that a handler may run when neither it nor the run names a limit."""
 
 
-class Channel(Protocol):
+class HeartbeatChannel(Protocol):
     """The thread's own way to the registry; each call ends in time or raises."""
 
     def beat(self, owner: str) -> datetime | None: ...
@@ -41,17 +41,17 @@ class Channel(Protocol):
     def close(self) -> None: ...
 
 
-class Registry(Protocol):
+class WorkerDirectory(Protocol):
     """Where workers are entered."""
 
     async def register(self, owner: str, *, lease: float) -> datetime: ...
     async def beat(self, owner: str) -> datetime | None: ...
     async def remove(self, owner: str) -> None: ...
-    def channel(self, *, timeout: float) -> Channel: ...
+    def channel(self, *, timeout: float) -> HeartbeatChannel: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beat:
+class Heartbeat:
     """A beat that was acknowledged: stored at `at` of the database's clock, between `sent` and `received` of this one.
 
     The lease is counted from when it was sent, the time of day from when its reply came: each errs to the safe side.
@@ -62,7 +62,7 @@ class Beat:
     at: datetime
 
 
-class AtWork:
+class RunningHandlers:
     """The handlers that run on one event loop, and the longest of their limits.
 
     A loop that does not answer for so long may be a handler at work; for longer, and it hangs.
@@ -121,30 +121,30 @@ class Worker:
         lease: seconds of silence after which others may take over.
     """
 
-    def __init__(self, registry: Registry, *, lease: float) -> None:
+    def __init__(self, registry: WorkerDirectory, *, lease: float) -> None:
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self._changed = asyncio.Event()
         self._registering = asyncio.Lock()
-        self._thread: BeatThread | None = None
-        self._beat: Beat | None = None
+        self._thread: HeartbeatThread | None = None
+        self._beat: Heartbeat | None = None
         self._is_refused = False
         self._latest: datetime | None = None
-        self._reckoned: tuple[Beat | None, int] = None, 0
+        self._reckoned: tuple[Heartbeat | None, int] = None, 0
         self.lease = lease
         self.owner = new_owner()
         self.unanswered = 0
         """Beats that got no answer so far: the log was not reached at some time since this was less."""
         self.thread_id = threading.get_ident()
-        self.at_work = AtWork()
+        self.running_handlers = RunningHandlers()
         self.on_beat: Callable[[], None] = lambda: None
         """Called on the loop after each beat that was answered."""
         self.on_hang: Callable[[str], None] = log.error
         """Called from the thread that beats, once, with a text that names what blocks the loop."""
 
     @property
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
         """Whether this is the process and the loop that the worker was made for: a fork makes a new one."""
         return self._pid == os.getpid() and not self._loop.is_closed()
 
@@ -169,7 +169,7 @@ class Worker:
         """
         return self._reckon(self._last_beat(), steady())
 
-    def _reckon(self, beat: Beat, seconds: float) -> datetime:
+    def _reckon(self, beat: Heartbeat, seconds: float) -> datetime:
         elapsed_ms = int((seconds - beat.received) * 1000)
         if self._reckoned[1] != elapsed_ms or self._reckoned[0] is not beat:
             self._reckoned = beat, elapsed_ms
@@ -186,7 +186,7 @@ class Worker:
         beat = self._last_beat()
         return max(self.now(), beat.at + _milliseconds(steady() - beat.sent)) + _milliseconds(0.001)
 
-    def _last_beat(self) -> Beat:
+    def _last_beat(self) -> Heartbeat:
         if self._beat is None:
             raise RuntimeError("the worker is not registered yet: await ready() first")
         return self._beat
@@ -216,27 +216,27 @@ class Worker:
             except BaseException:
                 self.owner = new_owner()  # it may have been entered, and fenced before the next try
                 raise
-            self._beat = Beat(sent, steady(), at)
+            self._beat = Heartbeat(sent, steady(), at)
             self.owner, self._is_refused = owner, False
             if self._thread is None:
-                self._thread = BeatThread(self, self._registry.channel(timeout=self.lease / TRIES_A_LEASE))
+                self._thread = HeartbeatThread(self, self._registry.channel(timeout=self.lease / TRIES_A_LEASE))
                 self._thread.start()
 
     async def confirm(self) -> bool:
         """Have one more write acknowledged by the majority: what is read after it was not taken back."""
         owner, sent = self.owner, steady()
         at = await self._registry.beat(owner)
-        self.heard(owner, sent, at)
+        self.on_heartbeat(owner, sent, at)
         return at is not None
 
-    def heard(self, owner: str, sent: float, at: datetime | None) -> None:
+    def on_heartbeat(self, owner: str, sent: float, at: datetime | None) -> None:
         """Take in the reply to a beat, in any thread; None is a refusal."""
         if owner != self.owner:
             return
         if at is None:
             self._is_refused = True
         elif self._beat is None or sent > self._beat.sent:
-            self._beat = Beat(sent, steady(), at)
+            self._beat = Heartbeat(sent, steady(), at)
         self._loop.call_soon_threadsafe(self._answered)
 
     def _answered(self) -> None:
@@ -244,17 +244,17 @@ class Worker:
         self.on_beat()
 
     @property
-    def patience(self) -> float:
+    def hang_limit(self) -> float:
         """Seconds for which a loop that does not answer may be a handler at work."""
-        return max(self.lease, self.at_work.longest)
+        return max(self.lease, self.running_handlers.longest)
 
     def hang(self) -> None:
         """Name what blocks the loop; called from the thread that beats."""
         frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - the one way to see another thread's stack
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
-        names = ", ".join(map(repr, self.at_work.whose(frame))) or "what runs there"
+        names = ", ".join(map(repr, self.running_handlers.whose(frame))) or "what runs there"
         self.on_hang(
-            f"{names} blocks the event loop for more than {self.patience:g} s, at {where}: "
+            f"{names} blocks the event loop for more than {self.hang_limit:g} s, at {where}: "
             "the lease is not renewed any more, and others take over what this process owns"
         )
 
@@ -274,13 +274,13 @@ def _milliseconds(seconds: float) -> timedelta:
     return timedelta(milliseconds=int(seconds * 1000))
 
 
-_THREADS: Final[weakref.WeakSet[BeatThread]] = weakref.WeakSet()
+_THREADS: Final[weakref.WeakSet[HeartbeatThread]] = weakref.WeakSet()
 
 
-class BeatThread(threading.Thread):
+class HeartbeatThread(threading.Thread):
     """Renews one worker's lease every third of it; after a beat that failed it tries again at once."""
 
-    def __init__(self, worker: Worker, channel: Channel) -> None:
+    def __init__(self, worker: Worker, channel: HeartbeatChannel) -> None:
         super().__init__(name=f"beat {worker.owner}", daemon=True)
         self._worker = worker
         self._loop = asyncio.get_running_loop()
@@ -322,7 +322,7 @@ class BeatThread(threading.Thread):
 
     @property
     def _loop_answers(self) -> bool:
-        return steady() - self._answered <= self._worker.patience
+        return steady() - self._answered <= self._worker.hang_limit
 
     def _try_to_beat(self) -> bool:
         owner, sent = self._worker.owner, steady()
@@ -335,7 +335,7 @@ class BeatThread(threading.Thread):
             self._worker.unanswered += 1
             return False
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            self._worker.heard(owner, sent, at)
+            self._worker.on_heartbeat(owner, sent, at)
         return True
 
     def _leave(self) -> None:

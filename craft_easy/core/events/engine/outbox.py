@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.engine.publisher import Published
+from craft_easy.core.events.engine.publisher import PendingPublish
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.handlers.registry import Plan
 from craft_easy.core.events.handlers.suppression import suppresses
@@ -17,7 +17,7 @@ from craft_easy.core.events.store.deliveries import UNOWNED
 from craft_easy.core.events.store.sessions import check, plain_transaction, transaction
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.publisher import StoreTracking
+    from craft_easy.core.events.engine.publisher import Publisher
     from craft_easy.core.events.store.deliveries import Tracked
 
 log: Final = logging.getLogger("craft_easy.core.events")
@@ -36,12 +36,12 @@ class Transaction:
         plan: returns what is to run for an event.
     """
 
-    def __init__(self, tracking: StoreTracking, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
+    def __init__(self, tracking: Publisher, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
         self.session = session
         self._tracking = tracking
         self._client = client
         self._plan = plan
-        self._stored: list[tuple[Published, Tracked]] = []
+        self._stored: list[tuple[PendingPublish, Tracked]] = []
 
     async def publish(self, event: DomainEvent) -> None:
         """Store an event in this transaction; its handlers run once that is committed.
@@ -53,10 +53,10 @@ class Transaction:
             EventConflict: its id is stored with another type, tenant, actor or payload.
             PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
         """
-        desk, one = self._tracking.desk(), Published(event, self._plan(event))
-        record = self._tracking.record(one, at=desk.worker.now() + DUE_AFTER)
+        record_owner, one = self._tracking.record_owner(), PendingPublish(event, self._plan(event))
+        record = self._tracking.record(one, at=record_owner.worker.now() + DUE_AFTER)
         try:
-            is_new = await desk.deliveries.insert_within(self.session, self._client, record)
+            is_new = await record_owner.deliveries.insert_within(self.session, self._client, record)
         except BaseException:
             one.fail()
             raise
@@ -70,27 +70,25 @@ class Transaction:
 
     async def dispatch(self) -> None:
         """Claim what was committed and run its handlers; what cannot be claimed now is a redispatch's."""
-        desk = self._tracking.desk()
+        record_owner = self._tracking.record_owner()
         published = {record.id: one for one, record in self._stored if record.delivery.is_open}
         if not published:
             return
         try:
-            claimed = await desk.claim(list(published), UNOWNED)
+            claimed = await record_owner.claim(list(published), UNOWNED)
         except StoreError as error:
             log.warning("%d committed events are left to a redispatch: %s", len(published), error)
             return
         for held in claimed:
             published[held.record.id].held = held
-        await self._tracking.dispatch_all(desk, [published[held.record.id] for held in claimed])
+        await self._tracking.dispatch_all(record_owner, [published[held.record.id] for held in claimed])
 
 
 @asynccontextmanager
-async def begin(
-    tracking: StoreTracking, client: Any, plan: Callable[[DomainEvent], Plan]
-) -> AsyncIterator[Transaction]:
+async def begin(tracking: Publisher, client: Any, plan: Callable[[DomainEvent], Plan]) -> AsyncIterator[Transaction]:
     """Give a transaction; see `EventBus.transaction`."""
     await tracking.store.prepare()
-    owner = await tracking.desk().worker.ready()
+    owner = await tracking.record_owner().worker.ready()
     flush = await check(client, tracking.store, owner)
     under_way: Transaction | None = None
     try:

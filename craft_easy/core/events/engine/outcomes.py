@@ -20,7 +20,7 @@ from typing import Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.errors import RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish, forget_errors
-from craft_easy.core.events.store.deliveries import TOGETHER_S, Change, Deliveries, Tracked
+from craft_easy.core.events.store.deliveries import TOGETHER_S, Deliveries, PendingChange, Tracked
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -32,12 +32,12 @@ UNFIT: Final = (RecordRefused, ArithmeticError, TypeError, ValueError)
 """What an outcome raises that cannot be stored, however often it is tried: it must not keep the others waiting."""
 
 
-Hold = tuple[Any, str]
+Ownership = tuple[Any, str]
 """A record's `_id` and the identity that holds it: after a refused beat the same process may claim it again."""
 
 
 @dataclass(eq=False, slots=True)
-class Held:
+class OwnedRecord:
     """A record that a worker owns, and what came of it since the last write.
 
     Args:
@@ -60,7 +60,7 @@ class Held:
         return str(self.record.document.get("event_id"))
 
     @property
-    def hold(self) -> Hold:
+    def hold(self) -> Ownership:
         return self.record.id, self.owner
 
 
@@ -77,14 +77,14 @@ class OutcomeWriter:
     def __init__(self, deliveries: Deliveries, now: Callable[[], datetime]) -> None:
         self._deliveries = deliveries
         self._now = now
-        self.held: set[Hold] = set()
+        self.held: set[Ownership] = set()
         """What this loop holds, inserts and claims under way included."""
-        self._waiting: dict[int, Held] = {}
-        self._group: list[Step] = []
+        self._waiting: dict[int, OwnedRecord] = {}
+        self._group: list[OutcomeWrite] = []
         self._task: asyncio.Task[None] | None = None
         self._written = asyncio.Event()
 
-    def add(self, held: Held, *ended: Ended, is_through: bool = False) -> None:
+    def add(self, held: OwnedRecord, *ended: Ended, is_through: bool = False) -> None:
         """Take outcomes of a record; `is_through` gives it back with the same write."""
         held.ended.extend(ended)
         held.is_through = held.is_through or is_through
@@ -97,7 +97,7 @@ class OutcomeWriter:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes", context=Context())
 
     @asynccontextmanager
-    async def exclusive(self, held: Held) -> AsyncIterator[None]:
+    async def exclusive(self, held: OwnedRecord) -> AsyncIterator[None]:
         """Write nothing to a record while the block runs: a transaction is to write it."""
         held.is_locked = True
         try:
@@ -109,7 +109,7 @@ class OutcomeWriter:
             if self._waiting:
                 self._begin()
 
-    async def settle(self, held: Held) -> None:
+    async def settle(self, held: OwnedRecord) -> None:
         """Return when nothing of a record waits to be written."""
         while self.is_busy and (id(held) in self._waiting or any(step.held is held for step in self._group)):
             await self._next_write()
@@ -151,12 +151,12 @@ class OutcomeWriter:
         finally:
             self._written.set()
 
-    def _take(self) -> list[Step]:
+    def _take(self) -> list[OutcomeWrite]:
         if not self._group:
             keys = list(islice((key for key, held in self._waiting.items() if not held.is_locked), GROUP))
             taken = [self._waiting.pop(key) for key in keys]
             now = self._now()
-            self._group = [Step.of(held, now) for held in taken]
+            self._group = [OutcomeWrite.of(held, now) for held in taken]
         return self._group
 
     async def _write(self) -> bool:
@@ -193,7 +193,7 @@ class OutcomeWriter:
             for step in self._group:
                 await self._write_alone(step)
 
-    async def _write_apart(self) -> list[Step]:
+    async def _write_apart(self) -> list[OutcomeWrite]:
         """Write what can be written with a write for each; return what cannot: its record may be locked."""
         if len(self._group) == 1:
             return self._group
@@ -204,37 +204,37 @@ class OutcomeWriter:
             return self._group
         return [step for step, change in changes if any(change is one for one in left)]
 
-    async def _write_alone(self, step: Step) -> None:
+    async def _write_alone(self, step: OutcomeWrite) -> None:
         try:
             await self._deliveries.change([step.change])
         except UNFIT:
             await self._write_without_errors(step)
 
-    async def _write_without_errors(self, step: Step) -> None:
+    async def _write_without_errors(self, step: OutcomeWrite) -> None:
         """Store an outcome on a record that has no room for the texts of its errors."""
         try:
-            await self._deliveries.change([Change(step.held.record, step.lean)])
+            await self._deliveries.change([PendingChange(step.held.record, step.lean)])
         except UNFIT:
             log.exception("the outcome of event %s cannot be stored", step.held.key)
 
 
 @dataclass(eq=False, slots=True)
-class Step:
+class OutcomeWrite:
     """What one write does to one record."""
 
-    held: Held
+    held: OwnedRecord
     ended: tuple[Ended, ...]
     at: datetime
     release: bool
 
     @classmethod
-    def of(cls, held: Held, at: datetime) -> Step:
+    def of(cls, held: OwnedRecord, at: datetime) -> OutcomeWrite:
         ended, held.ended = tuple(held.ended), []
         return cls(held, ended, at, held.is_through)
 
     @property
-    def change(self) -> Change:
-        return Change(self.held.record, self.transition)
+    def change(self) -> PendingChange:
+        return PendingChange(self.held.record, self.transition)
 
     def transition(self, delivery: Delivery) -> Delivery:
         held = self.held

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
-from craft_easy.core.events.engine.outcomes import Held, OutcomeWriter
+from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import give_back, note_running
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.registry import WorkerRegistry
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ WRITING_S: Final = 60.0
 """Seconds that the last outcomes get to be written."""
 
 
-class Desk:
+class RecordOwner:
     """What one event loop needs to own records of a log: a worker and a writer of outcomes.
 
     Args:
@@ -47,21 +47,21 @@ class Desk:
         self.registry = WorkerRegistry(store)
         self.deliveries = Deliveries(store)
         self.worker = Worker(self.registry, lease=lease)
-        self.worker.on_beat = self._heard_a_beat
+        self.worker.on_beat = self._on_heartbeat
         self.writer = OutcomeWriter(self.deliveries, self.worker.now)
         self._start = start
-        self.has_doubt = False
+        self.is_uncertain = False
         """Whether a write may have landed whose reply was lost."""
         self._is_reconciling = False
         self._reconciling = asyncio.Lock()
         self._reconciled_at = steady()
 
     @property
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
         """Whether this is the process and the loop that the desk was made for."""
-        return self.worker.is_here
+        return self.worker.is_current
 
-    async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any], *, direction: int = 1) -> list[Held]:
+    async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any], *, direction: int = 1) -> list[OwnedRecord]:
         """Claim records that meet a condition and hold them, in the order of the listing.
 
         Raises:
@@ -82,47 +82,49 @@ class Desk:
             )
             hooks.at("claim.acknowledged")
         except BaseException:
-            self.doubt()
+            self.mark_uncertain()
             raise
         finally:
             self.writer.held -= holds - {(record.id, owner) for record in claimed}
-        return [Held(record, owner) for record in claimed]
+        return [OwnedRecord(record, owner) for record in claimed]
 
-    async def note_running(self, held: Held, handler_id: str) -> bool:
+    async def note_running(self, held: OwnedRecord, handler_id: str) -> bool:
         """Note in a suspect's record which handler is about to run; tell whether the record is still ours."""
         await self.settle(held)
-        await self.deliveries.change([Change(held.record, lambda now: note_running(now, held.owner, handler_id))])
+        await self.deliveries.change(
+            [PendingChange(held.record, lambda now: note_running(now, held.owner, handler_id))]
+        )
         return held.record.delivery.owner == held.owner
 
-    async def settle(self, held: Held | None) -> None:
+    async def settle(self, held: OwnedRecord | None) -> None:
         """Return when nothing of a record waits to be written."""
         if held is not None:
             await self.writer.settle(held)
 
     # what was forgotten
 
-    def doubt(self) -> None:
+    def mark_uncertain(self) -> None:
         """Note that a write may have landed whose reply was lost."""
-        self.has_doubt = True
+        self.is_uncertain = True
 
-    def _heard_a_beat(self) -> None:
-        self.reconcile_in_doubt(belt=BELT_S)
+    def _on_heartbeat(self) -> None:
+        self.reconcile_if_uncertain(belt=BELT_S)
 
-    def reconcile_in_doubt(self, *, belt: float = float("inf")) -> None:
+    def reconcile_if_uncertain(self, *, belt: float = float("inf")) -> None:
         """Start to reconcile where there is doubt, or where the last time was longer ago than `belt` seconds.
 
         Called when the log has just answered.
         """
-        is_due = self.has_doubt or steady() - self._reconciled_at > belt
-        if is_due and not self._is_reconciling and self.is_here:
-            self._is_reconciling, self.has_doubt = True, False
+        is_due = self.is_uncertain or steady() - self._reconciled_at > belt
+        if is_due and not self._is_reconciling and self.is_current:
+            self._is_reconciling, self.is_uncertain = True, False
             self._is_reconciling = self._start(self._reconcile_at_leisure()) is not None
 
     async def _reconcile_at_leisure(self) -> None:
         try:
             await self.reconcile()
         except StoreUnavailable:
-            self.doubt()  # the next beat that is answered tries again
+            self.mark_uncertain()  # the next beat that is answered tries again
         finally:
             self._is_reconciling = False
 
@@ -134,7 +136,7 @@ class Desk:
         """
         async with self._reconciling:
             owner, given_back = self.worker.owner, 0
-            self.has_doubt = False
+            self.is_uncertain = False
             async with aclosing(self.deliveries.owned_by([owner])) as pages:
                 async for page in pages:
                     forgotten = [record for record in page if (record.id, owner) not in self.writer.held]
@@ -146,7 +148,7 @@ class Desk:
     async def give_back(self, records: Sequence[Tracked], owner: str) -> None:
         """Free records whose handlers did not run."""
         at = self.worker.now()
-        await self.deliveries.change([Change(one, lambda now: give_back(now, owner, at=at)) for one in records])
+        await self.deliveries.change([PendingChange(one, lambda now: give_back(now, owner, at=at)) for one in records])
 
     async def aclose(self) -> None:
         """Write what is left and leave the registry."""

@@ -9,14 +9,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.outcomes import Held
-from craft_easy.core.events.engine.runner import CANCELLED_S, Due, Run
+from craft_easy.core.events.engine.outcomes import OwnedRecord
+from craft_easy.core.events.engine.runner import CANCELLED_S, DueDelivery, RecordRun
 from craft_easy.core.events.handlers.background import is_closing
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.owner import Desk
+    from craft_easy.core.events.engine.owner import RecordOwner
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -30,7 +30,7 @@ _abandoned: Final[set[asyncio.Task[None]]] = set()
 """Held until they end: one that is collected is closed, in the middle of whatever runs then."""
 
 
-class Crew:
+class RunnerPool:
     """Runs what a redispatch has claimed: each hand is a task that works through one event after another.
 
     Args:
@@ -40,20 +40,26 @@ class Crew:
         on_end: called when all deliveries of one event have ended.
     """
 
-    def __init__(self, desk: Desk, size: int, due: Callable[[Delivery], list[Due]], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        record_owner: RecordOwner,
+        size: int,
+        due: Callable[[Delivery], list[DueDelivery]],
+        on_end: Callable[[], None],
+    ) -> None:
         self.size = size
         self.abandoned = 0
         """Handlers that still run though nobody waits for them any more."""
-        self._desk = desk
+        self._record_owner = record_owner
         self._due = due
         self._on_end = on_end
-        self._waiting: deque[Held] = deque()
-        self._hands: dict[asyncio.Task[None], Run | None] = {}
+        self._waiting: deque[OwnedRecord] = deque()
+        self._hands: dict[asyncio.Task[None], RecordRun | None] = {}
         self._changed = asyncio.Event()
         self._watchman: asyncio.Task[None] | None = None
         self._is_stopping = False
 
-    async def start(self, claimed: Iterable[Held]) -> None:
+    async def start(self, claimed: Iterable[OwnedRecord]) -> None:
         """Start records in their order, each as soon as there is room; who breaks this off gives back the others."""
         self._waiting.extend(claimed)
         try:
@@ -62,14 +68,14 @@ class Crew:
                 await self._next_change()
         finally:
             while self._waiting:
-                self._desk.writer.add(self._waiting.popleft(), is_through=True)
+                self._record_owner.writer.add(self._waiting.popleft(), is_through=True)
 
-    async def alone(self, held: Held) -> None:
+    async def alone(self, held: OwnedRecord) -> None:
         """Run a suspect to its end while nothing else runs, one handler at a time."""
         await self.idle()
         await self._one(held, is_alone=True)
 
-    async def one(self, held: Held) -> None:
+    async def one(self, held: OwnedRecord) -> None:
         """Run a record to its end, beside others, and return when its outcomes are stored."""
         while len(self._hands) >= self.size and not self._is_stopping:
             await self._next_change()
@@ -125,16 +131,16 @@ class Crew:
             if turn % TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _one(self, held: Held, *, is_alone: bool = False) -> None:
+    async def _one(self, held: OwnedRecord, *, is_alone: bool = False) -> None:
         run = self._run_of(held)
         if run is not None:
             run.is_alone = is_alone
             self._engage(self._finish(run))
             while not run.is_over:
                 await self._next_change()
-        await self._desk.settle(held)
+        await self._record_owner.settle(held)
 
-    async def _finish(self, run: Run) -> None:
+    async def _finish(self, run: RecordRun) -> None:
         """Run what is left of a record; a hand that was given up meanwhile leaves the rest to its successor."""
         hand = asyncio.current_task()
         assert hand is not None
@@ -144,13 +150,13 @@ class Crew:
             self._hands[hand] = None
             self._on_end()
 
-    def _run_of(self, held: Held) -> Run | None:
+    def _run_of(self, held: OwnedRecord) -> RecordRun | None:
         due = self._due(held.record.delivery)
         if not due:
-            self._desk.writer.add(held, is_through=True)
+            self._record_owner.writer.add(held, is_through=True)
             self._on_end()
             return None
-        run = Run(self._desk, held, DomainEvent.from_record(held.record.document), due)
+        run = RecordRun(self._record_owner, held, DomainEvent.from_record(held.record.document), due)
         run.is_broken_off = self._is_ending
         return run
 

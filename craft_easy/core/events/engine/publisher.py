@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from craft_easy.core.events import hooks
-from craft_easy.core.events.engine.children import adopt
+from craft_easy.core.events.engine.children import derive_child_id
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
-from craft_easy.core.events.engine.outcomes import Held
-from craft_easy.core.events.engine.owner import Desk
-from craft_easy.core.events.engine.runner import Due, Run
+from craft_easy.core.events.engine.outcomes import OwnedRecord
+from craft_easy.core.events.engine.owner import RecordOwner
+from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
 from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import current_delivery
@@ -42,7 +42,7 @@ def _has_landed(record: Tracked, result: InsertResult) -> bool:
 
 
 @dataclass(eq=False, slots=True)
-class Published:
+class PendingPublish:
     """An event on its way: its record, and whether its handlers are to run here.
 
     `held` is None where the handlers run without a record (`on_error="log"`), or where there are none. `give_back`
@@ -51,7 +51,7 @@ class Published:
 
     event: DomainEvent
     plan: Plan
-    held: Held | None = None
+    held: OwnedRecord | None = None
     runs: bool = True
     error: EventsError | None = None
     give_back: Callable[[], None] | None = None
@@ -73,7 +73,7 @@ class _NewDelivery:
     document: Mapping[str, Any]
 
 
-class StoreTracking:
+class Publisher:
     """Keeps every event of a bus in a store and runs its handlers as the record's owner.
 
     Args:
@@ -90,20 +90,22 @@ class StoreTracking:
         self._on_error = on_error
         self._lease = lease
         self.tasks = tasks
-        self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, Desk] = WeakKeyDictionary()
-        self._here: Desk | None = None
+        self._record_owners: WeakKeyDictionary[asyncio.AbstractEventLoop, RecordOwner] = WeakKeyDictionary()
+        self._here: RecordOwner | None = None
         self._last: _NewDelivery | None = None
 
-    def desk(self) -> Desk:
+    def record_owner(self) -> RecordOwner:
         """Return the desk of the running loop; a fork or a new loop gets one of its own."""
         loop, here = asyncio.get_running_loop(), self._here
-        if here is not None and here.loop is loop and here.is_here:
+        if here is not None and here.loop is loop and here.is_current:
             return here
-        desk = self._desks.get(loop)
-        if desk is None or not desk.is_here:
-            desk = self._desks[loop] = Desk(self.store, lease=self._lease, start=lambda one: self.tasks().start(one))
-        self._here = desk
-        return desk
+        record_owner = self._record_owners.get(loop)
+        if record_owner is None or not record_owner.is_current:
+            record_owner = self._record_owners[loop] = RecordOwner(
+                self.store, lease=self._lease, start=lambda one: self.tasks().start(one)
+            )
+        self._here = record_owner
+        return record_owner
 
     async def publish(self, event: DomainEvent, plan: Plan) -> None:
         """Store an event and run its handlers.
@@ -113,58 +115,62 @@ class StoreTracking:
             EventConflict: the id is stored with other content.
             StoreUnavailable: it is not known to be stored, and no handler ran.
         """
-        desk, one = self.desk(), Published(event, plan)
-        appender, at = self.store.appender, desk.worker.starts_at
+        record_owner, one = self.record_owner(), PendingPublish(event, plan)
+        appender, at = self.store.appender, record_owner.worker.starts_at
         if appender is None or at is None:
-            await self._store(desk, (one,))
+            await self._store(record_owner, (one,))
         else:
-            await self._store_one(desk, one, appender, at)
+            await self._store_one(record_owner, one, appender, at)
         if plan.handlers and one.runs:
-            await self.dispatch(desk, one)
+            await self.dispatch(record_owner, one)
         if one.error is not None:
             raise one.error
 
     async def publish_many(self, events: Sequence[DomainEvent], plans: Sequence[Plan]) -> None:
         """Store events with one write and run the handlers of each in turn; the first conflict is raised at the end."""
-        desk = self.desk()
-        published = [Published(event, plan) for event, plan in zip(events, plans, strict=True)]
-        await self._store(desk, published)
-        await self.dispatch_all(desk, [one for one in published if one.runs])
+        record_owner = self.record_owner()
+        published = [PendingPublish(event, plan) for event, plan in zip(events, plans, strict=True)]
+        await self._store(record_owner, published)
+        await self.dispatch_all(record_owner, [one for one in published if one.runs])
         for one in published:
             if one.error is not None:
                 raise one.error
 
-    async def dispatch_all(self, desk: Desk, published: Sequence[Published]) -> None:
+    async def dispatch_all(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
         """Run the handlers of each event in turn; who breaks this off gives back those that come later."""
         waiting = deque(published)
         try:
             while waiting:
-                await self.dispatch(desk, waiting.popleft())
+                await self.dispatch(record_owner, waiting.popleft())
         finally:
             for one in waiting:
                 if one.held is not None:
-                    desk.writer.add(one.held, is_through=True)
+                    record_owner.writer.add(one.held, is_through=True)
 
-    async def dispatch(self, desk: Desk, one: Published) -> None:
+    async def dispatch(self, record_owner: RecordOwner, one: PendingPublish) -> None:
         """Run the handlers of an event whose record is held, or that runs without one."""
-        due = [Due(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in one.plan.handlers]
+        due = [
+            DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in one.plan.handlers
+        ]
         if due:
-            await Run(desk, one.held, one.event, due).dispatch(self.tasks().start)
+            await RecordRun(record_owner, one.held, one.event, due).dispatch(self.tasks().start)
 
     # the record first
 
-    async def _store(self, desk: Desk, published: Sequence[Published]) -> None:
+    async def _store(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
         try:
-            await self._insert(desk, published)
+            await self._insert(record_owner, published)
         except BaseException as error:
-            if not self._may_do_without(desk, published, error):
+            if not self._may_do_without(record_owner, published, error):
                 raise
         else:
-            desk.reconcile_in_doubt()
+            record_owner.reconcile_if_uncertain()
 
-    async def _store_one(self, desk: Desk, one: Published, appender: Appender, at: datetime) -> None:
+    async def _store_one(
+        self, record_owner: RecordOwner, one: PendingPublish, appender: Appender, at: datetime
+    ) -> None:
         """Do what `_store` does for the one event that most publishes have, with nothing around it."""
-        owner, held, hold = desk.worker.owner, desk.writer.held, None
+        owner, held, hold = record_owner.worker.owner, record_owner.writer.held, None
         try:
             record = self.record(one, at=at, owner=owner)
             if one.plan.handlers and (record.id, owner) not in held:
@@ -174,40 +180,44 @@ class StoreTracking:
             if result.is_inserted or (hold and _has_landed(record, result)):
                 self.hold(one, record, owner)
             else:
-                await self._publish_again(desk, [(one, record, result)], owner)
+                await self._publish_again(record_owner, [(one, record, result)], owner)
         except BaseException as error:
-            if not self._may_do_without(desk, (one,), error):
+            if not self._may_do_without(record_owner, (one,), error):
                 raise
         finally:
             if hold and (one.held is None or one.held.hold != hold):
                 held.discard(hold)
-        if desk.has_doubt:
-            desk.reconcile_in_doubt()
+        if record_owner.is_uncertain:
+            record_owner.reconcile_if_uncertain()
 
-    def _may_do_without(self, desk: Desk, published: Sequence[Published], error: BaseException) -> bool:
+    def _may_do_without(
+        self, record_owner: RecordOwner, published: Sequence[PendingPublish], error: BaseException
+    ) -> bool:
         """Hold nothing of what is not surely stored, and tell whether its handlers are to run all the same.
 
         Who was cancelled may have sent it already.
         """
-        desk.doubt()
+        record_owner.mark_uncertain()
         for one in published:
             one.fail()
         if isinstance(error, StoreUnavailable) and self._on_error == "log":
             log.error("%d events are dispatched and not stored: %s", len(published), error)
             return True
-        self._let_go(desk, published)
+        self._let_go(record_owner, published)
         return False
 
-    def _let_go(self, desk: Desk, published: Sequence[Published]) -> None:
+    def _let_go(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
         """Hold nothing of a publish that is to raise: what is stored of it is given back."""
-        desk.writer.held -= {one.held.hold for one in published if one.held is not None}
+        record_owner.writer.held -= {one.held.hold for one in published if one.held is not None}
 
-    async def _insert(self, desk: Desk, published: Sequence[Published]) -> None:
-        owner = desk.worker.owner if desk.worker.may_start else await desk.worker.ready()
-        at = desk.worker.now()
+    async def _insert(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
+        owner = record_owner.worker.owner if record_owner.worker.may_start else await record_owner.worker.ready()
+        at = record_owner.worker.now()
         records = [self.record(one, at=at, owner=owner) for one in published]
-        new = {(record.id, owner) for record in records} - desk.writer.held  # what is held already, its holder keeps
-        desk.writer.held |= new
+        new = {
+            (record.id, owner) for record in records
+        } - record_owner.writer.held  # what is held already, its holder keeps
+        record_owner.writer.held |= new
         try:
             results = await self.store.insert([record.document for record in records])
             taken = []
@@ -219,11 +229,11 @@ class StoreTracking:
                 else:
                     taken.append((one, record, result))
             if taken:
-                await self._publish_again(desk, taken, owner)
+                await self._publish_again(record_owner, taken, owner)
         finally:
-            desk.writer.held -= new - {one.held.hold for one in published if one.held is not None}
+            record_owner.writer.held -= new - {one.held.hold for one in published if one.held is not None}
 
-    def record(self, one: Published, *, at: datetime, owner: str | None = None) -> Tracked:
+    def record(self, one: PendingPublish, *, at: datetime, owner: str | None = None) -> Tracked:
         """Return the record that an event is to have; inside a delivery it becomes a child of that.
 
         Raises:
@@ -231,7 +241,7 @@ class StoreTracking:
         """
         event, parent = one.event, current_delivery()
         if parent is not None:
-            one.give_back = adopt(event, parent, lambda: event_content(event))
+            one.give_back = derive_child_id(event, parent, lambda: event_content(event))
         delivery, document = self._new_delivery(one.plan, at, owner)
         return Tracked(unmeasured_record(event, document), delivery)
 
@@ -243,18 +253,18 @@ class StoreTracking:
             last = self._last = _NewDelivery(plan, at, owner, delivery, raw_document(delivery))
         return last.delivery, last.document
 
-    def hold(self, one: Published, record: Tracked, owner: str) -> None:
+    def hold(self, one: PendingPublish, record: Tracked, owner: str) -> None:
         """Hold a record that was just inserted, if there is anything to run."""
         if record.delivery.is_open:
-            one.held = Held(record, owner)
+            one.held = OwnedRecord(record, owner)
         if one.give_back is not None:
             hooks.at("child.stored")
 
     async def _publish_again(
-        self, desk: Desk, taken: Sequence[tuple[Published, Tracked, InsertResult]], owner: str
+        self, record_owner: RecordOwner, taken: Sequence[tuple[PendingPublish, Tracked, InsertResult]], owner: str
     ) -> None:
         """Answer publishes whose id is taken: conflicts, no-ops, and records that get their delivery only now."""
-        answering: dict[Any, Published] = {}
+        answering: dict[Any, PendingPublish] = {}
         for one, record, result in taken:
             one.runs = False
             try:
@@ -264,19 +274,19 @@ class StoreTracking:
                 one.fail()
                 continue
             stored = Tracked.of(result.stored or {})
-            if not stored.is_tracked and await desk.deliveries.add(stored, record.delivery):
+            if not stored.is_tracked and await record_owner.deliveries.add(stored, record.delivery):
                 one.runs = True
                 self.hold(one, stored, owner)
-                desk.writer.held.add((stored.id, owner))
+                record_owner.writer.held.add((stored.id, owner))
             else:
                 answering[stored.id] = one
         if answering:
-            await self._confirm(desk, answering)
+            await self._confirm(record_owner, answering)
 
-    async def _confirm(self, desk: Desk, answering: Mapping[Any, Published]) -> None:
+    async def _confirm(self, record_owner: RecordOwner, answering: Mapping[Any, PendingPublish]) -> None:
         """Make sure that what answers for these publishes is not taken back: a write, then a read, of the majority."""
-        await desk.worker.confirm()
-        found = await desk.deliveries.read(list(answering))
+        await record_owner.worker.confirm()
+        found = await record_owner.deliveries.read(list(answering))
         for record_id, one in answering.items():
             if record_id not in found:
                 one.fail()
@@ -292,14 +302,14 @@ class StoreTracking:
         Raises:
             TimeoutError: they are not, within `timeout` seconds.
         """
-        desk = self._desks.get(asyncio.get_running_loop())
-        if desk is not None:
+        record_owner = self._record_owners.get(asyncio.get_running_loop())
+        if record_owner is not None:
             async with asyncio.timeout(timeout):
-                await desk.writer.flush()
+                await record_owner.writer.flush()
 
     async def aclose(self) -> None:
         """Write what is left and leave the registry of workers."""
         self._here = None
-        desk = self._desks.pop(asyncio.get_running_loop(), None)
-        if desk is not None:
-            await desk.aclose()
+        record_owner = self._record_owners.pop(asyncio.get_running_loop(), None)
+        if record_owner is not None:
+            await record_owner.aclose()

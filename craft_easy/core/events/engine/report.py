@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from craft_easy.core.events.model.delivery import Delivery, Ended
-from craft_easy.core.events.model.retry import Kind
+from craft_easy.core.events.model.retry import OutcomeKind
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.deliveries import Tracked
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Summary:
+class RedispatchSummary:
     """What one run came to: the first four, and `taken_over`, count events, the rest deliveries.
 
     `held` stand behind an event of their tenant that this run may not run (`ordered`), `owned` are still with a living
@@ -45,7 +45,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DeliveryReport:
     """One delivery of this run, as it is stored: `outcome` is done, failed, dead, skipped or lost."""
 
     event_id: str
@@ -58,7 +58,7 @@ class Report:
     due_at: datetime | None
 
     @classmethod
-    def of(cls, record: Tracked, ended: Ended, delivery: Delivery, outcome: str) -> Report:
+    def of(cls, record: Tracked, ended: Ended, delivery: Delivery, outcome: str) -> DeliveryReport:
         entry = delivery.handler(ended.handler_id)
         error = ended.outcome.error
         return cls(
@@ -88,7 +88,7 @@ class Observer:
     def began(self, events: int) -> None:
         """So many events may be claimed now."""
 
-    def reported(self, report: Report) -> None:
+    def reported(self, report: DeliveryReport) -> None:
         """A delivery's outcome is stored."""
 
     def ended(self) -> None:
@@ -107,7 +107,7 @@ class Observer:
 def outcome_of(ended: Ended, delivery: Delivery) -> Literal["done", "failed", "dead", "skipped", "lost"] | None:
     """Return what became of an attempt in the log; None when it was given back without one."""
     outcome, entry = ended.outcome, delivery.handler(ended.handler_id)
-    if outcome.kind is Kind.GIVEN_BACK:
+    if outcome.kind is OutcomeKind.GIVEN_BACK:
         return None
     if entry is None or entry.attempts < outcome.attempt:
         return "lost"

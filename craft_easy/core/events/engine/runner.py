@@ -20,13 +20,13 @@ from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Kind, Outcome
-from craft_easy.core.events.store.deliveries import Change
+from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Outcome, OutcomeKind
+from craft_easy.core.events.store.deliveries import PendingChange
 from craft_easy.core.events.store.sessions import check, plain_transaction, transaction
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.outcomes import Held
-    from craft_easy.core.events.engine.owner import Desk
+    from craft_easy.core.events.engine.outcomes import OwnedRecord
+    from craft_easy.core.events.engine.owner import RecordOwner
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -37,7 +37,7 @@ LEAVING_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueDelivery:
     """A delivery that is about to run.
 
     Args:
@@ -58,7 +58,7 @@ class Due:
         return getattr(self.handler.function, "__code__", None)
 
 
-class Run:
+class RecordRun:
     """Runs the deliveries of one event; with the last of them the record is given back.
 
     Args:
@@ -68,8 +68,10 @@ class Run:
         due: the deliveries that are to run.
     """
 
-    def __init__(self, desk: Desk, held: Held | None, event: DomainEvent, due: Sequence[Due]) -> None:
-        self._desk = desk
+    def __init__(
+        self, record_owner: RecordOwner, held: OwnedRecord | None, event: DomainEvent, due: Sequence[DueDelivery]
+    ) -> None:
+        self._record_owner = record_owner
         self._held = held
         self._event = event
         self._due = {one.known_as: one for one in due}
@@ -135,7 +137,7 @@ class Run:
                 due = self._waiting.popleft()
                 if await self._note(due):
                     await self._one(due)
-                    await self._desk.settle(self._held)
+                    await self._record_owner.settle(self._held)
                 else:
                     self._end(due, _given_back(due))
         finally:
@@ -167,12 +169,14 @@ class Run:
                 self._end(due, _given_back(due))
         return bool(late)
 
-    def _abandon(self, due: Due, took_ms: float) -> None:
+    def _abandon(self, due: DueDelivery, took_ms: float) -> None:
         handler, event = due.handler, self._event
         text = "handler %r is abandoned on %r %s: it went on after it was cancelled at its limit of %g s"
         log.error(text, handler.id, event.event_type, event.event_id, due.limit, extra=extra_of(handler, event))
         error = ErrorText("TimeoutError", f"ran past its limit of {due.limit:g} s, and went on after that")
-        outcome = Outcome(handler.id, Kind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY)
+        outcome = Outcome(
+            handler.id, OutcomeKind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY
+        )
         self._end(due, outcome)
 
     def _start_beside(self, one: Coroutine[Any, Any, None]) -> None:
@@ -180,22 +184,22 @@ class Run:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    async def _note(self, due: Due) -> bool:
+    async def _note(self, due: DueDelivery) -> bool:
         if self._held is None or not await self._may_start():
             return False
-        is_ours = await self._desk.note_running(self._held, due.known_as)
+        is_ours = await self._record_owner.note_running(self._held, due.known_as)
         hooks.at("suspect.noted")
         return is_ours
 
-    async def _one(self, due: Due) -> None:
+    async def _one(self, due: DueDelivery) -> None:
         """Run one delivery; what breaks it off from outside gives it back and is raised on."""
         outcome = _given_back(due)
-        at_work = self._desk.worker.at_work
+        running_handlers = self._record_owner.worker.running_handlers
         try:
             if await self._may_start():
                 current = CurrentDelivery(self._event, due.known_as, due.attempt, keeper=self)
                 self._began[due.known_as] = steady()
-                at_work.begin(current, due.handler.id, due.code, due.limit)
+                running_handlers.begin(current, due.handler.id, due.code, due.limit)
                 try:
                     hooks.soon("handler.running")
                     outcome = await attempt(due.handler, current, timeout=due.limit)
@@ -205,7 +209,7 @@ class Run:
                         raise
                     outcome = self._cancelled_by_itself(due)
                 finally:
-                    at_work.end(current, due.limit)
+                    running_handlers.end(current, due.limit)
         except KeyboardInterrupt:
             await self._leave(due)
             raise
@@ -213,7 +217,7 @@ class Run:
             if self._due.get(due.known_as) is due:
                 self._end(due, outcome)
 
-    def _cancelled_by_itself(self, due: Due) -> Outcome:
+    def _cancelled_by_itself(self, due: DueDelivery) -> Outcome:
         """Return the outcome of a handler that cancelled the task that it runs in, and go on with that task."""
         task, handler, event = asyncio.current_task(), due.handler, self._event
         while task is not None and task.cancelling():
@@ -222,9 +226,11 @@ class Run:
         log.error(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
         took_ms = (steady() - self._began[due.known_as]) * 1000
         error = ErrorText("CancelledError", "cancelled the task that it runs in")
-        return Outcome(handler.id, Kind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY)
+        return Outcome(
+            handler.id, OutcomeKind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY
+        )
 
-    async def _leave(self, due: Due) -> None:
+    async def _leave(self, due: DueDelivery) -> None:
         """Give back a delivery, and those that have not begun, and have that stored: what follows ends the loop."""
         for one in (due, *self._waiting):
             if self._due.get(one.known_as) is one:
@@ -232,12 +238,12 @@ class Run:
         self._waiting.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVING_S):
-                await self._desk.settle(self._held)
+                await self._record_owner.settle(self._held)
 
     async def _may_start(self) -> bool:
         if self._held is None:
             return True
-        worker = self._desk.worker
+        worker = self._record_owner.worker
         if not worker.may_start:
             await worker.ready()
         if worker.owner != self._held.owner:
@@ -245,11 +251,11 @@ class Run:
         self._held.has_run = True
         return True
 
-    def _end(self, due: Due, outcome: Outcome) -> None:
+    def _end(self, due: DueDelivery, outcome: Outcome) -> None:
         del self._due[due.known_as]
-        if self._held is not None and self._desk.is_here:  # what a closed loop left is freed with its worker
-            ended = Ended(outcome, self._desk.worker.now(), due.known_as)
-            self._desk.writer.add(self._held, ended, is_through=not self._due)
+        if self._held is not None and self._record_owner.is_current:  # what a closed loop left is freed with its worker
+            ended = Ended(outcome, self._record_owner.worker.now(), due.known_as)
+            self._record_owner.writer.add(self._held, ended, is_through=not self._due)
 
     # exactly once: the handler's own writes and its `done` together
 
@@ -263,18 +269,18 @@ class Run:
             return
         if due is None:
             raise DeliveryOver(current.idempotency_key)
-        flush = await check(client, self._desk.store, held.owner)
-        async with self._desk.writer.exclusive(held):
+        flush = await check(client, self._record_owner.store, held.owner)
+        async with self._record_owner.writer.exclusive(held):
             async with transaction(client, flush=flush) as session:
                 yield session
-                after = await self._desk.deliveries.change_within(session, client, self._done(held, due))
+                after = await self._record_owner.deliveries.change_within(session, client, self._done(held, due))
             held.record.delivery = after
 
-    def _done(self, held: Held, due: Due) -> Change:
+    def _done(self, held: OwnedRecord, due: DueDelivery) -> PendingChange:
         """Return the change that stores a success, and refuses where the delivery is pending no more."""
         took_ms = (steady() - self._began[due.known_as]) * 1000
-        at = self._desk.worker.now()
-        ended = Ended(Outcome(due.handler.id, Kind.SUCCEEDED, due.attempt, took_ms), at, due.known_as)
+        at = self._record_owner.worker.now()
+        ended = Ended(Outcome(due.handler.id, OutcomeKind.SUCCEEDED, due.attempt, took_ms), at, due.known_as)
 
         def transition(delivery: Delivery) -> Delivery:
             entry = delivery.handler(due.known_as)
@@ -282,8 +288,8 @@ class Run:
                 raise DeliveryOver(f"{held.key}:{due.known_as}")
             return finish(delivery, [ended], owner=held.owner, key=held.key, at=at)
 
-        return Change(held.record, transition)
+        return PendingChange(held.record, transition)
 
 
-def _given_back(due: Due) -> Outcome:
-    return Outcome(due.handler.id, Kind.GIVEN_BACK, due.attempt)
+def _given_back(due: DueDelivery) -> Outcome:
+    return Outcome(due.handler.id, OutcomeKind.GIVEN_BACK, due.attempt)

@@ -18,10 +18,10 @@ from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, take_over
-from craft_easy.core.events.store.deliveries import Change, Tracked
+from craft_easy.core.events.store.deliveries import PendingChange, Tracked
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.owner import Desk
+    from craft_easy.core.events.engine.owner import RecordOwner
     from craft_easy.core.events.store.registry import WorkerEntry
 
 
@@ -40,7 +40,7 @@ class _Seen:
 
 
 @dataclass(slots=True)
-class Watch:
+class LeaseWatch:
     """Remembers since when each worker's last beat is the same; times are seconds of `clock.steady`."""
 
     _seen: dict[str, _Seen] = field(default_factory=dict)
@@ -72,10 +72,10 @@ class TakeOver:
         clock: seconds that never jump and go on while the machine is suspended.
     """
 
-    def __init__(self, desk: Desk, *, clock: Callable[[], float] = steady) -> None:
-        self._desk = desk
+    def __init__(self, record_owner: RecordOwner, *, clock: Callable[[], float] = steady) -> None:
+        self._record_owner = record_owner
         self._clock = clock
-        self._watch = Watch()
+        self._watch = LeaseWatch()
         self._unanswered = 0
         self.died = 0
         """Deliveries that a take-over has charged with their last crash."""
@@ -88,7 +88,7 @@ class TakeOver:
         worker registers before it owns, so an owner that is not there is gone.
         """
         try:
-            owners = await self._desk.deliveries.owners()
+            owners = await self._record_owner.deliveries.owners()
         except StoreUnavailable:
             self._watch.start_again()
             raise
@@ -102,16 +102,16 @@ class TakeOver:
         A beat of its own that was not answered counts as a look that was not: nobody else's may have been either, while
         this worker was too busy to look.
         """
-        if self._unanswered != self._desk.worker.unanswered:
-            self._unanswered = self._desk.worker.unanswered
+        if self._unanswered != self._record_owner.worker.unanswered:
+            self._unanswered = self._record_owner.worker.unanswered
             self._watch.start_again()
         try:
-            entries = await self._desk.registry.entries()
+            entries = await self._record_owner.registry.entries()
         except StoreUnavailable:
             self._watch.start_again()
             raise
         for entry in self._watch.look(entries.values(), self._clock()):
-            if entry.owner != self._desk.worker.owner and await self._desk.registry.fence(entry):
+            if entry.owner != self._record_owner.worker.owner and await self._record_owner.registry.fence(entry):
                 entries[entry.owner] = replace(entry, fenced=True)
                 hooks.at("takeover.fenced")
         return entries
@@ -122,16 +122,16 @@ class TakeOver:
 
     async def _free(self, gone: Sequence[str]) -> int:
         freed = 0
-        async with aclosing(self._desk.deliveries.owned_by(gone, size=PAGE)) as pages:
+        async with aclosing(self._record_owner.deliveries.owned_by(gone, size=PAGE)) as pages:
             async for page in pages:
                 freed += await self._free_page(page)
                 hooks.at("takeover.freed")
         return freed
 
     async def _free_page(self, page: Sequence[Tracked]) -> int:
-        at = self._desk.worker.now()
+        at = self._record_owner.worker.now()
         before = [record.delivery for record in page]
-        await self._change([Change(record, _freed(record, at)) for record in page])
+        await self._change([PendingChange(record, _freed(record, at)) for record in page])
         freed = [
             (record.delivery, former)
             for record, former in zip(page, before, strict=True)
@@ -140,9 +140,9 @@ class TakeOver:
         self.died += sum(_dead(delivery) - _dead(former) for delivery, former in freed)
         return len(freed)
 
-    async def _change(self, changes: Sequence[Change]) -> None:
+    async def _change(self, changes: Sequence[PendingChange]) -> None:
         """Write what can be written; a record that the dead left locked in a transaction is freed by a later look."""
-        deliveries = self._desk.deliveries
+        deliveries = self._record_owner.deliveries
         try:
             await deliveries.change(changes, seconds=TOGETHER_S)
         except StoreUnavailable:

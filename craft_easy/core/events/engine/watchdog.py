@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.lease import AtWork
+from craft_easy.core.events.engine.lease import RunningHandlers
 
 ASKS_S: Final = 0.5
 """Seconds between two questions to the loop."""
@@ -25,8 +25,8 @@ class LoopWatch:
         on_hang: called from the thread that watches, once, with a text that names what blocks the loop.
     """
 
-    def __init__(self, at_work: AtWork, *, slack: float, on_hang: Callable[[str], None]) -> None:
-        self._at_work = at_work
+    def __init__(self, running_handlers: RunningHandlers, *, slack: float, on_hang: Callable[[str], None]) -> None:
+        self._at_work = running_handlers
         self._slack = slack
         self._on_hang = on_hang
         self._loop = asyncio.get_running_loop()
@@ -50,16 +50,16 @@ class LoopWatch:
                 self._loop.call_soon_threadsafe(self._answer)
             except RuntimeError:
                 return  # the loop is closed
-            patience = self._at_work.longest + self._slack
-            if self._at_work.longest and steady() - self._answered > patience:
-                self._on_hang(self._words(patience))
+            hang_limit = self._at_work.longest + self._slack
+            if self._at_work.longest and steady() - self._answered > hang_limit:
+                self._on_hang(self._words(hang_limit))
                 return
 
     def _answer(self) -> None:
         self._answered = steady()
 
-    def _words(self, patience: float) -> str:
+    def _words(self, hang_limit: float) -> str:
         frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the one way to see another thread's stack
         names = ", ".join(map(repr, self._at_work.whose(frame))) or "what runs there"
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
-        return f"{names} blocks the event loop for more than {patience:g} s, at {where}: nothing else can run"
+        return f"{names} blocks the event loop for more than {hang_limit:g} s, at {where}: nothing else can run"

@@ -14,7 +14,7 @@ from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Re
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.handlers.threads import in_thread
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Kind, Outcome, cut
+from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Outcome, OutcomeKind, cut
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -61,18 +61,20 @@ async def attempt(
 
 def _outcome(handler: Handler, current: CurrentDelivery, took_ms: float, failure: BaseException | None) -> Outcome:
     if failure is None:
-        return Outcome(handler.id, Kind.SUCCEEDED, current.attempt, took_ms, retry=handler.retry or DEFAULT_RETRY)
+        return Outcome(
+            handler.id, OutcomeKind.SUCCEEDED, current.attempt, took_ms, retry=handler.retry or DEFAULT_RETRY
+        )
     outcome = functools.partial(
         Outcome, handler.id, attempt=current.attempt, took_ms=took_ms, retry=handler.retry or DEFAULT_RETRY
     )
     match failure:
         case Retry():
-            return outcome(Kind.RETRY, after=failure.after)
+            return outcome(OutcomeKind.RETRY, after=failure.after)
         case Discard():
-            return outcome(Kind.DISCARDED, reason=cut(str(failure.reason)))
+            return outcome(OutcomeKind.DISCARDED, reason=cut(str(failure.reason)))
         case _:
             log_failure(handler, current.event, failure)
-            return outcome(Kind.FAILED, error=ErrorText.of(failure))
+            return outcome(OutcomeKind.FAILED, error=ErrorText.of(failure))
 
 
 def is_broken_off(failure: BaseException, cancelled_before: int = 0) -> bool:

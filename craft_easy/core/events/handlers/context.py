@@ -77,13 +77,13 @@ class Numbering:
             del holders[number]
 
 
-class Keeper(Protocol):
+class TransactionProvider(Protocol):
     """Keeps a delivery's outcome in a record."""
 
     def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]: ...
 
 
-plain_keeper: Keeper | None = None
+plain_keeper: TransactionProvider | None = None
 """Serves deliveries that no record is kept of; see `current`."""
 
 
@@ -109,7 +109,7 @@ class CurrentDelivery:
     replay_id: str | None = None
     is_open: bool = True
     numbering: Numbering | None = None
-    keeper: Keeper | None = None
+    keeper: TransactionProvider | None = None
 
     def transaction(self, client: Any) -> AbstractAsyncContextManager[Any]:
         """Give a session whose transaction commits what the handler writes with it and this delivery's `done` together.

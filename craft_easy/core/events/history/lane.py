@@ -13,7 +13,7 @@ TURN: Final = 10
 """Items that one hand works through before it lets the loop turn, where none of them waits for anything."""
 
 
-class Lanes(Generic[Item]):
+class KeyedPool(Generic[Item]):
     """Works through items, `size` of them at the same time at most, and never two of one key.
 
     Args:

@@ -82,7 +82,7 @@ class Lineage:
     looked: Looked | None = None
 
 
-class Search:
+class LineageSearch:
     """Looks for a chain of events.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.store.place import RecordPosition
 
 WINDOW: Final = 1_000
 """Events that may have begun behind the mark that is kept: so many repeat at most after `kill -9`."""
@@ -39,8 +39,8 @@ class Position:
     began_at: datetime | None = None
     since: datetime | None = None
     until: datetime | None = None
-    end: Place | None = None
-    mark: Place | None = None
+    end: RecordPosition | None = None
+    mark: RecordPosition | None = None
     passed: int = 0
     is_complete: bool = False
 
@@ -68,8 +68,8 @@ class Position:
                 began_at=_moment(fields["began_at"]),
                 since=_moment(fields["since"]),
                 until=_moment(fields["until"]),
-                end=None if fields["end"] is None else Place.from_json(fields["end"]),
-                mark=None if fields["mark"] is None else Place.from_json(fields["mark"]),
+                end=None if fields["end"] is None else RecordPosition.from_json(fields["end"]),
+                mark=None if fields["mark"] is None else RecordPosition.from_json(fields["mark"]),
                 passed=int(fields["passed"]),
                 is_complete=bool(fields["is_complete"]),
             )
@@ -80,11 +80,11 @@ class Position:
 
 
 @dataclass(slots=True, eq=False)
-class Step:
+class ProgressStep:
     """An event under way, and those behind it that nothing runs on."""
 
     number: int
-    place: Place
+    place: RecordPosition
     passed: int
     is_over: bool = False
 
@@ -102,29 +102,29 @@ class LowWater:
         passed: how many selected events lie up to there.
     """
 
-    def __init__(self, mark: Place | None = None, passed: int = 0) -> None:
+    def __init__(self, mark: RecordPosition | None = None, passed: int = 0) -> None:
         self.mark = mark
         self.passed = passed
         self.number = 0
         """Steps up to the mark."""
         self._begun = 0
         self._seen = passed
-        self._steps: deque[Step] = deque()
+        self._steps: deque[ProgressStep] = deque()
 
     @property
     def begun(self) -> int:
         """Steps that were begun so far."""
         return self._begun
 
-    def begin(self, place: Place) -> Step:
+    def begin(self, place: RecordPosition) -> ProgressStep:
         """Note that an event begins, the next one in order."""
         self._begun += 1
         self._seen += 1
-        step = Step(self._begun, place, self._seen)
+        step = ProgressStep(self._begun, place, self._seen)
         self._steps.append(step)
         return step
 
-    def pass_over(self, place: Place) -> None:
+    def pass_over(self, place: RecordPosition) -> None:
         """Note an event that nothing runs on."""
         self._seen += 1
         if self._steps:
@@ -132,7 +132,7 @@ class LowWater:
         else:
             self.mark, self.passed = place, self._seen
 
-    def end(self, step: Step) -> None:
+    def end(self, step: ProgressStep) -> None:
         """Note that an event has ended; the mark moves up to the first that has not."""
         step.is_over = True
         while self._steps and self._steps[0].is_over:
@@ -140,7 +140,7 @@ class LowWater:
             self.mark, self.passed, self.number = first.place, first.passed, first.number
 
 
-class Keeper:
+class ProgressWriter:
     """Keeps the low-water mark in a checkpoint, and holds back what would get too far beyond it.
 
     Args:
@@ -163,7 +163,7 @@ class Keeper:
         """How far the rerun has come."""
         return replace(self._position, mark=self.water.mark, passed=self.water.passed)
 
-    def end(self, step: Step) -> None:
+    def end(self, step: ProgressStep) -> None:
         """Note that an event has ended."""
         before = self.water.number
         self.water.end(step)

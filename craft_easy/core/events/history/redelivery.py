@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.lease import AtWork
-from craft_easy.core.events.engine.report import Report
+from craft_easy.core.events.engine.lease import RunningHandlers
+from craft_easy.core.events.engine.report import DeliveryReport
 from craft_easy.core.events.engine.runner import CANCELLED_S
 from craft_easy.core.events.handlers.attempt import attempt, extra_of
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.retry import ErrorText, Kind, Outcome
+from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -31,11 +31,11 @@ class Redelivery:
         report: is told of each delivery that has ended.
     """
 
-    def __init__(self, timeout: float, report: Callable[[Report], None]) -> None:
+    def __init__(self, timeout: float, report: Callable[[DeliveryReport], None]) -> None:
         self.replay_id: str | None = None
         self.abandoned = 0
         """Handlers that still run though nobody waits for them any more."""
-        self.at_work = AtWork()
+        self.running_handlers = RunningHandlers()
         self._timeout = timeout
         self._report = report
         self._running: set[asyncio.Task[Outcome]] = set()
@@ -66,13 +66,13 @@ class Redelivery:
         current = CurrentDelivery(event, handler.id, is_replay=True, replay_id=self.replay_id)
         limit = handler.timeout or self._timeout
         began = steady()
-        self.at_work.begin(current, handler.id, getattr(handler.function, "__code__", None), limit)
+        self.running_handlers.begin(current, handler.id, getattr(handler.function, "__code__", None), limit)
         task = asyncio.create_task(attempt(handler, current, timeout=limit))
         self._running.add(task)
         try:
             await asyncio.wait({task}, timeout=limit + CANCELLED_S)
         finally:
-            self.at_work.end(current, limit)
+            self.running_handlers.end(current, limit)
         if not task.done():
             self._abandon(task)
             return self._told(event, self._late(handler, event, limit, (steady() - began) * 1000))
@@ -102,13 +102,13 @@ class Redelivery:
         text = "handler %r is abandoned on %r %s: it went on after it was cancelled at its limit of %g s"
         log.error(text, handler.id, event.event_type, event.event_id, limit, extra=extra_of(handler, event))
         error = ErrorText("TimeoutError", f"ran past its limit of {limit:g} s, and went on after that")
-        return Outcome(handler.id, Kind.FAILED, took_ms=took_ms, error=error)
+        return Outcome(handler.id, OutcomeKind.FAILED, took_ms=took_ms, error=error)
 
     def _told(self, event: DomainEvent, outcome: Outcome) -> str:
         error = outcome.error
-        if outcome.kind is Kind.RETRY:
+        if outcome.kind is OutcomeKind.RETRY:
             error = ErrorText("Retry", "asks for another attempt, which a replay does not give")
-        report = Report(
+        report = DeliveryReport(
             event_id=event.event_id,
             event_type=event.event_type,
             tenant_id=event.tenant_id,
@@ -122,11 +122,11 @@ class Redelivery:
         return report.outcome
 
 
-def _word_for(kind: Kind) -> str:
+def _word_for(kind: OutcomeKind) -> str:
     match kind:
-        case Kind.SUCCEEDED:
+        case OutcomeKind.SUCCEEDED:
             return "done"
-        case Kind.DISCARDED:
+        case OutcomeKind.DISCARDED:
             return "skipped"
         case _:
             return "failed"
@@ -135,4 +135,6 @@ def _word_for(kind: Kind) -> str:
 def _cancelled_by_itself(handler: Handler, event: DomainEvent) -> Outcome:
     text = "handler %r cancelled the task that it runs in on %r %s"
     log.error(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
-    return Outcome(handler.id, Kind.FAILED, error=ErrorText("CancelledError", "cancelled the task that it runs in"))
+    return Outcome(
+        handler.id, OutcomeKind.FAILED, error=ErrorText("CancelledError", "cancelled the task that it runs in")
+    )

@@ -20,22 +20,22 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
-from craft_easy.core.events.engine.report import Observer, Report
+from craft_easy.core.events.engine.report import DeliveryReport, Observer
 from craft_easy.core.events.engine.runner import CANCELLED_S
 from craft_easy.core.events.engine.watchdog import LoopWatch
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.handlers.suppression import Suppression, suppressing
-from craft_easy.core.events.history.lane import Lanes
+from craft_easy.core.events.history.lane import KeyedPool
 from craft_easy.core.events.history.pace import Pace
-from craft_easy.core.events.history.progress import Keeper, Position, Step
+from craft_easy.core.events.history.progress import Position, ProgressStep, ProgressWriter
 from craft_easy.core.events.history.redelivery import Redelivery
-from craft_easy.core.events.history.span import Span, fixed
+from craft_easy.core.events.history.span import ReplayRange, fixed
 from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.store.place import RecordPosition
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -47,7 +47,7 @@ DRAINING_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReplayOptions:
     """How history runs through handlers.
 
     Args:
@@ -82,7 +82,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class Plan:
+class ReplayPlan:
     """What a run would do: `counts` of the events with a handler, and what is left out."""
 
     counts: Counts = field(default_factory=Counts)
@@ -93,7 +93,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Summary:
+class ReplaySummary:
     """What one run came to: `events` ran to their end, `done`, `failed` and `skipped` count deliveries.
 
     A delivery that raised `Discard` is skipped; one that raised `Retry` has failed: nothing tries it again.
@@ -126,7 +126,7 @@ class Summary:
 class _Item:
     """An event on its way through its handlers."""
 
-    step: Step
+    step: ProgressStep
     event: DomainEvent
     handlers: Sequence[Handler]
 
@@ -134,12 +134,12 @@ class _Item:
 async def rerun(
     bus: EventBus,
     selection: Selection,
-    options: Options | None = None,
+    options: ReplayOptions | None = None,
     *,
     observer: Observer | None = None,
     stop: asyncio.Event | None = None,
     checkpoint: Checkpoint | None = None,
-) -> Summary:
+) -> ReplaySummary:
     """Run handlers of a bus over a range of history, each tenant's events in order.
 
         async with EventStore() as store:
@@ -171,7 +171,7 @@ async def rerun(
         CheckpointError: the checkpoint cannot be used, or no longer be written.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        one = Rerun(bus, selection, options or Options(), checkpoint=checkpoint)
+        one = Rerun(bus, selection, options or ReplayOptions(), checkpoint=checkpoint)
         await one.begin()
         return await one.run(stop or asyncio.Event(), observer=observer)
 
@@ -187,7 +187,7 @@ class Rerun:
         self,
         bus: EventBus,
         selection: Selection,
-        options: Options,
+        options: ReplayOptions,
         *,
         checkpoint: Checkpoint | None = None,
     ) -> None:
@@ -200,14 +200,14 @@ class Rerun:
         self._observer = Observer()
         self._checkpoint = checkpoint
         self._chosen = _chosen(bus, options.handlers)
-        self._summary = Summary()
+        self._summary = ReplaySummary()
         self._halt = asyncio.Event()
         self._pace = Pace(self._halt, rate=options.rate, speed=options.speed)
-        self._lanes: Lanes[_Item] = Lanes(options.concurrency, self._work)
+        self._lanes: KeyedPool[_Item] = KeyedPool(options.concurrency, self._work)
         self._deliveries = Redelivery(options.timeout, self._report)
         self._position = Position("")
-        self._span: Span | None = None
-        self._keeper = Keeper(None, self._position)
+        self._span: ReplayRange | None = None
+        self._keeper = ProgressWriter(None, self._position)
 
     @property
     def position(self) -> Position:
@@ -229,14 +229,14 @@ class Rerun:
             else Position.from_json(kept)
         )
         self._summary.replay_id = self._deliveries.replay_id = self._position.replay_id
-        self._keeper = Keeper(self._checkpoint, self._position)
-        self._span = Span(self._store, self._selection, self._position, None if only is None else list(only))
+        self._keeper = ProgressWriter(self._checkpoint, self._position)
+        self._span = ReplayRange(self._store, self._selection, self._position, None if only is None else list(only))
         await self._span.locate()
         self._summary.missing = self._span.missing
 
-    async def plan(self) -> Plan:
+    async def plan(self) -> ReplayPlan:
         """Count what would run from here on; nothing is written."""
-        plan = Plan()
+        plan = ReplayPlan()
         if self._span is None or self._position.is_complete:
             return plan
         if self._options.only is None:
@@ -249,7 +249,7 @@ class Rerun:
         return plan
 
     def _count(
-        self, plan: Plan, event_type: str, tenant_id: str | None, events: int, named: frozenset[str] | None = None
+        self, plan: ReplayPlan, event_type: str, tenant_id: str | None, events: int, named: frozenset[str] | None = None
     ) -> None:
         handlers = self._handlers_for(event_type, named)
         plan.counts.add_many(event_type, tenant_id, events, [one.id for one in handlers])
@@ -258,13 +258,15 @@ class Rerun:
             if not one.replayable and self._is_meant(one, named):
                 plan.not_replayable[one.id] += events
 
-    async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> Summary:
+    async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> ReplaySummary:
         """Go through the span until its end, until `stop` is set, or with `fail_fast` until something fails."""
         self._observer = observer or self._observer
         began = steady()
         self._summary.is_complete = self._position.is_complete
         if not self._position.is_complete:
-            watch = LoopWatch(self._deliveries.at_work, slack=CANCELLED_S, on_hang=lambda text: self.on_hang(text))
+            watch = LoopWatch(
+                self._deliveries.running_handlers, slack=CANCELLED_S, on_hang=lambda text: self.on_hang(text)
+            )
             with watch, self._silence() as suppression:
                 try:
                     await self._go(stop)
@@ -330,7 +332,7 @@ class Rerun:
 
     async def _take(self, record: Mapping[str, Any]) -> None:
         """Hand an event to the lane of its tenant, as soon as its time has come and there is room."""
-        event, place = DomainEvent.from_record(record), Place.of(record)
+        event, place = DomainEvent.from_record(record), RecordPosition.of(record)
         named = None if self._options.only is None else self._options.only.get(event.event_id)
         handlers = self._handlers_for(event.event_type, named)
         if handlers and is_redacted(record):
@@ -375,7 +377,7 @@ class Rerun:
         else:
             self._keeper.end(item.step)
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: DeliveryReport) -> None:
         setattr(self._summary, report.outcome, getattr(self._summary, report.outcome) + 1)
         self._observer.reported(report)
 

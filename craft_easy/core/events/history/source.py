@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.change_stream import Change, ChangeStream, token_from_json, token_to_json
+from craft_easy.core.events.store.change_stream import ChangeStream, LogChange, token_from_json, token_to_json
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -29,7 +29,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamPosition:
     """A point in the stream to go on from, and the database's time there."""
 
     token: Mapping[str, Any]
@@ -56,10 +56,10 @@ class Source(Protocol):
     """Where changes come from."""
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> StreamPosition | None:
         """Where it has come to; None where there is nothing to go on from."""
 
-    async def next(self) -> Change | None:
+    async def next(self) -> LogChange | None:
         """Return the next change, or None where there was none for a second."""
 
     async def reopen(self) -> None:
@@ -82,7 +82,7 @@ class Streaming:
 
     @classmethod
     async def open(
-        cls, store: EventStore, selection: Selection, *, after: Place | None = None, updates: bool = False
+        cls, store: EventStore, selection: Selection, *, after: StreamPosition | None = None, updates: bool = False
     ) -> Self:
         """Open a stream; when this returns, nothing is missed from here on, or from `after` on.
 
@@ -99,10 +99,10 @@ class Streaming:
         return source
 
     @property
-    def place(self) -> Place | None:
-        return None if self._token is None else Place(self._token, self._at)
+    def place(self) -> StreamPosition | None:
+        return None if self._token is None else StreamPosition(self._token, self._at)
 
-    async def next(self) -> Change | None:
+    async def next(self) -> LogChange | None:
         assert self._stream is not None
         try:
             change = await self._stream.next()
@@ -143,14 +143,14 @@ class Streaming:
 class Polling:
     """Asks for the last minutes again and again, and passes on what was not there before."""
 
-    place: Place | None = None
+    place: StreamPosition | None = None
 
     def __init__(self, store: EventStore, selection: Selection, *, updates: bool) -> None:
         self._store = store
         self._selection = replace(selection, limit=None)
         self._updates = updates
         self._known: dict[object, object] = {}
-        self._new: deque[Change] = deque()
+        self._new: deque[LogChange] = deque()
         self._asked_at = datetime.min.replace(tzinfo=UTC)
         self._questions = 0
 
@@ -163,7 +163,7 @@ class Polling:
         source._new.clear()
         return source
 
-    async def next(self) -> Change | None:
+    async def next(self) -> LogChange | None:
         if not self._new:
             await asyncio.sleep(POLL_EVERY)
             self._questions += 1
@@ -179,7 +179,7 @@ class Polling:
         since = self._asked_at - reach
         wanted = replace(self._selection, since=max(since, self._selection.since or since))
         found: dict[object, object] = {}
-        new: list[Change] = []
+        new: list[LogChange] = []
         async for page in self._store.batches(wanted, for_json=True):
             for record in page:
                 found[key_of(record)] = _standing(record)
@@ -188,13 +188,13 @@ class Polling:
         self._asked_at = max(now, self._asked_at)
         self._new.extend(new)
 
-    def _changes(self, record: Mapping[str, Any]) -> Iterator[Change]:
+    def _changes(self, record: Mapping[str, Any]) -> Iterator[LogChange]:
         """Yield what is new about a record: itself, and deliveries that may have ended."""
         key, standing = key_of(record), _standing(record)
         if key not in self._known:
-            yield Change(record)
+            yield LogChange(record)
         if self._updates and self._known.get(key) != standing:
-            yield Change(record, is_new=False)
+            yield LogChange(record, is_new=False)
 
     async def aclose(self) -> None:
         self._new.clear()

@@ -18,7 +18,7 @@ from craft_easy.core.events.history.progress import Position
 from craft_easy.core.events.model.envelope import Envelope, read_envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import place, read
-from craft_easy.core.events.store.place import Place, in_batches, places
+from craft_easy.core.events.store.place import RecordPosition, in_batches, places
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -49,7 +49,7 @@ async def fixed(store: EventStore, selection: Selection, *, is_named: bool) -> P
     )
 
 
-class Span:
+class ReplayRange:
     """The events of a selection from a position on, in order.
 
     Args:
@@ -129,7 +129,7 @@ class Span:
                 async for page in pages:
                     some, is_last = self._of_page(page)
                     yield some
-                    self._mark = Place.of(page[-1])
+                    self._mark = RecordPosition.of(page[-1])
                     self._left = _sum(self._left, -len(some))
                     if is_last or self._left == 0:
                         return
@@ -138,7 +138,7 @@ class Span:
         """Return what of a page belongs to the span, and whether that is its end."""
         some: list[Record] = []
         for record in page:
-            where = Place.of(record)
+            where = RecordPosition.of(record)
             if self._end is not None and where.is_behind(self._end):
                 return some[: self._left], True
             if self._is_left(where) and not self._came_later(record):
@@ -161,7 +161,7 @@ class Span:
             and min(claimed_at, made_at) > self._began_at
         )
 
-    def _is_left(self, where: Place) -> bool:
+    def _is_left(self, where: RecordPosition) -> bool:
         return self._mark is None or not where.is_surely_within(self._mark)
 
     def _behind_the_mark(self) -> Selection:

@@ -32,10 +32,10 @@ from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
 from craft_easy.core.events.history.ending import Ending, Endings
-from craft_easy.core.events.history.source import REACH, Place, Polling, Source, Streaming, key_of
+from craft_easy.core.events.history.source import REACH, Polling, Source, Streaming, StreamPosition, key_of
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.cancellation import Cancellation
-from craft_easy.core.events.store.change_stream import Change, ChangeStreamsMissing
+from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogChange
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -271,7 +271,7 @@ class _Feed:
         self._quiet_since = steady()
         self._left = None if self._left is None else self._left - len(block.records)
 
-    def _block_of(self, change: Change) -> Block | None:
+    def _block_of(self, change: LogChange) -> Block | None:
         record = change.record
         if change.is_new:
             is_shown = not self._recalled.holds(record) and (self._only is None or self._only(record, None))
@@ -280,7 +280,7 @@ class _Feed:
         chosen = [one for one in ended if self._only is None or self._only(record, one)]
         return Block(endings=chosen, is_live=True) if chosen else None
 
-    async def _open(self, place: Place | None, *, has_checkpoint: bool) -> Source:
+    async def _open(self, place: StreamPosition | None, *, has_checkpoint: bool) -> Source:
         if place is not None:
             self._observer.resuming(place.at)
             self._selection = replace(self._selection, since=None)
@@ -295,7 +295,7 @@ class _Feed:
             self._observer.polling(REACH)
             return await Polling.open(self._store, self._selection, updates=self._outcomes)
 
-    async def _next(self, source: Source) -> Change | None:
+    async def _next(self, source: Source) -> LogChange | None:
         try:
             return await source.next()
         except StoreUnavailable as error:
@@ -317,12 +317,12 @@ class _Feed:
                 return
 
 
-def _place_in(checkpoint: Checkpoint) -> Place | None:
+def _place_in(checkpoint: Checkpoint) -> StreamPosition | None:
     position = checkpoint.read()
     if position is None:
         return None
     try:
-        return Place.from_json(position)
+        return StreamPosition.from_json(position)
     except ValueError as error:
         raise CheckpointError(
             f"{checkpoint.path} holds no place in the log to go on from",
@@ -335,17 +335,17 @@ class _Bookmark:
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
         self._checkpoint = checkpoint
-        self._place: Place | None = None
+        self._place: StreamPosition | None = None
         self._written: Mapping[str, Any] | None = None
         self._written_at = steady()
         self._shown = 0
 
-    def begin(self, place: Place | None) -> None:
+    def begin(self, place: StreamPosition | None) -> None:
         """Note where the stream was opened, so that nothing that comes from now on is ever missed."""
         self._place = place
         self.write()
 
-    def reached(self, place: Place | None, *, is_shown: bool) -> None:
+    def reached(self, place: StreamPosition | None, *, is_shown: bool) -> None:
         """Note a place, at once or with others that follow it closely."""
         if self._checkpoint is None:
             return

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from craft_easy.core.events.engine.children import derived_id
-from craft_easy.core.events.history.lineage import Lineage, Looked, Search
+from craft_easy.core.events.history.lineage import Lineage, LineageSearch, Looked
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.queries import trace as trace_queries
@@ -38,7 +38,7 @@ _SPARE_NUMBERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One event of a chain.
 
     Args:
@@ -78,7 +78,7 @@ class Trace:
 
     event_id: str
     root_id: str
-    steps: tuple[Step, ...]
+    steps: tuple[TraceStep, ...]
     events: int
     missing: tuple[str, ...]
     looked: Looked
@@ -122,7 +122,7 @@ async def trace(
     Raises:
         StoreUnavailable: the log was not reached.
     """
-    search = Search(store, since=since, until=until, seconds=seconds, on_progress=on_progress)
+    search = LineageSearch(store, since=since, until=until, seconds=seconds, on_progress=on_progress)
     lineage = await search.of(event_id)
     if lineage is None:
         return None
@@ -231,9 +231,9 @@ def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, b
 # ---------------------------------------------------------------- the tree
 
 
-def _steps(lineage: Lineage, chosen: set[str], records: Mapping[str, _Record]) -> Iterable[Step]:
+def _steps(lineage: Lineage, chosen: set[str], records: Mapping[str, _Record]) -> Iterable[TraceStep]:
     """Yield the chosen events, each before those that it caused."""
-    todo = [Step("event", one, 0) for one in (*reversed(lineage.strays), lineage.root)]
+    todo = [TraceStep("event", one, 0) for one in (*reversed(lineage.strays), lineage.root)]
     met: set[str] = set()
     while todo:
         step = todo.pop()
@@ -259,10 +259,10 @@ def _steps(lineage: Lineage, chosen: set[str], records: Mapping[str, _Record]) -
         todo.extend(reversed(_children_of(step, shown, records)))
 
 
-def _children_of(step: Step, shown: Sequence[str], records: Mapping[str, _Record]) -> list[Step]:
+def _children_of(step: TraceStep, shown: Sequence[str], records: Mapping[str, _Record]) -> list[TraceStep]:
     handlers = [] if step.delivery is None else [entry.id for entry in step.delivery.handlers]
     said = {one: records[one].said for one in shown if one in records}
     published = publishers(step.event_id, handlers, said)
     place = {handler: number for number, handler in enumerate(handlers)}
-    steps = [Step("event", one, step.depth + 1, handler=published.get(one.lower())) for one in shown]
+    steps = [TraceStep("event", one, step.depth + 1, handler=published.get(one.lower())) for one in shown]
     return sorted(steps, key=lambda one: place.get(one.handler or "", len(place)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self
 
-from craft_easy.core.events.model.retry import MAX_WAIT, Kind, Outcome, spread
+from craft_easy.core.events.model.retry import MAX_WAIT, Outcome, OutcomeKind, spread
 
 HandlerState = Literal["pending", "done", "dead", "skipped"]
 DeliveryState = Literal["open", "done", "dead"]
@@ -291,11 +291,11 @@ def _apply(handlers: tuple[HandlerDelivery, ...], ended: Ended, *, owns: bool, k
 
 def _outcome(entry: HandlerDelivery, ended: Ended, *, owns: bool, key: str) -> HandlerDelivery:
     outcome = ended.outcome
-    if outcome.kind is Kind.SUCCEEDED:
+    if outcome.kind is OutcomeKind.SUCCEEDED:
         return entry.succeed(outcome, ended.at)
-    if not owns or outcome.kind is Kind.GIVEN_BACK:
+    if not owns or outcome.kind is OutcomeKind.GIVEN_BACK:
         return entry
-    if outcome.kind is Kind.DISCARDED:
+    if outcome.kind is OutcomeKind.DISCARDED:
         return entry.skip(outcome.reason, ended.at, by="handler", attempts=1) if entry.is_pending else entry
     return entry.fail(outcome, ended.at, f"{key}:{entry.id}")
 

@@ -55,7 +55,7 @@ class RetryPolicy:
 DEFAULT_RETRY: Final = RetryPolicy()
 
 
-class Kind(StrEnum):
+class OutcomeKind(StrEnum):
     """How a run of a handler ended."""
 
     SUCCEEDED = "succeeded"
@@ -108,7 +108,7 @@ class Outcome:
     """
 
     handler_id: str
-    kind: Kind
+    kind: OutcomeKind
     attempt: int = 1
     took_ms: float = 0.0
     error: ErrorText | None = None

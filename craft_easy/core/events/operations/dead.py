@@ -28,8 +28,8 @@ from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import read
-from craft_easy.core.events.store.chosen import FIELDS, MAX_IDS, Chosen, located
-from craft_easy.core.events.store.deliveries import Change, Deliveries, Tracked
+from craft_easy.core.events.store.chosen import FIELDS, MAX_IDS, DeliveryFilter, located
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -313,7 +313,7 @@ class _Search:
                         if self._left == 0:
                             return
 
-    def _pages_of(self, chosen: Chosen, state: _State) -> AsyncGenerator[read.Page, None]:
+    def _pages_of(self, chosen: DeliveryFilter, state: _State) -> AsyncGenerator[read.Page, None]:
         return read.matching(
             self._store,
             chosen.having(state),
@@ -323,16 +323,16 @@ class _Search:
             index=chosen.index(state),
         )
 
-    async def _chosen(self) -> list[Chosen]:
+    async def _chosen(self) -> list[DeliveryFilter]:
         selection, handlers = self._choice.selection, self._choice.handlers
         if selection.is_empty:
             return []
         if not self._event_ids:
-            return [Chosen(selection, handlers)]
+            return [DeliveryFilter(selection, handlers)]
         self._located = await located(self._store, self._event_ids)
         ids = list(self._located.values())
         chunks = [tuple(ids[start : start + MAX_IDS]) for start in range(0, len(ids), MAX_IDS)]
-        return [Chosen(selection, handlers, chunk) for chunk in chunks]
+        return [DeliveryFilter(selection, handlers, chunk) for chunk in chunks]
 
     def _meant(self, record: Tracked, state: _State) -> _Meant:
         """Return what is meant of a record; nothing where it was met before, under its pending deliveries."""
@@ -378,7 +378,9 @@ async def _change(
     async with aclosing(search.pages()) as pages:
         async for page in pages:
             at = await store.now()
-            await log.change([Change(one.record, partial(_applied, transition, one.handlers, at)) for one in page])
+            await log.change(
+                [PendingChange(one.record, partial(_applied, transition, one.handlers, at)) for one in page]
+            )
             for one in page:
                 meant += len(one.entries)
                 _note(one, list(_after(one, has_moved, at)), counts, on_stored)

@@ -27,7 +27,7 @@ from craft_easy.core.events.errors import CheckpointError, EventsError, StoreUna
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.formats.extended_json import is_ambiguous, record_line
-from craft_easy.core.events.store.place import Place
+from craft_easy.core.events.store.place import RecordPosition
 from craft_easy.core.events.target import Target, check, reason_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ EVERYTHING: Final = Selection()
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class ExportBlock:
     """Lines that are ready to be written, how many, the place of the last record, and what is not exact in them.
 
     `ambiguous` names the events with an object that Extended JSON reads as a value of another type.
@@ -54,7 +54,7 @@ class Block:
 
     data: bytes
     events: int
-    place: Place
+    place: RecordPosition
     ambiguous: tuple[str, ...] = ()
 
 
@@ -66,7 +66,7 @@ class Exported:
     before: int = 0
     ambiguous: list[str] = field(default_factory=list)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: ExportBlock) -> None:
         """Count what was written."""
         self.events += block.events
         self.ambiguous += block.ambiguous
@@ -78,7 +78,7 @@ class Observer:
     def began(self, selection: Selection) -> None:
         """This is what is left to write, or a few more of the millisecond in which an earlier run ended."""
 
-    def wrote(self, block: Block) -> None:
+    def wrote(self, block: ExportBlock) -> None:
         """More was written."""
 
     def lost(self, error: StoreUnavailable) -> None:
@@ -90,9 +90,9 @@ async def blocks(
     selection: Selection = EVERYTHING,
     *,
     json_format: JsonFormat = "relaxed",
-    after: Place | None = None,
+    after: RecordPosition | None = None,
     observer: Observer | None = None,
-) -> AsyncGenerator[Block, None]:
+) -> AsyncGenerator[ExportBlock, None]:
     """Yield the selected records as lines, oldest first, with flat memory; an outage is waited out for a minute.
 
     Args:
@@ -128,7 +128,7 @@ async def blocks(
 
 
 async def _pages(
-    store: EventStore, selection: Selection, after: Place | None
+    store: EventStore, selection: Selection, after: RecordPosition | None
 ) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
     if after is None:
         async with aclosing(store.batches(selection, size=PAGE, for_json=True)) as pages:
@@ -147,25 +147,25 @@ async def _pages(
                 return
 
 
-def _behind(selection: Selection, after: Place | None) -> Selection:
+def _behind(selection: Selection, after: RecordPosition | None) -> Selection:
     """Return the selection from the time of a place on, at which there may be more."""
     moments = [one for one in (None if after is None else after.moment, selection.since) if one is not None]
     return replace(selection, since=max(moments, default=None))
 
 
-def _place(record: Mapping[str, Any]) -> Place:
+def _place(record: Mapping[str, Any]) -> RecordPosition:
     """Return a record's place; its time is naive, as `store.event_json` has it, and places are aware."""
-    place = Place.of(record)
+    place = RecordPosition.of(record)
     if isinstance(place.timestamp, datetime) and place.timestamp.tzinfo is None:
         return replace(place, timestamp=place.timestamp.replace(tzinfo=UTC))
     return place
 
 
-def _block(page: Sequence[Mapping[str, Any]], *, is_canonical: bool) -> Block:
+def _block(page: Sequence[Mapping[str, Any]], *, is_canonical: bool) -> ExportBlock:
     lines = [record_line(record, canonical=is_canonical) for record in page]
     pairs = zip(page, lines, strict=True)
     ambiguous = tuple(read_envelope(record).event_id for record, line in pairs if is_ambiguous(record, line))
-    return Block("".join(f"{line}\n" for line in lines).encode("ascii"), len(page), _place(page[-1]), ambiguous)
+    return ExportBlock("".join(f"{line}\n" for line in lines).encode("ascii"), len(page), _place(page[-1]), ambiguous)
 
 
 # ---------------------------------------------------------------------- to a file
@@ -281,7 +281,9 @@ async def _write(
     return exported
 
 
-def _keep(checkpoint: Checkpoint, file: Target, before: _Position, place: Place | None, exported: Exported) -> None:
+def _keep(
+    checkpoint: Checkpoint, file: Target, before: _Position, place: RecordPosition | None, exported: Exported
+) -> None:
     events = exported.before + exported.events
     checkpoint.write(replace(before, place=place, size=file.mark(), events=events).to_json())
 
@@ -292,7 +294,7 @@ class _Position:
 
     since: datetime | None = None
     until: datetime | None = None
-    place: Place | None = None
+    place: RecordPosition | None = None
     size: int = 0
     events: int = 0
 
@@ -315,7 +317,7 @@ class _Position:
             return cls(
                 since=_moment(fields["since"]),
                 until=_moment(fields["until"]),
-                place=None if fields["place"] is None else Place.from_json(fields["place"]),
+                place=None if fields["place"] is None else RecordPosition.from_json(fields["place"]),
                 size=int(fields["size"]),
                 events=int(fields["events"]),
             )

@@ -40,7 +40,7 @@ MAX_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedEvent:
     """An event that is in the log, and how it stands.
 
     Args:
@@ -59,7 +59,7 @@ class Published:
 
 
 @dataclass(slots=True)
-class Summary:
+class PublishSummary:
     """What came of all that was to be published: events by what became of them, deliveries by how they stand."""
 
     stored: int = 0
@@ -76,7 +76,7 @@ class Summary:
         """Whether every event is in the log and no handler failed."""
         return not (self.conflicts or self.bad or self.failed)
 
-    def add(self, published: Published) -> None:
+    def add(self, published: PublishedEvent) -> None:
         """Count one event."""
         if not published.is_new:
             self.present += 1
@@ -92,7 +92,7 @@ class Summary:
 class Observer:
     """Hears of what happens; does nothing by itself."""
 
-    def published(self, published: Published) -> None:
+    def published(self, published: PublishedEvent) -> None:
         """An event is in the log, and what is to run at once has run."""
 
     def refused(self, refused: Refused) -> None:
@@ -104,7 +104,7 @@ class Observer:
 
 async def publish_event(
     store: EventStore, event: DomainEvent, *, bus: EventBus | None = None, dispatch: bool = False
-) -> Published:
+) -> PublishedEvent:
     """Store one event, and run its handlers where that is asked for; the same event again changes nothing.
 
     Args:
@@ -131,7 +131,7 @@ async def publish_lines(
     bus: EventBus | None = None,
     dispatch: bool = False,
     observer: Observer | None = None,
-) -> Summary:
+) -> PublishSummary:
     """Publish lines of Event JSON in their order, those that are there already at once.
 
     `event_id`, `timestamp`, `tenant_id`, `actor_id` and `payload` may be left out. A bad line is handed to the observer
@@ -151,7 +151,7 @@ async def publish_lines(
     if isinstance(source, (str, Path)):
         intake.check(source)
     run = _Run(store, bus, is_dispatching=dispatch)
-    summary, observer = Summary(), observer or Observer()
+    summary, observer = PublishSummary(), observer or Observer()
     async with aclosing(intake.lines(source)) as pages:
         async for page in pages:
             for start in range(0, len(page), MAX_AT_ONCE):
@@ -159,7 +159,7 @@ async def publish_lines(
     return summary
 
 
-async def _publish(run: _Run, lines: Sequence[Line], summary: Summary, observer: Observer) -> None:
+async def _publish(run: _Run, lines: Sequence[Line], summary: PublishSummary, observer: Observer) -> None:
     events: list[tuple[Line, DomainEvent]] = []
     for line in lines:
         try:
@@ -172,7 +172,7 @@ async def _publish(run: _Run, lines: Sequence[Line], summary: Summary, observer:
             if (name := unfit_class(event)) is not None:
                 observer.unfit(event, name)
         for (line, event), one in zip(some, await run.publish([event for _, event in some]), strict=True):
-            if isinstance(one, Published):
+            if isinstance(one, PublishedEvent):
                 summary.add(one)
                 observer.published(one)
                 continue
@@ -199,16 +199,16 @@ class _Run:
         self._bus = bus
         self.is_dispatching = is_dispatching
 
-    async def publish(self, events: Sequence[DomainEvent]) -> list[Published | EventsError]:
+    async def publish(self, events: Sequence[DomainEvent]) -> list[PublishedEvent | EventsError]:
         """Return what became of each event, in the same order."""
         if not events:
             return []
         return await (self._dispatch(events) if self.is_dispatching else self._store_open(events))
 
-    async def _store_open(self, events: Sequence[DomainEvent]) -> list[Published | EventsError]:
+    async def _store_open(self, events: Sequence[DomainEvent]) -> list[PublishedEvent | EventsError]:
         at = await self._store.now()
         deliveries = [self._delivery(event, at) for event in events]
-        found: list[Published | EventsError | None] = []
+        found: list[PublishedEvent | EventsError | None] = []
         records: list[dict[str, Any]] = []
         for event, delivery in zip(events, deliveries, strict=True):
             try:
@@ -227,7 +227,7 @@ class _Run:
             return None
         return Delivery.new((one.id for one in self._bus.registry.plan(event.event_type).handlers), at=at)
 
-    async def _answer(self, event: DomainEvent, delivery: Delivery | None, result: Any) -> Published | EventsError:
+    async def _answer(self, event: DomainEvent, delivery: Delivery | None, result: Any) -> PublishedEvent | EventsError:
         try:
             result.check()
         except EventsError as error:
@@ -240,7 +240,7 @@ class _Run:
             return _standing(event, delivery, is_new=False)
         return _standing(event, stored.delivery if stored.is_tracked else None, is_new=False)
 
-    async def _dispatch(self, events: Sequence[DomainEvent]) -> list[Published | EventsError]:
+    async def _dispatch(self, events: Sequence[DomainEvent]) -> list[PublishedEvent | EventsError]:
         assert self._bus is not None
         before = await stored_twins(self._store, [_key(event) for event in events])
         errors: list[EventsError | None] = []
@@ -264,18 +264,18 @@ def _key(event: DomainEvent) -> dict[str, Any]:
     return {"_id": record_id(event.event_id), "event_id": event.event_id}
 
 
-def _standing(event: DomainEvent, delivery: Delivery | None, *, is_new: bool) -> Published:
+def _standing(event: DomainEvent, delivery: Delivery | None, *, is_new: bool) -> PublishedEvent:
     if delivery is None:
-        return Published(event, is_new, "untracked")
-    return Published(event, is_new, delivery.state, {one.id: one.state for one in delivery.handlers})
+        return PublishedEvent(event, is_new, "untracked")
+    return PublishedEvent(event, is_new, delivery.state, {one.id: one.state for one in delivery.handlers})
 
 
-def _dispatched(event: DomainEvent, former: Any, now: Tracked) -> Published:
+def _dispatched(event: DomainEvent, former: Any, now: Tracked) -> PublishedEvent:
     standing = _standing(event, now.delivery if now.is_tracked else None, is_new=former is None)
     if not standing.is_new:
         return standing
     failed = {one.id: _error(one) for one in now.delivery.handlers if one.state in ("pending", "dead") and one.attempts}
-    return Published(event, standing.is_new, standing.state, standing.handlers, failed)
+    return PublishedEvent(event, standing.is_new, standing.state, standing.handlers, failed)
 
 
 def _error(entry: HandlerDelivery) -> str:

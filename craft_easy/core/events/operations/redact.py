@@ -26,7 +26,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.documents import record_event_id
 from craft_easy.core.events.store.queries import redact as redact_queries
-from craft_easy.core.events.store.queries.redact import Kept, Trace
+from craft_easy.core.events.store.queries.redact import Kept, RedactionMark
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -88,7 +88,7 @@ async def redact(
         StoreUnavailable: the log was not reached; the same call may be made again.
     """
     _check(selection)
-    trace = Trace(await store.now(), _text(by), _text(reason))
+    trace = RedactionMark(await store.now(), _text(by), _text(reason))
     redacted = Redacted()
     async with aclosing(redact_queries.unredacted(store, selection)) as pages:
         async for page in pages:
@@ -112,7 +112,7 @@ def _unfinished(record: Tracked) -> list[str]:
     return [one.id for one in record.delivery.handlers if one.state in ("pending", "dead")]
 
 
-def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], trace: Trace) -> None:
+def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], trace: RedactionMark) -> None:
     reasons = {id(one.record): one.reason for one in kept}
     for record in page:
         if id(record) in reasons:
@@ -121,6 +121,6 @@ def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], tra
             redacted.counts.add(record.document, _skipped(record, trace))
 
 
-def _skipped(record: Tracked, trace: Trace) -> list[str]:
+def _skipped(record: Tracked, trace: RedactionMark) -> list[str]:
     handlers = record.delivery.handlers
     return [one.id for one in handlers if one.reason == REDACTED and one.finished_at == trace.at]

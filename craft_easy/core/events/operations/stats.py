@@ -69,7 +69,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class StatsGroup:
     """What a handler, an event type, a tenant or a kind of error has to do with.
 
     Args:
@@ -126,7 +126,7 @@ class Stats:
     failed: int
     bars: Sequence[Bar]
     by: By
-    groups: Sequence[Group]
+    groups: Sequence[StatsGroup]
     orphaned: Sequence[str] | None = None
 
     @property
@@ -319,7 +319,7 @@ def _oldest(fields: Mapping[str, Any] | None, now: datetime) -> Oldest | None:
     return Oldest(event.event_id, event.event_type, event.tenant_id, event.timestamp, age_s)
 
 
-def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted]) -> list[Group]:
+def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted]) -> list[StatsGroup]:
     numbers: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
     took: defaultdict[str | None, Counter[int]] = defaultdict(Counter)
     for one in opened.groups:
@@ -336,8 +336,8 @@ def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted]
     return sorted((_group(by, name, numbers[name], took[name]) for name in numbers), key=_by_weight)
 
 
-def _group(by: By, name: str | None, numbers: Counter[str], took: Mapping[int, int]) -> Group:
-    return Group(
+def _group(by: By, name: str | None, numbers: Counter[str], took: Mapping[int, int]) -> StatsGroup:
+    return StatsGroup(
         name=name,
         open=numbers["open"],
         waiting=numbers["waiting"],
@@ -348,5 +348,5 @@ def _group(by: By, name: str | None, numbers: Counter[str], took: Mapping[int, i
     )
 
 
-def _by_weight(group: Group) -> tuple[int, int, int, str]:
+def _by_weight(group: StatsGroup) -> tuple[int, int, int, str]:
     return -(group.open + group.dead), -group.failed, -(group.events or 0), group.name or ""

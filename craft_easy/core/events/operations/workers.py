@@ -18,7 +18,7 @@ _IN_ORDER: Final[tuple[WorkerState, ...]] = ("gone", "silent", "alive", "fenced"
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerStatus:
     """A process that may own records.
 
     `state` is "alive"; "silent" when its last beat is longer ago than its lease; "fenced" when it was taken over;
@@ -42,7 +42,7 @@ class Worker:
     lease: float | None = None
 
 
-async def workers(store: EventStore) -> list[Worker]:
+async def workers(store: EventStore) -> list[WorkerStatus]:
     """Return every worker that is registered or owns an open record: who needs a look first, the busiest of them first.
 
     Raises:
@@ -53,14 +53,14 @@ async def workers(store: EventStore) -> list[Worker]:
     entries = await WorkerRegistry(store).entries()
     now = await store.now()
     found = [_known(entry, owned.get(owner, 0), now) for owner, entry in entries.items()]
-    found += [Worker(owner, "gone", records) for owner, records in owned.items() if owner not in entries]
+    found += [WorkerStatus(owner, "gone", records) for owner, records in owned.items() if owner not in entries]
     return sorted(found, key=lambda one: (_IN_ORDER.index(one.state), -one.open, one.owner))
 
 
-def _known(entry: WorkerEntry, owned: int, now: datetime) -> Worker:
+def _known(entry: WorkerEntry, owned: int, now: datetime) -> WorkerStatus:
     silent_s = max(0.0, (now - entry.beat_at).total_seconds())
     state: WorkerState = "fenced" if entry.fenced else "silent" if silent_s > entry.lease else "alive"
-    return Worker(
+    return WorkerStatus(
         owner=entry.owner,
         state=state,
         open=owned,

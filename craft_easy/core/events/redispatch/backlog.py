@@ -12,8 +12,8 @@ from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.delivery import track
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.deliveries import Change, Tracked
-from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.deliveries import PendingChange, Tracked
+from craft_easy.core.events.store.wanted import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RedispatchOptions:
     """How a redispatch runs.
 
     Args:
@@ -49,7 +49,7 @@ class Options:
     ordered: bool = False
 
 
-def wanted(registry: Registry, selection: Selection, options: Options) -> Wanted:
+def wanted(registry: Registry, selection: Selection, options: RedispatchOptions) -> ClaimFilter:
     """Return what a run over this registry wants.
 
     Raises:
@@ -57,14 +57,14 @@ def wanted(registry: Registry, selection: Selection, options: Options) -> Wanted
     """
     loaded = registry.names()
     if not options.handlers:
-        return Wanted(selection, loaded=loaded, handlers=loaded)
+        return ClaimFilter(selection, loaded=loaded, handlers=loaded)
     chosen: dict[str, None] = {}
     for name in options.handlers:
         handler = registry.handler(name)
         if handler is None:
             raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
         chosen |= dict.fromkeys((handler.id, *handler.aliases))
-    return Wanted(selection, loaded=loaded, handlers=tuple(chosen))
+    return ClaimFilter(selection, loaded=loaded, handlers=tuple(chosen))
 
 
 class Backlog:
@@ -76,9 +76,9 @@ class Backlog:
         options: whether records without a delivery, or without handlers, belong to it.
     """
 
-    def __init__(self, bus: EventBus, wanted: Wanted, options: Options) -> None:
+    def __init__(self, bus: EventBus, wanted: ClaimFilter, options: RedispatchOptions) -> None:
         self._registry = bus.registry
-        self._desk = bus.tracking.desk()
+        self._record_owner = bus.tracking.record_owner()
         self._wanted = wanted
         self._options = options
 
@@ -112,14 +112,16 @@ class Backlog:
         return added
 
     async def _take_in(self, record: Tracked, handlers: Sequence[str]) -> None:
-        at = self._desk.worker.now()
+        at = self._record_owner.worker.now()
         if record.is_tracked:
-            await self._desk.deliveries.change([Change(record, lambda delivery: track(handlers, delivery, at=at))])
+            await self._record_owner.deliveries.change(
+                [PendingChange(record, lambda delivery: track(handlers, delivery, at=at))]
+            )
         else:
-            await self._desk.deliveries.add(record, track(handlers, None, at=at))
+            await self._record_owner.deliveries.add(record, track(handlers, None, at=at))
 
     async def _everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
-        async with aclosing(self._desk.deliveries.matching(await self._free())) as pages:
+        async with aclosing(self._record_owner.deliveries.matching(await self._free())) as pages:
             async for page in pages:
                 for record in page:
                     yield record, [one.id for one in record.delivery.pending if one.id in self._wanted.handlers]
@@ -128,15 +130,15 @@ class Backlog:
                 yield record, handlers
 
     async def _free(self) -> dict[str, Any]:
-        owners = await self._desk.deliveries.owners()
-        entries = await self._desk.registry.entries()
+        owners = await self._record_owner.deliveries.owners()
+        entries = await self._record_owner.registry.entries()
         gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
         return self._wanted.free(gone)
 
     async def _old(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
         """Yield the records that have no deliveries, and the ids of the handlers that they would get."""
         for condition in self._conditions():
-            async with aclosing(self._desk.deliveries.matching(condition)) as pages:
+            async with aclosing(self._record_owner.deliveries.matching(condition)) as pages:
                 async for page in pages:
                     for record in page:
                         if handlers := self._handlers_for(record.document.get("event_type")):

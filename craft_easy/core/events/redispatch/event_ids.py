@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.engine.report import Observer, Summary
+from craft_easy.core.events.engine.report import Observer, RedispatchSummary
 from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog, Options, wanted
+from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
 from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.store.place import in_batches, places
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class EventIds:
     """The events that were asked for: selections that together hold those in the log, and the ids that are not."""
 
     selections: Sequence[Selection]
@@ -28,7 +28,7 @@ class Named:
     missing: Sequence[str]
 
 
-async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[str]) -> Named:
+async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[str]) -> EventIds:
     """Find events by their ids, each batch with one look into the index.
 
     Args:
@@ -38,7 +38,7 @@ async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[s
     """
     found = await places(store, event_ids)
     in_order = sorted(found, key=lambda event_id: found[event_id].sort_key)
-    return Named(
+    return EventIds(
         [replace(selection, event_ids=tuple(some)) for some in in_batches(in_order)],
         len(found),
         [one for one in dict.fromkeys(event_ids) if one not in found],
@@ -47,19 +47,19 @@ async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[s
 
 async def redispatch_named(
     bus: EventBus,
-    named: Named,
-    options: Options,
+    named: EventIds,
+    options: RedispatchOptions,
     *,
     observer: Observer | None = None,
     stop: asyncio.Event | None = None,
-) -> Summary:
+) -> RedispatchSummary:
     """Deliver what is unprocessed of the named events, batch by batch; see `redispatch`.
 
     Raises:
         HandlerNotFound: `options.handlers` names one that is not loaded.
         StoreUnavailable: the log was not reached.
     """
-    observer, stop, total = observer or Observer(), stop or asyncio.Event(), Summary()
+    observer, stop, total = observer or Observer(), stop or asyncio.Event(), RedispatchSummary()
     observer.began(named.events)
     for selection in named.selections:
         room = None if selection.limit is None else selection.limit - total.claimed
@@ -70,7 +70,7 @@ async def redispatch_named(
     return total
 
 
-async def count_named(bus: EventBus, named: Named, options: Options) -> Counts:
+async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions) -> Counts:
     """Count what a redispatch of the named events would deliver now; nothing is written."""
     total = Counts()
     for selection in named.selections:
@@ -98,8 +98,8 @@ class _Batch(Observer):
         self.resumed = observer.resumed  # type: ignore[method-assign]
 
 
-def _add(total: Summary, batch: Summary) -> None:
-    for one in fields(Summary):
+def _add(total: RedispatchSummary, batch: RedispatchSummary) -> None:
+    for one in fields(RedispatchSummary):
         if one.name == "orphaned_handlers":
             total.orphaned_handlers = sorted({*total.orphaned_handlers, *batch.orphaned_handlers})
         else:

@@ -21,25 +21,34 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
-from craft_easy.core.events.engine.outcomes import Held
+from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import WRITING_S
-from craft_easy.core.events.engine.pool import Crew
-from craft_easy.core.events.engine.report import Observer, Report, Summary, Waiting, outcome_of
-from craft_easy.core.events.engine.runner import Due
+from craft_easy.core.events.engine.pool import RunnerPool
+from craft_easy.core.events.engine.report import DeliveryReport, Observer, RedispatchSummary, Waiting, outcome_of
+from craft_easy.core.events.engine.runner import DueDelivery
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog, Options, wanted
+from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
 from craft_easy.core.events.redispatch.ordered import ALONE_AFTER, Lanes
 from craft_easy.core.events.store.deliveries import Listed, Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.store.registry import WorkerEntry
-    from craft_easy.core.events.store.wanted import Wanted
+    from craft_easy.core.events.store.wanted import ClaimFilter
 
-__all__ = ["Observer", "Options", "Redispatch", "Report", "Summary", "Waiting", "outcome_of", "redispatch"]
+__all__ = [
+    "DeliveryReport",
+    "Observer",
+    "Redispatch",
+    "RedispatchOptions",
+    "RedispatchSummary",
+    "Waiting",
+    "outcome_of",
+    "redispatch",
+]
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -62,11 +71,11 @@ OUTAGE_S: Final = 60.0
 async def redispatch(
     bus: EventBus,
     selection: Selection,
-    options: Options | None = None,
+    options: RedispatchOptions | None = None,
     *,
     observer: Observer | None = None,
     stop: asyncio.Event | None = None,
-) -> Summary:
+) -> RedispatchSummary:
     """Deliver every unprocessed event of a selection through the handlers of a bus.
 
     The bus has a store. Each record runs at most once in a run, whatever its back-off, unless the options say
@@ -77,7 +86,7 @@ async def redispatch(
         HandlerNotFound: `options.handlers` names one that is not loaded.
         StoreUnavailable: the log was not reached; what was claimed is freed when the lease ends.
     """
-    run = Redispatch(bus, selection, options or Options(), observer or Observer())
+    run = Redispatch(bus, selection, options or RedispatchOptions(), observer or Observer())
     return await run.run(stop or asyncio.Event())
 
 
@@ -85,7 +94,7 @@ async def redispatch(
 async def redispatching(
     bus: EventBus,
     selection: Selection | None = None,
-    options: Options | None = None,
+    options: RedispatchOptions | None = None,
     *,
     observer: Observer | None = None,
 ) -> AsyncIterator[None]:
@@ -106,7 +115,9 @@ async def redispatching(
         options: `watch` is set whatever they say.
         observer: is told how it goes.
     """
-    run = Redispatch(bus, selection or Selection(), replace(options or Options(), watch=True), observer or Observer())
+    run = Redispatch(
+        bus, selection or Selection(), replace(options or RedispatchOptions(), watch=True), observer or Observer()
+    )
     stop = asyncio.Event()
     running = asyncio.create_task(run.run(stop), name="redispatch")
     running.add_done_callback(_say_why_it_ended)
@@ -118,7 +129,7 @@ async def redispatching(
             await running
 
 
-def _say_why_it_ended(task: asyncio.Task[Summary]) -> None:
+def _say_why_it_ended(task: asyncio.Task[RedispatchSummary]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("the redispatch beside the application has ended", exc_info=error)
 
@@ -126,22 +137,22 @@ def _say_why_it_ended(task: asyncio.Task[Summary]) -> None:
 class Redispatch:
     """One run of `redispatch`."""
 
-    def __init__(self, bus: EventBus, selection: Selection, options: Options, observer: Observer) -> None:
+    def __init__(self, bus: EventBus, selection: Selection, options: RedispatchOptions, observer: Observer) -> None:
         self._bus = bus
-        self._desk = bus.tracking.desk()
+        self._record_owner = bus.tracking.record_owner()
         self._limit = selection.limit
         self._options = options
         self._observer = observer
         self._is_told = type(observer).reported is not Observer.reported
-        self._summary = Summary()
-        self._take_over = TakeOver(self._desk)
+        self._summary = RedispatchSummary()
+        self._take_over = TakeOver(self._record_owner)
         self._wanted = wanted(bus.registry, selection, options)
         self._handlers = {name: bus.registry.handler(name) for name in self._wanted.handlers}
-        self._crew = Crew(self._desk, options.concurrency, self._due, observer.ended)
+        self._crew = RunnerPool(self._record_owner, options.concurrency, self._due, observer.ended)
         self._crowd = 0
         self._reached_at = steady()
 
-    async def run(self, stop: asyncio.Event) -> Summary:
+    async def run(self, stop: asyncio.Event) -> RedispatchSummary:
         """Go through rounds until nothing is left or `stop` is set; return what came of it."""
         began = steady()
         rounds = asyncio.create_task(self._begin_and_go_round())
@@ -166,13 +177,13 @@ class Redispatch:
         await self._reaching(self._rounds)
 
     async def _begin(self) -> None:
-        worker = self._desk.worker
+        worker = self._record_owner.worker
         await worker.ready()
         if not self._options.watch:
             self._wanted = replace(self._wanted, began_at=await self._beginning(worker))
         self._wanted = self._at_this_time()
-        await self._desk.registry.forget(at=worker.now())
-        events = await self._desk.deliveries.count(self._wanted)
+        await self._record_owner.registry.forget(at=worker.now())
+        events = await self._record_owner.deliveries.count(self._wanted)
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._limit is None else self._limit - events
             events += await Backlog(self._bus, self._wanted, self._options).begin_to_track(room)
@@ -184,8 +195,8 @@ class Redispatch:
         After a failover to a server whose clock is behind, the worker's time stands still until that has caught up: the
         run does not wait for it, and leaves what was claimed last to the next one.
         """
-        began_at, patience = worker.not_before(), steady() + BEHIND_S
-        while worker.now() < began_at and steady() < patience:  # noqa: ASYNC110 - a clock sets no event
+        began_at, hang_limit = worker.not_before(), steady() + BEHIND_S
+        while worker.now() < began_at and steady() < hang_limit:  # noqa: ASYNC110 - a clock sets no event
             await asyncio.sleep(0.001)
         return min(began_at, worker.now())
 
@@ -221,9 +232,9 @@ class Redispatch:
 
     async def _came_back(self) -> bool:
         """Tell whether something may be claimed after all: what was to be written, or what a lost reply hid."""
-        is_pending = self._desk.writer.is_busy
-        await self._desk.writer.flush()
-        return (self._desk.has_doubt and bool(await self._desk.reconcile())) or is_pending
+        is_pending = self._record_owner.writer.is_busy
+        await self._record_owner.writer.flush()
+        return (self._record_owner.is_uncertain and bool(await self._record_owner.reconcile())) or is_pending
 
     async def _one_round(self) -> int:
         """Claim and run what there is, and return how many events that were."""
@@ -232,7 +243,7 @@ class Redispatch:
         self._summary.taken_over += await self._take_over.once()
         self._summary.dead += self._take_over.died - died
         if self._options.ordered:
-            lanes = Lanes(self._desk, self._wanted, self._crew, self._claim_one, lambda: self._room > 0)
+            lanes = Lanes(self._record_owner, self._wanted, self._crew, self._claim_one, lambda: self._room > 0)
             await lanes.once()
             await self._claim_all({"tenant_id": None})
         else:
@@ -240,10 +251,10 @@ class Redispatch:
         await self._crew.idle()
         return self._summary.claimed - before
 
-    def _at_this_time(self) -> Wanted:
+    def _at_this_time(self) -> ClaimFilter:
         if not (self._options.due or self._options.watch):
             return self._wanted
-        return replace(self._wanted, due_at=self._desk.worker.now())
+        return replace(self._wanted, due_at=self._record_owner.worker.now())
 
     # claim
 
@@ -263,22 +274,22 @@ class Redispatch:
             for held in await self._claim_one(record_id):
                 await self._crew.alone(held)
 
-    async def _let_go(self, coming: asyncio.Task[list[Held] | None]) -> None:
+    async def _let_go(self, coming: asyncio.Task[list[OwnedRecord] | None]) -> None:
         """Give back a batch that was claimed ahead and is not started any more."""
         coming.cancel()
         await asyncio.wait([coming])
         if not coming.cancelled() and coming.exception() is None:
             for held in coming.result() or ():
-                self._desk.writer.add(held, is_through=True)
+                self._record_owner.writer.add(held, is_through=True)
 
-    async def _batches(self, more: Mapping[str, Any], alone: deque[Any]) -> AsyncGenerator[list[Held], None]:
+    async def _batches(self, more: Mapping[str, Any], alone: deque[Any]) -> AsyncGenerator[list[OwnedRecord], None]:
         """Yield what could be claimed, and note the suspects.
 
         Where another worker was quicker, this one goes some pages ahead, the farther the more often it meets others;
         the rounds end when nothing is left behind.
         """
         passing_over = 0
-        async with aclosing(self._desk.deliveries.unowned(self._wanted, size=BATCH, more=more)) as pages:
+        async with aclosing(self._record_owner.deliveries.unowned(self._wanted, size=BATCH, more=more)) as pages:
             async for page in pages:
                 if self._room <= 0:
                     break
@@ -301,12 +312,12 @@ class Redispatch:
         self._crowd = min(self._crowd + 1, FARTHEST.bit_length() - 1)
         return random.randint(1, 2**self._crowd)
 
-    async def _claim_one(self, record_id: Any) -> list[Held]:
+    async def _claim_one(self, record_id: Any) -> list[OwnedRecord]:
         return await self._claim([record_id])
 
-    async def _claim(self, ids: Sequence[Any]) -> list[Held]:
-        await self._desk.writer.below(UNWRITTEN)
-        claimed = await self._desk.claim(ids, self._wanted.unowned(), direction=self._wanted.direction)
+    async def _claim(self, ids: Sequence[Any]) -> list[OwnedRecord]:
+        await self._record_owner.writer.below(UNWRITTEN)
+        claimed = await self._record_owner.claim(ids, self._wanted.unowned(), direction=self._wanted.direction)
         self._summary.claimed += len(claimed)
         for held in claimed:
             held.on_stored = self._reporter(held.record)
@@ -316,14 +327,14 @@ class Redispatch:
     def _room(self) -> int:
         return BATCH if self._limit is None else self._limit - self._summary.claimed
 
-    def _due(self, delivery: Delivery) -> list[Due]:
+    def _due(self, delivery: Delivery) -> list[DueDelivery]:
         """Return the deliveries of a record that are to run now and have their handler here."""
         due = []
         for entry in delivery.pending:
             handler = self._handlers.get(entry.id)
             if handler is not None and self._wanted.is_due(entry):
                 limit = handler.timeout or self._options.timeout
-                due.append(Due(handler, entry.id, entry.attempts + 1, limit))
+                due.append(DueDelivery(handler, entry.id, entry.attempts + 1, limit))
         return due
 
     # wait
@@ -337,8 +348,8 @@ class Redispatch:
         return {owner: events for owner, events in owners.items() if not self._has_beaten(entries.get(owner))}
 
     async def _others(self) -> dict[str, int]:
-        owners = await self._desk.deliveries.owners(replace(self._wanted, due_at=None))
-        owners.pop(self._desk.worker.owner, None)
+        owners = await self._record_owner.deliveries.owners(replace(self._wanted, due_at=None))
+        owners.pop(self._record_owner.worker.owner, None)
         return owners
 
     def _has_beaten(self, entry: WorkerEntry | None) -> bool:
@@ -365,15 +376,15 @@ class Redispatch:
         self._summary.abandoned = self._crew.abandoned
         try:
             await self._bus.drain(timeout=max(self._options.grace, WRITING_S))
-            await self._desk.reconcile()
+            await self._record_owner.reconcile()
         except (TimeoutError, StoreUnavailable) as error:
             log.warning("what was left is freed when the lease ends: %s", error)
 
     async def _count_what_is_left(self) -> None:
         self._summary.owned = sum((await self._others()).values())
         if self._options.ordered:
-            self._summary.held = await self._desk.deliveries.count(self._wanted)
-        orphans = await self._desk.deliveries.orphans(self._wanted)
+            self._summary.held = await self._record_owner.deliveries.count(self._wanted)
+        orphans = await self._record_owner.deliveries.orphans(self._wanted)
         self._summary.orphaned = sum(orphans.values())
         self._summary.orphaned_handlers = sorted(orphans)
 
@@ -394,7 +405,7 @@ class Redispatch:
             else:
                 setattr(self._summary, outcome, getattr(self._summary, outcome) + 1)
             if self._is_told:
-                self._observer.reported(Report.of(record, ended, delivery, outcome))
+                self._observer.reported(DeliveryReport.of(record, ended, delivery, outcome))
 
         return report
 

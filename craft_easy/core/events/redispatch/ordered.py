@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.outcomes import Held
-    from craft_easy.core.events.engine.owner import Desk
-    from craft_easy.core.events.engine.pool import Crew
+    from craft_easy.core.events.engine.outcomes import OwnedRecord
+    from craft_easy.core.events.engine.owner import RecordOwner
+    from craft_easy.core.events.engine.pool import RunnerPool
     from craft_easy.core.events.store.deliveries import Tracked
-    from craft_easy.core.events.store.wanted import Wanted
+    from craft_easy.core.events.store.wanted import ClaimFilter
 
 WINDOW: Final = 50
 """Events of a tenant that are listed together."""
@@ -37,13 +37,13 @@ class Lanes:
 
     def __init__(
         self,
-        desk: Desk,
-        wanted: Wanted,
-        crew: Crew,
-        claim: Callable[[Any], Awaitable[list[Held]]],
+        record_owner: RecordOwner,
+        wanted: ClaimFilter,
+        crew: RunnerPool,
+        claim: Callable[[Any], Awaitable[list[OwnedRecord]]],
         has_room: Callable[[], bool],
     ) -> None:
-        self._desk = desk
+        self._record_owner = record_owner
         self._wanted = wanted
         self._crew = crew
         self._claim = claim
@@ -52,7 +52,7 @@ class Lanes:
 
     async def once(self) -> None:
         """Work through each tenant until its head may not be run here, then through heads that must run alone."""
-        tenants = await self._desk.deliveries.tenants(self._wanted)
+        tenants = await self._record_owner.deliveries.tenants(self._wanted)
         waiting = iter(tenants)
         lanes = [asyncio.create_task(self._lanes(waiting)) for _ in range(min(self._crew.size, len(tenants)))]
         try:
@@ -71,7 +71,7 @@ class Lanes:
 
     async def _lane(self, tenant: Any) -> None:
         while True:
-            window = await self._desk.deliveries.first_open(self._wanted, tenant, WINDOW)
+            window = await self._record_owner.deliveries.first_open(self._wanted, tenant, WINDOW)
             for head in window:
                 if not self._may_run(head):
                     return
@@ -84,14 +84,14 @@ class Lanes:
                 return
 
     async def _suspect(self, tenant: Any) -> None:
-        for head in await self._desk.deliveries.first_open(self._wanted, tenant, 1):
+        for head in await self._record_owner.deliveries.first_open(self._wanted, tenant, 1):
             if self._may_run(head):
                 await self._run(head, self._crew.alone)
 
     def _may_run(self, head: Tracked) -> bool:
         return self._has_room() and self._wanted.may_claim(head.delivery)
 
-    async def _run(self, head: Tracked, run: Callable[[Held], Awaitable[None]]) -> bool:
+    async def _run(self, head: Tracked, run: Callable[[OwnedRecord], Awaitable[None]]) -> bool:
         """Claim and run a head; tell whether it is closed, so that the next one may follow."""
         for held in await self._claim(head.id):
             is_its_turn = False
@@ -99,21 +99,21 @@ class Lanes:
                 is_its_turn = await self._is_its_turn(held)
             finally:
                 if not is_its_turn:
-                    self._desk.writer.add(held, is_through=True)
+                    self._record_owner.writer.add(held, is_through=True)
             if not is_its_turn:
-                await self._desk.settle(held)
+                await self._record_owner.settle(held)
                 return False
             await run(held)
             return not held.record.delivery.is_open
         return False
 
-    async def _is_its_turn(self, held: Held) -> bool:
+    async def _is_its_turn(self, held: OwnedRecord) -> bool:
         """Tell whether nothing earlier is open, once what is later and owned by others has been let go."""
         awaited: set[Any] | None = None
         while True:
-            if not await self._desk.deliveries.is_first(self._wanted, held.record):
+            if not await self._record_owner.deliveries.is_first(self._wanted, held.record):
                 return False
-            owned = await self._desk.deliveries.owned_beside(self._wanted, held.record, held.owner)
+            owned = await self._record_owner.deliveries.owned_beside(self._wanted, held.record, held.owner)
             awaited = owned if awaited is None else awaited & owned
             if not awaited:
                 return True

@@ -25,7 +25,7 @@ from craft_easy.core.events.settings.checks import (
     check_uri,
     database_of,
 )
-from craft_easy.core.events.settings.table import TABLE_KEYS, Configuration, Table, configuration
+from craft_easy.core.events.settings.table import TABLE_KEYS, Configuration, SettingsTable, configuration
 from craft_easy.core.events.settings.values import DEFAULT_ORIGIN, Value, meant, quoted, redact
 
 __all__ = [
@@ -186,7 +186,7 @@ class _Sources:
 
     flags: Flags
     environ: Mapping[str, str]
-    tables: tuple[Table, ...]
+    tables: tuple[SettingsTable, ...]
     environment: Environment | None
 
     def uri(self, *, may_run: bool) -> tuple[Value[str], list[str]]:
@@ -238,7 +238,7 @@ class _Sources:
         variable = ENVIRONMENT.get(setting, "")
         return Value(self.environ[variable], variable) if self.environ.get(variable) else None
 
-    def _that_say(self, setting: str) -> Iterator[Table]:
+    def _that_say(self, setting: str) -> Iterator[SettingsTable]:
         return (table for table in self.tables if setting in table.values)
 
 

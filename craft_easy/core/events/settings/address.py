@@ -10,7 +10,7 @@ from typing import Final
 
 from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.settings.checks import EMBEDDED, has_password
-from craft_easy.core.events.settings.table import URI_KEYS, Table
+from craft_easy.core.events.settings.table import URI_KEYS, SettingsTable
 from craft_easy.core.events.settings.values import Value, quoted, redact
 
 TIMEOUT: Final = 30.0
@@ -19,7 +19,7 @@ MAX_BYTES: Final = 65_536
 SUPERUSER: Final = 0
 
 
-def address_in(table: Table, environ: Mapping[str, str], *, may_run: bool = True) -> Value[str] | None:
+def address_in(table: SettingsTable, environ: Mapping[str, str], *, may_run: bool = True) -> Value[str] | None:
     """Return the address that a table leads to, None where it says nothing about it.
 
     Args:
@@ -40,7 +40,7 @@ def address_in(table: Table, environ: Mapping[str, str], *, may_run: bool = True
     return None if key is None else Value(_relative(table), table.origin)
 
 
-def exposed(uri: Value[str], table: Table) -> Path | None:
+def exposed(uri: Value[str], table: SettingsTable) -> Path | None:
     """Return the file where everybody on this machine can read the password of this address."""
     if not has_password(uri.value):
         return None
@@ -59,7 +59,7 @@ def _is_reached_by_others(file: Path) -> bool:
     return all(_is_open(folder, stat.S_IXOTH) for folder in file.resolve().parents)
 
 
-def _relative(table: Table) -> str:
+def _relative(table: SettingsTable) -> str:
     """Return the address in the file; a folder in it is meant from where the file is."""
     text = table.text("uri")
     if text.startswith(EMBEDDED) and text != EMBEDDED:
@@ -67,18 +67,18 @@ def _relative(table: Table) -> str:
     return text
 
 
-def _from_variable(table: Table, environ: Mapping[str, str]) -> Value[str]:
+def _from_variable(table: SettingsTable, environ: Mapping[str, str]) -> Value[str]:
     name = table.text("uri-env")
     if not environ.get(name):
         raise InvalidSetting("uri-env", f"the variable {quoted(name)} is not set", origin=table.origin)
     return Value(environ[name], f"{name}, by uri-env of {table.origin}")
 
 
-def _file_of(table: Table) -> Path:
+def _file_of(table: SettingsTable) -> Path:
     return table.folder / Path(table.text("uri-file")).expanduser()
 
 
-def _from_file(table: Table) -> Value[str]:
+def _from_file(table: SettingsTable) -> Value[str]:
     name = table.text("uri-file")
     try:
         file = _file_of(table)
@@ -94,7 +94,7 @@ def _from_file(table: Table) -> Value[str]:
     return Value(_first_line(text, "uri-file", quoted(str(file)), table), f"{file}, by uri-file of {table.origin}")
 
 
-def _from_command(table: Table, *, may_run: bool) -> Value[str]:
+def _from_command(table: SettingsTable, *, may_run: bool) -> Value[str]:
     words = table.texts("uri-command")
     if isinstance(table.values["uri-command"], str) or not words or not all(words) or any("\0" in one for one in words):
         raise InvalidSetting(
@@ -107,7 +107,7 @@ def _from_command(table: Table, *, may_run: bool) -> Value[str]:
     return Value(_first_line(out, "uri-command", words[0], table), f"{words[0]}, by uri-command of {table.origin}")
 
 
-def _check_trusted(table: Table) -> None:
+def _check_trusted(table: SettingsTable) -> None:
     """Run nothing that somebody else wrote: a `pyproject.toml` may lie in any directory above this one."""
     assert table.file is not None
     try:
@@ -122,7 +122,7 @@ def _check_trusted(table: Table) -> None:
         )
 
 
-def _said_by(words: list[str], table: Table) -> bytes:
+def _said_by(words: list[str], table: SettingsTable) -> bytes:
     """Run a command without a shell and return what it printed."""
     from subprocess import DEVNULL, PIPE, Popen
 
@@ -156,7 +156,7 @@ def _heard(*streams: object) -> list[bytes]:
 
     from craft_easy.core.events.clock import steady
 
-    heard = dict.fromkeys(streams, b"")
+    on_heartbeat = dict.fromkeys(streams, b"")
     until = steady() + TIMEOUT
     with DefaultSelector() as selector:
         for stream in streams:
@@ -167,13 +167,13 @@ def _heard(*streams: object) -> list[bytes]:
                 raise TimeoutError
             for key, _ in ready:
                 chunk = os.read(key.fd, MAX_BYTES)
-                heard[key.fileobj] += chunk[: MAX_BYTES - len(heard[key.fileobj])]
+                on_heartbeat[key.fileobj] += chunk[: MAX_BYTES - len(on_heartbeat[key.fileobj])]
                 if not chunk:
                     selector.unregister(key.fileobj)
-    return list(heard.values())
+    return list(on_heartbeat.values())
 
 
-def _first_line(text: bytes, setting: str, source: str, table: Table) -> str:
+def _first_line(text: bytes, setting: str, source: str, table: SettingsTable) -> str:
     try:
         lines = text.decode().strip().splitlines()
     except UnicodeDecodeError:

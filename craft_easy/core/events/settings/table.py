@@ -25,7 +25,7 @@ _ENVIRONMENT_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SettingsTable:
     """One table of settings: the base one, or an environment's."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -75,8 +75,8 @@ class Table:
 class Configuration:
     """What the file says: the base table and the environments by name."""
 
-    base: Table = field(default_factory=Table)
-    environments: Mapping[str, Table] = field(default_factory=dict)
+    base: SettingsTable = field(default_factory=SettingsTable)
+    environments: Mapping[str, SettingsTable] = field(default_factory=dict)
 
 
 def configuration(directory: Path | None) -> Configuration:
@@ -131,7 +131,9 @@ def _checked(values: Any, file: Path) -> Configuration:
         raise InvalidSetting(f"{NAME} env", "is no table", origin=str(file), hint="write [tool.craft-events.env.prod]")
     for name, table in tables.items():
         _check_environment(name, table, file)
-    return Configuration(Table(base, file), {name: Table(table, file, name) for name, table in tables.items()})
+    return Configuration(
+        SettingsTable(base, file), {name: SettingsTable(table, file, name) for name, table in tables.items()}
+    )
 
 
 def _check_environment(name: str, table: Any, file: Path) -> None:

@@ -46,7 +46,7 @@ class Appender:
             InvalidEvent: a record is too large; none of the call is stored.
             StoreUnavailable: nothing is known of some of them; the same call may be made again.
         """
-        parcels = [inserting.parcel(record, raw=self._is_raw) for record in records]
+        parcels = [inserting.encode_record(record, raw=self._is_raw) for record in records]
         return await asyncio.gather(*[self._queue(parcel) for parcel in parcels])
 
     def submit(self, record: Record) -> Answer:
@@ -55,7 +55,7 @@ class Appender:
         Raises:
             InvalidEvent: the record is too large.
         """
-        return self._queue(inserting.parcel(record, raw=self._is_raw))
+        return self._queue(inserting.encode_record(record, raw=self._is_raw))
 
     def _queue(self, parcel: InsertResult) -> Answer:
         answer: Answer = self._loop.create_future()

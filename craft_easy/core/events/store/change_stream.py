@@ -44,7 +44,7 @@ class LogDropped(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LogChange:
     """A record that was inserted, or whose deliveries changed.
 
     Args:
@@ -100,7 +100,7 @@ class ChangeStream:
         token: Mapping[str, Any] | None = self._stream.resume_token
         return token
 
-    async def next(self) -> Change | None:
+    async def next(self) -> LogChange | None:
         """Return the next change, or None where none came within a second.
 
         Raises:
@@ -130,17 +130,17 @@ class ChangeStream:
                 await drivers.close(self._stream)
 
 
-def _change(document: Mapping[str, Any]) -> Change | None:
+def _change(document: Mapping[str, Any]) -> LogChange | None:
     """Return a change of the log; None for one that touches no delivery, or whose record is gone meanwhile."""
     record, at = document.get("fullDocument"), document.get("wallTime")
     if document["operationType"] == "insert":
-        return Change(document["fullDocument"], at=at)
+        return LogChange(document["fullDocument"], at=at)
     updated = document.get("updateDescription", {}).get("updatedFields", {})
     is_whole = document["operationType"] == "replace" or "delivery" in updated
     if record is None or not (is_whole or any(name.startswith("delivery.handlers") for name in updated)):
         return None
     # the record was looked up after this change, and may have changed again
-    return Change({**record, "delivery": updated.get("delivery", record.get("delivery"))}, is_new=False, at=at)
+    return LogChange({**record, "delivery": updated.get("delivery", record.get("delivery"))}, is_new=False, at=at)
 
 
 def stages(selection: Selection, *, updates: bool = False) -> list[dict[str, Any]]:

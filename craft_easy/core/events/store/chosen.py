@@ -21,7 +21,7 @@ FIELDS: Final = ("event_id", "event_type", "tenant_id", "timestamp", "delivery")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class DeliveryFilter:
     """Which records an operator means: a selection, handlers, and the `_id`s of events that were named.
 
     Args:

@@ -28,7 +28,7 @@ CLOSE_DEADLINE: Final = 5.0
 
 
 @dataclass(eq=False, slots=True)
-class Connection:
+class SharedClient:
     """A client, how many stores use it, and the embedded log that it reaches, where it is one."""
 
     uri: str
@@ -40,10 +40,10 @@ class Connection:
 
 
 _Key = tuple[int, str, asyncio.AbstractEventLoop]
-_connections: Final[dict[_Key, Connection]] = {}
+_connections: Final[dict[_Key, SharedClient]] = {}
 
 
-async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> Connection:
+async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> SharedClient:
     """Return the running loop's connection to this address, opened and counted; give it back with `release`.
 
     Args:
@@ -58,7 +58,7 @@ async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> Connection:
     """
     _forget_closed_loops()
     key = _key(uri)
-    connection = _connections.setdefault(key, Connection(uri))
+    connection = _connections.setdefault(key, SharedClient(uri))
     connection.users += 1
     try:
         async with connection.opening:
@@ -70,7 +70,7 @@ async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> Connection:
     return connection
 
 
-async def release(connection: Connection) -> None:
+async def release(connection: SharedClient) -> None:
     """Give a connection back; the last user closes it."""
     connection.users -= 1
     key = _key(connection.uri)
@@ -98,7 +98,7 @@ def _forget_closed_loops() -> None:
             connection.embedded.leave()
 
 
-async def _open(connection: Connection, within: float) -> None:
+async def _open(connection: SharedClient, within: float) -> None:
     uri = connection.uri
     if uri.startswith(EMBEDDED):
         from craft_easy.core.events.embedded import join

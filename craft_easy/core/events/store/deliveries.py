@@ -19,14 +19,14 @@ from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.delivery_document import from_document, to_document
-from craft_easy.core.events.store.drivers import aggregate, through
+from craft_easy.core.events.store.drivers import aggregate, with_hint
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, in_order, joined
 from craft_easy.core.events.store.indexes import OPEN_INDEX
 from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.store.key import key_of
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
-from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.wanted import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -70,7 +70,7 @@ class Listed:
 
 
 @dataclass(eq=False, slots=True)
-class Change:
+class PendingChange:
     """A record and the transition that it is to go through."""
 
     record: Tracked
@@ -100,7 +100,7 @@ class Deliveries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
 
-    async def change(self, changes: Sequence[Change], *, seconds: float | None = None) -> None:
+    async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
         """Put each record through its transition, reading again and applying again where another was faster.
 
         Afterwards each `record.delivery` is what the log holds. A record that is gone is left as it is.
@@ -116,7 +116,7 @@ class Deliveries:
         while todo:
             todo = await self._try(todo, seconds)
 
-    async def change_apart(self, changes: Sequence[Change]) -> list[Change]:
+    async def change_apart(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
         """Put each record through its transition with a write of its own, and return those that were not written.
 
         A transaction of a process that died keeps its record locked until the server ends it, after a minute, and every
@@ -128,7 +128,7 @@ class Deliveries:
         site = await self._store.site()
         if not drivers.is_mock(site.database):
             await end_what_is_overdue(site.database.client)
-        left: list[Change] = []
+        left: list[PendingChange] = []
         for one in changes:
             try:
                 await self.change([one], seconds=APART_S)
@@ -137,7 +137,7 @@ class Deliveries:
                 left.append(one)
         return left
 
-    async def _try(self, changes: list[Change], seconds: float | None) -> list[Change]:
+    async def _try(self, changes: list[PendingChange], seconds: float | None) -> list[PendingChange]:
         steps = [(one, one.transition(one.record.delivery)) for one in changes]
         steps = [(one, after) for one, after in steps if after is not one.record.delivery]
         if not steps:
@@ -148,7 +148,7 @@ class Deliveries:
             return []
         return await self._look_again(steps)
 
-    async def _write(self, steps: Sequence[tuple[Change, Delivery]], seconds: float | None) -> int:
+    async def _write(self, steps: Sequence[tuple[PendingChange, Delivery]], seconds: float | None) -> int:
         writes = [
             (
                 {"_id": one.record.id, "delivery.rev": same_revision(one.record.delivery.rev)},
@@ -162,7 +162,7 @@ class Deliveries:
             result = await site.events.bulk_write([UpdateOne(*write) for write in writes], ordered=False)
         return int(result.matched_count)
 
-    async def _look_again(self, steps: Sequence[tuple[Change, Delivery]]) -> list[Change]:
+    async def _look_again(self, steps: Sequence[tuple[PendingChange, Delivery]]) -> list[PendingChange]:
         stored = await self.read([one.record.id for one, _ in steps])
         lost = []
         for one, after in steps:
@@ -181,7 +181,7 @@ class Deliveries:
             documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
         return {key_of(document): Tracked.of(document) for document in documents}
 
-    async def change_within(self, session: Any, client: Any, change: Change) -> Delivery:
+    async def change_within(self, session: Any, client: Any, change: PendingChange) -> Delivery:
         """Put a record through its transition inside a transaction, and return what it says once that is committed.
 
         It is read in the transaction, so that a write by anybody else meanwhile makes this one, or the commit, fail.
@@ -193,7 +193,7 @@ class Deliveries:
             change: what is to be done; its record stays as it is.
         """
         site = await self._store.site()
-        events = drivers.in_our_manner(client[site.database.name], self._store.name, CODEC)
+        events = drivers.majority_collection(client[site.database.name], self._store.name, CODEC)
         with pymongo.timeout(TRY_S):
             document = await events.find_one({"_id": change.record.id}, {"delivery": 1}, session=session)
             before = _delivery_of(document or {})
@@ -211,7 +211,7 @@ class Deliveries:
             EventConflict: another event is stored under its id.
         """
         site = await self._store.site()
-        events = drivers.in_our_manner(client[site.database.name], self._store.name, CODEC)
+        events = drivers.majority_collection(client[site.database.name], self._store.name, CODEC)
         with pymongo.timeout(TRY_S):
             for condition in ({"_id": record.id}, {"event_id": record.document["event_id"]}):
                 stored = await events.find_one(condition, session=session)
@@ -222,7 +222,7 @@ class Deliveries:
         return True
 
     async def unowned(
-        self, wanted: Wanted, *, size: int = BATCH, more: Document | None = None
+        self, wanted: ClaimFilter, *, size: int = BATCH, more: Document | None = None
     ) -> AsyncGenerator[list[Listed], None]:
         """Yield what may be claimed, in order of `(timestamp, event_id)`, `size` at a time.
 
@@ -272,12 +272,12 @@ class Deliveries:
             documents = await found.sort(in_order(direction)).to_list(None)
         return [Tracked.of(document) for document in documents]
 
-    async def count(self, wanted: Wanted) -> int:
+    async def count(self, wanted: ClaimFilter) -> int:
         """Return how many records may be claimed now."""
         async with self._store.call() as site:
             return int(await site.events.count_documents(wanted.unowned()))
 
-    async def owners(self, wanted: Wanted | None = None) -> dict[str, int]:
+    async def owners(self, wanted: ClaimFilter | None = None) -> dict[str, int]:
         """Return the owners of open records, of those wanted or of all, and how many each owns."""
         condition = OWNED if wanted is None else joined(wanted.open(), OWNED)
         group = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
@@ -291,7 +291,7 @@ class Deliveries:
         async for documents in self._pages(condition, ASCENDING, None, size):
             yield [Tracked.of(document) for document in documents]
 
-    async def orphans(self, wanted: Wanted) -> dict[str, int]:
+    async def orphans(self, wanted: ClaimFilter) -> dict[str, int]:
         """Count the pending deliveries of the selected records whose handler is not loaded, by handler."""
         is_orphan = {"delivery.handlers.state": "pending", "delivery.handlers.id": {"$nin": list(wanted.loaded)}}
         stages: list[dict[str, Any]] = [
@@ -303,7 +303,7 @@ class Deliveries:
         ]
         return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages, OPEN_INDEX)}
 
-    async def tenants(self, wanted: Wanted) -> list[Any]:
+    async def tenants(self, wanted: ClaimFilter) -> list[Any]:
         """Return the tenants that have something open among the selected, the one with the oldest first."""
         stages: list[dict[str, Any]] = [
             {"$match": joined(wanted.selected(), {"delivery.state": "open", "tenant_id": {"$ne": None}})},
@@ -312,19 +312,19 @@ class Deliveries:
         ]
         return [row["_id"] for row in await self._aggregate(stages)]
 
-    async def first_open(self, wanted: Wanted, tenant: Any, size: int) -> list[Tracked]:
+    async def first_open(self, wanted: ClaimFilter, tenant: Any, size: int) -> list[Tracked]:
         """Return the first open records of a tenant, in order, without their payloads."""
         async with self._store.call() as site:
             found = site.events.find(wanted.of_tenant(tenant), {"timestamp": 1, "event_id": 1, "delivery": 1})
             documents = await found.sort(in_order()).limit(size).to_list(size)
         return [Tracked.of(document) for document in documents]
 
-    async def is_first(self, wanted: Wanted, record: Tracked) -> bool:
+    async def is_first(self, wanted: ClaimFilter, record: Tracked) -> bool:
         """Tell whether no earlier record of the same tenant is open."""
         first = await self.first_open(wanted, record.document.get("tenant_id"), 1)
         return not first or first[0].id == record.id or _place(first[0]) == _place(record)
 
-    async def owned_beside(self, wanted: Wanted, record: Tracked, owner: str) -> set[Any]:
+    async def owned_beside(self, wanted: ClaimFilter, record: Tracked, owner: str) -> set[Any]:
         """Return the `_id`s of the same tenant's open records that other workers own."""
         condition = joined(wanted.of_tenant(record.document.get("tenant_id")), {"delivery.owner": {"$gt": ""}})
         async with self._store.call() as site:
@@ -332,7 +332,7 @@ class Deliveries:
         return {key_of(document) for document in owned if document["delivery"]["owner"] != owner}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
-        """Yield the records that meet a condition of a `Wanted`, in order."""
+        """Yield the records that meet a condition of a `ClaimFilter`, in order."""
         async for documents in self._pages(condition, ASCENDING, None, size):
             yield [Tracked.of(document) for document in documents]
 
@@ -365,7 +365,7 @@ class Deliveries:
 
     async def _aggregate(self, stages: list[dict[str, Any]], index: str | None = None) -> list[dict[str, Any]]:
         async with self._store.call() as site:
-            cursor = await through(index, partial(aggregate, site.events, stages))
+            cursor = await with_hint(index, partial(aggregate, site.events, stages))
             return list(await cursor.to_list(None))
 
 

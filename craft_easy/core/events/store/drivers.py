@@ -58,7 +58,7 @@ def is_client(value: object) -> bool:
     return isinstance(value, AsyncMongoClient) or (motor is not None and isinstance(value, motor.AgnosticClient))
 
 
-def in_our_manner(database: Database, name: str, codec: CodecOptions[Document]) -> Collection:
+def majority_collection(database: Database, name: str, codec: CodecOptions[Document]) -> Collection:
     """Return a collection that writes to the majority's journals and reads from the primary, whatever the URI says."""
     if is_mock(database):
         codec = CodecOptions(tz_aware=True)  # all that it knows
@@ -87,7 +87,7 @@ async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]],
     return await resolved(collection.aggregate(list(stages), **options))
 
 
-async def through(index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
+async def with_hint(index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
     """Return the answer to a question that is to go through an index, or goes without where the log lacks it.
 
     Args:

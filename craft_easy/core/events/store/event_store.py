@@ -47,7 +47,7 @@ class AppendResult:
 
 
 @dataclass(eq=False, slots=True)
-class Site:
+class LogConnection:
     """What a store works with in one event loop of one process."""
 
     pid: int
@@ -57,12 +57,12 @@ class Site:
     workers: drivers.Collection
     where: str
     appender: Appender
-    connection: connection.Connection | None = None
+    connection: connection.SharedClient | None = None
     is_prepared: bool = False
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
-    def is_here(self) -> bool:
+    def is_current(self) -> bool:
         return self.pid == os.getpid() and self.loop is asyncio.get_running_loop()
 
 
@@ -99,8 +99,8 @@ class EventStore:
         self._settings = _resolved(None if is_given else database, uri, collection, self._given)
         self._uri = uri
         self._timeout = timeout
-        self._sites: dict[tuple[int, asyncio.AbstractEventLoop], Site] = {}
-        self._here: Site | None = None
+        self._sites: dict[tuple[int, asyncio.AbstractEventLoop], LogConnection] = {}
+        self._here: LogConnection | None = None
 
     # ------------------------------------------------------------------ where it is
 
@@ -231,7 +231,7 @@ class EventStore:
         For the bus, for which each step counts; `insert` does all else.
         """
         site = self._here
-        return site.appender if site is not None and site.is_prepared and site.is_here else None
+        return site.appender if site is not None and site.is_prepared and site.is_current else None
 
     # ------------------------------------------------------------------ read
 
@@ -346,7 +346,7 @@ class EventStore:
         """Create the indexes that are missing and return their names; on a large log that takes its time."""
         return await indexing.ensure(self)
 
-    async def prepare(self) -> Site:
+    async def prepare(self) -> LogConnection:
         """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
         site = await self.site()
         if not site.is_prepared:
@@ -359,7 +359,7 @@ class EventStore:
     # ------------------------------------------------------------------ for the use-cases
 
     @asynccontextmanager
-    async def call(self, seconds: float | None = None) -> AsyncIterator[Site]:
+    async def call(self, seconds: float | None = None) -> AsyncIterator[LogConnection]:
         """Give what a call works with, under a deadline, and turn the driver's errors into ours.
 
         Args:
@@ -406,10 +406,10 @@ class EventStore:
         uri = self._uri if site.connection is None else site.connection.server_uri
         return drivers.synchronous(site.database, uri, timeout=timeout), site.database.name
 
-    async def site(self) -> Site:
+    async def site(self) -> LogConnection:
         """Return what the running loop works with, opened where it is not yet; for the store's own modules."""
         site = self._here
-        if site is not None and site.is_here:
+        if site is not None and site.is_current:
             return site
         loop = asyncio.get_running_loop()
         for key in [key for key in self._sites if key[1].is_closed()]:
@@ -417,19 +417,19 @@ class EventStore:
         self._here = self._sites.get((os.getpid(), loop)) or await self._new_site(loop)
         return self._here
 
-    async def _new_site(self, loop: asyncio.AbstractEventLoop) -> Site:
+    async def _new_site(self, loop: asyncio.AbstractEventLoop) -> LogConnection:
         opened = None
         database = self._given
         if database is None:
             opened = await connection.acquire(self._settings.uri.value, within=self._timeout)
             assert opened.client is not None
             database = opened.client.get_database(self.database_name)
-        site = Site(
+        site = LogConnection(
             pid=os.getpid(),
             loop=loop,
             database=database,
-            events=drivers.in_our_manner(database, self.name, CODEC),
-            workers=drivers.in_our_manner(database, self.workers_name, CODEC),
+            events=drivers.majority_collection(database, self.name, CODEC),
+            workers=drivers.majority_collection(database, self.workers_name, CODEC),
             where=drivers.address(database),
             appender=Appender(self, is_mock=drivers.is_mock(database)),
             connection=opened,

@@ -12,7 +12,7 @@ from craft_easy.core.events.store import drivers, indexes
 if TYPE_CHECKING:
     from pymongo import IndexModel
 
-    from craft_easy.core.events.store.event_store import EventStore, Site
+    from craft_easy.core.events.store.event_store import EventStore, LogConnection
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -68,7 +68,7 @@ async def under_construction(store: EventStore) -> list[str]:
     return []
 
 
-async def _missing(site: Site) -> list[IndexModel]:
+async def _missing(site: LogConnection) -> list[IndexModel]:
     existing = await drivers.list_indexes(site.events)
     if drivers.is_mock(site.database) and len(existing) > 1:
         return []  # it does not keep which of them are partial

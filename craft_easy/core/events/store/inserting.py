@@ -77,7 +77,7 @@ class InsertResult:
             raise EventConflict(str(self.record["event_id"]))
 
 
-def parcel(record: Record, *, raw: bool) -> InsertResult:
+def encode_record(record: Record, *, raw: bool) -> InsertResult:
     """Encode a record that is to be inserted.
 
     Args:

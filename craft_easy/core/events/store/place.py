@@ -38,7 +38,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordPosition:
     """Where a record stands, by `(timestamp, event_id)`; each may be of any type or missing."""
 
     timestamp: Any
@@ -46,7 +46,7 @@ class Place:
     record_id: Any
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Place:
+    def of(cls, record: Mapping[str, Any]) -> RecordPosition:
         return cls(record.get("timestamp"), record.get("event_id"), record.get("_id"))
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Place:
         return found
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Place:
+    def from_json(cls, fields: Mapping[str, Any]) -> RecordPosition:
         """Return what `to_json` gave.
 
         Raises:
@@ -88,13 +88,13 @@ class Place:
         except OverflowError:
             return None
 
-    def is_behind(self, other: Place) -> bool:
+    def is_behind(self, other: RecordPosition) -> bool:
         """Tell whether this surely stands behind the other."""
         by_time = _compare(self.timestamp, other.timestamp)
         order = _compare(self.event_id, other.event_id) if by_time == 0 else by_time
         return order is not None and order > 0
 
-    def is_surely_within(self, mark: Place) -> bool:
+    def is_surely_within(self, mark: RecordPosition) -> bool:
         """Tell whether this surely stands before the mark, or is it."""
         by_time = _compare(self.timestamp, mark.timestamp)
         if by_time is None or by_time:
@@ -110,25 +110,25 @@ class Place:
         return (*_total(self.timestamp), *_total(self.event_id), str(self.record_id))
 
 
-async def last(store: EventStore) -> Place | None:
+async def last(store: EventStore) -> RecordPosition | None:
     """Return the greatest place there is; None where the log is empty."""
     async with store.call(store.scan_timeout) as site:
         found = await site.events.find({}, list(FIELDS)).sort(filters.in_order(filters.DESCENDING)).limit(1).to_list(1)
-    return Place.of(found[0]) if found else None
+    return RecordPosition.of(found[0]) if found else None
 
 
 async def of_events(
     store: EventStore, selection: Selection, more: Sequence[str] = ()
-) -> list[tuple[Place, Mapping[str, Any]]]:
+) -> list[tuple[RecordPosition, Mapping[str, Any]]]:
     """Return the places of all selected records, which are few, and of each the fields in `more`."""
     async with store.call(store.scan_timeout) as site:
         found = await site.events.find(filters.selection_filter(selection), [*FIELDS, *more]).to_list(None)
-    return [(Place.of(record), record) for record in found]
+    return [(RecordPosition.of(record), record) for record in found]
 
 
-async def places(store: EventStore, event_ids: Sequence[str]) -> dict[str, Place]:
+async def places(store: EventStore, event_ids: Sequence[str]) -> dict[str, RecordPosition]:
     """Return the places of the events with these ids, of those that are in the log."""
-    found: dict[str, Place] = {}
+    found: dict[str, RecordPosition] = {}
     for some in in_batches(list(dict.fromkeys(event_ids))):
         for where, record in await of_events(store, Selection(event_ids=tuple(some))):
             found[read_envelope(record).event_id] = where

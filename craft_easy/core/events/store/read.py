@@ -188,7 +188,7 @@ class _Scan:
                 page: Page = await self._cursor.to_list(self.size)
                 return page
             events = drivers.decoding(site.events, JSON_CODEC) if self.for_json else site.events
-            return await drivers.through(self.index, partial(self._first, events))
+            return await drivers.with_hint(self.index, partial(self._first, events))
 
     async def _first(self, events: Any, hint: str | None = None) -> Page:
         self._cursor = self._open(events) if hint is None else self._open(events).hint(hint)

@@ -102,13 +102,13 @@ class WorkerRegistry:
         async with self._store.call() as site:
             await site.workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
 
-    def channel(self, *, timeout: float) -> BeatChannel:
+    def channel(self, *, timeout: float) -> ThreadChannel:
         """Return a channel for the thread that beats, with a client of its own."""
         client, database = self._store.synchronous(timeout=timeout)
-        return BeatChannel(client, database, self._store.workers_name, timeout)
+        return ThreadChannel(client, database, self._store.workers_name, timeout)
 
 
-class BeatChannel:
+class ThreadChannel:
     """A synchronous way to the registry, for a thread that must go on while its loop is blocked.
 
     Each call, connecting included, ends within `timeout` seconds. Driver errors are raised as they are.

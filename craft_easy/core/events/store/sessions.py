@@ -52,7 +52,7 @@ async def check(client: Any, store: EventStore, owner: str) -> Flush | None:
     site = await store.site()
     where = drivers.address(client[site.database.name])
     with faults.Translation(where), pymongo.timeout(TRY_S):
-        workers = drivers.in_our_manner(client[site.database.name], store.workers_name, CODEC)
+        workers = drivers.majority_collection(client[site.database.name], store.workers_name, CODEC)
         found = await workers.find_one({"_id": owner}, {"_id": 1})
     if found is None:
         raise WrongDeployment(

@@ -13,7 +13,7 @@ from craft_easy.core.events.store.filters import UNREDACTED, joined, selection_f
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClaimFilter:
     """Which records a redispatch wants: a selection, the handlers it has loaded, and when it began.
 
     Args:

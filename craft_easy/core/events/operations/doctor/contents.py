@@ -19,7 +19,7 @@ from craft_easy.core.events.store.queries import doctor as doctor_queries
 
 if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Registry
-    from craft_easy.core.events.operations.workers import Worker
+    from craft_easy.core.events.operations.workers import WorkerStatus
     from craft_easy.core.events.store import EventStore
 
 REDISPATCH: Final = "craft-events redispatch --handlers MODULE"
@@ -44,7 +44,7 @@ async def workers(store: EventStore) -> list[Finding]:
     return [Finding.warn("workers", message, advice, **details, owned=owned)]
 
 
-def _said(worker: Worker) -> str:
+def _said(worker: WorkerStatus) -> str:
     silent_s = worker.silent_s
     return (
         f"{worker.owner} ({worker.state}{f' for {silent_s:,.0f} s' if silent_s and worker.state == 'silent' else ''})"
@@ -70,7 +70,7 @@ async def backlog(store: EventStore) -> list[Finding]:
     return [*findings, _lost(store, lost)] if lost else findings
 
 
-def _lost(store: EventStore, lost: Sequence[doctor_queries.Held]) -> Finding:
+def _lost(store: EventStore, lost: Sequence[doctor_queries.OwnedCount]) -> Finding:
     number = sum(one.records for one in lost)
     owners = [json.dumps(one.owner, default=str) for one in lost]
     message = (

@@ -17,7 +17,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.queries.doctor import OfHandler
-from craft_easy.core.events.store.wanted import Wanted
+from craft_easy.core.events.store.wanted import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Handler, Registry
@@ -60,7 +60,9 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
         StoreUnavailable: the log was not reached, or is too large to be looked through in time.
     """
     types = await doctor_queries.event_types(store)
-    orphans = await Deliveries(store).orphans(Wanted(Selection(), loaded=registry.names(), handlers=registry.names()))
+    orphans = await Deliveries(store).orphans(
+        ClaimFilter(Selection(), loaded=registry.names(), handlers=registry.names())
+    )
     patterns: dict[str, list[str]] = {}
     for one in registry.subscriptions():
         patterns.setdefault(one.handler.id, []).append(one.pattern)

@@ -86,7 +86,7 @@ class CollectionArchive:
             await self._archive(site.database).bulk_write(writes, ordered=False)
 
     def _archive(self, database: drivers.Database) -> Any:
-        return drivers.in_our_manner(database, self._name, RAW)
+        return drivers.majority_collection(database, self._name, RAW)
 
 
 def _says_the_same(one: RawBSONDocument, other: RawBSONDocument) -> bool:

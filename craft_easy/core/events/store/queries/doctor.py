@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.chosen import Chosen
+from craft_easy.core.events.store.chosen import DeliveryFilter
 from craft_easy.core.events.store.filters import Condition
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
@@ -77,7 +77,7 @@ def _is_unfit(record: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class OwnedCount:
     """Open records that have the same owner, None where they have none, and the oldest of their times."""
 
     owner: Any
@@ -91,7 +91,7 @@ class Held:
         return self.owner is not None and (not isinstance(self.owner, str) or not self.owner)
 
 
-async def held(store: EventStore) -> list[Held]:
+async def held(store: EventStore) -> list[OwnedCount]:
     """Return the open records by owner; the server reads the backlog's index and records."""
     stages: list[dict[str, Any]] = [
         {"$match": {"delivery.state": "open"}},
@@ -110,9 +110,9 @@ async def held(store: EventStore) -> list[Held]:
     return [_held(row) for row in rows]
 
 
-def _held(row: Mapping[str, Any]) -> Held:
+def _held(row: Mapping[str, Any]) -> OwnedCount:
     event_id = row.get("event_id")
-    return Held(row["_id"], row["records"], row.get("oldest"), None if event_id is None else str(event_id))
+    return OwnedCount(row["_id"], row["records"], row.get("oldest"), None if event_id is None else str(event_id))
 
 
 async def dead(store: EventStore) -> int:
@@ -135,7 +135,7 @@ async def of_handler(store: EventStore, names: tuple[str, ...]) -> OfHandler:
     Args:
         names: its id, and those that it had before.
     """
-    chosen = Chosen(Selection(), names)
+    chosen = DeliveryFilter(Selection(), names)
     async with store.call(store.scan_timeout) as site:
         pending = await _counted(site.events, chosen.having("pending"), OPEN_INDEX)
         dead = await _counted(site.events, chosen.having("dead"), DEAD_INDEX)
@@ -143,7 +143,7 @@ async def of_handler(store: EventStore, names: tuple[str, ...]) -> OfHandler:
 
 
 async def _counted(events: drivers.Collection, condition: Condition, index: str) -> int:
-    return int(await drivers.through(index, partial(events.count_documents, condition)))
+    return int(await drivers.with_hint(index, partial(events.count_documents, condition)))
 
 
 async def event_types(store: EventStore) -> list[str]:

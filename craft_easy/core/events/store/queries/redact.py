@@ -31,7 +31,7 @@ PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class RedactionMark:
     """What a redaction leaves of itself in a record: when, by whom, why."""
 
     at: datetime
@@ -65,7 +65,7 @@ class Kept:
     reason: str
 
 
-async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Kept]:
+async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
     """Remove the payloads of records and return those that could not be written.
 
     Afterwards each `delivery` of the others is what the log holds. A record that is gone is left as it is.
@@ -80,7 +80,7 @@ async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: 
     return []
 
 
-async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: Trace) -> list[Kept]:
+async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
     kept = []
     for record in records:
         try:
@@ -93,7 +93,7 @@ async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: Tr
     return kept
 
 
-async def _change(store: EventStore, records: Sequence[Tracked], trace: Trace, seconds: float) -> None:
+async def _change(store: EventStore, records: Sequence[Tracked], trace: RedactionMark, seconds: float) -> None:
     todo = list(records)
     while todo:
         after = [redact(one.delivery, at=trace.at, by=trace.by) for one in todo]
@@ -107,7 +107,7 @@ async def _change(store: EventStore, records: Sequence[Tracked], trace: Trace, s
         todo = await _lost(store, todo)
 
 
-def _write(record: Tracked, after: Delivery, trace: Trace) -> UpdateOne:
+def _write(record: Tracked, after: Delivery, trace: RedactionMark) -> UpdateOne:
     said = record.document.get("delivery")
     fields: dict[str, Any] = {"payload": {}, "redacted": trace.document()}
     if not isinstance(said, Mapping):

@@ -96,7 +96,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupCounts:
     """What some records or deliveries have in common, and how many there are.
 
     `waiting` of them are not due yet; `took` counts durations by class, see `middle`.
@@ -126,7 +126,7 @@ class Counted:
     owned: int = 0
     waiting: int = 0
     oldest: Mapping[str, Any] | None = None
-    groups: Sequence[Group] = ()
+    groups: Sequence[GroupCounts] = ()
     failed_at: Mapping[int, int] = field(default_factory=dict)
     failed_by: Mapping[str | None, int] = field(default_factory=dict)
 
@@ -276,7 +276,7 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
 
 async def _counted(store: EventStore, stages: Sequence[Stage], hint: str | None = None) -> Counted:
     async with store.call(store.scan_timeout) as site:
-        return _read(await drivers.through(hint, partial(_first, site.events, stages)))
+        return _read(await drivers.with_hint(hint, partial(_first, site.events, stages)))
 
 
 async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:
@@ -299,12 +299,12 @@ def _read(found: Mapping[str, Any]) -> Counted:
     )
 
 
-def _group(row: Mapping[str, Any]) -> Group:
+def _group(row: Mapping[str, Any]) -> GroupCounts:
     took: Counter[int] = Counter()
     for one in row.get("took", ()):
         if isinstance(logarithm := one.get("class"), float) and math.isfinite(logarithm):
             took[round(logarithm * CLASSES)] += one["n"]
-    return Group(name_of(row), row["n"], row.get("waiting", 0), took)
+    return GroupCounts(name_of(row), row["n"], row.get("waiting", 0), took)
 
 
 def _by_name(rows: Sequence[Mapping[str, Any]]) -> Mapping[str | None, int]:
