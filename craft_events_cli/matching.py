@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_events_cli.exit_codes import UsageError
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.history.ending import Ending
+    from craft_easy.core.events.history.endings import Ending
 
 LONGEST_S: Final = 1.0
 """An expression may look at one event for so long: some take years for a text of a few hundred letters."""

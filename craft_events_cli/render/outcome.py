@@ -19,7 +19,7 @@ from craft_events_cli.render.rows import json_line
 from craft_events_cli.terminal import Output, safe
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.history.ending import Ending
+    from craft_easy.core.events.history.endings import Ending
 
 COLUMNS: Final = (
     "event_id",

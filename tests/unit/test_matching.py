@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.history.ending import Ending
+from craft_easy.core.events.history.endings import Ending
 from craft_events_cli import matching
 from craft_events_cli.exit_codes import UsageError
 from craft_events_cli.matching import Grep, search

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.history.ending import Ending
+from craft_easy.core.events.history.endings import Ending
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import width_of
 from craft_events_cli.render.outcome import COLUMNS, OutcomeLines, OutcomeRows

@@ -29,8 +29,8 @@ from craft_easy.core.events.handlers.suppression import Suppression, suppressing
 from craft_easy.core.events.history.lane import KeyedPool
 from craft_easy.core.events.history.pace import Pace
 from craft_easy.core.events.history.progress import Position, ProgressStep, ProgressWriter
+from craft_easy.core.events.history.range import ReplayRange, fixed
 from craft_easy.core.events.history.redelivery import Redelivery
-from craft_easy.core.events.history.span import ReplayRange, fixed
 from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
-from craft_easy.core.events.history.ending import Ending, Endings
-from craft_easy.core.events.history.source import REACH, Polling, Source, Streaming, StreamPosition, key_of
+from craft_easy.core.events.history.changes import REACH, Polling, Source, Streaming, StreamPosition, key_of
+from craft_easy.core.events.history.endings import Ending, Endings
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.cancellation import Cancellation
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogChange

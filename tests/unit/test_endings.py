@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.history import ending
-from craft_easy.core.events.history.ending import Ending, Endings
+from craft_easy.core.events.history import endings as module
+from craft_easy.core.events.history.endings import Ending, Endings
 from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, retry
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.store.delivery_document import to_document
@@ -97,7 +97,7 @@ def test_what_ended_before_anybody_looked_is_old() -> None:
 
 
 def test_so_many_records_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ending, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "REMEMBERED", 2)
     endings = Endings(NOW)
     for key in range(5):
         endings.of(key, record(new("a")))

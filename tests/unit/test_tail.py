@@ -14,7 +14,7 @@ import pytest
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
-from craft_easy.core.events.history import source, tail
+from craft_easy.core.events.history import changes, tail
 from craft_easy.core.events.history.tail import Observer, follow, recall
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
@@ -375,22 +375,22 @@ async def test_a_server_without_change_streams_is_asked_again_and_again(no_waiti
     store, on_heartbeat = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Heard()
     assert await seen(store, observer=on_heartbeat) == [(1, False), (2, True), (3, True), (4, True)]
     assert on_heartbeat.words == ["polling", "following"]
-    assert set(no_waiting) == {source.POLL_EVERY}
+    assert set(no_waiting) == {changes.POLL_EVERY}
 
 
 async def test_now_and_then_a_question_reaches_far_back_so_that_a_late_event_is_seen(
     no_waiting: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "WHOLE_EVERY", 3)
+    monkeypatch.setattr(changes, "WHOLE_EVERY", 3)
     store = Growing([record(1)], [[record(-100)], [record(-10)], [], [record(-1000)]])
     assert await seen(store) == [(1, False), (-10, True), (-100, True)]
     reach = [NOW - since for since in store.questions]
-    assert reach == [source.REACH, source.NEAR, source.NEAR, source.REACH, source.NEAR, source.NEAR]
+    assert reach == [changes.REACH, changes.NEAR, changes.NEAR, changes.REACH, changes.NEAR, changes.NEAR]
 
 
 async def test_after_an_outage_the_question_reaches_back_to_before_it(no_waiting: list[float]) -> None:
     store, on_heartbeat = Growing([], [StoreUnavailable("gone"), [record(1)]]), Heard()
     assert await seen(store, observer=on_heartbeat) == [(1, True)]
     assert on_heartbeat.words == ["polling", "following", "lost", "resumed"]
-    assert store.questions[1:3] == [NOW - source.NEAR, NOW - source.REACH]
-    assert store.questions[3:] == [NOW + timedelta(hours=1) - source.NEAR]
+    assert store.questions[1:3] == [NOW - changes.NEAR, NOW - changes.REACH]
+    assert store.questions[3:] == [NOW + timedelta(hours=1) - changes.NEAR]

@@ -10,9 +10,9 @@ import pytest
 
 from craft_easy.core.events.engine.report import Observer
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.history import span as module
+from craft_easy.core.events.history import range as module
 from craft_easy.core.events.history.progress import Position
-from craft_easy.core.events.history.span import ReplayRange
+from craft_easy.core.events.history.range import ReplayRange
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.place import RecordPosition, in_batches
