@@ -246,7 +246,7 @@ def _run(
     how: Acting,
     chosen: Output,
 ) -> ExitCode:
-    from craft_easy.core.events.handlers.suppression import suppressing
+    from craft_easy.core.events.handlers.context import suppressing
     from craft_events_cli import event_ids, failures, loading
 
     if not how.dry_run:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.handlers.handler_id import handler_id, origin, place
-from craft_easy.core.events.handlers.registry import MAX_PLANS, Registry
+from craft_easy.core.events.handlers.registry import MAX_PLANS, Registry, handler_id, origin, place
 from craft_easy.core.events.model.retry import RetryPolicy
 from tests.unit import handlers_of_a_module as shop
 

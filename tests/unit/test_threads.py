@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from craft_easy.core.events.handlers import threads as module
-from craft_easy.core.events.handlers.threads import Threads, in_thread
+from craft_easy.core.events.handlers import background as module
+from craft_easy.core.events.handlers.background import Threads, in_thread
 from tests.conditions import becomes, until
 
 

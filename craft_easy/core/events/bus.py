@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from craft_easy.core.events.handlers import context, stack, suppression
+from craft_easy.core.events.handlers import context, stack
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.loops import Loops
 from craft_easy.core.events.handlers.registry import Registry, Subscription
@@ -133,7 +133,7 @@ class EventBus:
             pass
         if route is None:
             route = self._route(event)
-        if route.is_tracked and self._tracking is not None and not suppression.is_used:
+        if route.is_tracked and self._tracking is not None and not context.is_used:
             await self._tracking.publish(event, route.plan)
             return
         if not route.is_brief or context.is_asked:
@@ -155,7 +155,7 @@ class EventBus:
             failure = None  # its traceback holds this frame
 
     async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
-        if suppression.is_used and suppression.suppresses():
+        if context.is_used and context.suppresses():
             return
         tasks = self.tasks() if route.background else None
         if tasks is not None and tasks.is_full:
@@ -173,7 +173,7 @@ class EventBus:
             for event in batch:
                 await self.publish(event)
             return
-        if suppression.is_used and suppression.suppresses(len(batch)):
+        if context.is_used and context.suppresses(len(batch)):
             return
         tasks = self.tasks()
         if tasks.is_full and any(route.background for route in routes):
@@ -202,7 +202,7 @@ class EventBus:
         """
         from craft_easy.core.events.engine.outbox import begin, begin_suppressed
 
-        if suppression.is_used and suppression.is_on():
+        if context.is_used and context.is_on():
             return begin_suppressed(client, lambda event: self._route(event))
         return begin(self.tracking, client, lambda event: self._route(event).plan)
 

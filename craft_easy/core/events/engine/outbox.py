@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.engine.publisher import PendingPublish
 from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.handlers.context import suppresses
 from craft_easy.core.events.handlers.registry import Plan
-from craft_easy.core.events.handlers.suppression import suppresses
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.store.deliveries import UNOWNED
 from craft_easy.core.events.store.sessions import check, plain_transaction, transaction

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from types import MethodType
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, MethodType, ModuleType
 from typing import Any, Final
 
-from craft_easy.core.events.handlers import handler_id as naming
-from craft_easy.core.events.handlers.callable import check_handler, is_async
 from craft_easy.core.events.model.patterns import compile_pattern
 from craft_easy.core.events.model.retry import RetryPolicy
 
@@ -110,9 +112,9 @@ class Registry:
         """
         _check_pattern(pattern)
         check_handler(function)
-        file, line = naming.place(function)
+        file, line = place(function)
         handler = Handler(
-            id=naming.handler_id(function) if id is None else _checked_id(id),
+            id=handler_id(function) if id is None else _checked_id(id),
             function=function,
             is_async=is_async(function),
             background=background,
@@ -122,7 +124,7 @@ class Registry:
             retry=_checked_retry(retry),
             file=file,
             line=line,
-            origin=naming.origin(function),
+            origin=origin(function),
         )
         self._change(_with(self._without_former(handler, pattern), pattern, handler))
         return handler
@@ -246,3 +248,120 @@ def _checked_retry(retry: RetryPolicy | None) -> RetryPolicy | None:
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise TypeError(f"retry is a policy: retry=RetryPolicy(max_attempts=5); not {retry!r}")
     return retry
+
+
+# What can be told about a handler before it is ever called
+
+
+def check_handler(function: object) -> None:
+    """Refuse, with a `TypeError` that shows the fix, what cannot be called with an event."""
+    if not callable(function):
+        raise TypeError(f"a handler is a function that takes the event: async def handler(event); not {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function!r} yields, so calling it runs nothing; a handler returns: async def handler(event)")
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise TypeError(
+            f"a handler is called with the event and nothing else: async def handler(event); {function!r} "
+            f"cannot be called so"
+        ) from None
+    except ValueError:
+        return  # some built-in callables do not tell how they are called
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether calling a function, a method, a partial or a callable object gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+# The stable id of a handler, `module:qualname`, and where its code is
+
+
+def handler_id(function: Callable[..., Any]) -> str:
+    """Return the id of a function or method that its module can name.
+
+    Raises:
+        TypeError: a lambda, a partial, a local function or a callable object; the message shows what to type.
+    """
+    kind = _without_name(function)
+    if kind is not None:
+        raise TypeError(
+            f"{kind} has no name that lasts, and its deliveries are kept under its handler's id; name it: "
+            f'subscribe(pattern, {_shown(function)}, id="orders.{_hint(function)}")'
+        )
+    return f"{module_name(function)}:{function.__qualname__}"
+
+
+def module_name(function: Callable[..., Any]) -> str:
+    """Return the name of a function's module; for `__main__` the one under which others would import it."""
+    name: str = function.__module__
+    return _main_name() if name == "__main__" else name
+
+
+def place(function: Callable[..., Any]) -> tuple[str, int]:
+    """Return the file and the line of a callable's code; ("", 0) where it is not Python's."""
+    code = _code(function)
+    return ("", 0) if code is None else (code.co_filename, code.co_firstlineno)
+
+
+def origin(function: Callable[..., Any]) -> object:
+    """Return what tells one execution of a callable's module from the next.
+
+    A reload, and an import after a removal from `sys.modules`, give the module a new spec. A session has no file, and
+    each of its definitions is an execution of its own.
+    """
+    module = sys.modules.get(getattr(_named(function), "__module__", None) or "")
+    if module is not None and module.__name__ == "__main__" and not hasattr(module, "__file__"):
+        return function
+    return getattr(module, "__spec__", None)
+
+
+def _without_name(function: Callable[..., Any]) -> str | None:
+    """Say why a callable has no lasting name, or None if it has one."""
+    if isinstance(function, functools.partial):
+        return "a partial"
+    qualname = getattr(function, "__qualname__", None)
+    if isinstance(function, type) or qualname is None or getattr(function, "__module__", None) is None:
+        return f"the callable object {_shown(function)}"
+    if "<lambda>" in qualname:
+        return "a lambda"
+    return f"the local function {qualname}" if "<locals>" in qualname else None
+
+
+def _shown(function: Callable[..., Any]) -> str:
+    if "<lambda>" in getattr(function, "__qualname__", ""):
+        return "lambda event: …"
+    if isinstance(function, functools.partial):
+        return f"partial({_shown(function.func)}, …)"
+    if isinstance(function, MethodType | BuiltinFunctionType) and not isinstance(function.__self__, ModuleType):
+        return f"{type(function.__self__).__name__.lower()}.{function.__name__}"
+    return getattr(function, "__name__", None) or f"{type(function).__name__}(…)"
+
+
+def _hint(function: Callable[..., Any]) -> str:
+    name = getattr(_named(function), "__name__", type(function).__name__)
+    return name if name.isidentifier() else "on_event"
+
+
+def _named(function: Callable[..., Any]) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _code(function: Callable[..., Any]) -> CodeType | None:
+    inner = inspect.unwrap(_named(function))
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        code = getattr(type(inner).__call__, "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+def _main_name() -> str:
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__":
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "__main__"

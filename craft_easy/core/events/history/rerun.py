@@ -24,8 +24,8 @@ from craft_easy.core.events.engine.report import DeliveryReport, Observer
 from craft_easy.core.events.engine.runner import CANCELLED_S
 from craft_easy.core.events.engine.watchdog import LoopWatch
 from craft_easy.core.events.errors import HandlerNotFound
+from craft_easy.core.events.handlers.context import Suppression, suppressing
 from craft_easy.core.events.handlers.registry import Handler
-from craft_easy.core.events.handlers.suppression import Suppression, suppressing
 from craft_easy.core.events.history.lane import KeyedPool
 from craft_easy.core.events.history.pace import Pace
 from craft_easy.core.events.history.progress import Position, ProgressStep, ProgressWriter

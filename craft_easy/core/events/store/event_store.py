@@ -17,7 +17,7 @@ from bson import ObjectId
 
 from craft_easy.core.events import settings
 from craft_easy.core.events.errors import InvalidSetting
-from craft_easy.core.events.handlers import suppression
+from craft_easy.core.events.handlers import context
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
@@ -190,7 +190,7 @@ class EventStore:
         if handlers is not None:
             delivery = to_document(Delivery.new(handlers, at=await self.now()))
         records = [new_record(event, delivery) for event in events]
-        if suppression.is_used and suppression.suppresses(len(events)):
+        if context.is_used and context.suppresses(len(events)):
             return AppendResult(0, 0)
         results = await self.insert(records)
         for result in results:
