@@ -47,7 +47,7 @@ from craft_easy.core.events.redispatch.loop import BATCH, redispatch, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.wanted import ClaimFilter
+from craft_easy.core.events.store.filters import ClaimFilter
 
 LATENCIES_MS: Final = (0.2, 2.0, 20.0)
 BATCHES: Final = (10, 100, 1_000)

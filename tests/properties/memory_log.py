@@ -12,8 +12,8 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import BATCH, PendingChange, Tracked
+from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.registry import WorkerEntry
-from craft_easy.core.events.store.wanted import ClaimFilter
 from tests.properties.network import Network, Wire
 
 START: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -19,9 +19,9 @@ from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Touched
 from craft_easy.core.events.operations.workers import workers
 from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.store import EventStore, read
-from craft_easy.core.events.store.chosen import DeliveryFilter
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.filters import DeliveryFilter
 from craft_easy.core.events.store.indexes import INDEXES
 from tests.cli.history import HOSTILE
 

@@ -15,8 +15,8 @@ from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
+from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.registry import WorkerRegistry
-from craft_easy.core.events.store.wanted import ClaimFilter
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LATER = START + timedelta(hours=1)

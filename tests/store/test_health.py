@@ -151,7 +151,7 @@ async def test_one_that_is_being_built_is_said(store: EventStore, monkeypatch: p
     async def building(_: EventStore) -> list[str]:
         return ["event_id_1"]
 
-    monkeypatch.setattr("craft_easy.core.events.store.indexing.under_construction", building)
+    monkeypatch.setattr("craft_easy.core.events.store.indexes.under_construction", building)
     assert [one.message for one in await found(store, "indexes")] == ["all there", "event_id_1 is being built"]
 
 

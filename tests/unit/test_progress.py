@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.history.progress import WINDOW, LowWater, Position, ProgressWriter
-from craft_easy.core.events.store.place import RecordPosition
+from craft_easy.core.events.store.read import RecordPosition
 from tests.conditions import becomes
 
 

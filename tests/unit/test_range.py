@@ -15,7 +15,7 @@ from craft_easy.core.events.history.progress import Position
 from craft_easy.core.events.history.range import ReplayRange
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.place import RecordPosition, in_batches
+from craft_easy.core.events.store.read import RecordPosition, in_batches
 
 BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.store.place import RecordPosition
+from craft_easy.core.events.store.read import RecordPosition
 
 WINDOW: Final = 1_000
 """Events that may have begun behind the mark that is kept: so many repeat at most after `kill -9`."""

@@ -17,8 +17,8 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.history.progress import Position
 from craft_easy.core.events.model.envelope import Envelope, read_envelope
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store import place, read
-from craft_easy.core.events.store.place import RecordPosition, in_batches, places
+from craft_easy.core.events.store import read
+from craft_easy.core.events.store.read import RecordPosition, in_batches, positions
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -38,7 +38,7 @@ async def fixed(store: EventStore, selection: Selection, *, is_named: bool) -> P
         selection: what is meant.
         is_named: events are named one by one, and that is the end of it.
     """
-    end = None if is_named else await place.last(store)
+    end = None if is_named else await read.last_position(store)
     return Position(
         str(uuid4()),
         began_at=await store.now(),
@@ -76,7 +76,7 @@ class ReplayRange:
         """Look the named events up and put them in order; what lies before the position is done."""
         if self._event_ids is None:
             return
-        found = await places(self._store, self._event_ids)
+        found = await positions(self._store, self._event_ids)
         self.missing = tuple(one for one in dict.fromkeys(self._event_ids) if one not in found)
         in_order = sorted(found, key=lambda event_id: found[event_id].sort_key)
         self._event_ids = [one for one in in_order if self._is_left(found[one])]
@@ -92,7 +92,7 @@ class ReplayRange:
         """Yield what the named events are, without their payloads, in order."""
         left = self._left
         for selection in self._named():
-            found = await place.of_events(self._store, selection, ("event_type", "tenant_id"))
+            found = await read.positions_of(self._store, selection, ("event_type", "tenant_id"))
             for _, record in sorted(found, key=lambda one: one[0].sort_key)[:left]:
                 yield read_envelope(record)
             left = None if left is None else max(left - len(found), 0)
@@ -177,7 +177,7 @@ class ReplayRange:
         at_that_time = replace(
             self._selection, since=moment, until=None if self._mark is None else self._mark.next_moment
         )
-        found = await place.of_events(self._store, at_that_time, ("event_type", "tenant_id"))
+        found = await read.positions_of(self._store, at_that_time, ("event_type", "tenant_id"))
         said = [read_envelope(record) for where, record in found if not self._is_left(where)]
         return Counter((one.event_type, one.tenant_id) for one in said)
 

@@ -35,7 +35,7 @@ from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.place import RecordPosition
+from craft_easy.core.events.store.read import RecordPosition
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus

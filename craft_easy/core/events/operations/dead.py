@@ -28,8 +28,9 @@ from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import read
-from craft_easy.core.events.store.chosen import FIELDS, MAX_IDS, DeliveryFilter, located
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
+from craft_easy.core.events.store.filters import DeliveryFilter
+from craft_easy.core.events.store.read import MAX_IDS, WITHOUT_PAYLOAD, located
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -317,7 +318,7 @@ class _Search:
         return read.matching(
             self._store,
             chosen.having(state),
-            fields=FIELDS,
+            fields=WITHOUT_PAYLOAD,
             reverse=self._choice.selection.reverse,
             size=PAGE,
             index=chosen.index(state),

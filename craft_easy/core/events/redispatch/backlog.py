@@ -13,7 +13,7 @@ from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.delivery import track
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import PendingChange, Tracked
-from craft_easy.core.events.store.wanted import ClaimFilter
+from craft_easy.core.events.store.filters import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus

@@ -12,7 +12,7 @@ from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
 from craft_easy.core.events.redispatch.loop import redispatch
-from craft_easy.core.events.store.place import in_batches, places
+from craft_easy.core.events.store.read import in_batches, positions
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -36,7 +36,7 @@ async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[s
         selection: what an event must meet beside.
         event_ids: any number.
     """
-    found = await places(store, event_ids)
+    found = await positions(store, event_ids)
     in_order = sorted(found, key=lambda event_id: found[event_id].sort_key)
     return EventIds(
         [replace(selection, event_ids=tuple(some)) for some in in_batches(in_order)],

@@ -36,8 +36,8 @@ from craft_easy.core.events.store.deliveries import Listed, Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.store.filters import ClaimFilter
     from craft_easy.core.events.store.registry import WorkerEntry
-    from craft_easy.core.events.store.wanted import ClaimFilter
 
 __all__ = [
     "DeliveryReport",

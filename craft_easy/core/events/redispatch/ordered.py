@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.owner import RecordOwner
     from craft_easy.core.events.engine.pool import RunnerPool
     from craft_easy.core.events.store.deliveries import Tracked
-    from craft_easy.core.events.store.wanted import ClaimFilter
+    from craft_easy.core.events.store.filters import ClaimFilter
 
 WINDOW: Final = 50
 """Events of a tenant that are listed together."""

@@ -22,7 +22,7 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
 from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
-from craft_easy.core.events.store import connection, drivers, faults, indexing, inserting, read
+from craft_easy.core.events.store import connection, drivers, faults, indexes, inserting, read
 from craft_easy.core.events.store.append import Appender
 from craft_easy.core.events.store.cancellation import Cancellation
 from craft_easy.core.events.store.change_stream import ChangeStream
@@ -344,7 +344,7 @@ class EventStore:
 
     async def ensure_indexes(self) -> list[str]:
         """Create the indexes that are missing and return their names; on a large log that takes its time."""
-        return await indexing.ensure(self)
+        return await indexes.ensure(self)
 
     async def prepare(self) -> LogConnection:
         """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
@@ -352,7 +352,7 @@ class EventStore:
         if not site.is_prepared:
             async with site.preparing:
                 if not site.is_prepared:
-                    await indexing.prepare(self)
+                    await indexes.prepare(self)
                     site.is_prepared = True
         return site
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from craft_easy.core.events.errors import StoreError, StoreLoginRefused
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
-from craft_easy.core.events.store import indexing, server
+from craft_easy.core.events.store import indexes as store_indexes
+from craft_easy.core.events.store import server
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.queries import expiry as expiry_queries
 from craft_easy.core.events.store.queries.expiry import Expiry
@@ -85,8 +86,8 @@ async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
 async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
     """Compare the indexes with those that the log needs; create those that are missing where that is asked for."""
     created = await _created(store) if fix else []
-    found = await indexing.compared(store)
-    building = await indexing.under_construction(store)
+    found = await store_indexes.compared(store)
+    building = await store_indexes.under_construction(store)
     details = {
         "missing": list(found.missing), "in_the_way": list(found.in_the_way), "foreign": list(found.foreign),
         "building": building, "created": created,
@@ -121,7 +122,7 @@ def _stands(number: int) -> str:
 
 
 async def _created(store: EventStore) -> list[str]:
-    found = await indexing.compared(store)
+    found = await store_indexes.compared(store)
     if not found.missing or found.in_the_way:
         return []  # what stands in the way is never dropped here, and nothing beside it is begun
     return await store.ensure_indexes()

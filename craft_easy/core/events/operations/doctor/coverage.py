@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from craft_easy.core.events.model.patterns import compile_pattern
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.queries.doctor import OfHandler
-from craft_easy.core.events.store.wanted import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Handler, Registry

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.chosen import DeliveryFilter
-from craft_easy.core.events.store.filters import Condition
+from craft_easy.core.events.store.filters import Condition, DeliveryFilter
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
 if TYPE_CHECKING:

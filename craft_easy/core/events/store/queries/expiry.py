@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pymongo import IndexModel
 
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.indexing import BUILD_DEADLINE
+from craft_easy.core.events.store.indexes import BUILD_DEADLINE
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore

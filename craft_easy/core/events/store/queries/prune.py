@@ -20,12 +20,12 @@ from pymongo import DeleteOne
 from craft_easy.core.events.model.delivery import HandlerState
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
-from craft_easy.core.events.store.chosen import FIELDS
 from craft_easy.core.events.store.delivery_document import from_document
 from craft_easy.core.events.store.documents import record_event_id, record_id
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import Condition, joined, parts
 from craft_easy.core.events.store.inserting import MAX_NAMED
+from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -37,7 +37,7 @@ PAGE: Final = 500
 MAX_BYTES: Final = 16_000_000
 RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 _UNFINISHED: Final[frozenset[HandlerState]] = frozenset({"pending", "dead"})
-_LISTED: Final = (*FIELDS, "causation_id")
+_LISTED: Final = (*WITHOUT_PAYLOAD, "causation_id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from craft_easy.core.events.model.delivery import Delivery, redact
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
-from craft_easy.core.events.store.chosen import FIELDS
 from craft_easy.core.events.store.deliveries import APART_S, TOGETHER_S, Tracked, same_revision
 from craft_easy.core.events.store.delivery_document import to_document
 from craft_easy.core.events.store.filters import UNREDACTED, joined, parts
+from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
@@ -48,7 +48,7 @@ async def unredacted(store: EventStore, selection: Selection) -> AsyncGenerator[
     left = selection.limit
     for condition in parts(replace(selection, limit=None)):
         wanted = joined(condition, dict(UNREDACTED))
-        pages = read.matching(store, wanted, fields=FIELDS, reverse=selection.reverse, size=PAGE)
+        pages = read.matching(store, wanted, fields=WITHOUT_PAYLOAD, reverse=selection.reverse, size=PAGE)
         async with aclosing(pages):
             async for page in pages:
                 yield [Tracked.of(document) for document in page[:left]]
@@ -119,7 +119,7 @@ def _write(record: Tracked, after: Delivery, trace: RedactionMark) -> UpdateOne:
 async def _lost(store: EventStore, records: Sequence[Tracked]) -> list[Tracked]:
     """Return the records that another has written meanwhile, as they are now, and that still have their payload."""
     ids = [one.id for one in records]
-    fields = dict.fromkeys((*FIELDS, "redacted"), 1)
+    fields = dict.fromkeys((*WITHOUT_PAYLOAD, "redacted"), 1)
     async with store.call() as site:
         events = drivers.by_majority(site.events)
         documents = await events.find({"_id": {"$in": ids}}, fields).to_list(None)
