@@ -115,6 +115,6 @@ def _known(kind: str, prefix: str, line: str) -> Iterable[str]:
     if kind not in ("tenant", "type", "handler") or flags is None:
         return []
     settings = resolve(flags, directory=Path.cwd(), may_run=False)  # no command is run at TAB
-    from craft_easy.core.events.store.queries.completion import known_values
+    from craft_easy.core.events.operations.completion import known_values
 
     return known_values(settings, cast("Any", kind), prefix, timeout_ms=TIMEOUT_MS)

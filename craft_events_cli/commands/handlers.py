@@ -16,8 +16,8 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.handlers.registry import Handler, Subscription
+    from craft_easy.core.events.operations.handlers import HandlerBacklog
     from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.store.queries.doctor import OfHandler
 
 COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "retry", "aliases", "file", "line")
 
@@ -105,10 +105,10 @@ def show(
     return ExitCode.DONE
 
 
-async def _counts(settings: "Settings", handler: "Handler") -> "OfHandler | None":
+async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog | None":
     """Return what waits for a handler; where the database is away, the rest is shown all the same."""
     from craft_easy.core.events.errors import StoreError
-    from craft_easy.core.events.operations.doctor.coverage import counts_of
+    from craft_easy.core.events.operations.handlers import counts_of
 
     try:
         async with options.opened(settings) as store:
@@ -118,7 +118,7 @@ async def _counts(settings: "Settings", handler: "Handler") -> "OfHandler | None
         return None
 
 
-def _next_step(handler_id: str, counts: "OfHandler") -> str | None:
+def _next_step(handler_id: str, counts: "HandlerBacklog") -> str | None:
     from shlex import join
 
     if counts.dead:
@@ -128,7 +128,7 @@ def _next_step(handler_id: str, counts: "OfHandler") -> str | None:
     return None
 
 
-def described(handler: "Handler", bus: "EventBus", counts: "OfHandler | None") -> dict[str, Any]:
+def described(handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | None") -> dict[str, Any]:
     """Return a handler as an object; null stands for a default, and for what is not known."""
     mine = [one for one in bus.subscriptions() if one.handler.id == handler.id]
     row = row_of(mine[0])
@@ -178,7 +178,7 @@ def check(
 
 async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, strict: bool) -> ExitCode:
     from craft_easy.core.events.operations.doctor.contents import about
-    from craft_easy.core.events.operations.doctor.coverage import coverage
+    from craft_easy.core.events.operations.handlers import coverage
     from craft_events_cli.render.findings import Findings
 
     async with options.opened(settings) as store:

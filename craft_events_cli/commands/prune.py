@@ -177,8 +177,7 @@ async def _prune(settings: "Settings", what: Pruning, which: Which, chosen: Outp
 async def _opened(
     store: "EventStore", settings: "Settings", place: str, stack: AsyncExitStack, what: Pruning
 ) -> "Archive | None":
-    from craft_easy.core.events.operations.archive import FileArchive
-    from craft_easy.core.events.operations.prune import CollectionArchive
+    from craft_easy.core.events.operations.prune import CollectionArchive, FileArchive
     from craft_easy.core.events.settings import Value
     from craft_easy.core.events.settings.checks import check_collection
 

@@ -17,12 +17,12 @@ from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.operations.doctor import capability, contents
-from craft_easy.core.events.operations.doctor.coverage import Coverage, counts_of, coverage
 from craft_easy.core.events.operations.doctor.examine import Finding, examine, is_unreachable
+from craft_easy.core.events.operations.handlers import Coverage, counts_of, coverage
 from craft_easy.core.events.store import EventStore, server
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing
 from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.queries import expiry as expiry_queries
+from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.registry import WorkerRegistry
 
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -163,13 +163,13 @@ async def test_an_expiry_is_offered_and_created_when_asked(store: EventStore) ->
     assert "a TTL cannot look at parents" in offered.message
     (created,) = await found(store, "expiry", ttl=after, fix=True)
     assert created.message.startswith("created: done records are removed after 90 d")
-    (there,) = await expiry_queries.expiries(store)
+    (there,) = await doctor_queries.expiries(store)
     assert (there.is_safe, there.after, there.field) == (True, after, "delivery.finished_at")
     assert [one.level for one in await found(store, "expiry", ttl=after)] == ["OK"]
     (other,) = await found(store, "expiry", ttl=timedelta(days=1), fix=True)
     assert other.level == "WARN"
     assert "collMod" in (other.advice or "")
-    assert [one.after for one in await expiry_queries.expiries(store)] == [after], (
+    assert [one.after for one in await doctor_queries.expiries(store)] == [after], (
         "a span that is there is never changed"
     )
     assert [one.message for one in await found(store, "indexes")] == ["all there"]

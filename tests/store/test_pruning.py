@@ -16,8 +16,7 @@ from craft_easy.core.events.handlers.context import Retry
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import prune, redact
-from craft_easy.core.events.operations.archive import FileArchive
-from craft_easy.core.events.operations.prune import CollectionArchive, Old, Pruned
+from craft_easy.core.events.operations.prune import CollectionArchive, FileArchive, Old, Pruned
 from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.delivery_document import to_document

@@ -14,11 +14,10 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 
 from craft_easy.core.events.errors import ArchiveError
-from craft_easy.core.events.operations import archive
-from craft_easy.core.events.operations.archive import FileArchive
+from craft_easy.core.events.operations import prune
+from craft_easy.core.events.operations.prune import FileArchive
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.formats.archive_line import exact_line
-from craft_easy.core.events.store.queries.prune import RAW, Copy
+from craft_easy.core.events.store.queries.prune import RAW, Copy, exact_line
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 NAMES = ("old.ndjson", "old.ndjson.gz")
@@ -259,5 +258,5 @@ async def test_a_disk_that_gives_back_something_else_is_told(
 
 
 def test_a_member_of_gzip_is_as_the_standard_has_it() -> None:
-    member = archive._member(b"a" * 100)
+    member = prune._member(b"a" * 100)
     assert gzip.decompress(member) == zlib.decompress(member, wbits=31) == b"a" * 100

@@ -11,8 +11,7 @@ from craft_easy.core.events.operations.doctor.finding import Finding, counted, n
 from craft_easy.core.events.store import indexes as store_indexes
 from craft_easy.core.events.store import server
 from craft_easy.core.events.store.queries import doctor as doctor_queries
-from craft_easy.core.events.store.queries import expiry as expiry_queries
-from craft_easy.core.events.store.queries.expiry import Expiry
+from craft_easy.core.events.store.queries.doctor import Expiry
 from craft_easy.core.events.store.server import ServerFacts
 
 if TYPE_CHECKING:
@@ -135,16 +134,16 @@ async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -
         after: done records are to be removed so long after their last delivery ended; None asks for nothing.
         fix: create the index, where `after` is given and there is none.
     """
-    found = await expiry_queries.expiries(store)
+    found = await doctor_queries.expiries(store)
     findings = [_unsafe(store, one) for one in found if not one.is_safe]
     safe = next((one for one in found if one.is_safe), None)
     if safe is not None:
         findings.append(_expires(store, safe, after))
     elif after is not None and fix:
-        await expiry_queries.create(store, after)
+        await doctor_queries.create_expiring_index(store, after)
         findings.append(Finding.ok("expiry", f"created: done records are removed after {_days(after)}; {BLIND}"))
     elif after is not None:
-        command = expiry_queries.shell_command(store.name, after)
+        command = doctor_queries.shell_command(store.name, after)
         message = f"not there: done records would be removed after {_days(after)}; {BLIND}"
         findings.append(Finding.warn("expiry", message, f"--fix creates it; in MongoDB's shell: {command}"))
     elif not findings:

@@ -11,8 +11,8 @@ from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import clock
-from craft_easy.core.events.operations.doctor.coverage import Coverage, coverage
 from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
+from craft_easy.core.events.operations.handlers import Coverage, coverage
 from craft_easy.core.events.operations.workers import workers as all_workers
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_easy.core.events.store.queries import doctor as doctor_queries

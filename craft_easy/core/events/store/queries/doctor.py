@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from pymongo import IndexModel
+
 from craft_easy.core.events.model.envelope import read_envelope
-from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.filters import Condition, DeliveryFilter
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
+from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore
 
 SAMPLE: Final = 1_000
+EXPIRY_INDEX: Final = "delivery.finished_at_1_expires"
+_EXPIRY_KEYS: Final = {"delivery.finished_at": 1}
+_EXPIRY_FILTER: Final = {"delivery.state": "done"}
+"""https://www.mongodb.com/docs/manual/core/index-ttl/"""
 _HANDLERS: Final = {"$cond": [{"$isArray": "$delivery.handlers"}, {"$size": "$delivery.handlers"}, None]}
 
 
@@ -117,36 +121,61 @@ def _held(row: Mapping[str, Any]) -> OwnedCount:
 async def dead(store: EventStore) -> int:
     """Return how many records have a dead delivery, by the partial index over them."""
     async with store.call(store.scan_timeout) as site:
-        return await _counted(site.events, {"delivery.handlers.state": "dead"}, DEAD_INDEX)
+        condition = {"delivery.handlers.state": "dead"}
+        return int(await drivers.with_hint(DEAD_INDEX, partial(site.events.count_documents, condition)))
 
 
 @dataclass(frozen=True, slots=True)
-class OfHandler:
-    """How many events a handler has still to be delivered, and how many of its deliveries are dead."""
+class Expiry:
+    """An index by which records are removed, so long after the time that it is over.
 
-    pending: int
-    dead: int
-
-
-async def of_handler(store: EventStore, names: tuple[str, ...]) -> OfHandler:
-    """Count what a handler has open and dead, by the partial indexes.
-
-    Args:
-        names: its id, and those that it had before.
+    `is_safe` where it touches nothing that is open or dead.
     """
-    chosen = DeliveryFilter(Selection(), names)
-    async with store.call(store.scan_timeout) as site:
-        pending = await _counted(site.events, chosen.having("pending"), OPEN_INDEX)
-        dead = await _counted(site.events, chosen.having("dead"), DEAD_INDEX)
-    return OfHandler(pending, dead)
+
+    name: str
+    field: str
+    after: timedelta
+    is_safe: bool
 
 
-async def _counted(events: drivers.Collection, condition: Condition, index: str) -> int:
-    return int(await drivers.with_hint(index, partial(events.count_documents, condition)))
+def expiries_among(existing: Iterable[Mapping[str, Any]]) -> list[Expiry]:
+    """Return the indexes with these specifications by which records are removed."""
+    return [_expiry(one) for one in existing if "expireAfterSeconds" in one]
 
 
-async def event_types(store: EventStore) -> list[str]:
-    """Return every event type of the log, by the index that begins with it."""
-    async with store.call(store.scan_timeout) as site:
-        found = await site.events.distinct("event_type")
-    return sorted({str(one) for one in found if one is not None})
+def _expiry(index: Mapping[str, Any]) -> Expiry:
+    keys = dict(index["key"])
+    is_safe = keys == _EXPIRY_KEYS and dict(index.get("partialFilterExpression") or {}) == _EXPIRY_FILTER
+    after = timedelta(seconds=min(float(index["expireAfterSeconds"]), 2**31 - 1))
+    return Expiry(str(index["name"]), next(iter(keys)), after, is_safe)
+
+
+async def expiries(store: EventStore) -> list[Expiry]:
+    """Return the indexes by which records of the log are removed."""
+    async with store.call() as site:
+        return expiries_among(await drivers.list_indexes(site.events))
+
+
+def expiring_index(after: timedelta) -> IndexModel:
+    """Return the index by which done records are removed so long after their last delivery ended."""
+    return IndexModel(
+        list(_EXPIRY_KEYS.items()),
+        name=EXPIRY_INDEX,
+        expireAfterSeconds=int(after.total_seconds()),
+        partialFilterExpression=_EXPIRY_FILTER,
+    )
+
+
+async def create_expiring_index(store: EventStore, after: timedelta) -> None:
+    """Create that index; from then on MongoDB removes records, without a look at what they caused."""
+    async with store.call(BUILD_DEADLINE) as site:
+        await site.events.create_indexes([expiring_index(after)])
+
+
+def shell_command(collection: str, after: timedelta) -> str:
+    """Return what creates that index in MongoDB's shell."""
+    return (
+        f'db.getCollection("{collection}").createIndex({{"delivery.finished_at": 1}}, '
+        f'{{name: "{EXPIRY_INDEX}", expireAfterSeconds: {int(after.total_seconds())}, '
+        f'partialFilterExpression: {{"delivery.state": "done"}}}})'
+    )

@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne
+from pymongo import DeleteOne, ReplaceOne
+from pymongo.errors import BulkWriteError
 
+from craft_easy.core.events import hooks
+from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import HandlerState
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
 from craft_easy.core.events.store.delivery_document import from_document
-from craft_easy.core.events.store.documents import record_event_id, record_id
+from craft_easy.core.events.store.documents import record_event_id, record_id, same_content
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import Condition, joined, parts
+from craft_easy.core.events.store.formats import event_json, extended_json
 from craft_easy.core.events.store.inserting import MAX_NAMED
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
@@ -37,6 +41,8 @@ PAGE: Final = 500
 MAX_BYTES: Final = 16_000_000
 RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 _UNFINISHED: Final[frozenset[HandlerState]] = frozenset({"pending", "dead"})
+_HEAD: Final = 4
+"""Bytes of a BSON document before its first element: its length (https://bsonspec.org/spec.html)."""
 _LISTED: Final = (*WITHOUT_PAYLOAD, "causation_id")
 
 
@@ -216,3 +222,108 @@ async def _still_there(store: EventStore, ids: Sequence[Any]) -> list[Any]:
             )
         found += [one["_id"] for one in documents]
     return found
+
+
+# ---------------------------------------------------------------- archives: a line of a file, a collection
+
+
+def exact_line(copy: Copy) -> bytes | None:
+    """Return the line of a record, with its end; None where reading it would not give the same bytes again.
+
+    What Extended JSON cannot say exactly is rare: keys that stand twice, text that is not UTF-8, an object that looks
+    like a type of its own.
+    """
+    record = bson.decode(copy.data, event_json.CODEC)
+    try:
+        line = extended_json.record_line(record, canonical=True)
+        said = extended_json.parse(line)
+        # what a record of another writer says by its `_id` alone is said outright in a line
+        for name in ("event_id", "timestamp"):
+            if record.get(name) is None:
+                said.pop(name, None)
+                if name in record:
+                    return None
+        is_exact = bson.encode(said, codec_options=CODEC)[_HEAD:] == _without_id(copy)
+    except (InvalidEvent, bson.errors.BSONError, ValueError, OverflowError, TypeError, RecursionError):
+        return None
+    return f"{line}\n".encode("ascii") if is_exact else None
+
+
+def _without_id(copy: Copy) -> bytes:
+    """Return the bytes of a record behind its `_id`, which the server has put first."""
+    first = bson.encode({"_id": copy.document["_id"]}, codec_options=CODEC)[_HEAD:-1]
+    if not copy.data.startswith(first, _HEAD):
+        raise ValueError("_id is not the first field")
+    return copy.data[_HEAD + len(first) :]
+
+
+class CollectionArchive:
+    """Keeps records in a collection of the log's database.
+
+    A record that an earlier run kept, and that was written since, takes the place of its older copy; another event
+    under the same id does not.
+
+    Args:
+        store: the log.
+        name: of the collection.
+    """
+
+    def __init__(self, store: EventStore, name: str) -> None:
+        if name in (store.name, store.workers_name):
+            raise ValueError(f"{name} is the log itself or its registry, and no archive")
+        self._store = store
+        self._name = name
+
+    def __str__(self) -> str:
+        return f"{self._store.database_name}.{self._name}"
+
+    async def keep(self, copies: Sequence[Copy]) -> list[Copy]:
+        """Keep copies of records and return the records of which there is no exact copy when this returns.
+
+        Raises:
+            StoreUnavailable: nothing is known of the copies; the same call may be made again.
+        """
+        await self._insert([one.document for one in copies])
+        hooks.at("prune.copied")
+        differing = await self._differing(copies)
+        if differing:
+            await self._replace(differing)
+            differing = await self._differing([one for one, _ in differing])
+        return [one for one, _ in differing]
+
+    async def _insert(self, documents: Sequence[RawBSONDocument]) -> None:
+        async with self._store.call() as site:
+            try:
+                await self._archive(site.database).insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                refused = error.details.get("writeErrors", ())
+                if error.details.get("writeConcernErrors") or not refused:
+                    raise
+                # those that are there already, or that it does not take: what is there is looked at next
+
+    async def _differing(self, copies: Sequence[Copy]) -> list[tuple[Copy, RawBSONDocument | None]]:
+        """Return the records whose copy, as the majority has it, is not the record to the byte, and that copy."""
+        kept: dict[bytes, RawBSONDocument] = {}
+        for start in range(0, len(copies), MAX_NAMED):
+            ids = [one.id for one in copies[start : start + MAX_NAMED]]
+            async with self._store.call() as site:
+                archive: Any = drivers.by_majority(self._archive(site.database))
+                for document in await archive.find({"_id": {"$in": ids}}).to_list(None):
+                    kept[Copy(document).key] = document
+        pairs = [(one, kept.get(one.key)) for one in copies]
+        return [(one, copy) for one, copy in pairs if copy is None or copy.raw != one.data]
+
+    async def _replace(self, differing: Sequence[tuple[Copy, RawBSONDocument | None]]) -> None:
+        older = [one for one, copy in differing if copy is not None and _says_the_same(one.document, copy)]
+        if not older:
+            return
+        writes: list[ReplaceOne[Any]] = [ReplaceOne({"_id": one.id}, one.document) for one in older]
+        async with self._store.call() as site:
+            await self._archive(site.database).bulk_write(writes, ordered=False)
+
+    def _archive(self, database: drivers.Database) -> Any:
+        return drivers.majority_collection(database, self._name, RAW)
+
+
+def _says_the_same(one: RawBSONDocument, other: RawBSONDocument) -> bool:
+    return same_content(*(bson.decode(each.raw, codec_options=CODEC) for each in (one, other)))

@@ -1,6 +1,6 @@
 """Coverage: do the handlers that are loaded fit what the log holds?
 
-from craft_easy.core.events.operations.doctor.coverage import coverage
+from craft_easy.core.events.operations.handlers import coverage
 
 found = await coverage(store, bus.registry)
 assert not found.orphans, found.orphans
@@ -16,12 +16,14 @@ from craft_easy.core.events.model.patterns import compile_pattern
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.filters import ClaimFilter
-from craft_easy.core.events.store.queries import doctor as doctor_queries
-from craft_easy.core.events.store.queries.doctor import OfHandler
+from craft_easy.core.events.store.queries import handlers as handler_queries
+from craft_easy.core.events.store.queries.handlers import HandlerBacklog
 
 if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Handler, Registry
     from craft_easy.core.events.store import EventStore
+
+__all__ = ["Coverage", "HandlerBacklog", "counts_of", "coverage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
     Raises:
         StoreUnavailable: the log was not reached, or is too large to be looked through in time.
     """
-    types = await doctor_queries.event_types(store)
+    types = await handler_queries.event_types(store)
     orphans = await Deliveries(store).orphans(
         ClaimFilter(Selection(), loaded=registry.names(), handlers=registry.names())
     )
@@ -75,13 +77,13 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
     )
 
 
-async def counts_of(store: EventStore, handler: Handler) -> OfHandler:
+async def counts_of(store: EventStore, handler: Handler) -> HandlerBacklog:
     """Count what a handler has open and dead, under its id and those that it had before.
 
     Raises:
         StoreUnavailable: the log was not reached.
     """
-    return await doctor_queries.of_handler(store, (handler.id, *handler.aliases))
+    return await handler_queries.of_handler(store, (handler.id, *handler.aliases))
 
 
 def _matches(patterns: list[str], types: list[str] | tuple[str, ...]) -> bool:

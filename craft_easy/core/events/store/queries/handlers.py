@@ -1,0 +1,47 @@
+"""What a log holds for handlers: its event types, and how much is open and dead for one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import drivers
+from craft_easy.core.events.store.filters import Condition, DeliveryFilter
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+
+async def event_types(store: EventStore) -> list[str]:
+    """Return every event type of the log, by the index that begins with it."""
+    async with store.call(store.scan_timeout) as site:
+        found = await site.events.distinct("event_type")
+    return sorted({str(one) for one in found if one is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerBacklog:
+    """How many events a handler has still to be delivered, and how many of its deliveries are dead."""
+
+    pending: int
+    dead: int
+
+
+async def of_handler(store: EventStore, names: tuple[str, ...]) -> HandlerBacklog:
+    """Count what a handler has open and dead, by the partial indexes.
+
+    Args:
+        names: its id, and those that it had before.
+    """
+    chosen = DeliveryFilter(Selection(), names)
+    async with store.call(store.scan_timeout) as site:
+        pending = await _counted(site.events, chosen.having("pending"), OPEN_INDEX)
+        dead = await _counted(site.events, chosen.having("dead"), DEAD_INDEX)
+    return HandlerBacklog(pending, dead)
+
+
+async def _counted(events: drivers.Collection, condition: Condition, index: str) -> int:
+    return int(await drivers.with_hint(index, partial(events.count_documents, condition)))
