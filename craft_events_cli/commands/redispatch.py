@@ -243,9 +243,9 @@ async def _deliver(
     with View(chosen) as view:
         stop = stopping.Stop(view.note)
         if isinstance(meant, EventIds):
-            summary = await redispatch_named(bus, meant, how, observer=view, stop=stop.event)
+            summary = await redispatch_named(bus, meant, how, observer=view.show, stop=stop.event)
         else:
-            summary = await redispatch(bus, meant, how, observer=view, stop=stop.event)
+            summary = await redispatch(bus, meant, how, observer=view.show, stop=stop.event)
     view.write_summary(summary)
     is_missing = _tell_missing(meant)
     return stop.exit_code or (ExitCode.UNFINISHED if is_missing else _code(summary)), summary

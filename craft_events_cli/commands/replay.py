@@ -324,6 +324,7 @@ async def _act(settings: "Settings", work: _Work) -> ExitCode:
 
 async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkpoint | None") -> tuple[ExitCode, int]:
     """Say what would run, ask, and run it; return the code, and how many handlers never ended."""
+    from craft_easy.core.events.engine.report import Began
     from craft_easy.core.events.history.rerun import Rerun
     from craft_events_cli.failures import Failures
     from craft_events_cli.render.rerun import View, write_summary
@@ -343,8 +344,8 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
     terminal.acting()
     with Failures(how.failures_out, goes_on=goes_on) as failures, View(work.chosen, failures) as view:
         stop = stopping.Stop(view.note)
-        view.began(plan.counts.events)
-        summary = await one.run(stop.event, observer=view)
+        view.show(Began(plan.counts.events))
+        summary = await one.run(stop.event, observer=view.show)
     write_summary(view, summary, work.chosen, _next_step(work, summary, view.first_failed), goes_on=goes_on)
     return stop.exit_code or _code(summary), summary.abandoned
 

@@ -9,7 +9,17 @@ from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from craft_easy.core.events.redispatch.loop import DeliveryReport, Observer, RedispatchSummary, Waiting
+from craft_easy.core.events.engine.report import (
+    AwaitedWorker,
+    Began,
+    ConnectionLost,
+    ConnectionResumed,
+    DeliveryReport,
+    EventEnded,
+    Notice,
+    RedispatchSummary,
+    WaitingFor,
+)
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.rows import csv_line, json_line
@@ -36,7 +46,7 @@ MOST_KINDS: Final = 1_000
 """Different errors that are told apart; what comes beyond is counted together."""
 
 
-class View(Observer):
+class View:
     """Follows one run: writes its deliveries as they are stored, and counts what to say at the end.
 
     Args:
@@ -68,25 +78,30 @@ class View(Observer):
         """Write a line to stderr, above the progress."""
         self._progress.note(text)
 
-    def began(self, events: int) -> None:
-        self._progress.start(events)
+    def show(self, notice: Notice) -> None:
+        """Show what the run reports; the observer of `redispatch` and `rerun`."""
+        match notice:
+            case Began(events=events):
+                self._progress.start(events)
+            case EventEnded():
+                self._progress.advance()
+            case DeliveryReport():
+                self.show_delivery(notice)
+            case WaitingFor(workers=workers):
+                self._show_waiting(workers)
+            case ConnectionLost(reason=reason):
+                self._progress.note(f"connection lost, trying again … ({reason})")
+            case ConnectionResumed(seconds=seconds):
+                self._progress.note(f"resumed after {seconds:.1f} s")
 
-    def waits(self, waiting: Sequence[Waiting]) -> None:
-        for one in waiting:
+    def _show_waiting(self, workers: Iterable[AwaitedWorker]) -> None:
+        for one in workers:
             if one.worker.owner not in self._announced:
                 self._announced.add(one.worker.owner)
                 self._progress.note(_words_for(one))
 
-    def ended(self) -> None:
-        self._progress.advance()
-
-    def lost(self, reason: str) -> None:
-        self._progress.note(f"connection lost, trying again … ({reason})")
-
-    def resumed(self, seconds: float) -> None:
-        self._progress.note(f"resumed after {seconds:.1f} s")
-
-    def reported(self, report: DeliveryReport) -> None:
+    def show_delivery(self, report: DeliveryReport) -> None:
+        """Count a delivery, and write it as a line where the output has one for each."""
         if report.outcome in ("failed", "dead"):
             self._count_error(report)
         if report.outcome == "dead":
@@ -222,7 +237,7 @@ def report_row(report: DeliveryReport) -> dict[str, Any]:
     return {column: getattr(report, column) for column in COLUMNS}
 
 
-def _words_for(one: Waiting) -> str:
+def _words_for(one: AwaitedWorker) -> str:
     worker = one.worker
     return (
         f"{counted(one.events, 'event')} {'belongs' if one.events == 1 else 'belong'} to {worker.host}:{worker.pid}: "

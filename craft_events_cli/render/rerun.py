@@ -39,11 +39,11 @@ class View(redispatch.View):
         self.first_failed: str | None = None
         """The first event that a handler failed on."""
 
-    def reported(self, report: DeliveryReport) -> None:
+    def show_delivery(self, report: DeliveryReport) -> None:
         if report.outcome == "failed":
             self._failures.write(report_row(report))
             self.first_failed = self.first_failed or report.event_id
-        super().reported(report)
+        super().show_delivery(report)
 
 
 def position_line(position: Position, checkpoint: str) -> str:

@@ -232,7 +232,7 @@ def write_stats(output: Output) -> None:
 def write_reports(output: Output) -> None:
     with redispatch.View(output) as out:
         for one in Supply().many(report.DeliveryReport):
-            out.reported(one)
+            out.show(one)
         out.write_summary(Supply().one(report.RedispatchSummary))
 
 

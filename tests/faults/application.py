@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import ConnectionLost, DeliveryReport, Notice, Observer, RedispatchSummary
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import RedispatchOptions
-from craft_easy.core.events.redispatch.loop import DeliveryReport, Observer, RedispatchSummary, redispatch
+from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -75,7 +76,7 @@ class Gate:
             raise self._error
 
 
-class Recorder(Observer):
+class Recorder:
     """Keeps what a redispatch reports: outcomes that the log has acknowledged, and each time that it was lost.
 
     Args:
@@ -87,12 +88,13 @@ class Recorder(Observer):
         self.lost_at: list[str] = []
         self._on_lost = on_lost
 
-    def reported(self, report: DeliveryReport) -> None:
-        self.reports.append(report)
-
-    def lost(self, message: str) -> None:
-        self.lost_at.append(message)
-        self._on_lost()
+    def __call__(self, notice: Notice) -> None:
+        match notice:
+            case DeliveryReport():
+                self.reports.append(notice)
+            case ConnectionLost(reason=reason):
+                self.lost_at.append(reason)
+                self._on_lost()
 
 
 def events(count: int, **values: Any) -> list[DomainEvent]:

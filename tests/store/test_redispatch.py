@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.engine.report import AwaitedWorker, Began, DeliveryReport, EventEnded, Notice, WaitingFor
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.context import Discard, Retry, current_delivery
 from craft_easy.core.events.model.delivery import Delivery
@@ -17,10 +18,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
 from craft_easy.core.events.redispatch.loop import (
     BATCH,
-    DeliveryReport,
-    Observer,
     RedispatchSummary,
-    Waiting,
     redispatch,
 )
 from craft_easy.core.events.store import EventStore
@@ -31,24 +29,23 @@ from craft_easy.core.events.store.registry import WorkerRegistry
 LEASE = 0.6
 
 
-class Recorder(Observer):
+class Recorder:
     def __init__(self) -> None:
         self.reports: list[DeliveryReport] = []
-        self.waiting: list[Waiting] = []
+        self.waiting: list[AwaitedWorker] = []
         self.events = -1
         self.ends = 0
 
-    def began(self, events: int) -> None:
-        self.events = events
-
-    def reported(self, report: DeliveryReport) -> None:
-        self.reports.append(report)
-
-    def ended(self) -> None:
-        self.ends += 1
-
-    def waits(self, waiting: Sequence[Waiting]) -> None:
-        self.waiting.extend(waiting)
+    def __call__(self, notice: Notice) -> None:
+        match notice:
+            case Began(events=events):
+                self.events = events
+            case DeliveryReport():
+                self.reports.append(notice)
+            case EventEnded():
+                self.ends += 1
+            case WaitingFor(workers=workers):
+                self.waiting.extend(workers)
 
 
 class Ran:

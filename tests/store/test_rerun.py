@@ -17,7 +17,7 @@ from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.checkpoint import Checkpoint
-from craft_easy.core.events.engine.report import DeliveryReport, Observer
+from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice
 from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
 from craft_easy.core.events.handlers.context import Discard, Retry
 from craft_easy.core.events.history.rerun import ReplayOptions, ReplaySummary, Rerun, rerun
@@ -30,16 +30,17 @@ EVERYTHING = Selection()
 Hash = Callable[[], str]
 
 
-class Recorder(Observer):
+class Recorder:
     def __init__(self) -> None:
         self.reports: list[DeliveryReport] = []
         self.ends = 0
 
-    def reported(self, report: DeliveryReport) -> None:
-        self.reports.append(report)
-
-    def ended(self) -> None:
-        self.ends += 1
+    def __call__(self, notice: Notice) -> None:
+        match notice:
+            case DeliveryReport():
+                self.reports.append(notice)
+            case EventEnded():
+                self.ends += 1
 
 
 class Ran:
@@ -361,16 +362,16 @@ async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
     stop = asyncio.Event()
 
-    class StopAfter(Observer):
-        left = 5
+    ends: list[Notice] = []
 
-        def ended(self) -> None:
-            self.left -= 1
-            if not self.left:
-                stop.set()
+    def stop_after_five(notice: Notice) -> None:
+        if isinstance(notice, EventEnded):
+            ends.append(notice)
+        if len(ends) == 5:
+            stop.set()
 
     limited = Selection(limit=20)
-    await rerun(bus, limited, observer=StopAfter(), stop=stop, checkpoint=point)
+    await rerun(bus, limited, observer=stop_after_five, stop=stop, checkpoint=point)
     assert 5 <= len(ran.order) < 20
     one = Rerun(bus, limited, ReplayOptions(), checkpoint=point)
     await one.begin()
@@ -521,12 +522,12 @@ async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_res
 async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus, store: EventStore, ran: Ran) -> None:
     await store.append_many(events(3_000, tenants=["a"]))
 
-    class Full(Observer):
-        def reported(self, report: DeliveryReport) -> None:
+    def fail_on_a_report(notice: Notice) -> None:
+        if isinstance(notice, DeliveryReport):
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        await asyncio.wait_for(rerun(bus, EVERYTHING, observer=Full()), 10)
+        await asyncio.wait_for(rerun(bus, EVERYTHING, observer=fail_on_a_report), 10)
 
 
 async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from craft_easy.core.events.engine.report import Observer
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Notice, Observer, ignore
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.history import range as module
 from craft_easy.core.events.history.progress import Position
@@ -44,20 +44,21 @@ class Store:
                 yield found
 
 
-class Told(Observer):
+class Told:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def lost(self, reason: str) -> None:
-        self.said.append(f"lost: {reason}")
-
-    def resumed(self, seconds: float) -> None:
-        self.said.append("resumed")
+    def __call__(self, notice: Notice) -> None:
+        match notice:
+            case ConnectionLost(reason=reason):
+                self.said.append(f"lost: {reason}")
+            case ConnectionResumed():
+                self.said.append("resumed")
 
 
 async def read(store: Store, position: Position, observer: Observer | None = None, **selection: Any) -> list[int]:
     span = ReplayRange(cast("EventStore", store), Selection(**selection), position, None)
-    return [one["_id"] async for page in span.pages(observer or Observer()) for one in page]
+    return [one["_id"] async for page in span.pages(observer or ignore) for one in page]
 
 
 @pytest.fixture

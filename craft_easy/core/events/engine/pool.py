@@ -45,7 +45,7 @@ class RunnerPool:
         record_owner: RecordOwner,
         size: int,
         due: Callable[[Delivery], list[DueDelivery]],
-        on_end: Callable[[], None],
+        on_end: Callable[[], object],
     ) -> None:
         self.size = size
         self.abandoned = 0

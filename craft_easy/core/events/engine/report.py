@@ -1,11 +1,11 @@
-"""What a redispatch tells: each delivery as it is stored, whom it waits for, and what it all came to."""
+"""What a run reports while it goes on, as notices to one callback, and its summary at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from craft_easy.core.events.model.delivery import Delivery, Ended
 from craft_easy.core.events.model.retry import OutcomeKind
@@ -46,7 +46,7 @@ class RedispatchSummary:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """One delivery of this run, as it is stored: `outcome` is done, failed, dead, skipped or lost."""
+    """One delivery of this run, once it is stored: `outcome` is done, failed, dead, skipped or lost."""
 
     event_id: str
     event_type: str
@@ -74,34 +74,54 @@ class DeliveryReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Records that a worker owns; it is taken over in `left` seconds unless it beats."""
+class Began:
+    """The run has begun; `events` may be claimed or read now."""
+
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventEnded:
+    """All deliveries of one event have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedWorker:
+    """A worker that owns `events` records; it is taken over in `left` seconds unless it sends a heartbeat."""
 
     worker: WorkerEntry
     events: int
     left: float
 
 
-class Observer:
-    """Is told how a run goes; does nothing by itself."""
+@dataclass(frozen=True, slots=True)
+class WaitingFor:
+    """Nothing is left to do but to wait for these workers."""
 
-    def began(self, events: int) -> None:
-        """So many events may be claimed now."""
+    workers: tuple[AwaitedWorker, ...]
 
-    def reported(self, report: DeliveryReport) -> None:
-        """A delivery's outcome is stored."""
 
-    def ended(self) -> None:
-        """All deliveries of one event have ended."""
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The log cannot be reached; the run tries again."""
 
-    def waits(self, waiting: Sequence[Waiting]) -> None:
-        """Nothing else is left to do but to wait for these."""
+    reason: str
 
-    def lost(self, reason: str) -> None:
-        """The log cannot be reached; the run tries again."""
 
-    def resumed(self, seconds: float) -> None:
-        """The log was reached again, after so long."""
+@dataclass(frozen=True, slots=True)
+class ConnectionResumed:
+    """The log was reached again, after an outage of `seconds`."""
+
+    seconds: float
+
+
+Notice: TypeAlias = Began | DeliveryReport | EventEnded | WaitingFor | ConnectionLost | ConnectionResumed
+Observer: TypeAlias = Callable[[Notice], object]
+"""Called with each notice, on the run's event loop; an exception that it raises ends the run."""
+
+
+def ignore(_: Notice) -> None:
+    """Observe nothing."""
 
 
 def outcome_of(ended: Ended, delivery: Delivery) -> Literal["done", "failed", "dead", "skipped", "lost"] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import Observer
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Observer
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.history.progress import Position
 from craft_easy.core.events.model.envelope import Envelope, read_envelope
@@ -109,13 +109,13 @@ class ReplayRange:
                 async with aclosing(self._once()) as pages:
                     async for page in pages:
                         if lost_at is not None:
-                            observer.resumed(steady() - lost_at)
+                            observer(ConnectionResumed(steady() - lost_at))
                             lost_at = None
                         yield page
             except StoreUnavailable as error:
                 if lost_at is None:
                     lost_at = steady()
-                    observer.lost(error.message)
+                    observer(ConnectionLost(error.message))
                 elif steady() - lost_at > OUTAGE_S:
                     raise
                 await asyncio.sleep(_TRY_EVERY)

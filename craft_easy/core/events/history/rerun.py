@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
-from craft_easy.core.events.engine.report import DeliveryReport, Observer
+from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Observer, ignore
 from craft_easy.core.events.engine.runner import CANCELLED_S
 from craft_easy.core.events.engine.watchdog import LoopWatch
 from craft_easy.core.events.errors import HandlerNotFound
@@ -160,7 +160,7 @@ async def rerun(
         bus: has a store.
         selection: oldest first, whatever it says.
         options: all handlers, as fast as they go, when None.
-        observer: is told of each delivery.
+        observer: called with each notice.
         stop: ends the run.
         checkpoint: keeps how far the run has come, with the selection's window, end and replay id. A run that was
             killed repeats at most 1,000 events; an event passes when its handlers have ended, however. This locks it.
@@ -197,7 +197,7 @@ class Rerun:
         self._store = bus.tracking.store
         self._selection = selection
         self._options = options
-        self._observer = Observer()
+        self._observer: Observer = ignore
         self._checkpoint = checkpoint
         self._chosen = _chosen(bus, options.handlers)
         self._summary = ReplaySummary()
@@ -365,7 +365,7 @@ class Rerun:
             return
         try:
             outcomes = await self._deliveries.run(item.event, item.handlers)
-            self._observer.ended()
+            self._observer(EventEnded())
         except Exception:
             self._halt.set()  # no handler's failure comes here: whoever is told of them has failed
             raise
@@ -379,7 +379,7 @@ class Rerun:
 
     def _report(self, report: DeliveryReport) -> None:
         setattr(self._summary, report.outcome, getattr(self._summary, report.outcome) + 1)
-        self._observer.reported(report)
+        self._observer(report)
 
 
 def _chosen(bus: EventBus, names: Sequence[str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.engine.report import Observer, RedispatchSummary
+from craft_easy.core.events.engine.report import Began, Notice, Observer, RedispatchSummary, ignore
 from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
@@ -59,14 +59,14 @@ async def redispatch_named(
         HandlerNotFound: `options.handlers` names one that is not loaded.
         StoreUnavailable: the log was not reached.
     """
-    observer, stop, total = observer or Observer(), stop or asyncio.Event(), RedispatchSummary()
-    observer.began(named.events)
+    observer, stop, total = observer or ignore, stop or asyncio.Event(), RedispatchSummary()
+    observer(Began(named.events))
     for selection in named.selections:
         room = None if selection.limit is None else selection.limit - total.claimed
         if stop.is_set() or room == 0:
             break
         batch = replace(selection, limit=room)
-        _add(total, await redispatch(bus, batch, options, observer=_Batch(observer), stop=stop))
+        _add(total, await redispatch(bus, batch, options, observer=_without_began(observer), stop=stop))
     return total
 
 
@@ -87,15 +87,14 @@ async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions
     return total
 
 
-class _Batch(Observer):
-    """Passes on what is told of one batch, but how many events it has."""
+def _without_began(observer: Observer) -> Observer:
+    """Return an observer of one batch: how many events a batch has is not reported."""
 
-    def __init__(self, observer: Observer) -> None:
-        self.reported = observer.reported  # type: ignore[method-assign]
-        self.ended = observer.ended  # type: ignore[method-assign]
-        self.waits = observer.waits  # type: ignore[method-assign]
-        self.lost = observer.lost  # type: ignore[method-assign]
-        self.resumed = observer.resumed  # type: ignore[method-assign]
+    def observe(notice: Notice) -> None:
+        if not isinstance(notice, Began):
+            observer(notice)
+
+    return observe
 
 
 def _add(total: RedispatchSummary, batch: RedispatchSummary) -> None:

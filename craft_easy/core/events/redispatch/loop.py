@@ -24,7 +24,19 @@ from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import WRITING_S
 from craft_easy.core.events.engine.pool import RunnerPool
-from craft_easy.core.events.engine.report import DeliveryReport, Observer, RedispatchSummary, Waiting, outcome_of
+from craft_easy.core.events.engine.report import (
+    AwaitedWorker,
+    Began,
+    ConnectionLost,
+    ConnectionResumed,
+    DeliveryReport,
+    EventEnded,
+    Observer,
+    RedispatchSummary,
+    WaitingFor,
+    ignore,
+    outcome_of,
+)
 from craft_easy.core.events.engine.runner import DueDelivery
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
@@ -40,13 +52,9 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.registry import WorkerEntry
 
 __all__ = [
-    "DeliveryReport",
-    "Observer",
     "Redispatch",
     "RedispatchOptions",
     "RedispatchSummary",
-    "Waiting",
-    "outcome_of",
     "redispatch",
 ]
 
@@ -86,7 +94,7 @@ async def redispatch(
         HandlerNotFound: `options.handlers` names one that is not loaded.
         StoreUnavailable: the log was not reached; what was claimed is freed when the lease ends.
     """
-    run = Redispatch(bus, selection, options or RedispatchOptions(), observer or Observer())
+    run = Redispatch(bus, selection, options or RedispatchOptions(), observer or ignore)
     return await run.run(stop or asyncio.Event())
 
 
@@ -113,10 +121,10 @@ async def redispatching(
         bus: has a store.
         selection: all events when None.
         options: `watch` is set whatever they say.
-        observer: is told how it goes.
+        observer: called with each notice.
     """
     run = Redispatch(
-        bus, selection or Selection(), replace(options or RedispatchOptions(), watch=True), observer or Observer()
+        bus, selection or Selection(), replace(options or RedispatchOptions(), watch=True), observer or ignore
     )
     stop = asyncio.Event()
     running = asyncio.create_task(run.run(stop), name="redispatch")
@@ -143,12 +151,11 @@ class Redispatch:
         self._limit = selection.limit
         self._options = options
         self._observer = observer
-        self._is_told = type(observer).reported is not Observer.reported
         self._summary = RedispatchSummary()
         self._take_over = TakeOver(self._record_owner)
         self._wanted = wanted(bus.registry, selection, options)
         self._handlers = {name: bus.registry.handler(name) for name in self._wanted.handlers}
-        self._crew = RunnerPool(self._record_owner, options.concurrency, self._due, observer.ended)
+        self._crew = RunnerPool(self._record_owner, options.concurrency, self._due, lambda: observer(EventEnded()))
         self._crowd = 0
         self._reached_at = steady()
 
@@ -187,7 +194,7 @@ class Redispatch:
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._limit is None else self._limit - events
             events += await Backlog(self._bus, self._wanted, self._options).begin_to_track(room)
-        self._observer.began(events)
+        self._observer(Began(events))
 
     async def _beginning(self, worker: Worker) -> datetime:
         """Return a time that is later than every claim before this run, and not later than any of its own.
@@ -210,12 +217,12 @@ class Redispatch:
                 if not self._options.watch and steady() - self._reached_at > OUTAGE_S:
                     raise
                 if not is_lost:
-                    self._observer.lost(error.message)
+                    self._observer(ConnectionLost(error.message))
                 is_lost = True
                 await asyncio.sleep(LONGEST_POLL)
             else:
                 if is_lost:
-                    self._observer.resumed(steady() - self._reached_at)
+                    self._observer(ConnectionResumed(steady() - self._reached_at))
                 self._reached_at = steady()
                 return
 
@@ -361,8 +368,8 @@ class Redispatch:
         entries = await self._take_over.look()
         living = [entries[owner] for owner in owners if owner in entries and not entries[owner].fenced]
         if len(living) == len(owners):
-            waiting = [Waiting(entry, owners[entry.owner], self._take_over.left(entry)) for entry in living]
-            self._observer.waits(waiting)
+            awaited = [AwaitedWorker(entry, owners[entry.owner], self._take_over.left(entry)) for entry in living]
+            self._observer(WaitingFor(tuple(awaited)))
             await asyncio.sleep(min(LONGEST_POLL, *(entry.lease / POLLS_A_LEASE for entry in living)))
 
     # end
@@ -404,8 +411,7 @@ class Redispatch:
                 is_lost = True
             else:
                 setattr(self._summary, outcome, getattr(self._summary, outcome) + 1)
-            if self._is_told:
-                self._observer.reported(DeliveryReport.of(record, ended, delivery, outcome))
+            self._observer(DeliveryReport.of(record, ended, delivery, outcome))
 
         return report
 
