@@ -31,8 +31,7 @@ from benchmarks.ratio import Limit
 from craft_easy.core.events import DomainEvent, EventBus, embedded
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.store.documents import new_record, to_document
 
 TYPE = "payment.completed"
 CONCURRENT = 100

@@ -36,8 +36,7 @@ from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDeli
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.stats import stats
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.store.queries.stats import By
 
 LIMIT_S: Final = 3.0

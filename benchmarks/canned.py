@@ -135,8 +135,7 @@ def records(count: int, handlers: int | None) -> list[bytes]:
     """Return records as the log holds them."""
     from craft_easy.core.events import DomainEvent
     from craft_easy.core.events.model.delivery import Delivery
-    from craft_easy.core.events.store.delivery_document import to_document
-    from craft_easy.core.events.store.documents import new_record
+    from craft_easy.core.events.store.documents import new_record, to_document
     from craft_easy.core.events.store.encoding import CODEC
 
     delivery = None if handlers is None else to_document(Delivery.new(handler_ids(handlers), at=BEGAN))

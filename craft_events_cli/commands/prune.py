@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_easy.core.events.model.window import parse_moment
+from craft_easy.core.events.model.selection import parse_moment
 from craft_events_cli import asking, identity, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_easy.core.events.model.window import Moment, parse_moment
+from craft_easy.core.events.model.selection import Moment, parse_moment
 from craft_events_cli import loading, options, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output

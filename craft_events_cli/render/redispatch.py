@@ -26,7 +26,7 @@ from craft_events_cli.render.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.model.counts import Counts
+    from craft_easy.core.events.model.figures import Counts
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
 SUMMARY: Final = (

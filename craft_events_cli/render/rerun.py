@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.model.window import Window
+from craft_easy.core.events.model.selection import Window
 from craft_events_cli import terminal
 from craft_events_cli.render import redispatch
 from craft_events_cli.render.redispatch import counted, missing_lines, report_row

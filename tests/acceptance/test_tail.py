@@ -14,7 +14,7 @@ from pymongo import MongoClient
 
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 from tests.acceptance.test_reading import FOLLOWING, Lines, Run, number
 from tests.cli.history import Log, opened, record
 from tests.conditions import until
@@ -128,7 +128,7 @@ def started(one: int) -> dict[str, Any]:
 
 def end(log: Log, one: int, handler: str, error: str | None = None) -> None:
     """Store how an attempt of a handler ended."""
-    from craft_easy.core.events.store.delivery_document import from_document
+    from craft_easy.core.events.store.documents import from_document
 
     stored = log.events.find_one({"event_id": record(one)["event_id"]})
     kind = OutcomeKind.SUCCEEDED if error is None else OutcomeKind.FAILED

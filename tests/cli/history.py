@@ -14,7 +14,7 @@ from bson.codec_options import CodecOptions
 from pymongo import MongoClient, WriteConcern
 
 from craft_easy.core.events.model.delivery import Delivery
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 
 BEGAN = datetime(2020, 1, 31, 10, tzinfo=UTC)
 HOSTILE = "\x1b[31mred\x1b]52;c;aGk=\x07 \x7f\x9b2J \u202e [red]x[/bold]\n\u2028"

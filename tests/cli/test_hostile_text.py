@@ -21,12 +21,12 @@ from craft_easy.core.events.engine import report
 from craft_easy.core.events.handlers.registry import Registry
 from craft_easy.core.events.history import trace
 from craft_easy.core.events.model import delivery
-from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.operations import dead, prune, redact, stats
 from craft_easy.core.events.operations.doctor import finding
 from craft_easy.core.events.operations.import_ import Imported, Refused
 from craft_easy.core.events.operations.workers import WorkerStatus
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import exit_codes, terminal
 from craft_events_cli.commands.config import Setting

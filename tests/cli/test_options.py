@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
-from craft_easy.core.events.model.window import parse_moment
+from craft_easy.core.events.model.selection import parse_moment
 from craft_easy.core.events.settings import resolve
 from craft_events_cli import options
 from craft_events_cli.exit_codes import UsageError

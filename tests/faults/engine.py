@@ -14,8 +14,7 @@ from craft_easy.core.events.redispatch.backlog import RedispatchOptions
 from craft_easy.core.events.redispatch.loop import RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import BATCH, Deliveries
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.documents import new_record, record_id, to_document
 
 LEASE: Final = 30.0
 """Seconds: a machine that is busy with other tests must not make a worker silent."""

@@ -12,7 +12,7 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, current_delivery
 from craft_easy.core.events.handlers.context import CurrentDelivery
-from craft_easy.core.events.model.origin import is_derived
+from craft_easy.core.events.model.event import is_derived
 from tests.conditions import becomes, until
 from tests.faults.engine import WAYS, Engine, Way, engine, publishing
 from tests.faults.site import Site, ended, entries

@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from craft_easy.core.events import DomainEvent, RetryPolicy
-from craft_easy.core.events.handlers.context import Discard, Retry
-from craft_easy.core.events.model.retry import MAX_ERROR_TEXT, MAX_WAIT
+from craft_easy.core.events.model.retry import MAX_ERROR_TEXT, MAX_WAIT, Discard, Retry
 from tests.faults.engine import WAYS, Engine, Way, engine
 
 KINDS = {

@@ -23,8 +23,7 @@ from craft_easy.core.events.operations import dead
 from craft_easy.core.events.redispatch.loop import BATCH
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, PendingChange, Tracked
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.documents import record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC
 from craft_events_cli.exit_codes import ExitCode
 from tests.conditions import becomes

@@ -19,7 +19,7 @@ from craft_easy.core.events.model.delivery import (
     take_over,
 )
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
-from craft_easy.core.events.store.delivery_document import from_document, to_document
+from craft_easy.core.events.store.documents import from_document, to_document
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 HANDLERS = ("a", "b", "c")

@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.model.patterns import compile_pattern
+from craft_easy.core.events.model.selection import compile_pattern
 
 ALPHABET = "ab.*?\n\\[$^"
 types = st.text(alphabet=ALPHABET, max_size=8)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from craft_easy.core.events.model.origin import stored_payload
+from craft_easy.core.events.model.event import stored_payload
 from craft_easy.core.events.store.encoding import CODEC, stored_form
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pydantic import BaseModel
 
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused
-from craft_easy.core.events.model.origin import set_cause
+from craft_easy.core.events.model.event import set_cause
 from craft_easy.core.events.store import AppendResult, EventLog, EventStore, documents
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 

@@ -17,8 +17,7 @@ from craft_easy.core.events.errors import RecordRefused
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.event_store import LogConnection
 from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
 from tests.properties.delivery_model import DeliveryMachine

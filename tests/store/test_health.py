@@ -21,7 +21,7 @@ from craft_easy.core.events.operations.doctor.examine import Finding, examine, i
 from craft_easy.core.events.operations.handlers import Coverage, counts_of, coverage
 from craft_easy.core.events.store import EventStore, server
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.registry import WorkerRegistry
 

@@ -12,15 +12,14 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.errors import ArchiveError
-from craft_easy.core.events.handlers.context import Retry
 from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.retry import Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import prune, redact
 from craft_easy.core.events.operations.prune import CollectionArchive, FileArchive, Old, Pruned
 from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.formats import extended_json
 from craft_easy.core.events.store.queries import prune as prune_queries
 from craft_easy.core.events.store.queries.prune import Copy

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict, InvalidEvent, StoreUnavailable
-from craft_easy.core.events.handlers.context import Discard, Retry
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
-from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id

@@ -10,7 +10,7 @@ from bson import DatetimeMS, ObjectId, encode
 from bson.raw_bson import RawBSONDocument
 
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
-from craft_easy.core.events.model.origin import is_foreign
+from craft_easy.core.events.model.event import is_foreign
 from craft_easy.core.events.model.selection import NO_TENANT, Selection
 from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.types import DomainEvent

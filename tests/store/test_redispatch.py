@@ -11,9 +11,9 @@ import pytest
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.engine.report import AwaitedWorker, Began, DeliveryReport, EventEnded, Notice, WaitingFor
 from craft_easy.core.events.errors import HandlerNotFound
-from craft_easy.core.events.handlers.context import Discard, Retry, current_delivery
+from craft_easy.core.events.handlers.context import current_delivery
 from craft_easy.core.events.model.delivery import Delivery
-from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
 from craft_easy.core.events.redispatch.loop import (

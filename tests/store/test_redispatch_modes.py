@@ -15,9 +15,8 @@ from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, curr
 from craft_easy.core.events.engine import pool
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Notice
 from craft_easy.core.events.engine.takeover import TakeOver
-from craft_easy.core.events.handlers.context import Retry
 from craft_easy.core.events.model.delivery import Delivery
-from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.retry import Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import loop as module
 from craft_easy.core.events.redispatch.backlog import RedispatchOptions, wanted

@@ -9,7 +9,7 @@ import pymongo
 import pytest
 from bson import Decimal128, ObjectId
 
-from craft_easy.core.events.model.bars import Bars
+from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.stats import Crossing, Limits, Meter, Stats, StatsGroup, stats
 from craft_easy.core.events.store import EventStore, drivers, indexes

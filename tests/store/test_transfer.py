@@ -31,8 +31,7 @@ from craft_easy.core.events.operations.export import ExportBlock, export_file
 from craft_easy.core.events.operations.import_ import Imported, Observer, Refused, import_events
 from craft_easy.core.events.operations.publish import publish_event, publish_lines
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.testing import fresh_bus
 from craft_easy.core.events.types import DomainEvent
 from tests.unit.test_extended_json import EVERY_TYPE, ID

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.model.bars import MAX_BARS, Bars, cut_into_bars
+from craft_easy.core.events.model.figures import MAX_BARS, Bars, cut_into_bars
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -2,7 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry, current_delivery
+from craft_easy.core.events.handlers.context import CurrentDelivery, current_delivery
+from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.types import DomainEvent
 
 

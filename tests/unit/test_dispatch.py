@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.handlers.attempt import attempt
-from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry, current_delivery
+from craft_easy.core.events.handlers.context import CurrentDelivery, current_delivery
 from craft_easy.core.events.handlers.registry import Handler, Registry
-from craft_easy.core.events.model.retry import Outcome, OutcomeKind, RetryPolicy
+from craft_easy.core.events.model.retry import Discard, Outcome, OutcomeKind, Retry, RetryPolicy
 from craft_easy.core.events.types import DomainEvent
 from tests.conditions import becomes
 

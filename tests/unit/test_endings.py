@@ -11,7 +11,7 @@ from craft_easy.core.events.history import endings as module
 from craft_easy.core.events.history.endings import Ending, Endings
 from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, retry
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 ONCE = RetryPolicy(max_attempts=1)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import encoding
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.formats import event_json as event_json_module
 from craft_easy.core.events.store.formats.event_json import CODEC, event_json, line, lines, text_of, to_json
 

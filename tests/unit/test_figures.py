@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.model.bars import Bars
+from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import indexes
 from craft_easy.core.events.store.indexes import INDEXES

@@ -80,7 +80,7 @@ def test_two_sets_of_alternatives_do_not_overwrite_each_other() -> None:
     st.text(st.sampled_from("ab.[]ä\n"), max_size=5),
 )
 def test_the_filter_finds_the_types_that_the_pattern_matches(pattern: str, event_type: str) -> None:
-    from craft_easy.core.events.model.patterns import compile_pattern
+    from craft_easy.core.events.model.selection import compile_pattern
 
     log: Any = mongomock.MongoClient().db.log
     log.insert_one({"event_type": event_type})

@@ -13,8 +13,7 @@ import pytest
 
 from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery, take_in
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC, MAX_LEVELS
 from craft_easy.core.events.store.formats import event_json
 from craft_easy.core.events.store.formats.event_json import line as event_line

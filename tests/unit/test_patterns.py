@@ -1,6 +1,6 @@
 import pytest
 
-from craft_easy.core.events.model.patterns import compile_pattern
+from craft_easy.core.events.model.selection import compile_pattern
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.model.origin import set_cause
+from craft_easy.core.events.model.event import set_cause
 from craft_easy.core.events.store.documents import EventLog, new_record, record_event_id, record_id, same_content
 from craft_easy.core.events.types import DomainEvent
 

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from craft_easy.core.events.model import event_class
-from craft_easy.core.events.model.origin import is_foreign, set_cause, stored_payload
+from craft_easy.core.events.model.event import is_foreign, set_cause, stored_payload
 from craft_easy.core.events.types import (
     DomainEvent,
     PaymentCompleted,

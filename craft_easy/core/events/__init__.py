@@ -31,9 +31,9 @@ if TYPE_CHECKING:
         TransactionsMissing,
         WrongDeployment,
     )
-    from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry
+    from craft_easy.core.events.handlers.context import CurrentDelivery
     from craft_easy.core.events.model.event import DomainEvent
-    from craft_easy.core.events.model.retry import RetryPolicy
+    from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 
 __all__ = [
     "CheckpointError",
@@ -65,10 +65,10 @@ __all__ = [
 
 _HOMES: Final = {
     "CurrentDelivery": "handlers.context",
-    "Discard": "handlers.context",
+    "Discard": "model.retry",
     "DomainEvent": "model.event",
     "EventBus": "bus",
-    "Retry": "handlers.context",
+    "Retry": "model.retry",
     "RetryPolicy": "model.retry",
     "current_delivery": "current",
     "event_handler": "bus",

@@ -18,7 +18,7 @@
     ├── ArchiveError                          an archive does not take or give back what it should
     └── CheckpointError                       a checkpoint cannot be used
 
-`Retry` and `Discard` are signals of a handler, not errors: they live in `context`.
+`Retry` and `Discard` are signals of a handler, not errors: they live in `model.retry`.
 """
 
 from __future__ import annotations

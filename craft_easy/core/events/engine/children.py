@@ -13,8 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from craft_easy.core.events.handlers.context import CurrentDelivery, Numbering
-from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.origin import is_derived, set_cause, set_derived_id
+from craft_easy.core.events.model.event import DomainEvent, is_derived, set_cause, set_derived_id
 
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 

@@ -24,8 +24,7 @@ from craft_easy.core.events.handlers.registry import Plan
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.store.deliveries import Tracked
-from craft_easy.core.events.store.delivery_document import raw_document
-from craft_easy.core.events.store.documents import event_content, unmeasured_record
+from craft_easy.core.events.store.documents import event_content, raw_document, unmeasured_record
 from craft_easy.core.events.store.inserting import InsertResult
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, NoReturn
 
 from craft_easy.core.events.handlers.background import in_thread
-from craft_easy.core.events.handlers.context import CurrentDelivery, Discard, Retry, Scope, enter, open_scope
+from craft_easy.core.events.handlers.context import CurrentDelivery, Scope, enter, open_scope
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Outcome, OutcomeKind, cut
+from craft_easy.core.events.model.retry import DEFAULT_RETRY, Discard, ErrorText, Outcome, OutcomeKind, Retry, cut
 
 log: Final = logging.getLogger("craft_easy.core.events")
 

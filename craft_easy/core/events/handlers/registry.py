@@ -11,8 +11,8 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, MethodType, ModuleType
 from typing import Any, Final
 
-from craft_easy.core.events.model.patterns import compile_pattern
 from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.selection import compile_pattern
 
 MAX_PLANS: Final = 1024
 """So many plans are kept at most: event types may come from outside and be without number."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
 from craft_easy.core.events.model.envelope import read_envelope
-from craft_easy.core.events.store.delivery_document import from_document
+from craft_easy.core.events.store.documents import from_document
 
 Record = Mapping[str, Any]
 

@@ -31,9 +31,9 @@ from craft_easy.core.events.history.pace import Pace
 from craft_easy.core.events.history.progress import Position, ProgressStep, ProgressWriter
 from craft_easy.core.events.history.range import ReplayRange, fixed
 from craft_easy.core.events.history.redelivery import Redelivery
-from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.read import RecordPosition
 

@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any, Final
 
-from craft_easy.core.events.model.folding import ENVELOPE
-
+ENVELOPE: Final = ("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload")
+"""The fields of every event, in the order in which they are shown; all others are the subclass's own."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 LATEST: Final = datetime.max.replace(microsecond=999_000, tzinfo=UTC)

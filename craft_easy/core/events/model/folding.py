@@ -8,17 +8,16 @@ model), because it is the `post_init` of the class's core schema: the cheapest p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import AliasChoices, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from craft_easy.core.events.model.envelope import ENVELOPE
+
 if TYPE_CHECKING:
     from craft_easy.core.events.model.event import DomainEvent
-
-ENVELOPE: Final = ("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload")
-"""The fields of every event, in the order in which they are shown; all others are the subclass's own."""
 
 
 def own_fields(event_class: type[DomainEvent]) -> tuple[str, ...]:

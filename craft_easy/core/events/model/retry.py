@@ -1,7 +1,8 @@
-"""How one attempt ended, and when the next one is due: plain data and the retry policy."""
+"""How one attempt ended, and when the next one is due: the retry policy, the signals of handlers, the outcome."""
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,6 +54,45 @@ class RetryPolicy:
 
 
 DEFAULT_RETRY: Final = RetryPolicy()
+
+
+class Retry(Exception):
+    """Asks for another attempt: a signal that a handler raises, not an error.
+
+    Args:
+        after: how long to wait, in seconds or as a timedelta; None for the wait of the handler's retry policy.
+    """
+
+    after: timedelta | None = None
+    """What a class derived from it has that does not say more."""
+
+    def __init__(self, after: float | timedelta | None = None) -> None:
+        self.after = None if after is None else _as_wait(after)
+        super().__init__("another attempt, please" if after is None else f"another attempt in {self.after}, please")
+
+
+class Discard(Exception):
+    """Gives a delivery up for good, with a reason: a signal that a handler raises, not an error."""
+
+    reason: str = ""
+    """What a class derived from it has that does not say more."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = str(reason)
+        super().__init__(self.reason)
+
+
+def _as_wait(after: float | timedelta) -> timedelta:
+    wait = after if isinstance(after, timedelta) else timedelta(seconds=_finite(after))
+    if wait < timedelta(0):
+        raise ValueError(f"Retry(after={after!r}): a wait is not negative")
+    return wait
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError(f"Retry(after={seconds!r}): a wait is a finite number of seconds")
+    return seconds
 
 
 class OutcomeKind(StrEnum):

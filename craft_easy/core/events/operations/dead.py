@@ -22,9 +22,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from craft_easy.core.events.model import delivery as transitions
-from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery, HandlerState
 from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import read

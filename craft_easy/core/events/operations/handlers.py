@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.model.patterns import compile_pattern
-from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.model.selection import Selection, compile_pattern
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.queries import handlers as handler_queries

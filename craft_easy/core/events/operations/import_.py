@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventConflict, EventsError, InvalidEvent, StoreUnavailable
-from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.operations import intake
 from craft_easy.core.events.operations.intake import Line
 from craft_easy.core.events.store.documents import record_event_id, same_content

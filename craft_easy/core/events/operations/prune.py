@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.errors import ArchiveError
-from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.queries import prune as prune_queries
 from craft_easy.core.events.store.queries.prune import CollectionArchive, Copy, Old

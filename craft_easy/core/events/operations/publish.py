@@ -25,8 +25,7 @@ from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.operations import intake
 from craft_easy.core.events.operations.import_ import Refused
 from craft_easy.core.events.store.deliveries import Tracked
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.formats.extended_json import parse
 from craft_easy.core.events.store.formats.incoming import insert_each, new_event, stored_twins
 

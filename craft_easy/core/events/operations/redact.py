@@ -19,8 +19,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.delivery import REDACTED
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Tracked

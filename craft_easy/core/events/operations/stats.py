@@ -22,8 +22,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.model.bars import Bars, cut_into_bars
 from craft_easy.core.events.model.envelope import EARLIEST, read_envelope
+from craft_easy.core.events.model.figures import Bars, cut_into_bars
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.queries.stats import (
     By,

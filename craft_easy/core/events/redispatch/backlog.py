@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.errors import HandlerNotFound
-from craft_easy.core.events.model.counts import Counts
 from craft_easy.core.events.model.delivery import track
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.engine.report import Began, Notice, Observer, RedispatchSummary, ignore
-from craft_easy.core.events.model.counts import Counts
+from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
 from craft_easy.core.events.redispatch.loop import redispatch

@@ -18,13 +18,12 @@ from pymongo import UpdateOne
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.delivery_document import from_document, to_document
+from craft_easy.core.events.store.documents import from_document, key_of, to_document
 from craft_easy.core.events.store.drivers import aggregate, with_hint
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, ClaimFilter, in_order, joined
 from craft_easy.core.events.store.indexes import OPEN_INDEX
 from craft_easy.core.events.store.inserting import InsertResult
-from craft_easy.core.events.store.key import key_of
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 
 if TYPE_CHECKING:

@@ -1,21 +1,25 @@
-"""The record: how an event becomes one, its derived `_id`, and when two say the same."""
+"""The record: how an event and its delivery become one, its derived `_id`, and when two say the same."""
+
+from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar, Final, Self
 
+import bson
 from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
 from pydantic import Field
 from pymongo import IndexModel
 
 from craft_easy.core.documents import BaseDocument
+from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of
 from craft_easy.core.events.model.envelope import is_redacted, read_envelope
-from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.origin import origin_of, stored_payload
-from craft_easy.core.events.store.encoding import canonical, encoded, stored_form
+from craft_easy.core.events.model.event import DomainEvent, origin_of, stored_payload
+from craft_easy.core.events.store.encoding import CODEC, CODEC_OF_RAW, canonical, encoded, stored_form
 from craft_easy.core.events.store.indexes import INDEXES
 
 _H: Final = "[0-9a-fA-F]"
@@ -132,3 +136,141 @@ def content(record: Mapping[str, Any]) -> bytes:
     envelope = read_envelope(record)
     said = [envelope.event_id, envelope.event_type, envelope.tenant_id, envelope.actor_id, envelope.payload]
     return canonical(said)
+
+
+class CompoundId(dict[str, Any]):
+    """An `_id` that is a document: here it is a key like any other."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes an `_id`
+        return hash(tuple(self))
+
+
+def key_of(document: Mapping[str, Any]) -> Any:
+    """Return the `_id` of a decoded record, hashable and equal to that of the same record alone."""
+    value = document["_id"]
+    return CompoundId(value) if isinstance(value, dict) else value
+
+
+def by_value(records: Iterable[Mapping[str, Any]], field: str) -> dict[Any, Mapping[str, Any]]:
+    """Return records by what they have in a field, by each of its values where another writer has a list there.
+
+    So does the server look them up; documents are not among what it is asked for.
+    """
+    found: dict[Any, Mapping[str, Any]] = {}
+    for record in records:
+        value = record[field]
+        values = value if isinstance(value, list) else [value]
+        found |= {one: record for one in values if not isinstance(one, (dict, list))}
+    return found
+
+
+# ---------------------------------------------------------------------- deliveries
+
+
+def to_document(delivery: Delivery) -> dict[str, Any]:
+    """Return the delivery as the record keeps it under `delivery`, keys in the order of the design."""
+    return {
+        "rev": delivery.rev,
+        "state": delivery.state,
+        "owner": delivery.owner,
+        "claimed_at": delivery.claimed_at,
+        "due_at": delivery.due_at,
+        "takeovers": delivery.takeovers,
+        "running": delivery.running,
+        "finished_at": delivery.finished_at,
+        "handlers": [_handler_document(handler) for handler in delivery.handlers],
+    }
+
+
+def raw_document(delivery: Delivery) -> Mapping[str, Any]:
+    """Return the same encoded already, for a delivery that many records begin with."""
+    return RawBSONDocument(bson.encode(to_document(delivery), False, CODEC), CODEC_OF_RAW)  # noqa: FBT003
+
+
+def _handler_document(handler: HandlerDelivery) -> dict[str, Any]:
+    return {
+        "id": handler.id,
+        "state": handler.state,
+        "attempts": handler.attempts,
+        "budget_from": handler.budget_from,
+        "crashes": handler.crashes,
+        "due_at": handler.due_at,
+        "finished_at": handler.finished_at,
+        "took_ms": handler.took_ms,
+        "errors": [
+            {"type": error.type, "message": error.message, "at": error.at, "attempt": error.attempt}
+            for error in handler.errors
+        ],
+        "reason": handler.reason,
+        "by": handler.by,
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> Delivery:
+    """Read what a record says under `delivery`; a field that is missing or unfit is null, zero or empty."""
+    get = document.get
+    entries, state = get("handlers"), get("state")
+    listed = entries if isinstance(entries, list) else []
+    handlers = tuple([_read_handler(one) for one in listed if type(one) is dict or isinstance(one, Mapping)])
+    return Delivery(
+        _count(get("rev")),
+        state if state in ("open", "done", "dead") else state_of(handlers),
+        _text(get("owner")),
+        _time(get("claimed_at")),
+        _time(get("due_at")),
+        _count(get("takeovers")),
+        _text(get("running")),
+        _time(get("finished_at")),
+        handlers,
+    )
+
+
+def _read_handler(document: Mapping[str, Any]) -> HandlerDelivery:
+    get = document.get
+    state, took, errors = get("state"), get("took_ms"), get("errors")
+    return HandlerDelivery(
+        str(get("id", "")),
+        state if state in ("pending", "done", "dead", "skipped") else "pending",
+        _count(get("attempts")),
+        _count(get("budget_from")),
+        _count(get("crashes")),
+        _time(get("due_at")),
+        _time(get("finished_at")),
+        took if isinstance(took, (int, float)) else None,
+        _read_errors(errors) if errors else (),
+        _text(get("reason")),
+        _text(get("by")),
+    )
+
+
+def _read_errors(errors: object) -> tuple[Failure, ...]:
+    return tuple(_read_failure(one) for one in errors if isinstance(one, Mapping)) if isinstance(errors, list) else ()
+
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _read_failure(document: Mapping[str, Any]) -> Failure:
+    return Failure(
+        str(document.get("type", "")),
+        str(document.get("message", "")),
+        _time(document.get("at")) or EPOCH,
+        _count(document.get("attempt")),
+    )
+
+
+def _count(value: object) -> int:
+    """Read a count; a shell writes even whole numbers as doubles."""
+    if type(value) is int:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _time(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None

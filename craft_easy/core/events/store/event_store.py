@@ -26,8 +26,7 @@ from craft_easy.core.events.store import connection, drivers, faults, indexes, i
 from craft_easy.core.events.store.append import Appender
 from craft_easy.core.events.store.cancellation import Cancellation
 from craft_easy.core.events.store.change_stream import ChangeStream
-from craft_easy.core.events.store.delivery_document import to_document
-from craft_easy.core.events.store.documents import new_record, record_id
+from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import UNREDACTED, can_be_stored, stored_forms
 from craft_easy.core.events.store.inserting import InsertResult

@@ -17,8 +17,7 @@ from uuid import UUID
 from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Timestamp
 
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
-from craft_easy.core.events.model.patterns import compile_pattern
-from craft_easy.core.events.model.selection import Selection, up_to_millisecond
+from craft_easy.core.events.model.selection import Selection, compile_pattern, up_to_millisecond
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
 
 Condition = dict[str, Any]

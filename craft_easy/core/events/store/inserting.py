@@ -11,9 +11,8 @@ from pymongo.errors import BulkWriteError
 from craft_easy.core.events import hooks
 from craft_easy.core.events.errors import EventConflict, RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.store import drivers, faults
-from craft_easy.core.events.store.documents import same_content
+from craft_easy.core.events.store.documents import by_value, same_content
 from craft_easy.core.events.store.encoding import CODEC_OF_RAW, encoded
-from craft_easy.core.events.store.key import by_value
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore

@@ -26,10 +26,9 @@ from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import drivers, filters
-from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.documents import key_of, record_id
 from craft_easy.core.events.store.filters import Condition
 from craft_easy.core.events.store.formats.event_json import CODEC as JSON_CODEC
-from craft_easy.core.events.store.key import key_of
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore

@@ -28,9 +28,8 @@ from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, TypeRegistry
 from bson.dbref import DBRef
 
-from craft_easy.core.events.model.envelope import is_redacted, read_envelope
-from craft_easy.core.events.model.folding import ENVELOPE
-from craft_easy.core.events.store.delivery_document import from_document, to_document
+from craft_easy.core.events.model.envelope import ENVELOPE, is_redacted, read_envelope
+from craft_easy.core.events.store.documents import from_document, to_document
 
 Record = Mapping[str, Any]
 

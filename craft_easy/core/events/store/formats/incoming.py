@@ -23,17 +23,14 @@ from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events.errors import InvalidEvent, StoreError, StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of, take_in
-from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.envelope import ENVELOPE, read_envelope
 from craft_easy.core.events.model.event import DomainEvent, new_event_id
-from craft_easy.core.events.model.folding import ENVELOPE
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.delivery_document import EPOCH, from_document, to_document
-from craft_easy.core.events.store.documents import record_id
+from craft_easy.core.events.store.documents import EPOCH, by_value, from_document, record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC, encoded, stored_form
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_easy.core.events.store.formats.extended_json import parse_time
 from craft_easy.core.events.store.inserting import InsertResult
-from craft_easy.core.events.store.key import by_value
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.event_store import EventStore

@@ -23,8 +23,7 @@ from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import HandlerState
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
-from craft_easy.core.events.store.delivery_document import from_document
-from craft_easy.core.events.store.documents import record_event_id, record_id, same_content
+from craft_easy.core.events.store.documents import from_document, record_event_id, record_id, same_content
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import Condition, joined, parts
 from craft_easy.core.events.store.formats import event_json, extended_json

@@ -20,7 +20,7 @@ from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
 from craft_easy.core.events.store.deliveries import APART_S, TOGETHER_S, Tracked, same_revision
-from craft_easy.core.events.store.delivery_document import to_document
+from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.filters import UNREDACTED, joined, parts
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 

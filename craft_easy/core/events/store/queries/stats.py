@@ -24,8 +24,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from craft_easy.core.events.model.bars import Bars
 from craft_easy.core.events.model.envelope import read_envelope
+from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.filters import Condition, joined, selection_filter

@@ -1,15 +1,47 @@
-"""A window of time cut into bars of equal width, for figures over time. Pure data, no clock and no database.
+"""Figures: how many events and deliveries, of what, and a window of time cut into bars of equal width.
 
-Bars begin at whole multiples of their width, as people expect of a chart (at the hour, at midnight UTC), so that the
-first and the last one may be cut short by the window. What lies in a bar that is over hardly changes any more.
+Pure data, no clock and no database. Bars begin at whole multiples of their width, as people expect of a chart (at the
+hour, at midnight UTC), so that the first and the last one may be cut short by the window. What lies in a bar that is
+over hardly changes any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many events and deliveries, and of what."""
+
+    events: int = 0
+    deliveries: int = 0
+    by_type: Counter[str] = field(default_factory=Counter)
+    by_tenant: Counter[str | None] = field(default_factory=Counter)
+    by_handler: Counter[str] = field(default_factory=Counter)
+
+    def add(self, document: Mapping[str, Any], handlers: Sequence[str]) -> None:
+        """Count one event and the deliveries of it that would run."""
+        self.events += 1
+        self.deliveries += len(handlers)
+        self.by_type[str(document.get("event_type"))] += 1
+        tenant = document.get("tenant_id")
+        self.by_tenant[None if tenant is None else str(tenant)] += 1
+        self.by_handler.update(handlers)
+
+    def add_many(self, event_type: str, tenant_id: str | None, events: int, handlers: Sequence[str]) -> None:
+        """Count events of one type and tenant, where any of them would run."""
+        if handlers:
+            self.events += events
+            self.deliveries += events * len(handlers)
+            self.by_type[event_type] += events
+            self.by_tenant[tenant_id] += events
+            self.by_handler.update(dict.fromkeys(handlers, events))
+
 
 MAX_BARS: Final = 1_000
 """More are refused: each is a question to the server."""
