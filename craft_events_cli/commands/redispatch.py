@@ -54,14 +54,6 @@ class Delivering:
         bool,
         typer.Option("--watch", help="honour back-off, and go on until stopped", rich_help_panel=DELIVERING),
     ] = False
-    ordered: Annotated[
-        bool,
-        typer.Option(
-            "--ordered",
-            help="one event at a time for each tenant, in order, across the workers that run so",
-            rich_help_panel=DELIVERING,
-        ),
-    ] = False
     lease: Annotated[
         float,
         typer.Option(
@@ -123,7 +115,6 @@ class Delivering:
             grace=self.grace,
             due=self.due,
             watch=self.watch,
-            ordered=self.ordered,
         )
 
 

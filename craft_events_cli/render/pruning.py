@@ -99,9 +99,10 @@ class Pruner(_Acted):
 
     def write_summary(self, pruned: Pruned) -> None:
         """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
-        summary = RedispatchSummary(held=pruned.held, lost=pruned.changed, elapsed_s=round(self.elapsed_s, 3))
+        summary = RedispatchSummary(lost=pruned.changed, elapsed_s=round(self.elapsed_s, 3))
         row = {
             **summary_row(summary),
+            "held": pruned.held,
             "events": pruned.counts.events,
             "deliveries": pruned.counts.deliveries,
             "archive": self._archive,

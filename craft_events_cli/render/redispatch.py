@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
 SUMMARY: Final = (
     "claimed",
-    "held",
     "owned",
     "lost",
     "done",
@@ -154,7 +153,6 @@ def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
         again = "" if next_due is None else f", tried again from {next_due:%H:%M:%S}"
         parts.append(f"{summary.failed:,} failed{again}")
     for number, word in (
-        (summary.held, "held behind others"),
         (summary.dead, "dead"),
         (summary.skipped, "skipped"),
         (summary.lost, "lost to another worker"),

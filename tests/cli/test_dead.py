@@ -239,7 +239,6 @@ def test_a_retry_as_json_is_one_object_with_all_keys_always(cli: Cli, log: Log) 
     assert summary.pop("elapsed_s") > 0
     assert summary == {
         "claimed": 0,
-        "held": 0,
         "owned": 0,
         "lost": 0,
         "done": 0,

@@ -107,7 +107,6 @@ def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
     assert elapsed > 0
     assert summary == {
         "claimed": 2,
-        "held": 0,
         "owned": 0,
         "lost": 0,
         "done": 4,

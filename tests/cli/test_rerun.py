@@ -144,7 +144,6 @@ def test_json_is_one_object_with_all_keys_of_an_acting_command_and_some_of_its_o
     assert summary.pop("elapsed_s") > 0
     assert summary == {
         "claimed": 2,
-        "held": 0,
         "owned": 0,
         "lost": 0,
         "done": 4,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from craft_easy.core.events import DomainEvent
 from tests.conditions import until
-from tests.faults.engine import engine
-from tests.faults.site import HANDLERS, Site, ended
+from tests.faults.site import Site, ended
 
 EVENTS: Final = 2_000
 WORKERS: Final = 4
@@ -48,61 +44,6 @@ def test_four_workers_run_each_handler_of_each_event_exactly_once(site: Site) ->
     records = site.records()
     assert {record["delivery"]["state"] for record in records} == {"done"}
     assert {one["attempts"] for record in records for one in record["delivery"]["handlers"]} == {1}
-
-
-def test_two_ordered_workers_run_each_tenant_in_order_and_nothing_twice(site: Site) -> None:
-    events = [
-        DomainEvent(event_type="ordered.made", tenant_id=f"t_{tenant}", payload={"number": number})
-        for number in range(EACH)
-        for tenant in range(TENANTS)
-    ]
-    processes = [site.redispatch("--ordered", "--watch") for _ in range(2)]
-    until(lambda: len(site.workers()) == 2)
-    site.store(events, HANDLERS["ordered.made"])
-    site.until_in_ledger("ends", len(events), seconds=60)
-    until(lambda: all(record["delivery"]["state"] == "done" for record in site.records()))
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
-    outputs = [ended(process)[1] for process in processes]
-
-    assert all(outputs), "one did it all: nothing was tested"
-    assert len(site.ran("ends")) == TENANTS * EACH
-    assert set(site.ran("begins").values()) == set(site.ran("ends").values()) == {1}
-    tenant_of = {event.event_id: event.tenant_id for event in events}
-    for tenant in range(TENANTS):
-        expected = [event.event_id for event in events if event.tenant_id == f"t_{tenant}"]
-        lines = [event for event, _ in site.lines() if tenant_of[event] == f"t_{tenant}"]
-        assert lines == [event for event in expected for _ in ("begins", "ends")], "out of order, or side by side"
-    assert sum(one != following for one, following in pairwise(tenant_of[event] for event, _ in site.lines())) > TENANTS
-
-
-async def test_two_ordered_workers_that_meet_at_every_event_keep_the_order(
-    embedded_uri: str, database_name: str
-) -> None:
-    ran: list[tuple[str, str]] = []
-    stop = asyncio.Event()
-    events = [DomainEvent(event_type="ordered.made", tenant_id=f"t_{number % 2}") for number in range(2 * EACH)]
-
-    async def follow(event: DomainEvent) -> None:
-        ran.append(("begins", event.event_id))
-        await asyncio.sleep(0.005)
-        ran.append(("ends", event.event_id))
-        if len(ran) == 2 * len(events):
-            stop.set()
-
-    async with engine(embedded_uri, database_name) as first, engine(embedded_uri, database_name) as second:
-        for worker in (first, second):
-            worker.bus.subscribe("ordered.*", follow, id="follow")
-        await first.append_alike(events)
-        both = [worker.redispatch(ordered=True, watch=True, stop=stop) for worker in (first, second)]
-        async with asyncio.timeout(60):
-            summaries = await asyncio.gather(*both)
-
-    assert sum(summary.done for summary in summaries) == len(events)
-    for tenant in ("t_0", "t_1"):
-        expected = [event.event_id for event in events if event.tenant_id == tenant]
-        lines = [line for line in ran if line[1] in expected]
-        assert lines == [(word, event_id) for event_id in expected for word in ("begins", "ends")]
 
 
 def test_the_first_signal_lets_what_ends_in_time_end_and_gives_the_rest_back(site: Site) -> None:

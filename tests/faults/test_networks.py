@@ -32,7 +32,7 @@ from tests.faults.application import (
     history,
     states,
 )
-from tests.faults.proxy import FOR_EVER, LOG, Command, Proxy
+from tests.faults.proxy import FOR_EVER, Proxy
 from tests.faults.server import STANDALONE, Server
 
 
@@ -154,24 +154,6 @@ async def test_outcomes_whose_reply_is_lost_are_counted_once(
             ("pending", 1, 1),
         ]
     assert set(ran.runs.values()) == {1}
-
-
-async def test_an_ordered_run_that_is_cut_off_between_a_claim_and_its_turn_forgets_nothing(
-    bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
-) -> None:
-    await store.append_many(published := events(5, tenant_id="acme"), handlers=["a"])
-    cut = proxy.lose_requests(_asks_for_others, FOR_EVER)
-    recorder = Recorder(on_lost=cut.lift)
-    summary = await deliver(bus, ordered=True, observer=recorder)
-    assert cut.met > 0
-    assert (summary.done, summary.owned) == (5, 0)
-    assert await states(store, published) == {("done", None): 5}
-    assert set(ran.runs.values()) == {1}
-
-
-def _asks_for_others(command: Command) -> bool:
-    """Tell whether a command asks what other workers own of a tenant: a head that was claimed waits for those."""
-    return command.get("find") == LOG and command.get("projection") == {"delivery.owner": 1}
 
 
 # a worker cut off

@@ -1,8 +1,8 @@
 """Eight workers over ten thousand events with three handlers each, nothing killed: each delivery runs once.
 
-    python -m tests.proof.crowd [--workers N] [--events N] [--ordered]
+    python -m tests.proof.crowd [--workers N] [--events N]
 
-With `--ordered` each tenant's events must have begun in their order, one at a time. It is a handler module too.
+It is a handler module too.
 """
 
 from __future__ import annotations
@@ -81,14 +81,11 @@ async def store(uri: str, events: int) -> None:
         )
 
 
-def work(uri: str, ledger: Path, workers: int, *options: str) -> list[int]:
+def work(uri: str, ledger: Path, workers: int) -> list[int]:
     """Run so many workers side by side, and return what they ended with."""
     program = [str(Path(sys.executable).with_name("craft-events")), "redispatch", "--handlers", MODULE, "-o", "json"]
     environment = {**os.environ, "CRAFT_EVENTS_URI": uri, "CRAFT_EVENTS_DATABASE": "craft_crowd", LEDGER: str(ledger)}
-    running = [
-        subprocess.Popen([*program, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(workers)
-    ]
+    running = [subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) for _ in range(workers)]
     try:
         return [process.wait(LONGEST_S) for process in running]
     finally:
@@ -96,18 +93,11 @@ def work(uri: str, ledger: Path, workers: int, *options: str) -> list[int]:
             process.kill()
 
 
-def findings(lines: Sequence[Sequence[str]], events: int, *, ordered: bool) -> list[str]:
+def findings(lines: Sequence[Sequence[str]], events: int) -> list[str]:
     """Return what is not as it must be."""
     runs = Counter((number, handler) for _, _, number, handler in lines)
     found = [f"{events * len(HANDLERS) - len(runs)} deliveries never ran"] if len(runs) < events * len(HANDLERS) else []
     found += [f"{times} runs of {key}" for key, times in runs.items() if times > 1]
-    if not ordered:
-        return found
-    for tenant in {tenant for _, tenant, _, _ in lines} - {"None"}:
-        mine = sorted((int(at), int(number)) for at, whose, number, _ in lines if whose == tenant)
-        numbers = [number for _, number in mine]
-        if numbers != sorted(numbers):
-            found.append(f"the events of {tenant} began out of order")
     return found
 
 
@@ -116,18 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tests.proof.crowd", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--workers", type=int, default=8, help="how many (%(default)s)")
     parser.add_argument("--events", type=int, default=10_000, help="how many (%(default)s)")
-    parser.add_argument("--ordered", action="store_true", help="each tenant in order")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="craft-crowd-") as folder, Server(Path(folder) / "server") as server:
         asyncio.run(store(server.uri, given.events))
         ledger, began = Path(folder) / "ledger", time.monotonic()
-        codes = work(server.uri, ledger, given.workers, *(["--ordered"] if given.ordered else []))
+        codes = work(server.uri, ledger, given.workers)
         took = time.monotonic() - began
         lines = [line.split(" ") for line in ledger.read_text().splitlines()]
-    found = findings(lines, given.events, ordered=given.ordered)
+    found = findings(lines, given.events)
     found += [f"a worker ended with {code}" for code in codes if code]
     print(f"{given.workers} workers, {given.events:,} events: {len(lines):,} handler runs in {took:.0f} s")
-    print("\n".join(found) or "each delivery ran once" + (", each tenant in order" if given.ordered else ""))
+    print("\n".join(found) or "each delivery ran once")
     return int(bool(found))
 
 

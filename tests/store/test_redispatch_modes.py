@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import random
-from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -288,107 +287,6 @@ async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_non
     assert (await deliver(bus)).done == 200
     assert ran[0] == 30, "two pages are passed over beside the one that another has"
     assert sorted(ran) == list(range(200))
-
-
-# ordered
-
-
-class Shop:
-    """Notes in which order events ran, by tenant."""
-
-    def __init__(self) -> None:
-        self.order: defaultdict[str | None, list[int]] = defaultdict(list)
-        self.running_handlers: set[str | None] = set()
-
-    async def handle(self, event: DomainEvent) -> None:
-        assert event.tenant_id is None or event.tenant_id not in self.running_handlers, "two at a time at one tenant"
-        self.running_handlers.add(event.tenant_id)
-        await asyncio.sleep(random.uniform(0, 0.003))
-        self.order[event.tenant_id].append(event.payload["n"])
-        self.running_handlers.discard(event.tenant_id)
-
-
-async def test_each_tenant_is_worked_through_in_order_across_workers(bus: EventBus, store: EventStore) -> None:
-    shop = Shop()
-    published = events(90, ["t1", "t2", "t3", None, "t4"])
-    await store.append_many(published, handlers=["a"])
-    bus.subscribe("*", shop.handle, id="a")
-    async with EventBus() as other:
-        other.subscribe("*", shop.handle, id="a")
-        other.configure_store(store, lease=LEASE)
-        both = await asyncio.gather(deliver(bus, ordered=True, wait=True), deliver(other, ordered=True, wait=True))
-    assert sum(one.done for one in both) == 90
-    in_order = sorted(published, key=lambda event: (event.timestamp, event.event_id))
-    for tenant in ("t1", "t2", "t3", "t4"):
-        assert shop.order[tenant] == [event.payload["n"] for event in in_order if event.tenant_id == tenant]
-    assert len(shop.order[None]) == 18
-
-
-async def test_what_stands_behind_a_head_that_failed_is_held(bus: EventBus, store: EventStore) -> None:
-    async def fails(event: DomainEvent) -> None:
-        if event.tenant_id == "stuck":
-            raise ValueError("no")
-
-    published = events(10, ["stuck", "free"])
-    await store.append_many(published, handlers=["a"])
-    bus.subscribe("*", fails, id="a")
-    summary = await deliver(bus, ordered=True)
-    assert (summary.done, summary.failed, summary.held) == (5, 1, 4)
-
-
-async def test_a_head_whose_handler_is_not_loaded_holds_its_tenant_and_a_dead_one_does_not(
-    bus: EventBus, store: EventStore
-) -> None:
-    published = events(6, ["t"])
-    await store.append_many(published[:1], handlers=["dead"])
-    await store.append_many(published[1:3], handlers=["a"])
-    await store.append_many(published[3:4], handlers=["gone"])
-    await store.append_many(published[4:], handlers=["a"])
-    await set_fields(store, published[0], delivery__state="dead", delivery__handlers__0__state="dead")
-    ran: list[int] = []
-    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
-    in_order = sorted(published, key=lambda event: (event.timestamp, event.event_id))
-    gone = in_order.index(published[3])
-    runnable = [event.payload["n"] for event in in_order[:gone] if event is not published[0]]
-    summary = await deliver(bus, ordered=True)
-    assert ran == runnable
-    assert (summary.held, summary.orphaned) == (4 - len(runnable), 1)
-
-
-async def test_a_head_that_is_no_head_any_more_is_given_back(
-    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [early, late] = events(6, ["t"])[::5]
-    await store.append_many([late], handlers=["a"])
-    claim, comes = Deliveries.claim, [early]
-    ran: list[int] = []
-
-    async def beaten_to_it(self: Deliveries, *args: Any, **values: Any) -> Any:
-        if comes:
-            await store.append(comes.pop(), handlers=["a"])
-        return await claim(self, *args, **values)
-
-    monkeypatch.setattr(Deliveries, "claim", beaten_to_it)
-    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
-    assert (await deliver(bus, ordered=True)).done == 2
-    assert ran == [0, 5], "the earlier one became open after the later one was listed, and before it was claimed"
-
-
-async def test_a_later_event_that_another_owns_is_waited_for(bus: EventBus, store: EventStore) -> None:
-    [early, late] = events(6, ["t"])[::5]
-    await store.append_many([early, late], handlers=["a"])
-    await WorkerRegistry(store).register("elsewhere:1:busy", lease=60)
-    await set_fields(store, late, delivery__owner="elsewhere:1:busy")
-    ran: list[int] = []
-    bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
-    running = asyncio.create_task(deliver(bus, ordered=True))
-    deliveries = Deliveries(store)
-    while bus.tracking.record_owner().worker.owner not in await deliveries.owners():  # noqa: ASYNC110 - the log says so
-        await asyncio.sleep(0)
-    assert ran == []
-    await set_fields(store, late, delivery__owner=None)
-    await running
-    assert ran == [0, 5]
 
 
 # doubt

@@ -75,12 +75,6 @@ class RunnerPool:
         await self.idle()
         await self._one(held, is_alone=True)
 
-    async def one(self, held: OwnedRecord) -> None:
-        """Run a record to its end, beside others, and return when its outcomes are stored."""
-        while len(self._hands) >= self.size and not self._is_stopping:
-            await self._next_change()
-        await self._one(held)
-
     async def idle(self) -> None:
         """Return when nothing runs."""
         while self._hands:

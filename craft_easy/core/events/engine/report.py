@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 class RedispatchSummary:
     """What one run came to: the first four, and `taken_over`, count events, the rest deliveries.
 
-    `held` stand behind an event of their tenant that this run may not run (`ordered`), `owned` are still with a living
-    worker, `lost` were claimed and then taken over by another, `orphaned` are pending for a handler that is not loaded.
+    `owned` are still with a living worker, `lost` were claimed and then taken over by another, `orphaned` are pending
+    for a handler that is not loaded.
     """
 
     claimed: int = 0
-    held: int = 0
     owned: int = 0
     lost: int = 0
     done: int = 0

@@ -34,7 +34,6 @@ class RedispatchOptions:
         grace: seconds that a stop leaves to what is running.
         due: honour back-off: run only what is due by now.
         watch: honour it and go on until stopped.
-        ordered: one event at a time for each tenant, in order, across the workers that run so.
     """
 
     handlers: tuple[str, ...] = ()
@@ -46,7 +45,6 @@ class RedispatchOptions:
     grace: float = 10.0
     due: bool = False
     watch: bool = False
-    ordered: bool = False
 
 
 def wanted(registry: Registry, selection: Selection, options: RedispatchOptions) -> ClaimFilter:

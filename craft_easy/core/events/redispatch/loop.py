@@ -43,7 +43,6 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
-from craft_easy.core.events.redispatch.ordered import ALONE_AFTER, Lanes
 from craft_easy.core.events.store.deliveries import Listed, Tracked
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ __all__ = [
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
+ALONE_AFTER: Final = 2
+"""A record that was taken over so often runs alone: one of its handlers may be what kills its process."""
 BATCH: Final = 100
 """Records that one claim takes at most: few enough for a server that is slow at long lists of ids."""
 UNWRITTEN: Final = 2 * BATCH
@@ -249,12 +250,7 @@ class Redispatch:
         self._wanted = self._at_this_time()
         self._summary.taken_over += await self._take_over.once()
         self._summary.dead += self._take_over.died - died
-        if self._options.ordered:
-            lanes = Lanes(self._record_owner, self._wanted, self._crew, self._claim_one, lambda: self._room > 0)
-            await lanes.once()
-            await self._claim_all({"tenant_id": None})
-        else:
-            await self._claim_all({})
+        await self._claim_all()
         await self._crew.idle()
         return self._summary.claimed - before
 
@@ -265,10 +261,10 @@ class Redispatch:
 
     # claim
 
-    async def _claim_all(self, more: Mapping[str, Any]) -> None:
+    async def _claim_all(self) -> None:
         """Claim the backlog page by page, the next batch while the last one runs; suspects run alone, at the end."""
         alone: deque[Any] = deque(maxlen=MOST_ALONE)
-        async with aclosing(self._batches(more, alone)) as batches:
+        async with aclosing(self._batches(alone)) as batches:
             coming = asyncio.create_task(anext(batches, None))
             try:
                 while (claimed := await coming) is not None:
@@ -289,14 +285,14 @@ class Redispatch:
             for held in coming.result() or ():
                 self._record_owner.writer.add(held, is_through=True)
 
-    async def _batches(self, more: Mapping[str, Any], alone: deque[Any]) -> AsyncGenerator[list[OwnedRecord], None]:
+    async def _batches(self, alone: deque[Any]) -> AsyncGenerator[list[OwnedRecord], None]:
         """Yield what could be claimed, and note the suspects.
 
         Where another worker was quicker, this one goes some pages ahead, the farther the more often it meets others;
         the rounds end when nothing is left behind.
         """
         passing_over = 0
-        async with aclosing(self._record_owner.deliveries.unowned(self._wanted, size=BATCH, more=more)) as pages:
+        async with aclosing(self._record_owner.deliveries.unowned(self._wanted, size=BATCH)) as pages:
             async for page in pages:
                 if self._room <= 0:
                     break
@@ -389,8 +385,6 @@ class Redispatch:
 
     async def _count_what_is_left(self) -> None:
         self._summary.owned = sum((await self._others()).values())
-        if self._options.ordered:
-            self._summary.held = await self._record_owner.deliveries.count(self._wanted)
         orphans = await self._record_owner.deliveries.orphans(self._wanted)
         self._summary.orphaned = sum(orphans.values())
         self._summary.orphaned_handlers = sorted(orphans)

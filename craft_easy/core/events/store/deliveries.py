@@ -82,11 +82,6 @@ def _delivery_of(document: Document) -> Delivery:
     return Delivery(state="done")
 
 
-def _place(record: Tracked) -> tuple[Any, Any]:
-    """Return where a record stands; two may share a place, which only other writers leave, and then either may go."""
-    return record.document.get("timestamp"), record.document.get("event_id")
-
-
 def _takeovers(document: Document) -> int:
     value = document.get("delivery", {}).get("takeovers")
     return value if isinstance(value, int) else 0
@@ -219,9 +214,7 @@ class Deliveries:
             await events.insert_one(dict(record.document), session=session)
         return True
 
-    async def unowned(
-        self, wanted: ClaimFilter, *, size: int = BATCH, more: Document | None = None
-    ) -> AsyncGenerator[list[Listed], None]:
+    async def unowned(self, wanted: ClaimFilter, *, size: int = BATCH) -> AsyncGenerator[list[Listed], None]:
         """Yield what may be claimed, in order of `(timestamp, event_id)`, `size` at a time.
 
         One cursor lists them all: what was claimed meanwhile is refused by the claim, and nothing is listed twice.
@@ -229,10 +222,10 @@ class Deliveries:
         Args:
             wanted: which records.
             size: at most so many at a time.
-            more: a further condition.
         """
-        condition = joined(wanted.unowned(), dict(more or {}))
-        async for documents in self._pages(condition, wanted.direction, {"_id": 1, "delivery.takeovers": 1}, size):
+        async for documents in self._pages(
+            wanted.unowned(), wanted.direction, {"_id": 1, "delivery.takeovers": 1}, size
+        ):
             yield [Listed(key_of(document), _takeovers(document)) for document in documents]
 
     async def claim(
@@ -300,34 +293,6 @@ class Deliveries:
             {"$group": {"_id": "$delivery.handlers.id", "deliveries": {"$sum": 1}}},
         ]
         return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages, OPEN_INDEX)}
-
-    async def tenants(self, wanted: ClaimFilter) -> list[Any]:
-        """Return the tenants that have something open among the selected, the one with the oldest first."""
-        stages: list[dict[str, Any]] = [
-            {"$match": joined(wanted.selected(), {"delivery.state": "open", "tenant_id": {"$ne": None}})},
-            {"$group": {"_id": "$tenant_id", "first": {"$min": "$timestamp"}}},
-            {"$sort": {"first": 1}},
-        ]
-        return [row["_id"] for row in await self._aggregate(stages)]
-
-    async def first_open(self, wanted: ClaimFilter, tenant: Any, size: int) -> list[Tracked]:
-        """Return the first open records of a tenant, in order, without their payloads."""
-        async with self._store.call() as site:
-            found = site.events.find(wanted.of_tenant(tenant), {"timestamp": 1, "event_id": 1, "delivery": 1})
-            documents = await found.sort(in_order()).limit(size).to_list(size)
-        return [Tracked.of(document) for document in documents]
-
-    async def is_first(self, wanted: ClaimFilter, record: Tracked) -> bool:
-        """Tell whether no earlier record of the same tenant is open."""
-        first = await self.first_open(wanted, record.document.get("tenant_id"), 1)
-        return not first or first[0].id == record.id or _place(first[0]) == _place(record)
-
-    async def owned_beside(self, wanted: ClaimFilter, record: Tracked, owner: str) -> set[Any]:
-        """Return the `_id`s of the same tenant's open records that other workers own."""
-        condition = joined(wanted.of_tenant(record.document.get("tenant_id")), {"delivery.owner": {"$gt": ""}})
-        async with self._store.call() as site:
-            owned = await site.events.find(condition, {"delivery.owner": 1}).to_list(None)
-        return {key_of(document) for document in owned if document["delivery"]["owner"] != owner}
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `ClaimFilter`, in order."""

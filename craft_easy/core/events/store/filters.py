@@ -285,11 +285,6 @@ class ClaimFilter:
         """Tell whether the back-off of one handler is over, or of no account."""
         return self.due_at is None or entry.due_at is None or entry.due_at <= self.due_at
 
-    def of_tenant(self, tenant: Any) -> dict[str, Any]:
-        """Return the condition for all that is open at a tenant, whatever its handlers."""
-        # the tenant first: the embedded server looks for an index by the first condition
-        return joined({"tenant_id": {"$eq": tenant}}, {"delivery.state": "open"}, self.selected())
-
     def free(self, gone: Sequence[str]) -> dict[str, Any]:
         """Return the condition for what may be claimed once the records of these workers are freed."""
         return joined(self.open(), {"delivery.owner": {"$in": [None, *gone]}})
