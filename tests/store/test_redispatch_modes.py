@@ -374,7 +374,7 @@ async def test_a_run_does_not_end_on_what_it_claimed_and_has_forgotten(
 
     monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
     monkeypatch.setattr(Deliveries, "claim", lands_and_loses_its_reply)
-    monkeypatch.setattr(type(bus.tracking.record_owner()), "reconcile_in_doubt", lambda *_, **__: None)
+    monkeypatch.setattr(type(bus.tracking.record_owner()), "reconcile_if_uncertain", lambda *_, **__: None)
     await store.append_many(events(20), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
     assert (await deliver(bus)).done == 20
