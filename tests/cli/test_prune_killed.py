@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events import hooks
 from tests.cli.conftest import Process
 from tests.cli.history import BEGAN, Log, delivery, opened, record
 from tests.conditions import until
+from tests.support import kill
 
 RECORDS = 60
-SMALL_PAGES = "from craft_easy.core.events.store import retention; retention.PAGE = 7"
+SMALL_PAGES = "from craft_easy.core.events.store.queries import prune; prune.PAGE = 7"
 FILES = ("old.ndjson", "old.ndjson.gz")
 
 
@@ -33,7 +33,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 def prune(process: Process, place: str, *, kill_at: str = "") -> subprocess.Popen[bytes]:
     arguments = ("prune", "--older-than", "90d", "--archive", place, "--yes", "-o", "json")
-    return process(*arguments, before=SMALL_PAGES, env={hooks.VARIABLE: kill_at})
+    return process(*arguments, before=SMALL_PAGES, env=kill.armed(kill_at) if kill_at else {})
 
 
 def ended(running: subprocess.Popen[bytes]) -> tuple[int, str, str]:
@@ -118,10 +118,10 @@ def test_whenever_it_is_killed_nothing_is_lost(process: Process, log: Log, tmp_p
 
 def test_a_stop_ends_what_is_under_way_and_says_how_far_it_came(process: Process, log: Log, tmp_path: Path) -> None:
     slow = (
-        f"{SMALL_PAGES}\nimport os, signal\nremove = retention.remove\n"
+        f"{SMALL_PAGES}\nimport os, signal\nremove = prune.remove\n"
         "async def then_stop(*args):\n    left = await remove(*args)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    return left\n"
-        "retention.remove = then_stop"
+        "prune.remove = then_stop"
     )
     arguments = ("prune", "--older-than", "90d", "--archive", "old.ndjson", "--yes")
     code, _, err = ended(process(*arguments, before=slow))

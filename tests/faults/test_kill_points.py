@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from craft_easy.core.events import hooks
 from tests.proof import plans, table, verdict
 from tests.proof.__main__ import prove, run
+from tests.support import kill
 
 SEED: Final = 20_26
 KILLS: Final = 25
@@ -19,7 +19,7 @@ def test_nothing_is_lost_whoever_is_killed_at_whichever_point(tmp_path: Path) ->
     made = table.rows(results)
 
     assert not [str(finding) for result in results for finding in result.findings]
-    assert not [point for point in hooks.POINTS if not made[point].kills], "nobody came there"
+    assert not [point for point in kill.POINTS if not made[point].kills], "nobody came there"
     assert table.total(made).kills >= KILLS
 
 

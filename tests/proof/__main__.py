@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from craft_easy.core.events import hooks
 from tests.proof import plans, table, verdict
 from tests.proof.plans import Plan
 from tests.proof.rounds import LEASE, Result, Round
 from tests.proof.servers import Server
+from tests.support import kill
 
 KILLS: Final = 500
 AT_ONCE: Final = 4
@@ -69,7 +69,7 @@ async def prove(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ON
 def missed_points(results: Sequence[Result]) -> list[str]:
     """Return the points at which nobody was killed."""
     made = table.rows(results)
-    return [point for point in hooks.POINTS if not made[point].kills]
+    return [point for point in kill.POINTS if not made[point].kills]
 
 
 async def run(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ONCE) -> list[Result]:

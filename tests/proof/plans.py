@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from craft_easy.core.events import hooks
+from tests.support import kill
 
 Role = Literal["publisher", "worker"]
 ROLES: Final[tuple[Role, ...]] = ("publisher", "worker")
@@ -28,7 +28,7 @@ class Kill:
 
     Args:
         role: what the process does.
-        point: a name of `hooks.POINTS`, or RANDOM.
+        point: a name of `kill.POINTS`, or RANDOM.
         times: which time that it comes there; at random and in a stop: after how many runs of handlers.
     """
 
@@ -48,7 +48,7 @@ class Kill:
 
     @property
     def at(self) -> str:
-        """What its environment says."""
+        """The point that arms its environment."""
         if self.is_at_random:
             return ""
         return self.point if self.is_in_a_stop else f"{self.point}:{self.times}"
@@ -114,7 +114,7 @@ def _alone(point: str, chance: random.Random) -> Plan:
 
 def _some(chance: random.Random) -> list[Plan]:
     """Return rounds that come to every point once."""
-    points = [point for point in hooks.POINTS if point != "suspect.noted"]
+    points = [point for point in kill.POINTS if point != "suspect.noted"]
     chance.shuffle(points)
     of_publishers = [point for point in points if not point.startswith(WORKERS)]
     of_publishers += [point for point in points if point.startswith(WORKERS) and point.startswith(PUBLISHERS)][::2]

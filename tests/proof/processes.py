@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from craft_easy.core.events import hooks
 from tests.proof import goods, ledger
+from tests.support import kill
 
 ROOT: Final = Path(__file__).parents[2]
 LEASH_S: Final = 300
@@ -90,7 +90,6 @@ class Processes:
         self.ledger = directory / "ledger"
         self._said = directory / "said"
         self._environment = {**os.environ, **environment, ledger.DIRECTORY: str(self.ledger)}
-        self._environment.pop(hooks.VARIABLE, None)
         self._is_weak = is_weak
         self._numbers = count(1)
         self.all: list[Process] = []
@@ -118,7 +117,7 @@ class Processes:
         said = self._said / name
         environment = {**self._environment, ledger.NAME: name}
         if kill_at:
-            environment[hooks.VARIABLE] = kill_at
+            environment |= kill.armed(kill_at)
         with said.open("wb") as file:
             leash = [sys.executable, "-ISc", _LEASHED.format(self.leash_s)]
             inner = await asyncio.create_subprocess_exec(

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Final
 
-from craft_easy.core.events import hooks
 from tests.proof import verdict
 from tests.proof.plans import RANDOM, SERVER
 from tests.proof.rounds import Result
+from tests.support import kill
 
 NOBODY: Final = "not killed"
-ORDER: Final = (*hooks.POINTS, RANDOM, SERVER, NOBODY)
+ORDER: Final = (*kill.POINTS, RANDOM, SERVER, NOBODY)
 
 
 @dataclass(slots=True)

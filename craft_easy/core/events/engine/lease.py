@@ -327,9 +327,9 @@ class HeartbeatThread(threading.Thread):
     def _try_to_beat(self) -> bool:
         owner, sent = self._worker.owner, steady()
         try:
-            hooks.soon("beat.sent")
+            hooks.kill_point("beat.sent")
             at = self._channel.beat(owner)
-            hooks.at("beat.acknowledged")
+            hooks.kill_point("beat.acknowledged")
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the next try follows
             log.debug("a beat of %s failed: %s", owner, type(error).__name__)
             self._worker.unanswered += 1

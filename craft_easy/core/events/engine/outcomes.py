@@ -183,12 +183,10 @@ class OutcomeWriter:
 
     async def _write_together(self) -> None:
         changes = [step.change for step in self._group]
-        hooks.soon("outcomes.sent")
+        hooks.kill_point("outcomes.sent")
         try:
-            some = changes[: hooks.halves("outcomes.half", len(changes))]
-            await self._deliveries.change(some, seconds=TOGETHER_S if len(some) > 1 else None)
-            hooks.at("outcomes.half")
-            hooks.at("outcomes.acknowledged")
+            await self._deliveries.change(changes, seconds=TOGETHER_S if len(changes) > 1 else None)
+            hooks.kill_point("outcomes.acknowledged")
         except UNFIT:
             for step in self._group:
                 await self._write_alone(step)

@@ -76,11 +76,11 @@ class RecordOwner:
         self.writer.held |= holds
         claimed: list[Tracked] = []
         try:
-            hooks.soon("claim.sent")
+            hooks.kill_point("claim.sent")
             claimed = await self.deliveries.claim(
                 ids, condition, owner=owner, at=self.worker.now(), direction=direction
             )
-            hooks.at("claim.acknowledged")
+            hooks.kill_point("claim.acknowledged")
         except BaseException:
             self.mark_uncertain()
             raise
@@ -158,5 +158,5 @@ class RecordOwner:
         except TimeoutError:
             await self.writer.give_up()
             log.warning("the log cannot be reached: what is not stored is done again by whoever takes it over")
-        hooks.at("stop.written")
+        hooks.kill_point("stop.written")
         await self.worker.stop()

@@ -257,7 +257,7 @@ class Publisher:
         if record.delivery.is_open:
             one.held = OwnedRecord(record, owner)
         if one.give_back is not None:
-            hooks.at("child.stored")
+            hooks.kill_point("child.stored")
 
     async def _publish_again(
         self, record_owner: RecordOwner, taken: Sequence[tuple[PendingPublish, Tracked, InsertResult]], owner: str

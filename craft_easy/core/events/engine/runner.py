@@ -188,7 +188,7 @@ class RecordRun:
         if self._held is None or not await self._may_start():
             return False
         is_ours = await self._record_owner.note_running(self._held, due.known_as)
-        hooks.at("suspect.noted")
+        hooks.kill_point("suspect.noted")
         return is_ours
 
     async def _one(self, due: DueDelivery) -> None:
@@ -201,9 +201,9 @@ class RecordRun:
                 self._began[due.known_as] = steady()
                 running_handlers.begin(current, due.handler.id, due.code, due.limit)
                 try:
-                    hooks.soon("handler.running")
+                    hooks.kill_point("handler.running")
                     outcome = await attempt(due.handler, current, timeout=due.limit)
-                    hooks.at("handler.returned")
+                    hooks.kill_point("handler.returned")
                 except asyncio.CancelledError:
                     if self.is_broken_off():
                         raise

@@ -113,7 +113,7 @@ class TakeOver:
         for entry in self._watch.look(entries.values(), self._clock()):
             if entry.owner != self._record_owner.worker.owner and await self._record_owner.registry.fence(entry):
                 entries[entry.owner] = replace(entry, fenced=True)
-                hooks.at("takeover.fenced")
+                hooks.kill_point("takeover.fenced")
         return entries
 
     def left(self, entry: WorkerEntry) -> float:
@@ -125,7 +125,7 @@ class TakeOver:
         async with aclosing(self._record_owner.deliveries.owned_by(gone, size=PAGE)) as pages:
             async for page in pages:
                 freed += await self._free_page(page)
-                hooks.at("takeover.freed")
+                hooks.kill_point("takeover.freed")
         return freed
 
     async def _free_page(self, page: Sequence[Tracked]) -> int:

@@ -156,10 +156,10 @@ async def _remove(store: EventStore, copies: Sequence[Copy], archive: Archive | 
         pruned.inexact += 1
         if len(pruned.inexact_ids) < MAX_NAMED:
             pruned.inexact_ids.append(one.event_id)
-    hooks.at("prune.verified")
+    hooks.kill_point("prune.verified")
     kept = [one for one in copies if not any(one is other for other in refused)]
     left = await prune_queries.remove(store, kept) if kept else []
-    hooks.at("prune.removed")
+    hooks.kill_point("prune.removed")
     pruned.changed += len(left)
     removed = [one for one in kept if not left or one.id not in left]
     for one in removed:
@@ -343,7 +343,7 @@ class FileArchive:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise
-        hooks.at("prune.copied")
+        hooks.kill_point("prune.copied")
         found = os.pread(self._descriptor, len(data), self._end)
         if found != data or (self._is_compressed and gzip.decompress(found) != lines):
             raise ArchiveError(f"{self.path} gives back something else than was written: is the disk sound?")

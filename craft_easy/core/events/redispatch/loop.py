@@ -372,7 +372,7 @@ class Redispatch:
 
     async def _end(self, rounds: asyncio.Task[None]) -> None:
         """Let what runs come to its end, for as long as the grace allows; write outcomes; own nothing any more."""
-        hooks.at("stop.begun")
+        hooks.kill_point("stop.begun")
         rounds.cancel()
         await asyncio.wait([rounds])
         await self._crew.stop(self._options.grace)

@@ -102,9 +102,9 @@ async def insert(store: EventStore, chunk: Sequence[InsertResult]) -> None:
     """
     async with store.call() as site:
         try:
-            hooks.soon("append.sent")
+            hooks.kill_point("append.sent")
             await site.events.insert_many([one.document for one in chunk], ordered=False)
-            hooks.at("append.acknowledged")
+            hooks.kill_point("append.acknowledged")
         except BulkWriteError as error:
             refused = {each["index"]: each for each in error.details.get("writeErrors", ())}
             if not refused or error.details.get("writeConcernErrors"):

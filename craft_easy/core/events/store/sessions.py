@@ -181,11 +181,11 @@ async def _abort(session: Any) -> None:
 
 
 async def _commit(session: Any, where: str) -> None:
-    hooks.at("commit.before")
+    hooks.kill_point("commit.before")
     until = steady() + COMMIT_S
     while True:
         try:
-            hooks.soon("commit.sent")
+            hooks.kill_point("commit.sent")
             with pymongo.timeout(TRY_S):
                 await session.commit_transaction()
         except PyMongoError as error:
@@ -196,7 +196,7 @@ async def _commit(session: Any, where: str) -> None:
                 raise CommitUnknown(f"whether the transaction was committed is not known: {said}") from error
             await asyncio.sleep(PAUSE_S)
         else:
-            hooks.at("commit.acknowledged")
+            hooks.kill_point("commit.acknowledged")
             return
 
 

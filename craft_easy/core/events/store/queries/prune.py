@@ -283,7 +283,7 @@ class CollectionArchive:
             StoreUnavailable: nothing is known of the copies; the same call may be made again.
         """
         await self._insert([one.document for one in copies])
-        hooks.at("prune.copied")
+        hooks.kill_point("prune.copied")
         differing = await self._differing(copies)
         if differing:
             await self._replace(differing)

@@ -1,0 +1,1 @@
+"""What the suites share: servers, logs, processes, terminals, and how processes are killed."""

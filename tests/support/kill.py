@@ -1,0 +1,121 @@
+"""Kills a process of the tests with SIGKILL when it reaches a named point of the library.
+
+`armed("claim.acknowledged:3")` is the environment of a process that dies the third time it gets there. Its start-up
+(`startup/sitecustomize.py`) installs the hook; a process without that folder on its path cannot be armed.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from craft_easy.core.events import hooks
+
+VARIABLE: Final = "KILL_POINT"
+POINTS: Final = (
+    "append.sent",
+    "append.acknowledged",
+    "claim.sent",
+    "claim.acknowledged",
+    "handler.running",
+    "handler.returned",
+    "outcomes.sent",
+    "outcomes.half",
+    "outcomes.acknowledged",
+    "beat.sent",
+    "beat.acknowledged",
+    "takeover.fenced",
+    "takeover.freed",
+    "suspect.noted",
+    "stop.begun",
+    "stop.written",
+    "commit.before",
+    "commit.sent",
+    "commit.acknowledged",
+    "child.stored",
+)
+"""`sent`: while the request is on its way or the server works on it; `acknowledged`: once its reply is here."""
+OF_OPERATORS: Final = ("prune.copied", "prune.verified", "prune.removed")
+"""Points of commands that reach none of the others."""
+HALF: Final = "outcomes.half"
+"""Not a point of the library: after `outcomes.sent`, half of the batch is written, and the process dies."""
+DURING: Final = ("append.sent", "claim.sent", "handler.running", "outcomes.sent", "beat.sent", "commit.sent")
+"""Points followed by the step during which the process dies, within the next milliseconds."""
+_SOON_S: Final = 0.004
+_STARTUP: Final = Path(__file__).parent / "startup"
+_ROOT: Final = Path(__file__).parents[2]
+
+
+def armed(kill_at: str) -> dict[str, str]:
+    """Return the variables of a process that dies at a point: its name, and `:N` for the Nth time."""
+    _parsed(kill_at)
+    return {VARIABLE: kill_at, "PYTHONPATH": os.pathsep.join(map(str, (_STARTUP, _ROOT)))}
+
+
+def install(kill_at: str) -> None:
+    """Arm this process."""
+    point, times = _parsed(kill_at)
+    if point == HALF:
+        hooks.install(_Countdown("outcomes.sent", times, _write_half_of_the_next_batch()))
+    else:
+        hooks.install(_Countdown(point, times, _die_soon if point in DURING else _die))
+
+
+def _parsed(kill_at: str) -> tuple[str, int]:
+    point, _, times = kill_at.partition(":")
+    if point not in (*POINTS, *OF_OPERATORS):
+        raise ValueError(f"{kill_at!r} is not a point of {', '.join((*POINTS, *OF_OPERATORS))}")
+    return point, int(times or 1)
+
+
+class _Countdown:
+    """Acts the Nth time that the process reaches a point."""
+
+    def __init__(self, point: str, times: int, act: Callable[[], object]) -> None:
+        self._point = point
+        self._left = times
+        self._act = act
+
+    def __call__(self, point: str) -> None:
+        if point == self._point:
+            self._left -= 1
+            if self._left == 0:
+                self._act()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_soon() -> None:
+    threading.Thread(target=_sleep_and_die, daemon=True).start()
+
+
+def _sleep_and_die() -> None:
+    time.sleep(random.uniform(0, _SOON_S))
+    _die()
+
+
+def _write_half_of_the_next_batch() -> Callable[[], object]:
+    """Wrap the driver's bulk write, and return what makes the next one of the calling task the last."""
+    from pymongo.asynchronous.collection import AsyncCollection
+
+    is_next: contextvars.ContextVar[bool] = contextvars.ContextVar("is_next", default=False)
+    write = AsyncCollection.bulk_write
+
+    async def bulk_write(self: AsyncCollection[Any], requests: Sequence[Any], *args: Any, **options: Any) -> Any:
+        if not is_next.get():
+            return await write(self, requests, *args, **options)
+        await write(self, requests[: max(1, len(requests) // 2)], *args, **options)
+        _die()
+        return None
+
+    AsyncCollection.bulk_write = bulk_write  # type: ignore[method-assign]
+    return lambda: is_next.set(True)
