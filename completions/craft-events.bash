@@ -78,7 +78,7 @@ _craft_events() {
     fi
     if [ "$command" = help ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
-            _craft_events_offer replay tail redispatch show trace stats dead workers export publish import prune handlers doctor config serve demo completion exit-codes environment formats --help
+            _craft_events_offer replay tail redispatch show trace stats dead workers export publish import prune handlers doctor config serve demo completion --help
             return 0
         fi
         command="help ${COMP_WORDS[2]}"

@@ -72,13 +72,6 @@ SECTIONS: Final = {
 }
 """How the root's page orders its commands; what is in none of them comes last."""
 
-TOPICS: Final = {
-    "exit-codes": "what the number means that a run ends with",
-    "environment": "variables, pyproject.toml, and their order",
-    "formats": "what is data, and how each format writes it",
-}
-"""Pages of `help` that are about no command; `topics` has them."""
-
 GROUP_EXAMPLES: Final = {
     "dead": (
         f"{PROGRAM} dead list --by error",
@@ -137,24 +130,17 @@ def dispatch(args: Sequence[str]) -> int | None:
     if first in GROUPS:
         return _dispatch_group(first, args[1:])
     if first not in COMMANDS:
-        known = [*_all_names(), *(f"help {topic}" for topic in TOPICS)]
-        raise UsageError(_unknown(first, known), hint=f"see {PROGRAM} --help")
+        raise UsageError(_unknown(first, _all_names()), hint=f"see {PROGRAM} --help")
     return _call(first, args[1:])
 
 
 def _help(args: Sequence[str]) -> int | None:
-    """Show the page of a topic or of a command."""
+    """Show the page of a command."""
     words = [word for word in args if word not in ("--help", "-h")]
     if words[:1] == ["help"] or not words:
         return _show_page("")
-    if words[0] in TOPICS:
-        from craft_events_cli import topics
-
-        terminal.stdout().write(topics.page(words[0]))
-        return ExitCode.DONE
     if words[0] not in {*_names(), *GROUPS}:
-        known = [*_all_names(), *TOPICS]
-        raise UsageError(_unknown(words[0], known, "command or topic"), hint=f"topics: {', '.join(TOPICS)}")
+        raise UsageError(_unknown(words[0], _all_names()), hint=f"see {PROGRAM} --help")
     return dispatch([*words, "--help"])
 
 
@@ -246,7 +232,7 @@ def _row(name: str, text: str) -> list[str]:
 
 def _help_of(words: str) -> str:
     if words == "help":
-        return f"help COMMAND, or about: {', '.join(TOPICS)}"
+        return "the page of a command: help COMMAND"
     return COMMANDS[words].help if words in COMMANDS else f"{GROUPS[words]}: {', '.join(_names(words))}"
 
 
@@ -255,12 +241,12 @@ def _misplaced(option: str) -> str:
     return f"options come after the command, as in: {PROGRAM} replay {name}" if name != "-" else "no such command: -"
 
 
-def _unknown(name: str, known: Sequence[str], what: str = "command") -> str:
+def _unknown(name: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     inside = [words for words in known if words.endswith(f" {name}")]
     close = get_close_matches(name[:200], known, n=1) or inside[:1]
-    return f"no such {what}: {name}" + (f". Did you mean {close[0]}?" if close else "")
+    return f"no such command: {name}" + (f". Did you mean {close[0]}?" if close else "")
 
 
 def _hear_sigterm() -> None:

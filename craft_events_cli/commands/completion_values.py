@@ -114,7 +114,7 @@ def _known(kind: str, prefix: str, line: str) -> Iterable[str]:
         return [one.name for one in environments(Path.cwd()) if one.name.startswith(prefix)]
     if kind not in ("tenant", "type", "handler") or flags is None:
         return []
-    settings = resolve(flags, directory=Path.cwd(), may_run=False)  # no command is run at TAB
+    settings = resolve(flags, directory=Path.cwd())
     from craft_easy.core.events.operations.completion import known_values
 
     return known_values(settings, cast("Any", kind), prefix, timeout_ms=TIMEOUT_MS)

@@ -25,7 +25,7 @@ class Setting:
 def show(connection: options.Connecting, handling: options.Handling, output: options.Format = None) -> ExitCode:
     """Show the value of every setting and where it came from: a flag, a variable, a file or the default.
 
-    Passwords are masked. It takes what any other command takes, and connects to nothing; a uri-command is run.
+    Passwords are masked. It takes what any other command takes, and connects to nothing.
 
     Examples:
         craft-events config show

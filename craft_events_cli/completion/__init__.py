@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from craft_events_cli.main import COMMANDS, GROUPS, TOPICS, load
+from craft_events_cli.main import COMMANDS, GROUPS, load
 from craft_events_cli.parsing import Parameter, signature_of
 
 
@@ -112,7 +112,7 @@ def groups() -> dict[str, dict[str, str]]:
         }
         for group in GROUPS
     }
-    return {**members, "help": {**_commands_and_groups(), **TOPICS}}
+    return {**members, "help": _commands_and_groups()}
 
 
 def files() -> dict[str, Callable[[], str]]:

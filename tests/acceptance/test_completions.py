@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -134,7 +135,6 @@ def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> N
         ("craft-events prune --older-than 90d --arch\t", "craft-events prune --older-than 90d --archive"),
         ("craft-events prune redact --rea\t", "craft-events prune redact --reason"),
         ("craft-events hel\t", "craft-events help"),
-        ("craft-events help exi\t", "craft-events help exit-codes"),
         ("craft-events help redis\t", "craft-events help redispatch"),
         ("craft-events dead discard --rea\t", "craft-events dead discard --reason"),
         ("craft-events serve et\t", "craft-events serve etc/"),
@@ -326,15 +326,12 @@ async def test_values_come_from_a_real_log(embedded_uri: str, fresh_database_nam
         assert values(kind, prefix, line, cwd=tmp_path, deadline=30)[0].stdout == answer
 
 
-def test_environments_come_from_the_file_without_running_anything(tmp_path: Path) -> None:
+def test_environments_come_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
-        "[tool.craft-events.env.prod]\nuri-command = ['touch', 'ran']\n[tool.craft-events.env.preview]\n"
+        "[tool.craft-events.env.prod]\nprotected = true\n[tool.craft-events.env.preview]\n"
     )
     for prefix, answer in {"": b"preview\nprod\n", "pro": b"prod\n", "x": b"", "$": b""}.items():
         assert values("env", prefix, "craft-events tail --env ", cwd=tmp_path, deadline=30)[0].stdout == answer
-    ended, _ = values("tenant", "", "craft-events tail --env prod --tenant ", cwd=tmp_path, deadline=30)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
-    assert not (tmp_path / "ran").exists()
 
 
 async def test_values_come_from_the_environment_that_is_named(
@@ -350,3 +347,18 @@ async def test_values_come_from_the_environment_that_is_named(
     )
     line = "craft-events replay --env test --tenant "
     assert values("tenant", "", line, cwd=tmp_path, deadline=30)[0].stdout == b"acme\n"
+
+
+def test_the_wheel_installs_the_completions(repository: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=repository, check=True, capture_output=True, timeout=60)
+    [wheel] = tmp_path.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        shared = {name.partition(".data/data/")[2]: archive.read(name) for name in archive.namelist()}
+    expected = {
+        "share/bash-completion/completions/craft-events": "completions/craft-events.bash",
+        "share/zsh/site-functions/_craft-events": "completions/_craft-events",
+        "share/fish/vendor_completions.d/craft-events.fish": "completions/craft-events.fish",
+    }
+    for installed, source in expected.items():
+        assert shared[installed] == (repository / source).read_bytes()

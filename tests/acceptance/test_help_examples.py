@@ -20,7 +20,7 @@ from typing import Any, Final
 import pytest
 
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli import asking, main, topics
+from craft_events_cli import asking, main
 from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.parsing import examples_of
 from tests.cli.conftest import Ended
@@ -86,9 +86,6 @@ def examples() -> list[tuple[str, str]]:
     for words, entry in main.COMMANDS.items():
         if not entry.is_hidden:
             found += [(words, example) for example in examples_of(main.load(words))]
-    for topic in main.TOPICS:
-        lines = topics.blocks(topic)[0].splitlines()
-        found += [(f"help {topic}", line.strip()) for line in lines]
     return [(page, example) for page, example in found if page not in ELSEWHERE and example != "craft-events demo"]
 
 
@@ -238,9 +235,7 @@ def test_an_example_without_an_end_goes_on_until_it_is_stopped(shop: Path, page:
 def test_every_page_has_two_to_four_examples_that_are_run() -> None:
     pages = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden and words not in ELSEWHERE]
     pages += [group for group in main.GROUPS if group not in main.COMMANDS]
-    counts = {
-        page: sum(page == other for other, _ in EVERY) for page in [*pages, *(f"help {one}" for one in main.TOPICS)]
-    }
+    counts = {page: sum(page == other for other, _ in EVERY) for page in pages}
     assert {page: count for page, count in counts.items() if not 2 <= count <= 4} == {}
     for page, file in ELSEWHERE.items():
         assert page in (Path(__file__).parents[2] / file).read_text()

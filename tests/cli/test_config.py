@@ -119,13 +119,3 @@ def test_hostile_values_are_shown_escaped(cli: Cli, file: Path) -> None:
         ended = cli("config", "show", "-o", output)
         assert ended.code == 0
         assert (ended.out + ended.err).replace("\n", "").replace("\r", "").isprintable()
-
-
-def test_a_password_that_others_can_read_is_warned_of(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("craft_easy.core.events.settings.address._is_reached_by_others", lambda _: True)
-    file.write_text("[tool.craft-events]\nuri = 'mongodb://app:secret@h'\n")
-    file.chmod(0o644)
-    warning = f"warning: {file} holds a password, and others can read it: chmod o-r {file}\n"
-    assert cli("config", "show").err.startswith(warning)
-    file.chmod(0o640)
-    assert "warning" not in cli("config", "show").err

@@ -318,7 +318,7 @@ def test_odd_terminals_are_no_error(
         ('database = "a\\u0000b"', 'database: "a\\x00b" holds "\\x00", which MongoDB forbids'),
         ("collection = 1.5", "collection: must be a text"),
         ("collection = 'system.users'", 'collection: "system.users" is reserved'),
-        ("uri-command = 'rm -rf /'", "uri-command: must be a list of words"),
+        ("uri-command = ['rm', '-rf', '/']", "[tool.craft-events] uri-command: no such setting"),
         ("env = []", "[tool.craft-events] env: is no table"),
         ('[tool.craft-events.env."\\u001b[31m"]', '[tool.craft-events] env: "\\x1b[31m" is no name'),
         ("[tool.craft-events.env.prod]\nprotected = 'no'", "[tool.craft-events.env.prod] protected: must be true"),
@@ -397,7 +397,7 @@ WRITES = [
     ["replay", "-o", "json"],
     ["dead", "list", "-o", "csv"],
     ["show", id_of(1), "-o", "table"],
-    ["help", "formats"],
+    ["help", "stats"],
     ["--version"],
 ]
 

@@ -1,14 +1,11 @@
-"""The environments of `pyproject.toml`, and addresses that are kept elsewhere than in it."""
+"""The environments of `pyproject.toml`."""
 
-import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from craft_easy.core.events.errors import InvalidSetting
-from craft_easy.core.events.settings import Environment, Value, address, environments, resolve, resolve_modules
+from craft_easy.core.events.settings import Environment, Value, environments, resolve, resolve_modules
 
 FILE = """
 [tool.craft-events]
@@ -119,7 +116,7 @@ def test_a_variable_that_goes_before_what_the_environment_says_is_warned_of(file
     [
         ("protcted = true", r"\[tool\.craft-events\.env\.e\] protcted: no such setting", "did you mean protected?"),
         ("databse = 'x'", "databse: no such setting", "did you mean database?"),
-        ("zzz = 1", "zzz: no such setting", "there are uri, uri-env, uri-file, uri-command, database"),
+        ("zzz = 1", "zzz: no such setting", "there are uri, uri-env, database"),
         ("env = {}", "env: no such setting", "did you mean uri-env?"),
         ("protected = 1", "protected: must be true or false", None),
         ("protected = 'false'", "protected: must be true or false", None),
@@ -171,120 +168,17 @@ def chosen(folder: Path, **environ: str) -> Value[str]:
     return resolve({"env": "e"}, environ=environ, directory=folder).uri
 
 
-def test_an_address_comes_from_a_file_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "secrets").mkdir()
-    secret = tmp_path / "secrets" / "uri"
-    secret.write_text("\n  mongodb://app:secret@h \nnotes\n")
-    write(tmp_path, "uri-file = 'secrets/uri'")
-    origin = f"{secret}, by uri-file of {tmp_path}/pyproject.toml [env.e]"
-    assert chosen(tmp_path) == Value("mongodb://app:secret@h", origin)
-
-
-def test_an_address_comes_from_a_command(tmp_path: Path) -> None:
-    script = "import os; print('mongodb://app:secret@h'); print('notes'); print(os.getcwd(), file=open('where', 'w'))"
-    write(tmp_path, f"uri-command = {json.dumps([sys.executable, '-c', script])}")
-    origin = f"{sys.executable}, by uri-command of {tmp_path}/pyproject.toml [env.e]"
-    assert chosen(tmp_path) == Value("mongodb://app:secret@h", origin)
-    assert (tmp_path / "where").read_text().strip() == str(tmp_path)
-
-
-def test_a_command_is_not_run_where_it_is_not_needed(tmp_path: Path) -> None:
-    write(tmp_path, "uri-command = ['touch', 'ran']")
-    assert resolve({"env": "e", "uri": "mongodb://h"}, environ={}, directory=tmp_path).uri.value == "mongodb://h"
-    assert resolve({}, environ={}, directory=tmp_path).uri.is_default
-    assert resolve_modules({"env": "e"}, environ={}, directory=tmp_path).handlers.is_default
-    with pytest.raises(InvalidSetting, match="is not run here"):
-        resolve({"env": "e"}, environ={}, directory=tmp_path, may_run=False)
-    assert not (tmp_path / "ran").exists()
-
-
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("uri-env = 'NO_SUCH'", 'uri-env: the variable "NO_SUCH" is not set'),
         ("uri-env = 'EMPTY'", 'uri-env: the variable "EMPTY" is not set'),
         ("uri-env = 1", "uri-env: must be a text"),
-        ("uri-file = 'nowhere'", "uri-file: there is no file"),
-        ("uri-file = '.'", "uri-file: there is no file"),
-        ("uri-file = '/dev/zero'", "uri-file: there is no file"),
-        ('uri-file = "a\\u0000b"', "uri-file: there is no file"),
-        ("uri-file = '~no-such-user/uri'", 'uri-file: "~no-such-user/uri": there is no home directory'),
-        ("uri-file = 'empty'", "uri-file: .*empty.* says nothing"),
-        ("uri-file = 'bytes'", "uri-file: what .*bytes.* says is not UTF-8"),
-        ("uri-command = 'pass show x'", "uri-command: must be a list of words"),
-        ("uri-command = []", "uri-command: must be a list of words"),
-        ("uri-command = ['']", "uri-command: must be a list of words"),
-        ("uri-command = [1]", "uri-command: must be a text or a list of texts"),
-        ('uri-command = ["a\\u0000b"]', "uri-command: must be a list of words"),
-        ("uri-command = ['no-such-program']", 'uri-command: "no-such-program" cannot be run: No such file'),
-        ("uri-command = ['true']", "uri-command: true says nothing"),
-        ("uri-command = ['sh', '-c', 'exit 3']", r"uri-command: sh ended with 3 \("),
-        ("uri-command = ['sh', '-c', 'echo mongodb://a:secret@h >&2; exit 3']", r"3: mongodb://a:\*\*\*@h \("),
-        ("uri-command = ['sh', '-c', 'kill -9 $$']", "uri-command: sh ended with -9"),
-        ("uri-command = ['sh', '-c', 'echo odd']", r'uri: "odd" is no MongoDB address \(from sh, by uri-command'),
     ],
 )  # fmt: skip
 def test_a_place_without_an_address_is_an_error_that_says_which(tmp_path: Path, setting: str, message: str) -> None:
-    (tmp_path / "empty").write_text("\n \n")
-    (tmp_path / "bytes").write_bytes(b"\xff")
     write(tmp_path, setting)
     with pytest.raises(InvalidSetting, match=message) as caught:
         chosen(tmp_path, EMPTY="")
     assert "secret" not in str(caught.value)
     assert "pyproject.toml [env.e]" in str(caught.value)
-
-
-@pytest.mark.parametrize("talk", ["sleep 60", "yes", "yes >&2"])
-def test_a_command_that_does_not_end_is_ended(tmp_path: Path, talk: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "TIMEOUT", 0.1)
-    write(tmp_path, f"uri-command = ['sh', '-c', 'exec {talk}']")
-    with pytest.raises(InvalidSetting, match=r"uri-command: sh took longer than 0\.1 s"):
-        chosen(tmp_path)
-
-
-def test_a_command_in_a_file_that_others_may_write_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, "uri-command = ['touch', 'ran']")
-    (tmp_path / "pyproject.toml").chmod(0o666)
-    with pytest.raises(InvalidSetting, match="is not run, since its file can be written by others"):
-        chosen(tmp_path)
-    (tmp_path / "pyproject.toml").chmod(0o600)
-    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
-    monkeypatch.setattr(address, "SUPERUSER", -1)
-    with pytest.raises(InvalidSetting, match="is not run, since its file belongs to another user"):
-        chosen(tmp_path)
-    assert not (tmp_path / "ran").exists()
-
-
-# ------------------------------------------------------------------ who reads it
-
-
-@pytest.mark.parametrize(
-    ("uri", "mode", "is_warned"),
-    [
-        ("mongodb://app:secret@h", 0o644, True),
-        ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:x", 0o604, True),
-        ("mongodb://h/?tlsCertificateKeyFilePassword=x", 0o604, True),
-        ("mongodb://app:secret@h", 0o640, False),
-        ("mongodb://app@h", 0o644, False),
-        ("mongodb://h", 0o644, False),
-    ],
-)
-@pytest.mark.parametrize("where", ["uri", "uri-file"])
-def test_a_password_that_others_can_read_is_warned_of(
-    uri: str, mode: int, is_warned: bool, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(address, "_is_reached_by_others", lambda _: True)
-    holder = tmp_path / ("secret" if where == "uri-file" else "pyproject.toml")
-    (tmp_path / "secret").write_text(uri)
-    write(tmp_path, f"{where} = '{uri if where == 'uri' else 'secret'}'")
-    holder.chmod(mode)
-    warning = f"{holder} holds a password, and others can read it: chmod o-r {holder}"
-    found = resolve({"env": "e"}, environ={}, directory=tmp_path)
-    assert found.warnings == ((warning,) if is_warned else ())
-
-
-def test_a_file_that_others_do_not_reach_is_not_warned_of(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o700)
-    write(tmp_path / "closed", "uri = 'mongodb://app:secret@h'")
-    (tmp_path / "closed" / "pyproject.toml").chmod(0o644)
-    assert resolve({"env": "e"}, environ={}, directory=tmp_path / "closed").warnings == ()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from craft_easy.core.events.errors import InvalidSetting
-from craft_easy.core.events.settings.address import address_in, exposed
 from craft_easy.core.events.settings.checks import (
     DEFAULT_DATABASE,
     DEFAULT_URI,
@@ -98,7 +97,6 @@ def resolve(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
-    may_run: bool = True,
 ) -> Settings:
     """Return where the event log is.
 
@@ -106,13 +104,12 @@ def resolve(
         flags: values given outright, by setting (`env`, `uri`, `database`, `collection`); None is not set.
         environ: the environment; None for the process's.
         directory: where the search for `pyproject.toml` begins, upwards; None reads no file and knows no `env`.
-        may_run: whether a `uri-command` of the file may be run.
 
     Raises:
         InvalidSetting: a value cannot be used; the message says where it came from.
     """
     sources = _sources(flags, environ, directory)
-    uri, warnings = sources.uri(may_run=may_run)
+    uri = sources.uri()
     check_uri(uri)
     database = sources.text("database", "")
     if not database.origin or database.is_default:
@@ -120,7 +117,7 @@ def resolve(
     check_database(database)
     collection = sources.text("collection", DEFAULT_COLLECTION)
     check_collection(collection, database.value)
-    return Settings(uri, database, collection, sources.environment, (*warnings, *sources.overridden()))
+    return Settings(uri, database, collection, sources.environment, tuple(sources.overridden()))
 
 
 def resolve_modules(
@@ -189,17 +186,13 @@ class _Sources:
     tables: tuple[SettingsTable, ...]
     environment: Environment | None
 
-    def uri(self, *, may_run: bool) -> tuple[Value[str], list[str]]:
-        """Return the address and what is to be warned of."""
-        outright = self._outright("uri")
-        if outright is not None:
-            return outright, []
+    def uri(self) -> Value[str]:
+        if (outright := self._outright("uri")) is not None:
+            return outright
         for table in self.tables:
-            uri = address_in(table, self.environ, may_run=may_run)
-            if uri is not None:
-                file = exposed(uri, table)
-                return uri, [f"{file} holds a password, and others can read it: chmod o-r {file}"] if file else []
-        return Value(DEFAULT_URI, DEFAULT_ORIGIN), []
+            if (uri := table.uri(self.environ)) is not None:
+                return uri
+        return Value(DEFAULT_URI, DEFAULT_ORIGIN)
 
     def text(self, setting: str, default: str) -> Value[str]:
         outright = self._outright(setting)

@@ -60,12 +60,6 @@ def _check_authority(uri: Value[str], rest: str) -> None:
         raise invalid("uri", uri, "holds a control character")
 
 
-def has_password(uri: str) -> bool:
-    """Tell whether whoever can read this address can log in with it."""
-    authority = _split_address(uri.partition("://")[2])[0]
-    return ":" in authority.rpartition("@")[0] or "password=" in uri.lower() or "aws_session_token:" in uri.lower()
-
-
 def check_database(name: Value[str]) -> None:
     """Refuse a database name that MongoDB forbids or keeps for itself.
 

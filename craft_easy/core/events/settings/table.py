@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from craft_easy.core.events.errors import InvalidSetting
-from craft_easy.core.events.settings.values import meant, quoted
+from craft_easy.core.events.settings.checks import EMBEDDED
+from craft_easy.core.events.settings.values import Value, meant, quoted
 
 NAME: Final = "[tool.craft-events]"
-URI_KEYS: Final = ("uri", "uri-env", "uri-file", "uri-command")
+URI_KEYS: Final = ("uri", "uri-env")
 TABLE_KEYS: Final = (*URI_KEYS, "database", "collection", "handlers", "app-dir", "env")
 ENVIRONMENT_KEYS: Final = (*TABLE_KEYS[:-1], "protected")
 MAX_FILE_BYTES: Final = 1 << 20
@@ -46,6 +47,24 @@ class SettingsTable:
     def is_protected(self) -> bool:
         """Tell whether what acts here asks for the environment's name."""
         return bool(self.values.get("protected"))
+
+    def uri(self, environ: Mapping[str, str]) -> Value[str] | None:
+        """Return the address of the log: the one in the table, or that of the variable which the table names.
+
+        Raises:
+            InvalidSetting: the variable is not set.
+        """
+        if "uri-env" in self.values:
+            name = self.text("uri-env")
+            if not environ.get(name):
+                raise InvalidSetting("uri-env", f"the variable {quoted(name)} is not set", origin=self.origin)
+            return Value(environ[name], f"{name}, by uri-env of {self.origin}")
+        if "uri" not in self.values:
+            return None
+        text = self.text("uri")
+        if text.startswith(EMBEDDED) and text != EMBEDDED:  # relative to the file
+            text = EMBEDDED + str(self.folder / text.removeprefix(EMBEDDED))
+        return Value(text, self.origin)
 
     def text(self, setting: str) -> str:
         """Return a text.
