@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events import checkpoint
-from craft_easy.core.events.store import EventStore, server
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.queries import server
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
 from tests.cli.history import HOSTILE, Log, opened, record

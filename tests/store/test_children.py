@@ -11,7 +11,8 @@ from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, curr
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
-from craft_easy.core.events.store import EventStore, inserting
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store import append as append_module
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ async def test_a_publish_that_raised_gives_its_number_back(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[DomainEvent] = []
-    insert, failures = inserting.insert, [True]
+    insert, failures = append_module.insert, [True]
 
     async def lands_and_loses_its_reply(store: EventStore, chunk: Any) -> None:
         await insert(store, chunk)
@@ -148,7 +149,7 @@ async def test_a_publish_that_raised_gives_its_number_back(
                 await bus.publish(tried[-1])
                 break
 
-    monkeypatch.setattr(inserting, "insert", lands_and_loses_its_reply)
+    monkeypatch.setattr(append_module, "insert", lands_and_loses_its_reply)
     bus.subscribe("parent.*", parent, id="parent")
     await bus.publish(DomainEvent(event_type="parent.done"))
     assert len(tried) == 2

@@ -16,9 +16,9 @@ from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.errors import RecordRefused
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.connection import LogConnection
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
-from craft_easy.core.events.store.event_store import LogConnection
 from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
 from tests.properties.delivery_model import DeliveryMachine
 from tests.properties.memory_log import START, wanted

@@ -19,10 +19,11 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.operations.doctor import capability, contents
 from craft_easy.core.events.operations.doctor.examine import Finding, examine, is_unreachable
 from craft_easy.core.events.operations.handlers import Coverage, counts_of, coverage
-from craft_easy.core.events.store import EventStore, server
+from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing
 from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.queries import doctor as doctor_queries
+from craft_easy.core.events.store.queries import server
 from craft_easy.core.events.store.registry import WorkerRegistry
 
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -93,7 +94,7 @@ async def test_either_driver_makes_every_check(real_store: EventStore) -> None:
 
 async def test_it_writes_nothing(store: EventStore, database_name: str) -> None:
     await insert(store, record(1))
-    database = (await store.site()).database
+    database = (await store.connection()).database
 
     async def everything() -> Any:
         names = sorted(await database.list_collection_names())
@@ -108,7 +109,7 @@ async def test_it_writes_nothing(store: EventStore, database_name: str) -> None:
 
 
 async def test_an_empty_log_needs_no_index_yet(store: EventStore) -> None:
-    await (await store.site()).events.drop()
+    await (await store.connection()).events.drop()
     (finding,) = await found(store, "indexes")
     assert (finding.level, finding.message) == ("OK", "8 indexes will be created with the first event")
 
@@ -151,7 +152,7 @@ async def test_one_that_is_being_built_is_said(store: EventStore, monkeypatch: p
     async def building(_: EventStore) -> list[str]:
         return ["event_id_1"]
 
-    monkeypatch.setattr("craft_easy.core.events.store.indexes.under_construction", building)
+    monkeypatch.setattr("craft_easy.core.events.store.queries.doctor.under_construction", building)
     assert [one.message for one in await found(store, "indexes")] == ["all there", "event_id_1 is being built"]
 
 

@@ -56,7 +56,7 @@ async def put(store: EventStore, *records: dict[str, Any]) -> None:
 
 
 async def stored(store: EventStore, name: str | None = None) -> dict[str, dict[str, Any]]:
-    site = await store.site()
+    site = await store.connection()
     events = (
         site.events if name is None else site.database.get_collection(name, codec_options=site.events.codec_options)
     )

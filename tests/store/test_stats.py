@@ -13,7 +13,7 @@ from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.stats import Crossing, Limits, Meter, Stats, StatsGroup, stats
 from craft_easy.core.events.store import EventStore, drivers, indexes
-from craft_easy.core.events.store.event_store import DEADLINE
+from craft_easy.core.events.store.log import DEADLINE
 from craft_easy.core.events.store.queries import stats as stats_queries
 from tests.cli.history import HOSTILE
 
@@ -320,7 +320,7 @@ async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest
         limits.append(seconds)
         return real(seconds)
 
-    monkeypatch.setattr("craft_easy.core.events.store.event_store.pymongo.timeout", timeout)
+    monkeypatch.setattr("craft_easy.core.events.store.log.pymongo.timeout", timeout)
     await stats(log, WINDOW, bar=2 * HOUR)
     assert limits == [DEADLINE, *[log.scan_timeout] * 4]  # the time, open, dead, two bars
 

@@ -153,7 +153,7 @@ async def test_it_is_found_by_ids_alone_where_they_were_derived(bus: EventBus, s
 async def test_what_a_redispatch_and_an_outbox_and_a_transaction_publish_has_its_cause(
     bus: EventBus, store: EventStore
 ) -> None:
-    client = (await store.site()).database.client
+    client = (await store.connection()).database.client
     fails = [True]
 
     async def late(_: DomainEvent) -> None:

@@ -11,10 +11,9 @@ import pytest
 from pymongo import _csot
 
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.store import inserting
-from craft_easy.core.events.store.append import Appender
+from craft_easy.core.events.store import append as append_module
+from craft_easy.core.events.store.append import Appender, InsertResult
 from craft_easy.core.events.store.documents import new_record
-from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.types import DomainEvent
 from tests.conditions import becomes
 
@@ -26,7 +25,7 @@ class Server:
         self.writes: list[list[str]] = []
         self.gate = asyncio.Event()
         self.failures: list[BaseException] = []
-        monkeypatch.setattr(inserting, "insert", self.insert)
+        monkeypatch.setattr(append_module, "insert", self.insert)
 
     async def insert(self, _: Any, chunk: Sequence[InsertResult]) -> None:
         self.writes.append([one.record["event_id"] for one in chunk])
@@ -129,7 +128,7 @@ async def test_the_deadline_of_the_first_caller_is_not_that_of_the_others(
         seen.append(_csot.get_timeout())
         await insert(store, chunk)
 
-    monkeypatch.setattr(inserting, "insert", looks)
+    monkeypatch.setattr(append_module, "insert", looks)
     server.gate.set()
     with pymongo.timeout(0.001):
         await append(appender, 1)

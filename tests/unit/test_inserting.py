@@ -11,7 +11,8 @@ import pytest
 from pymongo.errors import BulkWriteError
 
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused, StoreUnavailable
-from craft_easy.core.events.store import faults, inserting
+from craft_easy.core.events.store import append as append_module
+from craft_easy.core.events.store import faults
 from craft_easy.core.events.store.append import Appender
 from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.types import DomainEvent
@@ -57,7 +58,7 @@ def refused(index: int, code: int) -> dict[str, Any]:
     return {"index": index, "code": code, "errmsg": "E: no"}
 
 
-async def insert(server: Any, records: list[dict[str, Any]]) -> list[inserting.InsertResult]:
+async def insert(server: Any, records: list[dict[str, Any]]) -> list[append_module.InsertResult]:
     return await Appender(server).append(records)
 
 

@@ -204,20 +204,6 @@ async def test_recall_ends_by_itself() -> None:
     assert [one["_id"] for block in blocks for one in block.records] == [2, 3, 4]
 
 
-async def test_a_cancellation_that_the_driver_lost_ends_it_all_the_same() -> None:
-    class Losing(Stream):
-        async def next(self) -> Any:
-            try:
-                task.cancel()
-                await asyncio.sleep(1)
-            except asyncio.CancelledError:
-                return await super().next()
-
-    task = asyncio.create_task(seen(Store(streams=[Losing([record(1)])])))
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
 # What is chosen beside the selection, and how long it waits
 
 

@@ -23,9 +23,9 @@ from craft_easy.core.events.handlers.context import current_delivery
 from craft_easy.core.events.handlers.registry import Plan
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.store.append import InsertResult
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.documents import event_content, raw_document, unmeasured_record
-from craft_easy.core.events.store.inserting import InsertResult
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore

@@ -34,7 +34,6 @@ from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
 from craft_easy.core.events.history.changes import REACH, Polling, Source, Streaming, StreamPosition, key_of
 from craft_easy.core.events.history.endings import Ending, Endings
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.cancellation import Cancellation
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogChange
 
 if TYPE_CHECKING:
@@ -249,11 +248,9 @@ class _Feed:
                 self._count(block)
 
     async def _live(self, source: Source, bookmark: _Bookmark, wait_max: float | None) -> AsyncGenerator[Block, None]:
-        cancellation = Cancellation()
         self._quiet_since = steady()
         while not self._is_done:
             change = await self._next(source)
-            cancellation.check()
             block = None if change is None else self._block_of(change)
             if block is not None:
                 yield block

@@ -25,14 +25,8 @@ from craft_easy.core.events.operations import intake
 from craft_easy.core.events.operations.intake import Line
 from craft_easy.core.events.store.documents import record_event_id, same_content
 from craft_easy.core.events.store.formats.extended_json import parse
-from craft_easy.core.events.store.formats.incoming import (
-    Reading,
-    insert_each,
-    is_unique,
-    record_of,
-    stored_otherwise,
-    stored_twins,
-)
+from craft_easy.core.events.store.formats.incoming import Reading, record_of
+from craft_easy.core.events.store.queries.import_ import insert_each, is_unique, stored_otherwise, stored_twins
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore

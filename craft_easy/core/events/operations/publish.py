@@ -27,7 +27,8 @@ from craft_easy.core.events.operations.import_ import Refused
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.formats.extended_json import parse
-from craft_easy.core.events.store.formats.incoming import insert_each, new_event, stored_twins
+from craft_easy.core.events.store.formats.incoming import new_event
+from craft_easy.core.events.store.queries.import_ import insert_each, stored_twins
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import NO_TENANT
+    from craft_easy.core.events.store.append import InsertResult
     from craft_easy.core.events.store.documents import EventLog
     from craft_easy.core.events.store.event_store import AppendResult, EventStore
-    from craft_easy.core.events.store.inserting import InsertResult
 
 __all__ = ["NO_TENANT", "AppendResult", "EventLog", "EventStore", "InsertResult"]
 
@@ -21,7 +21,7 @@ _HOMES: Final = {
     "AppendResult": "craft_easy.core.events.store.event_store",
     "EventLog": "craft_easy.core.events.store.documents",
     "EventStore": "craft_easy.core.events.store.event_store",
-    "InsertResult": "craft_easy.core.events.store.inserting",
+    "InsertResult": "craft_easy.core.events.store.append",
 }
 
 

@@ -22,7 +22,7 @@ from craft_easy.core.events.store import drivers, filters
 from craft_easy.core.events.store.formats.event_json import CODEC
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 ANSWER_WITHIN: Final = 3.0
 """Seconds within which a server answers that lives; it is asked to wait one second for the next change."""
@@ -61,13 +61,13 @@ class LogChange:
 class ChangeStream:
     """Yields changes of the log; made by `EventStore.watch`."""
 
-    def __init__(self, store: EventStore, stream: Any) -> None:
+    def __init__(self, store: Log, stream: Any) -> None:
         self._store = store
         self._stream = stream
 
     @classmethod
     async def open(
-        cls, store: EventStore, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False
+        cls, store: Log, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False
     ) -> Self:
         """Open a stream; when this returns, the server has answered.
 
@@ -196,6 +196,6 @@ def _meaning(error: StoreError, *, is_resumed: bool) -> EventsError:
     return error
 
 
-def _ending(operation: str, store: EventStore) -> str:
+def _ending(operation: str, store: Log) -> str:
     what = "renamed" if operation == "rename" else "dropped"
     return f"the collection {store.database_name}.{store.name} was {what}: there is nothing more to follow"

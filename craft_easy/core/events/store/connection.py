@@ -39,6 +39,25 @@ class SharedClient:
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class LogConnection:
+    """What a log works with in one event loop of one process."""
+
+    pid: int
+    loop: asyncio.AbstractEventLoop
+    database: drivers.Database
+    events: drivers.Collection
+    workers: drivers.Collection
+    where: str
+    client: SharedClient | None = None
+    is_prepared: bool = False
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def is_current(self) -> bool:
+        return self.pid == os.getpid() and self.loop is asyncio.get_running_loop()
+
+
 _Key = tuple[int, str, asyncio.AbstractEventLoop]
 _connections: Final[dict[_Key, SharedClient]] = {}
 

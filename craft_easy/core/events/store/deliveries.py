@@ -18,16 +18,16 @@ from pymongo import UpdateOne
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import drivers
+from craft_easy.core.events.store.append import InsertResult
 from craft_easy.core.events.store.documents import from_document, key_of, to_document
 from craft_easy.core.events.store.drivers import aggregate, with_hint
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, ClaimFilter, in_order, joined
 from craft_easy.core.events.store.indexes import OPEN_INDEX
-from craft_easy.core.events.store.inserting import InsertResult
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 Document = Mapping[str, Any]
 Transition = Callable[[Delivery], Delivery]
@@ -90,7 +90,7 @@ def _takeovers(document: Document) -> int:
 class Deliveries:
     """Reads and changes the deliveries of one event log."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: Log) -> None:
         self._store = store
 
     async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
@@ -118,7 +118,7 @@ class Deliveries:
         Raises:
             StoreUnavailable: the server answers nothing else either: it is no lock, but an outage.
         """
-        site = await self._store.site()
+        site = await self._store.connection()
         if not drivers.is_mock(site.database):
             await end_what_is_overdue(site.database.client)
         left: list[PendingChange] = []
@@ -185,7 +185,7 @@ class Deliveries:
             client: the session's.
             change: what is to be done; its record stays as it is.
         """
-        site = await self._store.site()
+        site = await self._store.connection()
         events = drivers.majority_collection(client[site.database.name], self._store.name, CODEC)
         with pymongo.timeout(TRY_S):
             document = await events.find_one({"_id": change.record.id}, {"delivery": 1}, session=session)
@@ -203,7 +203,7 @@ class Deliveries:
         Raises:
             EventConflict: another event is stored under its id.
         """
-        site = await self._store.site()
+        site = await self._store.connection()
         events = drivers.majority_collection(client[site.database.name], self._store.name, CODEC)
         with pymongo.timeout(TRY_S):
             for condition in ({"_id": record.id}, {"event_id": record.document["event_id"]}):

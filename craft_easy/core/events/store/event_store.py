@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
-from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any
+from weakref import WeakKeyDictionary
 
-import pymongo
-from bson import ObjectId
-
-from craft_easy.core.events import settings
-from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.handlers import context
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
-from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
-from craft_easy.core.events.store import connection, drivers, faults, indexes, inserting, read
-from craft_easy.core.events.store.append import Appender
-from craft_easy.core.events.store.cancellation import Cancellation
+from craft_easy.core.events.store import append, drivers, read
+from craft_easy.core.events.store.append import Appender, InsertResult
 from craft_easy.core.events.store.change_stream import ChangeStream
-from craft_easy.core.events.store.documents import new_record, record_id, to_document
-from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import UNREDACTED, can_be_stored, stored_forms
-from craft_easy.core.events.store.inserting import InsertResult
-
-DEADLINE: Final = 30.0
-"""Seconds within which a call must end, unless the store is told otherwise: longer than an election takes."""
-_GRACE: Final = 1.0
-"""Seconds that the driver gets to keep the deadline itself, and to say what it was waiting for."""
+from craft_easy.core.events.store.connection import LogConnection
+from craft_easy.core.events.store.documents import new_record, to_document
+from craft_easy.core.events.store.filters import UNREDACTED
+from craft_easy.core.events.store.log import DEADLINE, Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +31,7 @@ class AppendResult:
     present: int
 
 
-@dataclass(eq=False, slots=True)
-class LogConnection:
-    """What a store works with in one event loop of one process."""
-
-    pid: int
-    loop: asyncio.AbstractEventLoop
-    database: drivers.Database
-    events: drivers.Collection
-    workers: drivers.Collection
-    where: str
-    appender: Appender
-    connection: connection.SharedClient | None = None
-    is_prepared: bool = False
-    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def is_current(self) -> bool:
-        return self.pid == os.getpid() and self.loop is asyncio.get_running_loop()
-
-
-class EventStore:
+class EventStore(Log):
     """Appends events to the log in MongoDB and reads them again.
 
     Without arguments `CRAFT_EVENTS_URI`, `CRAFT_EVENTS_DATABASE` and `CRAFT_EVENTS_COLLECTION` say where the log is,
@@ -93,54 +59,8 @@ class EventStore:
         collection: str | None = None,
         timeout: float = DEADLINE,
     ) -> None:
-        is_given = database is not None and not isinstance(database, str)
-        self._given: drivers.Database | None = _checked(database) if is_given else None
-        self._settings = _resolved(None if is_given else database, uri, collection, self._given)
-        self._uri = uri
-        self._timeout = timeout
-        self._sites: dict[tuple[int, asyncio.AbstractEventLoop], LogConnection] = {}
-        self._here: LogConnection | None = None
-
-    # ------------------------------------------------------------------ where it is
-
-    @property
-    def name(self) -> str:
-        """The name of the collection that holds the log."""
-        return self._settings.collection.value
-
-    @property
-    def workers_name(self) -> str:
-        """The name of the collection that holds the registry of workers."""
-        return self.name + WORKERS_SUFFIX
-
-    @property
-    def database_name(self) -> str:
-        """The name of the log's database."""
-        return self._settings.database.value
-
-    @property
-    def scan_timeout(self) -> float:
-        """Seconds for one page of a listing: the first may have to sort."""
-        return 4 * self._timeout
-
-    def __repr__(self) -> str:
-        where = drivers.address(self._given) if self._given is not None else redact(self._settings.uri.value)
-        return f"<EventStore {self.database_name}.{self.name} at {where}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Give back what this store opened in the running loop; a later call opens it again."""
-        self._here = None
-        site = self._sites.pop((os.getpid(), asyncio.get_running_loop()), None)
-        if site is not None and site.connection is not None:
-            await connection.release(site.connection)
+        super().__init__(database, uri=uri, collection=collection, timeout=timeout)
+        self._appenders: WeakKeyDictionary[LogConnection, Appender] = WeakKeyDictionary()
 
     # ------------------------------------------------------------------ append
 
@@ -203,8 +123,8 @@ class EventStore:
         """Begin to track records that were stored before without a delivery."""
         for result in results:
             if result.stored is not None and result.stored.get("delivery") is None:
-                async with self.call() as site:
-                    await site.events.update_one(
+                async with self.call() as connection:
+                    await connection.events.update_one(
                         {"_id": result.stored["_id"], "delivery": None, **UNREDACTED},
                         {"$set": {"delivery": dict(delivery)}},
                     )
@@ -220,8 +140,12 @@ class EventStore:
         """
         if not records:
             return []
-        site = await self.prepare()
-        return await site.appender.append(records)
+        return await self._appender(await self.prepare()).append(records)
+
+    def _appender(self, connection: LogConnection) -> Appender:
+        if connection not in self._appenders:
+            self._appenders[connection] = Appender(self, is_mock=drivers.is_mock(connection.database))
+        return self._appenders[connection]
 
     @property
     def appender(self) -> Appender | None:
@@ -229,8 +153,10 @@ class EventStore:
 
         For the bus, for which each step counts; `insert` does all else.
         """
-        site = self._here
-        return site.appender if site is not None and site.is_prepared and site.is_current else None
+        connection = self._here
+        if connection is None or not connection.is_prepared or not connection.is_current:
+            return None
+        return self._appender(connection)
 
     # ------------------------------------------------------------------ read
 
@@ -316,159 +242,9 @@ class EventStore:
 
         For the use-cases.
         """
-        if not can_be_stored(event_id):
-            return None
-        forms = stored_forms(event_id)
-        others = [form for form in forms if isinstance(form, ObjectId) or form == event_id]
-        async with self.call() as site:
-            for condition in (
-                {"_id": record_id(event_id), "event_id": event_id},
-                {"event_id": {"$in": forms}},
-                {"_id": {"$in": others}, "event_id": None},
-            ):
-                record = await site.events.find_one(condition)
-                if record is not None:
-                    return cast("Mapping[str, Any]", record)
-        return None
-
-    async def now(self) -> datetime:
-        """Return the database's time, in UTC and milliseconds."""
-        async with self.call() as site:
-            if drivers.is_mock(site.database):
-                return _milliseconds(datetime.now(UTC))
-            reply = await site.database.command("hello", read_preference=drivers.PRIMARY, codec_options=CODEC)
-        return cast("datetime", reply["localTime"])
-
-    # ------------------------------------------------------------------ indexes
-
-    async def ensure_indexes(self) -> list[str]:
-        """Create the indexes that are missing and return their names; on a large log that takes its time."""
-        return await indexes.ensure(self)
-
-    async def prepare(self) -> LogConnection:
-        """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
-        site = await self.site()
-        if not site.is_prepared:
-            async with site.preparing:
-                if not site.is_prepared:
-                    await indexes.prepare(self)
-                    site.is_prepared = True
-        return site
-
-    # ------------------------------------------------------------------ for the use-cases
-
-    @asynccontextmanager
-    async def call(self, seconds: float | None = None) -> AsyncIterator[LogConnection]:
-        """Give what a call works with, under a deadline, and turn the driver's errors into ours.
-
-        Args:
-            seconds: the deadline of all that is done inside together; None for the store's own.
-
-        Raises:
-            StoreUnavailable: the server was not reached, or did not answer in time.
-            StoreLoginRefused: it refused the login, or the right.
-            StoreError: it refused the call.
-        """
-        site = await self.site()
-        limit = self._timeout if seconds is None else seconds
-        cancellation = Cancellation()
-        with faults.Translation(site.where):
-            async with asyncio.timeout(limit + _GRACE):
-                with pymongo.timeout(limit):
-                    yield site
-        cancellation.check()
-
-    async def collection(self) -> drivers.Collection:
-        """Return the log's collection: majority and journal for writes, the primary for reads."""
-        return (await self.site()).events
-
-    async def workers_collection(self) -> drivers.Collection:
-        """Return the collection of the registry of workers, in the same manner."""
-        return (await self.site()).workers
-
-    async def is_mock(self) -> bool:
-        """Tell whether the log lives in memory, for tests."""
-        return drivers.is_mock((await self.site()).database)
-
-    async def open(self) -> str:
-        """Connect, which the first call does otherwise, and return `host:port` of the servers."""
-        return (await self.site()).where
-
-    def synchronous(self, *, timeout: float) -> tuple[pymongo.MongoClient[drivers.Document], str]:
-        """Return a synchronous client of its own for a thread, and the name of the database.
-
-        Only where the store is open in the running loop; `timeout` is in seconds and holds for each try.
-        """
-        site = self._here
-        if site is None:
-            raise RuntimeError("open the store first")
-        uri = self._uri if site.connection is None else site.connection.server_uri
-        return drivers.synchronous(site.database, uri, timeout=timeout), site.database.name
-
-    async def site(self) -> LogConnection:
-        """Return what the running loop works with, opened where it is not yet; for the store's own modules."""
-        site = self._here
-        if site is not None and site.is_current:
-            return site
-        loop = asyncio.get_running_loop()
-        for key in [key for key in self._sites if key[1].is_closed()]:
-            del self._sites[key]
-        self._here = self._sites.get((os.getpid(), loop)) or await self._new_site(loop)
-        return self._here
-
-    async def _new_site(self, loop: asyncio.AbstractEventLoop) -> LogConnection:
-        opened = None
-        database = self._given
-        if database is None:
-            opened = await connection.acquire(self._settings.uri.value, within=self._timeout)
-            assert opened.client is not None
-            database = opened.client.get_database(self.database_name)
-        site = LogConnection(
-            pid=os.getpid(),
-            loop=loop,
-            database=database,
-            events=drivers.majority_collection(database, self.name, CODEC),
-            workers=drivers.majority_collection(database, self.workers_name, CODEC),
-            where=drivers.address(database),
-            appender=Appender(self, is_mock=drivers.is_mock(database)),
-            connection=opened,
-        )
-        first = self._sites.setdefault((site.pid, loop), site)
-        if first is not site and opened is not None:
-            await connection.release(opened)
-        return first
-
-
-def _checked(database: object) -> drivers.Database:
-    if not drivers.is_database(database):
-        raise TypeError(
-            f"EventStore needs a database of PyMongo's AsyncMongoClient or of Motor, not {type(database).__name__}: "
-            'EventStore(AsyncMongoClient(uri)["shop"])'
-        )
-    return cast("drivers.Database", database)
-
-
-def _resolved(
-    name: str | None, uri: str | None, collection: str | None, given: drivers.Database | None
-) -> settings.Settings:
-    flags = {"uri": uri, "database": name, "collection": collection}
-    environ: Mapping[str, str] = os.environ
-    if given is not None:
-        flags |= {"uri": uri or settings.DEFAULT_URI, "database": given.name}
-        environ = {settings.ENVIRONMENT["collection"]: os.environ.get(settings.ENVIRONMENT["collection"], "")}
-    try:
-        return settings.resolve(flags, environ=environ)
-    except InvalidSetting as error:
-        if not error.name.startswith("--"):
-            raise
-        argument = error.name.removeprefix("--")
-        raise InvalidSetting(argument, error.reason, origin="an argument of EventStore", hint=error.hint) from None
+        return await read.find_record(self, event_id)
 
 
 def _by_thousands(events: Iterator[DomainEvent]) -> Iterator[list[DomainEvent]]:
-    while some := list(islice(events, inserting.MAX_RECORDS)):
+    while some := list(islice(events, append.MAX_RECORDS)):
         yield some
-
-
-def _milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

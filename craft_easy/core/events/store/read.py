@@ -31,7 +31,7 @@ from craft_easy.core.events.store.filters import Condition
 from craft_easy.core.events.store.formats.event_json import CODEC as JSON_CODEC
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 Page = list[dict[str, Any]]
 
@@ -128,9 +128,7 @@ class RecordPosition:
         return (*_total(self.timestamp), *_total(self.event_id), str(self.record_id))
 
 
-async def batches(
-    store: EventStore, selection: Selection, *, size: int, for_json: bool = False
-) -> AsyncGenerator[Page, None]:
+async def batches(store: Log, selection: Selection, *, size: int, for_json: bool = False) -> AsyncGenerator[Page, None]:
     """Yield the selected records; see `EventStore.batches`."""
     left = selection.limit
     for condition in filters.parts(selection):
@@ -146,7 +144,7 @@ async def batches(
 
 
 async def matching(
-    store: EventStore,
+    store: Log,
     condition: Condition,
     *,
     fields: Sequence[str] | None = None,
@@ -173,7 +171,7 @@ async def matching(
             yield page
 
 
-async def count(store: EventStore, selection: Selection) -> int:
+async def count(store: Log, selection: Selection) -> int:
     """Return how many records are selected; see `EventStore.count`."""
     found = 0
     for condition in filters.parts(selection):
@@ -183,7 +181,7 @@ async def count(store: EventStore, selection: Selection) -> int:
 
 
 async def tally(
-    store: EventStore, selection: Selection, limit: int | None = None, *, is_dated: bool = False
+    store: Log, selection: Selection, limit: int | None = None, *, is_dated: bool = False
 ) -> Counter[tuple[str, str | None]]:
     """Count the selected records by type and tenant; the server counts, on a large log for a while.
 
@@ -204,7 +202,7 @@ async def tally(
     return counted
 
 
-async def _grouped(store: EventStore, condition: Condition) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+async def _grouped(store: Log, condition: Condition) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
     kind = {"event_type": "$event_type", "tenant_id": "$tenant_id"}
     stages = [{"$match": condition}, {"$group": {"_id": kind, "events": {"$sum": 1}}}]
     async with store.call(store.scan_timeout) as site:
@@ -213,9 +211,7 @@ async def _grouped(store: EventStore, condition: Condition) -> AsyncGenerator[tu
         yield row["_id"], row["events"]
 
 
-async def _first(
-    store: EventStore, condition: Condition, limit: int
-) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+async def _first(store: Log, condition: Condition, limit: int) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
     """Yield the first records, since a server that groups them would have to sort them all before."""
     async with aclosing(matching(store, condition, fields=("timestamp", "event_type", "tenant_id"))) as pages:
         async for page in pages:
@@ -244,7 +240,7 @@ async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:
 class _Scan:
     """A cursor over the records that meet a condition, and the place that it has come to."""
 
-    store: EventStore
+    store: Log
     condition: Condition
     selection: Selection
     size: int
@@ -332,7 +328,7 @@ class _Scan:
                     await cursor.close()
 
 
-async def last_position(store: EventStore) -> RecordPosition | None:
+async def last_position(store: Log) -> RecordPosition | None:
     """Return the greatest place there is; None where the log is empty."""
     async with store.call(store.scan_timeout) as site:
         found = (
@@ -345,7 +341,7 @@ async def last_position(store: EventStore) -> RecordPosition | None:
 
 
 async def positions_of(
-    store: EventStore, selection: Selection, more: Sequence[str] = ()
+    store: Log, selection: Selection, more: Sequence[str] = ()
 ) -> list[tuple[RecordPosition, Mapping[str, Any]]]:
     """Return the places of all selected records, which are few, and of each the fields in `more`."""
     async with store.call(store.scan_timeout) as site:
@@ -353,7 +349,7 @@ async def positions_of(
     return [(RecordPosition.of(record), record) for record in found]
 
 
-async def positions(store: EventStore, event_ids: Sequence[str]) -> dict[str, RecordPosition]:
+async def positions(store: Log, event_ids: Sequence[str]) -> dict[str, RecordPosition]:
     """Return the places of the events with these ids, of those that are in the log."""
     found: dict[str, RecordPosition] = {}
     for some in in_batches(list(dict.fromkeys(event_ids))):
@@ -367,18 +363,18 @@ def in_batches(event_ids: Sequence[str]) -> Sequence[Sequence[str]]:
     return [event_ids[first : first + IDS] for first in range(0, len(event_ids), IDS)]
 
 
-async def located(store: EventStore, event_ids: Sequence[str]) -> dict[str, Any]:
+async def located(store: Log, event_ids: Sequence[str]) -> dict[str, Any]:
     """Return the `_id`s of events that are in the log, by `event_id`: many at once by the derived `_id`."""
     found: dict[str, Any] = {}
     for start in range(0, len(event_ids), MAX_IDS):
         found |= await _by_derived_id(store, event_ids[start : start + MAX_IDS])
     for event_id in event_ids:
-        if event_id not in found and (record := await store.find_record(event_id)) is not None:
+        if event_id not in found and (record := await find_record(store, event_id)) is not None:
             found[event_id] = record["_id"]
     return found
 
 
-async def _by_derived_id(store: EventStore, event_ids: Sequence[str]) -> dict[str, Any]:
+async def _by_derived_id(store: Log, event_ids: Sequence[str]) -> dict[str, Any]:
     derived = [record_id(event_id) for event_id in event_ids]
     async with store.call() as site:
         records = await site.events.find({"_id": {"$in": derived}}, {"event_id": 1}).to_list(None)
@@ -420,3 +416,22 @@ def _total(value: Any) -> tuple[Any, ...]:
 
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
+
+
+async def find_record(store: Log, event_id: str) -> Mapping[str, Any] | None:
+    """Return the record of an event: by the derived `_id`, then by `event_id`, then by the `_id` of another writer."""
+    if not filters.can_be_stored(event_id):
+        return None
+    forms = filters.stored_forms(event_id)
+    others = [form for form in forms if isinstance(form, ObjectId) or form == event_id]
+    async with store.call() as site:
+        for condition in (
+            {"_id": record_id(event_id), "event_id": event_id},
+            {"event_id": {"$in": forms}},
+            {"_id": {"$in": others}, "event_id": None},
+        ):
+            record = await site.events.find_one(condition)
+            if record is not None:
+                found: Mapping[str, Any] = record
+                return found
+    return None

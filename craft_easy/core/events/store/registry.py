@@ -17,7 +17,7 @@ from pymongo import MongoClient, ReturnDocument
 from craft_easy.core.events.store.drivers import MAJORITY
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 FORGET_AFTER: Final = timedelta(days=1)
 """The entry of a worker that was fenced stays this long for whoever asks what happened."""
@@ -55,7 +55,7 @@ def _beat_of(owner: str) -> tuple[dict[str, Any], dict[str, Any]]:
 class WorkerRegistry:
     """Reads and changes the registry of workers."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: Log) -> None:
         self._store = store
 
     async def register(self, owner: str, *, lease: float) -> datetime:

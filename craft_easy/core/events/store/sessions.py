@@ -22,7 +22,7 @@ from craft_easy.core.events.store import drivers, faults
 from craft_easy.core.events.store.encoding import CODEC
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 EMBEDDED_SET: Final = "secantus"
 """The name of the replica set that the embedded server says it is."""
@@ -35,7 +35,7 @@ PAUSE_S: Final = 0.2
 _SNAPSHOT: Final = ReadConcern("snapshot")
 
 
-async def check(client: Any, store: EventStore, owner: str) -> Flush | None:
+async def check(client: Any, store: Log, owner: str) -> Flush | None:
     """Make sure that a client can take the log's records into its transactions, before anything is written.
 
     It is of the log's deployment where it finds this very worker in the registry: an owner's name is never used twice,
@@ -49,7 +49,7 @@ async def check(client: Any, store: EventStore, owner: str) -> Flush | None:
         WrongDeployment: it does not know this worker.
     """
     hello = await _check_topology(client)
-    site = await store.site()
+    site = await store.connection()
     where = drivers.address(client[site.database.name])
     with faults.Translation(where), pymongo.timeout(TRY_S):
         workers = drivers.majority_collection(client[site.database.name], store.workers_name, CODEC)

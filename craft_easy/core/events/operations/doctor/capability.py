@@ -9,10 +9,10 @@ from craft_easy.core.events.errors import StoreError, StoreLoginRefused
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
 from craft_easy.core.events.store import indexes as store_indexes
-from craft_easy.core.events.store import server
 from craft_easy.core.events.store.queries import doctor as doctor_queries
+from craft_easy.core.events.store.queries import server
 from craft_easy.core.events.store.queries.doctor import Expiry
-from craft_easy.core.events.store.server import ServerFacts
+from craft_easy.core.events.store.queries.server import ServerFacts
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -85,8 +85,9 @@ async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
 async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
     """Compare the indexes with those that the log needs; create those that are missing where that is asked for."""
     created = await _created(store) if fix else []
-    found = await store_indexes.compared(store)
-    building = await store_indexes.under_construction(store)
+    async with store.call() as connection:
+        found = await store_indexes.compared(connection)
+    building = await doctor_queries.under_construction(store)
     details = {
         "missing": list(found.missing), "in_the_way": list(found.in_the_way), "foreign": list(found.foreign),
         "building": building, "created": created,
@@ -121,7 +122,8 @@ def _stands(number: int) -> str:
 
 
 async def _created(store: EventStore) -> list[str]:
-    found = await store_indexes.compared(store)
+    async with store.call() as connection:
+        found = await store_indexes.compared(connection)
     if not found.missing or found.in_the_way:
         return []  # what stands in the way is never dropped here, and nothing beside it is begun
     return await store.ensure_indexes()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from craft_easy.core.events.errors import EmbeddedLogError, EventsError, StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.operations.doctor import capability, contents
 from craft_easy.core.events.operations.doctor.finding import Finding, Level
-from craft_easy.core.events.store import server
+from craft_easy.core.events.store.queries import server
 
 if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Registry

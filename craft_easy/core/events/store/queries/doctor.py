@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import IndexModel
 
+from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 SAMPLE: Final = 1_000
 EXPIRY_INDEX: Final = "delivery.finished_at_1_expires"
@@ -25,7 +27,7 @@ _EXPIRY_FILTER: Final = {"delivery.state": "done"}
 _HANDLERS: Final = {"$cond": [{"$isArray": "$delivery.handlers"}, {"$size": "$delivery.handlers"}, None]}
 
 
-async def is_empty(store: EventStore) -> bool:
+async def is_empty(store: Log) -> bool:
     """Tell whether there is no record at all."""
     async with store.call() as site:
         return await site.events.find_one({}, {"_id": 1}) is None
@@ -52,7 +54,7 @@ class Sample:
     unfit_event_id: str | None = None
 
 
-async def sample(store: EventStore, *, size: int = SAMPLE) -> Sample:
+async def sample(store: Log, *, size: int = SAMPLE) -> Sample:
     """Draw events at random and say what they are like; their payloads are not read."""
     fields: dict[str, Any] = dict.fromkeys(("event_id", "event_type", "timestamp", "tenant_id", "actor_id"), 1)
     fields |= {"payload": {"$type": "$payload"}, "delivery": {"$type": "$delivery"}}
@@ -94,7 +96,7 @@ class OwnedCount:
         return self.owner is not None and (not isinstance(self.owner, str) or not self.owner)
 
 
-async def held(store: EventStore) -> list[OwnedCount]:
+async def held(store: Log) -> list[OwnedCount]:
     """Return the open records by owner; the server reads the backlog's index and records."""
     stages: list[dict[str, Any]] = [
         {"$match": {"delivery.state": "open"}},
@@ -118,7 +120,7 @@ def _held(row: Mapping[str, Any]) -> OwnedCount:
     return OwnedCount(row["_id"], row["records"], row.get("oldest"), None if event_id is None else str(event_id))
 
 
-async def dead(store: EventStore) -> int:
+async def dead(store: Log) -> int:
     """Return how many records have a dead delivery, by the partial index over them."""
     async with store.call(store.scan_timeout) as site:
         condition = {"delivery.handlers.state": "dead"}
@@ -150,7 +152,7 @@ def _expiry(index: Mapping[str, Any]) -> Expiry:
     return Expiry(str(index["name"]), next(iter(keys)), after, is_safe)
 
 
-async def expiries(store: EventStore) -> list[Expiry]:
+async def expiries(store: Log) -> list[Expiry]:
     """Return the indexes by which records of the log are removed."""
     async with store.call() as site:
         return expiries_among(await drivers.list_indexes(site.events))
@@ -166,7 +168,7 @@ def expiring_index(after: timedelta) -> IndexModel:
     )
 
 
-async def create_expiring_index(store: EventStore, after: timedelta) -> None:
+async def create_expiring_index(store: Log, after: timedelta) -> None:
     """Create that index; from then on MongoDB removes records, without a look at what they caused."""
     async with store.call(BUILD_DEADLINE) as site:
         await site.events.create_indexes([expiring_index(after)])
@@ -179,3 +181,16 @@ def shell_command(collection: str, after: timedelta) -> str:
         f'{{name: "{EXPIRY_INDEX}", expireAfterSeconds: {int(after.total_seconds())}, '
         f'partialFilterExpression: {{"delivery.state": "done"}}}})'
     )
+
+
+async def under_construction(store: Log) -> list[str]:
+    """Return the names of indexes that the server is building now; none where it does not tell.
+
+    https://www.mongodb.com/docs/manual/reference/operator/aggregation/indexStats/
+    """
+    with suppress(StoreError):
+        async with store.call() as site:
+            cursor = await drivers.aggregate(site.events, [{"$indexStats": {}}])
+            found: list[dict[str, Any]] = await cursor.to_list(None)
+        return sorted({str(one.get("name")) for one in found if one.get("building")})
+    return []

@@ -12,10 +12,10 @@ from craft_easy.core.events.store.filters import Condition, DeliveryFilter
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 
-async def event_types(store: EventStore) -> list[str]:
+async def event_types(store: Log) -> list[str]:
     """Return every event type of the log, by the index that begins with it."""
     async with store.call(store.scan_timeout) as site:
         found = await site.events.distinct("event_type")
@@ -30,7 +30,7 @@ class HandlerBacklog:
     dead: int
 
 
-async def of_handler(store: EventStore, names: tuple[str, ...]) -> HandlerBacklog:
+async def of_handler(store: Log, names: tuple[str, ...]) -> HandlerBacklog:
     """Count what a handler has open and dead, by the partial indexes.
 
     Args:

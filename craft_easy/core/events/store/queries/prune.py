@@ -23,15 +23,15 @@ from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import HandlerState
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
+from craft_easy.core.events.store.append import MAX_NAMED
 from craft_easy.core.events.store.documents import from_document, record_event_id, record_id, same_content
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import Condition, joined, parts
 from craft_easy.core.events.store.formats import event_json, extended_json
-from craft_easy.core.events.store.inserting import MAX_NAMED
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 Record = Mapping[str, Any]
 
@@ -113,7 +113,7 @@ class Copy:
         return {"_id": self.id, "delivery": {"$eq": None}, "redacted": {"$eq": self.document.get("redacted")}}
 
 
-async def count(store: EventStore, old: Old) -> int:
+async def count(store: Log, old: Old) -> int:
     """Return how many records are old, those included that a retry of their parent would publish anew."""
     found = 0
     for condition in old.conditions():
@@ -122,7 +122,7 @@ async def count(store: EventStore, old: Old) -> int:
     return found
 
 
-async def listed(store: EventStore, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
+async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
     """Yield the records that are old, oldest first, without their payload; the limit is not kept."""
     for condition in old.conditions():
         async with aclosing(read.matching(store, condition, fields=_LISTED, size=PAGE)) as pages:
@@ -130,7 +130,7 @@ async def listed(store: EventStore, old: Old) -> AsyncGenerator[list[dict[str, A
                 yield page
 
 
-async def without_open_parents(store: EventStore, records: Sequence[Record]) -> list[Record]:
+async def without_open_parents(store: Log, records: Sequence[Record]) -> list[Record]:
     """Return the records that no handler can publish anew: what caused them is neither open nor dead."""
     causes = {cause for one in records if _is_key(cause := one.get("causation_id"))}
     unfinished = await _unfinished(store, causes) if causes else frozenset()
@@ -141,7 +141,7 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, (str, int, ObjectId))
 
 
-async def _unfinished(store: EventStore, event_ids: Iterable[Any]) -> frozenset[Any]:
+async def _unfinished(store: Log, event_ids: Iterable[Any]) -> frozenset[Any]:
     """Return which of these events are open or dead, as the majority knows them: by the derived `_id`, then by id."""
     left, found = list(event_ids), list[Record]()
     for key in ("_id", "event_id"):
@@ -152,7 +152,7 @@ async def _unfinished(store: EventStore, event_ids: Iterable[Any]) -> frozenset[
     return frozenset(one["event_id"] for one in found if _is_key(one.get("event_id")) and _is_unfinished(one))
 
 
-async def _parents(store: EventStore, key: str, values: Sequence[Any]) -> list[Record]:
+async def _parents(store: Log, key: str, values: Sequence[Any]) -> list[Record]:
     fields = {"event_id": 1, "delivery.state": 1, "delivery.handlers.state": 1}
     found: list[Record] = []
     for start in range(0, len(values), MAX_NAMED):
@@ -170,7 +170,7 @@ def _is_unfinished(parent: Record) -> bool:
     return delivery.state != "done" or any(one.state in _UNFINISHED for one in delivery.handlers)
 
 
-async def copies(store: EventStore, old: Old, ids: Sequence[Any]) -> AsyncGenerator[list[Copy], None]:
+async def copies(store: Log, old: Old, ids: Sequence[Any]) -> AsyncGenerator[list[Copy], None]:
     """Yield the records with these `_id`s that may still go, as they are stored, as many as memory should hold."""
     left, gathered, size = list(ids), list[Copy](), 0
     while left:
@@ -184,7 +184,7 @@ async def copies(store: EventStore, old: Old, ids: Sequence[Any]) -> AsyncGenera
         yield gathered
 
 
-async def _copied(store: EventStore, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]]:
+async def _copied(store: Log, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]]:
     """Return the first of the records with these `_id`s, and the `_id`s that are left to be read."""
     some, rest = ids[:MAX_NAMED], list(ids[MAX_NAMED:])
     found: list[Copy] = []
@@ -203,7 +203,7 @@ async def _copied(store: EventStore, ids: Sequence[Any]) -> tuple[list[Copy], li
     return found, [*(one for one in some if one not in known), *rest]
 
 
-async def remove(store: EventStore, copied: Sequence[Copy]) -> list[Any]:
+async def remove(store: Log, copied: Sequence[Copy]) -> list[Any]:
     """Remove records where they are the ones that were copied; return the `_id`s of those that are still there."""
     async with store.call() as site:
         result = await site.events.bulk_write([DeleteOne(one.still()) for one in copied], ordered=False)
@@ -212,7 +212,7 @@ async def remove(store: EventStore, copied: Sequence[Copy]) -> list[Any]:
     return await _still_there(store, [one.id for one in copied])
 
 
-async def _still_there(store: EventStore, ids: Sequence[Any]) -> list[Any]:
+async def _still_there(store: Log, ids: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
     for start in range(0, len(ids), MAX_NAMED):
         async with store.call() as site:
@@ -267,7 +267,7 @@ class CollectionArchive:
         name: of the collection.
     """
 
-    def __init__(self, store: EventStore, name: str) -> None:
+    def __init__(self, store: Log, name: str) -> None:
         if name in (store.name, store.workers_name):
             raise ValueError(f"{name} is the log itself or its registry, and no archive")
         self._store = store

@@ -25,7 +25,7 @@ from craft_easy.core.events.store.filters import UNREDACTED, joined, parts
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 PAGE: Final = 500
 
@@ -43,7 +43,7 @@ class RedactionMark:
         return {"at": self.at, "by": self.by, "reason": self.reason}
 
 
-async def unredacted(store: EventStore, selection: Selection) -> AsyncGenerator[list[Tracked], None]:
+async def unredacted(store: Log, selection: Selection) -> AsyncGenerator[list[Tracked], None]:
     """Yield the selected records that still have their payload, in order, without it."""
     left = selection.limit
     for condition in parts(replace(selection, limit=None)):
@@ -65,7 +65,7 @@ class Kept:
     reason: str
 
 
-async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
+async def remove_payloads(store: Log, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
     """Remove the payloads of records and return those that could not be written.
 
     Afterwards each `delivery` of the others is what the log holds. A record that is gone is left as it is.
@@ -80,7 +80,7 @@ async def remove_payloads(store: EventStore, records: Sequence[Tracked], trace: 
     return []
 
 
-async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
+async def _change_apart(store: Log, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
     kept = []
     for record in records:
         try:
@@ -93,7 +93,7 @@ async def _change_apart(store: EventStore, records: Sequence[Tracked], trace: Re
     return kept
 
 
-async def _change(store: EventStore, records: Sequence[Tracked], trace: RedactionMark, seconds: float) -> None:
+async def _change(store: Log, records: Sequence[Tracked], trace: RedactionMark, seconds: float) -> None:
     todo = list(records)
     while todo:
         after = [redact(one.delivery, at=trace.at, by=trace.by) for one in todo]
@@ -116,7 +116,7 @@ def _write(record: Tracked, after: Delivery, trace: RedactionMark) -> UpdateOne:
     return UpdateOne(as_it_was, {"$set": {**fields, "delivery": to_document(after)}})
 
 
-async def _lost(store: EventStore, records: Sequence[Tracked]) -> list[Tracked]:
+async def _lost(store: Log, records: Sequence[Tracked]) -> list[Tracked]:
     """Return the records that another has written meanwhile, as they are now, and that still have their payload."""
     ids = [one.id for one in records]
     fields = dict.fromkeys((*WITHOUT_PAYLOAD, "redacted"), 1)

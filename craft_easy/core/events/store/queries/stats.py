@@ -32,7 +32,7 @@ from craft_easy.core.events.store.filters import Condition, joined, selection_fi
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 By = Literal["handler", "type", "tenant", "error"]
 Stage = dict[str, Any]
@@ -131,19 +131,19 @@ class Counted:
     failed_by: Mapping[str | None, int] = field(default_factory=dict)
 
 
-async def count_open(store: EventStore, question: Question) -> Counted:
+async def count_open(store: Log, question: Question) -> Counted:
     """Count what is open, from the partial index alone."""
     by_tenant = bool(question.selection.tenants or question.selection.no_tenant)
     hint = OPEN_INDEX_OF_TENANTS if by_tenant else OPEN_INDEX
     return await _counted(store, open_stages(question), hint)
 
 
-async def count_dead(store: EventStore, question: Question) -> Counted:
+async def count_dead(store: Log, question: Question) -> Counted:
     """Count the deliveries that are dead, from the partial index alone."""
     return await _counted(store, dead_stages(question), DEAD_INDEX)
 
 
-async def count_slice(store: EventStore, question: Question, since: datetime, until: datetime) -> Counted:
+async def count_slice(store: Log, question: Question, since: datetime, until: datetime) -> Counted:
     """Count the events of a slice of time."""
     return await _counted(store, slice_stages(question, since, until))
 
@@ -274,7 +274,7 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
     }
 
 
-async def _counted(store: EventStore, stages: Sequence[Stage], hint: str | None = None) -> Counted:
+async def _counted(store: Log, stages: Sequence[Stage], hint: str | None = None) -> Counted:
     async with store.call(store.scan_timeout) as site:
         return _read(await drivers.with_hint(hint, partial(_first, site.events, stages)))
 

@@ -21,7 +21,7 @@ from craft_easy.core.events.store.encoding import canonical
 from craft_easy.core.events.store.filters import Condition, can_be_stored, stored_forms, window
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 FIELDS: Final = (
     "event_id", "event_type", "tenant_id", "timestamp", "causation_id", "correlation_id",
@@ -89,7 +89,7 @@ def id_range(event_id: str) -> tuple[str, str] | None:
     return f"{milliseconds}7", f"{milliseconds}8"
 
 
-async def by_id_range(store: EventStore, bounds: tuple[str, str]) -> AsyncGenerator[list[Link], None]:
+async def by_id_range(store: Log, bounds: tuple[str, str]) -> AsyncGenerator[list[Link], None]:
     """Yield the events with an id between these bounds that have a cause; an index answers."""
     condition: Condition = {"event_id": {"$gte": bounds[0], "$lt": bounds[1]}, "causation_id": {"$gt": ""}}
     async with store.call(store.scan_timeout) as site:
@@ -105,7 +105,7 @@ async def by_id_range(store: EventStore, bounds: tuple[str, str]) -> AsyncGenera
 
 
 async def in_window(
-    store: EventStore,
+    store: Log,
     since: datetime,
     until: datetime,
     *,
@@ -137,7 +137,7 @@ def _one_of(ids: Collection[str]) -> Condition:
     return {"$in": [form for event_id in ids if can_be_stored(event_id) for form in stored_forms(event_id)]}
 
 
-async def whole_records(store: EventStore, ids: Sequence[Any]) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
+async def whole_records(store: Log, ids: Sequence[Any]) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
     """Yield the records with these `_id`s, payloads included, some at a time."""
     for start in range(0, len(ids), READ_AT_ONCE):
         condition = {"_id": {"$in": list(ids[start : start + READ_AT_ONCE])}}

@@ -25,7 +25,7 @@ from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.sessions import EMBEDDED_SET
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.store.event_store import EventStore
+    from craft_easy.core.events.store.log import Log
 
 OLDEST: Final = (5, 0)
 """Since this version two indexes may have the same keys and differ in their filter, as some of the log's do."""
@@ -67,7 +67,7 @@ class ServerFacts:
         return not self.is_embedded and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST
 
 
-async def facts(store: EventStore) -> ServerFacts:
+async def facts(store: Log) -> ServerFacts:
     """Return what the server says of itself, connecting where that was not done.
 
     Raises:
@@ -110,13 +110,13 @@ class ClockOffset:
     error: timedelta
 
 
-async def clock_offset(store: EventStore) -> ClockOffset:
+async def clock_offset(store: Log) -> ClockOffset:
     """Compare the clocks: the quickest of some answers tells most."""
     offsets = [await _offset(store) for _ in range(_PINGS)]
     return min(offsets, key=lambda one: one.error)
 
 
-async def _offset(store: EventStore) -> ClockOffset:
+async def _offset(store: Log) -> ClockOffset:
     before = clock.now()
     there: datetime = await store.now()
     after = clock.now()
@@ -124,7 +124,7 @@ async def _offset(store: EventStore) -> ClockOffset:
     return ClockOffset(before + half - there, half + timedelta(milliseconds=1))
 
 
-async def acknowledge(store: EventStore) -> float:
+async def acknowledge(store: Log) -> float:
     """Have the majority's journals acknowledge a write that changes nothing; return the milliseconds that it took.
 
     Raises:
@@ -137,7 +137,7 @@ async def acknowledge(store: EventStore) -> float:
     return (clock.steady() - began) * 1000
 
 
-async def try_transaction(store: EventStore) -> None:
+async def try_transaction(store: Log) -> None:
     """Read in a transaction that is then aborted.
 
     Raises:

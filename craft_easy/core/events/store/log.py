@@ -1,0 +1,250 @@
+"""The event log's connection: settings, collections, deadlines and the database's time.
+
+Every module of the store works through a `Log`; `EventStore` is a `Log` with what a user calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import pymongo
+
+from craft_easy.core.events import settings
+from craft_easy.core.events.errors import InvalidSetting
+from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
+from craft_easy.core.events.store import drivers, faults, indexes
+from craft_easy.core.events.store.connection import LogConnection, acquire, release
+from craft_easy.core.events.store.encoding import CODEC
+
+DEADLINE: Final = 30.0
+"""Seconds within which a call must end, unless the store is told otherwise: longer than an election takes."""
+_GRACE: Final = 1.0
+"""Seconds that the driver gets to keep the deadline itself, and to say what it was waiting for."""
+
+
+class Log:
+    """The event log as the store's modules see it: one connection for each event loop.
+
+    Args:
+        database: a PyMongo `AsyncDatabase`, a Motor database, or the name of a database at `uri`.
+        uri: a MongoDB URI, or `embedded:DIR`.
+        collection: the name of the log.
+        timeout: seconds after which any one call ends with `StoreUnavailable`.
+
+    Raises:
+        InvalidSetting: a name that MongoDB forbids or keeps for itself, or a URI that no driver understands.
+        TypeError: the database is of a synchronous client.
+    """
+
+    def __init__(
+        self,
+        database: Any = None,
+        *,
+        uri: str | None = None,
+        collection: str | None = None,
+        timeout: float = DEADLINE,
+    ) -> None:
+        is_given = database is not None and not isinstance(database, str)
+        self._given: drivers.Database | None = _checked(database) if is_given else None
+        self._settings = _resolved(None if is_given else database, uri, collection, self._given)
+        self._uri = uri
+        self._timeout = timeout
+        self._connections: dict[tuple[int, asyncio.AbstractEventLoop], LogConnection] = {}
+        self._here: LogConnection | None = None
+
+    # ------------------------------------------------------------------ where it is
+
+    @property
+    def name(self) -> str:
+        """The name of the collection that holds the log."""
+        return self._settings.collection.value
+
+    @property
+    def workers_name(self) -> str:
+        """The name of the collection that holds the registry of workers."""
+        return self.name + WORKERS_SUFFIX
+
+    @property
+    def database_name(self) -> str:
+        """The name of the log's database."""
+        return self._settings.database.value
+
+    @property
+    def scan_timeout(self) -> float:
+        """Seconds for one page of a listing: the first may have to sort."""
+        return 4 * self._timeout
+
+    def __repr__(self) -> str:
+        where = drivers.address(self._given) if self._given is not None else redact(self._settings.uri.value)
+        return f"<{type(self).__name__} {self.database_name}.{self.name} at {where}>"
+
+    # ------------------------------------------------------------------ open and close
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> str:
+        """Connect, which the first call does otherwise, and return `host:port` of the servers."""
+        return (await self.connection()).where
+
+    async def aclose(self) -> None:
+        """Give back what this store opened in the running loop; a later call opens it again."""
+        self._here = None
+        connection = self._connections.pop((os.getpid(), asyncio.get_running_loop()), None)
+        if connection is not None and connection.client is not None:
+            await release(connection.client)
+
+    async def connection(self) -> LogConnection:
+        """Return what the running loop works with, opened where it is not yet; for the store's own modules."""
+        connection = self._here
+        if connection is not None and connection.is_current:
+            return connection
+        loop = asyncio.get_running_loop()
+        for key in [key for key in self._connections if key[1].is_closed()]:
+            del self._connections[key]
+        self._here = self._connections.get((os.getpid(), loop)) or await self._connect(loop)
+        return self._here
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> LogConnection:
+        opened = None
+        database = self._given
+        if database is None:
+            opened = await acquire(self._settings.uri.value, within=self._timeout)
+            assert opened.client is not None
+            database = opened.client.get_database(self.database_name)
+        connection = LogConnection(
+            pid=os.getpid(),
+            loop=loop,
+            database=database,
+            events=drivers.majority_collection(database, self.name, CODEC),
+            workers=drivers.majority_collection(database, self.workers_name, CODEC),
+            where=drivers.address(database),
+            client=opened,
+        )
+        first = self._connections.setdefault((connection.pid, loop), connection)
+        if first is not connection and opened is not None:
+            await release(opened)
+        return first
+
+    # ------------------------------------------------------------------ calls
+
+    @asynccontextmanager
+    async def call(self, seconds: float | None = None) -> AsyncIterator[LogConnection]:
+        """Give what a call works with, under a deadline, and turn the driver's errors into ours.
+
+        Args:
+            seconds: the deadline of all that is done inside together; None for the store's own.
+
+        Raises:
+            StoreUnavailable: the server was not reached, or did not answer in time.
+            StoreLoginRefused: it refused the login, or the right.
+            StoreError: it refused the call.
+        """
+        connection = await self.connection()
+        limit = self._timeout if seconds is None else seconds
+        cancellations = _cancellations()
+        with faults.Translation(connection.where):
+            async with asyncio.timeout(limit + _GRACE):
+                with pymongo.timeout(limit):
+                    yield connection
+        if _cancellations() > cancellations:
+            raise asyncio.CancelledError
+
+    async def collection(self) -> drivers.Collection:
+        """Return the log's collection: majority and journal for writes, the primary for reads."""
+        return (await self.connection()).events
+
+    async def workers_collection(self) -> drivers.Collection:
+        """Return the collection of the registry of workers, in the same manner."""
+        return (await self.connection()).workers
+
+    async def is_mock(self) -> bool:
+        """Tell whether the log lives in memory, for tests."""
+        return drivers.is_mock((await self.connection()).database)
+
+    def synchronous(self, *, timeout: float) -> tuple[pymongo.MongoClient[drivers.Document], str]:
+        """Return a synchronous client of its own for a thread, and the name of the database.
+
+        Only where the store is open in the running loop; `timeout` is in seconds and holds for each try.
+        """
+        connection = self._here
+        if connection is None:
+            raise RuntimeError("open the store first")
+        uri = self._uri if connection.client is None else connection.client.server_uri
+        return drivers.synchronous(connection.database, uri, timeout=timeout), connection.database.name
+
+    async def now(self) -> datetime:
+        """Return the database's time, in UTC and milliseconds."""
+        async with self.call() as connection:
+            if drivers.is_mock(connection.database):
+                return _milliseconds(datetime.now(UTC))
+            reply = await connection.database.command("hello", read_preference=drivers.PRIMARY, codec_options=CODEC)
+        return cast("datetime", reply["localTime"])
+
+    # ------------------------------------------------------------------ indexes
+
+    async def ensure_indexes(self) -> list[str]:
+        """Create the indexes that are missing and return their names; on a large log that takes its time."""
+        async with self.call(indexes.BUILD_DEADLINE) as connection:
+            return await indexes.ensure(connection)
+
+    async def prepare(self) -> LogConnection:
+        """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
+        connection = await self.connection()
+        if not connection.is_prepared:
+            async with connection.preparing:
+                if not connection.is_prepared:
+                    async with self.call(self.scan_timeout):
+                        await indexes.prepare(connection)
+                    connection.is_prepared = True
+        return connection
+
+
+def _checked(database: object) -> drivers.Database:
+    if not drivers.is_database(database):
+        raise TypeError(
+            f"EventStore needs a database of PyMongo's AsyncMongoClient or of Motor, not {type(database).__name__}: "
+            'EventStore(AsyncMongoClient(uri)["shop"])'
+        )
+    return cast("drivers.Database", database)
+
+
+def _resolved(
+    name: str | None, uri: str | None, collection: str | None, given: drivers.Database | None
+) -> settings.Settings:
+    flags = {"uri": uri, "database": name, "collection": collection}
+    environ: Mapping[str, str] = os.environ
+    if given is not None:
+        flags |= {"uri": uri or settings.DEFAULT_URI, "database": given.name}
+        environ = {settings.ENVIRONMENT["collection"]: os.environ.get(settings.ENVIRONMENT["collection"], "")}
+    try:
+        return settings.resolve(flags, environ=environ)
+    except InvalidSetting as error:
+        if not error.name.startswith("--"):
+            raise
+        argument = error.name.removeprefix("--")
+        raise InvalidSetting(argument, error.reason, origin="an argument of EventStore", hint=error.hint) from None
+
+
+def _cancellations() -> int:
+    """Count the cancellations of this task: `asyncio.wait_for`, which drivers use, can lose one before Python 3.12.
+
+    https://github.com/python/cpython/issues/86296
+    """
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,91 @@
+"""What an import asks the log: which of its events are there already, and what became of those that it stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+
+from craft_easy.core.events.errors import StoreError, StoreLoginRefused, StoreUnavailable
+from craft_easy.core.events.store import drivers
+from craft_easy.core.events.store.append import MAX_NAMED, InsertResult
+from craft_easy.core.events.store.documents import by_value
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.event_store import EventStore
+
+Record = Mapping[str, Any]
+
+
+async def is_unique(store: EventStore) -> bool:
+    """Tell whether an index keeps event ids unique: not on a sharded cluster, and not on an old log that lacks it."""
+    site = await store.prepare()
+    async with store.call():
+        existing = await drivers.list_indexes(site.events)
+    return any(list(one["key"].items()) == [("event_id", 1)] and one.get("unique") for one in existing)
+
+
+async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_event_id: bool) -> dict[Any, Record]:
+    """Return what other writers have stored of these events under an `_id` of their own, by event id.
+
+    An insert would store such an event a second time, where no index knows that it is the same.
+
+    Args:
+        records: whose events are looked for.
+        by_event_id: look for their ids too, which no index keeps unique; else for those whose `_id` is all they have.
+    """
+    found: dict[Any, Record] = {}
+    if by_event_id:
+        others = await _found(store, lambda ids: {"event_id": {"$in": ids}}, [one["event_id"] for one in records])
+        found = by_value(others, "event_id")
+    names: dict[Any, str] = {}
+    for record in records:
+        event_id = record["event_id"]
+        if isinstance(event_id, str):
+            names[event_id] = event_id
+            if len(event_id) == 24 and ObjectId.is_valid(event_id):
+                names[ObjectId(event_id)] = event_id
+    without_id = await _found(store, lambda values: {"_id": {"$in": values}, "event_id": None}, list(names))
+    return found | {names[one["_id"]]: one for one in without_id}
+
+
+async def stored_twins(store: EventStore, records: Sequence[Record]) -> list[Record | None]:
+    """Return for each record what is stored under its id, for whoever writes nothing."""
+    by_id = await _found(store, lambda values: {"_id": {"$in": values}}, [one["_id"] for one in records])
+    found: dict[Any, Record] = {one["_id"]: one for one in by_id}
+    rest = [one["event_id"] for one in records if one["_id"] not in found]
+    by_event_id = await _found(store, lambda values: {"event_id": {"$in": values}}, rest)
+    others = by_value(by_event_id, "event_id")
+    return [found.get(one["_id"]) or others.get(one["event_id"]) for one in records]
+
+
+async def _found(
+    store: EventStore, condition: Callable[[Sequence[Any]], dict[str, Any]], values: Sequence[Any]
+) -> Iterable[Record]:
+    found: list[Record] = []
+    for start in range(0, len(values), MAX_NAMED):
+        async with store.call() as site:
+            events = drivers.by_majority(site.events)
+            found += await events.find(condition(list(values[start : start + MAX_NAMED]))).to_list(None)
+    return found
+
+
+async def insert_each(store: EventStore, records: Sequence[Record]) -> list[InsertResult]:
+    """Store records and return what became of each, in the same order; one that no server takes stops no other.
+
+    A server may refuse a whole write for one record in it, without saying for which: it is halved until that is known.
+
+    Raises:
+        StoreUnavailable: nothing is known of some of them; the same call may be made again.
+        StoreLoginRefused: the server refuses the right.
+    """
+    try:
+        return await store.insert(records)
+    except (StoreUnavailable, StoreLoginRefused):
+        raise
+    except StoreError as error:
+        if len(records) == 1:
+            return [InsertResult(records[0], error=error)]
+    half = len(records) // 2
+    return [*await insert_each(store, records[:half]), *await insert_each(store, records[half:])]
