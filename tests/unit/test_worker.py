@@ -117,18 +117,30 @@ async def test_the_databases_time_is_reckoned_from_the_last_beat(registry: FakeR
     await worker.stop()
 
 
-async def test_a_silent_worker_starts_nothing_until_a_beat_is_acknowledged(
+async def test_a_silent_worker_starts_nothing_until_a_heartbeat_is_acknowledged(
     registry: FakeRegistry, clock: FakeClock
 ) -> None:
     worker = Worker(registry, lease=LEASE)
     owner = await worker.ready()
     clock.time += LEASE + 0.1
     assert not worker.may_start
-    waiting = asyncio.create_task(worker.ready())
-    done, _ = await asyncio.wait([waiting], timeout=0.05)
-    assert not done
-    worker.on_heartbeat(owner, clock.time, registry.time())
-    assert await waiting == owner
+    assert await worker.ready() == owner
+    assert (worker.may_start, registry.beats, registry.entered) == (True, 1, [owner])
+    await worker.stop()
+
+
+async def test_an_outage_longer_than_the_lease_fails_everybody_who_waits_with_one_attempt(
+    registry: FakeRegistry, clock: FakeClock
+) -> None:
+    worker = Worker(registry, lease=LEASE)
+    owner = await worker.ready()
+    clock.time += LEASE + 0.1
+    registry.fails = True
+    results = await asyncio.gather(*(worker.ready() for _ in range(100)), return_exceptions=True)
+    assert [type(one) for one in results] == [ConnectionError] * 100
+    assert registry.beats == 1
+    registry.fails = False
+    assert await worker.ready() == owner
     await worker.stop()
 
 
@@ -167,7 +179,7 @@ async def test_a_late_reply_about_an_old_identity_changes_nothing(registry: Fake
 def beat_while_the_loop_is_blocked(worker: Worker) -> bool:
     assert worker._thread is not None
     results: list[bool] = []
-    thread = threading.Thread(target=lambda: results.append(worker._thread._try_to_beat()))  # type: ignore[union-attr]  # seen above
+    thread = threading.Thread(target=lambda: results.append(worker._thread.beat()))  # type: ignore[union-attr]  # seen above
     thread.start()
     thread.join()
     return results[0]
@@ -180,46 +192,6 @@ async def test_the_thread_beats_while_a_handler_blocks_the_loop(registry: FakeRe
     assert not worker.may_start
     assert beat_while_the_loop_is_blocked(worker)
     assert worker.may_start, "no turn of the loop was needed"
-    await worker.stop()
-
-
-async def test_the_thread_pauses_while_the_loop_does_not_answer(registry: FakeRegistry, clock: FakeClock) -> None:
-    worker = Worker(registry, lease=LEASE)
-    await worker.ready()
-    thread = worker._thread
-    assert thread is not None
-    assert thread._loop_answers
-    clock.time += LEASE + 1
-    assert not thread._loop_answers
-    worker.running_handlers.begin(1, "long", None, 120.0)
-    worker.running_handlers.begin(2, "short", None, 1.0)
-    assert thread._loop_answers, "for so long it may be a handler at work"
-    worker.running_handlers.end(1, 120.0)
-    assert not thread._loop_answers, "that handler has ended"
-    await worker.stop()
-
-
-async def test_what_blocks_the_loop_is_named_once(registry: FakeRegistry, clock: FakeClock) -> None:
-    def blocks() -> None:
-        thread = threading.Thread(target=look_twice)
-        thread.start()
-        thread.join()
-
-    def look_twice() -> None:
-        assert worker._thread is not None
-        worker._thread._name_what_hangs()
-        worker._thread._name_what_hangs()
-
-    said: list[str] = []
-    worker = Worker(registry, lease=LEASE)
-    await worker.ready()
-    worker.on_hang = said.append
-    worker.running_handlers.begin(1, "shop:innocent", None, 1.0)
-    worker.running_handlers.begin(2, "shop:blocks", blocks.__code__, 45.0)
-    blocks()
-    [text] = said
-    assert "'shop:blocks' blocks the event loop for more than 45 s, at " in text
-    assert "innocent" not in text
     await worker.stop()
 
 
@@ -257,7 +229,7 @@ def test_a_closed_loop_ends_its_worker(clock: FakeClock) -> None:
     assert not worker[0].is_current
     thread = worker[0]._thread
     assert thread is not None
-    assert not thread._ask_the_loop()
+    assert not worker[0].watchdog.ask()
     thread.stop()
     thread.join(timeout=5)
     assert registry.removed == [worker[0].owner]

@@ -1,8 +1,7 @@
-"""A worker: one event loop of one process, as the log knows it.
+"""A worker: one event loop of one process, with an identity, a lease and the database's clock.
 
-It has an identity, a lease that a thread renews, and the database's clock. The thread has a client of its own, so that
-a handler that blocks the loop does not lose the lease; it pauses while the loop has not answered for long, so that a
-process that hangs does lose it.
+A thread renews the lease with heartbeats. It has a client of its own, so that a handler that blocks the loop does not
+lose the lease; it pauses while the loop has not answered for too long, so that a process that hangs does lose it.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 import threading
 import weakref
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import CodeType, FrameType
 from typing import Final, Protocol
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.watchdog import RunningHandlers, Watchdog
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -42,7 +41,7 @@ class HeartbeatChannel(Protocol):
 
 
 class WorkerDirectory(Protocol):
-    """Where workers are entered."""
+    """The registry of workers; each call ends within the store's timeout or raises `StoreUnavailable`."""
 
     async def register(self, owner: str, *, lease: float) -> datetime: ...
     async def beat(self, owner: str) -> datetime | None: ...
@@ -52,60 +51,14 @@ class WorkerDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heartbeat:
-    """A beat that was acknowledged: stored at `at` of the database's clock, between `sent` and `received` of this one.
+    """A heartbeat that was acknowledged: stored at `at` of the database's clock, between `sent` and `received` of ours.
 
-    The lease is counted from when it was sent, the time of day from when its reply came: each errs to the safe side.
+    The lease is counted from `sent`, the database's time from `received`: each errs to the safe side.
     """
 
     sent: float
     received: float
     at: datetime
-
-
-class RunningHandlers:
-    """The handlers that run on one event loop, and the longest of their limits.
-
-    A loop that does not answer for so long may be a handler at work; for longer, and it hangs.
-    """
-
-    def __init__(self) -> None:
-        self._running: dict[object, tuple[str, CodeType | None]] = {}
-        self._limits: dict[float, int] = {}
-        self.longest = 0.0
-
-    def begin(self, run: object, handler_id: str, code: CodeType | None, limit: float) -> None:
-        """Note that a handler starts.
-
-        Args:
-            run: what stands for this run of it.
-            handler_id: whose run it is.
-            code: what its frames on a stack are known by.
-            limit: seconds that it may take.
-        """
-        self._running[run] = handler_id, code
-        self._limits[limit] = self._limits.get(limit, 0) + 1
-        if limit > self.longest:
-            self.longest = limit
-
-    def end(self, run: object, limit: float) -> None:
-        """Note that it has ended."""
-        del self._running[run]
-        left = self._limits[limit] - 1
-        if left:
-            self._limits[limit] = left
-        else:
-            del self._limits[limit]
-            self.longest = max(self._limits, default=0.0)
-
-    def whose(self, frame: FrameType | None) -> list[str]:
-        """Return the handlers that a thread's stack shows at work, or else all that run."""
-        names = list(self._running.values())
-        while frame is not None:
-            found = [name for name, code in names if code is frame.f_code]
-            if found:
-                return found
-            frame = frame.f_back
-        return sorted({name for name, _ in names})
 
 
 def new_owner() -> str:
@@ -125,58 +78,50 @@ class Worker:
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
-        self._changed = asyncio.Event()
-        self._registering = asyncio.Lock()
+        self._renewing: asyncio.Task[None] | None = None
         self._thread: HeartbeatThread | None = None
         self._beat: Heartbeat | None = None
         self._is_refused = False
         self._latest: datetime | None = None
-        self._reckoned: tuple[Heartbeat | None, int] = None, 0
         self.lease = lease
         self.owner = new_owner()
         self.unanswered = 0
-        """Beats that got no answer so far: the log was not reached at some time since this was less."""
-        self.thread_id = threading.get_ident()
+        """Heartbeats without an answer so far; while the number stays, the log was reachable."""
         self.running_handlers = RunningHandlers()
+        self.watchdog = Watchdog(
+            self.running_handlers,
+            limit=lambda: self.hang_limit,
+            consequence="the lease is not renewed any more, and others take over what this process owns",
+        )
         self.on_beat: Callable[[], None] = lambda: None
-        """Called on the loop after each beat that was answered."""
-        self.on_hang: Callable[[str], None] = log.error
-        """Called from the thread that beats, once, with a text that names what blocks the loop."""
+        """Called on the loop after each heartbeat that was answered."""
 
     @property
     def is_current(self) -> bool:
-        """Whether this is the process and the loop that the worker was made for: a fork makes a new one."""
+        """Whether this is the process and the loop that the worker was made for; a fork makes a new one."""
         return self._pid == os.getpid() and not self._loop.is_closed()
 
     @property
     def may_start(self) -> bool:
-        """Whether a handler may start: the lease, counted from when its last beat was sent, has not run out."""
+        """Whether a handler may start: the lease, counted from when its last heartbeat was sent, has not run out."""
         return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
 
     @property
-    def starts_at(self) -> datetime | None:
-        """The database's time, where a handler may start: `may_start` and `now` at one look; None where it may not."""
-        beat = self._beat
-        if beat is None or self._is_refused:
-            return None
-        seconds = steady()
-        return self._reckon(beat, seconds) if seconds - beat.sent <= self.lease else None
+    def hang_limit(self) -> float:
+        """Seconds for which a loop that does not answer may have a handler at work."""
+        return max(self.lease, self.running_handlers.longest)
+
+    # the database's time
 
     def now(self) -> datetime:
-        """Return the database's time in whole milliseconds, reckoned from the last beat; it never goes back.
+        """Return the database's time in whole milliseconds, reckoned from the last heartbeat; it never goes back.
 
-        It may be behind by as long as the reply to that beat took, and is never ahead.
+        It may be behind by the time that the reply to that heartbeat took, and is never ahead.
         """
-        return self._reckon(self._last_beat(), steady())
-
-    def _reckon(self, beat: Heartbeat, seconds: float) -> datetime:
-        elapsed_ms = int((seconds - beat.received) * 1000)
-        if self._reckoned[1] != elapsed_ms or self._reckoned[0] is not beat:
-            self._reckoned = beat, elapsed_ms
-            at = beat.at + timedelta(milliseconds=elapsed_ms)
-            if self._latest is None or at > self._latest:
-                self._latest = at
-        return self._latest or beat.at
+        beat = self._last_beat()
+        at = beat.at + _milliseconds(steady() - beat.received)
+        self._latest = at if self._latest is None else max(at, self._latest)
+        return self._latest
 
     def not_before(self) -> datetime:
         """Return a time that the database's clock does not show yet, by a millisecond at least; `now` comes to it soon.
@@ -191,83 +136,83 @@ class Worker:
             raise RuntimeError("the worker is not registered yet: await ready() first")
         return self._beat
 
-    async def ready(self) -> str:
-        """Wait until this worker may start handlers and return its owner id.
+    # the lease
 
-        It registers when it never did, or when its last beat was refused: then under a new identity. A worker that
-        is silent waits for its thread's next beat.
+    async def ready(self) -> str:
+        """Return the owner id as soon as this worker may start handlers.
+
+        It registers when it never did, or when its last heartbeat was refused, then under a new identity. A worker
+        whose lease may have expired sends a heartbeat. All who wait share one attempt, and fail together with it.
+
+        Raises:
+            StoreUnavailable: the log did not answer within the store's timeout.
         """
         while not self.may_start:
-            if self._beat is None or self._is_refused:
-                await self._register()
-            else:
-                self._changed.clear()
-                await self._changed.wait()
+            if self._renewing is None or self._renewing.done():
+                # in a context of its own: the deadline of the first caller is not that of the others
+                self._renewing = self._loop.create_task(self._renew(), name="renew the lease", context=Context())
+                self._renewing.add_done_callback(_retrieve)
+            await asyncio.shield(self._renewing)
         return self.owner
 
+    async def _renew(self) -> None:
+        if self._beat is None or self._is_refused:
+            await self._register()
+        else:
+            await self.confirm()
+
     async def _register(self) -> None:
-        async with self._registering:
-            if self.may_start:
-                return
-            owner = new_owner() if self._is_refused else self.owner
-            sent = steady()
-            try:
-                at = await self._registry.register(owner, lease=self.lease)
-            except BaseException:
-                self.owner = new_owner()  # it may have been entered, and fenced before the next try
-                raise
-            self._beat = Heartbeat(sent, steady(), at)
-            self.owner, self._is_refused = owner, False
-            if self._thread is None:
-                self._thread = HeartbeatThread(self, self._registry.channel(timeout=self.lease / TRIES_A_LEASE))
-                self._thread.start()
+        owner, sent = new_owner() if self._is_refused else self.owner, steady()
+        try:
+            at = await self._registry.register(owner, lease=self.lease)
+        except BaseException:
+            self.owner = new_owner()  # the old one may have been entered, and may be fenced before the next try
+            raise
+        self._beat = Heartbeat(sent, steady(), at)
+        self.owner, self._is_refused = owner, False
+        if self._thread is None:
+            self._thread = HeartbeatThread(self, self._registry.channel(timeout=self.lease / TRIES_A_LEASE))
+            self._thread.start()
 
     async def confirm(self) -> bool:
-        """Have one more write acknowledged by the majority: what is read after it was not taken back."""
+        """Have one more write acknowledged by the majority, so that no earlier write can be rolled back.
+
+        Returns whether the heartbeat was accepted.
+
+        Raises:
+            StoreUnavailable: the log did not answer within the store's timeout.
+        """
         owner, sent = self.owner, steady()
         at = await self._registry.beat(owner)
         self.on_heartbeat(owner, sent, at)
         return at is not None
 
     def on_heartbeat(self, owner: str, sent: float, at: datetime | None) -> None:
-        """Take in the reply to a beat, in any thread; None is a refusal."""
+        """Take in the reply to a heartbeat, in any thread; None is a refusal."""
         if owner != self.owner:
             return
         if at is None:
             self._is_refused = True
         elif self._beat is None or sent > self._beat.sent:
             self._beat = Heartbeat(sent, steady(), at)
-        self._loop.call_soon_threadsafe(self._answered)
-
-    def _answered(self) -> None:
-        self._changed.set()
-        self.on_beat()
-
-    @property
-    def hang_limit(self) -> float:
-        """Seconds for which a loop that does not answer may be a handler at work."""
-        return max(self.lease, self.running_handlers.longest)
-
-    def hang(self) -> None:
-        """Name what blocks the loop; called from the thread that beats."""
-        frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - the one way to see another thread's stack
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
-        names = ", ".join(map(repr, self.running_handlers.whose(frame))) or "what runs there"
-        self.on_hang(
-            f"{names} blocks the event loop for more than {self.hang_limit:g} s, at {where}: "
-            "the lease is not renewed any more, and others take over what this process owns"
-        )
+        self._loop.call_soon_threadsafe(lambda: self.on_beat())
 
     async def stop(self) -> None:
-        """Stop beating and leave the registry: whatever is still owned is free at once.
+        """Stop the heartbeats and leave the registry: the records that are still owned are free at once.
 
-        It keeps its time, for what still ends; who asks whether it may start makes it a new worker.
+        The worker keeps its time, for the handlers that still end; `ready` makes it a new worker.
         """
         if self._thread is not None:
             thread, self._thread = self._thread, None
             thread.stop()
             await asyncio.to_thread(thread.join)
         self._is_refused = True
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take the exception of a task that nobody may be waiting for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _milliseconds(seconds: float) -> timedelta:
@@ -278,16 +223,13 @@ _THREADS: Final[weakref.WeakSet[HeartbeatThread]] = weakref.WeakSet()
 
 
 class HeartbeatThread(threading.Thread):
-    """Renews one worker's lease every third of it; after a beat that failed it tries again at once."""
+    """Renews one worker's lease every third of it; after a heartbeat that failed it tries again sooner."""
 
     def __init__(self, worker: Worker, channel: HeartbeatChannel) -> None:
         super().__init__(name=f"beat {worker.owner}", daemon=True)
         self._worker = worker
-        self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._stopped = threading.Event()
-        self._answered = steady()
-        self._is_hanging = False
         _THREADS.add(self)
 
     def stop(self) -> None:
@@ -295,43 +237,21 @@ class HeartbeatThread(threading.Thread):
         self._stopped.set()
 
     def run(self) -> None:
-        wait = self._worker.lease / BEATS_A_LEASE
-        while not self._stopped.wait(wait) and self._ask_the_loop():
-            wait = self._worker.lease / BEATS_A_LEASE
-            if not self._loop_answers:
-                self._name_what_hangs()
-            elif not self._try_to_beat():
-                wait = self._worker.lease / TRIES_A_LEASE
+        watchdog, wait = self._worker.watchdog, self._worker.lease / BEATS_A_LEASE
+        while not self._stopped.wait(wait) and watchdog.ask():
+            is_missed = watchdog.check() and not self.beat()
+            wait = self._worker.lease / (TRIES_A_LEASE if is_missed else BEATS_A_LEASE)
         self._leave()
 
-    def _name_what_hangs(self) -> None:
-        if not self._is_hanging:
-            self._is_hanging = True
-            self._worker.hang()
-
-    def _ask_the_loop(self) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(self._answer)
-        except RuntimeError:
-            return False  # the loop is closed, and the worker ends with it
-        return True
-
-    def _answer(self) -> None:
-        self._answered = steady()
-        self._is_hanging = False
-
-    @property
-    def _loop_answers(self) -> bool:
-        return steady() - self._answered <= self._worker.hang_limit
-
-    def _try_to_beat(self) -> bool:
+    def beat(self) -> bool:
+        """Send one heartbeat and return whether it was answered."""
         owner, sent = self._worker.owner, steady()
         try:
             hooks.kill_point("beat.sent")
             at = self._channel.beat(owner)
             hooks.kill_point("beat.acknowledged")
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the next try follows
-            log.debug("a beat of %s failed: %s", owner, type(error).__name__)
+            log.debug("a heartbeat of %s failed: %s", owner, type(error).__name__)
             self._worker.unanswered += 1
             return False
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile

@@ -13,8 +13,8 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.model.delivery import give_back, note_running
-from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
+from craft_easy.core.events.model.delivery import Delivery, give_back, note_running
+from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked, Transition
 from craft_easy.core.events.store.registry import WorkerRegistry
 
 if TYPE_CHECKING:
@@ -132,7 +132,6 @@ class RecordOwner:
         """Give back the open records that this worker owns and does not hold; return how many.
 
         An insert or a claim whose reply was lost may have landed, and a live worker must not sit on what it forgot.
-        What is held is judged after the read: an insert or a claim that began meanwhile counts.
         """
         async with self._reconciling:
             owner, given_back = self.worker.owner, 0
@@ -146,9 +145,20 @@ class RecordOwner:
         return given_back
 
     async def give_back(self, records: Sequence[Tracked], owner: str) -> None:
-        """Free records whose handlers did not run."""
+        """Free records whose handlers did not run.
+
+        Whether one is held is judged again at each write: this worker may have claimed it in the meantime.
+        """
+        await self.deliveries.change([PendingChange(one, self._unless_held(one, owner)) for one in records])
+
+    def _unless_held(self, record: Tracked, owner: str) -> Transition:
         at = self.worker.now()
-        await self.deliveries.change([PendingChange(one, lambda now: give_back(now, owner, at=at)) for one in records])
+
+        def transition(delivery: Delivery) -> Delivery:
+            is_held = (record.id, owner) in self.writer.held
+            return delivery if is_held else give_back(delivery, owner, at=at)
+
+        return transition
 
     async def aclose(self) -> None:
         """Write what is left and leave the registry."""

@@ -29,7 +29,6 @@ from craft_easy.core.events.store.documents import event_content, raw_document, 
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
-    from craft_easy.core.events.store.append import Appender
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -114,16 +113,7 @@ class Publisher:
             EventConflict: the id is stored with other content.
             StoreUnavailable: it is not known to be stored, and no handler ran.
         """
-        record_owner, one = self.record_owner(), PendingPublish(event, plan)
-        appender, at = self.store.appender, record_owner.worker.starts_at
-        if appender is None or at is None:
-            await self._store(record_owner, (one,))
-        else:
-            await self._store_one(record_owner, one, appender, at)
-        if plan.handlers and one.runs:
-            await self.dispatch(record_owner, one)
-        if one.error is not None:
-            raise one.error
+        await self.publish_many([event], [plan])
 
     async def publish_many(self, events: Sequence[DomainEvent], plans: Sequence[Plan]) -> None:
         """Store events with one write and run the handlers of each in turn; the first conflict is raised at the end."""
@@ -163,30 +153,6 @@ class Publisher:
             if not self._may_do_without(record_owner, published, error):
                 raise
         else:
-            record_owner.reconcile_if_uncertain()
-
-    async def _store_one(
-        self, record_owner: RecordOwner, one: PendingPublish, appender: Appender, at: datetime
-    ) -> None:
-        """Do what `_store` does for the one event that most publishes have, with nothing around it."""
-        owner, held, hold = record_owner.worker.owner, record_owner.writer.held, None
-        try:
-            record = self.record(one, at=at, owner=owner)
-            if one.plan.handlers and (record.id, owner) not in held:
-                hold = record.id, owner
-                held.add(hold)
-            result = await appender.submit(record.document)
-            if result.is_inserted or (hold and _has_landed(record, result)):
-                self.hold(one, record, owner)
-            else:
-                await self._publish_again(record_owner, [(one, record, result)], owner)
-        except BaseException as error:
-            if not self._may_do_without(record_owner, (one,), error):
-                raise
-        finally:
-            if hold and (one.held is None or one.held.hold != hold):
-                held.discard(hold)
-        if record_owner.is_uncertain:
             record_owner.reconcile_if_uncertain()
 
     def _may_do_without(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
-from craft_easy.core.events.errors import DeliveryOver
+from craft_easy.core.events.engine.watchdog import RunningHandler
+from craft_easy.core.events.errors import DeliveryOver, StoreUnavailable
 from craft_easy.core.events.handlers.attempt import attempt, extra_of
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.handlers.registry import Handler
@@ -199,17 +200,15 @@ class RecordRun:
             if await self._may_start():
                 current = CurrentDelivery(self._event, due.known_as, due.attempt, keeper=self)
                 self._began[due.known_as] = steady()
-                running_handlers.begin(current, due.handler.id, due.code, due.limit)
                 try:
-                    hooks.kill_point("handler.running")
-                    outcome = await attempt(due.handler, current, timeout=due.limit)
-                    hooks.kill_point("handler.returned")
+                    with running_handlers.including(current, RunningHandler(due.handler.id, due.code, due.limit)):
+                        hooks.kill_point("handler.running")
+                        outcome = await attempt(due.handler, current, timeout=due.limit)
+                        hooks.kill_point("handler.returned")
                 except asyncio.CancelledError:
                     if self.is_broken_off():
                         raise
                     outcome = self._cancelled_by_itself(due)
-                finally:
-                    running_handlers.end(current, due.limit)
         except KeyboardInterrupt:
             await self._leave(due)
             raise
@@ -244,8 +243,12 @@ class RecordRun:
         if self._held is None:
             return True
         worker = self._record_owner.worker
-        if not worker.may_start:
+        try:
             await worker.ready()
+        except StoreUnavailable as error:
+            text = "deliveries of event %s are left to a redispatch: %s"
+            log.warning(text, self._event.event_id, error.message)
+            return False
         if worker.owner != self._held.owner:
             return False  # taken over: the record is another's to finish
         self._held.has_run = True

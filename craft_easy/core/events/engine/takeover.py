@@ -93,7 +93,8 @@ class TakeOver:
             self._watch.start_again()
             raise
         entries = await self.look()
-        gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
+        me = self._record_owner.worker.owner  # what this worker owns it holds, or gives back itself
+        gone = [owner for owner in owners if owner != me and (owner not in entries or entries[owner].fenced)]
         return await self._free(gone) if gone else 0
 
     async def look(self) -> dict[str, WorkerEntry]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.lease import RunningHandlers
 from craft_easy.core.events.engine.report import DeliveryReport
 from craft_easy.core.events.engine.runner import CANCELLED_S
+from craft_easy.core.events.engine.watchdog import RunningHandler, RunningHandlers
 from craft_easy.core.events.handlers.attempt import attempt, extra_of
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.handlers.registry import Handler
@@ -66,13 +66,11 @@ class Redelivery:
         current = CurrentDelivery(event, handler.id, is_replay=True, replay_id=self.replay_id)
         limit = handler.timeout or self._timeout
         began = steady()
-        self.running_handlers.begin(current, handler.id, getattr(handler.function, "__code__", None), limit)
-        task = asyncio.create_task(attempt(handler, current, timeout=limit))
-        self._running.add(task)
-        try:
+        running = RunningHandler(handler.id, getattr(handler.function, "__code__", None), limit)
+        with self.running_handlers.including(current, running):
+            task = asyncio.create_task(attempt(handler, current, timeout=limit))
+            self._running.add(task)
             await asyncio.wait({task}, timeout=limit + CANCELLED_S)
-        finally:
-            self.running_handlers.end(current, limit)
         if not task.done():
             self._abandon(task)
             return self._told(event, self._late(handler, event, limit, (steady() - began) * 1000))

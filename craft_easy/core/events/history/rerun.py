@@ -22,7 +22,7 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Observer, ignore
 from craft_easy.core.events.engine.runner import CANCELLED_S
-from craft_easy.core.events.engine.watchdog import LoopWatch
+from craft_easy.core.events.engine.watchdog import Watchdog, watching
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.context import Suppression, suppressing
 from craft_easy.core.events.handlers.registry import Handler
@@ -264,10 +264,14 @@ class Rerun:
         began = steady()
         self._summary.is_complete = self._position.is_complete
         if not self._position.is_complete:
-            watch = LoopWatch(
-                self._deliveries.running_handlers, slack=CANCELLED_S, on_hang=lambda text: self.on_hang(text)
+            running = self._deliveries.running_handlers
+            watchdog = Watchdog(
+                running,
+                limit=lambda: running.longest + CANCELLED_S if running.longest else float("inf"),
+                consequence="nothing else can run",
+                on_hang=self.on_hang,
             )
-            with watch, self._silence() as suppression:
+            with watching(watchdog), self._silence() as suppression:
                 try:
                     await self._go(stop)
                 finally:
