@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import pytest
 
@@ -14,7 +15,7 @@ from craft_easy.core.events import DomainEvent, EventBus, EventConflict, Invalid
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import Deliveries, Tracked
+from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.types import PaymentCompleted
 from tests.conditions import becomes
@@ -453,3 +454,49 @@ async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: E
     await publishing
     await record_owner.writer.flush()
     assert entry(await delivery(store, event), "slow").state == "done", "a success counts always"
+
+
+async def test_reconciling_never_frees_a_record_that_was_claimed_meanwhile(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_owner = bus.tracking.record_owner()
+    await store.append(event := payment(), handlers=["a"])
+    await record_owner.claim([record_id(event.event_id)], UNOWNED)
+    record_owner.writer.held.clear()  # as if the reply had been lost
+    change = record_owner.deliveries.change
+
+    async def change_after_others(changes: Any) -> None:
+        monkeypatch.setattr(record_owner.deliveries, "change", change)
+        free = {"$set": {"delivery.owner": None}, "$inc": {"delivery.rev": 1}}
+        await (await store.collection()).update_one({"_id": record_id(event.event_id)}, free)
+        assert await record_owner.claim([record_id(event.event_id)], UNOWNED)
+        await change(changes)
+
+    monkeypatch.setattr(record_owner.deliveries, "change", change_after_others)
+    await record_owner.reconcile()
+    assert (await delivery(store, event)).owner == record_owner.worker.owner
+
+
+@pytest.mark.parametrize("on_error", ["raise", "log"])
+async def test_an_outage_longer_than_the_lease_ends_a_publish_and_a_close(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch, on_error: Literal["raise", "log"]
+) -> None:
+    ran: list[DomainEvent] = []
+
+    async def handler(event: DomainEvent) -> None:
+        ran.append(event)
+
+    async def no_answer(_: str) -> None:
+        raise StoreUnavailable("nobody answers")
+
+    bus.configure_store(store, lease=30, on_error=on_error)
+    await bus.publish(payment())
+    bus.subscribe("*", handler, id="handler")
+    monkeypatch.setattr(bus.tracking.record_owner().registry, "beat", no_answer)
+    monkeypatch.setattr(bus.tracking.record_owner().worker, "lease", -1)
+    event = payment(2)
+    async with asyncio.timeout(5):
+        with nullcontext() if on_error == "log" else pytest.raises(StoreUnavailable):
+            await bus.publish(event)
+        await bus.aclose()
+    assert ran == ([event] if on_error == "log" else [])
