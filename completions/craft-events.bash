@@ -229,7 +229,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection | --depth | --limit | --since | --until | --within)
+                --uri | --database | --collection | --depth | --limit)
                     return 0
                     ;;
                 -o | --output)
@@ -242,7 +242,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --env --uri --database --collection --depth --limit --since --until --within -o --output --color --debug --help ;;
+                -*) _craft_events_offer --env --uri --database --collection --depth --limit -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;

@@ -171,7 +171,7 @@ function __craft_events
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection --depth --limit --since --until --within
+                case --uri --database --collection --depth --limit
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -181,7 +181,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--depth' 'at most so many levels below the first' '--limit' 'at most so many events' '--since' 'from this time on; else from a minute before the first of the chain' '--until' 'before this time; else until a minute after its last delivery, or now where one is open' '--within' 'for so long' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--env' 'an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV' '--uri' 'MongoDB\'s address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017' '--database' 'else CRAFT_EVENTS_DATABASE, else the address\'s, else craft_easy' '--collection' 'else CRAFT_EVENTS_COLLECTION, else event_log' '--depth' 'show at most N levels below the first event' '--limit' 'read at most N events of the chain' '-o' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--output' 'table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe' '--color' 'colour the output; NO_COLOR turns auto off' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end

@@ -1,67 +1,23 @@
 """`craft-events trace`: an event, what caused it, what it caused."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
 from craft_events_cli import lookup, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli.exit_codes import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.history.lineage import Looked
     from craft_easy.core.events.history.trace import Trace, TraceStep
     from craft_easy.core.events.model.delivery import HandlerDelivery
     from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.store import EventStore
 
-LOOKING: Final = "Looking (for events that were given ids of their own)"
 COLUMNS: Final = (
     "depth", "kind", "event_id", "event_type", "timestamp", "tenant_id", "causation_id", "correlation_id", "asked",
     "published_by", "state", "handlers", "children", "left_out",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """Where events with ids of their own are looked for."""
-
-    since: Annotated[
-        Moment | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            parser=parse_moment,
-            help="from this time on; else from a minute before the first of the chain",
-            rich_help_panel=LOOKING,
-        ),
-    ] = None
-    until: Annotated[
-        Moment | None,
-        typer.Option(
-            "--until",
-            metavar="TIME",
-            parser=parse_moment,
-            help="before this time; else until a minute after its last delivery, or now where one is open",
-            rich_help_panel=LOOKING,
-        ),
-    ] = None
-    within: Annotated[
-        float,
-        typer.Option(
-            "--within", metavar="DURATION", parser=options.deadline, help="for so long", rich_help_panel=LOOKING
-        ),
-    ] = 10.0
-
-    def window_at(self, now: datetime) -> Window:
-        """Return the window of time, relative times reckoned from the database's `now`."""
-        try:
-            return window(self.since, self.until, now=now)
-        except ValueError as error:
-            raise UsageError(str(error), hint="--since is where it begins, --until where it ends") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +27,12 @@ class Showing:
     depth: Annotated[
         int | None,
         typer.Option(
-            "--depth", metavar="N", parser=options.whole_number, help="at most so many levels below the first"
+            "--depth", metavar="N", parser=options.whole_number, help="show at most N levels below the first event"
         ),
     ] = None
     limit: Annotated[
         int,
-        typer.Option("--limit", metavar="N", parser=options.whole_number, help="at most so many events"),
+        typer.Option("--limit", metavar="N", parser=options.whole_number, help="read at most N events of the chain"),
     ] = 1_000
 
 
@@ -84,28 +40,28 @@ def trace(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="the id of any event of the chain")],
     connection: options.Connecting,
     showing: Showing,
-    looking: Looking,
     output: options.Format = None,
 ) -> ExitCode:
-    """Draw the chain that an event belongs to: what caused it, what its handlers did, and what each of them published.
+    """Draw the chain of an event: what caused it, what its handlers did, and what each of them published.
 
-    Any event of the chain will do. What handlers publish has an id that leads to it; an event that was given an id of
-    its own is looked for in a window of time, and the last line says how far that came.
+    Any event of the chain will do. The index on correlation_id finds the others; a log that has none yet gets it by
+    doctor --fix.
 
     Examples:
         craft-events trace 019abf3e-77d1-7000-8000-000000000057
         craft-events trace 019abf3e-77d1-7000-8000-000000000057 --depth 2
-        craft-events trace 019abf3e-77d1-7000-8000-000000000057 --until 2026-01-31 --within 5m
         craft-events trace 019abf3e-77d1-7000-8000-000000000057 -o json | jq '.steps[] | select(.state == "dead")'
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
-    return running.run(_trace(settings, event_id, showing, looking, chosen))
+    return running.run(_trace(settings, event_id, showing, chosen))
 
 
-async def _trace(settings: "Settings", event_id: str, showing: Showing, looking: Looking, chosen: Output) -> ExitCode:
+async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: Output) -> ExitCode:
+    from craft_easy.core.events.history.trace import trace as find
+
     async with options.opened(settings) as store:
-        found = await _look(store, event_id, showing, looking)
+        found = await find(store, event_id, depth=showing.depth, limit=showing.limit)
     if found is None:
         return lookup.not_found(event_id, settings)
     from craft_events_cli.render import trace as render
@@ -120,35 +76,6 @@ async def _trace(settings: "Settings", event_id: str, showing: Showing, looking:
     return ExitCode.DONE
 
 
-async def _look(store: "EventStore", event_id: str, showing: Showing, looking: Looking) -> "Trace | None":
-    from craft_easy.core.events.history.trace import trace as find
-    from craft_events_cli.render.progress import Progress
-
-    where = looking.window_at(await store.now())
-    progress, drawn = Progress("looking", total=100), 0
-
-    def show(looked: "Looked") -> None:
-        nonlocal drawn
-        whole = (looked.until - looked.since).total_seconds() or 1.0
-        percent = int(100 * (looked.reached - looked.since).total_seconds() / whole)
-        progress.advance(max(percent - drawn, 0))
-        drawn = max(percent, drawn)
-
-    try:
-        return await find(
-            store,
-            event_id,
-            depth=showing.depth,
-            limit=showing.limit,
-            since=where.since,
-            until=where.until,
-            seconds=looking.within,
-            on_progress=show,
-        )
-    finally:
-        progress.close()
-
-
 def _write(found: "Trace", chosen: Output) -> None:
     from craft_events_cli.render.rows import json_line, write_rows
 
@@ -160,10 +87,7 @@ def _write(found: "Trace", chosen: Output) -> None:
 
 
 def described(found: "Trace") -> dict[str, Any]:
-    """Return what is said of a chain as a whole."""
-    from craft_easy.core.events.store.formats.event_json import text_of
-
-    looked = found.looked
+    """Return the fields of a chain as a whole."""
     return {
         "event_id": found.event_id,
         "root_id": found.root_id,
@@ -172,7 +96,6 @@ def described(found: "Trace") -> dict[str, Any]:
         "missing": list(found.missing),
         "cyclic": found.is_cyclic,
         "whole": found.is_whole,
-        "looked_through": {name: text_of(getattr(looked, name)) for name in ("since", "until", "reached")},
     }
 
 

@@ -209,18 +209,17 @@ def _cut(cells: Sequence[Cell], room: int) -> Iterator[Cell]:
 
 
 def summary(found: Trace) -> list[str]:
-    """Say how large the chain is and what of it is in trouble, where it was looked for, and what to type next."""
+    """Say how large the chain is and what of it is in trouble, and what to type next."""
     lines = [" · ".join([*_size(found), *_trouble(found), "times are UTC"])]
     if found.missing:
         lines.append(f"not in the log, and named as a cause: {named(found.missing, MAX_TYPES)}")
-    lines.append(_looked(found))
     if (step := _worst(found)) is not None:
         lines.append(f"next: {join(['craft-events', 'show', step.event_id])}")
     return lines
 
 
 def _size(found: Trace) -> Iterator[str]:
-    yield counted(found.events, "event") + (" and more than are gathered" if found.is_cut else "")
+    yield counted(found.events, "event")
     if found.shown < found.events:
         yield f"{found.shown:,} shown (--limit, --depth)"
     times = [step.link.timestamp for step in found.steps if step.link is not None]
@@ -234,20 +233,6 @@ def _trouble(found: Trace) -> Iterator[str]:
     for state in ("dead", "pending"):
         if number := sum(entry.state == state for entry in entries):
             yield f"{counted(number, 'delivery', 'deliveries')} {state}"
-
-
-def _looked(found: Trace) -> str:
-    looked = found.looked
-    since, until, reached = (_to_second(one) for one in (looked.since, looked.until, looked.reached))
-    if looked.is_whole:
-        return f"events with ids of their own: looked for from {since} to {until}"
-    return (
-        f"events with ids of their own: looked for from {since} to {reached}, not to {until}: --within 5m goes further"
-    )
-
-
-def _to_second(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def _worst(found: Trace) -> TraceStep | None:

@@ -70,6 +70,7 @@ def filled(client: MongoClient[dict[str, Any]], uri: str, name: str) -> Log:
         except OperationFailure:
             continue
     assert taken >= ENOUGH
+    events.create_index("correlation_id", sparse=True)  # trace refuses to do without
     return Log(events, taken, ("--uri", uri, "--database", name))
 
 

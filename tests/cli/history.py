@@ -86,8 +86,9 @@ class Log:
         )
 
     def insert(self, *records: Mapping[str, Any]) -> None:
-        """Store records as they are."""
+        """Store records as they are, with the one index that a command refuses to do without."""
         self.events.insert_many([dict(one) for one in records])
+        self.events.create_index("correlation_id", sparse=True)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ BASE = {
     "replay": [],
     "tail": ["--no-follow"],
     "show": [id_of(1)],
-    "trace": [id_of(1), "--within", "0.2"],
+    "trace": [id_of(1)],
     "dead list": [],
     "dead retry": ["--yes"],
     "dead discard": ["--reason", "x", "--yes"],
@@ -457,7 +457,7 @@ def test_odd_surroundings_change_nothing(
         assert is_decent(found)
 
 
-NARROW = [["stats"], ["trace", id_of(1), "--within", "0.2"], ["doctor"], ["handlers", "list", "--handlers", "shop"]]
+NARROW = [["stats"], ["trace", id_of(1)], ["doctor"], ["handlers", "list", "--handlers", "shop"]]
 WIDTHS = [(["replay"], 1), (["replay"], 500), *((args, 20) for args in [["dead", "list"], ["show", id_of(2)], *NARROW])]
 
 

@@ -46,10 +46,10 @@ async def test_on_an_old_log_missing_ones_are_one_warning(
         await real_store.append(event())
     (warning,) = caplog.records
     assert warning.name == "craft_easy.core.events"
-    assert "lacks 8 of its indexes" in warning.getMessage()
+    assert "lacks 9 of its indexes" in warning.getMessage()
     assert "event_type_1_timestamp_1_event_id_1" in warning.getMessage()
     assert "craft-events doctor --fix" in warning.getMessage()
-    assert len(await missing(real_store)) == 8
+    assert len(await missing(real_store)) == 9
 
 
 async def test_they_can_be_created_on_an_old_log_by_name(
@@ -57,7 +57,7 @@ async def test_they_can_be_created_on_an_old_log_by_name(
 ) -> None:
     await (await real_store.collection()).insert_one({"event_type": "old"})
     created = await real_store.ensure_indexes()
-    assert len(created) == 8
+    assert len(created) == 9
     assert await real_store.ensure_indexes() == []
     await real_store.append(event())
     assert caplog.records == []
@@ -114,7 +114,7 @@ async def test_the_unique_index_guards_ids_that_another_writer_stored(real_store
 
 
 async def test_on_the_stand_in_they_are_created_once(caplog: pytest.LogCaptureFixture, store: EventStore) -> None:
-    assert len(await store.ensure_indexes()) == 8
+    assert len(await store.ensure_indexes()) == 9
     assert await store.ensure_indexes() == []
     await store.append(event())
     assert caplog.records == []

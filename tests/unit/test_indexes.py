@@ -21,10 +21,10 @@ def keys(index: Any) -> tuple[str, ...]:
 def test_the_indexes_are_those_of_the_design() -> None:
     in_order = ("timestamp", "event_id")
     plain = [keys(one) for one in SPECIFICATIONS if "partialFilterExpression" not in one]
-    assert plain == [("event_id",), ("event_type", *in_order), ("tenant_id", *in_order), in_order]
+    assert plain == [("event_id",), ("event_type", *in_order), ("tenant_id", *in_order), in_order, ("correlation_id",)]
     assert SPECIFICATIONS[0]["unique"] is True
     assert SPECIFICATIONS[0]["sparse"] is True
-    assert {(keys(one), str(one["partialFilterExpression"])) for one in SPECIFICATIONS[4:]} == {
+    assert {(keys(one), str(one["partialFilterExpression"])) for one in SPECIFICATIONS[5:]} == {
         (("delivery.owner", *in_order), "{'delivery.state': 'open'}"),
         (("delivery.owner", "delivery.due_at"), "{'delivery.state': 'open'}"),
         (("tenant_id", *in_order), "{'delivery.state': 'open'}"),
@@ -95,7 +95,7 @@ async def test_on_a_sharded_collection_the_unique_index_is_created_without_that(
     (created,) = collection.created
     assert [keys(index.document) for index in created] == [keys(one) for one in SPECIFICATIONS]
     assert not any(index.document.get("unique") for index in created)
-    assert [index.document.get("partialFilterExpression") for index in created][4] == {"delivery.state": "open"}
+    assert [index.document.get("partialFilterExpression") for index in created][5] == {"delivery.state": "open"}
 
 
 async def test_another_refusal_of_an_index_is_raised() -> None:

@@ -1,4 +1,4 @@
-"""Trace: the chain of events that one belongs to, what caused it and what came of it.
+"""Trace: the chain that an event belongs to, what caused it and what it caused.
 
     from craft_easy.core.events.history.trace import trace
 
@@ -6,20 +6,18 @@
     for step in found.steps:
         print("  " * step.depth, step.event_type, step.handler, step.delivery)
 
-It changes nothing. `steps` are in the order of a tree that is drawn from top to bottom; a chain of any length is walked
-without recursion.
+It changes nothing. The events are found by one indexed query; `steps` are in the order of a tree that is drawn from top
+to bottom. A chain of any depth is walked without recursion.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from craft_easy.core.events.engine.children import derived_id
-from craft_easy.core.events.history.lineage import Lineage, LineageSearch, Looked
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.queries import trace as trace_queries
@@ -31,10 +29,12 @@ if TYPE_CHECKING:
 Kind = Literal["event", "missing", "again"]
 
 LIMIT: Final = 1_000
+MAX_LOOKED_UP: Final = 1_000
+"""Causes that are looked up by their ids, one query each, where the query for the chain did not return them."""
 MAX_GUESSES: Final = 200_000
-"""So many ids are derived to learn which handler published what; a millionth of a second or two each."""
+"""Ids that are derived at most to find which handler published which event; one takes a microsecond or two."""
 _SPARE_NUMBERS: Final = 16
-"""A number among equal events may be of one that was given back, or is not shown."""
+"""Numbers among equal events that may belong to events that are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class TraceStep:
         kind: "event"; "missing", named as a cause and not in the log; "again", where a chain comes back to itself.
         depth: 0 for the first of the chain.
         link: what it is, and what caused it; None where it is missing.
-        handler: the handler of its cause that published it; None where its id does not tell.
-        delivery: what became of it; None where it is untracked.
-        is_asked: it is the one that was asked for.
-        children: how many events it caused.
-        left_out: of them, by type, those that are not among the steps.
+        handler: the handler of its cause that published it; None where its id was not derived from one.
+        delivery: its delivery; None where it is untracked.
+        is_asked: it is the event that was asked for.
+        children: the number of events that it caused.
+        left_out: of them, by type, those below the depth that was asked for.
     """
 
     kind: Kind
@@ -69,11 +69,9 @@ class Trace:
 
     Args:
         steps: its events, each before those that it caused, and those of one in order of handlers and time.
-        events: how many were found, whether they are shown or not.
+        events: the number of events in the chain, shown or not.
         missing: ids that are named as causes and are not in the log.
-        looked: the window of time that was looked through for events with ids of their own.
-        is_cyclic: it comes back to itself, as only other writers make it.
-        is_cut: there are more events than were gathered.
+        left_out: events of the chain beyond the limit, which were not read.
     """
 
     event_id: str
@@ -81,99 +79,152 @@ class Trace:
     steps: tuple[TraceStep, ...]
     events: int
     missing: tuple[str, ...]
-    looked: Looked
-    is_cyclic: bool = False
-    is_cut: bool = False
+    left_out: int = 0
 
     @property
     def shown(self) -> int:
-        """How many events are among the steps."""
+        """The number of events among the steps."""
         return sum(step.kind == "event" for step in self.steps)
 
     @property
+    def is_cyclic(self) -> bool:
+        """Whether the chain comes back to itself, which only other programs can write."""
+        return any(step.kind == "again" for step in self.steps)
+
+    @property
     def is_whole(self) -> bool:
-        """Whether all was looked through that was meant to be, and nothing is known to be missing."""
-        return self.looked.is_whole and not self.is_cut and not self.missing
+        """Whether every event of the chain was read, and none is known to be missing."""
+        return not (self.left_out or self.missing)
 
 
-async def trace(
-    store: EventStore,
-    event_id: str,
-    *,
-    depth: int | None = None,
-    limit: int | None = LIMIT,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    seconds: float = 10.0,
-    on_progress: Callable[[Looked], None] = lambda _: None,
-) -> Trace | None:
+async def trace(store: EventStore, event_id: str, *, depth: int | None = None, limit: int = LIMIT) -> Trace | None:
     """Return the chain that an event belongs to, or None where there is no such event.
+
+    The chain is every event whose `event_id` or `correlation_id` is that of the chain's first.
 
     Args:
         store: where the log is.
         event_id: any event of the chain.
-        depth: levels below the first; the way to the event itself is always among the steps.
-        limit: at most so many steps, those near the first before those below; None for all.
-        since: events with ids of their own are looked for from this time on; None for a minute before the first.
-        until: and before this time; None for a minute after the end of the last delivery, or now where one is open.
-        seconds: so long they are looked for.
-        on_progress: is told how far that has come.
+        depth: levels below the first; None for all. The way to the event itself is always among the steps.
+        limit: events of the chain that are read at most; the way to the event itself comes on top.
 
     Raises:
+        StoreError: the log has no index on `correlation_id`.
         StoreUnavailable: the log was not reached.
     """
-    search = LineageSearch(store, since=since, until=until, seconds=seconds, on_progress=on_progress)
-    lineage = await search.of(event_id)
-    if lineage is None:
+    chain = await _chain_of(store, event_id, limit)
+    if chain is None:
         return None
-    assert lineage.looked is not None
-    chosen = _chosen(lineage, depth, limit)
-    records = await _read(store, lineage, chosen)
-    absent = [one for one in (lineage.missing, *lineage.strays) if one is not None]
+    chosen = _within(chain, depth)
+    records = await _read(store, chain, chosen)
     return Trace(
-        event_id=lineage.asked.event_id,
-        root_id=lineage.root,
-        steps=tuple(_steps(lineage, chosen, records)),
-        events=sum(one in lineage.links for one in lineage.members),
-        missing=tuple(absent),
-        looked=lineage.looked,
-        is_cyclic=lineage.is_cyclic,
-        is_cut=lineage.is_cut,
+        event_id=chain.asked.event_id,
+        root_id=chain.way[0],
+        steps=tuple(_steps(chain, chosen, records)),
+        events=len(chain.links) + chain.left_out,
+        missing=tuple(chain.missing),
+        left_out=chain.left_out,
     )
 
 
-def _way_to(lineage: Lineage, event_id: str) -> list[str]:
-    """Return the ids from the first of the chain to an event."""
-    way, seen = [event_id], {event_id}
-    while way[-1] != lineage.root and (link := lineage.links.get(way[-1])) is not None:
-        if link.causation_id is None or link.causation_id in seen:
-            break
-        way.append(link.causation_id)
-        seen.add(link.causation_id)
-    return way[::-1]
+# ---------------------------------------------------------------- the chain
 
 
-def _chosen(lineage: Lineage, depth: int | None, limit: int | None) -> set[str]:
-    """Return the ids that are shown: the way to the event that was asked for, and then level by level."""
-    chosen = set(_way_to(lineage, lineage.asked.event_id)) | {lineage.root}
-    todo = deque((one, 0) for one in (lineage.root, *lineage.strays))
-    met: set[str] = set()
-    while todo and (limit is None or len(chosen) < limit):
-        event_id, level = todo.popleft()
-        if event_id in met or (depth is not None and level > depth):
+@dataclass(eq=False, slots=True)
+class _Chain:
+    """The events of a chain.
+
+    Args:
+        asked: the event that was asked for.
+        links: the events, by id.
+        missing: ids that are named as causes and are not in the log; the keys alone count.
+        left_out: the number of events that were not read.
+        children: the ids of the events that name an id as their cause, in order of time.
+        way: the ids from the first of the chain to the event that was asked for.
+    """
+
+    asked: Link
+    links: dict[str, Link]
+    missing: dict[str, None] = field(default_factory=dict)
+    left_out: int = 0
+    children: dict[str, list[str]] = field(default_factory=dict)
+    way: list[str] = field(default_factory=list)
+
+
+async def _chain_of(store: EventStore, event_id: str, limit: int) -> _Chain | None:
+    record = await store.find_record(event_id)
+    if record is None:
+        return None
+    asked = Link.of(record)
+    chain = _Chain(asked, {asked.event_id: asked})
+    root_id = asked.correlation_id or asked.event_id
+    found = await trace_queries.members(store, root_id, limit=limit - 1)
+    chain.links |= {link.event_id: link for link in found.links}
+    if root_id not in chain.links and (first := await store.find_record(root_id)) is not None:
+        chain.links[root_id] = Link.of(first)
+    await _look_up_causes(store, chain)
+    chain.left_out = found.total - sum(link.correlation_id == root_id for link in chain.links.values())
+    for link in sorted(chain.links.values(), key=lambda link: (link.timestamp, link.event_id)):
+        if link.causation_id is not None:
+            chain.children.setdefault(link.causation_id, []).append(link.event_id)
+    chain.way = _way_to_asked(chain)
+    return chain
+
+
+async def _look_up_causes(store: EventStore, chain: _Chain) -> None:
+    """Add the causes that are not among the events, those of the event that was asked for first."""
+    todo, looked_up = deque(chain.links.values()), 0
+    while todo and looked_up < MAX_LOOKED_UP:
+        cause = todo.popleft().causation_id
+        if cause is None or cause in chain.links or cause in chain.missing:
             continue
-        met.add(event_id)
-        chosen.add(event_id)
-        todo.extend((child, level + 1) for child in _in_order(lineage, event_id))
-    return chosen
+        looked_up += 1
+        record = await store.find_record(cause)
+        if record is None:
+            chain.missing[cause] = None
+        else:
+            chain.links[cause] = Link.of(record)
+            todo.appendleft(chain.links[cause])
 
 
-def _in_order(lineage: Lineage, event_id: str) -> list[str]:
-    links = [lineage.links[one] for one in lineage.children.get(event_id, ())]
-    return [link.event_id for link in sorted(links, key=lambda link: (link.timestamp, link.event_id))]
+def _way_to_asked(chain: _Chain) -> list[str]:
+    way = {chain.asked.event_id: None}
+    cause = chain.asked.causation_id
+    while cause is not None and cause not in way and (cause in chain.links or cause in chain.missing):
+        way[cause] = None
+        cause = chain.links[cause].causation_id if cause in chain.links else None
+    return list(way)[::-1]
 
 
-# ---------------------------------------------------------------- what stands in the records
+def _tops(chain: _Chain) -> Iterator[str]:
+    """Yield where a tree may begin: the first of the chain, then the events without a known cause, then the others.
+
+    The others are reached from these, but for a circle that nothing outside it caused.
+    """
+    yield chain.way[0]
+    yield from chain.missing
+    for link in chain.links.values():
+        if link.causation_id not in chain.links and link.causation_id not in chain.missing:
+            yield link.event_id
+    yield from chain.links
+
+
+def _within(chain: _Chain, depth: int | None) -> set[str]:
+    """Return the ids that are shown: the way to the event that was asked for, and all down to the depth."""
+    if depth is None:
+        return {*chain.links, *chain.missing}
+    chosen, level_of = set(chain.way), dict[str, int]()
+    for top in _tops(chain):
+        todo = [] if top in level_of else [(top, 0)]
+        while todo:
+            event_id, level = todo.pop()
+            if event_id not in level_of:
+                level_of[event_id] = level
+                todo += [(child, level + 1) for child in chain.children.get(event_id, ())]
+    return chosen | {event_id for event_id, level in level_of.items() if level <= depth}
+
+
+# ---------------------------------------------------------------- the records
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,45 +232,44 @@ class _Record:
     """What is known of a record that is shown: its delivery, and what its id may have been derived from."""
 
     delivery: Delivery | None
-    said: bytes | None
+    content: bytes | None
 
 
-async def _read(store: EventStore, lineage: Lineage, chosen: Iterable[str]) -> dict[str, _Record]:
-    by_id = {_key(lineage.links[one].record_id): one for one in chosen if one in lineage.links}
-    ids = [lineage.links[one].record_id for one in by_id.values()]
+async def _read(store: EventStore, chain: _Chain, chosen: Iterable[str]) -> dict[str, _Record]:
+    by_id = {_key(chain.links[one].record_id): one for one in chosen if one in chain.links}
+    ids = [chain.links[one].record_id for one in by_id.values()]
     found: dict[str, _Record] = {}
     async for records in trace_queries.whole_records(store, ids):
         for record in records:
-            tracked = Tracked.of(record)
-            delivery = tracked.delivery if isinstance(record.get("delivery"), Mapping) else None
-            found[by_id[_key(record["_id"])]] = _Record(delivery, trace_queries.said(record))
+            delivery = Tracked.of(record).delivery if isinstance(record.get("delivery"), Mapping) else None
+            found[by_id[_key(record["_id"])]] = _Record(delivery, trace_queries.derivation_content(record))
     return found
 
 
 def _key(record_id: Any) -> str:
-    """Return what tells `_id`s apart: those of other writers may be documents."""
+    """Return a text that differs for each `_id`: those of other programs may be documents."""
     return f"{type(record_id).__name__} {record_id!r}"
 
 
 def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, bytes | None]) -> dict[str, str]:
-    """Return which handler published which child, as far as the derived ids tell.
+    """Return which handler published which child, as far as the derived ids show.
 
     Args:
         parent_id: the event that caused them.
         handlers: the ids that its record names.
-        children: what each child says, by its id.
+        children: the content of each child, by its id.
     """
     found: dict[str, str] = {}
     same: dict[bytes, set[str]] = {}
-    for event_id, said in children.items():
-        if said is not None:
-            same.setdefault(said, set()).add(event_id.lower())
+    for event_id, content in children.items():
+        if content is not None:
+            same.setdefault(content, set()).add(event_id.lower())
     guesses = 0
-    for said, left in same.items():
+    for content, left in same.items():
         for number in range(len(left) + _SPARE_NUMBERS):
             for handler in handlers:
                 guesses += 1
-                event_id = derived_id(parent_id, handler, said, number)
+                event_id = derived_id(parent_id, handler, content, number)
                 if event_id in left:
                     found[event_id] = handler
                     left.discard(event_id)
@@ -231,38 +281,40 @@ def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, b
 # ---------------------------------------------------------------- the tree
 
 
-def _steps(lineage: Lineage, chosen: set[str], records: Mapping[str, _Record]) -> Iterable[TraceStep]:
+def _steps(chain: _Chain, chosen: set[str], records: Mapping[str, _Record]) -> Iterator[TraceStep]:
     """Yield the chosen events, each before those that it caused."""
-    todo = [TraceStep("event", one, 0) for one in (*reversed(lineage.strays), lineage.root)]
     met: set[str] = set()
-    while todo:
-        step = todo.pop()
-        link = lineage.links.get(step.event_id)
-        if step.event_id in met:
-            yield replace(step, kind="again", link=link)
-            continue
-        met.add(step.event_id)
-        children = _in_order(lineage, step.event_id)
-        shown = [one for one in children if one in chosen]
-        known = records.get(step.event_id)
-        delivery = None if known is None else known.delivery
-        step = replace(
-            step,
-            kind="event" if link is not None else "missing",
-            link=link,
-            delivery=delivery,
-            is_asked=step.event_id == lineage.asked.event_id,
-            children=len(children),
-            left_out=Counter(lineage.links[one].event_type for one in children if one not in chosen),
-        )
-        yield step
-        todo.extend(reversed(_children_of(step, shown, records)))
+    for top in _tops(chain):
+        todo = [TraceStep("event", top, 0)] if top in chosen and top not in met else []
+        while todo:
+            step = todo.pop()
+            if step.event_id in met:
+                yield replace(step, kind="again", link=chain.links.get(step.event_id))
+                continue
+            met.add(step.event_id)
+            yield (step := _filled(step, chain, chosen, records))
+            shown = [one for one in chain.children.get(step.event_id, ()) if one in chosen]
+            todo.extend(reversed(_children_of(step, shown, records)))
+
+
+def _filled(step: TraceStep, chain: _Chain, chosen: set[str], records: Mapping[str, _Record]) -> TraceStep:
+    link, record = chain.links.get(step.event_id), records.get(step.event_id)
+    children = chain.children.get(step.event_id, ())
+    return replace(
+        step,
+        kind="missing" if link is None else "event",
+        link=link,
+        delivery=None if record is None else record.delivery,
+        is_asked=step.event_id == chain.asked.event_id,
+        children=len(children),
+        left_out=Counter(chain.links[one].event_type for one in children if one not in chosen),
+    )
 
 
 def _children_of(step: TraceStep, shown: Sequence[str], records: Mapping[str, _Record]) -> list[TraceStep]:
     handlers = [] if step.delivery is None else [entry.id for entry in step.delivery.handlers]
-    said = {one: records[one].said for one in shown if one in records}
-    published = publishers(step.event_id, handlers, said)
-    place = {handler: number for number, handler in enumerate(handlers)}
+    content = {one: records[one].content for one in shown if one in records}
+    published = publishers(step.event_id, handlers, content)
+    order = {handler: number for number, handler in enumerate(handlers)}
     steps = [TraceStep("event", one, step.depth + 1, handler=published.get(one.lower())) for one in shown]
-    return sorted(steps, key=lambda one: place.get(one.handler or "", len(place)))
+    return sorted(steps, key=lambda one: order.get(one.handler or "", len(order)))

@@ -36,6 +36,7 @@ INDEXES: Final[Sequence[IndexModel]] = (
     _index(("event_type", 1), *_IN_ORDER),
     _index(("tenant_id", 1), *_IN_ORDER),
     _index(*_IN_ORDER),
+    _index(("correlation_id", 1), sparse=True),
     _index(("delivery.owner", 1), *_IN_ORDER, suffix="_open", partialFilterExpression=_OPEN),
     _index(("delivery.owner", 1), ("delivery.due_at", 1), suffix="_open", partialFilterExpression=_OPEN),
     _index(("tenant_id", 1), *_IN_ORDER, suffix="_open", partialFilterExpression=_OPEN),
