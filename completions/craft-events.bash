@@ -138,7 +138,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --grep | --template | -n | --last | --wait-max | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --grep | -n | --last | --wait-max | --uri | --database | --collection)
                     return 0
                     ;;
                 --checkpoint)
@@ -158,7 +158,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --exclude-type --grep --template --no-payload -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --exclude-type --grep -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
             ;;
         'redispatch')
             case $option in

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,7 +10,7 @@ import typer
 
 from craft_events_cli import options, reader, running, terminal
 from craft_events_cli.exit_codes import ExitCode, UsageError
-from craft_events_cli.shaping import Shaping
+from craft_events_cli.matching import Grep, search_text
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -36,6 +36,37 @@ def span(text: str) -> float:
     if not (found := options.seconds(text)):
         raise ValueError(f'"{text}" is no time to wait. Try 30s or 5m')
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Which of the selected events are left out."""
+
+    exclude_type: Annotated[
+        list[str],
+        typer.Option(
+            "--exclude-type",
+            metavar="PATTERN",
+            parser=options.pattern,
+            help="leave out events of this type",
+            rich_help_panel=options.SELECTING,
+        ),
+    ] = field(default_factory=list)
+    grep: Annotated[
+        list[str],
+        typer.Option(
+            "--grep",
+            metavar="TEXT",
+            parser=search_text,
+            help="show only events that contain this text",
+            rich_help_panel=options.SELECTING,
+        ),
+    ] = field(default_factory=list)
+
+    @property
+    def only(self) -> Grep | None:
+        """The choice that `--grep` makes."""
+        return Grep(self.grep) if self.grep else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +130,7 @@ class Following:
 
 def tail(
     where: options.Selecting,
-    shaping: Shaping,
+    leaving: Leaving,
     following: Following,
     connection: options.Connecting,
     output: options.Format = None,
@@ -109,16 +140,13 @@ def tail(
     Examples:
         craft-events tail --tenant acme --outcomes
         craft-events tail -n 0 --type 'order.*' --grep o_99 | jq .payload
-        craft-events tail --template '{timestamp} {tenant_id:<12} {payload.order_id}'
         craft-events tail --checkpoint orders.checkpoint -o ndjson >> orders.ndjson
     """
     _refuse_end(where)
-    shaping.check(output)
-    chosen = shaping.chosen(output, endless=following.follow)
-    if following.outcomes and (shaping.template is not None or chosen is Output.CSV):
-        with_what = "--template" if shaping.template is not None else "-o csv"
-        raise UsageError(f"{with_what} has a form for events alone: use -o ndjson or -o table with --outcomes")
-    return running.run(_tail(connection.settings(), where, shaping, following, chosen))
+    chosen = terminal.output_format(output, endless=following.follow)
+    if following.outcomes and chosen is Output.CSV:
+        raise UsageError("-o csv has a form for events alone: use -o ndjson or -o table with --outcomes")
+    return running.run(_tail(connection.settings(), where, leaving, following, chosen))
 
 
 def _refuse_end(where: options.Selecting) -> None:
@@ -128,18 +156,18 @@ def _refuse_end(where: options.Selecting) -> None:
 
 
 async def _tail(
-    settings: "Settings", where: options.Selecting, shaping: Shaping, following: Following, chosen: Output
+    settings: "Settings", where: options.Selecting, leaving: Leaving, following: Following, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.store.change_stream import LogDropped
 
-    out = _Out(shaping, chosen)
+    out = _Out(chosen)
     if following.is_resumed:
         where = replace(where, since=None)
     async with options.opened(settings) as store:
-        selection = replace(where.selection(await store.now()), except_types=tuple(shaping.exclude_type))
+        selection = replace(where.selection(await store.now()), except_types=tuple(leaving.exclude_type))
         try:
             with reader.while_read():
-                async with aclosing(_blocks(store, selection, shaping, following)) as blocks:
+                async with aclosing(_blocks(store, selection, leaving, following)) as blocks:
                     await out.write(blocks)
         except LogDropped as ending:
             terminal.note(str(ending))
@@ -150,7 +178,7 @@ async def _tail(
 
 
 def _blocks(
-    store: "EventStore", selection: "Selection", shaping: Shaping, following: Following
+    store: "EventStore", selection: "Selection", leaving: Leaving, following: Following
 ) -> "AsyncGenerator[Block, None]":
     from craft_easy.core.events.history import tail
     from craft_events_cli.render.feed import Notes
@@ -158,16 +186,16 @@ def _blocks(
     last = tail.LAST if following.last is None else following.last
     observer = Notes(f"{store.database_name}.{store.name}")
     if not following.follow:
-        return tail.recall(store, selection, last=last, only=shaping.only, observer=observer)
+        return tail.recall(store, selection, last=last, only=leaving.only, observer=observer)
     checkpoint = None
     if following.checkpoint is not None:
-        others = {**shaping.filters, "outcomes": following.outcomes}
+        others = {"grep": leaving.grep, "outcomes": following.outcomes}
         checkpoint = tail.checkpoint(following.checkpoint, store, selection, **others)
     return tail.follow(
         store,
         selection,
         last=last,
-        only=shaping.only,
+        only=leaving.only,
         outcomes=following.outcomes,
         wait_max=following.wait_max,
         checkpoint=checkpoint,
@@ -178,10 +206,11 @@ def _blocks(
 class _Out:
     """Writes events and outcomes as they come, and counts them."""
 
-    def __init__(self, shaping: Shaping, chosen: Output) -> None:
+    def __init__(self, chosen: Output) -> None:
+        from craft_events_cli.render.events import writer
         from craft_events_cli.render.outcome import outcome_writer
 
-        self._events = shaping.writer(chosen, is_live=True)
+        self._events = writer(chosen, is_live=True)
         self._outcomes = outcome_writer(chosen)
         self._written = self._ended = 0
         self._last: str | None = None

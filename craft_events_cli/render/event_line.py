@@ -45,20 +45,16 @@ class LineWriter:
 
     Args:
         is_live: events of today show their time alone; else the day is always shown.
-        has_payload: the beginning of each payload is shown.
         now: the time of day.
     """
 
-    def __init__(
-        self, *, is_live: bool = False, has_payload: bool = True, now: Callable[[], datetime] = clock.now
-    ) -> None:
+    def __init__(self, *, is_live: bool = False, now: Callable[[], datetime] = clock.now) -> None:
         stream = terminal.stdout()
         self._width = terminal.width(stream)
         self._is_colored = terminal.is_colored(stream)
         self._hues = hues()
         self._least = _TIME if is_live else _DAY
         self._is_live = is_live
-        self._has_payload = has_payload
         self._now = now
         self._columns = [0, 0, 0] if self._width >= WITHOUT_ACTOR_BELOW else [0, 0]
         self._limits = [max(6, int(self._width * share)) for share in _MOST]
@@ -103,7 +99,7 @@ class LineWriter:
             padding = " " * (column - width_of(cell))
             parts.append(self._paint(cell, style) + padding)
             room -= width_of(cell) + len(padding) + len(_GAP)
-        if self._has_payload and room >= MIN_PAYLOAD:
+        if room >= MIN_PAYLOAD:
             parts.append("".join(map(self._paint_part, payload_parts(envelope.payload, room))))
         return _GAP.join(parts).rstrip() + "\n"
 

@@ -20,7 +20,6 @@ from craft_events_cli.render.rows import csv_line
 from craft_events_cli.terminal import Output
 
 Record = Mapping[str, Any]
-Line = Callable[[Record], str]
 
 COLUMNS: Final = (
     "event_id",
@@ -45,44 +44,33 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-def writer(output: Output, *, is_live: bool = False, has_payload: bool = True) -> Writer:
+def writer(output: Output, *, is_live: bool = False) -> Writer:
     """Return what writes events in a format.
 
     Args:
         output: the format.
         is_live: today's events show no date.
-        has_payload: without payloads these are null, and nothing in lines for people.
     """
     if output is Output.TABLE:
         from craft_events_cli.render.event_line import LineWriter
 
-        return LineWriter(is_live=is_live, has_payload=has_payload)
-    line = event_json.line if has_payload else line_without_payload
-    kinds: dict[Output, Callable[[Line], Writer]] = {
+        return LineWriter(is_live=is_live)
+    kinds: dict[Output, Callable[[], Writer]] = {
         Output.NDJSON: NdjsonWriter,
         Output.JSON: JsonWriter,
         Output.CSV: CsvWriter,
     }
-    return kinds[output](line)
-
-
-def line_without_payload(record: Record) -> str:
-    """Return a record as Event JSON in one line, its payload null."""
-    # braces stand bare nowhere before it: quotes are escaped in texts
-    return event_json.line({**record, "payload": {}}).replace('"payload":{}', '"payload":null', 1)
+    return kinds[output]()
 
 
 class NdjsonWriter:
     """An object a line."""
 
-    def __init__(self, line: Line = event_json.line) -> None:
-        self._line = line
-
     def begin(self) -> None:
         """Write nothing."""
 
     def write(self, records: Sequence[Record]) -> None:
-        _write("".join([f"{self._line(record)}\n" for record in records]).encode("ascii"))
+        _write("".join([f"{event_json.line(record)}\n" for record in records]).encode("ascii"))
         terminal.flush()
 
     def close(self) -> None:
@@ -92,8 +80,7 @@ class NdjsonWriter:
 class JsonWriter:
     """One array, an event a line; the closing bracket says that it is whole."""
 
-    def __init__(self, line: Line = event_json.line) -> None:
-        self._line = line
+    def __init__(self) -> None:
         self._is_empty = True
 
     def begin(self) -> None:
@@ -103,7 +90,7 @@ class JsonWriter:
         if not records:
             return
         _write(b"[\n" if self._is_empty else b",\n")
-        _write(",\n".join(map(self._line, records)).encode("ascii"))
+        _write(",\n".join(map(event_json.line, records)).encode("ascii"))
         self._is_empty = False
         terminal.flush()
 
@@ -115,14 +102,11 @@ class JsonWriter:
 class CsvWriter:
     """A row an event under a header (RFC 4180)."""
 
-    def __init__(self, line: Line = event_json.line) -> None:
-        self._line = line
-
     def begin(self) -> None:
         terminal.stdout().write(csv_line(COLUMNS))
 
     def write(self, records: Sequence[Record]) -> None:
-        terminal.stdout().writelines(_csv_row(json.loads(self._line(record))) for record in records)
+        terminal.stdout().writelines(_csv_row(json.loads(event_json.line(record))) for record in records)
         terminal.flush()
 
     def close(self) -> None:
