@@ -17,6 +17,7 @@ from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import RecordOwner
 from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
+from craft_easy.core.events.engine.sinks import RecordSink, UnstoredSink
 from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import current_delivery
@@ -142,7 +143,9 @@ class Publisher:
             DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in one.plan.handlers
         ]
         if due:
-            await RecordRun(record_owner, one.held, one.event, due).dispatch(self.tasks().start)
+            held, running_handlers = one.held, record_owner.worker.running_handlers
+            sink = UnstoredSink(running_handlers) if held is None else RecordSink(record_owner, held)
+            await RecordRun(sink, one.event, due).dispatch(self.tasks().start)
 
     # the record first
 

@@ -1,40 +1,43 @@
-"""Running the deliveries of one record, and handing each outcome to the writer as it comes."""
+"""The one runner: runs the deliveries of one event, in order, for publishers, redispatch and replay.
+
+A sink takes each outcome as it comes: the record's (`sinks.RecordSink`) or a report's. Limits, abandoned handlers and
+handlers that cancel themselves are handled here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from types import CodeType
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.watchdog import RunningHandler
-from craft_easy.core.events.errors import DeliveryOver, StoreUnavailable
 from craft_easy.core.events.handlers.attempt import attempt, extra_of
 from craft_easy.core.events.handlers.context import CurrentDelivery
-from craft_easy.core.events.handlers.registry import Handler
-from craft_easy.core.events.model.delivery import Delivery, Ended, finish
-from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Outcome, OutcomeKind
-from craft_easy.core.events.store.deliveries import PendingChange
-from craft_easy.core.events.store.sessions import check, plain_transaction, transaction
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.engine.outcomes import OwnedRecord
-    from craft_easy.core.events.engine.owner import RecordOwner
+    from craft_easy.core.events.engine.sinks import Sink
+    from craft_easy.core.events.handlers.registry import Handler
+    from craft_easy.core.events.model.event import DomainEvent
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
+LOOK_S: Final = 0.5
+"""Seconds between two looks for handlers that went on past their limit."""
 CANCELLED_S: Final = 1.0
-"""Seconds that a handler gets to end after it was cancelled; one that swallows it is abandoned by a redispatch."""
+"""Seconds that a handler gets to end after it was cancelled; one that ignores its cancellation is abandoned."""
 LEAVING_S: Final = 5.0
-"""Seconds that a `KeyboardInterrupt` waits at most for what it broke off to be given back."""
+"""Seconds that a `KeyboardInterrupt` waits at most until the deliveries that it broke off are given back."""
+
+_abandoned: Final[set[asyncio.Task[None]]] = set()
+"""Held until they end: a task that is collected is closed in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,245 +57,208 @@ class DueDelivery:
     limit: float = DEFAULT_LIMIT
 
     @property
-    def code(self) -> CodeType | None:
-        """What its frames on a stack are known by."""
-        return getattr(self.handler.function, "__code__", None)
+    def given_back(self) -> Outcome:
+        """The outcome of a run that was broken off or did not start."""
+        return Outcome(self.handler.id, OutcomeKind.GIVEN_BACK, self.attempt)
+
+    def failed(self, error_type: str, message: str, began_at: float) -> Outcome:
+        """Return the outcome of a run that failed without raising."""
+        took_ms, retry = (steady() - began_at) * 1000, self.handler.retry or DEFAULT_RETRY
+        error = ErrorText(error_type, message)
+        return Outcome(self.handler.id, OutcomeKind.FAILED, self.attempt, took_ms, error, retry=retry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    due: DueDelivery
+    current: CurrentDelivery
+    began_at: float = field(default_factory=steady)
 
 
 class RecordRun:
-    """Runs the deliveries of one event; with the last of them the record is given back.
+    """Runs the deliveries of one event.
 
     Args:
-        desk: whose record it is.
-        held: the record; None when the event could not be stored and runs all the same.
+        sink: takes their outcomes.
         event: what the handlers get.
         due: the deliveries that are to run.
     """
 
-    def __init__(
-        self, record_owner: RecordOwner, held: OwnedRecord | None, event: DomainEvent, due: Sequence[DueDelivery]
-    ) -> None:
-        self._record_owner = record_owner
-        self._held = held
+    def __init__(self, sink: Sink, event: DomainEvent, due: Sequence[DueDelivery]) -> None:
+        self._sink = sink
         self._event = event
-        self._due = {one.known_as: one for one in due}
+        self._open = {one.known_as: one for one in due}
+        """The deliveries that have not ended."""
         self._waiting = deque(due)
-        self._began: dict[str, float] = {}
-        self._beside: set[asyncio.Task[None]] = set()
-        self._turn = 0
-        self.is_alone = False
-        """Whether it is a suspect, run by `dispatch_alone`."""
-        self.is_broken_off: Callable[[], bool] = lambda: True
-        """Asked when a task of it is cancelled: whether that came from outside, and not from the handler itself."""
+        self._tasks: dict[asyncio.Task[None], _Started] = {}
+        self.abandoned = 0
+        """Handlers that were abandoned: they may run still, and nobody waits for them any more."""
 
-    @property
-    def is_over(self) -> bool:
-        """Whether every delivery has ended."""
-        return not self._due
+    # for a publisher
 
     async def dispatch(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        """Await the foreground deliveries in order and start the background ones beside them.
+        """Await the foreground deliveries in order, in the caller's context, and start the background ones as tasks.
 
-        A caller who is cancelled meanwhile leaves that foreground delivery, and the later ones, pending; background
+        A caller that is cancelled meanwhile leaves that foreground delivery, and the later ones, pending; background
         ones still start.
         """
-        turn = self._turn
         try:
-            while self._waiting and turn == self._turn:
+            while self._waiting:
                 due = self._waiting.popleft()
                 if due.handler.background:
-                    start(self._one(due))
+                    start(self._deliver_or_give_back(due))
                 else:
-                    await self._one(due)
+                    await self._deliver_or_give_back(due)
         finally:
-            while self._waiting and turn == self._turn:
+            while self._waiting:
                 due = self._waiting.popleft()
                 if due.handler.background:
-                    start(self._one(due))
+                    start(self._deliver_or_give_back(due))
                 else:
-                    self._end(due, _given_back(due))
+                    self._end(due, due.given_back)
 
-    async def dispatch_and_wait(self) -> None:
-        """Run every delivery to its end; who breaks this off breaks off all of them."""
-        turn = self._turn
+    async def _deliver_or_give_back(self, due: DueDelivery) -> None:
         try:
-            await self.dispatch(self._start_beside)
-            while self._beside and turn == self._turn:
-                await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            for task in self._beside:
-                task.cancel()
-            if self._beside:
-                await asyncio.wait(self._beside)
-            raise
+            await self._deliver(due, self._current_for(due))
         finally:
-            if turn == self._turn:
-                for due in list(self._due.values()):
-                    self._end(due, _given_back(due))
+            self._end(due, due.given_back)
 
-    async def dispatch_alone(self) -> None:
-        """Run the deliveries of a suspect: one at a time, each noted in the record before it starts."""
-        turn = self._turn
-        try:
-            while self._waiting and turn == self._turn:
-                due = self._waiting.popleft()
-                if await self._note(due):
-                    await self._one(due)
-                    await self._record_owner.settle(self._held)
-                else:
-                    self._end(due, _given_back(due))
-        finally:
-            if turn == self._turn:
-                for due in list(self._due.values()):
-                    self._end(due, _given_back(due))
+    # for a redispatch and a replay
 
-    def abandon_what_is_late(self, now: float) -> bool:
-        """Give up the deliveries that went on after they were cancelled at their limit; tell whether there were any.
+    async def run(self, *, is_alone: bool = False) -> None:
+        """Run every delivery to its end, each in a task and a context of its own; cancelling this gives back the rest.
 
-        What they still come to is of no account. The caller dispatches what is left.
+        Foreground deliveries run one after another, in their order, and background ones beside them. A handler that
+        goes on after it was cancelled at its limit is abandoned, and the others go on without it.
 
         Args:
-            now: seconds of `clock.steady`.
+            is_alone: the event is a suspect: its deliveries run one at a time, each noted before it starts.
         """
-        late = [
-            due
-            for name, began in self._began.items()
-            if (due := self._due.get(name)) is not None and now - began > due.limit + CANCELLED_S
-        ]
-        for due in late:
-            self._abandon(due, (now - self._began[due.known_as]) * 1000)
-        if late:
-            self._turn += 1
-        if late and self.is_alone:
-            # what is abandoned may still end its process, and whatever were noted then would be charged
-            self._waiting.clear()
-            for due in list(self._due.values()):
-                self._end(due, _given_back(due))
-        return bool(late)
-
-    def _abandon(self, due: DueDelivery, took_ms: float) -> None:
-        handler, event = due.handler, self._event
-        text = "handler %r is abandoned on %r %s: it went on after it was cancelled at its limit of %g s"
-        log.error(text, handler.id, event.event_type, event.event_id, due.limit, extra=extra_of(handler, event))
-        error = ErrorText("TimeoutError", f"ran past its limit of {due.limit:g} s, and went on after that")
-        outcome = Outcome(
-            handler.id, OutcomeKind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY
-        )
-        self._end(due, outcome)
-
-    def _start_beside(self, one: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(one)
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
-
-    async def _note(self, due: DueDelivery) -> bool:
-        if self._held is None or not await self._may_start():
-            return False
-        is_ours = await self._record_owner.note_running(self._held, due.known_as)
-        hooks.kill_point("suspect.noted")
-        return is_ours
-
-    async def _one(self, due: DueDelivery) -> None:
-        """Run one delivery; what breaks it off from outside gives it back and is raised on."""
-        outcome = _given_back(due)
-        running_handlers = self._record_owner.worker.running_handlers
+        front: asyncio.Task[None] | None = None
         try:
-            if await self._may_start():
-                current = CurrentDelivery(self._event, due.known_as, due.attempt, keeper=self)
-                self._began[due.known_as] = steady()
-                try:
-                    with running_handlers.including(current, RunningHandler(due.handler.id, due.code, due.limit)):
-                        hooks.kill_point("handler.running")
-                        outcome = await attempt(due.handler, current, timeout=due.limit)
-                        hooks.kill_point("handler.returned")
-                except asyncio.CancelledError:
-                    if self.is_broken_off():
-                        raise
-                    outcome = self._cancelled_by_itself(due)
+            while self._waiting or self._tasks:
+                while self._waiting and front not in self._tasks:
+                    due = self._waiting.popleft()
+                    task = self._start(due, is_alone=is_alone)
+                    front = task if is_alone or not due.handler.background else None
+                await self._next_end(is_alone=is_alone)
+        except asyncio.CancelledError:
+            await self._cut()
+            raise
+        finally:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Give back every delivery that has not ended."""
+        for due in list(self._open.values()):
+            self._end(due, due.given_back)
+
+    def _start(self, due: DueDelivery, *, is_alone: bool) -> asyncio.Task[None]:
+        current = self._current_for(due)
+        work = self._note_and_deliver(due, current) if is_alone else self._deliver(due, current)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = _Started(due, current)
+        return task
+
+    async def _note_and_deliver(self, due: DueDelivery, current: CurrentDelivery) -> None:
+        if await self._sink.note_running(due.known_as):
+            await self._deliver(due, current)
+        else:
+            self._end(due, due.given_back)
+
+    async def _next_end(self, *, is_alone: bool) -> None:
+        """Wait until a delivery has ended, or was abandoned."""
+        await asyncio.wait(self._tasks, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        for task, started in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[task]
+                if task.cancelled():
+                    self._end_what_cancelled_itself(started)
+                else:
+                    task.result()  # raises what is not a handler's failure
+            elif self._is_late(started):
+                self._abandon(task, started)
+                if is_alone:
+                    # an abandoned handler may still end its process, and the one that is noted then would be charged
+                    self._waiting.clear()
+
+    def _is_late(self, started: _Started) -> bool:
+        running = self._sink.running_handlers.find(started.current)
+        return running is not None and steady() - running.since > running.limit + CANCELLED_S
+
+    def _abandon(self, task: asyncio.Task[None], started: _Started) -> None:
+        due = started.due
+        self._leave_running(task)
+        self._log("handler %r is abandoned on %r %s: it went on after it was cancelled at its limit", due)
+        message = f"ran past its limit of {due.limit:g} s, and went on after that"
+        self._end(due, due.failed("TimeoutError", message, started.began_at))
+
+    def _leave_running(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self.abandoned += 1
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+
+    def _end_what_cancelled_itself(self, started: _Started) -> None:
+        due = started.due
+        if due.known_as in self._open:
+            self._log("handler %r cancelled the task that it runs in on %r %s", due)
+            outcome = due.failed("CancelledError", "cancelled the task that it runs in", started.began_at)
+            self._end(due, outcome)
+
+    async def _cut(self) -> None:
+        """Cancel the handlers that run, and leave those that ignore it."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CANCELLED_S)
+        for task in [task for task in self._tasks if not task.done()]:
+            self._leave_running(task)
+
+    # one delivery
+
+    def _current_for(self, due: DueDelivery) -> CurrentDelivery:
+        replay_id = self._sink.replay_id
+        return CurrentDelivery(
+            self._event,
+            due.known_as,
+            due.attempt,
+            is_replay=replay_id is not None,
+            replay_id=replay_id,
+            keeper=self._sink.transactions,
+        )
+
+    async def _deliver(self, due: DueDelivery, current: CurrentDelivery) -> None:
+        """Run one delivery to its outcome; a cancellation leaves it open."""
+        try:
+            if not await self._sink.may_start():
+                self._end(due, due.given_back)
+                return
+            code = getattr(due.handler.function, "__code__", None)
+            with self._sink.running_handlers.including(current, RunningHandler(due.handler.id, code, due.limit)):
+                hooks.kill_point("handler.running")
+                outcome = await attempt(due.handler, current, timeout=due.limit)
+                hooks.kill_point("handler.returned")
         except KeyboardInterrupt:
             await self._leave(due)
             raise
-        finally:
-            if self._due.get(due.known_as) is due:
-                self._end(due, outcome)
-
-    def _cancelled_by_itself(self, due: DueDelivery) -> Outcome:
-        """Return the outcome of a handler that cancelled the task that it runs in, and go on with that task."""
-        task, handler, event = asyncio.current_task(), due.handler, self._event
-        while task is not None and task.cancelling():
-            task.uncancel()
-        text = "handler %r cancelled the task that it runs in on %r %s"
-        log.error(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
-        took_ms = (steady() - self._began[due.known_as]) * 1000
-        error = ErrorText("CancelledError", "cancelled the task that it runs in")
-        return Outcome(
-            handler.id, OutcomeKind.FAILED, due.attempt, took_ms, error, retry=handler.retry or DEFAULT_RETRY
-        )
+        self._end(due, outcome)
 
     async def _leave(self, due: DueDelivery) -> None:
         """Give back a delivery, and those that have not begun, and have that stored: what follows ends the loop."""
         for one in (due, *self._waiting):
-            if self._due.get(one.known_as) is one:
-                self._end(one, _given_back(one))
+            self._end(one, one.given_back)
         self._waiting.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVING_S):
-                await self._record_owner.settle(self._held)
-
-    async def _may_start(self) -> bool:
-        if self._held is None:
-            return True
-        worker = self._record_owner.worker
-        try:
-            await worker.ready()
-        except StoreUnavailable as error:
-            text = "deliveries of event %s are left to a redispatch: %s"
-            log.warning(text, self._event.event_id, error.message)
-            return False
-        if worker.owner != self._held.owner:
-            return False  # taken over: the record is another's to finish
-        self._held.has_run = True
-        return True
+                await self._sink.settle()
 
     def _end(self, due: DueDelivery, outcome: Outcome) -> None:
-        del self._due[due.known_as]
-        if self._held is not None and self._record_owner.is_current:  # what a closed loop left is freed with its worker
-            ended = Ended(outcome, self._record_owner.worker.now(), due.known_as)
-            self._record_owner.writer.add(self._held, ended, is_through=not self._due)
+        """Hand an outcome to the sink; only the first of a delivery counts."""
+        if due.known_as in self._open:
+            self._sink.end(due.known_as, outcome, is_last=len(self._open) == 1)
+            del self._open[due.known_as]
 
-    # exactly once: the handler's own writes and its `done` together
-
-    @asynccontextmanager
-    async def transaction(self, current: CurrentDelivery, client: Any) -> AsyncIterator[Any]:
-        """Give a session for `CurrentDelivery.transaction`."""
-        held, due = self._held, self._due.get(current.handler_id)
-        if held is None or current.is_replay:
-            async with plain_transaction(client) as session:
-                yield session
-            return
-        if due is None:
-            raise DeliveryOver(current.idempotency_key)
-        flush = await check(client, self._record_owner.store, held.owner)
-        async with self._record_owner.writer.exclusive(held):
-            async with transaction(client, flush=flush) as session:
-                yield session
-                after = await self._record_owner.deliveries.change_within(session, client, self._done(held, due))
-            held.record.delivery = after
-
-    def _done(self, held: OwnedRecord, due: DueDelivery) -> PendingChange:
-        """Return the change that stores a success, and refuses where the delivery is pending no more."""
-        took_ms = (steady() - self._began[due.known_as]) * 1000
-        at = self._record_owner.worker.now()
-        ended = Ended(Outcome(due.handler.id, OutcomeKind.SUCCEEDED, due.attempt, took_ms), at, due.known_as)
-
-        def transition(delivery: Delivery) -> Delivery:
-            entry = delivery.handler(due.known_as)
-            if entry is None or not entry.is_pending:
-                raise DeliveryOver(f"{held.key}:{due.known_as}")
-            return finish(delivery, [ended], owner=held.owner, key=held.key, at=at)
-
-        return PendingChange(held.record, transition)
-
-
-def _given_back(due: DueDelivery) -> Outcome:
-    return Outcome(due.handler.id, OutcomeKind.GIVEN_BACK, due.attempt)
+    def _log(self, text: str, due: DueDelivery) -> None:
+        event = self._event
+        log.error(text, due.handler.id, event.event_type, event.event_id, extra=extra_of(due.handler, event))

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
+from craft_easy.core.events.engine.pool import Slots
 from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Observer, ignore
-from craft_easy.core.events.engine.runner import CANCELLED_S
-from craft_easy.core.events.engine.watchdog import Watchdog, watching
+from craft_easy.core.events.engine.runner import CANCELLED_S, DueDelivery, RecordRun
+from craft_easy.core.events.engine.sinks import ReportSink
+from craft_easy.core.events.engine.watchdog import RunningHandlers, Watchdog, watching
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.context import Suppression, suppressing
 from craft_easy.core.events.handlers.registry import Handler
-from craft_easy.core.events.history.lane import KeyedPool
 from craft_easy.core.events.history.pace import Pace
 from craft_easy.core.events.history.progress import Position, ProgressStep, ProgressWriter
 from craft_easy.core.events.history.range import ReplayRange, fixed
-from craft_easy.core.events.history.redelivery import Redelivery
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.figures import Counts
@@ -203,8 +203,8 @@ class Rerun:
         self._summary = ReplaySummary()
         self._halt = asyncio.Event()
         self._pace = Pace(self._halt, rate=options.rate, speed=options.speed)
-        self._lanes: KeyedPool[_Item] = KeyedPool(options.concurrency, self._work)
-        self._deliveries = Redelivery(options.timeout, self._report)
+        self._slots: Slots[_Item] = Slots(options.concurrency, self._work)
+        self._running_handlers = RunningHandlers()
         self._position = Position("")
         self._span: ReplayRange | None = None
         self._keeper = ProgressWriter(None, self._position)
@@ -228,7 +228,7 @@ class Rerun:
             if kept is None
             else Position.from_json(kept)
         )
-        self._summary.replay_id = self._deliveries.replay_id = self._position.replay_id
+        self._summary.replay_id = self._position.replay_id
         self._keeper = ProgressWriter(self._checkpoint, self._position)
         self._span = ReplayRange(self._store, self._selection, self._position, None if only is None else list(only))
         await self._span.locate()
@@ -264,7 +264,7 @@ class Rerun:
         began = steady()
         self._summary.is_complete = self._position.is_complete
         if not self._position.is_complete:
-            running = self._deliveries.running_handlers
+            running = self._running_handlers
             watchdog = Watchdog(
                 running,
                 limit=lambda: running.longest + CANCELLED_S if running.longest else float("inf"),
@@ -276,7 +276,6 @@ class Rerun:
                     await self._go(stop)
                 finally:
                     self._summary.suppressed = 0 if suppression is None else suppression.events
-        self._summary.abandoned = self._deliveries.abandoned
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
@@ -303,12 +302,7 @@ class Rerun:
     async def _end(self, through: asyncio.Task[None], keeping: asyncio.Task[None]) -> None:
         """Let what runs come to its end, for as long as the grace allows."""
         self._halt.set()
-        self._lanes.close()
-        if not await self._lanes.leave(self._options.grace):
-            self._deliveries.cut()
-            await self._lanes.leave(CANCELLED_S)
-            self._lanes.abandon()
-            self._deliveries.abandon()
+        await self._slots.stop(self._options.grace)
         through.cancel()
         self._keeper.stop()
         await asyncio.wait([through, keeping])
@@ -319,7 +313,7 @@ class Rerun:
         await self._keeper.close(is_complete=self._summary.is_complete)
         if self._options.cascade:
             await self._bus.drain(timeout=max(self._options.grace, DRAINING_S))
-        self._lanes.check()
+        self._slots.check()
         if not through.cancelled():
             through.result()
 
@@ -331,11 +325,11 @@ class Rerun:
             async for page in pages:
                 for record in page:
                     await self._take(record)
-        await self._lanes.idle()
+        await self._slots.idle()
         self._summary.is_complete = not self._halt.is_set()
 
     async def _take(self, record: Mapping[str, Any]) -> None:
-        """Hand an event to the lane of its tenant, as soon as its time has come and there is room."""
+        """Have an event run after the earlier ones of its tenant, once its time has come and there is room."""
         event, place = DomainEvent.from_record(record), RecordPosition.of(record)
         named = None if self._options.only is None else self._options.only.get(event.event_id)
         handlers = self._handlers_for(event.event_type, named)
@@ -350,7 +344,7 @@ class Rerun:
         if self._options.cascade:
             await self._bus.tasks().admit()
         if not self._halt.is_set():
-            self._lanes.add(event.tenant_id, _Item(self._keeper.water.begin(place), event, handlers))
+            self._slots.add(event.tenant_id, _Item(self._keeper.water.begin(place), event, handlers))
 
     def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
         every = self._bus.registry.plan(event_type).handlers
@@ -367,16 +361,24 @@ class Rerun:
         await self._pace.turn()
         if self._halt.is_set():
             return
+        sink = ReportSink(
+            item.event,
+            self._report,
+            running_handlers=self._running_handlers,
+            replay_id=self._position.replay_id,
+        )
+        due = [DueDelivery(one, one.id, limit=one.timeout or self._options.timeout) for one in item.handlers]
+        run = RecordRun(sink, item.event, due)
         try:
-            outcomes = await self._deliveries.run(item.event, item.handlers)
+            await run.run()
             self._observer(EventEnded())
         except Exception:
-            self._halt.set()  # no handler's failure comes here: whoever is told of them has failed
+            self._halt.set()  # the observer has failed: no handler's failure comes here
             raise
-        if None in outcomes:
-            return  # broken off by a stop
+        finally:
+            self._summary.abandoned += run.abandoned
         self._summary.events += 1
-        if self._options.fail_fast and "failed" in outcomes:
+        if self._options.fail_fast and sink.has_failed:
             self._halt.set()
         else:
             self._keeper.end(item.step)

@@ -1,4 +1,4 @@
-"""Lanes: one after another within a key, side by side beyond it."""
+"""The slots of a pool: one after another within a key, side by side beyond it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from craft_easy.core.events.history.lane import KeyedPool
+from craft_easy.core.events.engine.pool import Slots
 from tests.conditions import becomes
 
 
@@ -27,12 +27,12 @@ async def test_items_of_a_key_keep_their_order_and_so_many_run_at_once() -> None
         seen[key].append(number)
         running.discard(key)
 
-    lanes = KeyedPool(3, work)
+    slots = Slots(3, work)
     for number in range(200):
-        lanes.add(number % 7, (number % 7, number))
+        slots.add(number % 7, (number % 7, number))
         if number % 50 == 0:
-            await lanes.idle()
-    await lanes.idle()
+            await slots.idle()
+    await slots.idle()
     assert {key: sorted(numbers) for key, numbers in seen.items()} == seen
     assert (sum(map(len, seen.values())), most) == (200, 3)
 
@@ -45,30 +45,31 @@ async def test_one_slow_key_holds_nobody_else_up() -> None:
             await may_end.wait()
         seen.append(item)
 
-    lanes = KeyedPool(2, work)
+    slots = Slots(2, work)
     for item in ("slow", "slow", "a", "b", "c"):
-        lanes.add(item, item)
+        slots.add(item, item)
     await becomes(lambda: seen == ["a", "b", "c"])
     may_end.set()
-    await lanes.idle()
+    await slots.idle()
     assert seen[3:] == ["slow", "slow"]
 
 
-async def test_closed_lanes_begin_nothing_more() -> None:
+async def test_slots_that_are_stopped_begin_nothing_more() -> None:
     may_end, seen = asyncio.Event(), []
 
     async def work(item: int) -> None:
         seen.append(item)
         await may_end.wait()
 
-    lanes = KeyedPool(2, work)
+    slots = Slots(2, work)
     for item in range(4):
-        lanes.add("a", item)
+        slots.add("a", item)
     await becomes(lambda: seen == [0])
-    lanes.close()
-    assert not await lanes.leave(0)
+    stopping = asyncio.create_task(slots.stop(5))
+    await asyncio.sleep(0)
+    assert not await slots.free()
     may_end.set()
-    assert await lanes.leave(5)
+    await stopping
     assert seen == [0]
 
 
@@ -76,7 +77,7 @@ async def test_what_work_raises_comes_out() -> None:
     async def work(item: int) -> None:
         raise ValueError(item)
 
-    lanes = KeyedPool(2, work)
-    lanes.add("a", 1)
+    slots = Slots(2, work)
+    slots.add("a", 1)
     with pytest.raises(ValueError, match="1"):
-        await lanes.idle()
+        await slots.idle()

@@ -1,0 +1,229 @@
+"""Where the outcomes of an event's deliveries go: into its record, or into a report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from craft_easy.core.events import hooks
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import DeliveryReport
+from craft_easy.core.events.errors import DeliveryOver, StoreUnavailable
+from craft_easy.core.events.model.delivery import Delivery, Ended, finish
+from craft_easy.core.events.model.retry import Outcome, OutcomeKind
+from craft_easy.core.events.store.deliveries import PendingChange
+from craft_easy.core.events.store.sessions import check, plain_transaction, transaction
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.engine.outcomes import OwnedRecord
+    from craft_easy.core.events.engine.owner import RecordOwner
+    from craft_easy.core.events.engine.watchdog import RunningHandlers
+    from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider
+    from craft_easy.core.events.model.event import DomainEvent
+
+log: Final = logging.getLogger("craft_easy.core.events")
+
+
+class Sink(Protocol):
+    """Takes the outcomes of one event's deliveries."""
+
+    @property
+    def running_handlers(self) -> RunningHandlers:
+        """The handlers that run on this loop."""
+
+    @property
+    def transactions(self) -> TransactionProvider:
+        """Opens the transactions of the deliveries."""
+
+    @property
+    def replay_id(self) -> str | None:
+        """The replay that runs them; None outside of a replay."""
+
+    async def may_start(self) -> bool:
+        """Return whether a delivery may start now."""
+
+    async def note_running(self, handler_id: str) -> bool:
+        """Note which handler of a suspect is about to start, and return whether it may."""
+
+    def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
+        """Take the outcome of a delivery; no other follows the last one."""
+
+    async def settle(self) -> None:
+        """Return when all outcomes are stored."""
+
+
+class PlainTransactions:
+    """Opens transactions in which no record takes part."""
+
+    @asynccontextmanager
+    async def transaction(self, _: CurrentDelivery, client: Any) -> AsyncIterator[Any]:
+        """Give a session; see `CurrentDelivery.transaction`."""
+        async with plain_transaction(client) as session:
+            yield session
+
+
+class RecordSink:
+    """Writes outcomes into the record that a worker owns; with the last one the record is given back.
+
+    Args:
+        record_owner: the worker.
+        held: its record.
+    """
+
+    replay_id: str | None = None
+
+    def __init__(self, record_owner: RecordOwner, held: OwnedRecord) -> None:
+        self._record_owner = record_owner
+        self._held = held
+        self._ended: set[str] = set()
+
+    @property
+    def running_handlers(self) -> RunningHandlers:
+        return self._record_owner.worker.running_handlers
+
+    @property
+    def transactions(self) -> TransactionProvider:
+        return self
+
+    async def may_start(self) -> bool:
+        """Return whether this worker still owns the record, by a lease that has not expired."""
+        worker, held = self._record_owner.worker, self._held
+        try:
+            await worker.ready()
+        except StoreUnavailable as error:
+            log.warning("the deliveries of event %s are left to a redispatch: %s", held.key, error.message)
+            return False
+        if worker.owner != held.owner:
+            return False  # it was taken over: the record is another's to finish
+        held.has_run = True
+        return True
+
+    async def note_running(self, handler_id: str) -> bool:
+        is_ours = await self.may_start() and await self._record_owner.note_running(self._held, handler_id)
+        hooks.kill_point("suspect.noted")
+        return is_ours
+
+    def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
+        self._ended.add(handler_id)
+        if self._record_owner.is_current:  # the records of a closed loop are freed with its worker
+            ended = Ended(outcome, self._record_owner.worker.now(), handler_id)
+            self._record_owner.writer.add(self._held, ended, is_through=is_last)
+
+    async def settle(self) -> None:
+        await self._record_owner.settle(self._held)
+
+    # exactly once: the handler's own writes and its `done` together
+
+    @asynccontextmanager
+    async def transaction(self, current: CurrentDelivery, client: Any) -> AsyncIterator[Any]:
+        """Give a session for `CurrentDelivery.transaction`."""
+        record_owner, held = self._record_owner, self._held
+        if current.handler_id in self._ended:
+            raise DeliveryOver(current.idempotency_key)
+        flush = await check(client, record_owner.store, held.owner)
+        async with record_owner.writer.exclusive(held):
+            async with transaction(client, flush=flush) as session:
+                yield session
+                after = await record_owner.deliveries.change_within(session, client, self._done(current))
+            held.record.delivery = after
+
+    def _done(self, current: CurrentDelivery) -> PendingChange:
+        """Return the change that stores a success, and refuses where the delivery is no longer pending."""
+        held, handler_id, at = self._held, current.handler_id, self._record_owner.worker.now()
+        running = self.running_handlers.find(current)
+        took_ms = 0.0 if running is None else (steady() - running.since) * 1000
+        ended = Ended(Outcome(handler_id, OutcomeKind.SUCCEEDED, current.attempt, took_ms), at, handler_id)
+
+        def transition(delivery: Delivery) -> Delivery:
+            entry = delivery.handler(handler_id)
+            if entry is None or not entry.is_pending:
+                raise DeliveryOver(current.idempotency_key)
+            return finish(delivery, [ended], owner=held.owner, key=held.key, at=at)
+
+        return PendingChange(held.record, transition)
+
+
+class UnstoredSink:
+    """Drops outcomes: of an event that could not be stored and runs all the same (`on_error="log"`)."""
+
+    replay_id: str | None = None
+
+    def __init__(self, running_handlers: RunningHandlers) -> None:
+        self.running_handlers = running_handlers
+        self.transactions: TransactionProvider = PlainTransactions()
+
+    async def may_start(self) -> bool:
+        return True
+
+    async def note_running(self, _: str) -> bool:
+        return True
+
+    def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
+        """Drop an outcome; an error is in the log of the process already."""
+
+    async def settle(self) -> None:
+        """Return: nothing is stored."""
+
+
+class ReportSink:
+    """Reports the outcomes of a replay, which change no record.
+
+    Args:
+        event: the event that is replayed.
+        report: called with each delivery that has ended.
+        running_handlers: the handlers that run on this loop.
+        replay_id: the replay.
+    """
+
+    def __init__(
+        self,
+        event: DomainEvent,
+        report: Callable[[DeliveryReport], object],
+        *,
+        running_handlers: RunningHandlers,
+        replay_id: str,
+    ) -> None:
+        self.running_handlers = running_handlers
+        self.replay_id: str | None = replay_id
+        self.transactions: TransactionProvider = PlainTransactions()
+        self.has_failed = False
+        """Whether a delivery has failed."""
+        self._event = event
+        self._report = report
+
+    async def may_start(self) -> bool:
+        return True
+
+    async def note_running(self, _: str) -> bool:
+        return True
+
+    def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
+        """Report an outcome, except where the delivery was broken off by a stop."""
+        if outcome.kind is OutcomeKind.GIVEN_BACK:
+            return
+        word = {OutcomeKind.SUCCEEDED: "done", OutcomeKind.DISCARDED: "skipped"}.get(outcome.kind, "failed")
+        self.has_failed = self.has_failed or word == "failed"
+        event = self._event
+        self._report(
+            DeliveryReport(
+                event_id=event.event_id,
+                event_type=event.event_type,
+                tenant_id=event.tenant_id,
+                handler=handler_id,
+                outcome=word,
+                attempt=outcome.attempt,
+                error=_error_of(outcome),
+                due_at=None,
+            )
+        )
+
+    async def settle(self) -> None:
+        """Return: nothing is stored."""
+
+
+def _error_of(outcome: Outcome) -> str | None:
+    if outcome.kind is OutcomeKind.RETRY:
+        return "Retry: asks for another attempt, which a replay does not give"
+    return None if outcome.error is None else f"{outcome.error.type}: {outcome.error.message}"
