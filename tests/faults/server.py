@@ -16,8 +16,7 @@ from typing import Any, Final, Self
 
 from pymongo import MongoClient
 
-from craft_easy.core.events.embedded import wire
-from craft_easy.core.events.embedded.server import find_program
+from craft_easy.core.events.embedded.server import find_program, is_answering
 from tests.conditions import until
 
 TEST_COMMANDS: Final = "--enable-test-commands"
@@ -81,7 +80,7 @@ class Server:
         """Tell whether it answers now."""
         assert self._process is not None
         assert self._process.poll() is None, (self._directory / "server.log").read_text()
-        return wire.ask(self._port, {"ping": 1, "$db": "admin"}, timeout=1) is not None
+        return is_answering(self._port, 1)
 
     def restart(self, *, skew_s: float = 0) -> None:
         """Kill it, and start it again on what it has stored."""

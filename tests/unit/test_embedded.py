@@ -1,12 +1,10 @@
-"""The embedded log without a server: what it refuses, what it reads, what it says on the wire."""
+"""The embedded log without a server: what it refuses, and what it reads."""
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import fcntl
 import os
-import struct
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
@@ -14,14 +12,10 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
-import bson
 import pytest
-from bson import Decimal128, Int64, ObjectId, Timestamp
-from hypothesis import given
-from hypothesis import strategies as st
 
 from craft_easy.core.events import embedded
-from craft_easy.core.events.embedded import server, wire
+from craft_easy.core.events.embedded import server
 from craft_easy.core.events.embedded.directory import MARK, Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
 
@@ -179,35 +173,3 @@ def test_the_server_gets_none_of_this_interpreters_settings(monkeypatch: pytest.
     assert "COVERAGE_PROCESS_START" not in seen
     assert seen["PYTHONPATH"] == "/kept"
     assert seen["PATH"] == os.environ["PATH"]
-
-
-documents = st.recursive(
-    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")), inner)
-    ),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(st.sampled_from(["a", "b", "$db", "ü"]), documents))
-def test_what_is_sent_is_bson(document: dict[str, Any]) -> None:
-    assert bson.decode(wire.encode(document)) == document
-
-
-def test_an_answer_is_read_past_the_types_that_do_not_matter() -> None:
-    now = dt.datetime.now(dt.UTC)
-    answer = {
-        "a": 1.5, "b": ObjectId(), "c": True, "d": now, "e": None, "f": Timestamp(1, 2), "g": Decimal128("1"),
-        "h": b"x", "pid": 7, "long": Int64(2**40), "text": "ü", "inner": {"list": [{"x": 1}, "y"]},
-    }  # fmt: skip
-    expected = {"pid": 7, "long": 2**40, "text": "ü", "inner": {"list": [{"x": 1}, "y"]}}
-    assert wire.decode(bson.encode(answer)) == expected
-
-
-@given(st.binary(max_size=64))
-def test_an_answer_that_is_no_bson_is_an_error_that_is_expected(data: bytes) -> None:
-    try:
-        wire.decode(data)
-    except (ValueError, IndexError, struct.error, RecursionError):
-        return

@@ -3,9 +3,9 @@
     with embedded.join("var/events") as log:
         client = MongoClient(log.uri)
 
-The server is SecantusDB (the extra `embedded`), on 127.0.0.1 and never imported: its licence is the GPL. Whoever comes
-first starts it, the last to leave stops it, and a process that dies leaves by dying. See `directory` for the files and
-`server` for the process.
+The server is SecantusDB (the extra `embedded`), on 127.0.0.1 and never imported: its licence is the GPL. The first user
+starts it, the last to leave stops it, and a process that dies has left. `directory` has the files and their locks,
+`server` the process, `keeper` the one that outlives the users. May import `errors`, `clock` and PyMongo.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from craft_easy.core.events.embedded import server
+from craft_easy.core.events.embedded.directory import Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
 
-if TYPE_CHECKING:
-    from craft_easy.core.events.embedded.directory import Directory, Note
-
-__all__ = ["EmbeddedLog", "join"]
+__all__ = ["EmbeddedLog", "join", "running_uri"]
 
 
 def join(directory: str | Path, *, port: int | None = None, timeout: float = 30) -> EmbeddedLog:
@@ -43,9 +42,6 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
             "the embedded event log runs on Linux and macOS, not on Windows",
             hint="use a MongoDB server (--uri mongodb://…), or WSL",
         )
-    from craft_easy.core.events.embedded import server
-    from craft_easy.core.events.embedded.directory import Directory
-
     program = server.find_program()
     place = Directory.open(directory)
     deadline = time.monotonic() + timeout
@@ -61,6 +57,12 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
         raise
 
 
+def running_uri(directory: str | Path) -> str | None:
+    """Return the address of the embedded log that runs in a directory; None where none does. Starts nothing."""
+    note = Note.read(Path(directory).expanduser() / "server.json")
+    return None if note is None else _uri(note)
+
+
 class EmbeddedLog:
     """One user's share in a running embedded log; `leave` it when done.
 
@@ -71,7 +73,7 @@ class EmbeddedLog:
     """
 
     def __init__(self, place: Directory, note: Note) -> None:
-        self.uri = f"mongodb://127.0.0.1:{note.port}/?directConnection=true"
+        self.uri = _uri(note)
         self.pid = note.pid
         self.directory = place.path
         self._note = note
@@ -105,9 +107,11 @@ class EmbeddedLog:
         return _leave(place, self._note)
 
 
-def _leave(place: Directory, known: Note | None = None) -> bool:
-    from craft_easy.core.events.embedded import server
+def _uri(note: Note) -> str:
+    return f"mongodb://127.0.0.1:{note.port}/?directConnection=true"
 
+
+def _leave(place: Directory, known: Note | None = None) -> bool:
     is_last = False
     with suppress(EmbeddedLogError), place.gate(time.monotonic() + server.STOP_SECONDS):
         is_last = place.is_last()

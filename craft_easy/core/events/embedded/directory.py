@@ -16,9 +16,9 @@ given to another program misleads nobody. They need a local file system, as the 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +27,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from craft_easy.core.events.errors import EmbeddedLogError
+
+if sys.platform != "win32":  # where `join` refuses before a lock is taken
+    import fcntl
 
 MARK: Final = "craft-events.lock"
 POLL_SECONDS: Final = 0.01
@@ -105,6 +108,13 @@ class Directory:
     def is_last(self) -> bool:
         """Tell, behind the gate, whether nobody else uses the log; this user's share is given up where one does."""
         return _lock(self._users, fcntl.LOCK_EX)
+
+    def is_used(self) -> bool:
+        """Tell, behind the gate, whether anybody uses the log; for one who does not."""
+        is_free = _lock(self._users, fcntl.LOCK_EX)
+        if is_free:
+            fcntl.flock(self._users, fcntl.LOCK_UN)
+        return not is_free
 
     def is_served(self) -> bool:
         """Tell whether the server's process lives."""

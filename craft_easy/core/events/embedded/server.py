@@ -1,8 +1,8 @@
-"""The server's process: found, started, recognised and stopped, always behind the directory's gate.
+"""The server's process: started, recognised, watched and stopped, always behind the directory's gate.
 
-It is started by a shell that notes its own process id and then becomes the server. So there is no moment at which a
-starter's death leaves a server that cannot be found: while the server lives it holds `server.lock`, and `server.json`
-names it.
+A shell writes its own process id to `server.json`, starts the keeper, and becomes the server. So a starter that dies at
+any moment leaves no server that cannot be found, or that nobody stops: while the server lives it holds `server.lock`,
+`server.json` names it, and the keeper waits for the last user to go.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import time
 from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from craft_easy.core.events.embedded import wire
 from craft_easy.core.events.embedded.directory import POLL_SECONDS, Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
 
@@ -29,9 +28,10 @@ NEWEST_PYTHON: Final = (3, 13)
 DATABASE: Final = "craft_events_embedded"
 STOP_SECONDS: Final = 30.0
 SIGNAL_SECONDS: Final = 0.5
+KEEPER: Final = "craft_easy.core.events.embedded.keeper"
 ANSWER_SECONDS: Final = 2.0
-FIRST_ANSWER_SECONDS: Final = 0.1
-"""A stranger who accepts and says nothing costs little; a busy server is given more time at each try."""
+FIRST_ANSWER_SECONDS: Final = 0.2
+"""The first limit for an answer, which grows at each try: another program may hold the port and never answer."""
 _TRIES: Final = 5
 _MAX_LOG: Final = 1 << 20
 _WEEK: Final = 7 * 24 * 3600
@@ -39,8 +39,9 @@ _WEEK: Final = 7 * 24 * 3600
 _BECOME: Final = """
 umask 077
 printf '{"pid": %d, "port": %d, "nonce": "%s"}\\n' "$$" "$1" "$2" > server.json.new &&
-mv -f server.json.new server.json && shift 2 && exec "$@"
+mv -f server.json.new server.json && { "$3" -P -m "$4" "$PWD" >/dev/null 2>&1 & } && shift 4 && exec "$@"
 """
+"""The note, the keeper, the server; all that a signal or a kill can leave out is what has not begun."""
 _DETACH: Final = '/bin/sh -c "$0" sh "$@" &'
 """The shell that starts the server ends at once, so that the server is nobody's child and nobody has to reap it."""
 
@@ -141,7 +142,7 @@ def _spawn(place: Directory, program: list[str], port: int, deadline: float) -> 
             log.truncate(0)
         began = os.fstat(log.fileno()).st_size
         subprocess.run(
-            ["/bin/sh", "-c", _DETACH, _BECOME, str(port), nonce, *program, *settings],
+            ["/bin/sh", "-c", _DETACH, _BECOME, str(port), nonce, sys.executable, KEEPER, *program, *settings],
             cwd=place.path,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -184,24 +185,24 @@ def _answering(place: Directory, deadline: float) -> Note:
 
 
 def _is_recognised(note: Note, hang_limit: float) -> bool:
-    """Tell whether the server on the port is the one that the note means: only that one knows the nonce.
+    """Tell whether the server on the port is that of the note: only this one has the note's nonce.
 
-    A new server is told it, after it was recognised by its process id; nothing is ever written to a stranger.
+    A new server is given the nonce once it was recognised by its process id. Nothing is written to any other program.
     """
-    question = {"find": "server", "filter": {"_id": "nonce"}, "limit": 1, "$db": DATABASE}
-    answer = wire.ask(note.port, question, timeout=hang_limit)
+    question = {"find": "server", "filter": {"_id": "nonce"}, "limit": 1}
+    answer = _ask(note.port, DATABASE, question, hang_limit)
     if answer is None:
         return False
-    if {"_id": "nonce", "is": note.nonce} in answer.get("cursor", {}).get("firstBatch", ()):
+    if {"_id": "nonce", "is": note.nonce} in answer["cursor"]["firstBatch"]:
         return True
-    status = wire.ask(note.port, {"serverStatus": 1, "$db": "admin"}, timeout=hang_limit)
+    status = _ask(note.port, "admin", {"serverStatus": 1}, hang_limit)
     is_new = status is not None and status.get("pid") == note.pid and "secantus" in status
     return is_new and _introduce(note, hang_limit)
 
 
 def _introduce(note: Note, hang_limit: float) -> bool:
     change = {"q": {"_id": "nonce"}, "u": {"_id": "nonce", "is": note.nonce}, "upsert": True}
-    answer = wire.ask(note.port, {"update": "server", "updates": [change], "$db": DATABASE}, timeout=hang_limit)
+    answer = _ask(note.port, DATABASE, {"update": "server", "updates": [change]}, hang_limit)
     return answer is not None and answer.get("n") == 1
 
 
@@ -240,7 +241,7 @@ def _ends(place: Directory, note: Note, number: signal.Signals, deadline: float)
     while place.is_served():
         _signal(note, number)
         again = time.monotonic() + SIGNAL_SECONDS
-        while place.is_served() and (time.monotonic() < again or not _hears(note)):
+        while place.is_served() and (time.monotonic() < again or not is_answering(note.port)):
             if time.monotonic() > deadline:
                 return False
             _knock(note)
@@ -259,8 +260,26 @@ def _knock(note: Note) -> None:
         socket.create_connection(("127.0.0.1", note.port), ANSWER_SECONDS).close()
 
 
-def _hears(note: Note) -> bool:
-    return wire.ask(note.port, {"ping": 1, "$db": "admin"}, timeout=ANSWER_SECONDS) is not None
+def is_answering(port: int, seconds: float = ANSWER_SECONDS) -> bool:
+    """Tell whether a MongoDB server answers on a port of 127.0.0.1 within so many seconds."""
+    return _ask(port, "admin", {"ping": 1}, seconds) is not None
+
+
+def _ask(port: int, database: str, command: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+    """Run a command once on 127.0.0.1 and return the answer; None where there is none in time."""
+    # the keeper, which asks only at its end, does without the 30 MiB of a driver
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    limit = max(1, round(seconds * 1000))
+    limits: dict[str, Any] = {"serverSelectionTimeoutMS": limit, "connectTimeoutMS": limit, "socketTimeoutMS": limit}
+    try:
+        socket.create_connection(("127.0.0.1", port), seconds).close()  # a closed port fails at once
+        client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", port, directConnection=True, **limits)
+        with client:
+            return client[database].command(command)
+    except (OSError, PyMongoError):
+        return None
 
 
 def _log_since(place: Directory, began: int) -> str:
