@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import copy
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
 from craft_easy.core.events.handlers.context import CurrentDelivery, Numbering
-from craft_easy.core.events.model.event import DomainEvent, is_derived, set_cause, set_derived_id
+from craft_easy.core.events.model.event import DomainEvent, set_cause, set_derived_id
 
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -50,27 +51,26 @@ def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, 
     return str(UUID(bytes=bytes(bits)))
 
 
-def derive_child_id(event: DomainEvent, parent: CurrentDelivery, content: Callable[[], bytes]) -> Callable[[], None]:
-    """Make an event the child of a delivery; return what gives its number back.
+def as_child(event: DomainEvent, parent: CurrentDelivery, content: Callable[[DomainEvent], bytes]) -> DomainEvent:
+    """Return an event as it is stored when it is published inside a delivery: with its cause and a derived id.
+
+    The event itself stays as it is. An id that was given stays, too.
 
     Args:
-        event: what is about to be published; an id that was given stays.
+        event: the event that is about to be published.
         parent: the delivery that it is published in.
-        content: returns what the event says, as bytes.
+        content: returns bytes that are equal for events of the same content.
     """
     if event.causation_id is None:
+        event = copy(event)
         chain = parent.event.correlation_id or parent.event.event_id
         set_cause(event, causation_id=parent.event.event_id, correlation_id=chain)
-    if event.causation_id != parent.event.event_id:
-        return _nothing
-    if "event_id" in event.model_fields_set and not is_derived(event):
-        return _nothing
+    elif event.causation_id != parent.event.event_id:
+        return event
+    if "event_id" in event.model_fields_set:
+        return event
     if parent.numbering is None:
         parent.numbering = Numbering()
-    numbering, said = parent.numbering, content()
-    set_derived_id(event, child_id(parent, said, numbering.take(event, said)))
-    return lambda: numbering.give_back(event, said)
-
-
-def _nothing() -> None:
-    """Give nothing back: the id was not derived."""
+    child, data = copy(event), content(event)
+    set_derived_id(child, child_id(parent, data, parent.numbering.number(event.event_id, data)))
+    return child

@@ -54,19 +54,9 @@ class Transaction:
             PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
         """
         record_owner, one = self._tracking.record_owner(), PendingPublish(event, self._plan(event))
-        record = self._tracking.record(one, at=record_owner.worker.now() + DUE_AFTER)
-        try:
-            is_new = await record_owner.deliveries.insert_within(self.session, self._client, record)
-        except BaseException:
-            one.fail()
-            raise
-        if is_new:
+        record = self._tracking.unowned_record(one, at=record_owner.worker.now() + DUE_AFTER)
+        if await record_owner.deliveries.insert_within(self.session, self._client, record):
             self._stored.append((one, record))
-
-    def fail(self) -> None:
-        """Note that nothing of this is surely stored."""
-        for one, _ in self._stored:
-            one.fail()
 
     async def dispatch(self) -> None:
         """Claim what was committed and run its handlers; what cannot be claimed now is a redispatch's."""
@@ -90,15 +80,9 @@ async def begin(tracking: Publisher, client: Any, plan: Callable[[DomainEvent], 
     await tracking.store.prepare()
     owner = await tracking.record_owner().worker.ready()
     flush = await check(client, tracking.store, owner)
-    under_way: Transaction | None = None
-    try:
-        async with transaction(client, flush=flush) as session:
-            under_way = Transaction(tracking, session, client, plan)
-            yield under_way
-    except BaseException:
-        if under_way is not None:
-            under_way.fail()
-        raise
+    async with transaction(client, flush=flush) as session:
+        under_way = Transaction(tracking, session, client, plan)
+        yield under_way
     await under_way.dispatch()
 
 

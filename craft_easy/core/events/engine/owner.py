@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
-from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord
+from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord, Ownership
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, give_back, note_running
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked, Transition
@@ -28,6 +29,41 @@ BELT_S: Final = 180.0
 
 WRITING_S: Final = 60.0
 """Seconds that the last outcomes get to be written."""
+
+
+@dataclass(slots=True)
+class Holding:
+    """Records whose insert or claim is under way.
+
+    Args:
+        owner: the identity that is to own them.
+        new: those that the worker did not hold before.
+        held: all that the worker holds, these included.
+        kept: those that it holds beyond the end of the insert or claim.
+    """
+
+    owner: str
+    new: set[Ownership]
+    held: set[Ownership]
+    kept: set[Ownership] = field(default_factory=set)
+
+    def is_new(self, record_id: Any) -> bool:
+        """Return whether a record was not held before, and was not kept yet."""
+        return (record_id, self.owner) in self.new - self.kept
+
+    def keep(self, record: Tracked) -> OwnedRecord | None:
+        """Hold a record that is surely owned, if there is anything to run."""
+        if not record.delivery.is_open:
+            return None
+        held = OwnedRecord(record, self.owner)
+        self.kept.add(held.hold)
+        self.held.add(held.hold)
+        return held
+
+    def keep_none(self) -> None:
+        """Hold none of the records; reconciling gives back those that the worker owns."""
+        self.held.difference_update(self.kept)
+        self.kept.clear()
 
 
 class RecordOwner:
@@ -68,25 +104,31 @@ class RecordOwner:
             StoreUnavailable: nothing is known of the claim; what it may have got is given back soon.
         """
         owner = await self.worker.ready()
-        # what is still held may be free already, by a write whose reply was lost and which will be made again
-        ids = [one for one in ids if (one, owner) not in self.writer.held]
-        if not ids:
-            return []
-        holds = {(one, owner) for one in ids}
-        self.writer.held |= holds
-        claimed: list[Tracked] = []
+        with self.holding(ids, owner) as holding:
+            # a record that is still held may be free already, by a write whose reply was lost and which is repeated
+            new = [one for one in ids if holding.is_new(one)]
+            if not new:
+                return []
+            try:
+                hooks.kill_point("claim.sent")
+                claimed = await self.deliveries.claim(
+                    new, condition, owner=owner, at=self.worker.now(), direction=direction
+                )
+                hooks.kill_point("claim.acknowledged")
+            except BaseException:
+                self.mark_uncertain()
+                raise
+            return [held for record in claimed if (held := holding.keep(record)) is not None]
+
+    @contextmanager
+    def holding(self, ids: Iterable[Any], owner: str) -> Iterator[Holding]:
+        """Hold records while their insert or claim is under way, so that reconciling does not give them back."""
+        holding = Holding(owner, {(one, owner) for one in ids} - self.writer.held, self.writer.held)
+        holding.held.update(holding.new)
         try:
-            hooks.kill_point("claim.sent")
-            claimed = await self.deliveries.claim(
-                ids, condition, owner=owner, at=self.worker.now(), direction=direction
-            )
-            hooks.kill_point("claim.acknowledged")
-        except BaseException:
-            self.mark_uncertain()
-            raise
+            yield holding
         finally:
-            self.writer.held -= holds - {(record.id, owner) for record in claimed}
-        return [OwnedRecord(record, owner) for record in claimed]
+            holding.held.difference_update(holding.new - holding.kept)
 
     async def note_running(self, held: OwnedRecord, handler_id: str) -> bool:
         """Note in a suspect's record which handler is about to run; tell whether the record is still ours."""

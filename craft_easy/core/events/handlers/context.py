@@ -17,25 +17,15 @@ if TYPE_CHECKING:
 class Numbering:
     """Numbers the equal events that one run of a delivery publishes, the first with 0."""
 
-    __slots__ = ("_holders",)
+    __slots__ = ("_numbers",)
 
     def __init__(self) -> None:
-        self._holders: dict[bytes, dict[int, DomainEvent]] = {}
+        self._numbers: dict[bytes, dict[str, int]] = {}
 
-    def take(self, event: DomainEvent, content: bytes) -> int:
-        """Return the number of an event: the one that it has already, else the least that is free."""
-        holders = self._holders.setdefault(content, {})
-        number = next((number for number, holder in holders.items() if holder is event), None)
-        if number is None:
-            number = next(number for number in range(len(holders) + 1) if number not in holders)
-            holders[number] = event
-        return number
-
-    def give_back(self, event: DomainEvent, content: bytes) -> None:
-        """Free the number of an event that is not surely stored: whoever publishes it anew finds the same id."""
-        holders = self._holders.get(content, {})
-        for number in [number for number, holder in holders.items() if holder is event]:
-            del holders[number]
+    def number(self, event_id: str, content: bytes) -> int:
+        """Return the number of an event; one that is published again, as after an error, keeps its own."""
+        numbers = self._numbers.setdefault(content, {})
+        return numbers.setdefault(event_id, len(numbers))
 
 
 class TransactionProvider(Protocol):
