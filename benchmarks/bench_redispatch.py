@@ -39,8 +39,8 @@ from benchmarks.ratio import Limit
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events import embedded as embedded_log
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import RedispatchOptions
-from craft_easy.core.events.redispatch.loop import BATCH, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch.claiming import BATCH
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.encoding import CODEC
 

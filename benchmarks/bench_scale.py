@@ -42,8 +42,8 @@ from benchmarks.key_string import Value, event_id
 from craft_easy.core.events import DomainEvent, EventBus, embedded
 from craft_easy.core.events.engine.lease import new_owner
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import RedispatchOptions
-from craft_easy.core.events.redispatch.loop import BATCH, redispatch, redispatching
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch, redispatching
+from craft_easy.core.events.redispatch.claiming import BATCH
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id

@@ -15,9 +15,8 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.model.selection import Selection
-    from craft_easy.core.events.redispatch.backlog import RedispatchOptions
+    from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary
     from craft_easy.core.events.redispatch.event_ids import EventIds
-    from craft_easy.core.events.redispatch.loop import RedispatchSummary
     from craft_easy.core.events.store import EventStore
 
 DELIVERING: Final = "Delivering"
@@ -46,13 +45,14 @@ class Delivering:
             rich_help_panel=DELIVERING,
         ),
     ] = True
-    due: Annotated[
+    now: Annotated[
         bool,
-        typer.Option("--due", help="only what is due by now: honour back-off, for cron", rich_help_panel=DELIVERING),
+        typer.Option("--now", help="ignore back-off: deliver what is not due yet, too", rich_help_panel=DELIVERING),
     ] = False
+    due: Annotated[bool, typer.Option("--due", hidden=True)] = False
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="honour back-off, and go on until stopped", rich_help_panel=DELIVERING),
+        typer.Option("--watch", help="go on until stopped", rich_help_panel=DELIVERING),
     ] = False
     lease: Annotated[
         float,
@@ -103,7 +103,7 @@ class Delivering:
 
     def options(self) -> "RedispatchOptions":
         """Return what the library calls them."""
-        from craft_easy.core.events.redispatch.backlog import RedispatchOptions
+        from craft_easy.core.events.redispatch import RedispatchOptions
 
         return RedispatchOptions(
             handlers=tuple(self.handler),
@@ -113,7 +113,7 @@ class Delivering:
             include_unhandled=self.include_unhandled,
             timeout=self.timeout,
             grace=self.grace,
-            due=self.due,
+            now=self.now,
             watch=self.watch,
         )
 
@@ -128,9 +128,9 @@ def redispatch(
     ids_from: options.IdsFrom = None,
     output: options.Format = None,
 ) -> ExitCode:
-    """Deliver what was never finished: run the handlers that are not done yet, each event at most once.
+    """Deliver what was never finished: run the handlers that are due, each event at most once.
 
-    With --due only what is due by now, with --watch that, and until stopped. Records of workers that are silent for a
+    With --now what waits for its back-off, too; with --watch until stopped. Records of workers that are silent for a
     whole lease are taken over. Load every handler module that the application loads, and narrow with --handler: an id
     that is not loaded stays pending and is named.
 
@@ -198,14 +198,15 @@ async def _redispatch(
 
 
 async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "RedispatchOptions", chosen: Output) -> ExitCode:
-    from craft_easy.core.events.redispatch.backlog import Backlog, wanted
+    from craft_easy.core.events.redispatch.backlog import Backlog
     from craft_easy.core.events.redispatch.event_ids import EventIds, count_named
+    from craft_easy.core.events.redispatch.options import claim_filter
     from craft_events_cli.render.redispatch import counted, write_counts
 
     if isinstance(meant, EventIds):
         counts = await count_named(bus, meant, how)
     else:
-        counts = await Backlog(bus, wanted(bus.registry, meant, how), how).count()
+        counts = await Backlog(bus, claim_filter(bus.registry, meant, how), how).count()
     write_counts(counts, chosen)
     terminal.flush()
     deliveries = counted(counts.deliveries, "delivery", "deliveries")
@@ -226,8 +227,8 @@ def _tell_missing(meant: "Selection | EventIds") -> bool:
 async def _deliver(
     bus: "EventBus", meant: "Selection | EventIds", how: "RedispatchOptions", chosen: Output
 ) -> tuple[ExitCode, "RedispatchSummary"]:
+    from craft_easy.core.events.redispatch import redispatch
     from craft_easy.core.events.redispatch.event_ids import EventIds, redispatch_named
-    from craft_easy.core.events.redispatch.loop import redispatch
     from craft_events_cli.render.redispatch import View
 
     terminal.acting()

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.redispatch.loop import RedispatchSummary
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
 from craft_events_cli.render.event_line import NOTHING, hue_of, hues
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.redispatch import COLUMNS as OUTCOME_COLUMNS
-from craft_events_cli.render.redispatch import counted, summary_row
+from craft_events_cli.render.redispatch import counted
 from craft_events_cli.render.rows import RowWriter, json_line, write_rows
 from craft_events_cli.render.spans import minutes
 from craft_events_cli.render.table import CYAN, DIM, RED, Column, Table
@@ -257,11 +256,13 @@ def _summary(outcome: str, touched: Touched, elapsed_s: float) -> Mapping[str, A
     deliveries = touched.counts.deliveries
     skipped = deliveries if outcome == "skipped" else 0
     return {
-        **summary_row(RedispatchSummary(skipped=skipped, elapsed_s=round(elapsed_s, 3))),
-        "retried": deliveries - skipped,
         "events": touched.counts.events,
         "deliveries": deliveries,
+        "retried": deliveries - skipped,
+        "skipped": skipped,
         "moved_by_others": touched.moved_by_others,
         "not_found": list(touched.not_found),
         "not_dead": list(touched.not_dead),
+        "dry_run": False,
+        "elapsed_s": round(elapsed_s, 3),
     }

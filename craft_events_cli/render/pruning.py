@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError
-from craft_easy.core.events.redispatch.loop import RedispatchSummary
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
-from craft_events_cli.render.redispatch import counted, summary_row
+from craft_events_cli.render.redispatch import counted
 from craft_events_cli.render.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
@@ -99,15 +98,16 @@ class Pruner(_Acted):
 
     def write_summary(self, pruned: Pruned) -> None:
         """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
-        summary = RedispatchSummary(lost=pruned.changed, elapsed_s=round(self.elapsed_s, 3))
         row = {
-            **summary_row(summary),
-            "held": pruned.held,
             "events": pruned.counts.events,
             "deliveries": pruned.counts.deliveries,
+            "held": pruned.held,
+            "changed": pruned.changed,
             "archive": self._archive,
             "inexact": pruned.inexact,
             "inexact_ids": pruned.inexact_ids,
+            "dry_run": False,
+            "elapsed_s": round(self.elapsed_s, 3),
         }
         self._write(row, self._lines(pruned))
 
@@ -160,10 +160,11 @@ class Redactor(_Acted):
         """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
         counts = redacted.counts
         row = {
-            **summary_row(RedispatchSummary(skipped=counts.deliveries, elapsed_s=round(self.elapsed_s, 3))),
             "events": counts.events,
             "deliveries": counts.deliveries,
             "kept": redacted.kept,
+            "dry_run": False,
+            "elapsed_s": round(self.elapsed_s, 3),
         }
         self._write(row, self._lines(redacted))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -20,6 +20,7 @@ from craft_easy.core.events.engine.report import (
     RedispatchSummary,
     WaitingFor,
 )
+from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import Progress
 from craft_events_cli.render.rows import csv_line, json_line
@@ -30,15 +31,17 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
 SUMMARY: Final = (
+    "events",
     "claimed",
+    "taken_over",
     "owned",
     "lost",
     "done",
     "failed",
+    "retried",
     "dead",
     "skipped",
-    "orphaned",
-    "orphaned_handlers",
+    "not_due",
 )
 MOST_ERRORS: Final = 5
 MOST_KINDS: Final = 1_000
@@ -145,36 +148,43 @@ class View:
 
 
 def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
-    """Say in one line what the run came to."""
+    """Return in one line what the run came to.
+
+    Args:
+        next_due: when the first failed delivery of this run is tried again.
+    """
     if not summary.claimed and not summary.taken_over:
-        return _nothing(summary)
-    parts = [counted(summary.claimed, "event"), f"{summary.done:,} delivered"]
+        return " · ".join(["nothing is due", *_left(summary)])
+    parts = [counted(summary.events, "event"), f"{summary.done:,} delivered"]
     if summary.failed:
         again = "" if next_due is None else f", tried again from {next_due:%H:%M:%S}"
         parts.append(f"{summary.failed:,} failed{again}")
     for number, word in (
+        (summary.retried, "to be retried as their handlers asked"),
         (summary.dead, "dead"),
         (summary.skipped, "skipped"),
         (summary.lost, "lost to another worker"),
+        (summary.taken_over, "taken over"),
     ):
         if number:
             parts.append(f"{number:,} {word}")
-    if summary.orphaned:
-        parts.append(f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler")
-    if summary.taken_over:
-        parts.append(f"{summary.taken_over:,} taken over")
-    if summary.owned:
-        parts.append(f"{summary.owned:,} with living workers")
-    return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
+    return " · ".join([*parts, *_left(summary), f"{summary.elapsed_s:.1f} s"])
 
 
-def _nothing(summary: RedispatchSummary) -> str:
-    parts = ["nothing is open in this window" if not (summary.orphaned or summary.owned) else "nothing to deliver"]
+def _left(summary: RedispatchSummary) -> Iterable[str]:
+    """Yield what the run leaves to others and to later runs."""
+    if summary.not_due and summary.next_due_at is not None:
+        verb = "is" if summary.not_due == 1 else "are"
+        yield f"{summary.not_due:,} {verb} not due before {moment(summary.next_due_at)} (--now delivers them)"
     if summary.owned:
-        parts.append(f"{counted(summary.owned, 'event')} owned by living workers")
+        yield f"{counted(summary.owned, 'event')} owned by living workers (craft-events workers)"
     if summary.orphaned:
-        parts.append(f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler")
-    return " · ".join(parts)
+        yield f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler"
+
+
+def moment(at: datetime) -> str:
+    """Return a time of today as hours and minutes, any other with its day."""
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str | None:
@@ -193,8 +203,15 @@ def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str 
 
 def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
     """Return the summary as the design names its keys."""
-    row: dict[str, Any] = {name: getattr(summary, name) for name in SUMMARY}
-    return {**row, "dry_run": False, "elapsed_s": summary.elapsed_s}
+    next_due_at = None if summary.next_due_at is None else text_of(summary.next_due_at)
+    return {
+        **{name: getattr(summary, name) for name in SUMMARY},
+        "next_due_at": next_due_at,
+        "orphaned": summary.orphaned,
+        "orphaned_handlers": summary.orphaned_handlers,
+        "dry_run": False,
+        "elapsed_s": summary.elapsed_s,
+    }
 
 
 def write_counts(counts: Counts, output: Output) -> None:

@@ -92,25 +92,19 @@ def headline(summary: ReplaySummary, *, goes_on: bool = False) -> str:
 
 
 def summary_row(summary: ReplaySummary) -> dict[str, Any]:
-    """Return the summary with the keys of every acting command, and those of a replay behind them."""
+    """Return the summary as one object."""
     return {
-        "claimed": summary.events,
-        "held": 0,
-        "owned": 0,
-        "lost": 0,
+        "events": summary.events,
         "done": summary.done,
         "failed": summary.failed,
-        "dead": 0,
         "skipped": summary.skipped,
-        "orphaned": 0,
-        "orphaned_handlers": [],
-        "dry_run": False,
-        "elapsed_s": summary.elapsed_s,
         "suppressed": summary.suppressed,
         "redacted": summary.redacted,
         "not_found": list(summary.missing),
         "is_complete": summary.is_complete,
         "replay_id": summary.replay_id,
+        "dry_run": False,
+        "elapsed_s": summary.elapsed_s,
     }
 
 

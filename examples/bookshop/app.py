@@ -14,7 +14,7 @@ from bookshop import handlers  # noqa: F401 - importing it registers them
 from bookshop.database import client, shop, until_no_conflict
 from bookshop.orders import Order, SoldOut, place
 from craft_easy.core.events import get_event_bus
-from craft_easy.core.events.redispatch.loop import redispatching
+from craft_easy.core.events.redispatch import redispatching
 from craft_easy.core.events.store import EventStore
 
 

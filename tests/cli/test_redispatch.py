@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.redispatch.loop import RedispatchSummary
+from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.render.redispatch import headline, next_step
@@ -106,13 +106,18 @@ def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
     elapsed = summary.pop("elapsed_s")
     assert elapsed > 0
     assert summary == {
+        "events": 2,
         "claimed": 2,
+        "taken_over": 0,
         "owned": 0,
         "lost": 0,
         "done": 4,
         "failed": 0,
+        "retried": 0,
         "dead": 0,
         "skipped": 0,
+        "not_due": 0,
+        "next_due_at": None,
         "orphaned": 0,
         "orphaned_handlers": [],
         "dry_run": False,
@@ -139,7 +144,7 @@ def test_a_table_leaves_stdout_empty(cli: Cli, fill: Fill) -> None:
 def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli) -> None:
     ended = cli("redispatch", "--handlers", "shop", "--since", "2h")
     assert (ended.code, ended.out) == (0, "")
-    assert "nothing is open in this window" in ended.err
+    assert "nothing is due" in ended.err
     assert "… now UTC" in ended.err
 
 
@@ -159,7 +164,7 @@ def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill
         "ValueError: the \x1b[31mcard\x07 \u202e\\ud800 of [bold]p_1[/bold]\nexpired"
     }
     assert not any(character in ended.out + ended.err for character in "\x1b\x07\u202e\x7f")
-    dead = cli("redispatch", "--handlers", "shop", "-o", "json")
+    dead = cli("redispatch", "--now", "--handlers", "shop", "-o", "json")
     assert (dead.code, json.loads(dead.out)["dead"]) == (3, 2)
 
 
@@ -302,17 +307,21 @@ def test_a_reader_that_goes_away_does_not_stop_what_acts(fill: Fill, app: Path) 
 
 
 def test_the_headline_names_what_happened_and_nothing_else() -> None:
-    summary = RedispatchSummary(claimed=1241, done=3702, failed=18, dead=3, taken_over=37, elapsed_s=31.24)
+    summary = RedispatchSummary(events=1241, claimed=1241, done=3702, failed=18, dead=3, taken_over=37, elapsed_s=31.24)
     due = datetime(2026, 11, 23, 17, 44, 10, tzinfo=UTC)
     assert headline(summary, due) == (
         "1,241 events · 3,702 delivered · 18 failed, tried again from 17:44:10 · 3 dead · 37 taken over · 31.2 s"
     )
-    assert headline(RedispatchSummary(owned=12), None) == "nothing to deliver · 12 events owned by living workers"
-    assert headline(RedispatchSummary(orphaned=1), None) == "nothing to deliver · 1 delivery without a loaded handler"
-    everything = RedispatchSummary(claimed=1, skipped=2, lost=3, orphaned=4, owned=5)
+    assert headline(RedispatchSummary(owned=12), None) == (
+        "nothing is due · 12 events owned by living workers (craft-events workers)"
+    )
+    assert headline(RedispatchSummary(orphaned=1), None) == "nothing is due · 1 delivery without a loaded handler"
+    waiting = RedispatchSummary(not_due=9, next_due_at=due)
+    assert headline(waiting, None) == "nothing is due · 9 are not due before 2026-11-23 17:44:10 (--now delivers them)"
+    everything = RedispatchSummary(events=1, claimed=1, retried=6, skipped=2, lost=3, orphaned=4, owned=5)
     assert headline(everything, due + timedelta(1)) == (
-        "1 event · 0 delivered · 2 skipped · 3 lost to another worker · 4 deliveries without a loaded handler"
-        " · 5 with living workers · 0.0 s"
+        "1 event · 0 delivered · 6 to be retried as their handlers asked · 2 skipped · 3 lost to another worker"
+        " · 5 events owned by living workers (craft-events workers) · 4 deliveries without a loaded handler · 0.0 s"
     )
 
 

@@ -16,8 +16,7 @@ from craft_easy.core.events.engine.report import ConnectionLost, DeliveryReport,
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import RedispatchOptions
-from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -115,7 +114,8 @@ async def deliver(
     stop: asyncio.Event | None = None,
     **options: Any,
 ) -> RedispatchSummary:
-    """Redispatch once."""
+    """Redispatch once, whatever the back-off says."""
+    options.setdefault("now", True)
     return await redispatch(bus, selection or Selection(), RedispatchOptions(**options), observer=observer, stop=stop)
 
 

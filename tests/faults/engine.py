@@ -10,8 +10,7 @@ from typing import Any, Final
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import RedispatchOptions
-from craft_easy.core.events.redispatch.loop import RedispatchSummary, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import BATCH, Deliveries
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
@@ -56,6 +55,7 @@ class Engine:
     async def redispatch(self, selection: Selection | None = None, **options: Any) -> RedispatchSummary:
         """Deliver what is open."""
         stop = options.pop("stop", None)
+        options.setdefault("now", True)
         return await redispatch(self.bus, selection or Selection(), RedispatchOptions(**options), stop=stop)
 
     async def delivery(self, event: DomainEvent) -> Delivery:
@@ -104,7 +104,7 @@ async def publishing(engine: Engine, event: DomainEvent) -> None:
 async def redispatching(engine: Engine, event: DomainEvent) -> None:
     """Have an event run by a redispatch."""
     await engine.append(event)
-    await engine.redispatch(due=True)
+    await engine.redispatch(now=False)
 
 
 WAYS: Final[dict[str, Way]] = {"publisher": publishing, "redispatch": redispatching}

@@ -44,8 +44,8 @@ import sys
 from pathlib import Path
 
 from craft_easy.core.events import EventBus
-from craft_easy.core.events.redispatch.backlog import Options
-from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions
+from craft_easy.core.events.redispatch import redispatch
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 
@@ -141,7 +141,7 @@ async def test_a_worker_whose_clock_is_a_year_off_writes_the_databases_time(
         [first] = (await delivery(store, event)).handlers
         assert_within(first.due_at, before, before + timedelta(seconds=30))
         assert_within(first.errors[0].at, before - timedelta(seconds=1), await store.now() + timedelta(seconds=1))
-        assert (await deliver(bus, due=True)).claimed == 0, "its back-off is not over"
+        assert (await deliver(bus, now=False)).claimed == 0, "its back-off is not over"
         assert (await deliver(bus)).failed == 1
         left = await delivery(store, event)
         assert_within(left.claimed_at, before, await store.now() + timedelta(seconds=1))

@@ -82,9 +82,9 @@ async def test_events_that_wait_or_are_dead_take_no_place_at_the_head_of_a_limit
     handler = Handler()
     shop.bus.subscribe("*", handler, id="handler", retry=RetryPolicy(max_attempts=attempts))
     await shop.append_alike(events(10, is_poison=True) + events(20))
-    first = await shop.redispatch(Selection(limit=10), due=True)
-    second = await shop.redispatch(Selection(limit=10), due=True)
-    third = await shop.redispatch(Selection(limit=10), due=True)
+    first = await shop.redispatch(Selection(limit=10), now=False)
+    second = await shop.redispatch(Selection(limit=10), now=False)
+    third = await shop.redispatch(Selection(limit=10), now=False)
 
     assert first.failed + first.dead == 10
     assert (second.done, third.done) == (10, 10)
@@ -175,12 +175,12 @@ async def test_an_outage_of_five_hours_of_what_a_handler_calls_leaves_nothing_de
     [event] = events(1)
     await shop.append(event)
     runs = 0
-    while (await shop.redispatch(due=True)).done == 0:
+    while (await shop.redispatch(now=False)).done == 0:
         runs += 1
         left = await shop.entry(event, "call")
         assert (left.state, left.attempts) == ("pending", runs)
         assert left.due_at is not None
-        assert (await shop.redispatch(due=True)).claimed == 0, "its back-off is honoured"
+        assert (await shop.redispatch(now=False)).claimed == 0, "its back-off is honoured"
         passed[0] += left.due_at - left.errors[-1].at
         await shop.make_due()
 
@@ -198,7 +198,7 @@ async def test_an_outage_of_days_is_dead_after_the_last_attempt_and_not_before(s
     [event] = events(1, is_poison=True)
     await shop.append(event)
     passed = timedelta(0)
-    while (summary := await shop.redispatch(due=True)).failed:
+    while (summary := await shop.redispatch(now=False)).failed:
         left = await shop.entry(event, "handler")
         assert left.due_at is not None
         passed += left.due_at - left.errors[-1].at
@@ -207,5 +207,5 @@ async def test_an_outage_of_days_is_dead_after_the_last_attempt_and_not_before(s
     entry = await shop.entry(event, "handler")
     assert (summary.dead, entry.state, entry.attempts) == (1, "dead", 20)
     assert timedelta(days=2, hours=5) < passed < timedelta(days=2, hours=17)
-    assert (await shop.redispatch(due=True)).claimed == (await shop.redispatch()).claimed == 0
+    assert (await shop.redispatch(now=False)).claimed == (await shop.redispatch()).claimed == 0
     assert handler.runs[event.event_id] == 20

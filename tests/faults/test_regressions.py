@@ -20,7 +20,7 @@ from craft_easy.core.events.model.delivery import Ended, finish, take_over
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
-from craft_easy.core.events.redispatch.loop import BATCH
+from craft_easy.core.events.redispatch.claiming import BATCH
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id, to_document
@@ -190,7 +190,7 @@ async def test_a_finished_event_is_never_claimed_again(bus: EventBus, store: Eve
     await bus.publish_many(published := events(3))
     await bus.drain()
     began_at = await store.now()
-    summaries = [await deliver(bus), await deliver(bus, due=True)]
+    summaries = [await deliver(bus), await deliver(bus, now=False)]
     summaries.append(await deliver(bus, include_unhandled=True))
     assert [summary.claimed for summary in summaries] == [0, 0, 0]
     claimed = await bus.tracking.record_owner().claim([record_id(event.event_id) for event in published], UNOWNED)
@@ -216,7 +216,7 @@ async def test_exhausted_waiting_and_unknown_entries_do_not_block_the_head_of_th
     waits = {"delivery.due_at": later, "delivery.handlers.0.due_at": later}
     await collection.update_many({"tenant_id": "later"}, {"$set": waits})
     await store.append_many(good := events(5), handlers=["a"])
-    summary = await deliver(bus, Selection(limit=5), due=True)
+    summary = await deliver(bus, Selection(limit=5), now=False)
     assert (summary.claimed, summary.done) == (5, 5)
     assert set(ran.runs) == {("a", event.event_id) for event in good}
     assert await states(store, dead) == {("dead", None): len(dead)}

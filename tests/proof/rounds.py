@@ -26,7 +26,7 @@ from tests.proof.watch import Watch
 
 LEASE: Final = 1.0
 LIVE: Final = ("--watch",)
-REPAIR: Final = ("--wait",)
+REPAIR: Final = ("--wait", "--now")
 PATIENCE_S: Final = 20.0
 """So long a process may take to come to its point."""
 STOP_S: Final = 30.0

@@ -9,7 +9,7 @@ import pytest
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, current_delivery
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store import append as append_module
 

@@ -17,7 +17,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
 from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Touched
 from craft_easy.core.events.operations.workers import workers
-from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.redispatch import redispatch
 from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id

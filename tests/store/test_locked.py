@@ -9,7 +9,7 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, deliveries
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.registry import WorkerRegistry

@@ -17,7 +17,7 @@ from craft_easy.core.events import (
     current_delivery,
 )
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, drivers, sessions
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id

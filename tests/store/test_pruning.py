@@ -17,7 +17,7 @@ from craft_easy.core.events.model.retry import Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import prune, redact
 from craft_easy.core.events.operations.prune import CollectionArchive, FileArchive, Old, Pruned
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.formats import extended_json

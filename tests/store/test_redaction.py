@@ -14,7 +14,7 @@ from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import redact
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id

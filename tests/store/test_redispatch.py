@@ -15,12 +15,10 @@ from craft_easy.core.events.handlers.context import current_delivery
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
-from craft_easy.core.events.redispatch.loop import (
-    BATCH,
-    RedispatchSummary,
-    redispatch,
-)
+from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
+from craft_easy.core.events.redispatch.backlog import Backlog
+from craft_easy.core.events.redispatch.claiming import BATCH
+from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -33,7 +31,7 @@ class Recorder:
     def __init__(self) -> None:
         self.reports: list[DeliveryReport] = []
         self.waiting: list[AwaitedWorker] = []
-        self.events = -1
+        self.events: int | None = -1
         self.ends = 0
 
     def __call__(self, notice: Notice) -> None:
@@ -88,6 +86,7 @@ def events(count: int, **values: Any) -> list[DomainEvent]:
 async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> RedispatchSummary:
     observer = values.pop("observer", None)
     stop = values.pop("stop", None)
+    values.setdefault("now", True)
     return await redispatch(bus, selection or Selection(), RedispatchOptions(**values), observer=observer, stop=stop)
 
 
@@ -431,7 +430,7 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     before = await (await store.collection()).find({}).sort("_id").to_list(None)
     options = RedispatchOptions(include_untracked=True)
     selection = Selection(since=await store.now() - timedelta(hours=1))
-    counts = await Backlog(bus, wanted(bus.registry, selection, options), options).count()
+    counts = await Backlog(bus, claim_filter(bus.registry, selection, options), options).count()
     assert (counts.events, counts.deliveries) == (9, 13)
     assert counts.by_type == {"order.placed": 9}
     assert counts.by_tenant == {"acme": 3, None: 2, "docs": 4}
@@ -440,7 +439,7 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     assert await WorkerRegistry(store).entries() == {}
     limited = Selection(limit=2)
     assert (
-        await Backlog(bus, wanted(bus.registry, limited, RedispatchOptions()), RedispatchOptions()).count()
+        await Backlog(bus, claim_filter(bus.registry, limited, RedispatchOptions()), RedispatchOptions()).count()
     ).events == 2
 
 

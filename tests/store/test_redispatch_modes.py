@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, current_delivery
-from craft_easy.core.events.engine import runner
+from craft_easy.core.events.engine import outage, runner
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Notice
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, claiming, redispatch, redispatching
 from craft_easy.core.events.redispatch import loop as module
-from craft_easy.core.events.redispatch.backlog import RedispatchOptions, wanted
-from craft_easy.core.events.redispatch.loop import RedispatchSummary, redispatch, redispatching
+from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.documents import record_id
@@ -58,6 +58,7 @@ def events(count: int, tenants: Sequence[str | None] = (None,)) -> list[DomainEv
 
 async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> RedispatchSummary:
     values.setdefault("wait", False)
+    values.setdefault("now", True)
     return await redispatch(bus, selection or Selection(), RedispatchOptions(**values))
 
 
@@ -87,12 +88,12 @@ async def test_only_what_is_due_runs_where_back_off_is_honoured(bus: EventBus, s
     [event] = published = events(1)
     await store.append_many(published, handlers=["a"])
     bus.subscribe("*", fails_once, id="a", retry=RetryPolicy(delay=3600))
-    assert (await deliver(bus, due=True)).failed == 1
-    assert (await deliver(bus, due=True)).claimed == 0, "it is due in an hour"
+    assert (await deliver(bus, now=False)).failed == 1
+    assert (await deliver(bus, now=False)).claimed == 0, "it is due in an hour"
     due = (await delivery(store, event)).due_at
     assert due is not None
     await set_fields(store, event, delivery__due_at=BEGAN, delivery__handlers__0__due_at=BEGAN)
-    assert (await deliver(bus, due=True)).done == 1
+    assert (await deliver(bus, now=False)).done == 1
 
 
 async def test_each_handler_has_its_own_time(bus: EventBus, store: EventStore) -> None:
@@ -110,15 +111,81 @@ async def test_each_handler_has_its_own_time(bus: EventBus, store: EventStore) -
         bus.subscribe("*", handler(name), id=name)
     later = await store.now() + timedelta(hours=1)
     await set_fields(store, event, delivery__handlers__1__due_at=later)
-    assert (await deliver(bus, due=True)).done == 1
+    assert (await deliver(bus, now=False)).done == 1
     left = await delivery(store, event)
     assert ran == ["soon"]
     assert [one.state for one in left.handlers] == ["done", "pending", "pending"]
-    assert (await deliver(bus, due=True)).claimed == 0, "what is due belongs to a handler that is not loaded"
-    assert (await deliver(bus)).done == 1, "without it, no back-off counts"
+    assert (await deliver(bus, now=False)).claimed == 0, "what is due belongs to a handler that is not loaded"
+    assert (await deliver(bus)).done == 1, "`now` ignores back-off"
+
+
+async def test_back_off_is_honoured_by_default_and_the_summary_says_when_it_ends(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+
+    async def fails_once(event: DomainEvent) -> None:
+        ran.append(event.event_id)
+        if len(ran) == 1:
+            raise ValueError("no")
+
+    await store.append_many(published := events(1), handlers=["a"])
+    bus.subscribe("*", fails_once, id="a", retry=RetryPolicy(delay=3600))
+    first = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
+    due_at = (await delivery(store, published[0])).due_at
+    assert (first.events, first.failed, first.not_due, first.next_due_at) == (1, 1, 1, due_at)
+    again = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
+    assert (again.claimed, again.not_due, again.next_due_at, again.is_clean) == (0, 1, due_at, True)
+    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False, now=True))).done == 1
+
+
+async def test_a_handler_that_asks_for_another_attempt_has_not_failed(bus: EventBus, store: EventStore) -> None:
+    def later(_: DomainEvent) -> None:
+        raise Retry(after=3600)
+
+    await store.append_many(events(1), handlers=["a"])
+    bus.subscribe("*", later, id="a")
+    summary = await deliver(bus)
+    assert (summary.retried, summary.failed, summary.not_due, summary.is_clean) == (1, 0, 1, True)
 
 
 # watch
+
+
+async def test_a_slow_delivery_does_not_keep_a_watch_from_others(bus: EventBus, store: EventStore) -> None:
+    gate, quick = asyncio.Event(), asyncio.Event()
+
+    async def handle(event: DomainEvent) -> None:
+        if event.payload["n"] == 0:
+            await gate.wait()
+        else:
+            quick.set()
+
+    [slow, late] = events(2)
+    bus.subscribe("*", handle, id="a")
+    await store.append(slow, handlers=["a"])
+    async with redispatching(bus, options=RedispatchOptions(concurrency=2)):
+        await becomes(lambda: bool(bus.tracking.record_owner().worker.running_handlers.longest))
+        await store.append(late, handlers=["a"])
+        await asyncio.wait_for(quick.wait(), 10)
+        gate.set()
+    assert (await delivery(store, slow)).state == (await delivery(store, late)).state == "done"
+
+
+async def test_a_watch_counts_an_event_once_however_often_it_is_claimed(bus: EventBus, store: EventStore) -> None:
+    stop, ran = asyncio.Event(), 0
+
+    def fails_twice(_: DomainEvent) -> None:
+        nonlocal ran
+        ran += 1
+        if ran < 3:
+            raise ValueError("no")
+        stop.set()
+
+    await store.append_many(events(1), handlers=["a"])
+    bus.subscribe("*", fails_twice, id="a", retry=RetryPolicy(delay=0.01))
+    summary = await redispatch(bus, Selection(), RedispatchOptions(watch=True), stop=stop)
+    assert (summary.claimed, summary.events, summary.done, summary.failed) == (3, 1, 1, 2)
 
 
 async def test_a_watch_delivers_what_comes_due_until_it_is_stopped(bus: EventBus, store: EventStore) -> None:
@@ -159,16 +226,16 @@ async def test_a_watch_outlives_an_outage_of_the_log(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notices: list[Notice] = []
-    outage = [StoreUnavailable("gone")] * 3
+    errors = [StoreUnavailable("gone")] * 3
     list_unowned = Deliveries.unowned
 
     async def unreachable(*args: Any, **values: Any) -> AsyncIterator[list[Listed]]:
-        if outage:
-            raise outage.pop()
+        if errors:
+            raise errors.pop()
         async for page in list_unowned(*args, **values):
             yield page
 
-    monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
+    monkeypatch.setattr(outage, "RETRY_S", 0.01)
     monkeypatch.setattr(Deliveries, "unowned", unreachable)
     ran: list[DomainEvent] = []
     bus.subscribe("*", ran.append, id="a")
@@ -186,8 +253,8 @@ async def test_a_run_that_has_an_end_gives_up_after_a_minute_without_its_log(
         raise StoreUnavailable("gone")
         yield []
 
-    monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
-    monkeypatch.setattr(module, "OUTAGE_S", 0.05)
+    monkeypatch.setattr(outage, "RETRY_S", 0.01)
+    monkeypatch.setattr(module, "LIMIT_S", 0.05)
     monkeypatch.setattr(Deliveries, "unowned", unreachable)
     bus.subscribe("*", lambda event: None, id="a")
     with pytest.raises(StoreUnavailable):
@@ -270,7 +337,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
 async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_none_behind(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 10)
+    monkeypatch.setattr(claiming, "BATCH", 10)
     monkeypatch.setattr(random, "randint", lambda least, most: most)
     published = events(200)
     await store.append_many(published, handlers=["a"])
@@ -326,7 +393,7 @@ async def test_what_is_still_held_is_not_claimed_again(bus: EventBus, store: Eve
     await record_owner.worker.ready()
     await store.append_many(events(2), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
-    selected = wanted(bus.registry, Selection(), RedispatchOptions())
+    selected = claim_filter(bus.registry, Selection(), RedispatchOptions())
     ids = [one.id async for page in record_owner.deliveries.unowned(selected) for one in page]
     [held, other] = await record_owner.claim(ids, selected.unowned())
     freed = {"$set": {"delivery.owner": None, "delivery.claimed_at": None}, "$inc": {"delivery.rev": 1}}

@@ -14,7 +14,7 @@ from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.history.trace import Trace, trace
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)

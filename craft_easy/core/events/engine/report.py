@@ -17,25 +17,34 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RedispatchSummary:
-    """What one run came to: the first four, and `taken_over`, count events, the rest deliveries.
+    """What one run came to: `events` to `lost` and `not_due` count events, the rest deliveries.
 
-    `owned` are still with a living worker, `lost` were claimed and then taken over by another, `orphaned` are pending
-    for a handler that is not loaded.
+    Args:
+        events: events that were worked on; with `--watch` each of them may have been `claimed` several times.
+        owned: events that a living worker still owns.
+        lost: events that were claimed and then taken over by another worker.
+        retried: deliveries whose handler asked for another attempt (`Retry`).
+        not_due: events that wait for their back-off, up to a bound; the first of them is due at `next_due_at`.
+        orphaned: deliveries that wait for a handler that is not loaded.
+        abandoned: handlers that still run past their limit or the grace; nothing waits for them.
     """
 
+    events: int = 0
     claimed: int = 0
+    taken_over: int = 0
     owned: int = 0
     lost: int = 0
     done: int = 0
     failed: int = 0
+    retried: int = 0
     dead: int = 0
     skipped: int = 0
+    not_due: int = 0
+    next_due_at: datetime | None = None
     orphaned: int = 0
     orphaned_handlers: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
-    taken_over: int = 0
     abandoned: int = 0
-    """Handlers that still run, past their limit or the grace: nobody waits for them, and a loop that closes would."""
 
     @property
     def is_clean(self) -> bool:
@@ -45,7 +54,7 @@ class RedispatchSummary:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """One delivery of this run, once it is stored: `outcome` is done, failed, dead, skipped or lost."""
+    """One delivery of this run, once it is stored: `outcome` is done, failed, retried, dead, skipped or lost."""
 
     event_id: str
     event_type: str
@@ -74,9 +83,9 @@ class DeliveryReport:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """The run has begun; `events` may be claimed or read now."""
+    """The run has begun; `events` may be claimed or read now, None where the run has no end."""
 
-    events: int
+    events: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,10 @@ def ignore(_: Notice) -> None:
     """Observe nothing."""
 
 
-def outcome_of(ended: Ended, delivery: Delivery) -> Literal["done", "failed", "dead", "skipped", "lost"] | None:
+OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped", "lost"]
+
+
+def outcome_of(ended: Ended, delivery: Delivery) -> OutcomeName | None:
     """Return what became of an attempt in the log; None when it was given back without one."""
     outcome, entry = ended.outcome, delivery.handler(ended.handler_id)
     if outcome.kind is OutcomeKind.GIVEN_BACK:
@@ -131,5 +143,5 @@ def outcome_of(ended: Ended, delivery: Delivery) -> Literal["done", "failed", "d
     if entry is None or entry.attempts < outcome.attempt:
         return "lost"
     if entry.state == "pending":
-        return "failed"
+        return "retried" if outcome.kind is OutcomeKind.RETRY else "failed"
     return entry.state

@@ -2,3 +2,9 @@
 
 May import `bus`, `engine`, `store` and what is below them; not `history` or `operations`.
 """
+
+from craft_easy.core.events.engine.report import RedispatchSummary
+from craft_easy.core.events.redispatch.loop import redispatch, redispatching
+from craft_easy.core.events.redispatch.options import RedispatchOptions
+
+__all__ = ["RedispatchOptions", "RedispatchSummary", "redispatch", "redispatching"]

@@ -4,65 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
-from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.model.delivery import track
 from craft_easy.core.events.model.figures import Counts
-from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch.options import RedispatchOptions
 from craft_easy.core.events.store.deliveries import PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.handlers.registry import Registry
-
-
-@dataclass(frozen=True, slots=True)
-class RedispatchOptions:
-    """How a redispatch runs.
-
-    Args:
-        handlers: ids of the handlers that are to run; all that are loaded when empty.
-        concurrency: events whose handlers run at the same time.
-        wait: stay until each owner of a selected record has beaten, has let go or is taken over.
-        include_untracked: also deliver records that were stored without a delivery; the selection needs `since`.
-        include_unhandled: also deliver records that had no handler when they were published.
-        timeout: seconds that an attempt may take where its handler names no limit.
-        grace: seconds that a stop leaves to what is running.
-        due: honour back-off: run only what is due by now.
-        watch: honour it and go on until stopped.
-    """
-
-    handlers: tuple[str, ...] = ()
-    concurrency: int = 10
-    wait: bool = True
-    include_untracked: bool = False
-    include_unhandled: bool = False
-    timeout: float = DEFAULT_LIMIT
-    grace: float = 10.0
-    due: bool = False
-    watch: bool = False
-
-
-def wanted(registry: Registry, selection: Selection, options: RedispatchOptions) -> ClaimFilter:
-    """Return what a run over this registry wants.
-
-    Raises:
-        HandlerNotFound: `options.handlers` names one that is not loaded.
-    """
-    loaded = registry.names()
-    if not options.handlers:
-        return ClaimFilter(selection, loaded=loaded, handlers=loaded)
-    chosen: dict[str, None] = {}
-    for name in options.handlers:
-        handler = registry.handler(name)
-        if handler is None:
-            raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
-        chosen |= dict.fromkeys((handler.id, *handler.aliases))
-    return ClaimFilter(selection, loaded=loaded, handlers=tuple(chosen))
 
 
 class Backlog:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from craft_easy.core.events.engine.report import Began, Notice, Observer, RedispatchSummary, ignore
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog, RedispatchOptions, wanted
+from craft_easy.core.events.redispatch.backlog import Backlog
 from craft_easy.core.events.redispatch.loop import redispatch
+from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.store.read import in_batches, positions
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions
         if room == 0:
             break
         batch = replace(selection, limit=room)
-        counts = await Backlog(bus, wanted(bus.registry, batch, options), options).count()
+        counts = await Backlog(bus, claim_filter(bus.registry, batch, options), options).count()
         total.events += counts.events
         total.deliveries += counts.deliveries
         total.by_type += counts.by_type
@@ -98,8 +99,10 @@ def _without_began(observer: Observer) -> Observer:
 
 
 def _add(total: RedispatchSummary, batch: RedispatchSummary) -> None:
-    for one in fields(RedispatchSummary):
-        if one.name == "orphaned_handlers":
-            total.orphaned_handlers = sorted({*total.orphaned_handlers, *batch.orphaned_handlers})
-        else:
-            setattr(total, one.name, round(getattr(total, one.name) + getattr(batch, one.name), 3))
+    for field in fields(RedispatchSummary):
+        value = getattr(batch, field.name)
+        if isinstance(value, int | float):
+            setattr(total, field.name, round(getattr(total, field.name) + value, 3))
+    total.orphaned_handlers = sorted({*total.orphaned_handlers, *batch.orphaned_handlers})
+    due = [at for at in (total.next_due_at, batch.next_due_at) if at is not None]
+    total.next_due_at = min(due, default=None)

@@ -33,6 +33,9 @@ Document = Mapping[str, Any]
 Transition = Callable[[Delivery], Delivery]
 
 BATCH: Final = 1_000
+MAX_COUNTED: Final = 10_001
+"""Where a count stops: it serves a person, and a server should not read a whole backlog for it."""
+LOOKED_AT: Final = 100
 TOGETHER_S: Final = 20.0
 """Seconds after which a write of many records is taken apart: one of them may be locked."""
 APART_S: Final = 1.0
@@ -263,10 +266,32 @@ class Deliveries:
             documents = await found.sort(in_order(direction)).to_list(None)
         return [Tracked.of(document) for document in documents]
 
-    async def count(self, wanted: ClaimFilter) -> int:
-        """Return how many records may be claimed now."""
+    async def count(self, wanted: ClaimFilter, *, limit: int = MAX_COUNTED) -> int:
+        """Return how many records may be claimed now; `limit` stands for any number from there on."""
         async with self._store.call() as site:
-            return int(await site.events.count_documents(wanted.unowned()))
+            return int(await site.events.count_documents(wanted.unowned(), limit=limit))
+
+    async def waiting(
+        self, wanted: ClaimFilter, *, at: datetime, limit: int = MAX_COUNTED
+    ) -> tuple[int, datetime | None]:
+        """Return how many unowned records wait for their back-off, up to `limit`, and when the first of them is due.
+
+        Args:
+            wanted: which records and handlers.
+            at: the database's time; a delivery that is due later waits.
+            limit: stands for any number from there on.
+        """
+        condition = wanted.waiting(at)
+        async with self._store.call() as site:
+            number = int(await site.events.count_documents(condition, limit=limit))
+        if not number:
+            return 0, None
+        fields = {"delivery.handlers.id": 1, "delivery.handlers.state": 1, "delivery.handlers.due_at": 1}
+        async with self._store.call() as site:
+            first = await site.events.find(condition, fields).sort("delivery.due_at", 1).limit(LOOKED_AT).to_list(None)
+        entries = [entry for document in first for entry in _delivery_of(document).pending]
+        due = [one.due_at for one in entries if one.id in wanted.handlers and one.due_at is not None]
+        return number, min((one for one in due if one > at), default=None)
 
     async def owners(self, wanted: ClaimFilter | None = None) -> dict[str, int]:
         """Return the owners of open records, of those wanted or of all, and how many each owns."""

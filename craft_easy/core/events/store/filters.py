@@ -274,6 +274,12 @@ class ClaimFilter:
         # one condition and no $or: never claimed, or before the run
         return joined(condition, {"delivery.claimed_at": {"$not": {"$gte": self.began_at}}})
 
+    def waiting(self, at: datetime) -> dict[str, Any]:
+        """Return the condition for an unowned record with a delivery of one of the handlers that is due later."""
+        later = {"id": {"$in": list(self.handlers)}, "state": "pending", "due_at": {"$gt": at}}
+        indexed = {"delivery.state": "open", "delivery.owner": None}
+        return joined(self.selected(), indexed, {"delivery.handlers": {"$elemMatch": later}})
+
     def may_claim(self, delivery: Delivery) -> bool:
         """Tell whether a delivery meets the condition of `unowned`."""
         began_at, claimed_at = self.began_at, delivery.claimed_at

@@ -1,0 +1,58 @@
+"""Waiting out an outage of the log, the same way for every long run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed
+from craft_easy.core.events.errors import StoreUnavailable
+
+LIMIT_S: Final = 60.0
+"""Seconds without any answer after which a run that has an end gives up."""
+RETRY_S: Final = 1.0
+
+
+class Outage:
+    """Repeats what the log did not answer, and reports when an outage begins and ends.
+
+    Args:
+        report: called with each notice.
+        limit: seconds without any answer after which the error is raised; None waits for ever.
+    """
+
+    def __init__(self, report: Callable[[ConnectionLost | ConnectionResumed], object], *, limit: float | None) -> None:
+        self._report = report
+        self._limit = limit
+        self._lost_at: float | None = None
+
+    def answered(self) -> None:
+        """Note that the log has answered: an outage, if there was one, is over."""
+        if self._lost_at is not None:
+            self._report(ConnectionResumed(steady() - self._lost_at))
+            self._lost_at = None
+
+    async def ride_out(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step, and again while the log is not reached.
+
+        Raises:
+            StoreUnavailable: the log has not answered for `limit` seconds.
+        """
+        while True:
+            try:
+                await step()
+            except StoreUnavailable as error:
+                self._note(error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.answered()
+                return
+
+    def _note(self, error: StoreUnavailable) -> None:
+        if self._lost_at is None:
+            self._lost_at = steady()
+            self._report(ConnectionLost(error.message))
+        elif self._limit is not None and steady() - self._lost_at > self._limit:
+            raise error

@@ -1,0 +1,132 @@
+"""Claiming the backlog: page by page, the next batch while the last one runs, suspects set apart."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+from craft_easy.core.events.engine.outcomes import OwnedRecord
+from craft_easy.core.events.engine.owner import RecordOwner
+from craft_easy.core.events.store.deliveries import Listed
+from craft_easy.core.events.store.filters import ClaimFilter
+
+SUSPECT_AFTER: Final = 2
+"""A record that was taken over this often is a suspect and runs alone: a handler of it may kill its process."""
+BATCH: Final = 100
+"""Records in one claim at most: few enough for a server that is slow at long lists of ids."""
+UNWRITTEN: Final = 2 * BATCH
+"""Records whose outcomes wait to be written at most before the next claim waits for them."""
+MAX_SUSPECTS: Final = 10_000
+"""Suspects remembered in one listing at most; the others come in the next."""
+MAX_SKIPPED_PAGES: Final = 64
+"""Pages that a worker skips at most where another worker claims at the same place of the backlog."""
+
+Start = Callable[[list[OwnedRecord]], Awaitable[None]]
+
+
+class Claimer:
+    """Claims the records of one run.
+
+    Args:
+        record_owner: the worker that claims.
+        limit: events to claim at most; None for all.
+        concurrency: events whose handlers run at the same time.
+        take: called with each batch that was claimed, before it starts.
+    """
+
+    def __init__(
+        self,
+        record_owner: RecordOwner,
+        limit: int | None,
+        concurrency: int,
+        take: Callable[[list[OwnedRecord]], None],
+    ) -> None:
+        self._record_owner = record_owner
+        self._left = limit
+        self._concurrency = concurrency
+        self._take = take
+        self._crowd = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the limit allows another claim."""
+        return self._room > 0
+
+    @property
+    def _room(self) -> int:
+        return BATCH if self._left is None else self._left
+
+    async def claim_all(self, claim_filter: ClaimFilter, start: Start) -> list[Any]:
+        """Claim the backlog, the next batch while `start` takes the last one in; return the `_id`s of suspects."""
+        suspects: deque[Any] = deque(maxlen=MAX_SUSPECTS)
+        async with aclosing(self._batches(claim_filter, suspects)) as batches:
+            coming = asyncio.create_task(anext(batches, None))
+            try:
+                while (claimed := await coming) is not None:
+                    coming = asyncio.create_task(anext(batches, None))
+                    await start(claimed)
+            finally:
+                await self._give_back(coming)
+        return list(suspects)
+
+    async def claim(self, claim_filter: ClaimFilter, ids: Sequence[Any]) -> list[OwnedRecord]:
+        """Claim these records as far as the limit allows; return those that are owned now, in order."""
+        await self._record_owner.writer.below(UNWRITTEN)
+        condition = claim_filter.unowned()
+        claimed = await self._record_owner.claim(ids[: self._room], condition, direction=claim_filter.direction)
+        if self._left is not None:
+            self._left -= len(claimed)
+        self._take(claimed)
+        return claimed
+
+    async def _batches(
+        self, claim_filter: ClaimFilter, suspects: deque[Any]
+    ) -> AsyncGenerator[list[OwnedRecord], None]:
+        """Yield what could be claimed, and note the suspects.
+
+        Where another worker was quicker, this one skips some pages, more of them the more often it meets others. The
+        rounds of a run end when nothing is left behind.
+        """
+        to_skip = 0
+        async with aclosing(self._record_owner.deliveries.unowned(claim_filter, size=BATCH)) as pages:
+            async for page in pages:
+                if not self.has_room:
+                    break
+                suspects.extend(one.id for one in page if one.takeovers >= SUSPECT_AFTER)
+                if to_skip:
+                    to_skip -= 1
+                    continue
+                listed = claimed = 0
+                plain = [one for one in page if one.takeovers < SUSPECT_AFTER]
+                for batch in _batches(plain[: self._room], self._concurrency):
+                    records = await self.claim(claim_filter, [one.id for one in batch])
+                    listed, claimed = listed + len(batch), claimed + len(records)
+                    yield records
+                to_skip = self._pages_to_skip(listed, claimed)
+
+    def _pages_to_skip(self, listed: int, claimed: int) -> int:
+        if self._left is not None or claimed * 2 >= listed:
+            self._crowd = max(0, self._crowd - 1)
+            return 0
+        self._crowd = min(self._crowd + 1, MAX_SKIPPED_PAGES.bit_length() - 1)
+        return random.randint(1, 2**self._crowd)
+
+    async def _give_back(self, coming: asyncio.Task[list[OwnedRecord] | None]) -> None:
+        """Give back a batch that was claimed ahead and is not started any more."""
+        coming.cancel()
+        await asyncio.wait([coming])
+        if not coming.cancelled() and coming.exception() is None:
+            for held in coming.result() or ():
+                self._record_owner.writer.add(held, is_through=True)
+
+
+def _batches(page: Sequence[Listed], concurrency: int) -> list[list[Listed]]:
+    """Cut a page into claims: records that were taken over before are claimed no more at once than can run at once."""
+    plain = [one for one in page if not one.takeovers]
+    taken_over = [one for one in page if one.takeovers]
+    some = [taken_over[first : first + concurrency] for first in range(0, len(taken_over), concurrency)]
+    return [batch for batch in [plain, *some] if batch]

@@ -1,0 +1,56 @@
+"""How a redispatch runs, and which records it claims for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
+from craft_easy.core.events.errors import HandlerNotFound
+from craft_easy.core.events.handlers.registry import Registry
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store.filters import ClaimFilter
+
+
+@dataclass(frozen=True, slots=True)
+class RedispatchOptions:
+    """How a redispatch runs.
+
+    Args:
+        handlers: ids of the handlers to run; empty for every loaded one.
+        concurrency: events whose handlers run at the same time.
+        now: ignore back-off: run every pending delivery, due or not.
+        wait: stay until each owner of a selected record has sent a heartbeat, freed its records, or is taken over.
+        watch: go on until stopped.
+        include_untracked: also deliver records that were stored without a delivery; the selection needs `since`.
+        include_unhandled: also deliver records that had no handler when they were published.
+        timeout: seconds that an attempt may take where its handler has no limit of its own.
+        grace: seconds that a stop leaves to the running handlers.
+    """
+
+    handlers: tuple[str, ...] = ()
+    concurrency: int = 10
+    now: bool = False
+    wait: bool = True
+    watch: bool = False
+    include_untracked: bool = False
+    include_unhandled: bool = False
+    timeout: float = DEFAULT_LIMIT
+    grace: float = 10.0
+
+
+def claim_filter(registry: Registry, selection: Selection, options: RedispatchOptions) -> ClaimFilter:
+    """Return which records a run over these handlers may claim.
+
+    Raises:
+        HandlerNotFound: `options.handlers` names a handler that is not loaded.
+    """
+    loaded = registry.names()
+    if not options.handlers:
+        return ClaimFilter(selection, loaded=loaded, handlers=loaded)
+    chosen: dict[str, None] = {}
+    for name in options.handlers:
+        handler = registry.handler(name)
+        if handler is None:
+            raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
+        chosen |= dict.fromkeys((handler.id, *handler.aliases))
+    return ClaimFilter(selection, loaded=loaded, handlers=tuple(chosen))
