@@ -159,6 +159,8 @@ def _refuse_what_watch_cannot(how: Delivering, where: options.Selecting, ids_fro
         raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
     if not how.watch:
         return
+    if how.now:
+        raise UsageError("--watch honours back-off", hint="leave out --now, or run once with --now and without --watch")
     endings = (("--until", where.until), ("--limit", where.limit), ("--ids-from", ids_from), ("--dry-run", is_dry))
     for name, is_given in endings:
         if is_given:

@@ -229,8 +229,7 @@ class Redispatch:
     async def _claim_for_ever(self) -> None:
         """Claim what is due as soon as there is room: a slow delivery holds its own slot and nothing else."""
         while True:
-            due_at = None if self._options.now else self._record_owner.worker.now()
-            self._filter = replace(self._filter, due_at=due_at)
+            self._filter = replace(self._filter, due_at=self._record_owner.worker.now())
             await self._outage.ride_out(self._claim_and_run)
             await _sleep()
 

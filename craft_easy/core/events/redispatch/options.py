@@ -18,7 +18,7 @@ class RedispatchOptions:
     Args:
         handlers: ids of the handlers to run; empty for every loaded one.
         concurrency: events whose handlers run at the same time.
-        now: ignore back-off: run every pending delivery, due or not.
+        now: ignore back-off: run every pending delivery, due or not; a watch honours back-off all the same.
         wait: stay until each owner of a selected record has sent a heartbeat, freed its records, or is taken over.
         watch: go on until stopped.
         include_untracked: also deliver records that were stored without a delivery; the selection needs `since`.
