@@ -204,7 +204,7 @@ async def test_a_watch_delivers_what_comes_due_until_it_is_stopped(bus: EventBus
     await becomes(lambda: len(attempts) == 9)
     stop.set()
     summary = await watching
-    assert (summary.done, summary.failed) == (3, 6)
+    assert (summary.done, summary.retried) == (3, 6)
     assert {(await delivery(store, event)).state for event in published} == {"done"}
 
 
