@@ -195,6 +195,8 @@ class Redispatch:
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._filter.selection.limit is None else self._filter.selection.limit - events
             events += await Backlog(self._bus, self._filter, self._options).begin_to_track(room)
+            if not self._options.now:  # what was taken in is due from that moment on
+                self._filter = replace(self._filter, due_at=self._record_owner.worker.now())
         self._observer(Began(events if events < MAX_COUNTED else None))
 
     # one-shot
