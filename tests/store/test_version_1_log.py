@@ -23,7 +23,7 @@ from pymongo.database import Database
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
-from craft_easy.core.events.redispatch.loop import RedispatchOptions, RedispatchSummary, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.types import PaymentCompleted
 
