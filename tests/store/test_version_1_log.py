@@ -8,7 +8,6 @@ that records are open and owned by the dead, one of them a suspect with `running
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -102,8 +101,7 @@ async def bus(store: EventStore, runs: Counter[tuple[str, str]]) -> AsyncIterato
 
 
 async def finish(bus: EventBus) -> RedispatchSummary:
-    ignoring_back_off = {"now": True} if "now" in {field.name for field in fields(RedispatchOptions)} else {}
-    return await redispatch(bus, Selection(), RedispatchOptions(**ignoring_back_off))  # type: ignore[arg-type]
+    return await redispatch(bus, Selection(), RedispatchOptions(now=True))
 
 
 def pending(records: list[Document]) -> Counter[tuple[str, str]]:
