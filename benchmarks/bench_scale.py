@@ -243,13 +243,13 @@ async def claims_a_second(uri: str, workers: int, batch: int, seconds: float, sl
 
 def slices_of(backlog: int, count: int) -> Iterator[ClaimFilter]:
     """Yield slices of the backlog, one after another; each is used once."""
-    names = tuple(handler_ids(1))
+    patterns = dict.fromkeys(handler_ids(1), ("*",))
     size = backlog // count
     for number in range(count):
         since = BEGAN + timedelta(milliseconds=STEP_MS * size * number)
         until = since + timedelta(milliseconds=STEP_MS * size)
         yield ClaimFilter(
-            Selection(since=since, until=until), loaded=names, handlers=names, began_at=datetime.now(BEGAN.tzinfo)
+            Selection(since=since, until=until), handlers=patterns, loaded=patterns, began_at=datetime.now(BEGAN.tzinfo)
         )
 
 

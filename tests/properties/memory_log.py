@@ -109,11 +109,11 @@ class MemoryLog:
 
     def unowned(self, handlers: Sequence[str], at: datetime) -> list[str]:
         condition = wanted(handlers, at)
-        return [one for one, delivery in self.deliveries.items() if condition.may_claim(delivery)]
+        return [one for one, delivery in self.deliveries.items() if condition.may_claim(delivery, "x")]
 
     def claim(self, handlers: Sequence[str], ids: Sequence[str], owner: str, at: datetime) -> int:
         condition = wanted(handlers, at)
-        free = [one for one in ids if condition.may_claim(self.deliveries[one])]
+        free = [one for one in ids if condition.may_claim(self.deliveries[one], "x")]
         for one in free:
             before = self.deliveries[one]
             self.deliveries[one] = replace(before, owner=owner, claimed_at=at, rev=before.rev + 1)
@@ -157,7 +157,8 @@ class MemoryLog:
 def wanted(handlers: Sequence[str], now: datetime) -> ClaimFilter:
     """Return what a run that begins now, and has these handlers loaded, wants: whatever was claimed before."""
     began_at = now + timedelta(milliseconds=1)
-    return ClaimFilter(Selection(), loaded=tuple(handlers), handlers=tuple(handlers), began_at=began_at)
+    patterns = dict.fromkeys(handlers, ("*",))
+    return ClaimFilter(Selection(), handlers=patterns, loaded=patterns, began_at=began_at)
 
 
 @dataclass(eq=False)

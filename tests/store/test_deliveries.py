@@ -46,8 +46,8 @@ async def stored(store: EventStore, *events: DomainEvent, handlers: Sequence[str
 
 
 def wanted(*handlers: str, began_at: datetime | None = None, **selection: Any) -> ClaimFilter:
-    names = handlers or ("a", "b")
-    return ClaimFilter(Selection(**selection), loaded=names, handlers=names, began_at=began_at)
+    patterns = dict.fromkeys(handlers or ("a", "b"), ("*",))
+    return ClaimFilter(Selection(**selection), handlers=patterns, loaded=patterns, began_at=began_at)
 
 
 async def ids(deliveries: Deliveries, condition: ClaimFilter, size: int = 1000) -> list[Any]:
@@ -71,9 +71,11 @@ def success(handler: str = "a", *, owner: str = "me", release: bool = False) -> 
 async def test_unowned_records_are_listed_in_order_whatever_the_page(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, *(event(number) for number in (3, 1, 2, 5, 4)))
     everything = await ids(deliveries, wanted())
+    records = await deliveries.read(everything)
+    assert everything == sorted(records, key=lambda one: (records[one].delivery.due_at, one))
     assert len(everything) == 5
     assert await ids(deliveries, wanted(), size=2) == everything
-    assert names(await claimed(deliveries)) == ["e1", "e2", "e3", "e4", "e5"]
+    assert [record.id for record in await claimed(deliveries)] == everything
 
 
 async def test_a_claim_makes_records_ones_own_and_counts_the_revision(
@@ -84,12 +86,72 @@ async def test_a_claim_makes_records_ones_own_and_counts_the_revision(
     assert (record.delivery.owner, record.delivery.claimed_at, record.delivery.rev) == ("me", LATER, 1)
 
 
+async def test_a_claim_asks_for_the_types_that_each_handler_is_for(store: EventStore, deliveries: Deliveries) -> None:
+    await stored(store, event(1), event(2), handlers=["a", "b"])
+    await (await store.collection()).update_one({"event_id": "e2"}, {"$set": {"event_type": "user.registered"}})
+    for patterns, expected in (
+        ({"a": ("*",)}, ["e1", "e2"]),
+        ({"a": ("order.*",)}, ["e1"]),
+        ({"a": ("order.*", "user.registered")}, ["e1", "e2"]),
+        ({"a": ("order.*",), "b": ("user.*",)}, ["e1", "e2"]),
+        ({"a": ("payment.*",), "b": ("user.*",)}, ["e2"]),
+        ({"a": ("payment.*",), "b": ("user.login",), "c": ("*",)}, []),
+        ({"a": ("payment.*",), "b": ("user.login",)}, []),
+        ({}, []),
+    ):
+        condition = ClaimFilter(Selection(), handlers=patterns, loaded=patterns)
+        records = await deliveries.read(await ids(deliveries, condition))
+        assert sorted(names(list(records.values()))) == expected
+        stored_as = {"e1": "order.placed", "e2": "user.registered"}
+        for record in (await deliveries.read(await ids(deliveries, wanted()))).values():
+            event_id = record.document["event_id"]
+            assert condition.may_claim(record.delivery, stored_as[event_id]) == (event_id in expected)
+
+
+async def test_a_delivery_of_a_type_that_its_handler_is_not_for_is_an_orphan(
+    store: EventStore, deliveries: Deliveries
+) -> None:
+    await stored(store, event(1), event(2), handlers=["a", "gone"])
+    patterns = {"a": ("user.*",), "b": ("*",)}
+    assert await deliveries.orphans(ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {
+        "a": 2,
+        "gone": 2,
+    }
+    patterns = {"a": ("order.?laced",)}
+    assert await deliveries.orphans(ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {"gone": 2}
+
+
+async def test_every_orphan_is_named_past_the_bound_of_a_count(
+    store: EventStore, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("craft_easy.core.events.store.deliveries.MAX_COUNTED", 2)
+    for number in range(9):
+        await stored(store, event(number), handlers=["often" if number < 7 else f"rare{number}"])
+    assert set(await deliveries.orphans(wanted("a"))) == {"often", "rare7", "rare8"}
+
+
+@pytest.mark.parametrize("ids_in_a_query", [1, 2, 100])
+async def test_any_number_of_handlers_is_claimed_for_by_due_time(
+    store: EventStore, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch, ids_in_a_query: int
+) -> None:
+    monkeypatch.setattr("craft_easy.core.events.store.filters.MAX_HANDLERS", ids_in_a_query)
+    handlers = [f"h{number}" for number in range(5)]
+    events = await store.collection()
+    for number in range(10):
+        await stored(store, event(number), handlers=[handlers[number % 5]])
+        due_at = {"delivery.due_at": START + timedelta(seconds=number * 7 % 10)}
+        await events.update_one({"event_id": f"e{number}"}, {"$set": due_at})
+    listed = await ids(deliveries, wanted(*handlers), size=3)
+    records = await deliveries.read(listed)
+    assert [records[one].delivery.due_at for one in listed] == [START + timedelta(seconds=n) for n in range(10)]
+
+
 async def test_two_workers_never_own_the_same_record(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1), event(2))
     listed = await ids(deliveries, wanted())
     first = await deliveries.claim(listed[:1], wanted().unowned(), owner="me", at=LATER)
     second = await deliveries.claim(listed, wanted().unowned(), owner="other", at=LATER)
-    assert (names(first), names(second)) == (["e1"], ["e2"])
+    assert [[record.id for record in claimed] for claimed in (first, second)] == [listed[:1], listed[1:]]
 
 
 async def test_only_records_with_a_pending_delivery_of_a_wanted_handler_are_claimed(
@@ -167,7 +229,7 @@ async def test_owners_are_counted_by_their_open_records(store: EventStore, deliv
     assert await deliveries.owners() == {"me": 2, "other": 1}
     assert await deliveries.owners(wanted(tenants=("acme",))) == {"me": 1}
     owned = [record async for page in deliveries.owned_by(["me"], size=1) for record in page]
-    assert names(owned) == ["e1", "e2"]
+    assert sorted(record.id for record in owned) == sorted(listed[:2])
 
 
 async def test_what_is_no_name_is_no_owner(store: EventStore, deliveries: Deliveries) -> None:

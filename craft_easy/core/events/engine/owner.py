@@ -97,7 +97,7 @@ class RecordOwner:
         """Whether this is the process and the loop that the desk was made for."""
         return self.worker.is_current
 
-    async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any], *, direction: int = 1) -> list[OwnedRecord]:
+    async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any]) -> list[OwnedRecord]:
         """Claim records that meet a condition and hold them, in the order of the listing.
 
         Raises:
@@ -111,9 +111,7 @@ class RecordOwner:
                 return []
             try:
                 hooks.kill_point("claim.sent")
-                claimed = await self.deliveries.claim(
-                    new, condition, owner=owner, at=self.worker.now(), direction=direction
-                )
+                claimed = await self.deliveries.claim(new, condition, owner=owner, at=self.worker.now())
                 hooks.kill_point("claim.acknowledged")
             except BaseException:
                 self.mark_uncertain()

@@ -151,6 +151,14 @@ class Registry:
             dict.fromkeys(name for one in self._subscriptions for name in (one.handler.id, *one.handler.aliases))
         )
 
+    def patterns(self) -> dict[str, tuple[str, ...]]:
+        """Return the patterns that each handler is subscribed to, by each id that records may have for it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for one in self._subscriptions:
+            for name in (one.handler.id, *one.handler.aliases):
+                found[name] = (*found.get(name, ()), one.pattern)
+        return found
+
     def handler(self, name: str) -> Handler | None:
         """Return the handler with this id, or else the one that was known by it before."""
         handlers = [one.handler for one in self._subscriptions]

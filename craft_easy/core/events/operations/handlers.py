@@ -61,9 +61,8 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
         StoreUnavailable: the log was not reached, or is too large to be looked through in time.
     """
     types = await handler_queries.event_types(store)
-    orphans = await Deliveries(store).orphans(
-        ClaimFilter(Selection(), loaded=registry.names(), handlers=registry.names())
-    )
+    loaded = registry.patterns()
+    orphans = await Deliveries(store).orphans(ClaimFilter(Selection(), handlers=loaded, loaded=loaded))
     patterns: dict[str, list[str]] = {}
     for one in registry.subscriptions():
         patterns.setdefault(one.handler.id, []).append(one.pattern)

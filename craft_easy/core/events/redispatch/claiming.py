@@ -77,7 +77,7 @@ class Claimer:
         """Claim these records as far as the limit allows; return those that are owned now, in order."""
         await self._record_owner.writer.below(UNWRITTEN)
         condition = claim_filter.unowned()
-        claimed = await self._record_owner.claim(ids[: self._room], condition, direction=claim_filter.direction)
+        claimed = await self._record_owner.claim(ids[: self._room], condition)
         if self._left is not None:
             self._left -= len(claimed)
         self._take(claimed)

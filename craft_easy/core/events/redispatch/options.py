@@ -44,13 +44,13 @@ def claim_filter(registry: Registry, selection: Selection, options: RedispatchOp
     Raises:
         HandlerNotFound: `options.handlers` names a handler that is not loaded.
     """
-    loaded = registry.names()
+    loaded = registry.patterns()
     if not options.handlers:
         return ClaimFilter(selection, loaded=loaded, handlers=loaded)
-    chosen: dict[str, None] = {}
+    chosen: set[str] = set()
     for name in options.handlers:
         handler = registry.handler(name)
         if handler is None:
             raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
-        chosen |= dict.fromkeys((handler.id, *handler.aliases))
-    return ClaimFilter(selection, loaded=loaded, handlers=tuple(chosen))
+        chosen |= {handler.id, *handler.aliases}
+    return ClaimFilter(selection, loaded=loaded, handlers={one: loaded[one] for one in loaded if one in chosen})

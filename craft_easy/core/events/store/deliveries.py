@@ -6,7 +6,9 @@ ask for open and unowned instead. Nothing here knows what a handler is; it deals
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,25 +19,28 @@ from pymongo import UpdateOne
 
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.envelope import EPOCH
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.append import InsertResult
 from craft_easy.core.events.store.documents import from_document, key_of, to_document
 from craft_easy.core.events.store.drivers import aggregate, with_hint
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import ASCENDING, UNREDACTED, ClaimFilter, in_order, joined
-from craft_easy.core.events.store.indexes import OPEN_INDEX
+from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, in_order, joined
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 Document = Mapping[str, Any]
+Order = list[tuple[str, int]]
+Scan = AsyncGenerator[list[dict[str, Any]], None]
 Transition = Callable[[Delivery], Delivery]
 
 BATCH: Final = 1_000
 MAX_COUNTED: Final = 10_001
 """Where a count stops: it serves a person, and a server should not read a whole backlog for it."""
 LOOKED_AT: Final = 100
+_BY_DUE_TIME: Final[Order] = [("delivery.due_at", 1), ("_id", 1)]
 TOGETHER_S: Final = 20.0
 """Seconds after which a write of many records is taken apart: one of them may be locked."""
 APART_S: Final = 1.0
@@ -218,30 +223,32 @@ class Deliveries:
         return True
 
     async def unowned(self, wanted: ClaimFilter, *, size: int = BATCH) -> AsyncGenerator[list[Listed], None]:
-        """Yield what may be claimed, in order of `(timestamp, event_id)`, `size` at a time.
+        """Yield what may be claimed, by `(due_at, _id)`, at most `size` records at a time.
 
-        One cursor lists them all: what was claimed meanwhile is refused by the claim, and nothing is listed twice.
+        A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already.
 
         Args:
             wanted: which records.
-            size: at most so many at a time.
+            size: records of a page.
         """
-        async for documents in self._pages(
-            wanted.unowned(), wanted.direction, {"_id": 1, "delivery.takeovers": 1}, size
-        ):
-            yield [Listed(key_of(document), _takeovers(document)) for document in documents]
+        scans = [self._claimable(chunk.unowned(), size) for chunk in wanted.chunks()]
+        async with AsyncExitStack() as stack:
+            for scan in scans:
+                await stack.enter_async_context(aclosing(scan))
+            async for page in _merged(scans, size):
+                yield [Listed(key_of(document), _takeovers(document)) for document in page]
 
-    async def claim(
-        self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime, direction: int = ASCENDING
-    ) -> list[Tracked]:
-        """Make unowned records one's own, where the whole condition still holds, and return those that are, in order.
+    def _claimable(self, condition: dict[str, Any], size: int) -> Scan:
+        return self._pages(condition, _BY_DUE_TIME, {"_id": 1, "delivery.takeovers": 1, "delivery.due_at": 1}, size)
+
+    async def claim(self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime) -> list[Tracked]:
+        """Claim unowned records that still meet the whole condition; return them in the order of their ids.
 
         Args:
             ids: the `_id`s that a listing gave.
             condition: that of the listing, repeated: what was claimed or closed meanwhile is refused.
             owner: who claims.
             at: the database's time.
-            direction: of the order.
         """
         mine = {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}}
         try:
@@ -250,7 +257,7 @@ class Deliveries:
             uncounted = {**condition, "delivery.rev": {"$not": {"$type": "number"}}}
             await self._claim(ids, uncounted, {"$set": {"delivery.rev": 0}})
             matched = await self._claim(ids, condition, mine)
-        return await self._read_back(ids, owner, direction) if matched else []
+        return await self._read_back(ids, owner) if matched else []
 
     async def _claim(self, ids: Sequence[Any], condition: Document, write: Document) -> int:
         async with self._store.call() as site:
@@ -260,11 +267,11 @@ class Deliveries:
                 return int((await site.events.bulk_write(writes, ordered=False)).matched_count)
             return int((await site.events.update_many({"_id": {"$in": list(ids)}, **condition}, write)).matched_count)
 
-    async def _read_back(self, ids: Sequence[Any], owner: str, direction: int) -> list[Tracked]:
+    async def _read_back(self, ids: Sequence[Any], owner: str) -> list[Tracked]:
         async with self._store.call() as site:
-            found = site.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner})
-            documents = await found.sort(in_order(direction)).to_list(None)
-        return [Tracked.of(document) for document in documents]
+            documents = await site.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner}).to_list(None)
+        order = {one: place for place, one in enumerate(ids)}
+        return sorted((Tracked.of(document) for document in documents), key=lambda one: order.get(one.id, 0))
 
     async def count(self, wanted: ClaimFilter, *, limit: int = MAX_COUNTED) -> int:
         """Return how many records may be claimed now; `limit` stands for any number from there on."""
@@ -304,24 +311,36 @@ class Deliveries:
     async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the open records of these workers."""
         condition = {"delivery.state": "open", "delivery.owner": {"$in": list(owners)}}
-        async for documents in self._pages(condition, ASCENDING, None, size):
+        async for documents in self._pages(condition, in_order(), None, size):
             yield [Tracked.of(document) for document in documents]
 
     async def orphans(self, wanted: ClaimFilter) -> dict[str, int]:
-        """Count the pending deliveries of the selected records whose handler is not loaded, by handler."""
-        is_orphan = {"delivery.handlers.state": "pending", "delivery.handlers.id": {"$nin": list(wanted.loaded)}}
-        stages: list[dict[str, Any]] = [
-            {"$match": {**wanted.selected(), "delivery.state": "open"}},
-            {"$project": {"delivery.handlers.id": 1, "delivery.handlers.state": 1}},
-            {"$unwind": "$delivery.handlers"},
-            {"$match": is_orphan},
-            {"$group": {"_id": "$delivery.handlers.id", "deliveries": {"$sum": 1}}},
-        ]
-        return {str(row["_id"]): row["deliveries"] for row in await self._aggregate(stages, OPEN_INDEX)}
+        """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
+
+        Every such id is named. A count stops at `MAX_COUNTED` records: any number from there on means "more than".
+        """
+        found: Counter[str] = Counter()
+        while counted := await self._orphans(wanted, found):
+            found |= counted
+            if counted.total() < MAX_COUNTED:
+                break
+        return dict(found)
+
+    async def _orphans(self, wanted: ClaimFilter, named: Iterable[str]) -> Counter[str]:
+        """Count the orphans of up to `MAX_COUNTED` records, apart from those of handlers that are named already."""
+        fields = {"event_type": 1, "delivery.handlers.id": 1, "delivery.handlers.state": 1}
+        async with self._store.call(self._store.scan_timeout) as site:
+            documents = await site.events.find(wanted.orphaned(named), fields).limit(MAX_COUNTED).to_list(MAX_COUNTED)
+        counted: Counter[str] = Counter()
+        for document in documents:
+            event_type, left_out = str(document.get("event_type")), set(named)
+            pending = [one for one in _delivery_of(document).pending if wanted.is_orphan(one, event_type)]
+            counted.update(one.id for one in pending if one.id not in left_out)
+        return counted
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `ClaimFilter`, in order."""
-        async for documents in self._pages(condition, ASCENDING, None, size):
+        async for documents in self._pages(condition, in_order(), None, size):
             yield [Tracked.of(document) for document in documents]
 
     async def add(self, record: Tracked, delivery: Delivery) -> bool:
@@ -338,10 +357,10 @@ class Deliveries:
         return bool(result.matched_count)
 
     async def _pages(
-        self, condition: dict[str, Any], direction: int, projection: dict[str, int] | None, size: int
+        self, condition: dict[str, Any], order: Order, projection: dict[str, int] | None, size: int
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         async with self._store.call() as site:
-            cursor = site.events.find(condition, projection, batch_size=size).sort(in_order(direction))
+            cursor = site.events.find(condition, projection, batch_size=size).sort(order)
             page = await cursor.to_list(size)
         try:
             while page:
@@ -355,6 +374,27 @@ class Deliveries:
         async with self._store.call() as site:
             cursor = await with_hint(index, partial(aggregate, site.events, stages))
             return list(await cursor.to_list(None))
+
+
+async def _merged(scans: Sequence[Scan], size: int) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """Yield the records of several listings by due time, as one listing."""
+    heads = [deque(await anext(scan, [])) for scan in scans]
+    page: list[dict[str, Any]] = []
+    while any(heads):
+        first = min((number for number, head in enumerate(heads) if head), key=lambda n: _due_time(heads[n][0]))
+        page.append(heads[first].popleft())
+        if not heads[first]:
+            heads[first].extend(await anext(scans[first], []))
+        if len(page) == size:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _due_time(document: Document) -> datetime:
+    due_at = document["delivery"].get("due_at")
+    return due_at if isinstance(due_at, datetime) else EPOCH
 
 
 UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}

@@ -21,10 +21,14 @@ from craft_easy.core.events.model.selection import Selection, compile_pattern, u
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
 
 Condition = dict[str, Any]
+Patterns = Mapping[str, Sequence[str]]
+"""The patterns of event types that each handler is subscribed to, by its id."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ASCENDING: Final = 1
 DESCENDING: Final = -1
+MAX_HANDLERS: Final = 100
+"""Handler ids in one query for claims."""
 UNREDACTED: Final[Mapping[str, Any]] = {"redacted.at": {"$not": {"$type": "date"}}}
 """The payload was not removed on request; what another writer keeps under that name is of no account."""
 
@@ -234,72 +238,137 @@ def _is_of(value: object, kind: _Kind) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ClaimFilter:
-    """Which records a redispatch wants: a selection, the handlers it has loaded, and when it began.
+    """Which records a redispatch may claim, and which of their deliveries it may run.
+
+    A delivery runs only where its handler id is one of `handlers` and one of that handler's patterns matches the
+    event's type: two services on one log may use the same id for handlers of different events.
 
     Args:
-        loaded: ids, aliases included, as records name them.
-        handlers: those of them that are to run.
-        began_at: the database's time; a record that was claimed later has had its turn. None asks for all.
-        due_at: the database's time; a delivery whose back-off ends later is left alone. None honours no back-off.
+        selection: which events; its states and its limit are not looked at.
+        handlers: the handlers that are to run: the patterns of each, by the ids that records may have (aliases too).
+        loaded: the same of every handler that this process has; any other pending delivery is an orphan here.
+        began_at: database time; a record claimed at or after this time has had its turn. None claims it again.
+        due_at: database time; a delivery whose back-off ends later is left alone. None ignores back-off.
     """
 
     selection: Selection
-    loaded: tuple[str, ...]
-    handlers: tuple[str, ...]
+    handlers: Patterns
+    loaded: Patterns
     began_at: datetime | None = None
     due_at: datetime | None = None
 
-    @property
-    def direction(self) -> int:
-        return -1 if self.selection.reverse else 1
+    # conditions
 
-    def selected(self) -> dict[str, Any]:
-        return selection_filter(replace(self.selection, states=()))
+    def open(self) -> Condition:
+        """Return the condition for an open record with a pending delivery that may run here."""
+        is_due: Condition = {} if self.due_at is None else {"due_at": {"$not": {"$gt": self.due_at}}}
+        # the record's own due time is the earliest of its handlers', and stands in the index
+        first_due = {f"delivery.{field}": condition for field, condition in is_due.items()}
+        return joined(self.selected(), {"delivery.state": "open"}, first_due, self._pending(is_due))
 
-    def open(self) -> dict[str, Any]:
-        """Return the condition for an open record with a pending delivery of one of the handlers."""
-        pending: dict[str, Any] = {"id": {"$in": list(self.handlers)}, "state": "pending"}
-        condition = {"delivery.state": "open", "delivery.handlers": {"$elemMatch": pending}}
-        if self.due_at is not None:
-            # the record's own is the earliest of all its handlers, and what the index knows
-            is_due = {"$not": {"$gt": self.due_at}}
-            pending["due_at"] = condition["delivery.due_at"] = is_due
-        return joined(self.selected(), condition)
-
-    def unowned(self) -> dict[str, Any]:
-        """Return the condition that a record must meet to be claimed."""
+    def unowned(self) -> Condition:
+        """Return the condition that a record must meet to be claimed; the claim repeats all of it."""
         condition = joined(self.open(), {"delivery.owner": None})
         if self.began_at is None:
             return condition
-        # one condition and no $or: never claimed, or before the run
         return joined(condition, {"delivery.claimed_at": {"$not": {"$gte": self.began_at}}})
 
-    def waiting(self, at: datetime) -> dict[str, Any]:
-        """Return the condition for an unowned record with a delivery of one of the handlers that is due later."""
-        later = {"id": {"$in": list(self.handlers)}, "state": "pending", "due_at": {"$gt": at}}
-        indexed = {"delivery.state": "open", "delivery.owner": None}
-        return joined(self.selected(), indexed, {"delivery.handlers": {"$elemMatch": later}})
+    def waiting(self, at: datetime) -> Condition:
+        """Return the condition for an unowned record with a delivery that may run here and is due later."""
+        return joined(
+            self.selected(), {"delivery.state": "open", "delivery.owner": None}, self._pending({"due_at": {"$gt": at}})
+        )
 
-    def may_claim(self, delivery: Delivery) -> bool:
-        """Tell whether a delivery meets the condition of `unowned`."""
-        began_at, claimed_at = self.began_at, delivery.claimed_at
-        had_its_turn = began_at is not None and claimed_at is not None and claimed_at >= began_at
-        is_pending = any(one.id in self.handlers and self.is_due(one) for one in delivery.pending)
-        return delivery.is_open and delivery.owner is None and not had_its_turn and is_pending
-
-    def is_due(self, entry: HandlerDelivery) -> bool:
-        """Tell whether the back-off of one handler is over, or of no account."""
-        return self.due_at is None or entry.due_at is None or entry.due_at <= self.due_at
-
-    def free(self, gone: Sequence[str]) -> dict[str, Any]:
+    def free(self, gone: Sequence[str]) -> Condition:
         """Return the condition for what may be claimed once the records of these workers are freed."""
         return joined(self.open(), {"delivery.owner": {"$in": [None, *gone]}})
 
-    def untracked(self) -> dict[str, Any]:
+    def orphaned(self, named: Iterable[str] = ()) -> Condition:
+        """Return the condition for an open record with a pending delivery that no handler of this process may run.
+
+        Args:
+            named: ids of handlers whose deliveries are not asked for.
+        """
+        left_out = set(named)
+        unknown = {"id": {"$nin": sorted({*self.loaded, *left_out})}, "state": "pending"}
+        alternatives: list[Condition] = [{"delivery.handlers": {"$elemMatch": unknown}}]
+        for patterns, ids in _by_patterns(self.loaded).items():
+            if (left := [one for one in ids if one not in left_out]) and (types := _types(patterns)):
+                alternatives.append({"delivery.handlers": _pending_of(left), "$nor": [types]})
+        return joined(self.selected(), {"delivery.state": "open"}, _any_of(alternatives))
+
+    def untracked(self) -> Condition:
         return joined(self.selected(), {"delivery": None, **UNREDACTED})
 
-    def unhandled(self) -> dict[str, Any]:
+    def unhandled(self) -> Condition:
         return joined(self.selected(), {"delivery.state": "done", "delivery.handlers": {"$size": 0}, **UNREDACTED})
+
+    def chunks(self) -> list[ClaimFilter]:
+        """Return filters that together ask for the same records, each with at most `MAX_HANDLERS` handler ids.
+
+        MongoDB merges the index ranges of that many ids in order; past it, it sorts the whole backlog.
+        """
+        ids = list(self.handlers)
+        chunks = [ids[first : first + MAX_HANDLERS] for first in range(0, len(ids), MAX_HANDLERS)] or [ids]
+        return [replace(self, handlers={one: self.handlers[one] for one in chunk}) for chunk in chunks]
+
+    def selected(self) -> Condition:
+        """Return the condition of the selection, whatever the states of its records."""
+        return selection_filter(replace(self.selection, states=()))
+
+    def _pending(self, due: Condition) -> Condition:
+        """Return the condition for a pending delivery of one of the handlers, of a type that the handler is for.
+
+        The first condition alone is what the index over claims answers; the types only narrow what it finds.
+        """
+        anyone: Condition = {"delivery.handlers": _pending_of(self.handlers, due)}
+        groups = [(_types(patterns), ids) for patterns, ids in _by_patterns(self.handlers).items()]
+        if len(groups) == 1:
+            return joined(anyone, groups[0][0])
+        if not any(types for types, _ in groups):
+            return anyone
+        return joined(
+            anyone,
+            _any_of([joined({"delivery.handlers": _pending_of(ids, due)}, types) for types, ids in groups]),
+        )
+
+    # the same in Python, for a record that was read
+
+    def matches(self, entry: HandlerDelivery, event_type: str) -> bool:
+        """Tell whether a delivery is pending, due, and for a handler that is to run here for this type of event."""
+        return entry.state == "pending" and self.is_due(entry) and _is_for(self.handlers, entry.id, event_type)
+
+    def is_orphan(self, entry: HandlerDelivery, event_type: str) -> bool:
+        """Tell whether a delivery is pending and no handler of this process may run it."""
+        return entry.state == "pending" and not _is_for(self.loaded, entry.id, event_type)
+
+    def is_due(self, entry: HandlerDelivery) -> bool:
+        """Tell whether the back-off of a delivery has ended, or is ignored."""
+        return self.due_at is None or entry.due_at is None or entry.due_at <= self.due_at
+
+    def may_claim(self, delivery: Delivery, event_type: str) -> bool:
+        """Tell whether a record meets the condition of `unowned`, apart from the selection."""
+        began_at, claimed_at = self.began_at, delivery.claimed_at
+        had_its_turn = began_at is not None and claimed_at is not None and claimed_at >= began_at
+        is_pending = any(self.matches(entry, event_type) for entry in delivery.pending)
+        return delivery.is_open and delivery.owner is None and not had_its_turn and is_pending
+
+
+def _pending_of(ids: Iterable[str], due: Condition | None = None) -> Condition:
+    storable = [one for one in ids if can_be_stored(one)]
+    return {"$elemMatch": {"id": {"$in": storable}, "state": "pending", **(due or {})}}
+
+
+def _by_patterns(handlers: Patterns) -> dict[tuple[str, ...], list[str]]:
+    """Group handler ids by their patterns, so that ids with the same ones share a condition."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for handler, patterns in handlers.items():
+        groups.setdefault(tuple(sorted(set(patterns))), []).append(handler)
+    return groups
+
+
+def _is_for(handlers: Patterns, handler_id: str, event_type: str) -> bool:
+    return any(compile_pattern(pattern).matches(event_type) for pattern in handlers.get(handler_id, ()))
 
 
 @dataclass(frozen=True, slots=True)
