@@ -181,10 +181,10 @@ def _blocks(
     store: "EventStore", selection: "Selection", leaving: Leaving, following: Following
 ) -> "AsyncGenerator[Block, None]":
     from craft_easy.core.events.history import tail
-    from craft_events_cli.render.feed import Notes
+    from craft_events_cli.render.feed import notes
 
     last = tail.LAST if following.last is None else following.last
-    observer = Notes(f"{store.database_name}.{store.name}")
+    observer = notes(f"{store.database_name}.{store.name}")
     if not following.follow:
         return tail.recall(store, selection, last=last, only=leaving.only, observer=observer)
     checkpoint = None

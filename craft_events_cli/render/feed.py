@@ -1,46 +1,49 @@
-"""What a feed says on stderr beside its events."""
+"""The notes of a tail on stderr."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.history.tail import Observer
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed
+from craft_easy.core.events.history.tail import (
+    ContinuesFrom,
+    NothingCame,
+    PollsInstead,
+    SearchedEnough,
+    TailNotice,
+    TailObserver,
+    WentLive,
+)
 from craft_events_cli import terminal
 from craft_events_cli.render.spans import said
 
 
-class Notes(Observer):
-    """Notes on stderr.
+def notes(log: str) -> TailObserver:
+    """Return what writes the notices of a tail to stderr; `log` is the name of what is followed."""
 
-    Args:
-        log: the name of what is followed.
-    """
+    def write(notice: TailNotice) -> None:
+        if isinstance(notice, PollsInstead):
+            terminal.warn(_text_of(notice, log))
+        else:
+            terminal.note(_text_of(notice, log))
 
-    def __init__(self, log: str) -> None:
-        self._log = log
+    return write
 
-    def resuming(self, at: datetime) -> None:
-        terminal.note(f"going on from {at:%Y-%m-%d %H:%M:%S}, where the checkpoint ends")
 
-    def searched(self, events: int, found: int) -> None:
-        terminal.note(f"{found or 'none'} of the last {events:,} events match · further back: --since")
-
-    def following(self) -> None:
-        terminal.note(f"following {self._log} · times are UTC · Ctrl-C ends it")
-
-    def polling(self, reach: timedelta) -> None:
-        minutes = int(reach.total_seconds() // 60)
-        terminal.warn(
-            f"this server has no change streams: it is asked every second, and only events whose time lies within the "
-            f"last {minutes} minutes are shown"
-        )
-
-    def lost(self, error: StoreUnavailable) -> None:
-        terminal.note("connection lost, resuming …")
-
-    def resumed(self, seconds: float) -> None:
-        terminal.note(f"resumed after {seconds:.1f} s, nothing missed")
-
-    def quiet(self, seconds: float) -> None:
-        terminal.note(f"nothing came for {said(seconds) if seconds >= 1 else f'{seconds:g} s'}")
+def _text_of(notice: TailNotice, log: str) -> str:
+    match notice:
+        case ContinuesFrom(at):
+            return f"going on from {at:%Y-%m-%d %H:%M:%S}, where the checkpoint ends"
+        case SearchedEnough(events, found):
+            return f"{found or 'none'} of the last {events:,} events match · further back: --since"
+        case WentLive():
+            return f"following {log} · times are UTC · Ctrl-C ends it"
+        case PollsInstead(reach):
+            return (
+                "this server has no change streams: it is polled every second, and only events whose time lies within "
+                f"the last {int(reach.total_seconds() // 60)} minutes are shown"
+            )
+        case ConnectionLost():
+            return "connection lost, resuming …"
+        case ConnectionResumed(seconds):
+            return f"resumed after {seconds:.1f} s, nothing missed"
+        case NothingCame(seconds):
+            return f"nothing came for {said(seconds) if seconds >= 1 else f'{seconds:g} s'}"

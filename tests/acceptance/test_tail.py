@@ -179,7 +179,7 @@ def test_a_server_without_change_streams_is_polled_and_that_is_said_once(tmp_pat
             assert not any("change streams" in line for line in tail.err.rest())
         with Run("tail", "--checkpoint", str(tmp_path / "point"), *log.where) as tail:
             assert tail.ended() == 6
-            assert "no place to go on from" in tail.err.next()
+            assert "no position to continue from" in tail.err.next()
 
 
 async def test_left_running_over_a_killed_server_it_has_no_gap_no_repeat_and_does_not_grow(

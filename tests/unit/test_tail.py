@@ -13,9 +13,10 @@ from typing import Any, cast
 import pytest
 
 from craft_easy.core.events.checkpoint import Checkpoint
+from craft_easy.core.events.engine import outage
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
 from craft_easy.core.events.history import changes, tail
-from craft_easy.core.events.history.tail import Observer, follow, recall
+from craft_easy.core.events.history.tail import TailNotice, follow, recall
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogChange, LogDropped
@@ -57,12 +58,14 @@ class Store:
     streams: list[Any] = field(default_factory=list)
     watched: list[tuple[Selection, Any]] = field(default_factory=list)
     clock: datetime = NOW
+    within: list[float] = field(default_factory=list)
 
     async def now(self) -> datetime:
         return self.clock
 
-    async def watch(self, selection: Selection, *, after: Any = None, updates: bool = False) -> Any:
+    async def watch(self, selection: Selection, *, after: Any, updates: bool, within: float) -> Any:
         self.watched.append((selection, after))
+        self.within.append(within)
         stream = self.streams.pop(0)
         if isinstance(stream, Exception):
             raise stream
@@ -77,21 +80,16 @@ class Store:
             yield found[begin : begin + 2]
 
 
-class Heard(Observer):
+class Notices:
+    """Keeps the names of the notices, and the notices themselves."""
+
     def __init__(self) -> None:
         self.words: list[str] = []
+        self.all: list[TailNotice] = []
 
-    def following(self) -> None:
-        self.words.append("following")
-
-    def polling(self, reach: timedelta) -> None:
-        self.words.append("polling")
-
-    def lost(self, error: StoreUnavailable) -> None:
-        self.words.append("lost")
-
-    def resumed(self, seconds: float) -> None:
-        self.words.append("resumed")
+    def __call__(self, notice: TailNotice) -> None:
+        self.words.append(type(notice).__name__)
+        self.all.append(notice)
 
 
 async def seen(store: Store, selection: Selection | None = None, **options: Any) -> list[tuple[int, bool]]:
@@ -154,28 +152,29 @@ async def test_no_last_events_are_recalled_where_none_are_asked_for() -> None:
 @pytest.mark.parametrize(("limit", "expected"), [(1, [2]), (2, [1, 2]), (3, [1, 2, 3])])
 async def test_a_limit_counts_what_is_recalled_and_what_is_live(limit: int, expected: list[int]) -> None:
     store = Store([record(1), record(2)], [Stream([record(3), record(4)])])
-    on_heartbeat = Heard()
-    found = await seen(store, Selection(limit=limit), observer=on_heartbeat)
+    notices = Notices()
+    found = await seen(store, Selection(limit=limit), observer=notices)
     assert [number for number, _ in found] == expected
-    assert on_heartbeat.words == (["following"] if limit > 2 else [])
+    assert notices.words == (["WentLive"] if limit > 2 else [])
 
 
 async def test_a_lost_connection_goes_on_after_the_last_change(no_waiting: list[float]) -> None:
     lost = StoreUnavailable("gone")
     first, second = Stream([record(1), None, lost]), Stream([record(2)])
-    store, on_heartbeat = Store(streams=[first, lost, lost, second]), Heard()
-    assert await seen(store, observer=on_heartbeat) == [(1, True), (2, True)]
+    store, notices = Store(streams=[first, lost, lost, second]), Notices()
+    assert await seen(store, observer=notices) == [(1, True), (2, True)]
     assert [after for _, after in store.watched] == [None, "after 1", "after 1", "after 1"]
-    assert on_heartbeat.words == ["following", "lost", "resumed"]
-    assert no_waiting == [0.1, 0.2]
+    assert notices.words == ["WentLive", "ConnectionLost", "ConnectionResumed"]
+    assert set(no_waiting) == {outage.RETRY_S}
     assert first.is_closed
 
 
-async def test_waits_between_tries_grow_to_two_seconds(no_waiting: list[float]) -> None:
-    lost = StoreUnavailable("gone")
-    store = Store(streams=[Stream([lost]), *[lost] * 7, Stream([])])
-    await seen(store)
-    assert no_waiting == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+async def test_each_failure_to_resume_gives_the_next_try_more_time(no_waiting: list[float]) -> None:
+    lost = StoreUnavailable("the oplog takes its time")
+    streams = [Stream([lost]), *[lost] * 5, Stream([None, record(1), lost]), Stream([])]
+    store = Store(streams=streams)
+    assert await seen(store) == [(1, True)]
+    assert store.within == [3, 6, 12, 24, 48, 60, 60, 6]
 
 
 async def test_a_place_that_the_server_has_forgotten_is_never_jumped_over() -> None:
@@ -224,26 +223,18 @@ async def test_a_limit_counts_what_a_further_choice_lets_through() -> None:
 
 
 async def test_the_last_are_looked_for_among_so_many_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Searching(Heard):
-        def searched(self, events: int, found: int) -> None:
-            self.words.append(f"{found} of {events}")
-
     monkeypatch.setattr(tail, "SEARCHED", 4)
-    store, on_heartbeat = Store([record(number) for number in range(9)], [Stream([])]), Searching()
-    assert await seen(store, last=3, only=even, observer=on_heartbeat) == [(6, False), (8, False)]
-    assert on_heartbeat.words == ["2 of 4", "following"]
+    store, notices = Store([record(number) for number in range(9)], [Stream([])]), Notices()
+    assert await seen(store, last=3, only=even, observer=notices) == [(6, False), (8, False)]
+    assert notices.all == [tail.SearchedEnough(4, 2), tail.WentLive()]
 
 
 async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Waiting(Heard):
-        def quiet(self, seconds: float) -> None:
-            self.words.append(f"quiet for {seconds}")
-
     time = iter(range(0, 1000, 2))
     monkeypatch.setattr(tail, "steady", lambda: float(next(time)))
-    store, on_heartbeat = Store(streams=[Stream([None, record(1), *[None] * 50])]), Waiting()
-    assert await seen(store, wait_max=10, observer=on_heartbeat) == [(1, True)]
-    assert on_heartbeat.words == ["following", "quiet for 10"]
+    store, notices = Store(streams=[Stream([None, record(1), *[None] * 50])]), Notices()
+    assert await seen(store, wait_max=10, observer=notices) == [(1, True)]
+    assert notices.all == [tail.WentLive(), tail.NothingCame(10)]
     assert len(store.watched) == 1
 
 
@@ -321,11 +312,11 @@ NO_TOKENS: Sequence[Any] = (3, "x", [], {}, {"_data": 3}, {"$oid": "zz"}, {"_dat
 )
 async def test_a_checkpoint_without_a_place_is_refused(tmp_path: Path, position: dict[str, Any]) -> None:
     point(tmp_path / "point").write(position)
-    with pytest.raises(CheckpointError, match="no place in the log"):
+    with pytest.raises(CheckpointError, match="no position of a change stream"):
         await seen(Store(), checkpoint=point(tmp_path / "point"))
 
 
-async def test_a_stream_that_never_told_its_place_is_not_jumped_over() -> None:
+async def test_a_stream_without_a_resume_token_is_not_jumped_over() -> None:
     store = Store(streams=[Stream([None, StoreUnavailable("gone")], token=None)])
     with pytest.raises(CheckpointError, match="no longer knows"):
         await seen(store)
@@ -358,9 +349,9 @@ class Growing(Store):
 
 
 async def test_a_server_without_change_streams_is_asked_again_and_again(no_waiting: list[float]) -> None:
-    store, on_heartbeat = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Heard()
-    assert await seen(store, observer=on_heartbeat) == [(1, False), (2, True), (3, True), (4, True)]
-    assert on_heartbeat.words == ["polling", "following"]
+    store, notices = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Notices()
+    assert await seen(store, observer=notices) == [(1, False), (2, True), (3, True), (4, True)]
+    assert notices.words == ["PollsInstead", "WentLive"]
     assert set(no_waiting) == {changes.POLL_EVERY}
 
 
@@ -375,8 +366,8 @@ async def test_now_and_then_a_question_reaches_far_back_so_that_a_late_event_is_
 
 
 async def test_after_an_outage_the_question_reaches_back_to_before_it(no_waiting: list[float]) -> None:
-    store, on_heartbeat = Growing([], [StoreUnavailable("gone"), [record(1)]]), Heard()
-    assert await seen(store, observer=on_heartbeat) == [(1, True)]
-    assert on_heartbeat.words == ["polling", "following", "lost", "resumed"]
+    store, notices = Growing([], [StoreUnavailable("gone"), [record(1)]]), Notices()
+    assert await seen(store, observer=notices) == [(1, True)]
+    assert notices.words == ["PollsInstead", "WentLive", "ConnectionLost", "ConnectionResumed"]
     assert store.questions[1:3] == [NOW - changes.NEAR, NOW - changes.REACH]
     assert store.questions[3:] == [NOW + timedelta(hours=1) - changes.NEAR]

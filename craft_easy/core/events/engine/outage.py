@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed
 from craft_easy.core.events.errors import StoreUnavailable
+
+Answer = TypeVar("Answer")
 
 LIMIT_S: Final = 60.0
 """Seconds without any answer after which a run that has an end gives up."""
@@ -34,21 +36,21 @@ class Outage:
             self._report(ConnectionResumed(steady() - self._lost_at))
             self._lost_at = None
 
-    async def ride_out(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step, and again while the log is not reached.
+    async def ride_out(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Take a step, and again while the log is not reached; return what it returned.
 
         Raises:
             StoreUnavailable: the log has not answered for `limit` seconds.
         """
         while True:
             try:
-                await step()
+                answer = await step()
             except StoreUnavailable as error:
                 self._note(error)
                 await asyncio.sleep(RETRY_S)
             else:
                 self.answered()
-                return
+                return answer
 
     def _note(self, error: StoreUnavailable) -> None:
         if self._lost_at is None:

@@ -1,4 +1,8 @@
-"""Where a feed has its records from: a change stream, or a server without one that is asked again and again."""
+"""Where a tail reads its changes from: a change stream, or polling on a server that has none.
+
+Either source goes on by itself after a lost connection: the call of `next` that lost it raises `StoreUnavailable`, and
+the call after that one continues where the last change was read.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,43 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from craft_easy.core.events.errors import CheckpointError
+from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.change_stream import ChangeStream, LogChange, token_from_json, token_to_json
+from craft_easy.core.events.store.change_stream import (
+    ANSWER_WITHIN,
+    ChangeStream,
+    LogChange,
+    token_from_json,
+    token_to_json,
+)
+from craft_easy.core.events.store.documents import key_of
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 REACH: Final = timedelta(minutes=5)
-"""How far back a server without change streams is asked: what is stored with an older time is not seen."""
+"""How far back a server without change streams is polled: a record that is stored with an older time is not seen."""
 NEAR: Final = timedelta(seconds=15)
-"""How far back it is asked most times."""
+"""How far back most polls go."""
 WHOLE_EVERY: Final = 15
-"""One question in so many reaches all the way back."""
+"""One poll in this many goes all the way back."""
 POLL_EVERY: Final = 1.0
-"""Seconds between two questions."""
+"""Seconds between two polls."""
+LONGEST_ANSWER: Final = 60.0
+"""Seconds that a server gets at most to answer, after failures that each doubled the time."""
 _SAFELY_BEFORE: Final = timedelta(minutes=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """A point in the stream to go on from, and the database's time there."""
+    """A point in the stream to continue from, and the database's time there."""
 
     token: Mapping[str, Any]
     at: datetime
 
     def to_json(self) -> dict[str, Any]:
-        """Return the place as a checkpoint keeps it."""
+        """Return the position as a checkpoint stores it."""
         return {"token": token_to_json(self.token), "at": self.at.isoformat()}
 
     @classmethod
@@ -44,33 +57,34 @@ class StreamPosition:
         """Read what `to_json` returned.
 
         Raises:
-            ValueError: it is no place.
+            ValueError: it is not a position.
         """
         at = datetime.fromisoformat(str(position.get("at")))
         if at.tzinfo is None or not 1970 < at.year < 9999:
-            raise ValueError("no time of a database")
+            raise ValueError("not a time of a database")
         return cls(token_from_json(position.get("token")), at)
 
 
-class Source(Protocol):
+class ChangeSource(Protocol):
     """Where changes come from."""
 
     @property
-    def place(self) -> StreamPosition | None:
-        """Where it has come to; None where there is nothing to go on from."""
+    def position(self) -> StreamPosition | None:
+        """Where it has come to; None where there is nothing to continue from."""
 
     async def next(self) -> LogChange | None:
-        """Return the next change, or None where there was none for a second."""
+        """Return the next change, or None where there was none for a second.
 
-    async def reopen(self) -> None:
-        """Go on after a lost connection, where it ended."""
+        Raises:
+            StoreUnavailable: the connection is lost; the next call continues where this one ended.
+        """
 
     async def aclose(self) -> None:
-        """Let go of it."""
+        """Close it."""
 
 
-class Streaming:
-    """A change stream, and the place that it has come to."""
+class StreamSource:
+    """A change stream, and the position that it has come to."""
 
     def __init__(self, store: EventStore, selection: Selection, *, updates: bool) -> None:
         self._store = store
@@ -79,6 +93,7 @@ class Streaming:
         self._stream: ChangeStream | None = None
         self._token: Mapping[str, Any] | None = None
         self._at = _EPOCH
+        self._within = ANSWER_WITHIN
 
     @classmethod
     async def open(
@@ -88,7 +103,7 @@ class Streaming:
 
         Raises:
             ChangeStreamsMissing: the server has none.
-            CheckpointError: the server no longer knows what came next.
+            CheckpointError: the oplog no longer reaches back to `after`.
         """
         source = cls(store, selection, updates=updates)
         if after is not None:
@@ -99,51 +114,65 @@ class Streaming:
         return source
 
     @property
-    def place(self) -> StreamPosition | None:
+    def position(self) -> StreamPosition | None:
         return None if self._token is None else StreamPosition(self._token, self._at)
 
     async def next(self) -> LogChange | None:
-        assert self._stream is not None
+        if self._stream is None:
+            await self._reopen()
+            return None
         try:
             change = await self._stream.next()
         except CheckpointError as error:
             raise self._lost() from error
+        except StoreUnavailable:
+            await self.aclose()
+            raise
+        self._within = ANSWER_WITHIN
         self._token = self._stream.token or self._token
         if change is not None and change.at is not None:
             self._at = change.at.replace(tzinfo=UTC)
         return change
 
-    async def reopen(self) -> None:
+    async def _reopen(self) -> None:
+        """Open the stream behind the last change; each failure doubles the time that the next try gets.
+
+        A busy oplog takes its time to be searched for the position: with the same short limit for every try a tail
+        would never come back.
+        """
         if self._token is None:
             raise self._lost()
+        self._within = min(2 * self._within, LONGEST_ANSWER)
         await self._open()
 
     async def _open(self) -> None:
-        await self.aclose()
         try:
-            stream = await self._store.watch(self._selection, after=self._token, updates=self._updates)
+            self._stream = await self._store.watch(
+                self._selection, after=self._token, updates=self._updates, within=self._within
+            )
         except CheckpointError as error:
             raise self._lost() from error
-        self._stream, self._token = stream, self._token or stream.token
+        self._token = self._token or self._stream.token
 
     def _lost(self) -> CheckpointError:
         since = (self._at - _SAFELY_BEFORE).strftime("%Y-%m-%dT%H:%M:%SZ")
         return CheckpointError(
             f"the server no longer knows what was stored after {self._at:%Y-%m-%d %H:%M:%S} UTC, where this ended: its "
             "oplog reaches back less far, or it is another server",
-            hint=f"what came since is in the log: craft-events replay --since {since}\n"
+            hint=f"print what came since: craft-events replay --since {since}\n"
             f"follow from there, with a new checkpoint: craft-events tail --since {since}",
         )
 
     async def aclose(self) -> None:
-        if self._stream is not None:
-            await self._stream.aclose()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.aclose()
 
 
-class Polling:
-    """Asks for the last minutes again and again, and passes on what was not there before."""
+class PollingSource:
+    """Reads the last minutes again and again, and passes on what was not there before."""
 
-    place: StreamPosition | None = None
+    position: StreamPosition | None = None
 
     def __init__(self, store: EventStore, selection: Selection, *, updates: bool) -> None:
         self._store = store
@@ -151,62 +180,61 @@ class Polling:
         self._updates = updates
         self._known: dict[object, object] = {}
         self._new: deque[LogChange] = deque()
-        self._asked_at = datetime.min.replace(tzinfo=UTC)
-        self._questions = 0
+        self._polled_at = datetime.min.replace(tzinfo=UTC)
+        self._polls = 0
+        self._has_failed = False
 
     @classmethod
     async def open(cls, store: EventStore, selection: Selection, *, updates: bool = False) -> Self:
         """Note what is there already."""
         source = cls(store, selection, updates=updates)
-        source._asked_at = await store.now()
-        await source.reopen()
+        source._polled_at = await store.now()
+        await source._poll(REACH)
         source._new.clear()
         return source
 
     async def next(self) -> LogChange | None:
         if not self._new:
-            await asyncio.sleep(POLL_EVERY)
-            self._questions += 1
-            await self._ask(NEAR if self._questions % WHOLE_EVERY else REACH)
+            await self._poll_again()
         return self._new.popleft() if self._new else None
 
-    async def reopen(self) -> None:
-        """Ask all the way back; after an outage for the whole of it."""
-        await self._ask(REACH)
+    async def _poll_again(self) -> None:
+        """Poll near or far; after a failure at once, and back to before it."""
+        if not self._has_failed:
+            await asyncio.sleep(POLL_EVERY)
+            self._polls += 1
+        is_near = self._polls % WHOLE_EVERY and not self._has_failed
+        self._has_failed = True
+        await self._poll(NEAR if is_near else REACH)
+        self._has_failed = False
 
-    async def _ask(self, reach: timedelta) -> None:
+    async def _poll(self, reach: timedelta) -> None:
         now = await self._store.now()
-        since = self._asked_at - reach
+        since = self._polled_at - reach
         wanted = replace(self._selection, since=max(since, self._selection.since or since))
         found: dict[object, object] = {}
         new: list[LogChange] = []
         async for page in self._store.batches(wanted, for_json=True):
             for record in page:
-                found[key_of(record)] = _standing(record)
+                found[key_of(record)] = _revision(record)
                 new += self._changes(record)
         self._known = found if reach == REACH else {**self._known, **found}
-        self._asked_at = max(now, self._asked_at)
+        self._polled_at = max(now, self._polled_at)
         self._new.extend(new)
 
     def _changes(self, record: Mapping[str, Any]) -> Iterator[LogChange]:
         """Yield what is new about a record: itself, and deliveries that may have ended."""
-        key, standing = key_of(record), _standing(record)
+        key = key_of(record)
         if key not in self._known:
             yield LogChange(record)
-        if self._updates and self._known.get(key) != standing:
+        if self._updates and self._known.get(key) != _revision(record):
             yield LogChange(record, is_new=False)
 
     async def aclose(self) -> None:
         self._new.clear()
 
 
-def _standing(record: Mapping[str, Any]) -> object:
+def _revision(record: Mapping[str, Any]) -> object:
     """Return what differs after every change of a record's deliveries; None where it has none."""
     delivery = record.get("delivery")
     return delivery.get("rev") if isinstance(delivery, Mapping) else None
-
-
-def key_of(record: Mapping[str, Any]) -> object:
-    """Return what tells a record from all others; an `_id` of another writer may be an object, which has no hash."""
-    key = record["_id"]
-    return repr(key) if isinstance(key, (dict, list)) else key

@@ -2,16 +2,16 @@
 
     open     the change stream, so that nothing stored from here on is missed
     recall   the last events, or those since a time, from the primary
-    follow   the stream, without those that were recalled
+    follow   the stream, without the events that were recalled
 
-A connection that is lost is opened again after the last change that was read: no gap, no repeat. A server without
-change streams is asked again and again for the last minutes instead. With a checkpoint the next run goes on where this
-one ended, and recalls nothing:
+After a lost connection it continues behind the last change that was read: no gap, no repeat. A server without change
+streams is polled for the last minutes instead. With a checkpoint the next run continues where this one ended, and
+recalls nothing:
 
     async with EventStore() as store:
         selection = Selection(tenants=("acme",))
-        checkpoint = feed.checkpoint("acme.checkpoint", store, selection)
-        async for block in feed.follow(store, selection, outcomes=True, checkpoint=checkpoint):
+        checkpoint = tail.checkpoint("acme.checkpoint", store, selection)
+        async for block in tail.follow(store, selection, outcomes=True, checkpoint=checkpoint):
             for record in block.records:
                 event = DomainEvent.from_record(record)
             for ending in block.endings:
@@ -26,37 +26,39 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
-from craft_easy.core.events.history.changes import REACH, Polling, Source, Streaming, StreamPosition, key_of
+from craft_easy.core.events.engine.outage import Outage
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed
+from craft_easy.core.events.errors import CheckpointError
+from craft_easy.core.events.history.changes import REACH, ChangeSource, PollingSource, StreamPosition, StreamSource
 from craft_easy.core.events.history.endings import Ending, Endings
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing, LogChange
+from craft_easy.core.events.store.documents import key_of
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 Record = Mapping[str, Any]
 Choice = Callable[[Record, Ending | None], bool]
-"""Tells whether an event is shown, or (with an ending) whether that is."""
+"""Returns whether an event is shown, or (with an ending) whether that is."""
 
 LAST: Final = 10
-"""So many events are recalled where nothing else is asked for."""
+"""Events that are recalled unless a number or a time is given."""
 SEARCHED: Final = 10_000
-"""The last events are looked for among so many, where a choice leaves some of them out."""
+"""Events among which the last ones are searched for, where a choice leaves some of them out."""
 NOTED_EVERY: Final = 0.2
-"""Seconds between two writes of a checkpoint, while events come: what came since the last may come again."""
+"""Seconds between two writes of a checkpoint while events come: what came since the last may come again."""
 NOTED_IDLE_EVERY: Final = 10.0
 MAX_UNNOTED: Final = 1_000
-"""So many events at most come again."""
+"""Events at most that may come again."""
 LATE: Final = timedelta(minutes=1)
-"""So long after it ended a delivery may be stored as ended; only what a run that was resumed knows is looked at."""
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
+"""How late a delivery's end may be stored; a run that was resumed reports no delivery that ended earlier."""
 _REMEMBERED: Final = 100_000
-"""So many recalled events are remembered whatever their time is; beyond that, those of the last minutes."""
+"""Recalled events that are remembered whatever their time; beyond that, those of the last minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +70,64 @@ class Block:
     is_live: bool = False
 
 
-class Observer:
-    """Hears of what happens beside the events; does nothing by itself."""
+# ---------------------------------------------------------------- notices
 
-    def resuming(self, at: datetime) -> None:
-        """It goes on from a checkpoint that was written then."""
 
-    def searched(self, events: int, found: int) -> None:
-        """The last events were looked for among so many, and no more than these found."""
+@dataclass(frozen=True, slots=True)
+class ContinuesFrom:
+    """The tail continues from a checkpoint that was written at this time."""
 
-    def following(self) -> None:
-        """What was to be recalled has been; from here on it is live."""
+    at: datetime
 
-    def polling(self, reach: timedelta) -> None:
-        """The server has no change streams: only events whose time lies within `reach` are shown."""
 
-    def lost(self, error: StoreUnavailable) -> None:
-        """The connection is lost, and is being opened again."""
+@dataclass(frozen=True, slots=True)
+class SearchedEnough:
+    """The last events were searched for among `events`, and only `found` of them match."""
 
-    def resumed(self, seconds: float) -> None:
-        """It is open again, after so many seconds, and nothing was missed."""
+    events: int
+    found: int
 
-    def quiet(self, seconds: float) -> None:
-        """Nothing came for so long, and that ends it."""
+
+@dataclass(frozen=True, slots=True)
+class WentLive:
+    """Everything that was to be recalled has been; what comes from here on is live."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollsInstead:
+    """The server has no change streams: only events whose time lies within `reach` are shown."""
+
+    reach: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class NothingCame:
+    """Nothing came for `seconds`, and that ends the tail."""
+
+    seconds: float
+
+
+TailNotice: TypeAlias = (
+    ContinuesFrom | SearchedEnough | WentLive | PollsInstead | ConnectionLost | ConnectionResumed | NothingCame
+)
+TailObserver: TypeAlias = Callable[[TailNotice], object]
+"""Called with each notice, on the tail's event loop."""
+
+
+def _ignore(_: TailNotice) -> None:
+    """Observe nothing."""
+
+
+# ---------------------------------------------------------------- what a user calls
 
 
 def checkpoint(path: str | Path, store: EventStore, selection: Selection, **others: Any) -> Checkpoint:
-    """Return the checkpoint of a feed; it goes with the same selection of the same log alone.
+    """Return the checkpoint of a tail; it goes with the same selection of the same log alone.
 
     Args:
         path: the file; it need not exist.
         store: whose log.
-        selection: its time, limit and order are of no account.
+        selection: its time, limit and order do not count.
         others: further filters, as JSON has them.
     """
     filters: dict[str, Any] = {
@@ -118,19 +146,19 @@ async def recall(
     *,
     last: int = LAST,
     only: Choice | None = None,
-    observer: Observer | None = None,
+    observer: TailObserver = _ignore,
 ) -> AsyncGenerator[Block, None]:
     """Yield what was stored before: everything since the selection's time, or else the last events, oldest first.
 
     Args:
         store: whose log.
         selection: which events; its limit counts those that `only` lets through.
-        last: so many, where the selection names no time.
-        only: a further choice; the last events are then looked for among the last `SEARCHED`.
-        observer: hears of a search that ended without all of them.
+        last: the number of events, where the selection names no time.
+        only: a further choice; the last events are then searched for among the last `SEARCHED`.
+        observer: receives a notice where that search ended without all of them.
     """
     if selection.since is None:
-        yield Block(await _last(store, selection, last, only, observer or Observer()))
+        yield Block(await _last(store, selection, last, only, observer))
         return
     left = selection.limit
     wanted = selection if only is None else selection.without_limit()
@@ -144,7 +172,7 @@ async def recall(
 
 
 async def _last(
-    store: EventStore, selection: Selection, last: int, only: Choice | None, observer: Observer
+    store: EventStore, selection: Selection, last: int, only: Choice | None, observer: TailObserver
 ) -> list[Record]:
     number = min(last, selection.limit or last)
     if not number:
@@ -159,7 +187,7 @@ async def _last(
             if len(found) >= number:
                 break
     if len(found) < number and seen == SEARCHED:
-        observer.searched(seen, len(found))
+        observer(SearchedEnough(seen, len(found)))
     return found[:number][::-1]
 
 
@@ -172,70 +200,74 @@ async def follow(
     outcomes: bool = False,
     wait_max: float | None = None,
     checkpoint: Checkpoint | None = None,
-    observer: Observer | None = None,
+    observer: TailObserver = _ignore,
 ) -> AsyncGenerator[Block, None]:
     """Yield what `recall` does and then what is stored from now on, until the selection's limit is reached.
 
     Args:
         store: whose log.
         selection: which events; its limit counts those that are yielded.
-        last: so many are recalled, where the selection names no time.
+        last: the number of events that are recalled, where the selection names no time.
         only: a further choice, of events and of deliveries that ended.
         outcomes: also deliveries of the selected events, as they end; those do not count for the limit.
         wait_max: seconds without anything to yield, after which it ends; kept within a second.
-        checkpoint: where to go on from, and to note how far this came; nothing is recalled where it says something.
+        checkpoint: where to continue from, and to note how far this came; nothing is recalled where it has a position.
             A block counts as done when the next one is asked for.
-        observer: hears of the rest.
+        observer: receives the notices of the rest.
 
     Raises:
         LogDropped: the collection was dropped or renamed.
         CheckpointError: the checkpoint cannot be used, or the server no longer knows what was stored since.
         StoreUnavailable: the server could not be reached to begin with.
     """
-    feed = _Feed(store, selection, only, outcomes=outcomes, observer=observer or Observer())
+    run = _Follow(store, selection, only, outcomes=outcomes, observer=observer)
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        async with aclosing(feed.blocks(last, wait_max, checkpoint)) as blocks:
+        async with aclosing(run.blocks(last, wait_max, checkpoint)) as blocks:
             async for block in blocks:
                 yield block
 
 
-class _Feed:
-    """One run: what is chosen, what was recalled, and how many are left to yield."""
+# ---------------------------------------------------------------- one run
+
+
+class _Follow:
+    """One run: what is chosen, what was recalled, and how many events are left to yield."""
 
     def __init__(
-        self, store: EventStore, selection: Selection, only: Choice | None, *, outcomes: bool, observer: Observer
+        self, store: EventStore, selection: Selection, only: Choice | None, *, outcomes: bool, observer: TailObserver
     ) -> None:
         self._store = store
         self._selection = selection
         self._only = only
         self._outcomes = outcomes
         self._observer = observer
+        self._outage = Outage(self._on_connection, limit=None)
         self._left = selection.limit
         self._quiet_since = steady()
 
     async def blocks(
         self, last: int, wait_max: float | None, checkpoint: Checkpoint | None
     ) -> AsyncGenerator[Block, None]:
-        place = None if checkpoint is None else _place_in(checkpoint)
-        source = await self._open(place, has_checkpoint=checkpoint is not None)
+        after = None if checkpoint is None else await asyncio.to_thread(_position_in, checkpoint)
+        source = await self._open(after, has_checkpoint=checkpoint is not None)
         bookmark = _Bookmark(checkpoint)
         try:
             now = await self._store.now()
             self._recalled = _Recalled(now)
-            self._endings = Endings(now if place is None else place.at - LATE)
-            if place is None:
+            self._endings = Endings(now if after is None else after.at - LATE)
+            if after is None:
                 async with aclosing(self._recall(last)) as blocks:
                     async for block in blocks:
                         yield block
-                bookmark.begin(source.place)
+                await bookmark.begin(source.position)
             if not self._is_done:
-                self._observer.following()
+                self._observer(WentLive())
             async with aclosing(self._live(source, bookmark, wait_max)) as blocks:
                 async for block in blocks:
                     yield block
         finally:
             try:
-                bookmark.write()
+                await bookmark.write()
             finally:
                 await source.aclose()
 
@@ -247,17 +279,19 @@ class _Feed:
                 yield block
                 self._count(block)
 
-    async def _live(self, source: Source, bookmark: _Bookmark, wait_max: float | None) -> AsyncGenerator[Block, None]:
+    async def _live(
+        self, source: ChangeSource, bookmark: _Bookmark, wait_max: float | None
+    ) -> AsyncGenerator[Block, None]:
         self._quiet_since = steady()
         while not self._is_done:
-            change = await self._next(source)
+            change = await self._outage.ride_out(source.next)
             block = None if change is None else self._block_of(change)
             if block is not None:
                 yield block
                 self._count(block)
-            bookmark.reached(source.place, is_shown=block is not None)
+            await bookmark.reached(source.position, is_shown=block is not None)
             if wait_max is not None and steady() - self._quiet_since >= wait_max:
-                self._observer.quiet(wait_max)
+                self._observer(NothingCame(wait_max))
                 return
 
     @property
@@ -268,6 +302,10 @@ class _Feed:
         self._quiet_since = steady()
         self._left = None if self._left is None else self._left - len(block.records)
 
+    def _on_connection(self, notice: ConnectionLost | ConnectionResumed) -> None:
+        self._quiet_since = steady()  # an outage is no quiet time
+        self._observer(notice)
+
     def _block_of(self, change: LogChange) -> Block | None:
         record = change.record
         if change.is_new:
@@ -277,44 +315,23 @@ class _Feed:
         chosen = [one for one in ended if self._only is None or self._only(record, one)]
         return Block(endings=chosen, is_live=True) if chosen else None
 
-    async def _open(self, place: StreamPosition | None, *, has_checkpoint: bool) -> Source:
-        if place is not None:
-            self._observer.resuming(place.at)
+    async def _open(self, after: StreamPosition | None, *, has_checkpoint: bool) -> ChangeSource:
+        if after is not None:
+            self._observer(ContinuesFrom(after.at))
             self._selection = replace(self._selection, since=None)
         try:
-            return await Streaming.open(self._store, self._selection, after=place, updates=self._outcomes)
+            return await StreamSource.open(self._store, self._selection, after=after, updates=self._outcomes)
         except ChangeStreamsMissing as error:
             if has_checkpoint:
                 raise CheckpointError(
-                    "this server has no change streams, and so no place to go on from",
+                    "this server has no change streams, and so no position to continue from",
                     hint="leave --checkpoint out, or make the server a replica set (--replSet)",
                 ) from error
-            self._observer.polling(REACH)
-            return await Polling.open(self._store, self._selection, updates=self._outcomes)
-
-    async def _next(self, source: Source) -> LogChange | None:
-        try:
-            return await source.next()
-        except StoreUnavailable as error:
-            self._observer.lost(error)
-            await self._reopen(source)
-            self._quiet_since = steady()
-            return None
-
-    async def _reopen(self, source: Source) -> None:
-        began, wait = steady(), _FIRST_WAIT
-        while True:
-            try:
-                await source.reopen()
-            except StoreUnavailable:
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
-            else:
-                self._observer.resumed(steady() - began)
-                return
+            self._observer(PollsInstead(REACH))
+            return await PollingSource.open(self._store, self._selection, updates=self._outcomes)
 
 
-def _place_in(checkpoint: Checkpoint) -> StreamPosition | None:
+def _position_in(checkpoint: Checkpoint) -> StreamPosition | None:
     position = checkpoint.read()
     if position is None:
         return None
@@ -322,42 +339,43 @@ def _place_in(checkpoint: Checkpoint) -> StreamPosition | None:
         return StreamPosition.from_json(position)
     except ValueError as error:
         raise CheckpointError(
-            f"{checkpoint.path} holds no place in the log to go on from",
-            hint="remove it, and say with --since where to begin",
+            f"{checkpoint.path} holds no position of a change stream",
+            hint="remove it, and name with --since where to begin",
         ) from error
 
 
 class _Bookmark:
-    """Notes in the checkpoint how far it came: what is yielded after the last note may be yielded again."""
+    """Notes in the checkpoint how far the tail came: what is yielded after the last note may be yielded again."""
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
         self._checkpoint = checkpoint
-        self._place: StreamPosition | None = None
+        self._position: StreamPosition | None = None
         self._written: Mapping[str, Any] | None = None
         self._written_at = steady()
         self._shown = 0
 
-    def begin(self, place: StreamPosition | None) -> None:
+    async def begin(self, position: StreamPosition | None) -> None:
         """Note where the stream was opened, so that nothing that comes from now on is ever missed."""
-        self._place = place
-        self.write()
+        self._position = position
+        await self.write()
 
-    def reached(self, place: StreamPosition | None, *, is_shown: bool) -> None:
-        """Note a place, at once or with others that follow it closely."""
+    async def reached(self, position: StreamPosition | None, *, is_shown: bool) -> None:
+        """Note a position, at once or with others that follow it closely."""
         if self._checkpoint is None:
             return
-        self._place = place
+        self._position = position
         self._shown += is_shown
         every = NOTED_EVERY if self._shown else NOTED_IDLE_EVERY
         if self._shown >= MAX_UNNOTED or steady() - self._written_at >= every:
-            self.write()
+            await self.write()
 
-    def write(self) -> None:
-        """Write the place that was reached."""
-        if self._checkpoint is None or self._place is None or self._place.token == self._written:
+    async def write(self) -> None:
+        """Write the position that was reached, in a thread: fsync may take long."""
+        position = self._position
+        if self._checkpoint is None or position is None or position.token == self._written:
             return
-        self._checkpoint.write(self._place.to_json())
-        self._written, self._written_at, self._shown = self._place.token, steady(), 0
+        await asyncio.to_thread(self._checkpoint.write, position.to_json())
+        self._written, self._written_at, self._shown = position.token, steady(), 0
 
 
 class _Recalled:
@@ -373,7 +391,7 @@ class _Recalled:
                 self._keys.add(key_of(record))
 
     def holds(self, record: Record) -> bool:
-        """Tell whether a record was recalled; it is inserted only once, so it is asked for once."""
+        """Return whether a record was recalled, and forget it: a record is inserted only once."""
         key = key_of(record)
         if key not in self._keys:
             return False

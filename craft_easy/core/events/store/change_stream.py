@@ -61,13 +61,20 @@ class LogChange:
 class ChangeStream:
     """Yields changes of the log; made by `EventStore.watch`."""
 
-    def __init__(self, store: Log, stream: Any) -> None:
+    def __init__(self, store: Log, stream: Any, within: float) -> None:
         self._store = store
         self._stream = stream
+        self._within = within
 
     @classmethod
     async def open(
-        cls, store: Log, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False
+        cls,
+        store: Log,
+        selection: Selection,
+        *,
+        after: Mapping[str, Any] | None = None,
+        updates: bool = False,
+        within: float = ANSWER_WITHIN,
     ) -> Self:
         """Open a stream; when this returns, the server has answered.
 
@@ -76,10 +83,11 @@ class ChangeStream:
             selection: which records; its limit is not kept.
             after: the token of another stream, to go on where that was.
             updates: also changes of deliveries.
+            within: seconds that the server has for each answer.
         """
         lookup = {"full_document": "updateLookup"} if updates else {}
         try:
-            async with store.call(ANSWER_WITHIN + 2) as site:
+            async with store.call(within + 2) as site:
                 events = drivers.decoding(site.events, CODEC)
                 stream = await drivers.watch(
                     events,
@@ -92,7 +100,7 @@ class ChangeStream:
             raise _meaning(error, is_resumed=after is not None) from error
         except NotImplementedError as error:
             raise ChangeStreamsMissing("a database in memory has no change streams") from error
-        return cls(store, stream)
+        return cls(store, stream, within)
 
     @property
     def token(self) -> Mapping[str, Any] | None:
@@ -117,7 +125,7 @@ class ChangeStream:
 
     async def _next(self) -> Mapping[str, Any] | None:
         try:
-            async with self._store.call(ANSWER_WITHIN):
+            async with self._store.call(self._within):
                 document: Mapping[str, Any] | None = await self._stream.try_next()
         except StoreError as error:
             raise _meaning(error, is_resumed=True) from error

@@ -16,7 +16,7 @@ from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
 from craft_easy.core.events.store import append, drivers, read
 from craft_easy.core.events.store.append import Appender, InsertResult
-from craft_easy.core.events.store.change_stream import ChangeStream
+from craft_easy.core.events.store.change_stream import ANSWER_WITHIN, ChangeStream
 from craft_easy.core.events.store.connection import LogConnection
 from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.store.filters import UNREDACTED
@@ -218,19 +218,25 @@ class EventStore(Log):
         return 0 if selection.is_empty else await read.count(self, selection)
 
     async def watch(
-        self, selection: Selection, *, after: Mapping[str, Any] | None = None, updates: bool = False
+        self,
+        selection: Selection,
+        *,
+        after: Mapping[str, Any] | None = None,
+        updates: bool = False,
+        within: float = ANSWER_WITHIN,
     ) -> ChangeStream:
         """Return an open stream of the selected records that are inserted from now on, or `after` a resume token.
 
         For the use-cases; a limit is not kept. Records are decoded as `store.event_json` takes them. With `updates` it
-        also yields the selected records whose deliveries change.
+        also yields the selected records whose deliveries change. `within` is how many seconds the server has for each
+        answer.
 
         Raises:
             ChangeStreamsMissing: the server has none.
             CheckpointError: the server no longer knows what came after the token.
             StoreUnavailable: it was not reached, or did not answer in time.
         """
-        return await ChangeStream.open(self, selection, after=after, updates=updates)
+        return await ChangeStream.open(self, selection, after=after, updates=updates, within=within)
 
     async def get(self, event_id: str) -> DomainEvent | None:
         """Return one event, or None where there is none."""
