@@ -21,7 +21,7 @@ from craft_easy.core.events.clock import now
 from craft_easy.core.events.model.event import new_event_id
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
-LIMIT = 1.4
+LIMIT = 2.0
 ROUNDS = 31
 BUILDS = 5_000
 

@@ -21,14 +21,10 @@ REACTING = ("receipts", "accounting", "analytics")
 
 
 @pytest.fixture(autouse=True)
-def only_the_package_claims_types(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_the_package_claims_types() -> Iterator[None]:
     """Begin as a new process does, whatever event classes other tests made."""
-    own = {
-        event_type: definition
-        for event_type, definition in event_class._definitions.items()
-        if definition.event_class.__module__.startswith("craft_easy.")
-    }
-    monkeypatch.setattr(event_class, "_definitions", own)
+    with event_class.forgetting_classes(keep="craft_easy."):
+        yield
 
 
 @pytest.fixture

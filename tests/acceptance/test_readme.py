@@ -74,16 +74,10 @@ async def new_process(
     embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[None]:
     """What a new process has: an empty bus, the package's own event classes, settings in the environment."""
-    own = {
-        event_type: definition
-        for event_type, definition in event_class._definitions.items()
-        if definition.event_class.__module__.startswith("craft_easy.")
-    }
-    monkeypatch.setattr(event_class, "_definitions", own)
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
     monkeypatch.chdir(tmp_path)
-    with fresh_bus() as bus:
+    with event_class.forgetting_classes(keep="craft_easy."), fresh_bus() as bus:
         yield
         await bus.aclose()
 

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,14 +43,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_classes() -> Iterator[None]:
     """Know the package's own event classes alone, whatever other tests have declared in this process."""
-    own = {
-        event_type: definition
-        for event_type, definition in event_class._definitions.items()
-        if definition.event_class.__module__.startswith("craft_easy.")
-    }
-    monkeypatch.setattr(event_class, "_definitions", own)
+    with event_class.forgetting_classes(keep="craft_easy."):
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bson import ObjectId
 from pydantic import BaseModel
 
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused
-from craft_easy.core.events.model.event import set_cause
+from craft_easy.core.events.model.event import caused_event
 from craft_easy.core.events.store import AppendResult, EventLog, EventStore, documents
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
@@ -52,8 +52,7 @@ async def test_a_record_has_the_six_fields_and_a_derived_id(store: EventStore) -
 
 
 async def test_a_cause_is_stored_where_there_is_one(store: EventStore) -> None:
-    event = payment()
-    set_cause(event, causation_id="parent", correlation_id="first")
+    event = caused_event(payment(), causation_id="parent", correlation_id="first")
     await store.append(event)
     record = await record_of(store, event)
     assert list(record) == ["_id", *SIX, "causation_id", "correlation_id"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.model.event import set_cause
+from craft_easy.core.events.model.event import caused_event
 from craft_easy.core.events.store.documents import EventLog, new_record, record_event_id, record_id, same_content
 from craft_easy.core.events.types import DomainEvent
 
@@ -56,8 +56,7 @@ def test_a_record_has_its_fields_in_order_and_nothing_else() -> None:
     assert list(record) == ["_id", "event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp"]
     tracked = new_record(EVENT, {"rev": 0})
     assert list(tracked)[-1] == "delivery"
-    child = EVENT.model_copy()
-    set_cause(child, causation_id="a", correlation_id="b")
+    child = caused_event(EVENT, causation_id="a", correlation_id="b")
     assert list(new_record(child))[-2:] == ["causation_id", "correlation_id"]
 
 

@@ -7,13 +7,12 @@ import pickle
 import subprocess
 import sys
 import uuid
-from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import (
@@ -30,7 +29,7 @@ from pydantic import (
 )
 
 from craft_easy.core.events.model import event_class
-from craft_easy.core.events.model.event import is_foreign, set_cause, stored_payload
+from craft_easy.core.events.model.event import caused_event, is_derived, stored_payload
 from craft_easy.core.events.types import (
     DomainEvent,
     PaymentCompleted,
@@ -113,13 +112,6 @@ class Computing(DomainEvent):
         return str(self.net)
 
 
-class Excluding(DomainEvent):
-    event_type: str = "types.excluding"
-    needed: int = Field(exclude=True)
-    optional: int = Field(default=3, exclude=True)
-    plain: str = "p"
-
-
 class Private(DomainEvent):
     event_type: str = "types.private"
     number: int
@@ -130,10 +122,8 @@ class PostInit(DomainEvent):
     event_type: str = "types.post_init"
     number: int
     name: str = "a"
-    _payload_then: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
-        self._payload_then = dict(self.payload)
         object.__setattr__(self, "name", self.name.upper())
 
 
@@ -269,7 +259,6 @@ EVENTS: list[DomainEvent] = [
     rich(),
     Aliased.model_validate({"payment_id": "p", "count": 4}),
     Computing(net=2),
-    Excluding(needed=1, optional=9),
     Private(number=1),
     PostInit(number=1),
     PostInitBelow(number=1),
@@ -288,9 +277,10 @@ each_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(eve
 
 
 @pytest.fixture
-def own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_classes() -> Iterator[None]:
     """Classes that a test defines are forgotten after it."""
-    monkeypatch.setattr(event_class, "_definitions", event_class._definitions.copy())
+    with event_class.forgetting_classes():
+        yield
 
 
 @pytest.fixture
@@ -414,50 +404,8 @@ class TestFolding:
         assert given == {}
         assert event.payload is not given
 
-    def test_a_payload_key_that_contradicts_a_field_is_refused_at_its_place(self) -> None:
-        with pytest.raises(ValidationError) as caught:
-            payment(payload={"amount": 2})
-        (error,) = caught.value.errors()
-        assert error["loc"] == ("payload", "amount")
-        assert error["input"] == 2
-        assert "contradicts the field 'amount'" in error["msg"]
-
-    @pytest.mark.parametrize("amount", [1.5, "1.5", Decimal("1.5")])
-    def test_a_payload_key_that_is_equal_as_it_is_or_after_validation_is_fine(self, amount: object) -> None:
-        payload = payment(payload={"amount": amount}).payload
-
-        assert payload["amount"] == 1.5
-        assert type(payload["amount"]) is float
-
-    def test_equal_after_the_fields_own_validator_is_fine_too(self) -> None:
-        assert Checked(low=1, high=2, payload={"low": "#1"}).payload == {"low": 1, "high": 2}
-        with pytest.raises(ValidationError, match="contradicts"):
-            Checked(low=1, high=2, payload={"low": "#2"})
-        with pytest.raises(ValidationError, match="contradicts"):
-            Checked(low=1, high=2, payload={"low": "one"})
-
-    def test_equal_as_it_is_needs_no_validation(self, own_classes: None) -> None:
-        class Marked(DomainEvent):
-            event_type: str = "types.marked"
-            code: str
-
-            @field_validator("code")
-            @classmethod
-            def _mark(cls, value: str) -> str:
-                return f"#{value}"
-
-        assert Marked(code="x", payload={"code": "#x"}).payload == {"code": "#x"}
-        assert Marked(code="x", payload={"code": "x"}).payload == {"code": "#x"}
-
-    def test_a_value_that_has_no_single_truth_contradicts(self) -> None:
-        class Odd:
-            def __eq__(self, other: object) -> bool:
-                raise TypeError("ambiguous")
-
-            __hash__ = None  # type: ignore[assignment]
-
-        with pytest.raises(ValidationError, match="contradicts"):
-            payment(payload={"amount": Odd()})
+    def test_a_field_wins_over_a_payload_key_of_the_same_name(self) -> None:
+        assert payment(payload={"amount": 2, "note": "n"}).payload == {**payment().payload, "note": "n"}
 
     def test_braces_in_a_name_do_not_disturb_the_message(self) -> None:
         with pytest.raises(ValidationError, match="An instance of PaymentCompleted"):
@@ -467,10 +415,10 @@ class TestFolding:
     def test_a_dump_validates_to_an_equal_event(self, event: DomainEvent) -> None:
         cls = type(event)
 
-        assert cls.model_validate(event.model_dump()) == event
-        assert cls.model_validate(event.model_dump(by_alias=True)) == event
-        assert cls.model_validate_json(event.model_dump_json()) == event
-        assert cls.model_validate_json(event.model_dump_json(by_alias=True)) == event
+        assert cls.model_validate(event.model_dump(round_trip=True)) == event
+        assert cls.model_validate(event.model_dump(round_trip=True, by_alias=True)) == event
+        assert cls.model_validate_json(event.model_dump_json(round_trip=True)) == event
+        assert cls.model_validate_json(event.model_dump_json(round_trip=True, by_alias=True)) == event
 
     @each_event
     def test_every_own_field_is_in_the_payload(self, event: DomainEvent) -> None:
@@ -490,8 +438,7 @@ class TestFolding:
 
         assert event.payload["line"].price == 1
 
-    def test_unknown_arguments_are_an_error_but_computed_fields_are_ignored(self) -> None:
-        assert Computing(net=1, gross=2, netText="1").payload == {"net": 1}  # type: ignore[call-arg]
+    def test_unknown_arguments_are_an_error(self) -> None:
         with pytest.raises(ValidationError, match="valid dictionary"):
             Computing.model_validate([1])
         with pytest.raises(ValidationError, match="Extra inputs"):
@@ -506,10 +453,9 @@ class TestFolding:
         assert Aliased.model_validate({"payment_id": "p", "number": 2}).payload == by_alias.payload
         assert Aliased.model_validate({"payment_id": "p", "count": 2}).payload == by_alias.payload
 
-    def test_it_survives_a_users_own_post_init_and_shows_it_the_payload(self) -> None:
+    def test_it_survives_a_users_own_post_init_and_folds_what_that_changes(self) -> None:
         event = PostInit(number=1, name="b", payload={"more": True})
 
-        assert event._payload_then == {"number": 1, "name": "b", "more": True}
         assert event.payload == {"number": 1, "name": "B", "more": True}
         assert PostInitBelow(number=1, more=2).payload == {"number": 1, "name": "A", "more": 2}
         assert Mixed(number=1).payload == {"word": "A", "number": 1}
@@ -521,47 +467,19 @@ class TestFolding:
         assert (event._seen, event.payload) == (9, {"number": 1})
         assert Private(number=1)._seen == 4
 
-    def test_an_excluded_field_is_payload_like_any_other(self) -> None:
-        event = Excluding(needed=1)
-
-        assert event.payload == {"needed": 1, "optional": 3, "plain": "p"}
-        assert "needed" not in event.model_dump()
-        assert Excluding(needed=1, payload={"optional": 7}).optional == 7
-        with pytest.raises(ValidationError, match="contradicts"):
-            Excluding(needed=1, optional=3, payload={"optional": 7})
-
-    def test_a_field_that_is_excluded_now_and_then_is_found_in_the_payload_too(self, own_classes: None) -> None:
-        class Sparse(DomainEvent):
-            event_type: str = "types.sparse"
-            number: int = Field(exclude_if=lambda number: number == 0)
-
-        for event in (Sparse(number=0), Sparse(number=1)):
-            assert Sparse.model_validate(event.model_dump()) == event
-
-    def test_any_mapping_can_be_validated(self) -> None:
-        event = Computing(net=1)
-
-        assert Computing.model_validate(UserDict(event.model_dump())) == event
-
-    def test_using_a_class_in_many_models_does_not_grow_its_schema(self) -> None:
-        def layers() -> int:
-            return str(TypeAdapter(dict[str, Computing]).core_schema).count("function-before")
-
-        assert layers() == layers() == layers() == 1
-
     def test_an_event_is_folded_as_a_part_of_another_model(self) -> None:
         class Holder(BaseModel):
             payment: PaymentCompleted
             either: PaymentCompleted | UserRegistered
-            computing: Computing
 
-        holder = Holder.model_validate(
-            {"payment": payment().model_dump(), "either": payment(), "computing": Computing(net=1).model_dump()}
-        )
+        holder = Holder.model_validate({"payment": payment().model_dump(), "either": payment()})
         assert holder.payment.payload == payment().payload
-        assert holder.computing.payload == {"net": 1}
-        assert TypeAdapter(list[Computing]).validate_python([Computing(net=1).model_dump()])[0].gross == 2
-        assert Holder.model_json_schema()["$defs"]["Computing"]["required"] == ["net"]
+        assert TypeAdapter(list[PaymentCompleted]).validate_python([payment().model_dump()])[0].amount == 1.5
+        assert Holder.model_json_schema()["$defs"]["PaymentCompleted"]["required"] == [
+            "payment_id",
+            "amount",
+            "currency",
+        ]
 
     def test_generics_self_references_and_late_annotations_fold(self) -> None:
         assert Changed[int](value=1).payload == {"value": 1}
@@ -589,56 +507,15 @@ class TestFolding:
         assert event.payload == {"payment_id": "p", "amount": 1.5, "currency": "EUR", "more": 1}
         assert PaymentCompleted.model_construct(payment_id="p").payload == {"payment_id": "p"}
 
-    def test_a_payload_of_another_shape_has_no_room_for_fields(self, own_classes: None) -> None:
-        class Shapeless(DomainEvent):
-            event_type: str = "types.shapeless"
-            payload: Any = None
-            number: int = 0
-
-        assert Shapeless().payload == {"number": 0}
-        with pytest.raises(ValidationError, match="must be an object"):
-            Shapeless(payload=[1])
-
-    def test_a_payload_declared_as_a_model_is_left_as_it_is(self, own_classes: None) -> None:
-        class Sent(DomainEvent):
-            event_type: str = "types.sent"
-            payload: Leaf  # type: ignore[assignment]
-
-        event = Sent(payload=Leaf(size=2))
-
-        assert event.payload == Leaf(size=2)
-        assert DomainEvent.from_record(record_of(event, size=2)) == event
-        assert event.model_copy(update={"payload": Leaf(size=3)}).payload.size == 3
-
 
 class TestCopies:
-    def test_a_copy_with_changes_is_validated_and_folded_again(self) -> None:
+    def test_a_copy_with_changes_is_folded_again(self) -> None:
         event = payment(payload={"note": "n"})
-        changed = event.model_copy(update={"amount": "2", "tenant_id": "t"})
+        changed = event.model_copy(update={"amount": 2.0, "tenant_id": "t"})
 
         assert changed.payload == {"payment_id": "p", "amount": 2.0, "currency": "EUR", "note": "n"}
         assert (changed.amount, changed.tenant_id, changed.event_id) == (2.0, "t", event.event_id)
         assert event.payload["amount"] == 1.5
-
-    @pytest.mark.parametrize(
-        "update",
-        [{"amount": "x"}, {"other": 1}, {"payload": {"amount": 9}}, {"event_type": "a.b"}, {"timestamp": NAIVE}],
-    )
-    def test_a_change_that_does_not_fit_is_refused(self, update: dict[str, Any]) -> None:
-        with pytest.raises(ValidationError):
-            payment().model_copy(update=update)
-
-    def test_a_change_is_accepted_by_alias_too(self) -> None:
-        assert Aliased.model_validate({"payment_id": "p"}).model_copy(update={"paymentId": "q"}).payload == {
-            "payment_id": "q",
-            "count": 1,
-        }
-
-    @pytest.mark.parametrize("name", ["n", "number", "count"])
-    def test_a_change_is_accepted_by_each_of_several_aliases(self, name: str) -> None:
-        event = Aliased.model_validate({"payment_id": "p"})
-
-        assert event.model_copy(update={name: 5}).count == 5
 
     def test_a_new_payload_replaces_the_extra_keys(self) -> None:
         assert payment(payload={"a": 1}).model_copy(update={"payload": {"b": 2}}).payload == {
@@ -666,14 +543,12 @@ class TestCopies:
 
         for twin in (event.model_copy(), copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
             assert stored_payload(twin) == {"payment_id": "p", "amount": "1", "currency": "E"}
-            assert is_foreign(twin)
 
     def test_a_changed_copy_is_another_event_but_has_the_same_cause(self) -> None:
         record = {**record_of(payment()), "causation_id": "c", "correlation_id": "d", "extra": 1}
         changed = DomainEvent.from_record(record).model_copy(update={"amount": 2.0})
 
         assert stored_payload(changed)["amount"] == 2.0
-        assert not is_foreign(changed)
         assert (changed.causation_id, changed.correlation_id) == ("c", "d")
 
 
@@ -726,7 +601,6 @@ class TestFromRecord:
         again = DomainEvent.from_record(record_of(event))
 
         assert again == event
-        assert not is_foreign(again)
 
     def test_values_come_back_from_their_stored_forms_as_what_they_were(self) -> None:
         event = rich()
@@ -750,8 +624,7 @@ class TestFromRecord:
         again = DomainEvent.from_record(record_of(event, **stored))
 
         assert again == event
-        assert again.payload == event.payload
-        assert stored_payload(again) == stored
+        assert again.payload == stored_payload(again) == stored
 
     def test_a_strict_class_reads_stored_forms_too(self) -> None:
         event = Strict(day=date(2026, 1, 31), numbers={1})
@@ -802,8 +675,9 @@ class TestFromRecord:
     def test_a_payload_written_before_a_field_was_added_is_completed_but_stored_as_it_was(self) -> None:
         event = DomainEvent.from_record(record_of(Aliased.model_validate({"payment_id": "p"}), payment_id="p", old="o"))
 
-        assert event.payload == {"payment_id": "p", "count": 1, "old": "o"}
-        assert stored_payload(event) == {"payment_id": "p", "old": "o"}
+        assert isinstance(event, Aliased)
+        assert event.count == 1
+        assert event.payload == stored_payload(event) == {"payment_id": "p", "old": "o"}
 
     def test_a_subclass_reads_every_type(self) -> None:
         assert type(PaymentCompleted.from_record(record_of(rich()))) is Rich
@@ -823,18 +697,10 @@ class TestFromRecord:
 
         assert DomainEvent.from_record(record_of(event)) == event
 
-    def test_other_writers_records_say_so(self) -> None:
-        event = DomainEvent.from_record({**record_of(payment()), "version": 3})
-
-        assert type(event) is PaymentCompleted
-        assert is_foreign(event)
-        assert not is_foreign(payment())
-
     def test_what_is_no_event_at_all_is_still_one_to_read(self) -> None:
         event = DomainEvent.from_record({"_id": 7})
 
         assert (event.event_id, event.event_type, event.payload) == ("7", "", {})
-        assert is_foreign(event)
         assert DomainEvent.from_record({}).event_id == ""
         assert event.model_copy(update={"event_type": "mended"}).event_type == "mended"
 
@@ -844,10 +710,19 @@ class TestCauses:
         event = payment()
         assert (event.causation_id, event.correlation_id) == (None, None)
 
-        set_cause(event, causation_id="parent", correlation_id="first")
+        child = caused_event(event, causation_id="parent", correlation_id="first")
 
-        assert (event.causation_id, event.correlation_id) == ("parent", "first")
-        assert stored_payload(event) is event.payload
+        assert (child.causation_id, child.correlation_id) == ("parent", "first")
+        assert child == event
+        assert (event.causation_id, event.correlation_id) == (None, None)
+
+    def test_a_derived_id_leaves_the_event_that_the_caller_holds_alone(self) -> None:
+        event = payment(event_id="mine")
+        child = caused_event(event, causation_id="parent", correlation_id="first", event_id="derived")
+
+        assert (event.event_id, is_derived(event)) == ("mine", False)
+        assert (child.event_id, is_derived(child)) == ("derived", True)
+        assert child.payload == event.payload
 
     def test_causes_are_read_from_the_record_and_are_no_fields(self) -> None:
         event = DomainEvent.from_record({**record_of(payment()), "causation_id": "c", "correlation_id": "d"})
@@ -857,16 +732,16 @@ class TestCauses:
         assert event == DomainEvent.from_record(record_of(event))
 
     def test_a_cause_leaves_private_attributes_alone(self) -> None:
-        event = Private(number=1)
-        event._seen = 8
-        set_cause(event, causation_id="c", correlation_id="d")
+        own = Private(number=1)
+        own._seen = 8
+        event = caused_event(own, causation_id="c", correlation_id="d")
 
+        assert isinstance(event, Private)
         assert (event._seen, event.causation_id) == (8, "c")
         assert pickle.loads(pickle.dumps(event)).causation_id == "c"
 
     def test_a_field_of_that_name_is_the_users_own(self) -> None:
-        event = Correlated(correlation_id="mine")
-        set_cause(event, causation_id="c", correlation_id="d")
+        event = caused_event(Correlated(correlation_id="mine"), causation_id="c", correlation_id="d")
 
         assert (event.correlation_id, event.causation_id) == ("mine", "c")
         assert event.payload == {"correlation_id": "mine"}
@@ -928,12 +803,6 @@ class TestClaiming:
 
             class Wrong(DomainEvent):
                 event_type: str = value
-
-    def test_a_type_as_a_class_variable_is_refused_with_the_fix(self) -> None:
-        with pytest.raises(TypeError, match="write `event_type: str ="):
-
-            class Wrong(DomainEvent):
-                event_type: ClassVar[str] = "types.wrong"  # type: ignore[misc]
 
     @pytest.mark.parametrize("config", [{"extra": "allow"}, {"extra": "ignore"}, {"frozen": False}])
     def test_a_class_cannot_loosen_what_every_event_promises(self, config: Any) -> None:
