@@ -139,9 +139,9 @@ def stats(
     """Show what is stuck, since when and whose it is, and what came and failed over time.
 
     What is open or dead is counted whole, however old. --since and --until are the window of the figures over time,
-    the last 24 hours else. Failures are the errors that the records keep, the last five of a delivery. A median is
-    right to 1.2 %. With --handlers (the flag alone: a variable loads nothing here) the handlers that open events name
-    and that are not loaded are told, exit 3.
+    the last 24 hours by default. Failures are the errors that the records keep, the last five of a delivery. The median
+    is of the newest 10,000 events. With --handlers (the flag alone: a variable loads nothing here) the handlers that
+    open events name and that are not loaded are named, exit 3.
 
     Examples:
         craft-events stats

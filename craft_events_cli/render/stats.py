@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.stats import Bar, Crossing, Stats, StatsGroup
 
 YELLOW: Final = "33"
-COLUMNS: Final = ("at", "by", "group", "open", "waiting", "dead", "failed", "events", "median_ms")
+COLUMNS: Final = ("at", "by", "group", "open", "waiting", "dead", "failed", "events", "median_ms", "mean_ms")
 MAX_ROWS: Final = 20
 """So many groups are shown; machines get all."""
 PICTURE: Final = 16
@@ -173,7 +173,8 @@ def _columns(found: Stats, name: str, measure: str) -> list[Column]:
     if found.by != "error":
         numbers.append(Column("Events", rank=4, is_right=True))
     if found.by == "handler":
-        numbers.append(Column("Median", rank=2, is_right=True))
+        is_mean = any(one.mean_ms is not None for one in found.groups)
+        numbers.append(Column("Mean" if is_mean else "Median", rank=2, is_right=True))
     picture = Column(measure, rank=5, style=CYAN)
     return [Column(name, least=8, good=40, style=styles.get(found.by, "")), *numbers, picture]
 
@@ -196,6 +197,7 @@ def _cells(group: StatsGroup, name: str, measure: str, most: int) -> dict[str, s
         "Failed": f"{group.failed:,}",
         "Events": f"{group.events or 0:,}",
         "Median": NOTHING if group.median_ms is None else _duration(group.median_ms),
+        "Mean": NOTHING if group.mean_ms is None else _duration(group.mean_ms),
         measure: bar(getattr(group, measure) or 0, most, PICTURE, blocks=has_blocks(terminal.stdout())),
     }
 
@@ -314,6 +316,7 @@ def rows_of(found: Stats) -> Iterator[dict[str, Any]]:
         "failed": found.failed,
         "events": found.events,
         "median_ms": None,
+        "mean_ms": None,
     }
     for group in found.groups:
         yield {"at": at, "by": found.by, **_group_object(group)}

@@ -252,7 +252,16 @@ def test_it_counts_what_the_log_holds(cli: Cli, log: Log) -> None:
     }
     assert found["oldest"]["event_id"] == record(1)["event_id"]
     assert found["groups"] == [
-        {"group": "shop.mail:send", "open": 1, "waiting": 0, "dead": 1, "failed": 1, "events": 2, "median_ms": None}
+        {
+            "group": "shop.mail:send",
+            "open": 1,
+            "waiting": 0,
+            "dead": 1,
+            "failed": 1,
+            "events": 2,
+            "median_ms": None,
+            "mean_ms": None,
+        }
     ]
     assert ended.err.splitlines()[0] == "2020-01-31 10:00:00 … 2020-01-31 11:00:00 UTC"
 

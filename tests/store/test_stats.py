@@ -322,7 +322,7 @@ async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest
 
     monkeypatch.setattr("craft_easy.core.events.store.log.pymongo.timeout", timeout)
     await stats(log, WINDOW, bar=2 * HOUR)
-    assert limits == [DEADLINE, *[log.scan_timeout] * 4]  # the time, open, dead, two bars
+    assert limits == [DEADLINE, *[log.scan_timeout] * 5]  # the time, open, dead, two bars, durations
 
 
 async def test_an_event_whose_time_is_no_date_is_not_the_oldest(log: EventStore) -> None:

@@ -1,21 +1,25 @@
 """The questions about figures: which index answers them, what leaves the server, and what comes of an answer."""
 
 import json
-import math
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import indexes
 from craft_easy.core.events.store.indexes import INDEXES
 from craft_easy.core.events.store.queries import stats as stats_queries
-from craft_easy.core.events.store.queries.stats import By, Question, dead_stages, middle, open_stages, slice_stages
+from craft_easy.core.events.store.queries.stats import (
+    By,
+    Measure,
+    Question,
+    dead_stages,
+    duration_stages,
+    open_stages,
+    slice_stages,
+)
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BARS = Bars(NOW - timedelta(hours=3), NOW, timedelta(hours=1))
@@ -55,12 +59,10 @@ def test_no_question_touches_a_payload_or_the_text_of_an_error(by: By) -> None:
         assert "$$NOW" not in said
 
 
-@given(st.lists(st.floats(0.001, 1e7), min_size=1, max_size=200))
-def test_a_median_is_right_to_little_more_than_a_percent(durations: list[float]) -> None:
-    took = Counter(round(round(math.log10(one), 2) * stats_queries.CLASSES) for one in durations)
-    true = sorted(durations)[(len(durations) - 1) // 2]
-    assert middle(took) == pytest.approx(true, rel=0.018)  # three digits are right to half a percent
-
-
-def test_nothing_has_no_median() -> None:
-    assert middle({}) is None
+def test_durations_are_those_of_a_bounded_number_of_events() -> None:
+    operators: dict[Measure, str] = {"median": "$percentile", "mean": "$avg"}
+    for measure, operator in operators.items():
+        stages = duration_stages(question(), measure)
+        assert {"$limit": stats_queries.NEWEST} in stages
+        assert operator in json.dumps(stages, default=str)
+        assert "payload" not in json.dumps(stages, default=str)

@@ -28,11 +28,12 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.queries.stats import (
     By,
     Counted,
+    Durations,
     Question,
     count_dead,
     count_open,
     count_slice,
-    middle,
+    durations,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class StatsGroup:
         dead: deliveries.
         failed: errors that happened within the window.
         events: of the window; of them, those that a handler was subscribed to. None by error.
-        median_ms: how long the last run of a delivery took, right to 1.2 %; None but by handler.
+        median_ms: how long the last run of a delivery took, of the newest 10,000 events of the window; only by handler.
+        mean_ms: the same, where the server is older than MongoDB 7 and cannot give a median.
     """
 
     name: str | None
@@ -89,6 +91,7 @@ class StatsGroup:
     failed: int = 0
     events: int | None = None
     median_ms: float | None = None
+    mean_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +239,8 @@ class Meter:
         dead = await count_dead(self.store, question)
         orphaned = await self._orphaned(question, opened)
         counted = await self._over_time(question)
-        return _put_together(question, opened, dead, counted, orphaned)
+        took = await durations(self.store, question) if self.by == "handler" else Durations()
+        return _put_together(question, opened, dead, counted, took, orphaned)
 
     def _bars(self, selection: Selection, now: datetime) -> Bars:
         until = selection.until or now
@@ -276,7 +280,12 @@ def _by_begin(bars: Bars, counted: Counted) -> Mapping[datetime, int]:
 
 
 def _put_together(
-    question: Question, opened: Counted, dead: Counted, over_time: Sequence[_Known], orphaned: Sequence[str] | None
+    question: Question,
+    opened: Counted,
+    dead: Counted,
+    over_time: Sequence[_Known],
+    took: Durations,
+    orphaned: Sequence[str] | None,
 ) -> Stats:
     bars = _counted_bars(question.bars, [opened, dead], over_time)
     return Stats(
@@ -293,7 +302,7 @@ def _put_together(
         failed=sum(one.failed for one in bars),
         bars=bars,
         by=question.by,
-        groups=_groups(question.by, opened, dead, [one.counted for one in over_time]),
+        groups=_groups(question.by, opened, dead, [one.counted for one in over_time], took),
         orphaned=orphaned,
     )
 
@@ -319,9 +328,8 @@ def _oldest(fields: Mapping[str, Any] | None, now: datetime) -> Oldest | None:
     return Oldest(event.event_id, event.event_type, event.tenant_id, event.timestamp, age_s)
 
 
-def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted]) -> list[StatsGroup]:
+def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted], took: Durations) -> list[StatsGroup]:
     numbers: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
-    took: defaultdict[str | None, Counter[int]] = defaultdict(Counter)
     for one in opened.groups:
         numbers[one.name].update(open=one.number, waiting=one.waiting)
     for one in dead.groups:
@@ -329,14 +337,14 @@ def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted]
     for counted in over_time:
         for one in counted.groups:
             numbers[one.name].update(events=one.number)
-            took[one.name].update(one.took)
     for counted in (opened, dead, *over_time):
         for name, errors in counted.failed_by.items():
             numbers[name].update(failed=errors)
-    return sorted((_group(by, name, numbers[name], took[name]) for name in numbers), key=_by_weight)
+    return sorted((_group(by, name, numbers[name], took) for name in numbers), key=_by_weight)
 
 
-def _group(by: By, name: str | None, numbers: Counter[str], took: Mapping[int, int]) -> StatsGroup:
+def _group(by: By, name: str | None, numbers: Counter[str], took: Durations) -> StatsGroup:
+    milliseconds = took.by_handler.get(name)
     return StatsGroup(
         name=name,
         open=numbers["open"],
@@ -344,7 +352,8 @@ def _group(by: By, name: str | None, numbers: Counter[str], took: Mapping[int, i
         dead=numbers["dead"],
         failed=numbers["failed"],
         events=None if by == "error" else numbers["events"],
-        median_ms=middle(took),
+        median_ms=milliseconds if took.measure == "median" else None,
+        mean_ms=milliseconds if took.measure == "mean" else None,
     )
 
 

@@ -16,7 +16,6 @@ records of all. Times stand as literals.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 By = Literal["handler", "type", "tenant", "error"]
+Measure = Literal["median", "mean"]
 Stage = dict[str, Any]
 
 OPEN: Final[Condition] = {"delivery.state": "open"}
@@ -44,13 +44,10 @@ MAX_GROUPS: Final = 1_000
 """So many groups, the largest, come back from one question."""
 MAX_NAME: Final = 200
 """A name is cut at so many characters: another writer may have left a type of a megabyte."""
-CLASSES: Final = 100
-"""Durations are counted in classes, so many for a factor of ten: a median is right to 1.2 %.
-
-As in Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", PVLDB
-2019. MongoDB's own `$median` came with 7.0 and cannot be merged.
-"""
-_LEAST_MS: Final = 0.001
+NEWEST: Final = 10_000
+"""Durations are those of the newest events of the window, so that a look at a large one stays cheap."""
+_PERCENTILE_SINCE: Final = 7
+"""The major version of MongoDB that brought `$percentile`."""
 
 _APART: Final[Stage] = {"$unwind": "$handler"}
 _OF_RECORD: Final[Mapping[By, str]] = {"type": "event_type", "tenant": "tenant_id"}
@@ -97,15 +94,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class GroupCounts:
-    """What some records or deliveries have in common, and how many there are.
-
-    `waiting` of them are not due yet; `took` counts durations by class, see `middle`.
-    """
+    """What some records or deliveries have in common, and how many there are; `waiting` of them are not due yet."""
 
     name: str | None
     number: int
     waiting: int = 0
-    took: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +134,32 @@ async def count_open(store: Log, question: Question) -> Counted:
 async def count_dead(store: Log, question: Question) -> Counted:
     """Count the deliveries that are dead, from the partial index alone."""
     return await _counted(store, dead_stages(question), DEAD_INDEX)
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long the last run of a delivery took, in milliseconds, by handler.
+
+    `measure` is the median; the mean where the server is older than MongoDB 7, which has no median.
+    """
+
+    measure: Measure = "median"
+    by_handler: Mapping[str | None, float] = field(default_factory=dict)
+
+
+async def durations(log: Log, question: Question) -> Durations:
+    """Return how long deliveries took, of the newest events of the window."""
+    async with log.call(log.scan_timeout) as site:
+        version = (await drivers.resolved(site.database.command("buildInfo")))["version"]
+        measure: Measure = "median" if int(version.partition(".")[0]) >= _PERCENTILE_SINCE else "mean"
+        cursor = await drivers.aggregate(site.events, duration_stages(question, measure), allowDiskUse=True)
+        rows: list[Mapping[str, Any]] = await cursor.to_list(None)
+    return Durations(measure, {name_of(row): _milliseconds(row["took"]) for row in rows})
+
+
+def _milliseconds(took: Any) -> float:
+    value = took[0] if isinstance(took, list) else took
+    return float(f"{value:.3g}")
 
 
 async def count_slice(store: Log, question: Question, since: datetime, until: datetime) -> Counted:
@@ -183,6 +202,24 @@ def slice_stages(question: Question, since: datetime, until: datetime) -> list[S
     facets = {"all": [{"$count": "n"}], "groups": _groups_over_time(question), **_failures(question, is_done)}
     wanted = {name: stages for name, stages in facets.items() if stages}
     return [{"$match": within}, _lifted(question.of_record), {"$facet": wanted}]
+
+
+def duration_stages(question: Question, measure: Measure) -> list[Stage]:
+    """Return the question about how long deliveries took."""
+    bars = question.bars
+    within = selection_filter(replace(question.selection, since=bars.since, until=bars.until, states=()))
+    took = "$handler.took_ms"
+    median = {"$percentile": {"input": took, "p": [0.5], "method": "approximate"}}
+    return [
+        {"$match": within},
+        {"$sort": {"timestamp": -1, "event_id": -1}},
+        {"$limit": NEWEST},
+        _lifted(),
+        _APART,
+        {"$match": {"handler.took_ms": {"$type": "number"}}},
+        {"$group": {"_id": "$handler.id", "n": {"$sum": 1}, "took": median if measure == "median" else {"$avg": took}}},
+        *_LARGEST,
+    ]
 
 
 def _lifted(*fields: str | None, **others: str) -> Stage:
@@ -237,20 +274,7 @@ def _groups_over_time(question: Question) -> list[Stage]:
         return [_summed(_key(question)), *_LARGEST]
     if question.by == "error":
         return []
-    took = "$handler.took_ms"
-    its_class = {"$round": [{"$log10": {"$max": [took, _LEAST_MS]}}, 2]}
-    return [
-        _APART,
-        _summed({"name": "$handler.id", "class": {"$cond": [{"$isNumber": took}, its_class, None]}}),
-        {
-            "$group": {
-                "_id": "$_id.name",
-                "n": {"$sum": "$n"},
-                "took": {"$push": {"class": "$_id.class", "n": "$n"}},
-            }
-        },
-        *_LARGEST,
-    ]
+    return [_APART, _summed("$handler.id"), *_LARGEST]
 
 
 def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]]:
@@ -300,11 +324,7 @@ def _read(found: Mapping[str, Any]) -> Counted:
 
 
 def _group(row: Mapping[str, Any]) -> GroupCounts:
-    took: Counter[int] = Counter()
-    for one in row.get("took", ()):
-        if isinstance(logarithm := one.get("class"), float) and math.isfinite(logarithm):
-            took[round(logarithm * CLASSES)] += one["n"]
-    return GroupCounts(name_of(row), row["n"], row.get("waiting", 0), took)
+    return GroupCounts(name_of(row), row["n"], row.get("waiting", 0))
 
 
 def _by_name(rows: Sequence[Mapping[str, Any]]) -> Mapping[str | None, int]:
@@ -317,13 +337,3 @@ def _by_name(rows: Sequence[Mapping[str, Any]]) -> Mapping[str | None, int]:
 def name_of(row: Mapping[str, Any]) -> str | None:
     """Return a group's name as text, as every command shows what is no text."""
     return read_envelope({"tenant_id": row.get("_id")}).tenant_id
-
-
-def middle(took: Mapping[int, int]) -> float | None:
-    """Return the median, in milliseconds and three digits, of durations that are counted by class; None of none."""
-    passed, half = 0, sum(took.values()) / 2
-    for number in sorted(took):
-        passed += took[number]
-        if passed >= half:
-            return float(f"{10 ** (number / CLASSES):.3g}")
-    return None
