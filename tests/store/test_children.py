@@ -49,7 +49,7 @@ async def run_twice(bus: EventBus, first: list[DomainEvent], second: list[Domain
     bus.subscribe("parent.*", parent, id="parent")
     await bus.publish(event := DomainEvent(event_type="parent.done"))
     await bus.drain()
-    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
     return event
 
 
@@ -197,7 +197,7 @@ async def test_a_renamed_handler_publishes_under_the_id_that_the_record_knows(bu
     await bus.drain()
     bus.unsubscribe("old")
     bus.subscribe("parent.*", renamed, id="new", aliases=["old"])
-    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
     assert seen[0].handler_id == "old"
     assert await children(store) == ["a"]
 

@@ -106,7 +106,7 @@ async def test_before_it_is_claimed_it_is_unowned_and_due_in_a_minute(
     assert (left.state, left.owner, left.claimed_at, left.takeovers) == ("open", None, None, 0)
     assert now < left.due_at <= now + timedelta(seconds=61)
     monkeypatch.undo()
-    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
 
 
 async def test_a_commit_whose_reply_is_lost_is_asked_for_again(
@@ -184,7 +184,7 @@ async def test_a_commit_that_stays_unknown_runs_no_handler_and_is_left_to_a_redi
     assert ran == []
     assert await stored(bus, event) is not None
     monkeypatch.undo()
-    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
     assert len(ran) == 1
 
 
@@ -287,7 +287,7 @@ async def test_two_workers_inside_the_same_delivery_commit_once(bus: EventBus, c
         async with EventBus() as other:
             other.subscribe("payment.*", book, id="book")
             other.configure_store(bus.tracking.store, lease=3)
-            assert (await redispatch(other, Selection(), RedispatchOptions(wait=False))).done == 1
+            assert (await redispatch(other, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
 
     bus.subscribe("payment.*", book, id="book")
     await bus.publish(event := payment())

@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("craft_easy.core.events")
 
 DUE_AFTER: Final = timedelta(seconds=60)
-"""A record of a transaction is a redispatch's from then on: its publisher has claimed it, or has died."""
+"""From then on a redispatch claims a record of a transaction: its publisher has claimed it before, or has died."""
 
 
 class Transaction:
     """A transaction that is under way: writes with `session` and events of `publish` are committed together.
 
     Args:
-        tracking: what keeps the events of the bus.
+        publisher: stores the events of the bus and runs their handlers.
         session: of the caller's client, its transaction begun.
         client: the session's.
-        plan: returns what is to run for an event.
+        plan: returns the handlers of an event.
     """
 
-    def __init__(self, tracking: Publisher, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
+    def __init__(self, publisher: Publisher, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
         self.session = session
-        self._tracking = tracking
+        self._publisher = publisher
         self._client = client
         self._plan = plan
         self._stored: list[tuple[PendingPublish, Tracked]] = []
@@ -46,21 +46,21 @@ class Transaction:
     async def publish(self, event: DomainEvent) -> None:
         """Store an event in this transaction; its handlers run once that is committed.
 
-        Whatever this raises, leave the block with it: the server has given the transaction up.
+        Leave the block with any exception of this: the server has aborted the transaction.
 
         Raises:
             InvalidEvent: the log could not keep it exactly; nothing was written.
             EventConflict: its id is stored with another type, tenant, actor or payload.
             PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
         """
-        record_owner, one = self._tracking.record_owner(), PendingPublish(event, self._plan(event))
-        record = self._tracking.unowned_record(one, at=record_owner.worker.now() + DUE_AFTER)
+        record_owner, one = self._publisher.record_owner(), PendingPublish(event, self._plan(event))
+        record = self._publisher.unowned_record(one, at=record_owner.worker.now() + DUE_AFTER)
         if await record_owner.deliveries.insert_within(self.session, self._client, record):
             self._stored.append((one, record))
 
     async def dispatch(self) -> None:
-        """Claim what was committed and run its handlers; what cannot be claimed now is a redispatch's."""
-        record_owner = self._tracking.record_owner()
+        """Claim the committed records and run their handlers; a redispatch runs those that cannot be claimed now."""
+        record_owner = self._publisher.record_owner()
         published = {record.id: one for one, record in self._stored if record.delivery.is_open}
         if not published:
             return
@@ -71,23 +71,23 @@ class Transaction:
             return
         for held in claimed:
             published[held.record.id].held = held
-        await self._tracking.dispatch_all(record_owner, [published[held.record.id] for held in claimed])
+        await self._publisher.dispatch_all(record_owner, [published[held.record.id] for held in claimed])
 
 
 @asynccontextmanager
-async def begin(tracking: Publisher, client: Any, plan: Callable[[DomainEvent], Plan]) -> AsyncIterator[Transaction]:
+async def begin(publisher: Publisher, client: Any, plan: Callable[[DomainEvent], Plan]) -> AsyncIterator[Transaction]:
     """Give a transaction; see `EventBus.transaction`."""
-    await tracking.store.prepare()
-    owner = await tracking.record_owner().worker.ready()
-    flush = await check(client, tracking.store, owner)
+    await publisher.store.prepare()
+    owner = await publisher.record_owner().worker.ready()
+    flush = await check(client, publisher.store, owner)
     async with transaction(client, flush=flush) as session:
-        under_way = Transaction(tracking, session, client, plan)
+        under_way = Transaction(publisher, session, client, plan)
         yield under_way
     await under_way.dispatch()
 
 
 class SuppressedTransaction:
-    """A transaction of a handler that history runs through: its own writes are committed, its events suppressed."""
+    """A transaction during a replay: the handler's own writes are committed, its events suppressed."""
 
     def __init__(self, session: Any, check: Callable[[DomainEvent], object]) -> None:
         self.session = session

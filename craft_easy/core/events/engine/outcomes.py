@@ -1,8 +1,12 @@
-"""Writes outcomes in groups, without delaying whoever runs the handlers.
+"""The writer of outcomes: stores them in groups, without delaying the handlers' callers.
 
-What has ended goes into the next write and never waits for a sibling. While a write is under way everything that ends
-gathers for the one after it: group commit, as databases do it for their logs (DeWitt et al., "Implementation
-Techniques for Main Memory Database Systems", SIGMOD 1984), with no timer.
+An outcome goes into the next write and never waits for the other deliveries of its record. While a write is under way,
+the outcomes that come meanwhile gather for the one after it: group commit with no timer (DeWitt et al., "Implementation
+Techniques for Main Memory Database Systems", SIGMOD 1984).
+
+It is not `store.group_commit`, which answers each caller once and fails all of them in an outage: outcomes have no
+caller. They are merged by record, kept as long as an outage lasts, held back while a transaction writes their record,
+and a loop that closes tries once more to store them.
 """
 
 from __future__ import annotations
@@ -25,25 +29,29 @@ from craft_easy.core.events.store.deliveries import TOGETHER_S, Deliveries, Pend
 log: Final = logging.getLogger("craft_easy.core.events")
 
 GROUP: Final = 1_000
-"""Records that one write takes at most."""
+"""Records of one write at most."""
 PAUSE: Final = 0.5
 """Seconds between two tries while the log cannot be reached."""
 UNFIT: Final = (RecordRefused, ArithmeticError, TypeError, ValueError)
-"""What an outcome raises that cannot be stored, however often it is tried: it must not keep the others waiting."""
+"""Errors of an outcome that can never be stored: it must not keep the others waiting."""
 
 
 Ownership = tuple[Any, str]
-"""A record's `_id` and the identity that holds it: after a refused beat the same process may claim it again."""
+"""A record's `_id` and the identity that holds it: after a refused heartbeat the same process may claim it again."""
 
 
 @dataclass(eq=False, slots=True)
 class OwnedRecord:
-    """A record that a worker owns, and what came of it since the last write.
+    """A record that a worker owns, and the outcomes since the last write.
 
     Args:
-        record: as it was read or written last.
+        record: as it was last read or written.
         owner: the identity under which it was inserted or claimed.
         on_stored: called with each outcome and the delivery that holds it, once it is stored.
+        has_run: whether a handler was started since the claim.
+        ended: the outcomes that no write has taken yet.
+        is_through: whether the next write gives the record back.
+        is_locked: whether a transaction is open that is to write the record, and nothing else may.
     """
 
     record: Tracked
@@ -53,55 +61,80 @@ class OwnedRecord:
     ended: list[Ended] = field(default_factory=list)
     is_through: bool = False
     is_locked: bool = False
-    """A transaction is open that will write this record: nothing else may."""
 
     @property
     def key(self) -> str:
+        """The id of its event."""
         return str(self.record.document.get("event_id"))
 
     @property
     def hold(self) -> Ownership:
+        """What stands for it among the records that a worker holds."""
         return self.record.id, self.owner
 
 
 class OutcomeWriter:
-    """Takes what ended and writes it; belongs to one running loop.
+    """Takes the outcomes of one event loop and writes them.
 
     While the log cannot be reached it goes on trying; a loop that closes gets one last try.
 
     Args:
-        deliveries: where it is written.
-        now: the database's time.
+        deliveries: the deliveries of the log.
+        now: returns the database's time.
     """
 
     def __init__(self, deliveries: Deliveries, now: Callable[[], datetime]) -> None:
         self._deliveries = deliveries
         self._now = now
         self.held: set[Ownership] = set()
-        """What this loop holds, inserts and claims under way included."""
+        """The records that this loop holds, including those whose insert or claim is under way."""
         self._waiting: dict[int, OwnedRecord] = {}
         self._group: list[OutcomeWrite] = []
+        """The write that is under way; after an outage it is made again as it is."""
         self._task: asyncio.Task[None] | None = None
         self._written = asyncio.Event()
 
     def add(self, held: OwnedRecord, *ended: Ended, is_through: bool = False) -> None:
-        """Take outcomes of a record; `is_through` gives it back with the same write."""
+        """Take outcomes of a record; `is_through` gives the record back with the same write."""
         held.ended.extend(ended)
         held.is_through = held.is_through or is_through
         self._waiting[id(held)] = held
         self._begin()
 
-    def _begin(self) -> None:
-        if self._task is None or self._task.done():
-            # in a context of its own: the deadline or the delivery of whoever ended first is not that of the others
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes", context=Context())
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being written."""
+        return self._task is not None and not self._task.done()
+
+    async def settle(self, held: OwnedRecord) -> None:
+        """Return when no outcome of a record waits to be written."""
+        while self.is_busy and (id(held) in self._waiting or self._is_being_written(held)):
+            await self._next_write()
+
+    async def below(self, records: int) -> None:
+        """Return when fewer records than that wait to be written, so that claims do not run ahead of the writes."""
+        while self.is_busy and len(self._waiting) + len(self._group) >= records:
+            await self._next_write()
+
+    async def flush(self) -> None:
+        """Return when every outcome is stored, including those that come meanwhile."""
+        if self._waiting and not self.is_busy:
+            self._begin()
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def give_up(self) -> None:
+        """Try once more, and drop the outcomes that the log does not take."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     @asynccontextmanager
     async def exclusive(self, held: OwnedRecord) -> AsyncIterator[None]:
         """Write nothing to a record while the block runs: a transaction is to write it."""
         held.is_locked = True
         try:
-            while self.is_busy and any(step.held is held for step in self._group):
+            while self.is_busy and self._is_being_written(held):
                 await self._next_write()
             yield
         finally:
@@ -109,35 +142,19 @@ class OutcomeWriter:
             if self._waiting:
                 self._begin()
 
-    async def settle(self, held: OwnedRecord) -> None:
-        """Return when nothing of a record waits to be written."""
-        while self.is_busy and (id(held) in self._waiting or any(step.held is held for step in self._group)):
-            await self._next_write()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is being written."""
-        return self._task is not None and not self._task.done()
+    def _is_being_written(self, held: OwnedRecord) -> bool:
+        return any(step.held is held for step in self._group)
 
     async def _next_write(self) -> None:
         self._written.clear()
         await self._written.wait()
 
-    async def below(self, records: int) -> None:
-        """Return when fewer records than that wait to be written, so that whoever claims does not run ahead."""
-        while self.is_busy and len(self._waiting) + len(self._group) >= records:
-            await self._next_write()
+    # the task that writes
 
-    async def flush(self) -> None:
-        """Return when everything that was taken so far, and meanwhile, is stored."""
-        while self._task is not None and not self._task.done():
-            await asyncio.wait([self._task])
-
-    async def give_up(self) -> None:
-        """Let go of what the log does not take."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+    def _begin(self) -> None:
+        if not self.is_busy:
+            # in a context of its own: the deadline or the delivery of the first caller is not that of the others
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="write outcomes", context=Context())
 
     async def _run(self) -> None:
         try:
@@ -154,32 +171,32 @@ class OutcomeWriter:
     def _take(self) -> list[OutcomeWrite]:
         if not self._group:
             keys = list(islice((key for key, held in self._waiting.items() if not held.is_locked), GROUP))
-            taken = [self._waiting.pop(key) for key in keys]
             now = self._now()
-            self._group = [OutcomeWrite.of(held, now) for held in taken]
+            self._group = [OutcomeWrite.of(self._waiting.pop(key), now) for key in keys]
         return self._group
 
     async def _write(self) -> bool:
-        group = self._group
+        """Write the group, and return whether all of it is stored."""
+        group, left = self._group, list[OutcomeWrite]()
         try:
             await self._write_together()
         except StoreUnavailable as error:
-            self._group = await self._write_apart()
-            if self._group:
-                log.warning("outcomes of %d events are not stored yet: %s", len(self._group), error)
+            left = await self._write_apart()
+            if left:
+                log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
         except StoreError as error:
-            log.warning("outcomes of %d events are not stored yet: %s", len(self._group), error)
-            return False
-        else:
-            self._group = []
-        left = set(map(id, self._group))
-        for step in group:
-            if id(step) not in left:
-                step.report()
-                if step.release:
-                    self.held.discard(step.held.hold)
+            left = group
+            log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
+        self._group, unwritten = left, set(left)
+        self._let_go([step for step in group if step not in unwritten])
         self._written.set()
-        return not self._group
+        return not left
+
+    def _let_go(self, stored: list[OutcomeWrite]) -> None:
+        """Hold the records no more that were given back, and report the outcomes that are stored."""
+        self.held.difference_update(step.held.hold for step in stored if step.release)
+        for step in stored:
+            step.report()
 
     async def _write_together(self) -> None:
         changes = [step.change for step in self._group]
@@ -192,7 +209,7 @@ class OutcomeWriter:
                 await self._write_alone(step)
 
     async def _write_apart(self) -> list[OutcomeWrite]:
-        """Write what can be written with a write for each; return what cannot: its record may be locked."""
+        """Give each outcome a write of its own, and return those that are not stored: their records may be locked."""
         if len(self._group) == 1:
             return self._group
         changes = [(step, step.change) for step in self._group]
@@ -209,7 +226,7 @@ class OutcomeWriter:
             await self._write_without_errors(step)
 
     async def _write_without_errors(self, step: OutcomeWrite) -> None:
-        """Store an outcome on a record that has no room for the texts of its errors."""
+        """Store an outcome in a record that has no room for the texts of its errors."""
         try:
             await self._deliveries.change([PendingChange(step.held.record, step.lean)])
         except UNFIT:
@@ -218,7 +235,7 @@ class OutcomeWriter:
 
 @dataclass(eq=False, slots=True)
 class OutcomeWrite:
-    """What one write does to one record."""
+    """The change that one write makes to one record."""
 
     held: OwnedRecord
     ended: tuple[Ended, ...]
@@ -251,7 +268,11 @@ class OutcomeWrite:
         return delivery if after is delivery else forget_errors(after)
 
     def report(self) -> None:
-        """Tell whoever wants to know what the log holds now."""
-        if self.held.on_stored is not None:
-            for one in self.ended:
+        """Report each outcome with the delivery that the log holds now."""
+        if self.held.on_stored is None:
+            return
+        for one in self.ended:
+            try:
                 self.held.on_stored(one, self.held.record.delivery)
+            except Exception:
+                log.exception("the report of an outcome of event %s failed", self.held.key)

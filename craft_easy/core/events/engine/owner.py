@@ -1,4 +1,7 @@
-"""A worker at work: its identity, the records that it holds, the outcomes that it writes."""
+"""The records that a worker owns: claim, hold, give back, reconcile.
+
+A claim is here (`RecordOwner.claim`), its write in `store.deliveries`; the outcomes of owned records go to `outcomes`.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
-BELT_S: Final = 180.0
-"""Seconds after which a worker looks for what it owns and does not hold, doubt or none."""
+RECONCILE_S: Final = 180.0
+"""Seconds after which a worker reconciles even where no reply was lost."""
 
 
 WRITING_S: Final = 60.0
@@ -94,14 +97,14 @@ class RecordOwner:
 
     @property
     def is_current(self) -> bool:
-        """Whether this is the process and the loop that the desk was made for."""
+        """Whether this is the process and the loop that the record owner was made for."""
         return self.worker.is_current
 
     async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any]) -> list[OwnedRecord]:
         """Claim records that meet a condition and hold them, in the order of the listing.
 
         Raises:
-            StoreUnavailable: nothing is known of the claim; what it may have got is given back soon.
+            StoreUnavailable: nothing is known of the claim; a record that it may have got is given back soon.
         """
         owner = await self.worker.ready()
         with self.holding(ids, owner) as holding:
@@ -129,7 +132,7 @@ class RecordOwner:
             holding.held.difference_update(holding.new - holding.kept)
 
     async def note_running(self, held: OwnedRecord, handler_id: str) -> bool:
-        """Note in a suspect's record which handler is about to run; tell whether the record is still ours."""
+        """Note in a suspect's record which handler is about to run; return whether the record is still ours."""
         await self.settle(held)
         await self.deliveries.change(
             [PendingChange(held.record, lambda now: note_running(now, held.owner, handler_id))]
@@ -141,21 +144,21 @@ class RecordOwner:
         if held is not None:
             await self.writer.settle(held)
 
-    # what was forgotten
+    # reconcile
 
     def mark_uncertain(self) -> None:
         """Note that a write may have landed whose reply was lost."""
         self.is_uncertain = True
 
     def _on_heartbeat(self) -> None:
-        self.reconcile_if_uncertain(belt=BELT_S)
+        self.reconcile_if_uncertain(at_the_latest=RECONCILE_S)
 
-    def reconcile_if_uncertain(self, *, belt: float = float("inf")) -> None:
-        """Start to reconcile where there is doubt, or where the last time was longer ago than `belt` seconds.
+    def reconcile_if_uncertain(self, *, at_the_latest: float = float("inf")) -> None:
+        """Start to reconcile where a reply was lost, or where the last time is longer ago than that many seconds.
 
         Called when the log has just answered.
         """
-        is_due = self.is_uncertain or steady() - self._reconciled_at > belt
+        is_due = self.is_uncertain or steady() - self._reconciled_at > at_the_latest
         if is_due and not self._is_reconciling and self.is_current:
             self._is_reconciling, self.is_uncertain = True, False
             self._is_reconciling = self._start(self._reconcile_at_leisure()) is not None
@@ -164,14 +167,14 @@ class RecordOwner:
         try:
             await self.reconcile()
         except StoreUnavailable:
-            self.mark_uncertain()  # the next beat that is answered tries again
+            self.mark_uncertain()  # the next heartbeat that is answered tries again
         finally:
             self._is_reconciling = False
 
     async def reconcile(self) -> int:
         """Give back the open records that this worker owns and does not hold; return how many.
 
-        An insert or a claim whose reply was lost may have landed, and a live worker must not sit on what it forgot.
+        They come from inserts and claims whose reply was lost. Nobody takes them over while this worker lives.
         """
         async with self._reconciling:
             owner, given_back = self.worker.owner, 0
@@ -201,12 +204,12 @@ class RecordOwner:
         return transition
 
     async def aclose(self) -> None:
-        """Write what is left and leave the registry."""
+        """Write the outcomes that are left and leave the registry."""
         try:
             async with asyncio.timeout(WRITING_S):
                 await self.writer.flush()
         except TimeoutError:
             await self.writer.give_up()
-            log.warning("the log cannot be reached: what is not stored is done again by whoever takes it over")
+            log.warning("the log cannot be reached: deliveries without a stored outcome run again elsewhere")
         hooks.kill_point("stop.written")
         await self.worker.stop()

@@ -1,8 +1,8 @@
-"""Taking over: tell which workers are gone, and free what they own.
+"""Taking over: find the workers whose lease has expired, fence them, and free the records that they own.
 
-A worker is *silent* for whoever has seen the same beat for a whole lease of that worker, by a clock of his own that
-counts suspension, with every look answered. So no server's clock matters, and an outage of the database, however long,
-takes over nobody who lives: the watch starts again with the next look that is answered.
+A worker has *expired* for an observer that has seen the same heartbeat for that worker's whole lease, by the observer's
+own clock, which counts suspension, and with every look answered. So no server's clock matters, and an outage of the
+database takes over no worker that lives: the watch starts again with the next look that is answered.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 PAGE: Final = 100
-"""Records that are freed with one write: few, so that what holds it up holds up no more."""
+"""Records that are freed with one write: few, so that a locked record holds up few others."""
 TOGETHER_S: Final = 5.0
-"""Seconds after which that write is taken apart: one of its records may be locked."""
+"""Seconds after which each record of that write gets a write of its own: one of them may be locked."""
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -41,12 +41,12 @@ class _Seen:
 
 @dataclass(slots=True)
 class LeaseWatch:
-    """Remembers since when each worker's last beat is the same; times are seconds of `clock.steady`."""
+    """Remembers since when each worker's last heartbeat is the same; times are seconds of `clock.steady`."""
 
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     def look(self, entries: Iterable[WorkerEntry], now: float) -> list[WorkerEntry]:
-        """Take in an answered look at the registry and return the workers that are silent."""
+        """Take in an answered look at the registry and return the workers that have expired."""
         self._seen = {entry.owner: self._one(entry, now) for entry in entries if not entry.fenced}
         return [one.entry for one in self._seen.values() if now - one.since > one.entry.lease]
 
@@ -55,7 +55,7 @@ class LeaseWatch:
         return before if before is not None and before.entry.beat_at == entry.beat_at else _Seen(entry, now)
 
     def left(self, entry: WorkerEntry, now: float) -> float:
-        """Return the seconds after which the worker is silent unless it beats."""
+        """Return the seconds after which the worker has expired, unless it sends a heartbeat."""
         seen = self._seen.get(entry.owner)
         return entry.lease if seen is None else max(0.0, seen.since + entry.lease - now)
 
@@ -65,10 +65,10 @@ class LeaseWatch:
 
 
 class TakeOver:
-    """Fences the workers that are silent and frees the records of every worker that is gone.
+    """Fences the workers that have expired and frees the records of every worker that is gone.
 
     Args:
-        desk: who takes over; it never fences itself.
+        record_owner: the worker that takes over; it never fences itself.
         clock: seconds that never jump and go on while the machine is suspended.
     """
 
@@ -78,7 +78,7 @@ class TakeOver:
         self._watch = LeaseWatch()
         self._unanswered = 0
         self.died = 0
-        """Deliveries that a take-over has charged with their last crash."""
+        """Deliveries that have died of the crash that a take-over charged them with."""
 
     async def once(self) -> int:
         """Look once, and return how many records were freed.
@@ -98,10 +98,10 @@ class TakeOver:
         return await self._free(gone) if gone else 0
 
     async def look(self) -> dict[str, WorkerEntry]:
-        """Read the registry, fence who is silent, and return all entries by owner.
+        """Read the registry, fence the workers that have expired, and return all entries by owner.
 
-        A beat of its own that was not answered counts as a look that was not: nobody else's may have been either, while
-        this worker was too busy to look.
+        A heartbeat of this worker's own that was not answered counts as a look that was not answered: while this worker
+        was too busy to look, the heartbeats of the others may not have been answered either.
         """
         if self._unanswered != self._record_owner.worker.unanswered:
             self._unanswered = self._record_owner.worker.unanswered
@@ -118,7 +118,7 @@ class TakeOver:
         return entries
 
     def left(self, entry: WorkerEntry) -> float:
-        """Return the seconds after which a worker is taken over unless it beats."""
+        """Return the seconds after which a worker is taken over, unless it sends a heartbeat."""
         return self._watch.left(entry, self._clock())
 
     async def _free(self, gone: Sequence[str]) -> int:
@@ -142,7 +142,7 @@ class TakeOver:
         return len(freed)
 
     async def _change(self, changes: Sequence[PendingChange]) -> None:
-        """Write what can be written; a record that the dead left locked in a transaction is freed by a later look."""
+        """Write the changes; a record that a dead worker left locked in a transaction is freed by a later look."""
         deliveries = self._record_owner.deliveries
         try:
             await deliveries.change(changes, seconds=TOGETHER_S)
