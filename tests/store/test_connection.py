@@ -304,7 +304,7 @@ async def test_every_call_to_a_frozen_server_ends_in_time(client_of: Any, frozen
         async with asyncio.timeout(8):
             await fresh.now()
     os.kill(frozen.pid, signal.SIGCONT)
-    store._timeout = 10
+    store.timeout = 10
     assert len(await store.replay()) >= 5
     await store.aclose()
     if client:

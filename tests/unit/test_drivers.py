@@ -10,6 +10,7 @@ import pytest
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient, ReadPreference
+from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.store import drivers
 
@@ -105,3 +106,15 @@ def test_motor_is_not_imported_for_those_who_do_not_use_it() -> None:
         "assert not [name for name in sys.modules if name.startswith(('motor', 'mongomock', 'secantus'))]"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+async def test_a_server_before_4_4_2_is_greeted_in_the_way_that_it_understands() -> None:
+    class Old:
+        async def command(self, name: str, **options: Any) -> dict[str, Any]:
+            assert options == {"read_preference": ReadPreference.PRIMARY, "codec_options": "codec"}
+            if name == "hello":
+                raise OperationFailure("no such command: 'hello'", 59)
+            return {"ismaster": True, "asked": name}
+
+    database: Any = Old()
+    assert (await drivers.hello(database, codec_options="codec"))["asked"] == "isMaster"

@@ -51,7 +51,9 @@ def bulk(**details: Any) -> errors.BulkWriteError:
         (login(8000), StoreLoginRefused),
         (errors.WriteError("x", 121), RecordRefused),
         (errors.DuplicateKeyError("x", 11000), RecordRefused),
-        (bulk(writeErrors=[{"errmsg": "too odd"}]), RecordRefused),
+        (errors.WriteError("x", 987_654), StoreError),
+        (errors.WriteError("x", 112), StoreUnavailable),
+        (bulk(writeErrors=[{"errmsg": "too odd"}]), StoreError),
         (bulk(writeErrors=[], writeConcernErrors=[{"errmsg": "waiting"}]), StoreUnavailable),
         (bson.errors.InvalidDocument("x"), RecordRefused),
         (errors.OperationFailure("x", 2), StoreError),
@@ -99,10 +101,45 @@ def test_an_address_that_the_driver_refuses_is_not_quoted_where_it_holds_a_passw
 
 
 def test_only_errors_of_the_driver_are_translated() -> None:
-    with pytest.raises(StoreUnavailable) as caught, faults.Translation(WHERE):
+    with pytest.raises(StoreUnavailable) as caught, faults.translate_errors(WHERE):
         raise errors.AutoReconnect("gone")
     assert isinstance(caught.value.__cause__, errors.AutoReconnect)
-    with pytest.raises(KeyError), faults.Translation(WHERE):
+    with pytest.raises(KeyError), faults.translate_errors(WHERE):
         raise KeyError("mine")
-    with faults.Translation(WHERE):
+    with faults.translate_errors(WHERE):
         pass
+
+
+@pytest.mark.parametrize("code", [24, 46, 112, 133, 175, 202, 237, 13388])
+def test_a_fault_that_passes_means_to_try_again_wherever_its_code_stands(code: int) -> None:
+    for error in (
+        errors.OperationFailure("x", code),
+        errors.WriteError("x", code),
+        bulk(writeErrors=[{"index": 0, "code": code}]),
+        bulk(writeErrors=[{"index": 0, "code": 121}, {"index": 1, "code": code}]),
+    ):
+        assert type(faults.translated(error, WHERE)) is StoreUnavailable
+
+
+@pytest.mark.parametrize(
+    ("codes", "unacknowledged", "kind"),
+    [
+        ([121, 10334], False, RecordRefused),
+        ([121, 11000], True, StoreUnavailable),
+        ([121, 987_654], False, StoreError),
+        ([121, 13], False, StoreLoginRefused),
+        ([], False, StoreUnavailable),
+    ],
+)
+def test_a_bulk_reply_is_a_refusal_of_records_only_where_all_its_codes_are_permanent(
+    codes: list[int], unacknowledged: bool, kind: type[StoreError]
+) -> None:
+    details = {
+        "writeErrors": [{"index": index, "code": code} for index, code in enumerate(codes)],
+        "writeConcernErrors": [{"code": 64, "errmsg": "waiting"}] * unacknowledged,
+    }
+    assert faults.kind_of_bulk(details) is kind
+
+
+def test_no_code_is_both_passing_and_permanent() -> None:
+    assert not faults.PASSING_CODES & faults.PERMANENT_CODES

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextvars import Context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pymongo
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from craft_easy.core.events.embedded import EmbeddedLog, join
 from craft_easy.core.events.settings import EMBEDDED
 from craft_easy.core.events.store import drivers, faults
-
-if TYPE_CHECKING:
-    from craft_easy.core.events.embedded import EmbeddedLog
 
 CONNECT_DEADLINE: Final = 5.0
 """Seconds within which a server must answer for the first time."""
@@ -36,7 +35,7 @@ class SharedClient:
     client: AsyncMongoClient[drivers.Document] | None = None
     server_uri: str = ""
     embedded: EmbeddedLog | None = None
-    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    opening: asyncio.Task[None] | None = None
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -80,9 +79,11 @@ async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> SharedClient
     connection = _connections.setdefault(key, SharedClient(uri))
     connection.users += 1
     try:
-        async with connection.opening:
-            if connection.client is None:
-                await _open(connection, min(within, CONNECT_DEADLINE))
+        if connection.opening is None:
+            # one attempt for all who wait for it: nobody waits for a second one after it has failed
+            attempt = _open(connection, min(within, CONNECT_DEADLINE))
+            connection.opening = asyncio.create_task(attempt, name="connect", context=Context())
+        await asyncio.shield(connection.opening)
     except BaseException:
         await release(connection)
         raise
@@ -96,11 +97,17 @@ async def release(connection: SharedClient) -> None:
     if connection.users or _connections.get(key) is not connection:
         return
     del _connections[key]
+    if connection.opening is not None and connection.opening.done():
+        await _shut(connection)
+
+
+async def _shut(connection: SharedClient) -> None:
     client, connection.client = connection.client, None
+    embedded, connection.embedded = connection.embedded, None
     if client is not None:
         await _close(client)
-    if connection.embedded is not None:
-        await asyncio.to_thread(connection.embedded.leave)
+    if embedded is not None:
+        await asyncio.to_thread(embedded.leave)
 
 
 def _key(uri: str) -> _Key:
@@ -119,26 +126,30 @@ def _forget_closed_loops() -> None:
 
 async def _open(connection: SharedClient, within: float) -> None:
     uri = connection.uri
-    if uri.startswith(EMBEDDED):
-        from craft_easy.core.events.embedded import join
-
-        connection.embedded = await asyncio.to_thread(join, uri.removeprefix(EMBEDDED))
-        uri = connection.embedded.uri
     try:
-        client = drivers.new_client(uri)
+        if uri.startswith(EMBEDDED):
+            connection.embedded = await asyncio.to_thread(join, uri.removeprefix(EMBEDDED))
+            uri = connection.embedded.uri
+        connection.client = _new_client(uri)
+        connection.server_uri = uri
+        await _greet(connection.client, within)
+    except BaseException:
+        await _shut(connection)
+        raise
+    if not connection.users:  # all were cancelled meanwhile
+        await _shut(connection)
+
+
+def _new_client(uri: str) -> AsyncMongoClient[drivers.Document]:
+    try:
+        return drivers.new_client(uri)
     except (PyMongoError, BSONError, ValueError, TypeError) as error:
         raise faults.invalid_uri(error, uri) from error
-    try:
-        await _greet(client, within)
-    except BaseException:
-        await _close(client)
-        raise
-    connection.client, connection.server_uri = client, uri
 
 
 async def _greet(client: AsyncMongoClient[drivers.Document], within: float) -> None:
     where = drivers.address(client.get_database("admin"))
-    with faults.Translation(where):
+    with faults.translate_errors(where):
         async with asyncio.timeout(within + 1):
             with pymongo.timeout(within):
                 await client.admin.command("ping", read_preference=drivers.PRIMARY)

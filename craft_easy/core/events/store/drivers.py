@@ -14,12 +14,16 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
+import bson
 from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
+
+from craft_easy.core.events.store.encoding import CODEC
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
@@ -33,6 +37,7 @@ LOCAL: Final = ReadConcern("local")
 MAJORITY_READ: Final = ReadConcern("majority")
 
 _BAD_VALUE: Final = 2
+_COMMAND_NOT_FOUND: Final = 59
 _NOT_FOR_A_THREAD: Final = ("driver", "event_listeners", "auto_encryption_opts", "document_class", "type_registry")
 """Arguments of a client that are of no use to the thread that beats, or that would call the user's code there."""
 
@@ -104,6 +109,19 @@ async def with_hint(index: str | None, ask: Callable[..., Awaitable[Answer]]) ->
         return await ask()
 
 
+async def insert_many(collection: Collection, documents: Sequence[RawBSONDocument]) -> None:
+    """Insert documents that are encoded already, without stopping at one that is refused.
+
+    Raises:
+        BulkWriteError: some were refused, or not acknowledged.
+    """
+    if is_mock(collection):  # takes no bytes
+        plain = [bson.decode(document.raw, CODEC) for document in documents]
+        await collection.insert_many(plain, ordered=False)
+    else:
+        await collection.insert_many(documents, ordered=False)
+
+
 async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
     """Return the specifications of a collection's indexes; none where there is no collection."""
     if is_mock(collection):
@@ -121,6 +139,17 @@ async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **o
     if _is_motor(collection.database):
         await asyncio.to_thread(stream._lazy_init)  # noqa: SLF001 - Motor would open it at the first look only
     return stream
+
+
+async def hello(database: Database, **options: Any) -> Mapping[str, Any]:
+    """Return what the server says that it is; before MongoDB 4.4.2 the command has another name."""
+    try:
+        greeting = await database.command("hello", read_preference=PRIMARY, **options)
+    except OperationFailure as error:
+        if error.code != _COMMAND_NOT_FOUND:
+            raise
+        greeting = await database.command("isMaster", read_preference=PRIMARY, **options)
+    return cast("Mapping[str, Any]", greeting)
 
 
 async def start_session(client: Any, **options: Any) -> Any:

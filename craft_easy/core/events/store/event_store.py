@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from craft_easy.core.events.handlers import context
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
-from craft_easy.core.events.store import append, drivers, read
+from craft_easy.core.events.store import append, read
 from craft_easy.core.events.store.append import Appender, InsertResult
 from craft_easy.core.events.store.change_stream import ANSWER_WITHIN, ChangeStream
-from craft_easy.core.events.store.connection import LogConnection
 from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.store.filters import UNREDACTED
 from craft_easy.core.events.store.log import DEADLINE, Log
@@ -60,7 +58,7 @@ class EventStore(Log):
         timeout: float = DEADLINE,
     ) -> None:
         super().__init__(database, uri=uri, collection=collection, timeout=timeout)
-        self._appenders: WeakKeyDictionary[LogConnection, Appender] = WeakKeyDictionary()
+        self._appender = Appender(self)
 
     # ------------------------------------------------------------------ append
 
@@ -136,27 +134,9 @@ class EventStore(Log):
 
         Raises:
             InvalidEvent: a record is too large.
-            StoreUnavailable: nothing is known of the last thousand; the same call may be made again.
+            StoreUnavailable: nothing is known of some of them; the same call may be made again.
         """
-        if not records:
-            return []
-        return await self._appender(await self.prepare()).append(records)
-
-    def _appender(self, connection: LogConnection) -> Appender:
-        if connection not in self._appenders:
-            self._appenders[connection] = Appender(self, is_mock=drivers.is_mock(connection.database))
-        return self._appenders[connection]
-
-    @property
-    def appender(self) -> Appender | None:
-        """What stores single records without ado, where the store is open and prepared in the running loop.
-
-        For the bus, for which each step counts; `insert` does all else.
-        """
-        connection = self._here
-        if connection is None or not connection.is_prepared or not connection.is_current:
-            return None
-        return self._appender(connection)
+        return await self._appender.append(records)
 
     # ------------------------------------------------------------------ read
 

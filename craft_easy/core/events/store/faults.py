@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import bson.errors
@@ -65,10 +65,19 @@ _LOGIN_CODES: Final = frozenset({11, 13, 18, 31, 33, 8000})
 
 https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 """
-_PASSING_CODES: Final = frozenset(
-    {6, 7, 43, 50, 64, 79, 89, 91, 133, 134, 189, 262, 384, 9001, 10107, 11600, 11601, 11602, 13435, 13436}
+_UNREACHABLE_CODES: Final = frozenset({6, 7, 89, 91, 133, 189, 202, 279, 317, 384, 9001, 10107, 13435, 13436})
+"""No such host, no route, network timeouts, shutting down, stepped down, no member of a shard to read or write."""
+_INTERRUPTED_CODES: Final = frozenset({43, 50, 79, 134, 175, 237, 262, 290, 365, 462, 11600, 11601, 11602})
+"""A cursor or query was lost or killed, a time limit was exceeded, the server was too busy."""
+_CONTENDED_CODES: Final = frozenset({24, 46, 112, 117, 150, 239, 246, 249, 251, 13388})
+"""A lock, a write conflict, another operation, a chunk or a snapshot that moved on meanwhile."""
+_UNACKNOWLEDGED_CODES: Final = frozenset({64, 100})
+PASSING_CODES: Final = _UNREACHABLE_CODES | _INTERRUPTED_CODES | _CONTENDED_CODES | _UNACKNOWLEDGED_CODES
+"""The same call may succeed later."""
+PERMANENT_CODES: Final = frozenset(
+    {2, 9, 14, 15, 16, 22, 28, 40, 52, 54, 55, 56, 57, 66, 121, 171, 10003, 10334, 11000, 16755, 17280, 17419, 17420}
 )
-"""Not reachable, stepping down, shutting down, too slow, not acknowledged in time: the same call may succeed later."""
+"""This record is refused, however often it is sent: its values, field names, size, id, validation or index keys."""
 _PASSING_LABELS: Final = ("RetryableWriteError", "TransientTransactionError", "NetworkError")
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\].*", re.DOTALL)
 """How the two drivers tell of a system error; each in words of its own, and again for each host."""
@@ -90,20 +99,61 @@ def translated(error: Exception, where: str) -> EventsError:
     return kind(f"{where}: {_text_of(error, kind).removeprefix(f'{where}: ')}", hint=_HINTS.get(kind))
 
 
+@contextmanager
+def translate_errors(where: str) -> Iterator[None]:
+    """Raise our errors in place of the driver's, with the driver's as their cause.
+
+    Args:
+        where: `host:port` of the servers.
+    """
+    try:
+        yield
+    except (errors.PyMongoError, bson.errors.BSONError, TimeoutError) as error:
+        raise translated(error, where) from error
+
+
+def kind_of_refusal(code: int | None) -> type[StoreError]:
+    """Return what the code of one write means that the server did not do.
+
+    `RecordRefused` only where it is known to be permanent, so that nothing is given up for a fault that may pass.
+    """
+    if code in PASSING_CODES:
+        return StoreUnavailable
+    if code in _LOGIN_CODES:
+        return StoreLoginRefused
+    return RecordRefused if code in PERMANENT_CODES else StoreError
+
+
+def kind_of_bulk(details: Mapping[str, Any]) -> type[StoreError]:
+    """Return what the reply to several writes means for all of them together.
+
+    A write that the majority did not acknowledge, or that may succeed later, means `StoreUnavailable`: all may be sent
+    again.
+    """
+    kinds = {kind_of_refusal(each.get("code")) for each in details.get("writeErrors", ())}
+    if details.get("writeConcernErrors") or not kinds:
+        return StoreUnavailable
+    return next(kind for kind in (StoreUnavailable, StoreLoginRefused, StoreError, RecordRefused) if kind in kinds)
+
+
+def refusal_of_each(details: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """Return what the server reported of each write that it did not do, by the index of the write."""
+    return {each["index"]: each for each in details.get("writeErrors", ())}
+
+
 def _kind_of(error: Exception) -> type[StoreError]:
-    if isinstance(error, errors.PyMongoError):
-        code = getattr(error, "code", None)
-        if code in _LOGIN_CODES and not isinstance(error, errors.WriteError):
-            return StoreLoginRefused
-        if code in _PASSING_CODES or any(map(error.has_error_label, _PASSING_LABELS)):
-            return StoreUnavailable
-        if isinstance(error, errors.BulkWriteError) and _is_unacknowledged(error.details):
-            return StoreUnavailable
+    if isinstance(error, errors.PyMongoError) and any(map(error.has_error_label, _PASSING_LABELS)):
+        return StoreUnavailable
+    if isinstance(error, errors.BulkWriteError):
+        return kind_of_bulk(error.details)
+    if isinstance(error, errors.WriteError):
+        return kind_of_refusal(error.code)
+    code = getattr(error, "code", None)
+    if code in _LOGIN_CODES:
+        return StoreLoginRefused
+    if code in PASSING_CODES:
+        return StoreUnavailable
     return next((KINDS[base] for base in type(error).__mro__ if base in KINDS), StoreError)
-
-
-def _is_unacknowledged(details: Mapping[str, Any]) -> bool:
-    return bool(details.get("writeConcernErrors")) and not details.get("writeErrors")
 
 
 def _text_of(error: Exception, kind: type[StoreError]) -> str:
@@ -135,21 +185,3 @@ def invalid_uri(error: Exception, uri: str, origin: str | None = None) -> Invali
     """Return our error for an address that the driver refuses; what it said is kept where it cannot hold a password."""
     detail = "" if "@" in uri else f": {one_line(str(error))}"
     return InvalidSetting("uri", f"the driver cannot use it{detail}", origin=origin)
-
-
-class Translation:
-    """A context manager that raises our errors in place of the driver's, with the driver's as their cause."""
-
-    __slots__ = ("_where",)
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, (errors.PyMongoError, bson.errors.BSONError, TimeoutError)):
-            raise translated(error, self._where) from error

@@ -54,7 +54,7 @@ class Log:
         self._given: drivers.Database | None = _checked(database) if is_given else None
         self._settings = _resolved(None if is_given else database, uri, collection, self._given)
         self._uri = uri
-        self._timeout = timeout
+        self.timeout = timeout
         self._connections: dict[tuple[int, asyncio.AbstractEventLoop], LogConnection] = {}
         self._here: LogConnection | None = None
 
@@ -78,7 +78,7 @@ class Log:
     @property
     def scan_timeout(self) -> float:
         """Seconds for one page of a listing: the first may have to sort."""
-        return 4 * self._timeout
+        return 4 * self.timeout
 
     def __repr__(self) -> str:
         where = drivers.address(self._given) if self._given is not None else redact(self._settings.uri.value)
@@ -120,7 +120,7 @@ class Log:
         opened = None
         database = self._given
         if database is None:
-            opened = await acquire(self._settings.uri.value, within=self._timeout)
+            opened = await acquire(self._settings.uri.value, within=self.timeout)
             assert opened.client is not None
             database = opened.client.get_database(self.database_name)
         connection = LogConnection(
@@ -141,25 +141,41 @@ class Log:
 
     @asynccontextmanager
     async def call(self, seconds: float | None = None) -> AsyncIterator[LogConnection]:
-        """Give what a call works with, under a deadline, and turn the driver's errors into ours.
+        """Give the connection for a call, under a deadline, and turn the driver's errors into ours.
 
         Args:
-            seconds: the deadline of all that is done inside together; None for the store's own.
+            seconds: the deadline of all that is done inside together, connecting included; None for the store's own.
 
         Raises:
             StoreUnavailable: the server was not reached, or did not answer in time.
             StoreLoginRefused: it refused the login, or the right.
             StoreError: it refused the call.
         """
-        connection = await self.connection()
-        limit = self._timeout if seconds is None else seconds
+        async with self.deadline(seconds):
+            yield await self.connection()
+
+    @asynccontextmanager
+    async def deadline(self, seconds: float | None = None) -> AsyncIterator[None]:
+        """Give several calls one deadline together: none inside outlasts it, whatever its own is.
+
+        Args:
+            seconds: for all of them; None for the timeout of one call.
+
+        Raises:
+            StoreUnavailable: the deadline passed.
+        """
+        limit = self.timeout if seconds is None else seconds
         cancellations = _cancellations()
-        with faults.Translation(connection.where):
+        with faults.translate_errors(self._where):
             async with asyncio.timeout(limit + _GRACE):
                 with pymongo.timeout(limit):
-                    yield connection
+                    yield
         if _cancellations() > cancellations:
             raise asyncio.CancelledError
+
+    @property
+    def _where(self) -> str:
+        return "the event log" if self._here is None else self._here.where
 
     async def collection(self) -> drivers.Collection:
         """Return the log's collection: majority and journal for writes, the primary for reads."""
@@ -189,7 +205,7 @@ class Log:
         async with self.call() as connection:
             if drivers.is_mock(connection.database):
                 return _milliseconds(datetime.now(UTC))
-            reply = await connection.database.command("hello", read_preference=drivers.PRIMARY, codec_options=CODEC)
+            reply = await drivers.hello(connection.database, codec_options=CODEC)
         return cast("datetime", reply["localTime"])
 
     # ------------------------------------------------------------------ indexes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import pymongo
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -51,7 +51,7 @@ async def check(client: Any, store: Log, owner: str) -> Flush | None:
     hello = await _check_topology(client)
     site = await store.connection()
     where = drivers.address(client[site.database.name])
-    with faults.Translation(where), pymongo.timeout(TRY_S):
+    with faults.translate_errors(where), pymongo.timeout(TRY_S):
         workers = drivers.majority_collection(client[site.database.name], store.workers_name, CODEC)
         found = await workers.find_one({"_id": owner}, {"_id": 1})
     if found is None:
@@ -92,10 +92,10 @@ class Flush:
         """
         where = drivers.address(self._admin)
         try:
-            with faults.Translation(where), pymongo.timeout(TRY_S):
+            with faults.translate_errors(where), pymongo.timeout(TRY_S):
                 with suppress(DuplicateKeyError):  # another commit of ours was quicker, and its write did it
                     await self._commits.update_many({"_id": self._owner}, {"$inc": {"commits": 1}}, upsert=True)
-                hello = await self._admin.command("hello", read_preference=drivers.PRIMARY)
+                hello = await drivers.hello(self._admin)
         except StoreError as error:
             raise CommitUnknown(f"whether the commit is on disk is not known: {error.message}") from error
         if hello.get("topologyVersion") != self._before:
@@ -109,14 +109,14 @@ async def _check_topology(client: Any) -> Mapping[str, Any]:
             f"a transaction needs a client of PyMongo's AsyncMongoClient or of Motor, not {type(client).__name__}"
         )
     admin = client["admin"]
-    with faults.Translation(drivers.address(admin)), pymongo.timeout(TRY_S):
-        hello = await admin.command("hello", read_preference=drivers.PRIMARY)
+    with faults.translate_errors(drivers.address(admin)), pymongo.timeout(TRY_S):
+        hello = await drivers.hello(admin)
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise TransactionsMissing(
             f"{drivers.address(admin)} has no transactions: it is a single server without a replica set",
             hint="start it with --replSet and run rs.initiate() once; a set of one member is enough",
         )
-    return cast("Mapping[str, Any]", hello)
+    return hello
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ async def facts(store: Log) -> ServerFacts:
     """
     async with store.call() as site:
         admin = site.database.client["admin"]
-        hello = await admin.command("hello", read_preference=drivers.PRIMARY)
+        hello = await drivers.hello(admin)
         build = await admin.command("buildInfo", read_preference=drivers.PRIMARY)
         times = []
         for _ in range(_PINGS):
@@ -274,7 +274,7 @@ def _why_silent(client: Any, servers: Sequence[Any]) -> str:
 
 async def _login(client: Any, seconds: float) -> Probe:
     try:
-        with faults.Translation("the server"), pymongo.timeout(seconds):
+        with faults.translate_errors("the server"), pymongo.timeout(seconds):
             status = await client.admin.command("connectionStatus", codec_options=CODEC)
     except EventsError as error:
         return Probe("login", is_passed=False, text=error.message)

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pymongo.errors import BulkWriteError
 
-from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused, StoreUnavailable
+from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.store import append as append_module
 from craft_easy.core.events.store import faults
 from craft_easy.core.events.store.append import Appender
 from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.types import DomainEvent
 
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.log import Log
+
 
 class Server:
-    """Takes the place of a store and of its collection."""
+    """Takes the place of a log, its connection and its collection."""
 
     def __init__(self, details: dict[str, Any] | None = None, stored: tuple[dict[str, Any], ...] = ()) -> None:
         self.details = details
         self.stored = stored
         self.chunks: list[int] = []
 
+    timeout = 30.0
+    where = "db:1"
+
+    @property
+    def events(self) -> Server:
+        return self
+
+    @asynccontextmanager
+    async def deadline(self, _: float) -> AsyncIterator[None]:
+        yield
+
     @asynccontextmanager
     async def call(self) -> AsyncIterator[Any]:
-        with faults.Translation("db:1"):
-            yield SimpleNamespace(events=self, where="db:1")
+        with faults.translate_errors(self.where):
+            yield self
+
+    async def prepare(self) -> Server:
+        return self
 
     def with_options(self, **_: Any) -> Server:
         return self
@@ -98,15 +116,46 @@ async def test_an_id_under_another_record_id_is_found_by_the_event_id() -> None:
     assert not result.is_conflict
 
 
-async def test_what_the_majority_does_not_acknowledge_is_not_known_to_be_stored() -> None:
-    waiting = {"writeErrors": [], "writeConcernErrors": [{"errmsg": "waiting"}]}
+def unacknowledged() -> dict[str, Any]:
+    return {"code": 64, "errmsg": "waiting"}
+
+
+async def test_a_write_that_the_majority_does_not_acknowledge_is_not_known_to_be_stored() -> None:
+    details = {"writeErrors": [], "writeConcernErrors": [unacknowledged()]}
     with pytest.raises(StoreUnavailable, match="waiting"):
-        await insert(Server(waiting), [record()])
+        await insert(Server(details), [record()])
 
 
 async def test_an_id_that_is_taken_and_not_to_be_seen_is_not_known_to_be_stored() -> None:
     with pytest.raises(StoreUnavailable, match="not yet by the majority"):
         await insert(Server({"writeErrors": [refused(0, 11000)]}), [record()])
+
+
+async def test_a_duplicate_and_a_write_concern_error_do_not_fail_the_batch_for_good() -> None:
+    server = Server({"writeErrors": [refused(0, 11000)], "writeConcernErrors": [unacknowledged()]}, (record(0),))
+    appender = Appender(cast("Log", server))
+    duplicate, *others = [asyncio.create_task(appender.append([record(number)])) for number in range(1_000)]
+    assert (await duplicate)[0].stored == record(0)
+    errors = await asyncio.gather(*others, return_exceptions=True)
+    assert {type(error) for error in errors} == {StoreUnavailable}, "they may be sent again"
+    assert len(server.chunks) == 1
+
+
+async def test_a_shard_that_cannot_be_reached_is_no_refusal_of_its_records() -> None:
+    server = Server({"writeErrors": [refused(0, 133), refused(2, 121)]})
+    appender = Appender(cast("Log", server))
+    calls = [asyncio.create_task(appender.append([record(number)])) for number in range(3)]
+    away, stored, odd = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(away, StoreUnavailable)
+    assert isinstance(stored, list)
+    assert stored[0].is_inserted
+    assert isinstance(odd, list)
+    assert isinstance(odd[0].error, RecordRefused)
+
+
+async def test_an_unknown_refusal_is_not_taken_for_a_permanent_one() -> None:
+    (result,) = await insert(Server({"writeErrors": [refused(0, 987_654)]}), [record()])
+    assert type(result.error) is StoreError
 
 
 async def test_a_record_that_is_too_large_is_refused_before_its_chunk_is_sent() -> None:
