@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,6 +94,51 @@ async def test_one_that_looks_while_another_begins_warns_of_nothing(
     monkeypatch.setattr(drivers, "list_indexes", look_and_be_overtaken)
     await EventStore(real_database).append(event())
     assert caplog.records == []
+
+
+async def hinted(store: EventStore, index: str) -> int:
+    async with store.call() as connection:
+        return await indexes.with_hint(connection, index, partial(connection.events.count_documents, {}))
+
+
+async def test_a_hint_is_given_of_an_index_that_was_listed(real_store: EventStore) -> None:
+    await real_store.append(event())
+    asked: list[dict[str, Any]] = []
+
+    async def ask(**options: Any) -> int:
+        asked.append(options)
+        return 1
+
+    async with real_store.call() as connection:
+        for name in ("timestamp_1_event_id_1", "no_such_index", None):
+            assert await indexes.with_hint(connection, name, ask) == 1
+    assert asked == [{"hint": "timestamp_1_event_id_1"}, {}, {}]
+
+
+async def test_a_log_without_an_index_is_read_without_a_hint_after_one_warning(
+    real_store: EventStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await (await real_store.collection()).insert_many([{"event_type": "old"}, {"event_type": "old"}])
+    for _ in range(2):
+        assert await hinted(real_store, indexes.DEAD_INDEX) == 2
+    (warning,) = caplog.records
+    assert "craft-events doctor --fix" in warning.getMessage()
+
+
+async def test_another_index_of_the_same_name_hides_no_record(real_store: EventStore) -> None:
+    events = await real_store.collection()
+    await events.insert_many([{"event_type": "old"}, {"event_type": "old"}])
+    await events.create_index(
+        [("timestamp", 1), ("event_id", 1)], name=indexes.DEAD_INDEX, partialFilterExpression={"x": 1}
+    )
+    assert await hinted(real_store, indexes.DEAD_INDEX) == 2
+
+
+async def test_an_index_that_was_dropped_meanwhile_is_done_without(real_store: EventStore) -> None:
+    await real_store.append(event())
+    assert await hinted(real_store, "timestamp_1_event_id_1") == 1
+    await (await real_store.collection()).drop_index("timestamp_1_event_id_1")
+    assert await hinted(real_store, "timestamp_1_event_id_1") == 1
 
 
 async def test_an_index_that_stands_in_the_way_is_told_as_the_server_tells_it(real_store: EventStore) -> None:

@@ -50,6 +50,9 @@ class LogConnection:
     where: str
     client: SharedClient | None = None
     is_prepared: bool = False
+    indexes: frozenset[str] | None = None
+    """The indexes of ours that the log has, by name, once they were listed; a query may hint at these alone."""
+    has_warned: bool = False
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

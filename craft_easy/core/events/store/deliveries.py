@@ -23,9 +23,10 @@ from craft_easy.core.events.model.envelope import EPOCH
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.append import InsertResult
 from craft_easy.core.events.store.documents import from_document, key_of, to_document
-from craft_easy.core.events.store.drivers import aggregate, with_hint
+from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, in_order, joined
+from craft_easy.core.events.store.indexes import with_hint
 from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
 
 if TYPE_CHECKING:
@@ -372,7 +373,7 @@ class Deliveries:
 
     async def _aggregate(self, stages: list[dict[str, Any]], index: str | None = None) -> list[dict[str, Any]]:
         async with self._store.call() as site:
-            cursor = await with_hint(index, partial(aggregate, site.events, stages))
+            cursor = await with_hint(site, index, partial(aggregate, site.events, stages))
             return list(await cursor.to_list(None))
 
 

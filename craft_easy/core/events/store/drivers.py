@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 import bson
 from bson.codec_options import CodecOptions
@@ -29,14 +29,12 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 """A Motor or a mongomock database is passed under this type as well: their methods are the same, these aside."""
 Collection = AsyncCollection[Document]
-Answer = TypeVar("Answer")
 
 MAJORITY: Final = WriteConcern("majority", j=True)
 PRIMARY: Final = ReadPreference.PRIMARY
 LOCAL: Final = ReadConcern("local")
 MAJORITY_READ: Final = ReadConcern("majority")
 
-_BAD_VALUE: Final = 2
 _COMMAND_NOT_FOUND: Final = 59
 _NOT_FOR_A_THREAD: Final = ("driver", "event_listeners", "auto_encryption_opts", "document_class", "type_registry")
 """Arguments of a client that are of no use to the thread that beats, or that would call the user's code there."""
@@ -90,23 +88,6 @@ async def resolved(value: Any) -> Any:
 async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
     """Return the cursor of an aggregation."""
     return await resolved(collection.aggregate(list(stages), **options))
-
-
-async def with_hint(index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
-    """Return the answer to a question that is to go through an index, or goes without where the log lacks it.
-
-    Args:
-        index: its name; None for a question that needs none.
-        ask: takes `hint`, or nothing.
-    """
-    if index is None:
-        return await ask()
-    try:
-        return await ask(hint=index)
-    except OperationFailure as error:
-        if error.code != _BAD_VALUE:
-            raise
-        return await ask()
 
 
 async def insert_many(collection: Collection, documents: Sequence[RawBSONDocument]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
@@ -15,6 +15,8 @@ from craft_easy.core.events.store import drivers
 if TYPE_CHECKING:
     from craft_easy.core.events.store.connection import LogConnection
 
+Answer = TypeVar("Answer")
+
 log: Final = logging.getLogger("craft_easy.core.events")
 
 BUILD_DEADLINE: Final = 3600.0
@@ -23,6 +25,7 @@ BUILD_DEADLINE: Final = 3600.0
 _IN_ORDER: Final = (("timestamp", 1), ("event_id", 1))
 _OPEN: Final = {"delivery.state": "open"}
 _DEAD: Final = {"delivery.handlers.state": "dead"}
+_BAD_VALUE: Final = 2
 _CANNOT_CREATE_INDEX: Final = 67
 
 
@@ -130,7 +133,7 @@ async def ensure(connection: LogConnection) -> list[str]:
     """Create the indexes that are missing and return their names."""
     wanted = await _missing(connection)
     await create(connection.events, wanted)
-    connection.is_prepared = True
+    connection.is_prepared, connection.indexes = True, None
     return [index.document["name"] for index in wanted]
 
 
@@ -142,14 +145,59 @@ async def prepare(connection: LogConnection) -> None:
     wanted = await _missing(connection)
     if is_empty:
         await create(events, wanted)
-    elif wanted:
-        log.warning(
-            "%s.%s lacks %d of its indexes (%s): run `craft-events doctor --fix`",
-            connection.database.name,
-            events.name,
-            len(wanted),
-            ", ".join(index.document["name"] for index in wanted),
-        )
+        connection.indexes = None
+    else:
+        _warn_once(connection, wanted)
+
+
+async def with_hint(connection: LogConnection, index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
+    """Return the answer to a question that is to go through an index, or goes without where the log lacks it.
+
+    An index of this name that is another is not used: through a partial one with another filter MongoDB would return
+    only what that index holds.
+
+    Args:
+        connection: of the running call.
+        index: its name; None for a question that needs none.
+        ask: takes `hint`, or nothing.
+    """
+    if index is None or index not in await _listed(connection):
+        return await ask()
+    try:
+        return await ask(hint=index)
+    except OperationFailure as error:
+        if error.code != _BAD_VALUE:
+            raise
+        connection.indexes = None  # it was dropped meanwhile
+        return await ask()
+
+
+async def _listed(connection: LogConnection) -> frozenset[str]:
+    if connection.indexes is not None:
+        return connection.indexes
+    # in this order, as in `prepare`: a record means that they are there
+    is_empty = await connection.events.find_one({}, {"_id": 1}) is None
+    existing = await drivers.list_indexes(connection.events)
+    if is_empty or drivers.is_mock(connection.database):
+        return frozenset()
+    wanted = missing(existing, sharded=drivers.is_sharded(connection.database))
+    _warn_once(connection, wanted)
+    names = {str(one["name"]) for one in existing} - {index.document["name"] for index in wanted}
+    connection.indexes = frozenset(names)
+    return connection.indexes
+
+
+def _warn_once(connection: LogConnection, wanted: Sequence[IndexModel]) -> None:
+    if not wanted or connection.has_warned:
+        return
+    connection.has_warned = True
+    log.warning(
+        "%s.%s lacks %d of its indexes (%s): run `craft-events doctor --fix`",
+        connection.database.name,
+        connection.events.name,
+        len(wanted),
+        ", ".join(index.document["name"] for index in wanted),
+    )
 
 
 async def compared(connection: LogConnection) -> Comparison:

@@ -25,7 +25,7 @@ from bson.errors import BSONError
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection, up_to_millisecond
-from craft_easy.core.events.store import drivers, filters
+from craft_easy.core.events.store import drivers, filters, indexes
 from craft_easy.core.events.store.documents import key_of, record_id
 from craft_easy.core.events.store.filters import Condition
 from craft_easy.core.events.store.formats.event_json import CODEC as JSON_CODEC
@@ -279,7 +279,7 @@ class _Scan:
                 page: Page = await self._cursor.to_list(self.size)
                 return page
             events = drivers.decoding(site.events, JSON_CODEC) if self.for_json else site.events
-            return await drivers.with_hint(self.index, partial(self._first, events))
+            return await indexes.with_hint(site, self.index, partial(self._first, events))
 
     async def _first(self, events: Any, hint: str | None = None) -> Page:
         self._cursor = self._open(events) if hint is None else self._open(events).hint(hint)

@@ -14,7 +14,7 @@ from pymongo import IndexModel
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX
+from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, with_hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -124,7 +124,7 @@ async def dead(store: Log) -> int:
     """Return how many records have a dead delivery, by the partial index over them."""
     async with store.call(store.scan_timeout) as site:
         condition = {"delivery.handlers.state": "dead"}
-        return int(await drivers.with_hint(DEAD_INDEX, partial(site.events.count_documents, condition)))
+        return int(await with_hint(site, DEAD_INDEX, partial(site.events.count_documents, condition)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store import drivers
+from craft_easy.core.events.store.connection import LogConnection
 from craft_easy.core.events.store.filters import Condition, DeliveryFilter
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, with_hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -38,10 +38,10 @@ async def of_handler(store: Log, names: tuple[str, ...]) -> HandlerBacklog:
     """
     chosen = DeliveryFilter(Selection(), names)
     async with store.call(store.scan_timeout) as site:
-        pending = await _counted(site.events, chosen.having("pending"), OPEN_INDEX)
-        dead = await _counted(site.events, chosen.having("dead"), DEAD_INDEX)
+        pending = await _counted(site, chosen.having("pending"), OPEN_INDEX)
+        dead = await _counted(site, chosen.having("dead"), DEAD_INDEX)
     return HandlerBacklog(pending, dead)
 
 
-async def _counted(events: drivers.Collection, condition: Condition, index: str) -> int:
-    return int(await drivers.with_hint(index, partial(events.count_documents, condition)))
+async def _counted(site: LogConnection, condition: Condition, index: str) -> int:
+    return int(await with_hint(site, index, partial(site.events.count_documents, condition)))

@@ -28,7 +28,7 @@ from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.filters import Condition, joined, selection_filter
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS, with_hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -300,7 +300,7 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
 
 async def _counted(store: Log, stages: Sequence[Stage], hint: str | None = None) -> Counted:
     async with store.call(store.scan_timeout) as site:
-        return _read(await drivers.with_hint(hint, partial(_first, site.events, stages)))
+        return _read(await with_hint(site, hint, partial(_first, site.events, stages)))
 
 
 async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:
