@@ -9,7 +9,7 @@ import pytest
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.change_stream import ChangeStream, ChangeStreamsMissing, LogDropped, stages
 
 
@@ -100,7 +100,7 @@ async def test_a_dropped_collection_ends_it(real_store: EventStore) -> None:
 
 async def test_a_database_in_memory_has_no_change_streams(database: Any) -> None:
     store = EventStore(database)
-    if not await store.is_mock():
+    if not drivers.is_mock((await store.connection()).database):
         await (await store.watch(Selection())).aclose()
         return
     with pytest.raises(ChangeStreamsMissing):

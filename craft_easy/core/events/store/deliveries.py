@@ -128,8 +128,7 @@ class Deliveries:
             StoreUnavailable: the server answers nothing else either: it is no lock, but an outage.
         """
         site = await self._store.connection()
-        if not drivers.is_mock(site.database):
-            await end_what_is_overdue(site.database.client)
+        await end_what_is_overdue(site.database.client)
         left: list[PendingChange] = []
         for one in changes:
             try:

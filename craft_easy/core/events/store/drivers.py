@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import bson
@@ -103,6 +104,11 @@ async def insert_many(collection: Collection, documents: Sequence[RawBSONDocumen
         await collection.insert_many(documents, ordered=False)
 
 
+def keeps_index_filters(database: Database) -> bool:
+    """Tell whether the specification of a partial index names its filter; a stand-in in memory forgets it."""
+    return not is_mock(database)
+
+
 async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
     """Return the specifications of a collection's indexes; none where there is no collection."""
     if is_mock(collection):
@@ -131,6 +137,14 @@ async def hello(database: Database, **options: Any) -> Mapping[str, Any]:
             raise
         greeting = await database.command("isMaster", read_preference=PRIMARY, **options)
     return cast("Mapping[str, Any]", greeting)
+
+
+async def now(database: Database) -> datetime:
+    """Return the database's time, aware and in milliseconds."""
+    if is_mock(database):
+        moment = datetime.now(UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return cast("datetime", (await hello(database, codec_options=CODEC))["localTime"])
 
 
 async def start_session(client: Any, **options: Any) -> Any:

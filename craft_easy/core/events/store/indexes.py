@@ -178,7 +178,7 @@ async def _listed(connection: LogConnection) -> frozenset[str]:
     # in this order, as in `prepare`: a record means that they are there
     is_empty = await connection.events.find_one({}, {"_id": 1}) is None
     existing = await drivers.list_indexes(connection.events)
-    if is_empty or drivers.is_mock(connection.database):
+    if is_empty or not drivers.keeps_index_filters(connection.database):
         return frozenset()
     wanted = missing(existing, sharded=drivers.is_sharded(connection.database))
     _warn_once(connection, wanted)
@@ -208,6 +208,6 @@ async def compared(connection: LogConnection) -> Comparison:
 
 async def _missing(connection: LogConnection) -> list[IndexModel]:
     existing = await drivers.list_indexes(connection.events)
-    if drivers.is_mock(connection.database) and len(existing) > 1:
-        return []  # it does not keep which of them are partial
+    if len(existing) > 1 and not drivers.keeps_index_filters(connection.database):
+        return []
     return missing(existing, sharded=drivers.is_sharded(connection.database))

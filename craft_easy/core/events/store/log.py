@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -185,10 +185,6 @@ class Log:
         """Return the collection of the registry of workers, in the same manner."""
         return (await self.connection()).workers
 
-    async def is_mock(self) -> bool:
-        """Tell whether the log lives in memory, for tests."""
-        return drivers.is_mock((await self.connection()).database)
-
     def synchronous(self, *, timeout: float) -> tuple[pymongo.MongoClient[drivers.Document], str]:
         """Return a synchronous client of its own for a thread, and the name of the database.
 
@@ -203,10 +199,7 @@ class Log:
     async def now(self) -> datetime:
         """Return the database's time, in UTC and milliseconds."""
         async with self.call() as connection:
-            if drivers.is_mock(connection.database):
-                return _milliseconds(datetime.now(UTC))
-            reply = await drivers.hello(connection.database, codec_options=CODEC)
-        return cast("datetime", reply["localTime"])
+            return await drivers.now(connection.database)
 
     # ------------------------------------------------------------------ indexes
 
@@ -260,7 +253,3 @@ def _cancellations() -> int:
     """
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
-
-
-def _milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
