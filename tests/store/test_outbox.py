@@ -355,6 +355,6 @@ async def test_a_commit_of_a_server_that_was_started_anew_before_it_was_on_disk_
             await tx.publish(payment(2))
 
     monkeypatch.setattr("craft_easy.core.events.engine.outbox.check", check)
-    with pytest.raises(CommitUnknown, match="started anew"):
+    with pytest.raises(CommitUnknown, match="restarted"):
         await pay()
     assert len(ran) == 1

@@ -1,4 +1,4 @@
-"""Changes as they happen: a change stream over the log, and what its end means.
+"""Changes of the log as they happen, from a change stream of MongoDB.
 
 https://www.mongodb.com/docs/manual/changeStreams/
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 ANSWER_WITHIN: Final = 3.0
-"""Seconds within which a server answers that lives; it is asked to wait one second for the next change."""
+"""Seconds within which a server must answer; it waits one second for the next change."""
 _AWAIT_MS: Final = 1_000
 _OVER: Final = ("drop", "dropDatabase", "rename", "invalidate")
 _UPDATES: Final = ("update", "replace")
@@ -36,11 +36,11 @@ _LOST: Final = frozenset({9, 136, 260, 280, 286})
 
 
 class ChangeStreamsMissing(StoreError):
-    """The server has no change streams: it is neither of a replica set nor a router of a sharded cluster."""
+    """The server has no change streams: it is neither a member of a replica set nor the router of a sharded cluster."""
 
 
 class LogDropped(StoreError):
-    """The collection that holds the log was dropped or renamed, and with it ends the stream."""
+    """The collection of the log was dropped or renamed, which ends the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class LogChange:
     """A record that was inserted, or whose deliveries changed.
 
     Args:
-        record: as it is after the change.
+        record: the record after the change.
         is_new: it was inserted.
-        at: the server's time of the change, naive and in UTC; None where it does not say.
+        at: the server's time of the change, naive and in UTC; None before MongoDB 6.0.
     """
 
     record: Mapping[str, Any]
@@ -59,7 +59,7 @@ class LogChange:
 
 
 class ChangeStream:
-    """Yields changes of the log; made by `EventStore.watch`."""
+    """Yields changes of the log; `EventStore.watch` opens one."""
 
     def __init__(self, store: Log, stream: Any, within: float) -> None:
         self._store = store
@@ -79,11 +79,11 @@ class ChangeStream:
         """Open a stream; when this returns, the server has answered.
 
         Args:
-            store: whose log.
-            selection: which records; its limit is not kept.
-            after: the token of another stream, to go on where that was.
-            updates: also changes of deliveries.
-            within: seconds that the server has for each answer.
+            store: the log.
+            selection: of records; its limit is ignored.
+            after: the resume token of another stream.
+            updates: include changes of deliveries.
+            within: seconds that the server has for each answer; a resume on a busy oplog needs a longer one.
         """
         lookup = {"full_document": "updateLookup"} if updates else {}
         try:
@@ -104,7 +104,7 @@ class ChangeStream:
 
     @property
     def token(self) -> Mapping[str, Any] | None:
-        """Where to go on after the change that `next` returned last."""
+        """The resume token of the change that `next` returned last."""
         token: Mapping[str, Any] | None = self._stream.resume_token
         return token
 
@@ -112,9 +112,9 @@ class ChangeStream:
         """Return the next change, or None where none came within a second.
 
         Raises:
-            LogDropped: there is no more log.
+            LogDropped: the collection was dropped or renamed.
             StoreUnavailable: the connection is lost; open another stream `after` the token.
-            CheckpointError: the server no longer knows what came next.
+            CheckpointError: the server's oplog no longer reaches back to the token.
         """
         document = await self._next()
         if document is None:
@@ -132,14 +132,14 @@ class ChangeStream:
         return document
 
     async def aclose(self) -> None:
-        """Let the server forget the stream."""
+        """Close the stream on the server."""
         with suppress(StoreError):
             async with self._store.call(ANSWER_WITHIN):
                 await drivers.close(self._stream)
 
 
 def _change(document: Mapping[str, Any]) -> LogChange | None:
-    """Return a change of the log; None for one that touches no delivery, or whose record is gone meanwhile."""
+    """Return a change of the log; None for one of no delivery, or of a record that was removed meanwhile."""
     record, at = document.get("fullDocument"), document.get("wallTime")
     if document["operationType"] == "insert":
         return LogChange(document["fullDocument"], at=at)
@@ -147,12 +147,12 @@ def _change(document: Mapping[str, Any]) -> LogChange | None:
     is_whole = document["operationType"] == "replace" or "delivery" in updated
     if record is None or not (is_whole or any(name.startswith("delivery.handlers") for name in updated)):
         return None
-    # the record was looked up after this change, and may have changed again
+    # the server looked the record up after this change, and it may have changed again
     return LogChange({**record, "delivery": updated.get("delivery", record.get("delivery"))}, is_new=False, at=at)
 
 
 def stages(selection: Selection, *, updates: bool = False) -> list[dict[str, Any]]:
-    """Return the pipeline that passes inserts of the selection (and updates), and whatever ends the log."""
+    """Return the pipeline of inserts of the selection, of updates if wanted, and of the end of the log."""
     condition = filters.selection_filter(replace(selection, limit=None, reverse=False))
     kind: Any = {"$in": ["insert", *_UPDATES]} if updates else "insert"
     changes = {"operationType": kind, **_of_the_document(condition)}
@@ -160,7 +160,7 @@ def stages(selection: Selection, *, updates: bool = False) -> list[dict[str, Any
 
 
 def _of_the_document(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a condition on a record as one on the change that carries it."""
+    """Return a condition on a record as a condition on its change."""
     return {
         name if name.startswith("$") else f"fullDocument.{name}": (
             [_of_the_document(one) for one in value] if name.startswith("$") else value
@@ -170,36 +170,36 @@ def _of_the_document(condition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def token_to_json(token: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a resume token as JSON has it; servers before 4.2 keep binary values in theirs."""
+    """Return a resume token as JSON, binary values as Extended JSON."""
     described: dict[str, Any] = json.loads(json_util.dumps(token, json_options=json_util.CANONICAL_JSON_OPTIONS))
     return described
 
 
 def token_from_json(described: object) -> dict[str, Any]:
-    """Return the token that `token_to_json` described.
+    """Return the resume token of a value that `token_to_json` returned.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a resume token.
     """
     try:
         token = json_util.loads(json.dumps(described))
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, BSONError) as error:
-        raise ValueError("no resume token") from error
+        raise ValueError("not a resume token") from error
     if not isinstance(token, dict) or not isinstance(token.get("_data"), (str, bytes)):
-        raise ValueError("no resume token")  # noqa: TRY004 - it is read from a file, and of whatever type
+        raise ValueError("not a resume token")  # noqa: TRY004 - it comes from a file and may have any type
     return token
 
 
 def _meaning(error: StoreError, *, is_resumed: bool) -> EventsError:
-    """Return what the server's refusal means for who follows the log."""
+    """Return our error for the server's refusal to open or to continue a stream."""
     cause = error.__cause__
     code = cause.code if isinstance(cause, OperationFailure) else None
     if code in _MISSING:
         return ChangeStreamsMissing(error.message, hint="a single server becomes a replica set with --replSet")
     if code in _LOST and is_resumed:
         return CheckpointError(
-            "the server no longer knows what came after the last event that was read",
-            hint="go on from a time: --since, a little before that event",
+            "the server's oplog no longer reaches back to the last event that was read",
+            hint="continue from a time: --since, a little before that event",
         )
     return error
 

@@ -1,7 +1,7 @@
-"""One client a process, address and event loop, shared by all stores that use it and closed by the last.
+"""One client for each process, address and event loop, shared by all stores that use it and closed by the last.
 
-A fork gets a client of its own, since no connection survives being used from two processes; what a closed loop left
-is forgotten, since it can be used no more. An `embedded:DIR` address starts or joins the embedded event log there.
+A fork gets a client of its own, because two processes cannot use one connection; the clients of a closed loop are
+dropped, because they cannot be used any more. An address `embedded:DIR` starts or joins the embedded event log there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLOSE_DEADLINE: Final = 5.0
 
 @dataclass(eq=False, slots=True)
 class SharedClient:
-    """A client, how many stores use it, and the embedded log that it reaches, where it is one."""
+    """A client, the number of stores that use it, and the embedded log that it is connected to, if it is one."""
 
     uri: str
     users: int = 0
@@ -40,7 +40,7 @@ class SharedClient:
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class LogConnection:
-    """What a log works with in one event loop of one process."""
+    """The database and collections of a log in one event loop of one process."""
 
     pid: int
     loop: asyncio.AbstractEventLoop
@@ -51,7 +51,7 @@ class LogConnection:
     client: SharedClient | None = None
     is_prepared: bool = False
     indexes: frozenset[str] | None = None
-    """The indexes of ours that the log has, by name, once they were listed; a query may hint at these alone."""
+    """The names of the indexes that a query may use as a hint; None until they were listed."""
     has_warned: bool = False
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -65,11 +65,11 @@ _connections: Final[dict[_Key, SharedClient]] = {}
 
 
 async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> SharedClient:
-    """Return the running loop's connection to this address, opened and counted; give it back with `release`.
+    """Return the running loop's client for this address, connected; each call needs one `release`.
 
     Args:
         uri: a MongoDB URI, or `embedded:DIR`.
-        within: seconds in which a server must answer for the first time, `CONNECT_DEADLINE` at most.
+        within: seconds within which a server must answer for the first time, at most `CONNECT_DEADLINE`.
 
     Raises:
         InvalidSetting: the driver cannot use this address.
@@ -94,7 +94,7 @@ async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> SharedClient
 
 
 async def release(connection: SharedClient) -> None:
-    """Give a connection back; the last user closes it."""
+    """Return a client that `acquire` returned; the last user closes it."""
     connection.users -= 1
     key = _key(connection.uri)
     if connection.users or _connections.get(key) is not connection:
@@ -164,4 +164,4 @@ async def _close(client: AsyncMongoClient[drivers.Document]) -> None:
             with pymongo.timeout(CLOSE_DEADLINE):
                 await client.close()
     except (PyMongoError, TimeoutError):
-        drivers.abandon(client)  # it cannot say goodbye: the server forgets it by itself
+        drivers.abandon(client)  # the server drops its sessions by itself

@@ -27,7 +27,7 @@ from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, in_order, joined
 from craft_easy.core.events.store.indexes import with_hint
-from craft_easy.core.events.store.sessions import TRY_S, end_what_is_overdue
+from craft_easy.core.events.store.sessions import TRY_S, end_overdue_transactions
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -128,7 +128,7 @@ class Deliveries:
             StoreUnavailable: the server answers nothing else either: it is no lock, but an outage.
         """
         site = await self._store.connection()
-        await end_what_is_overdue(site.database.client)
+        await end_overdue_transactions(site.database.client)
         left: list[PendingChange] = []
         for one in changes:
             try:

@@ -1,9 +1,9 @@
-"""Everything in which PyMongo's asynchronous client, Motor and mongomock differ, and nothing else.
+"""The differences between PyMongo's asynchronous client, Motor and mongomock, and between versions of MongoDB.
 
-Motor wraps a synchronous client and runs it in threads; `aggregate`, `watch` and `list_indexes` return a cursor
-at once where PyMongo's are awaited, `start_session` and `close` the other way round. This is also the one module that
-looks at a driver's private parts: the arguments with which a client was made (`_init_kwargs`), so that the thread that
-beats can have a client of its own with the same hosts, credentials and TLS.
+Motor wraps a synchronous client and runs it in threads: `aggregate`, `watch` and `list_indexes` return a cursor at once
+where PyMongo's are awaited, `start_session` and `close` the other way round. No other module uses a driver's private
+attributes: the arguments of a client (`_init_kwargs`) are copied for the thread that sends heartbeats, which has a
+client of its own with the same hosts, credentials and TLS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from craft_easy.core.events.store.encoding import CODEC
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
-"""A Motor or a mongomock database is passed under this type as well: their methods are the same, these aside."""
+"""Motor's and mongomock's databases go by this type as well: apart from this module their methods are the same."""
 Collection = AsyncCollection[Document]
 
 MAJORITY: Final = WriteConcern("majority", j=True)
@@ -38,11 +38,11 @@ MAJORITY_READ: Final = ReadConcern("majority")
 
 _COMMAND_NOT_FOUND: Final = 59
 _NOT_FOR_A_THREAD: Final = ("driver", "event_listeners", "auto_encryption_opts", "document_class", "type_registry")
-"""Arguments of a client that are of no use to the thread that beats, or that would call the user's code there."""
+"""Arguments of a client that a heartbeat does not need, or that would run the user's code in its thread."""
 
 
 def is_database(value: object) -> bool:
-    """Tell whether this is an asynchronous database of a driver that is known here."""
+    """Return whether this is an asynchronous database of PyMongo, Motor or mongomock."""
     return isinstance(value, AsyncDatabase) or _is_motor(value) or is_mock(value)
 
 
@@ -52,12 +52,12 @@ def _is_motor(value: object) -> bool:
 
 
 def is_mock(value: object) -> bool:
-    """Tell whether this database lives in memory, a stand-in of mongomock-motor."""
+    """Return whether this database, or collection, is one of mongomock-motor, in memory."""
     return any(base.__module__.startswith("mongomock") for base in type(value).__mro__)
 
 
 def is_client(value: object) -> bool:
-    """Tell whether this is an asynchronous client of a driver that is known here."""
+    """Return whether this is an asynchronous client of PyMongo or of Motor."""
     motor = sys.modules.get("motor.core")
     return isinstance(value, AsyncMongoClient) or (motor is not None and isinstance(value, motor.AgnosticClient))
 
@@ -65,24 +65,24 @@ def is_client(value: object) -> bool:
 def majority_collection(database: Database, name: str, codec: CodecOptions[Document]) -> Collection:
     """Return a collection that writes to the majority's journals and reads from the primary, whatever the URI says."""
     if is_mock(database):
-        codec = CodecOptions(tz_aware=True)  # all that it knows
+        codec = CodecOptions(tz_aware=True)  # mongomock takes no other
     return database.get_collection(
         name, codec_options=codec, read_preference=PRIMARY, write_concern=MAJORITY, read_concern=LOCAL
     )
 
 
 def by_majority(collection: Collection) -> Collection:
-    """Return the collection for reads that no failover takes back."""
+    """Return the collection for reads with read concern `majority`, which no failover rolls back."""
     return collection if is_mock(collection) else collection.with_options(read_concern=MAJORITY_READ)
 
 
 def decoding(collection: Collection, codec: CodecOptions[Document]) -> Collection:
-    """Return the same collection, its records decoded in another way; a stand-in in memory decodes nothing."""
+    """Return the same collection with another codec; mongomock decodes nothing."""
     return collection if is_mock(collection.database) else collection.with_options(codec_options=codec)
 
 
 async def resolved(value: Any) -> Any:
-    """Return what one driver hands out at once and another has awaited."""
+    """Return a value that one driver returns at once and another as an awaitable."""
     return await value if inspect.isawaitable(value) else value
 
 
@@ -92,12 +92,12 @@ async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]],
 
 
 async def insert_many(collection: Collection, documents: Sequence[RawBSONDocument]) -> None:
-    """Insert documents that are encoded already, without stopping at one that is refused.
+    """Insert documents that are already encoded, without stopping at one that is refused.
 
     Raises:
         BulkWriteError: some were refused, or not acknowledged.
     """
-    if is_mock(collection):  # takes no bytes
+    if is_mock(collection):  # it takes no bytes
         plain = [bson.decode(document.raw, CODEC) for document in documents]
         await collection.insert_many(plain, ordered=False)
     else:
@@ -105,12 +105,12 @@ async def insert_many(collection: Collection, documents: Sequence[RawBSONDocumen
 
 
 def keeps_index_filters(database: Database) -> bool:
-    """Tell whether the specification of a partial index names its filter; a stand-in in memory forgets it."""
+    """Return whether the specifications of indexes name their filters; mongomock forgets them."""
     return not is_mock(database)
 
 
 async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
-    """Return the specifications of a collection's indexes; none where there is no collection."""
+    """Return the specifications of a collection's indexes; an empty list where the collection does not exist."""
     if is_mock(collection):
         return [{**one, "key": dict(one["key"])} for one in (await collection.index_information()).values()]
     cursor = await resolved(collection.list_indexes())
@@ -118,18 +118,22 @@ async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
 
 
 async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
-    """Return a change stream that the server has opened; a stand-in in memory has none (NotImplementedError)."""
+    """Return a change stream that the server has opened.
+
+    Raises:
+        NotImplementedError: mongomock has no change streams.
+    """
     if is_mock(collection.database):
         raise NotImplementedError
-    committed = collection.with_options(read_concern=MAJORITY_READ)  # a stream knows no other
+    committed = collection.with_options(read_concern=MAJORITY_READ)  # a stream allows no other
     stream = await resolved(committed.watch(list(stages), **options))
     if _is_motor(collection.database):
-        await asyncio.to_thread(stream._lazy_init)  # noqa: SLF001 - Motor would open it at the first look only
+        await asyncio.to_thread(stream._lazy_init)  # noqa: SLF001 - Motor would open it at the first `next`
     return stream
 
 
 async def hello(database: Database, **options: Any) -> Mapping[str, Any]:
-    """Return what the server says that it is; before MongoDB 4.4.2 the command has another name."""
+    """Return the server's reply to `hello`, or to `isMaster` before MongoDB 4.4.2."""
     try:
         greeting = await database.command("hello", read_preference=PRIMARY, **options)
     except OperationFailure as error:
@@ -158,7 +162,7 @@ async def close(client: Any) -> None:
 
 
 def address(database: Database) -> str:
-    """Return `host:port` of each server that the database's client knows of; never a credential."""
+    """Return `host:port` of each server of the database's client; never a credential."""
     try:
         servers = sorted(database.client.topology_description.server_descriptions())
     except (AttributeError, TypeError):
@@ -167,19 +171,19 @@ def address(database: Database) -> str:
 
 
 def is_sharded(database: Database) -> bool:
-    """Tell whether the database's client talks to the router of a sharded cluster; known once it is connected."""
+    """Return whether the database's client is connected to the router of a sharded cluster."""
     if is_mock(database):
         return False
     return bool(database.client.topology_description.topology_type_name == "Sharded")
 
 
 def synchronous(database: Database, uri: str | None, *, timeout: float) -> MongoClient[Document]:
-    """Return a synchronous client of the same deployment, for a thread of its own; it connects when first used.
+    """Return a synchronous client of the same deployment, for a thread of its own; it connects at its first call.
 
     Args:
-        database: whose client's settings are copied, unless
-        uri: is given.
-        timeout: seconds after which any try ends, connecting included.
+        database: the settings of its client are copied where `uri` is None.
+        uri: of the deployment.
+        timeout: seconds of each attempt, connecting included.
     """
     if is_mock(database):
         return cast("MongoClient[Document]", cast("Any", database).delegate.client)
@@ -200,17 +204,17 @@ def synchronous(database: Database, uri: str | None, *, timeout: float) -> Mongo
 
 
 def _arguments_of(client: Any) -> dict[str, Any]:
-    # any name is an attribute of PyMongo's client: it would be a database
+    # not hasattr(client, "delegate"): every name is an attribute of PyMongo's client, a database
     inner = client if isinstance(client, AsyncMongoClient) else client.delegate
     made_with = inner._init_kwargs  # noqa: SLF001 - see the head of this module
     return {name: value for name, value in made_with.items() if name not in _NOT_FOR_A_THREAD}
 
 
 def new_client(uri: str) -> AsyncMongoClient[Document]:
-    """Return a client for this address; it connects when first used, to the loop that runs then."""
+    """Return a client for this address; it connects at its first call and belongs to the loop that runs then."""
     return AsyncMongoClient(uri, appname="craft-events", retryWrites=True, retryReads=True, connect=False)
 
 
 def abandon(client: AsyncMongoClient[Document]) -> None:
-    """Let go of a client whose loop is closed, or which cannot be closed, without a warning when it is collected."""
+    """Drop a client whose loop is closed, or that cannot be closed, without a warning when it is collected."""
     client._closed = True  # noqa: SLF001 - see the head of this module

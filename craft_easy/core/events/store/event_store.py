@@ -1,4 +1,4 @@
-"""The event log as the library sees it: append, read, look up."""
+"""The façade of the store: append, replay, stream, get."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from craft_easy.core.events.store.log import DEADLINE, Log
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """How many events `append_many` stored, and how many were stored before."""
+    """The number of events that `append_many` stored, and of those that were stored before."""
 
     stored: int
     present: int
@@ -32,20 +32,20 @@ class AppendResult:
 class EventStore(Log):
     """Appends events to the log in MongoDB and reads them again.
 
-    Without arguments `CRAFT_EVENTS_URI`, `CRAFT_EVENTS_DATABASE` and `CRAFT_EVENTS_COLLECTION` say where the log is,
-    and else `mongodb://localhost:27017`, the URI's database or `craft_easy`, and `event_log`. Nothing is connected
-    before the first call; the client is shared by all stores of the process, event loop and URI.
+    Arguments override `CRAFT_EVENTS_URI`, `CRAFT_EVENTS_DATABASE` and `CRAFT_EVENTS_COLLECTION`; the defaults are
+    `mongodb://localhost:27017`, the URI's database or `craft_easy`, and `event_log`. The first call connects; the stores
+    of a process, event loop and URI share one client.
 
     Args:
-        database: a PyMongo `AsyncDatabase`, a Motor database, or the name of a database at `uri`. A client that was
-            given is never closed here.
-        uri: a MongoDB URI, or `embedded:DIR`. Beside a database that was given it is what the thread that renews the
-            lease connects to; without it that thread copies the settings of the database's client.
+        database: a PyMongo `AsyncDatabase`, a Motor database, or the name of a database at `uri`. The client of a
+            given database is never closed.
+        uri: a MongoDB URI, or `embedded:DIR`. With a given database it is for the thread that sends heartbeats; without
+            it that thread copies the settings of the database's client.
         collection: the name of the log.
         timeout: seconds after which any one call ends with `StoreUnavailable`.
 
     Raises:
-        InvalidSetting: a name that MongoDB forbids or keeps for itself, or a URI that no driver understands.
+        InvalidSetting: a name that MongoDB forbids or reserves, or a URI that the driver cannot use.
         TypeError: the database is of a synchronous client.
     """
 
@@ -63,14 +63,14 @@ class EventStore(Log):
     # ------------------------------------------------------------------ append
 
     async def append(self, event: DomainEvent, *, handlers: Iterable[str] | None = None) -> bool:
-        """Store one event and return whether it is new; the same event again changes nothing.
+        """Store one event and return whether it is new; storing the same event again changes nothing.
 
         Args:
-            event: what happened.
-            handlers: ids of handlers that a redispatch is to run; None leaves the record untracked.
+            event: the event.
+            handlers: ids of the handlers that a redispatch runs; None leaves the record untracked.
 
         Raises:
-            InvalidEvent: the log could not keep it exactly.
+            InvalidEvent: the log cannot keep it exactly.
             EventConflict: its id is stored with another type, tenant, actor or payload.
             StoreUnavailable: it is not known to be stored.
         """
@@ -81,15 +81,15 @@ class EventStore(Log):
     ) -> AppendResult:
         """Store many events, with one write for up to 1,000 of them or 8 MB.
 
-        A list is checked whole before anything is written; of any other iterable each thousand. Events that are
-        stored already are passed over, so that after an error the same call may be made again.
+        A list is checked as a whole before anything is written, any other iterable by thousands. Events that are
+        already stored are skipped, so after an error the same call can be made again.
 
         Args:
-            events: what happened.
-            handlers: ids of handlers that a redispatch is to run; None leaves the records untracked.
+            events: the events.
+            handlers: ids of the handlers that a redispatch runs; None leaves the records untracked.
 
         Raises:
-            InvalidEvent: the log could not keep one of them exactly.
+            InvalidEvent: the log cannot keep one of them exactly.
             EventConflict: the id of one is stored with other content; the others of its thousand are stored.
             StoreUnavailable: not all are known to be stored.
         """
@@ -118,7 +118,7 @@ class EventStore(Log):
         return AppendResult(stored, len(results) - stored)
 
     async def _track(self, results: Sequence[InsertResult], delivery: Mapping[str, Any]) -> None:
-        """Begin to track records that were stored before without a delivery."""
+        """Add a delivery to records that were stored before without one."""
         for result in results:
             if result.stored is not None and result.stored.get("delivery") is None:
                 async with self.call() as connection:
@@ -130,11 +130,11 @@ class EventStore(Log):
     async def insert(self, records: Sequence[Mapping[str, Any]]) -> list[InsertResult]:
         """Store records of `new_record` and return what became of each, in the same order.
 
-        For the use-cases: one that is refused or stored already does not stop the others.
+        For other packages of the library: a record that is refused or already stored does not stop the others.
 
         Raises:
             InvalidEvent: a record is too large.
-            StoreUnavailable: nothing is known of some of them; the same call may be made again.
+            StoreUnavailable: some are not known to be stored; the same call can be made again.
         """
         return await self._appender.append(records)
 
@@ -152,11 +152,11 @@ class EventStore(Log):
         """Return events ascending by `(timestamp, event_id)`; nothing is changed and no handler runs.
 
         Args:
-            tenant_id: of this tenant; None for all, `NO_TENANT` for those without.
-            event_type: a pattern: `*` is any run of characters, `?` one.
-            since: not before this time, aware.
-            until: before this time, aware.
-            limit: at most so many; None for all (`stream` keeps memory flat).
+            tenant_id: a tenant; None for all events, `NO_TENANT` for those without a tenant.
+            event_type: a pattern; `*` matches any run of characters, `?` one.
+            since: the earliest time, aware.
+            until: the time before which events are returned, aware.
+            limit: the maximum number of events; None for all (`stream` keeps memory flat).
         """
         selection = Selection.of(tenant_id=tenant_id, event_type=event_type, since=since, until=until, limit=limit)
         return [DomainEvent.from_record(record) async for records in self.batches(selection) for record in records]
@@ -171,7 +171,7 @@ class EventStore(Log):
         limit: int | None = None,
         reverse: bool = False,
     ) -> AsyncGenerator[DomainEvent, None]:
-        """Yield what `replay` returns, any number, with flat memory; `reverse` yields the newest first."""
+        """Yield the events of `replay`, any number of them, with flat memory; `reverse` yields the newest first."""
         selection = Selection.of(
             tenant_id=tenant_id, event_type=event_type, since=since, until=until, limit=limit, reverse=reverse
         )
@@ -185,8 +185,8 @@ class EventStore(Log):
     ) -> AsyncGenerator[read.Page, None]:
         """Yield the selected records as they are stored, `size` at a time at most, with flat memory.
 
-        For the use-cases. Ascending by `(timestamp, event_id)`, descending where the selection is reversed.
-        With `for_json` they are decoded as `store.event_json` takes them.
+        For other packages of the library. Ascending by `(timestamp, event_id)`, descending where the selection is
+        reversed. With `for_json` they are decoded as `store.event_json` takes them.
         """
         if not selection.is_empty:
             async with aclosing(read.batches(self, selection, size=size, for_json=for_json)) as pages:
@@ -194,7 +194,7 @@ class EventStore(Log):
                     yield page
 
     async def count(self, selection: Selection) -> int:
-        """Return how many events are selected now; the server counts, on a large log for a while."""
+        """Return the number of selected events; on a large log the server counts for seconds."""
         return 0 if selection.is_empty else await read.count(self, selection)
 
     async def watch(
@@ -207,26 +207,26 @@ class EventStore(Log):
     ) -> ChangeStream:
         """Return an open stream of the selected records that are inserted from now on, or `after` a resume token.
 
-        For the use-cases; a limit is not kept. Records are decoded as `store.event_json` takes them. With `updates` it
-        also yields the selected records whose deliveries change. `within` is how many seconds the server has for each
-        answer.
+        For other packages of the library; a limit is ignored. Records are decoded as `store.event_json` takes them.
+        With `updates` it also yields the selected records whose deliveries change. `within` is the deadline of each answer,
+        in seconds.
 
         Raises:
-            ChangeStreamsMissing: the server has none.
-            CheckpointError: the server no longer knows what came after the token.
+            ChangeStreamsMissing: the server has no change streams.
+            CheckpointError: the server's oplog no longer reaches back to the token.
             StoreUnavailable: it was not reached, or did not answer in time.
         """
         return await ChangeStream.open(self, selection, after=after, updates=updates, within=within)
 
     async def get(self, event_id: str) -> DomainEvent | None:
-        """Return one event, or None where there is none."""
+        """Return an event, or None where the id is not stored."""
         record = await self.find_record(event_id)
         return None if record is None else DomainEvent.from_record(record)
 
     async def find_record(self, event_id: str) -> Mapping[str, Any] | None:
         """Return the record of an event: by the derived `_id`, then by `event_id`, then by the `_id` of another writer.
 
-        For the use-cases.
+        For other packages of the library.
         """
         return await read.find_record(self, event_id)
 

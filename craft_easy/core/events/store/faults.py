@@ -1,7 +1,7 @@
 """The one place where an error of the driver becomes one of ours.
 
-Each class of `pymongo.errors` and `bson.errors` is listed; a test fails when the driver grows another. Messages name
-host and port and say what the driver said, in one line, and never hold a credential.
+Each class of `pymongo.errors` and `bson.errors` is listed; a test fails when the driver adds one. A message is one line
+with host and port and the driver's reason, and never contains a credential.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS: Final[Mapping[type[Exception], type[StoreError]]] = {
     errors.NotPrimaryError: StoreUnavailable,
     errors.ServerSelectionTimeoutError: StoreUnavailable,
     errors._OperationCancelled: StoreUnavailable,  # noqa: SLF001 - the test asks for every class
-    errors.ConfigurationError: StoreUnavailable,  # at a call it is the server that does not fit: a name, a version
+    errors.ConfigurationError: StoreUnavailable,  # during a call: the set has another name, or the server is too old
     errors.InvalidURI: StoreUnavailable,
     errors.OperationFailure: StoreError,
     errors.CursorNotFound: StoreUnavailable,
@@ -80,7 +80,7 @@ PERMANENT_CODES: Final = frozenset(
 """This record is refused, however often it is sent: its values, field names, size, id, validation or index keys."""
 _PASSING_LABELS: Final = ("RetryableWriteError", "TransientTransactionError", "NetworkError")
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\].*", re.DOTALL)
-"""How the two drivers tell of a system error; each in words of its own, and again for each host."""
+"""How both drivers report a system error, with words of their own for each host."""
 _MAX_TEXT: Final = 300
 _HINTS: Final[Mapping[type[StoreError], str]] = {
     StoreUnavailable: "is the server running there, and is the URI (--uri, CRAFT_EVENTS_URI) right?",
@@ -113,9 +113,9 @@ def translate_errors(where: str) -> Iterator[None]:
 
 
 def kind_of_refusal(code: int | None) -> type[StoreError]:
-    """Return what the code of one write means that the server did not do.
+    """Return the error for one write that the server did not do, by the code in its reply.
 
-    `RecordRefused` only where it is known to be permanent, so that nothing is given up for a fault that may pass.
+    `RecordRefused` only for codes that are known to be permanent, so that nothing is dropped for a fault that may pass.
     """
     if code in PASSING_CODES:
         return StoreUnavailable
@@ -125,10 +125,9 @@ def kind_of_refusal(code: int | None) -> type[StoreError]:
 
 
 def kind_of_bulk(details: Mapping[str, Any]) -> type[StoreError]:
-    """Return what the reply to several writes means for all of them together.
+    """Return the error for several writes together, by the details of a `BulkWriteError`.
 
-    A write that the majority did not acknowledge, or that may succeed later, means `StoreUnavailable`: all may be sent
-    again.
+    `StoreUnavailable` where the majority did not acknowledge one, or one may succeed later: all can be sent again.
     """
     kinds = {kind_of_refusal(each.get("code")) for each in details.get("writeErrors", ())}
     if details.get("writeConcernErrors") or not kinds:
@@ -137,7 +136,7 @@ def kind_of_bulk(details: Mapping[str, Any]) -> type[StoreError]:
 
 
 def refusal_of_each(details: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """Return what the server reported of each write that it did not do, by the index of the write."""
+    """Return the server's reply for each write that it did not do, by the index of the write."""
     return {each["index"]: each for each in details.get("writeErrors", ())}
 
 
@@ -170,18 +169,18 @@ def _text_of(error: Exception, kind: type[StoreError]) -> str:
 
 
 def text_of_bulk(details: Mapping[str, Any]) -> str:
-    """Return what the server said of the first write that it refused, or could not have acknowledged."""
+    """Return the server's reason for the first write that it refused, or that the majority did not acknowledge."""
     refused = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
     return one_line(str(refused[0].get("errmsg", ""))) if refused else "a write was refused"
 
 
 def one_line(text: str) -> str:
-    """Return a driver's text as one short line without a password."""
+    """Return a driver's text as one line of at most 300 characters without a password."""
     line = redact(" ".join(text.split()))
     return line if len(line) <= _MAX_TEXT else line[: _MAX_TEXT - 1] + "…"
 
 
 def invalid_uri(error: Exception, uri: str, origin: str | None = None) -> InvalidSetting:
-    """Return our error for an address that the driver refuses; what it said is kept where it cannot hold a password."""
+    """Return our error for an address that the driver refuses, with its reason unless that may contain a password."""
     detail = "" if "@" in uri else f": {one_line(str(error))}"
     return InvalidSetting("uri", f"the driver cannot use it{detail}", origin=origin)

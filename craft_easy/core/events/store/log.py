@@ -1,6 +1,6 @@
-"""The event log's connection: settings, collections, deadlines and the database's time.
+"""The event log's settings, connections, deadlines and database time.
 
-Every module of the store works through a `Log`; `EventStore` is a `Log` with what a user calls.
+Every module of the store takes a `Log`; `EventStore` is a `Log` with the methods for users.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from craft_easy.core.events.store.connection import LogConnection, acquire, rele
 from craft_easy.core.events.store.encoding import CODEC
 
 DEADLINE: Final = 30.0
-"""Seconds within which a call must end, unless the store is told otherwise: longer than an election takes."""
+"""The default deadline of a call, in seconds: longer than an election takes."""
 _GRACE: Final = 1.0
-"""Seconds that the driver gets to keep the deadline itself, and to say what it was waiting for."""
+"""Seconds by which the driver may overrun the deadline, since its own error names the server that did not answer."""
 
 
 class Log:
-    """The event log as the store's modules see it: one connection for each event loop.
+    """The event log for the modules of the store: one connection for each event loop.
 
     Args:
         database: a PyMongo `AsyncDatabase`, a Motor database, or the name of a database at `uri`.
@@ -38,7 +38,7 @@ class Log:
         timeout: seconds after which any one call ends with `StoreUnavailable`.
 
     Raises:
-        InvalidSetting: a name that MongoDB forbids or keeps for itself, or a URI that no driver understands.
+        InvalidSetting: a name that MongoDB forbids or reserves, or a URI that the driver cannot use.
         TypeError: the database is of a synchronous client.
     """
 
@@ -58,7 +58,7 @@ class Log:
         self._connections: dict[tuple[int, asyncio.AbstractEventLoop], LogConnection] = {}
         self._here: LogConnection | None = None
 
-    # ------------------------------------------------------------------ where it is
+    # ------------------------------------------------------------------ names
 
     @property
     def name(self) -> str:
@@ -77,7 +77,7 @@ class Log:
 
     @property
     def scan_timeout(self) -> float:
-        """Seconds for one page of a listing: the first may have to sort."""
+        """The deadline of one page of a listing, in seconds: the server may have to sort for the first."""
         return 4 * self.timeout
 
     def __repr__(self) -> str:
@@ -95,18 +95,18 @@ class Log:
         await self.aclose()
 
     async def open(self) -> str:
-        """Connect, which the first call does otherwise, and return `host:port` of the servers."""
+        """Connect now rather than at the first call, and return `host:port` of the servers."""
         return (await self.connection()).where
 
     async def aclose(self) -> None:
-        """Give back what this store opened in the running loop; a later call opens it again."""
+        """Close the connection of the running loop, unless others use it; a later call connects again."""
         self._here = None
         connection = self._connections.pop((os.getpid(), asyncio.get_running_loop()), None)
         if connection is not None and connection.client is not None:
             await release(connection.client)
 
     async def connection(self) -> LogConnection:
-        """Return what the running loop works with, opened where it is not yet; for the store's own modules."""
+        """Return the running loop's connection, connected if necessary; for the modules of the store."""
         connection = self._here
         if connection is not None and connection.is_current:
             return connection
@@ -156,7 +156,7 @@ class Log:
 
     @asynccontextmanager
     async def deadline(self, seconds: float | None = None) -> AsyncIterator[None]:
-        """Give several calls one deadline together: none inside outlasts it, whatever its own is.
+        """Give several calls one deadline together; it holds for store calls only, not for a user's code.
 
         Args:
             seconds: for all of them; None for the timeout of one call.
@@ -178,17 +178,21 @@ class Log:
         return "the event log" if self._here is None else self._here.where
 
     async def collection(self) -> drivers.Collection:
-        """Return the log's collection: majority and journal for writes, the primary for reads."""
+        """Return the log's collection, with majority and journaled writes and reads from the primary."""
         return (await self.connection()).events
 
     async def workers_collection(self) -> drivers.Collection:
-        """Return the collection of the registry of workers, in the same manner."""
+        """Return the collection of the registry of workers, with the same options."""
         return (await self.connection()).workers
 
     def synchronous(self, *, timeout: float) -> tuple[pymongo.MongoClient[drivers.Document], str]:
-        """Return a synchronous client of its own for a thread, and the name of the database.
+        """Return a synchronous client for a thread of its own, and the name of the database.
 
-        Only where the store is open in the running loop; `timeout` is in seconds and holds for each try.
+        Args:
+            timeout: seconds of each attempt.
+
+        Raises:
+            RuntimeError: the store is not open in the running loop.
         """
         connection = self._here
         if connection is None:
@@ -204,12 +208,12 @@ class Log:
     # ------------------------------------------------------------------ indexes
 
     async def ensure_indexes(self) -> list[str]:
-        """Create the indexes that are missing and return their names; on a large log that takes its time."""
+        """Create the indexes that are missing and return their names; on a large log this takes minutes."""
         async with self.call(indexes.BUILD_DEADLINE) as connection:
             return await indexes.ensure(connection)
 
     async def prepare(self) -> LogConnection:
-        """Create the indexes of a log that is new or empty; name those that an old one lacks, once."""
+        """Create the indexes of a new or empty log; log one warning that names those that an old one lacks."""
         connection = await self.connection()
         if not connection.is_prepared:
             async with connection.preparing:

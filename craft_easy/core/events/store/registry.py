@@ -1,7 +1,7 @@
-"""The registry of workers: who owns records, how long their lease is, when they last beat.
+"""The registry of workers: their leases and their last heartbeats.
 
-A document a worker, in a collection of its own: `{_id: owner, host, pid, started_at, beat_at, lease, fenced}`.
-All times are the database's. A beat revives nobody: a worker that was fenced, or whose entry is gone, is refused.
+One document for each worker, in a collection of its own: `{_id: owner, host, pid, started_at, beat_at, lease, fenced}`.
+All times are the database's. A heartbeat never revives a worker that was fenced or whose entry is gone: it is refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 FORGET_AFTER: Final = timedelta(days=1)
-"""The entry of a worker that was fenced stays this long for whoever asks what happened."""
+"""How long the entry of a fenced worker stays, so that `workers` can show it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEntry:
-    """A worker as the registry knows it; `lease` is in seconds."""
+    """A worker's entry in the registry; `lease` is in seconds."""
 
     owner: str
     host: str
@@ -59,7 +59,7 @@ class WorkerRegistry:
         self._store = store
 
     async def register(self, owner: str, *, lease: float) -> datetime:
-        """Enter a worker and return the database's time."""
+        """Add a worker and return the database's time."""
         host, pid, _ = owner.rsplit(":", 2)
         entry = {"host": host, "pid": int(pid), "lease": lease, "fenced": False}
         async with self._store.call() as site:
@@ -69,11 +69,11 @@ class WorkerRegistry:
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        assert document is not None  # an upsert has one
+        assert document is not None  # an upsert returns one
         return WorkerEntry.of(document).beat_at
 
     async def beat(self, owner: str) -> datetime | None:
-        """Renew a lease with a write that the majority acknowledges; None is a refusal."""
+        """Renew a lease with a majority write and return the database's time; None where the worker was fenced."""
         async with self._store.call() as site:
             document = await site.workers.find_one_and_update(*_beat_of(owner), return_document=ReturnDocument.AFTER)
         return None if document is None else WorkerEntry.of(document).beat_at
@@ -85,7 +85,7 @@ class WorkerRegistry:
         return {entry.owner: entry for entry in map(WorkerEntry.of, documents)}
 
     async def fence(self, entry: WorkerEntry) -> bool:
-        """Fence a worker whose last beat is still the one that was seen; answer whether that was so."""
+        """Fence a worker whose last heartbeat is still the one in `entry`; return whether it was."""
         async with self._store.call() as site:
             result = await site.workers.update_one(
                 {"_id": entry.owner, "fenced": False, "beat_at": entry.beat_at}, {"$set": {"fenced": True}}
@@ -93,25 +93,25 @@ class WorkerRegistry:
         return bool(result.matched_count)
 
     async def remove(self, owner: str) -> None:
-        """Take a worker out: it owns nothing any more."""
+        """Remove a worker that owns nothing any more."""
         async with self._store.call() as site:
             await site.workers.delete_one({"_id": owner})
 
     async def forget(self, *, at: datetime) -> None:
-        """Take out the workers that were fenced long ago."""
+        """Remove the workers whose last heartbeat was more than `FORGET_AFTER` before `at` and that were fenced."""
         async with self._store.call() as site:
             await site.workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
 
     def channel(self, *, timeout: float) -> ThreadChannel:
-        """Return a channel for the thread that beats, with a client of its own."""
+        """Return a channel for the thread that sends heartbeats, with a client of its own."""
         client, database = self._store.synchronous(timeout=timeout)
         return ThreadChannel(client, database, self._store.workers_name, timeout)
 
 
 class ThreadChannel:
-    """A synchronous way to the registry, for a thread that must go on while its loop is blocked.
+    """Synchronous access to the registry, for the thread that sends heartbeats while the loop is blocked.
 
-    Each call, connecting included, ends within `timeout` seconds. Driver errors are raised as they are.
+    Each call, connecting included, ends within `timeout` seconds. Errors of the driver are raised as they are.
     """
 
     def __init__(self, client: MongoClient[dict[str, Any]], database: str, collection: str, timeout: float) -> None:
@@ -120,13 +120,13 @@ class ThreadChannel:
         self._workers = client.get_database(database).get_collection(collection, write_concern=MAJORITY)
 
     def beat(self, owner: str) -> datetime | None:
-        """Renew a lease; return the database's time, or None when refused."""
+        """Renew a lease and return the database's time; None where the worker was fenced."""
         with pymongo.timeout(self._timeout):
             document = self._workers.find_one_and_update(*_beat_of(owner), return_document=ReturnDocument.AFTER)
         return None if document is None else document["beat_at"]
 
     def end(self, owner: str) -> None:
-        """Take the worker out of the registry, so that what it left is free at once."""
+        """Remove the worker, so that others can take over its records at once."""
         with pymongo.timeout(self._timeout):
             self._workers.delete_one({"_id": owner})
 

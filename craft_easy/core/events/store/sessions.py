@@ -1,6 +1,6 @@
-"""Transactions of MongoDB, on either driver: begun only where the server has them, committed until the answer is known.
+"""Transactions of MongoDB, on PyMongo and Motor.
 
-A commit may be sent again as often as its answer is lost: the server knows the transaction and commits it once.
+A commit whose reply was lost is sent again: the server commits a transaction once.
 https://www.mongodb.com/docs/manual/core/transactions-in-applications/
 """
 
@@ -25,28 +25,29 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 EMBEDDED_SET: Final = "secantus"
-"""The name of the replica set that the embedded server says it is."""
+"""The name of the embedded server's replica set."""
 EMBEDDED_DATABASE: Final = "craft_events_embedded"
 COMMIT_S: Final = 60.0
-"""Seconds for which a commit is asked for again while its answer is lost."""
+"""Seconds for which a commit is sent again while its reply is lost."""
 TRY_S: Final = 10.0
-"""Seconds after which one call of a transaction has failed."""
+"""The deadline of one call of a transaction, in seconds."""
 PAUSE_S: Final = 0.2
 _SNAPSHOT: Final = ReadConcern("snapshot")
 
 
 async def check(client: Any, store: Log, owner: str) -> Flush | None:
-    """Make sure that a client can take the log's records into its transactions, before anything is written.
+    """Check, before anything is written, that the log's records can take part in a client's transactions.
 
-    It is of the log's deployment where it finds this very worker in the registry: an owner's name is never used twice,
-    so this holds for every topology and whatever the addresses are.
+    A client is of the log's deployment if it finds this worker in the registry: the id of an owner is never used twice,
+    so this holds for every topology and every form of address.
 
-    Returns what makes an acknowledged commit durable where the server does not, for `transaction`; None for MongoDB.
+    Returns:
+        For `transaction`: a `Flush` for the embedded server, None for MongoDB.
 
     Raises:
         TypeError: not a client of PyMongo's asynchronous API or of Motor.
-        TransactionsMissing: the server has none.
-        WrongDeployment: it does not know this worker.
+        TransactionsMissing: the server has no transactions.
+        WrongDeployment: the client is one of another deployment.
     """
     hello = await _check_topology(client)
     site = await store.connection()
@@ -67,15 +68,15 @@ def _flush_of(client: Any, hello: Mapping[str, Any], owner: str) -> Flush | None
 
 
 class Flush:
-    """Brings a commit of the embedded server to its disk: only the next journaled write does.
+    """Makes a commit of the embedded server durable: only the next journaled write brings it to disk.
 
-    That write is one that no driver sends again, and the server is the same process before and after: one that was
-    killed in between has lost the commit, whatever the next one answers.
+    No driver sends that write again, and the server must be the same process before and after: a server that was killed
+    in between has lost the commit, although its successor acknowledges the write.
 
     Args:
-        client: that commits.
-        hello: the server's greeting, from before the transaction.
-        owner: who commits.
+        client: the client that commits.
+        hello: the server's reply to `hello` before the transaction.
+        owner: the worker that commits.
     """
 
     def __init__(self, client: Any, hello: Mapping[str, Any], owner: str) -> None:
@@ -85,25 +86,25 @@ class Flush:
         self._owner = owner
 
     async def __call__(self) -> None:
-        """Return when the commit is on disk.
+        """Return once the commit is on disk.
 
         Raises:
-            CommitUnknown: the server was lost meanwhile.
+            CommitUnknown: the server was not reached, or was restarted meanwhile.
         """
         where = drivers.address(self._admin)
         try:
             with faults.translate_errors(where), pymongo.timeout(TRY_S):
-                with suppress(DuplicateKeyError):  # another commit of ours was quicker, and its write did it
+                with suppress(DuplicateKeyError):  # the write of a concurrent commit of ours did it
                     await self._commits.update_many({"_id": self._owner}, {"$inc": {"commits": 1}}, upsert=True)
                 hello = await drivers.hello(self._admin)
         except StoreError as error:
             raise CommitUnknown(f"whether the commit is on disk is not known: {error.message}") from error
         if hello.get("topologyVersion") != self._before:
-            raise CommitUnknown(f"{where}: whether the commit is on disk is not known: the server was started anew")
+            raise CommitUnknown(f"{where}: whether the commit is on disk is not known: the server was restarted")
 
 
 async def _check_topology(client: Any) -> Mapping[str, Any]:
-    """Refuse what accepts the calls of a transaction and would roll nothing back: go by the topology."""
+    """Refuse a single server: it accepts the calls of a transaction and would roll nothing back."""
     if not drivers.is_client(client):
         raise TypeError(
             f"a transaction needs a client of PyMongo's AsyncMongoClient or of Motor, not {type(client).__name__}"
@@ -121,16 +122,16 @@ async def _check_topology(client: Any) -> Mapping[str, Any]:
 
 @asynccontextmanager
 async def transaction(client: Any, *, flush: Flush | None = None) -> AsyncIterator[Any]:
-    """Give a session with a transaction, which the end of the block commits and an error aborts.
+    """Give a session with a transaction: the end of the block commits it, an error aborts it.
 
-    What the block raises is raised as it is, a driver's error too, so that a caller may begin again on its labels.
+    An error of the block is raised as it is, a driver's too, so that a caller can retry by its labels.
 
     Args:
         client: of PyMongo's asynchronous API or of Motor.
-        flush: what `check` returned.
+        flush: the value of `check`.
 
     Raises:
-        CommitUnknown: whether it was committed could not be learnt.
+        CommitUnknown: it is not known whether the transaction was committed.
     """
     session = await drivers.start_session(client)
     try:
@@ -153,19 +154,19 @@ async def transaction(client: Any, *, flush: Flush | None = None) -> AsyncIterat
 
 @asynccontextmanager
 async def plain_transaction(client: Any) -> AsyncIterator[Any]:
-    """Give a session with a transaction that no record takes part in."""
+    """Give a session with a transaction in which no record takes part."""
     flush = _flush_of(client, await _check_topology(client), "without a record")
     async with transaction(client, flush=flush) as session:
         yield session
 
 
-async def end_what_is_overdue(client: Any) -> None:
-    """Have the server end transactions that were left open for too long.
+async def end_overdue_transactions(client: Any) -> None:
+    """Make the server end transactions that were left open for too long.
 
     MongoDB does so by itself after a minute; the embedded server does when another transaction begins.
     """
     if not drivers.is_client(client):
-        return  # a stand-in in memory has no transactions
+        return  # mongomock has no transactions
     with suppress(PyMongoError, TimeoutError):
         session = await drivers.start_session(client)
         try:
@@ -178,7 +179,7 @@ async def end_what_is_overdue(client: Any) -> None:
 
 
 async def _abort(session: Any) -> None:
-    with suppress(PyMongoError, TimeoutError), pymongo.timeout(TRY_S):  # the server aborts what nobody ends
+    with suppress(PyMongoError, TimeoutError), pymongo.timeout(TRY_S):  # the server aborts it after a minute
         await session.abort_transaction()
 
 
