@@ -33,8 +33,8 @@ class EventStore(Log):
     """Appends events to the log in MongoDB and reads them again.
 
     Arguments override `CRAFT_EVENTS_URI`, `CRAFT_EVENTS_DATABASE` and `CRAFT_EVENTS_COLLECTION`; the defaults are
-    `mongodb://localhost:27017`, the URI's database or `craft_easy`, and `event_log`. The first call connects; the stores
-    of a process, event loop and URI share one client.
+    `mongodb://localhost:27017`, the URI's database or `craft_easy`, and `event_log`. The first call connects;
+    the stores of a process, event loop and URI share one client.
 
     Args:
         database: a PyMongo `AsyncDatabase`, a Motor database, or the name of a database at `uri`. The client of a
