@@ -132,11 +132,13 @@ async def test_an_id_that_is_taken_and_not_to_be_seen_is_not_known_to_be_stored(
 
 
 async def test_a_duplicate_and_a_write_concern_error_do_not_fail_the_batch_for_good() -> None:
-    server = Server({"writeErrors": [refused(0, 11000)], "writeConcernErrors": [unacknowledged()]}, (record(0),))
+    twin = record(0)
+    server = Server({"writeErrors": [refused(0, 11000)], "writeConcernErrors": [unacknowledged()]}, (twin,))
     appender = Appender(cast("Log", server))
     duplicate, *others = [asyncio.create_task(appender.append([record(number)])) for number in range(1_000)]
-    assert (await duplicate)[0].stored == record(0)
+    assert (await duplicate)[0].stored == twin
     errors = await asyncio.gather(*others, return_exceptions=True)
+    assert {str(error) for error in errors} == {"db:1: waiting"}
     assert {type(error) for error in errors} == {StoreUnavailable}, "they may be sent again"
     assert len(server.chunks) == 1
 

@@ -173,18 +173,18 @@ def results_of(
         where: `host:port` of the servers.
     """
     refusals = faults.refusal_of_each(details)
-    # where a write concern failed, the majority did not acknowledge what is not refused
-    unacknowledged = None
-    if details.get("writeConcernErrors"):
-        unacknowledged = StoreUnavailable(f"{where}: {faults.text_of_bulk(details)}")
+    unacknowledged = next(iter(details.get("writeConcernErrors", ())), None)
     results = []
     for index, record in enumerate(records):
-        if index not in refusals:
-            results.append(InsertResult(record, error=unacknowledged))
-        elif refusals[index].get("code") == _DUPLICATE:
+        refusal = refusals.get(index, unacknowledged)
+        if refusal is None:
+            results.append(InsertResult(record))
+        elif refusal.get("code") == _DUPLICATE:
             results.append(_duplicate(record, stored, where))
-        else:
-            results.append(InsertResult(record, error=_refusal(record, refusals[index], where)))
+        elif index in refusals:
+            results.append(InsertResult(record, error=_refusal(record, refusal, where)))
+        else:  # stored, and not acknowledged by the majority
+            results.append(InsertResult(record, error=StoreUnavailable(f"{where}: {faults.reason_of(refusal)}")))
     return results
 
 
@@ -198,9 +198,8 @@ def _duplicate(record: Record, stored: Mapping[Any, Record], where: str) -> Inse
 
 def _refusal(record: Record, refusal: Mapping[str, Any], where: str) -> StoreError:
     kind = faults.kind_of_refusal(refusal.get("code"))
-    reason = faults.one_line(str(refusal.get("errmsg", "")))
     verb = "could not store" if kind is StoreUnavailable else "refused"
-    return kind(f"{where}: the server {verb} event {record['event_id']!r}: {reason}")
+    return kind(f"{where}: the server {verb} event {record['event_id']!r}: {faults.reason_of(refusal)}")
 
 
 async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -> dict[Any, Record]:

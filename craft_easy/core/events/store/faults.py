@@ -157,7 +157,7 @@ def _kind_of(error: Exception) -> type[StoreError]:
 
 def _text_of(error: Exception, kind: type[StoreError]) -> str:
     if isinstance(error, errors.BulkWriteError):
-        return text_of_bulk(error.details)
+        return _text_of_bulk(error.details)
     if isinstance(error, errors.OperationFailure):
         return one_line((error.details or {}).get("errmsg") or str(error))
     if isinstance(error, TimeoutError) or (isinstance(error, errors.PyMongoError) and error.timeout and not str(error)):
@@ -168,10 +168,15 @@ def _text_of(error: Exception, kind: type[StoreError]) -> str:
     return one_line(_ERRNO.sub(lambda found: os.strerror(int(found[1])).lower(), text)) or type(error).__name__
 
 
-def text_of_bulk(details: Mapping[str, Any]) -> str:
+def _text_of_bulk(details: Mapping[str, Any]) -> str:
     """Return the server's reason for the first write that it refused, or that the majority did not acknowledge."""
     refused = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
-    return one_line(str(refused[0].get("errmsg", ""))) if refused else "a write was refused"
+    return reason_of(refused[0]) if refused else "a write was refused"
+
+
+def reason_of(refusal: Mapping[str, Any]) -> str:
+    """Return the server's reason in its reply for one write."""
+    return one_line(str(refusal.get("errmsg", "")))
 
 
 def one_line(text: str) -> str:
