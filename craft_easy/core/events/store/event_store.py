@@ -208,8 +208,8 @@ class EventStore(Log):
         """Return an open stream of the selected records that are inserted from now on, or `after` a resume token.
 
         For other packages of the library; a limit is ignored. Records are decoded as `store.event_json` takes them.
-        With `updates` it also yields the selected records whose deliveries change. `within` is the deadline of each answer,
-        in seconds.
+        With `updates` it also yields the selected records whose deliveries change. `within` is the deadline of each
+        answer, in seconds.
 
         Raises:
             ChangeStreamsMissing: the server has no change streams.
