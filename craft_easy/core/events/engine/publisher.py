@@ -36,7 +36,7 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 def _tracked(document: dict[str, Any], plan: Plan, *, at: datetime, owner: str | None) -> Tracked:
     """Return a record with its delivery, which begins at a time of the database's clock."""
-    delivery = Delivery.new((handler.id for handler in plan.handlers), at=at, owner=owner)
+    delivery = Delivery.new([handler.id for handler in plan.handlers], at=at, owner=owner)
     return Tracked({**document, "delivery": to_document(delivery)}, delivery)
 
 
@@ -135,7 +135,7 @@ class Publisher:
         if due:
             held, running_handlers = one.held, record_owner.worker.running_handlers
             sink = UnstoredSink(running_handlers) if held is None else RecordSink(record_owner, held)
-            await RecordRun(sink, one.event, due).dispatch(self.tasks().start)
+            await RecordRun(sink, one.event, due).dispatch(lambda delivery: self.tasks().start(delivery))
 
     # the record first
 

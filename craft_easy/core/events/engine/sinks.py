@@ -27,19 +27,17 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 
 class Sink(Protocol):
-    """Takes the outcomes of one event's deliveries."""
+    """Takes the outcomes of one event's deliveries.
 
-    @property
-    def running_handlers(self) -> RunningHandlers:
-        """The handlers that run on this loop."""
+    Attributes:
+        running_handlers: the handlers that run on this loop.
+        transactions: opens the transactions of the deliveries.
+        replay_id: the replay that runs them; None outside of a replay.
+    """
 
-    @property
-    def transactions(self) -> TransactionProvider:
-        """Opens the transactions of the deliveries."""
-
-    @property
-    def replay_id(self) -> str | None:
-        """The replay that runs them; None outside of a replay."""
+    running_handlers: RunningHandlers
+    transactions: TransactionProvider
+    replay_id: str | None
 
     async def may_start(self) -> bool:
         """Return whether a delivery may start now."""
@@ -78,14 +76,8 @@ class RecordSink:
         self._record_owner = record_owner
         self._held = held
         self._ended: set[str] = set()
-
-    @property
-    def running_handlers(self) -> RunningHandlers:
-        return self._record_owner.worker.running_handlers
-
-    @property
-    def transactions(self) -> TransactionProvider:
-        return self
+        self.running_handlers = record_owner.worker.running_handlers
+        self.transactions: TransactionProvider = self
 
     async def may_start(self) -> bool:
         """Return whether this worker still owns the record, by a lease that has not expired."""
