@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from craft_easy.core.events import DomainEvent, embedded
 from craft_easy.core.events.store import EventStore
-from tests.acceptance import shells
-from tests.acceptance.shells import Shell
+from tests.support import shells
+from tests.support.shells import Shell
 
 TAB_LIMIT_MS = 5.0
 VALUES_LIMIT_MS = 300.0

@@ -21,8 +21,8 @@ TEST_URI = os.environ.get("CRAFT_EVENTS_TEST_URI", "")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 IS_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
-for _name in ("URI", "DATABASE", "COLLECTION", "HANDLERS"):
-    os.environ.pop(f"CRAFT_EVENTS_{_name}", None)  # the settings of whoever runs the tests are not under test
+for _name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_") and name != "CRAFT_EVENTS_TEST_URI"]:
+    del os.environ[_name]  # the settings of the user who runs the tests are not under test
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background process, and so would be what it starts

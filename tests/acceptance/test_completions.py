@@ -15,8 +15,8 @@ import pytest
 
 from craft_events_cli import completion
 from craft_events_cli.commands.completion_values import PLAIN, connection_flags, plain
-from tests.acceptance import shells
-from tests.acceptance.shells import Shell
+from tests.support import shells
+from tests.support.shells import Shell
 
 GOOD = [
     "acme-1",

@@ -26,7 +26,7 @@ import pytest
 from craft_events_cli import main
 from craft_events_cli.demo import story
 from craft_events_cli.demo.shop import __name__ as SHOP  # noqa: N812 - the name that users type
-from tests.conditions import until
+from tests.support.conditions import until
 
 PROGRAM: Final = str(Path(sys.executable).with_name("craft-events"))
 LIMIT: Final = 60.0

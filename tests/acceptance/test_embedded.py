@@ -24,7 +24,7 @@ from craft_easy.core.events import embedded
 from craft_easy.core.events.embedded import server
 from craft_easy.core.events.embedded.directory import Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
-from tests.conditions import until
+from tests.support.conditions import until
 
 USER = """
 import sys

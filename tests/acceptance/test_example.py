@@ -25,7 +25,7 @@ import pytest
 from pymongo import MongoClient
 
 from craft_easy.core.events import embedded
-from tests.conditions import until
+from tests.support.conditions import until
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"

@@ -26,7 +26,7 @@ from craft_events_cli.parsing import examples_of
 from tests.cli.conftest import Ended
 from tests.cli.history import Log, opened, record
 from tests.cli.test_dead import handler, tracked
-from tests.conditions import until
+from tests.support.conditions import until
 
 ENDLESS: Final = {"tail", "serve", "--watch"}
 """What makes a command go on until it is stopped, unless it says where it ends."""

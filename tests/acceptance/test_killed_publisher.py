@@ -24,7 +24,7 @@ from pymongo import MongoClient
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.store import EventStore
 from tests.acceptance.warehouse import ledger
-from tests.conditions import until
+from tests.support.conditions import until
 
 MODULE: Final = "tests.acceptance.warehouse.handlers"
 ROOT: Final = Path(__file__).parents[2]

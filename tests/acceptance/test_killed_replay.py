@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.history.progress import WINDOW
 from craft_easy.core.events.store import EventStore
-from tests.conditions import until
+from tests.support.conditions import until
 
 EVENTS = 3_000
 TENANTS = ("a", "b", "c", "d", None)

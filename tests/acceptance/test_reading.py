@@ -21,7 +21,7 @@ import pytest
 
 from craft_easy.core.events import embedded
 from tests.cli.history import HISTORY, Log, opened, record
-from tests.conditions import until
+from tests.support.conditions import until
 
 PROGRAM = shutil.which("craft-events", path=str(Path(sys.executable).parent)) or "craft-events"
 FOLLOWING = "following "

@@ -11,7 +11,7 @@ import pytest
 from craft_events_cli import asking
 from tests.cli.conftest import Cli, Ended, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
-from tests.cli.terminals import before_a_person
+from tests.support.terminals import before_a_person
 
 FORMATS = ("table", "ndjson", "json", "csv")
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests.cli.conftest import Cli, Ended, Process
 from tests.cli.history import HOSTILE, Log, opened
-from tests.cli.terminals import before_a_person
-from tests.conditions import until
+from tests.support.conditions import until
+from tests.support.terminals import before_a_person
 
 
 @pytest.fixture

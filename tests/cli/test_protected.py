@@ -13,8 +13,8 @@ from craft_events_cli import main
 from craft_events_cli.parsing import signature_of
 from tests.cli.conftest import Cli, Process
 from tests.cli.history import Log, opened
-from tests.cli.terminals import before_a_person
 from tests.cli.test_dead import GRAVEYARD, id_of, states
+from tests.support.terminals import before_a_person
 
 ACTING = {
     "redispatch": ["redispatch", "--handlers", "shop"],

@@ -13,7 +13,7 @@ from craft_easy.core.events.operations import prune
 from craft_events_cli import asking
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
-from tests.cli.terminals import before_a_person
+from tests.support.terminals import before_a_person
 
 ALL = ("prune", "--older-than", "90d")
 FORMATS = ("table", "ndjson", "json", "csv")

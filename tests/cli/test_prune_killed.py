@@ -13,8 +13,8 @@ import pytest
 
 from tests.cli.conftest import Process
 from tests.cli.history import BEGAN, Log, delivery, opened, record
-from tests.conditions import until
 from tests.support import kill
+from tests.support.conditions import until
 
 RECORDS = 60
 SMALL_PAGES = "from craft_easy.core.events.store.queries import prune; prune.PAGE = 7"

@@ -15,7 +15,7 @@ from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Ended, Process
 from tests.cli.history import HOSTILE, Log, opened
 from tests.cli.test_import import HOSTILE_INPUT
-from tests.conditions import until
+from tests.support.conditions import until
 
 SHOP = """
 from craft_easy.core.events import event_handler

@@ -20,7 +20,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.render.redispatch import headline, next_step
 from tests.cli.conftest import ROOT, Cli
-from tests.conditions import until
+from tests.support.conditions import until
 
 SHOP = """
     import asyncio, os

@@ -23,8 +23,8 @@ from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.pacing import events_a_second, speed
 from tests.cli.conftest import ROOT, Cli, Process
 from tests.cli.history import Log, opened
-from tests.cli.terminals import before_a_person
-from tests.conditions import until
+from tests.support.conditions import until
+from tests.support.terminals import before_a_person
 
 SHOP = """
     import asyncio, os, time

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.proxy import Proxy
-from tests.faults.server import TEST_COMMANDS, Server
+from tests.support.proxy import Proxy
+from tests.support.server import TEST_COMMANDS, Server
 
 
 @pytest.fixture

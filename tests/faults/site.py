@@ -15,8 +15,8 @@ from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.store import EventStore
-from tests.conditions import until
 from tests.faults import workshop
+from tests.support.conditions import until
 
 ROOT: Final = Path(__file__).parents[2]
 MODULE: Final = workshop.__name__

@@ -32,7 +32,7 @@ from tests.faults.application import (
     passes,
     states,
 )
-from tests.faults.server import Server
+from tests.support.server import Server
 
 PATIENT: Final = 2.0
 """A lease that leaves room for a driver that looks for its server every half second."""

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from tests.conditions import until
 from tests.faults.site import Site, ended
+from tests.support.conditions import until
 
 EVENTS: Final = 2_000
 WORKERS: Final = 4

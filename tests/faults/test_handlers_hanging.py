@@ -12,9 +12,9 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, current_delivery
 from craft_easy.core.events.handlers.context import CurrentDelivery
-from tests.conditions import becomes, until
 from tests.faults.engine import WAYS, Engine, Way, engine, publishing
 from tests.faults.site import Site, ended, entries
+from tests.support.conditions import becomes, until
 
 LEASE = 1.0
 

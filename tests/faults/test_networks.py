@@ -16,7 +16,6 @@ from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import CommitUnknown, StoreUnavailable, TransactionsMissing, WrongDeployment
 from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.store import EventStore, sessions
-from tests.faults import proxy as commands
 from tests.faults.application import (
     DEADLINE,
     Gate,
@@ -32,8 +31,9 @@ from tests.faults.application import (
     history,
     states,
 )
-from tests.faults.proxy import FOR_EVER, Proxy
-from tests.faults.server import STANDALONE, Server
+from tests.support import proxy as commands
+from tests.support.proxy import FOR_EVER, Proxy
+from tests.support.server import STANDALONE, Server
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, Pending
 from craft_easy.core.events.store.documents import record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC
 from craft_events_cli.exit_codes import ExitCode
-from tests.conditions import becomes
-from tests.faults import proxy as commands
 from tests.faults.application import (
     Gate,
     Ran,
@@ -39,7 +37,9 @@ from tests.faults.application import (
     own,
     states,
 )
-from tests.faults.proxy import FOR_EVER, Proxy
+from tests.support import proxy as commands
+from tests.support.conditions import becomes
+from tests.support.proxy import FOR_EVER, Proxy
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from craft_easy.core.events import EventBus
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import EventStore
 from tests.faults.application import LEASE, Ran, application, deliver, delivery, events, fails, passes, states
-from tests.faults.server import Server
+from tests.support.server import Server
 
 WATCHFUL: Final = "heartbeatFrequencyMS=500"
 """A driver looks for its primary again so often: one that has stepped down for true says so at once."""

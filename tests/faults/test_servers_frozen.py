@@ -20,7 +20,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries
 from craft_events_cli.exit_codes import ExitCode
 from tests.faults.application import DEADLINE, Gate, application, deliver, events, states
-from tests.faults.server import Server
+from tests.support.server import Server
 
 ROOT: Final = Path(__file__).parents[2]
 SLACK_S: Final = 5.0

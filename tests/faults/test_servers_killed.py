@@ -14,7 +14,6 @@ from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import deliveries, sessions
 from craft_easy.core.events.store.registry import WorkerRegistry
-from tests.faults import proxy as commands
 from tests.faults.application import (
     Gate,
     Ran,
@@ -26,8 +25,9 @@ from tests.faults.application import (
     passes,
     states,
 )
-from tests.faults.proxy import Command, Proxy
-from tests.faults.server import Server
+from tests.support import proxy as commands
+from tests.support.proxy import Command, Proxy
+from tests.support.server import Server
 
 MANY: Final = 500
 GONE_S: Final = 0.3

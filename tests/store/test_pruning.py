@@ -23,7 +23,7 @@ from craft_easy.core.events.store.documents import new_record, record_id, to_doc
 from craft_easy.core.events.store.formats import extended_json
 from craft_easy.core.events.store.queries import prune as prune_queries
 from craft_easy.core.events.store.queries.prune import Copy
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 NOW = START + timedelta(days=100)

@@ -18,7 +18,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.types import PaymentCompleted
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.registry import WorkerRegistry
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 LEASE = 1.0
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -23,7 +23,7 @@ from craft_easy.core.events.history.rerun import ReplayOptions, ReplaySummary, R
 from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 EVERYTHING = Selection()

@@ -16,7 +16,7 @@ from craft_easy.core.events.bus import MAX_ROUTES
 from craft_easy.core.events.handlers import context
 from craft_easy.core.events.testing import fresh_bus
 from craft_easy.core.events.types import PaymentCompleted
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 from tests.unit import handlers_of_a_module as shop
 
 Seen = list[Any]

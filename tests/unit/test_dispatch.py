@@ -12,7 +12,7 @@ from craft_easy.core.events.handlers.context import CurrentDelivery, current_del
 from craft_easy.core.events.handlers.registry import Handler, Registry
 from craft_easy.core.events.model.retry import Discard, Outcome, OutcomeKind, Retry, RetryPolicy
 from craft_easy.core.events.types import DomainEvent
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 EVENT = DomainEvent(event_type="payment.completed")
 

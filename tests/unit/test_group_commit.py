@@ -12,7 +12,7 @@ from pymongo import _csot
 
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.store.group_commit import GroupCommit
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 
 class Server:

@@ -11,7 +11,7 @@ from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 

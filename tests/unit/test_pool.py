@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from craft_easy.core.events.engine.pool import Slots
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 
 async def test_items_of_a_key_keep_their_order_and_so_many_run_at_once() -> None:

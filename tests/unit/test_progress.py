@@ -17,7 +17,7 @@ from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.history.progress import WINDOW, LowWater, Position, ProgressWriter
 from craft_easy.core.events.store.read import RecordPosition
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 
 def place(number: int) -> RecordPosition:

@@ -11,7 +11,7 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.history.replay import Total, history
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 
 @dataclass

@@ -9,7 +9,7 @@ from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import Scope, enter
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.types import DomainEvent
-from tests.conditions import becomes
+from tests.support.conditions import becomes
 
 
 def open_a_delivery() -> Scope:

@@ -7,7 +7,7 @@ import pytest
 
 from craft_easy.core.events.handlers import background as module
 from craft_easy.core.events.handlers.background import Threads, in_thread
-from tests.conditions import becomes, until
+from tests.support.conditions import becomes, until
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from pymongo import MongoClient
 
 from craft_easy.core.events.embedded.server import find_program, is_answering
-from tests.conditions import until
+from tests.support.conditions import until
 
 TEST_COMMANDS: Final = "--enable-test-commands"
 STANDALONE: Final = "--standalone"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.conditions import until
+from tests.support.conditions import until
 
 
 @dataclass(slots=True)
