@@ -45,6 +45,14 @@ class Delivering:
             rich_help_panel=DELIVERING,
         ),
     ] = True
+    any_type: Annotated[
+        bool,
+        typer.Option(
+            "--any-type",
+            help="with --handler: also types that its patterns do not match",
+            rich_help_panel=DELIVERING,
+        ),
+    ] = False
     now: Annotated[
         bool,
         typer.Option("--now", help="ignore back-off: deliver what is not due yet, too", rich_help_panel=DELIVERING),
@@ -113,6 +121,7 @@ class Delivering:
             include_unhandled=self.include_unhandled,
             timeout=self.timeout,
             grace=self.grace,
+            any_type=self.any_type,
             now=self.now,
             watch=self.watch,
         )
@@ -145,6 +154,8 @@ def redispatch(
             "--include-untracked needs --since, or it would run the whole history",
             hint="add --since 2h, as far back as these events are to be delivered",
         )
+    if how.any_type and not how.handler:
+        raise UsageError("--any-type needs --handler, the handlers that run on any type")
     _refuse_what_watch_cannot(how, where, ids_from, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=dry_run)
@@ -200,15 +211,14 @@ async def _redispatch(
 
 
 async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "RedispatchOptions", chosen: Output) -> ExitCode:
-    from craft_easy.core.events.redispatch.backlog import Backlog
+    from craft_easy.core.events.redispatch.backlog import count
     from craft_easy.core.events.redispatch.event_ids import EventIds, count_named
-    from craft_easy.core.events.redispatch.options import claim_filter
     from craft_events_cli.render.redispatch import counted, write_counts
 
     if isinstance(meant, EventIds):
         counts = await count_named(bus, meant, how)
     else:
-        counts = await Backlog(bus, claim_filter(bus.registry, meant, how), how).count()
+        counts = await count(bus, meant, how)
     write_counts(counts, chosen)
     terminal.flush()
     deliveries = counted(counts.deliveries, "delivery", "deliveries")

@@ -16,9 +16,8 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
-from craft_easy.core.events.redispatch.backlog import Backlog
+from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.claiming import BATCH
-from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -431,7 +430,7 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     before = await (await store.collection()).find({}).sort("_id").to_list(None)
     options = RedispatchOptions(include_untracked=True)
     selection = Selection(since=await store.now() - timedelta(hours=1))
-    counts = await Backlog(bus, claim_filter(bus.registry, selection, options), options).count()
+    counts = await count(bus, selection, options)
     assert (counts.events, counts.deliveries) == (9, 13)
     assert counts.by_type == {"order.placed": 9}
     assert counts.by_tenant == {"acme": 3, None: 2, "docs": 4}
@@ -439,9 +438,7 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     assert await (await store.collection()).find({}).sort("_id").to_list(None) == before
     assert await WorkerRegistry(store).entries() == {}
     limited = Selection(limit=2)
-    assert (
-        await Backlog(bus, claim_filter(bus.registry, limited, RedispatchOptions()), RedispatchOptions()).count()
-    ).events == 2
+    assert (await count(bus, limited, RedispatchOptions())).events == 2
 
 
 async def test_records_of_other_writers_are_delivered(bus: EventBus, store: EventStore, ran: Ran) -> None:
@@ -484,3 +481,28 @@ async def test_an_outcome_on_a_record_that_was_taken_over_is_reported_as_lost(bu
     assert (summary.claimed, summary.lost, summary.failed, summary.owned) == (1, 1, 0, 1)
     assert [report.outcome for report in recorder.reports] == ["lost"]
     assert (await delivery(store, event)).handlers[0].attempts == 0
+
+
+async def test_two_services_with_the_same_handler_id_do_not_run_each_others_events(
+    bus: EventBus, store: EventStore
+) -> None:
+    ran: list[str] = []
+    bus.subscribe("billing.*", lambda event: ran.append(event.event_type), id="app.main:on_event")
+    theirs = DomainEvent(event_type="stock.taken")
+    ours = DomainEvent(event_type="billing.paid")
+    await store.append_many([theirs, ours], handlers=["app.main:on_event"])
+    assert (await count(bus, Selection(), RedispatchOptions())).by_type == {"billing.paid": 1}
+    summary = await deliver(bus)
+    assert (ran, summary.done, summary.orphaned) == (["billing.paid"], 1, 1)
+    assert (summary.orphaned_handlers, summary.is_clean) == (["app.main:on_event"], False)
+    left = await delivery(store, theirs)
+    assert (left.state, left.owner, left.handlers[0].attempts) == ("open", None, 0)
+
+
+async def test_any_type_delivers_what_a_narrowed_pattern_left_behind(bus: EventBus, store: EventStore) -> None:
+    ran: list[str] = []
+    bus.subscribe("order.placed", lambda event: ran.append(event.event_type), id="audit")
+    await store.append(DomainEvent(event_type="order.cancelled"), handlers=["audit"])
+    assert (await deliver(bus)).orphaned == 1
+    summary = await deliver(bus, handlers=("audit",), any_type=True)
+    assert (ran, summary.done, summary.orphaned) == (["order.cancelled"], 1, 0)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.runner import CANCELLED_S, DueDelivery, RecordRun
 from craft_easy.core.events.engine.sinks import RecordSink
-from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
+from craft_easy.core.events.store.deliveries import Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.owner import RecordOwner
@@ -125,7 +125,7 @@ class RunnerPool:
         self,
         record_owner: RecordOwner,
         size: int,
-        due: Callable[[Delivery], list[DueDelivery]],
+        due: Callable[[Tracked], list[DueDelivery]],
         on_end: Callable[[], object],
     ) -> None:
         self.abandoned = 0
@@ -189,7 +189,7 @@ class RunnerPool:
         self._on_end()
 
     def _run_of(self, held: OwnedRecord) -> RecordRun | None:
-        due = self._due(held.record.delivery)
+        due = self._due(held.record)
         if not due:
             return None
         event = DomainEvent.from_record(held.record.document)

@@ -1,90 +1,90 @@
-"""The backlog: what a redispatch wants, what it would find, and the old records that it is to take in."""
+"""The backlog: what a redispatch would deliver now, and the old records that it begins to track."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from craft_easy.core.events.model.delivery import track
 from craft_easy.core.events.model.figures import Counts
-from craft_easy.core.events.redispatch.options import RedispatchOptions
+from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.store.deliveries import PendingChange, Tracked
-from craft_easy.core.events.store.filters import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.model.selection import Selection
+    from craft_easy.core.events.store.filters import ClaimFilter
 
 
-class Backlog:
-    """Reads what a redispatch would work on.
+async def count(bus: EventBus, selection: Selection, options: RedispatchOptions) -> Counts:
+    """Count what a run would deliver now; nothing is written.
+
+    Records of workers that are fenced or unknown count as free; those of living workers do not.
+
+    Raises:
+        HandlerNotFound: `options.handlers` names a handler that is not loaded.
+        StoreUnavailable: the log was not reached.
+    """
+    wanted = claim_filter(bus.registry, selection, options)
+    if not options.now:
+        wanted = replace(wanted, due_at=await bus.tracking.store.now())
+    counts = Counts()
+    async with aclosing(_Backlog(bus, wanted, options).everything()) as found:
+        async for record, handlers in found:
+            counts.add(record.document, handlers)
+            if counts.events == selection.limit:
+                break
+    return counts
+
+
+async def begin_to_track(bus: EventBus, wanted: ClaimFilter, options: RedispatchOptions, room: int | None) -> int:
+    """Give the old records that the options ask for the deliveries that they lack; return how many.
 
     Args:
-        bus: whose handlers are loaded, and whose store is read.
-        wanted: what the run wants.
-        options: whether records without a delivery, or without handlers, belong to it.
+        room: records at most; None for all.
     """
+    deliveries, worker = bus.tracking.record_owner().deliveries, bus.tracking.record_owner().worker
+    added = 0
+    async with aclosing(_Backlog(bus, wanted, options).without_deliveries()) as found:
+        async for record, handlers in found:
+            if room is not None and added >= room:
+                break
+            if record.is_tracked:
+                await deliveries.change([_add_handlers(record, handlers, worker.now())])
+            else:
+                await deliveries.add(record, track(handlers, None, at=worker.now()))
+            added += 1
+    return added
+
+
+def _add_handlers(record: Tracked, handlers: Sequence[str], at: datetime) -> PendingChange:
+    return PendingChange(record, lambda delivery: track(handlers, delivery, at=at))
+
+
+class _Backlog:
+    """Lists the records that a redispatch works on, each with the ids of the handlers that would run."""
 
     def __init__(self, bus: EventBus, wanted: ClaimFilter, options: RedispatchOptions) -> None:
         self._registry = bus.registry
         self._record_owner = bus.tracking.record_owner()
-        self._wanted = wanted
+        self._filter = wanted
         self._options = options
 
-    async def count(self) -> Counts:
-        """Count what a run would deliver now; nothing is written.
-
-        Records of workers that are fenced or unknown count as free; those of the living do not.
-        """
-        counts = Counts()
-        limit = self._wanted.selection.limit
-        async with aclosing(self._everything()) as found:
-            async for record, handlers in found:
-                counts.add(record.document, handlers)
-                if counts.events == limit:
-                    break
-        return counts
-
-    async def begin_to_track(self, room: int | None) -> int:
-        """Give the old records that were asked for the deliveries that they lack; return how many.
-
-        Args:
-            room: at most so many; None for all.
-        """
-        added = 0
-        async with aclosing(self._old()) as found:
-            async for record, handlers in found:
-                if room is not None and added >= room:
-                    break
-                await self._take_in(record, handlers)
-                added += 1
-        return added
-
-    async def _take_in(self, record: Tracked, handlers: Sequence[str]) -> None:
-        at = self._record_owner.worker.now()
-        if record.is_tracked:
-            await self._record_owner.deliveries.change(
-                [PendingChange(record, lambda delivery: track(handlers, delivery, at=at))]
-            )
-        else:
-            await self._record_owner.deliveries.add(record, track(handlers, None, at=at))
-
-    async def _everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
+    async def everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
         async with aclosing(self._record_owner.deliveries.matching(await self._free())) as pages:
             async for page in pages:
                 for record in page:
-                    yield record, [one.id for one in record.delivery.pending if one.id in self._wanted.handlers]
-        async with aclosing(self._old()) as found:
+                    event_type = str(record.document.get("event_type"))
+                    pending = record.delivery.pending
+                    yield record, [one.id for one in pending if self._filter.matches(one, event_type)]
+        async with aclosing(self.without_deliveries()) as found:
             async for record, handlers in found:
                 yield record, handlers
 
-    async def _free(self) -> dict[str, Any]:
-        owners = await self._record_owner.deliveries.owners()
-        entries = await self._record_owner.registry.entries()
-        gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
-        return self._wanted.free(gone)
-
-    async def _old(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
+    async def without_deliveries(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
         """Yield the records that have no deliveries, and the ids of the handlers that they would get."""
         for condition in self._conditions():
             async with aclosing(self._record_owner.deliveries.matching(condition)) as pages:
@@ -93,12 +93,18 @@ class Backlog:
                         if handlers := self._handlers_for(record.document.get("event_type")):
                             yield record, handlers
 
+    async def _free(self) -> dict[str, Any]:
+        owners = await self._record_owner.deliveries.owners()
+        entries = await self._record_owner.registry.entries()
+        gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
+        return self._filter.free(gone)
+
     def _conditions(self) -> Iterable[dict[str, Any]]:
         if self._options.include_untracked:
-            yield self._wanted.untracked()
+            yield self._filter.untracked()
         if self._options.include_unhandled:
-            yield self._wanted.unhandled()
+            yield self._filter.unhandled()
 
     def _handlers_for(self, event_type: object) -> list[str]:
         handlers = self._registry.plan(str(event_type)).handlers
-        return [handler.id for handler in handlers if handler.id in self._wanted.handlers]
+        return [handler.id for handler in handlers if handler.id in self._filter.handlers]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from craft_easy.core.events.engine.report import Began, Notice, Observer, RedispatchSummary, ignore
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog
+from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.loop import redispatch
-from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
+from craft_easy.core.events.redispatch.options import RedispatchOptions
 from craft_easy.core.events.store.read import in_batches, positions
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions
         if room == 0:
             break
         batch = replace(selection, limit=room)
-        counts = await Backlog(bus, claim_filter(bus.registry, batch, options), options).count()
+        counts = await count(bus, batch, options)
         total.events += counts.events
         total.deliveries += counts.deliveries
         total.by_type += counts.by_type

@@ -40,7 +40,7 @@ from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch.backlog import Backlog
+from craft_easy.core.events.redispatch.backlog import begin_to_track
 from craft_easy.core.events.redispatch.claiming import Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.store.deliveries import MAX_COUNTED, Tracked
@@ -134,7 +134,6 @@ class Redispatch:
         self._summary = RedispatchSummary()
         self._take_over = TakeOver(self._record_owner)
         self._filter = claim_filter(bus.registry, selection, options)
-        self._handlers = {name: bus.registry.handler(name) for name in self._filter.handlers}
         self._pool = RunnerPool(self._record_owner, options.concurrency, self._due, lambda: observer(EventEnded()))
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
         self._began_at: datetime | None = None
@@ -194,7 +193,7 @@ class Redispatch:
         events = await self._record_owner.deliveries.count(self._filter)
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._filter.selection.limit is None else self._filter.selection.limit - events
-            events += await Backlog(self._bus, self._filter, self._options).begin_to_track(room)
+            events += await begin_to_track(self._bus, self._filter, self._options, room)
             if not self._options.now:  # what was taken in is due from that moment on
                 self._filter = replace(self._filter, due_at=self._record_owner.worker.now())
         self._observer(Began(events if events < MAX_COUNTED else None))
@@ -271,12 +270,13 @@ class Redispatch:
         times += [entry.finished_at for entry in delivery.handlers if entry.finished_at is not None]
         return began_at is not None and any(at >= began_at for at in times)
 
-    def _due(self, delivery: Delivery) -> list[DueDelivery]:
-        """Return the deliveries of a record that are to run now and whose handler is loaded here."""
+    def _due(self, record: Tracked) -> list[DueDelivery]:
+        """Return the deliveries of a record that are to run now: due, and of a loaded handler that is for its type."""
+        event_type = str(record.document.get("event_type"))
         due = []
-        for entry in delivery.pending:
-            handler = self._handlers.get(entry.id)
-            if handler is not None and self._filter.is_due(entry):
+        for entry in record.delivery.pending:
+            handler = self._bus.registry.handler(entry.id)
+            if handler is not None and self._filter.matches(entry, event_type):
                 limit = handler.timeout or self._options.timeout
                 due.append(DueDelivery(handler, entry.id, entry.attempts + 1, limit))
         return due

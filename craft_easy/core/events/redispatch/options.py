@@ -17,6 +17,7 @@ class RedispatchOptions:
 
     Args:
         handlers: ids of the handlers to run; empty for every loaded one.
+        any_type: run `handlers` on whatever they are pending for, also where none of their patterns matches any more.
         concurrency: events whose handlers run at the same time.
         now: ignore back-off: run every pending delivery, due or not; a watch honours back-off all the same.
         wait: stay until each owner of a selected record has sent a heartbeat, freed its records, or is taken over.
@@ -29,6 +30,7 @@ class RedispatchOptions:
 
     handlers: tuple[str, ...] = ()
     concurrency: int = 10
+    any_type: bool = False
     now: bool = False
     wait: bool = True
     watch: bool = False
@@ -53,4 +55,5 @@ def claim_filter(registry: Registry, selection: Selection, options: RedispatchOp
         if handler is None:
             raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
         chosen |= {handler.id, *handler.aliases}
-    return ClaimFilter(selection, loaded=loaded, handlers={one: loaded[one] for one in loaded if one in chosen})
+    patterns = {name: ("*",) if options.any_type else loaded[name] for name in loaded if name in chosen}
+    return ClaimFilter(selection, loaded={**loaded, **patterns}, handlers=patterns)
