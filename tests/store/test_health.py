@@ -111,7 +111,7 @@ async def test_it_writes_nothing(store: EventStore, database_name: str) -> None:
 async def test_an_empty_log_needs_no_index_yet(store: EventStore) -> None:
     await (await store.connection()).events.drop()
     (finding,) = await found(store, "indexes")
-    assert (finding.level, finding.message) == ("OK", "8 indexes will be created with the first event")
+    assert (finding.level, finding.message) == ("OK", "9 indexes will be created with the first event")
 
 
 async def test_what_is_missing_is_named_and_created_when_asked(store: EventStore) -> None:
@@ -138,7 +138,18 @@ async def test_what_stands_in_the_way_is_named_and_never_dropped(store: EventSto
     assert 'dropIndex("event_id_1")' in (finding.advice or "")
     names = [index["name"] for index in await (await events.list_indexes()).to_list(None)]
     assert "event_id_1" in names
-    assert "timestamp_1_event_id_1" not in names
+    assert "timestamp_1_event_id_1" in names, "the others are created"
+
+
+async def test_a_duplicate_event_id_is_named_and_the_other_indexes_are_created(store: EventStore) -> None:
+    events = await store.collection()
+    await events.drop_indexes()
+    await insert(store, {**record(1), "_id": 1}, {**record(1), "_id": 2})
+    left, refused = await found(store, "indexes", fix=True)
+    assert (left.level, left.message) == ("WARN", "1 missing: event_id_1")
+    assert refused.level == "FAIL"
+    assert refused.message.startswith("event_id_1 cannot be created: ")
+    assert "duplicate key" in refused.message
 
 
 async def test_indexes_of_others_are_left_alone_and_named(store: EventStore) -> None:

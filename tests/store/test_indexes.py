@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore, drivers, indexes
+from craft_easy.core.events.store.filters import ClaimFilter, DeliveryFilter
 from craft_easy.core.events.types import DomainEvent
 
 
@@ -141,11 +143,31 @@ async def test_an_index_that_was_dropped_meanwhile_is_done_without(real_store: E
     assert await hinted(real_store, "timestamp_1_event_id_1") == 1
 
 
-async def test_an_index_that_stands_in_the_way_is_told_as_the_server_tells_it(real_store: EventStore) -> None:
+async def test_a_duplicate_event_id_is_named_and_keeps_no_other_index_away(real_store: EventStore) -> None:
     events = await real_store.collection()
     await events.insert_many([{"event_id": "same"}, {"event_id": "same"}])
-    with pytest.raises(StoreError, match="E11000"):
+    with pytest.raises(StoreError, match=r"event_id_1 cannot be created: .*E11000"):
         await real_store.ensure_indexes()
+    assert [index.document["name"] for index in await missing(real_store)] == ["event_id_1"]
+    async with real_store.call() as connection:
+        built = await indexes.build(connection)
+    assert (built.created, list(built.refused)) == ((), ["event_id_1"])
+
+
+async def test_the_engine_s_queries_are_answered_by_partial_indexes(real_store: EventStore) -> None:
+    await real_store.append(event(), handlers=["a"])
+    patterns = {"a": ("*",)}
+    wanted = ClaimFilter(Selection(), handlers=patterns, loaded=patterns, due_at=await real_store.now())
+    events = await real_store.collection()
+    for condition, hint in (
+        (wanted.unowned(), indexes.CLAIM_INDEX),
+        (wanted.orphaned(), indexes.CLAIM_INDEX),
+        ({"delivery.state": "open", "delivery.owner": {"$gt": ""}}, indexes.OWNER_INDEX),
+        (DeliveryFilter(Selection()).having("pending"), indexes.OPEN_INDEX),
+        (DeliveryFilter(Selection()).having("dead"), indexes.DEAD_INDEX),
+    ):
+        plan = await events.database.command("explain", {"find": events.name, "filter": condition, "hint": hint})
+        assert f"'indexName': '{hint}'" in str(plan)
 
 
 async def test_the_unique_index_guards_ids_that_another_writer_stored(real_store: EventStore) -> None:

@@ -189,7 +189,6 @@ async def test_the_server_answers_the_backlog_from_a_partial_index(log: EventSto
     question = stats_queries.Question(Selection(tenants=("acme",)), "handler", Bars(at(0), at(4), HOUR), at(4))
     for stages, hint in (
         (stats_queries.open_stages(question), indexes.OPEN_INDEX),
-        (stats_queries.open_stages(question), indexes.OPEN_INDEX_OF_TENANTS),
         (stats_queries.dead_stages(question), indexes.DEAD_INDEX),
     ):
         plan = await collection.database.command(
@@ -309,7 +308,7 @@ async def test_the_backlog_is_asked_of_an_index_by_its_name(log: EventStore, mon
     assert set(hints[2:]) == {None}
     hints.clear()
     await stats(log, replace(WINDOW, tenants=("acme",)), bar=4 * HOUR)
-    assert hints[:2] == [indexes.OPEN_INDEX_OF_TENANTS, indexes.DEAD_INDEX]
+    assert hints[:2] == [indexes.OPEN_INDEX, indexes.DEAD_INDEX]
 
 
 async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

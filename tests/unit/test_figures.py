@@ -44,7 +44,7 @@ def test_the_backlog_is_asked_of_the_partial_indexes(by: By, selected: dict[str,
         assert next(iter(condition)) == next(iter(of_index))
         assert condition.items() >= of_index.items()
         assert "timestamp" not in condition
-    assert PARTIAL[indexes.OPEN_INDEX] == PARTIAL[indexes.OPEN_INDEX_OF_TENANTS] == stats_queries.OPEN
+    assert PARTIAL[indexes.OPEN_INDEX] == stats_queries.OPEN
     assert PARTIAL[indexes.DEAD_INDEX] == stats_queries.DEAD
 
 

@@ -18,7 +18,7 @@ from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Timestamp
 
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection, compile_pattern, up_to_millisecond
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
 Condition = dict[str, Any]
 Patterns = Mapping[str, Sequence[str]]
@@ -399,9 +399,7 @@ class DeliveryFilter:
         """Return the name of the partial index that such a question is to go through; none where `_id`s are named."""
         if self.ids is not None:
             return None
-        if state == "dead":
-            return DEAD_INDEX
-        return OPEN_INDEX_OF_TENANTS if self.selection.tenants or self.selection.no_tenant else OPEN_INDEX
+        return DEAD_INDEX if state == "dead" else OPEN_INDEX
 
     def _of_handlers(self, state: str) -> Condition:
         if not self.handlers:

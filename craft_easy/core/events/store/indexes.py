@@ -1,4 +1,28 @@
-"""The indexes of the event log: what they are, which are missing, and how they come to be."""
+"""The indexes of the event log: what they are, which are missing, and how they are created.
+
+Each query of the product, with the index that answers it:
+
+| query                                        | index                        | hint | order                   |
+|----------------------------------------------|------------------------------|------|-------------------------|
+| one event                                    | `_id`, then `event_id`       | no   |                         |
+| history, by time or state done/untracked     | `(timestamp, event_id)`      | no   | (timestamp, event_id)   |
+| history of event types                       | `(event_type, …)`            | no   | merged, or by time      |
+| history of tenants                           | `(tenant_id, …)`             | no   | merged, or by time      |
+| trace: a chain                               | `event_id`, `correlation_id` | no   | none                    |
+| claims: open, unowned, due, for handlers     | `CLAIM_INDEX`                | yes  | (delivery.due_at, _id)  |
+| orphans: open, pending for other handlers    | `CLAIM_INDEX`                | yes  | none                    |
+| `--state open`, pending, backlog figures     | `OPEN_INDEX`                 | yes  | (timestamp, event_id)   |
+| owners, records of an owner                  | `OWNER_INDEX`                | yes  | none                    |
+| dead deliveries                              | `DEAD_INDEX`                 | yes  | (timestamp, event_id)   |
+| a parent's state, records by `_id`           | `_id`                        | no   | none                    |
+
+A hint is needed because MongoDB considers a partial index only where a query names its filter and its first field or
+sorts by that (https://jira.mongodb.org/browse/SERVER-26580). A hint of a partial index whose filter the query does not
+contain is no error and finds too little: each hinted condition contains the filter.
+
+No two indexes have the same keys: before MongoDB 5.0 they could not differ by their filter alone. None is ever dropped
+here: workers of version 1 name theirs in hints.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +34,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from craft_easy.core.events.store import drivers
+from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.store import drivers, faults
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.connection import LogConnection
@@ -24,9 +49,12 @@ BUILD_DEADLINE: Final = 3600.0
 
 _IN_ORDER: Final = (("timestamp", 1), ("event_id", 1))
 _OPEN: Final = {"delivery.state": "open"}
+_OWNED: Final = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 _DEAD: Final = {"delivery.handlers.state": "dead"}
 _BAD_VALUE: Final = 2
 _CANNOT_CREATE_INDEX: Final = 67
+_REFUSALS: Final = frozenset({85, 86, 11000})
+"""IndexOptionsConflict, IndexKeySpecsConflict, DuplicateKey: other indexes of the log can still be created."""
 
 
 def _index(*keys: tuple[str, int], suffix: str = "", **options: Any) -> IndexModel:
@@ -34,25 +62,34 @@ def _index(*keys: tuple[str, int], suffix: str = "", **options: Any) -> IndexMod
     return IndexModel(keys, name=name, **options)
 
 
+_CLAIMS: Final = _index(
+    *(("delivery.handlers.id", 1), ("delivery.handlers.state", 1), ("delivery.owner", 1)),
+    *(("delivery.due_at", 1), ("_id", 1)),
+    suffix="_open",
+    partialFilterExpression=_OPEN,
+)
 INDEXES: Final[Sequence[IndexModel]] = (
     _index(("event_id", 1), unique=True, sparse=True),
     _index(("event_type", 1), *_IN_ORDER),
     _index(("tenant_id", 1), *_IN_ORDER),
     _index(*_IN_ORDER),
     _index(("correlation_id", 1), sparse=True),
+    _CLAIMS,
+    _index(*_IN_ORDER, ("tenant_id", 1), suffix="_open", partialFilterExpression=_OPEN),
+    _index(("delivery.owner", 1), suffix="_owned", partialFilterExpression=_OWNED),
+    _index(*_IN_ORDER, ("_id", 1), suffix="_dead", partialFilterExpression=_DEAD),
+)
+CLAIM_INDEX: Final = str(_CLAIMS.document["name"])
+OPEN_INDEX: Final = "timestamp_1_event_id_1_tenant_id_1_open"
+OWNER_INDEX: Final = "delivery.owner_1_owned"
+DEAD_INDEX: Final = "timestamp_1_event_id_1__id_1_dead"
+
+_OF_VERSION_1: Final[Sequence[IndexModel]] = (
     _index(("delivery.owner", 1), *_IN_ORDER, suffix="_open", partialFilterExpression=_OPEN),
     _index(("delivery.owner", 1), ("delivery.due_at", 1), suffix="_open", partialFilterExpression=_OPEN),
     _index(("tenant_id", 1), *_IN_ORDER, suffix="_open", partialFilterExpression=_OPEN),
     _index(*_IN_ORDER, suffix="_dead", partialFilterExpression=_DEAD),
 )
-"""Two of the partial ones repeat the keys of a full one: MongoDB tells them apart by their filter (since 5.0)."""
-OPEN_INDEX: Final = "delivery.owner_1_timestamp_1_event_id_1_open"
-OPEN_INDEX_OF_TENANTS: Final = "tenant_id_1_timestamp_1_event_id_1_open"
-DEAD_INDEX: Final = "timestamp_1_event_id_1_dead"
-"""Named in a hint where a query does not speak of an index's first field, and MongoDB would not consider it.
-
-https://jira.mongodb.org/browse/SERVER-26580
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +100,15 @@ class Comparison:
         missing: names of those that it lacks.
         in_the_way: names of indexes that have the name, or the keys, of a missing one and are another: they must be
             dropped before it can be created.
-        foreign: names of indexes that nothing here asks for; each costs a write to every event. One that lets records
-            expire is none: see `expiry`.
+        foreign: names of indexes that no query here uses; each costs every event a write. An index that lets records
+            expire does not count: see `queries/doctor.py`.
+        former: names of indexes of version 1, which may be dropped once no worker of that version runs.
     """
 
     missing: tuple[str, ...]
     in_the_way: tuple[str, ...]
     foreign: tuple[str, ...]
+    former: tuple[str, ...] = ()
 
 
 def compare(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> Comparison:
@@ -84,10 +123,13 @@ def compare(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> 
     ours = [_shape(index.document, sharded=sharded) for index in INDEXES]
     others = [one for one in there if _shape(one, sharded=sharded) not in ours]
     in_the_way = [one for one in others if any(_is_in_the_way(one, index.document) for index in lacking)]
+    version_1 = [_shape(index.document, sharded=sharded) for index in _OF_VERSION_1]
+    former = [one for one in others if one not in in_the_way and _shape(one, sharded=sharded) in version_1]
     return Comparison(
         missing=tuple(index.document["name"] for index in lacking),
         in_the_way=tuple(str(one["name"]) for one in in_the_way),
-        foreign=tuple(str(one["name"]) for one in others if one not in in_the_way),
+        foreign=tuple(str(one["name"]) for one in others if one not in in_the_way and one not in former),
+        former=tuple(str(one["name"]) for one in former),
     )
 
 
@@ -111,8 +153,63 @@ def _shape(index: Mapping[str, Any], *, sharded: bool) -> tuple[Any, ...]:
     return list(index["key"].items()), is_unique, bool(index.get("sparse")), index.get("partialFilterExpression")
 
 
+# create
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIndexes:
+    """The indexes that were created on a log, and those that could not be: the reason of each by its name."""
+
+    created: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
+async def build(connection: LogConnection) -> BuiltIndexes:
+    """Create the missing indexes, each on its own: one that cannot be created keeps none of the others away."""
+    created, refused = list[str](), dict[str, str]()
+    for index in await _missing(connection):
+        name = str(index.document["name"])
+        try:
+            await create(connection.events, [index])
+        except OperationFailure as error:
+            if error.code not in _REFUSALS:
+                raise
+            refused[name] = faults.one_line(str((error.details or {}).get("errmsg") or error))
+        else:
+            created.append(name)
+    connection.indexes = None
+    return BuiltIndexes(tuple(created), refused)
+
+
+async def ensure(connection: LogConnection) -> list[str]:
+    """Create the missing indexes and return their names.
+
+    Raises:
+        StoreError: one of them cannot be created; the others were.
+    """
+    built = await build(connection)
+    connection.is_prepared = True
+    if built.refused:
+        name, reason = next(iter(built.refused.items()))
+        raise StoreError(f"the index {name} cannot be created: {reason}", hint="`craft-events doctor` names the cause")
+    return list(built.created)
+
+
+async def prepare(connection: LogConnection) -> None:
+    """Create the indexes of a log that is new or empty; log one warning that names those that an old one lacks."""
+    events = connection.events
+    # in this order: a worker creates the indexes before it stores the first record, so a record means they are there
+    is_empty = await events.find_one({}, {"_id": 1}) is None
+    wanted = await _missing(connection)
+    if is_empty:
+        await create(events, wanted)
+        connection.indexes = None
+    else:
+        _warn_once(connection, wanted)
+
+
 async def create(collection: drivers.Collection, wanted: Sequence[IndexModel]) -> None:
-    """Create indexes in one pass; those that exist, or that another process is creating, are left to be."""
+    """Create indexes with one command; those that exist, or that another process is creating, stay as they are."""
     if not wanted:
         return
     try:
@@ -129,25 +226,20 @@ def _not_unique(index: IndexModel) -> IndexModel:
     return IndexModel(list(index.document["key"].items()), **document)
 
 
-async def ensure(connection: LogConnection) -> list[str]:
-    """Create the indexes that are missing and return their names."""
-    wanted = await _missing(connection)
-    await create(connection.events, wanted)
-    connection.is_prepared, connection.indexes = True, None
-    return [index.document["name"] for index in wanted]
+async def compared(connection: LogConnection) -> Comparison:
+    """Return how the indexes of the log compare with those that it needs; nothing is created."""
+    existing = await drivers.list_indexes(connection.events)
+    return compare(existing, sharded=drivers.is_sharded(connection.database))
 
 
-async def prepare(connection: LogConnection) -> None:
-    """Create the indexes of a log that is new or empty; name those that an old one lacks."""
-    events = connection.events
-    # in this order: who creates indexes does so before the first record, so a record means that they are there
-    is_empty = await events.find_one({}, {"_id": 1}) is None
-    wanted = await _missing(connection)
-    if is_empty:
-        await create(events, wanted)
-        connection.indexes = None
-    else:
-        _warn_once(connection, wanted)
+async def _missing(connection: LogConnection) -> list[IndexModel]:
+    existing = await drivers.list_indexes(connection.events)
+    if len(existing) > 1 and not drivers.keeps_index_filters(connection.database):
+        return []
+    return missing(existing, sharded=drivers.is_sharded(connection.database))
+
+
+# use
 
 
 async def with_hint(connection: LogConnection, index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
@@ -198,16 +290,3 @@ def _warn_once(connection: LogConnection, wanted: Sequence[IndexModel]) -> None:
         len(wanted),
         ", ".join(index.document["name"] for index in wanted),
     )
-
-
-async def compared(connection: LogConnection) -> Comparison:
-    """Return how the indexes of the log compare with those that it needs; nothing is created."""
-    existing = await drivers.list_indexes(connection.events)
-    return compare(existing, sharded=drivers.is_sharded(connection.database))
-
-
-async def _missing(connection: LogConnection) -> list[IndexModel]:
-    existing = await drivers.list_indexes(connection.events)
-    if len(existing) > 1 and not drivers.keeps_index_filters(connection.database):
-        return []
-    return missing(existing, sharded=drivers.is_sharded(connection.database))

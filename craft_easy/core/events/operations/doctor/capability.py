@@ -84,7 +84,8 @@ async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
 
 async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
     """Compare the indexes with those that the log needs; create those that are missing where that is asked for."""
-    created = await _created(store) if fix else []
+    built = await _built(store) if fix else store_indexes.BuiltIndexes((), {})
+    created = list(built.created)
     async with store.call() as connection:
         found = await store_indexes.compared(connection)
     building = await doctor_queries.under_construction(store)
@@ -106,6 +107,8 @@ async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
     else:
         message = f"{len(created)} created: {named(created, 8)}" if created else "all there"
         findings.append(Finding.ok("indexes", message, **details))
+    if not found.in_the_way:
+        findings += [_refused(name, reason) for name, reason in built.refused.items()]
     if building:
         message = f"{named(building)} {'is' if len(building) == 1 else 'are'} being built"
         findings.append(Finding.warn("indexes", message, "until then what needs them is slow"))
@@ -114,6 +117,9 @@ async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
         findings.append(
             Finding.ok("indexes", f"{message}; each costs every publish a write", foreign=len(found.foreign))
         )
+    if found.former:
+        message = f"{counted(len(found.former), 'index', 'indexes')} of version 1: {named(found.former)}"
+        findings.append(Finding.ok("indexes", f"{message}; drop them once no worker of version 1 runs"))
     return findings
 
 
@@ -121,12 +127,13 @@ def _stands(number: int) -> str:
     return "stands" if number == 1 else "stand"
 
 
-async def _created(store: EventStore) -> list[str]:
-    async with store.call() as connection:
-        found = await store_indexes.compared(connection)
-    if not found.missing or found.in_the_way:
-        return []  # what stands in the way is never dropped here, and nothing beside it is begun
-    return await store.ensure_indexes()
+def _refused(name: str, reason: str) -> Finding:
+    return Finding.fail("indexes", f"{name} cannot be created: {reason}", FIX)
+
+
+async def _built(store: EventStore) -> store_indexes.BuiltIndexes:
+    async with store.call(store_indexes.BUILD_DEADLINE) as connection:
+        return await store_indexes.build(connection)
 
 
 async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -> list[Finding]:

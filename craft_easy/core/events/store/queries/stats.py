@@ -28,7 +28,7 @@ from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.filters import Condition, joined, selection_filter
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, OPEN_INDEX_OF_TENANTS, with_hint
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, with_hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -126,9 +126,7 @@ class Counted:
 
 async def count_open(store: Log, question: Question) -> Counted:
     """Count what is open, from the partial index alone."""
-    by_tenant = bool(question.selection.tenants or question.selection.no_tenant)
-    hint = OPEN_INDEX_OF_TENANTS if by_tenant else OPEN_INDEX
-    return await _counted(store, open_stages(question), hint)
+    return await _counted(store, open_stages(question), OPEN_INDEX)
 
 
 async def count_dead(store: Log, question: Question) -> Counted:
