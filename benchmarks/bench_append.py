@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = 2 if chosen.quick else chosen.rounds
     ratio.head("100 concurrent publishes, a cell is one of them")
     with Canned(backlog=True) as canned:
-        is_good = asyncio.run(measure("canned server", canned.uri, 10.0, rounds))
+        is_good = asyncio.run(measure("canned server", canned.uri, 6.0, rounds))
     with tempfile.TemporaryDirectory() as folder, embedded.join(Path(folder) / "log") as log:
         is_good &= asyncio.run(measure("embedded log", log.uri, 3.0, rounds))
     return 0 if is_good else 1

@@ -34,7 +34,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.formats.event_json import lines
 
-LIMIT = 1.2
+LIMIT = 1.4
 MEMORY_LIMIT = 64 << 20
 FEW = 100_000
 

@@ -45,7 +45,7 @@ class Row:
 
 
 ROWS = (
-    Row(("--version",), "pass", None),
+    Row(("--version",), "import typer, rich", 1.5),
     Row(("--help",), "pass", None),
     Row(("replay", "--help"), "import typer, pydantic", 1.25),
     Row(("redispatch", "--help"), "import typer, pydantic", 1.25),
