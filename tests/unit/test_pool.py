@@ -69,7 +69,7 @@ async def test_slots_that_are_stopped_begin_nothing_more() -> None:
     await asyncio.sleep(0)
     assert not await slots.free()
     may_end.set()
-    await stopping
+    assert await stopping == [1, 2, 3]
     assert seen == [0]
 
 

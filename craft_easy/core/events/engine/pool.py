@@ -71,8 +71,11 @@ class Slots(Generic[Item]):
         if self._error is not None:
             raise self._error
 
-    async def stop(self, grace: float) -> None:
-        """Begin no more items, wait for those that are worked on, and cancel the rest after `grace` seconds."""
+    async def stop(self, grace: float) -> list[Item]:
+        """Begin no more items, wait for those that are worked on, and cancel these after `grace` seconds.
+
+        Returns the items that were not begun.
+        """
         self._is_closed = True
         self._changed.set()
         if self._tasks:
@@ -81,6 +84,7 @@ class Slots(Generic[Item]):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * CANCELLED_S)
+        return [item for queue in self._queues.values() for item in queue]
 
     async def _next_change(self) -> None:
         self._changed.clear()
@@ -164,7 +168,8 @@ class RunnerPool:
 
     async def stop(self, grace: float) -> None:
         """Start nothing more, wait for what runs, and give back what still runs after `grace` seconds."""
-        await self._slots.stop(grace)
+        for claimed in await self._slots.stop(grace):
+            self._give_back(claimed.held)
         for run in self._runs:
             run.give_back()
 
