@@ -133,11 +133,12 @@ async def test_a_publish_that_raised_may_be_tried_again(
 ) -> None:
     insert, failures = append_module.insert, [True]
 
-    async def lands_and_loses_its_reply(store: EventStore, chunk: Any) -> None:
-        await insert(store, chunk)
+    async def lands_and_loses_its_reply(store: EventStore, chunk: Any) -> Any:
+        results = await insert(store, chunk)
         if chunk[0].record["event_type"] == "child.born" and failures:
             failures.clear()
             raise StoreUnavailable("the reply was lost")
+        return results
 
     async def parent(_: DomainEvent) -> None:
         event = child("a")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from copy import copy
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
 from craft_easy.core.events.handlers.context import CurrentDelivery, Numbering
-from craft_easy.core.events.model.event import DomainEvent, set_cause, set_derived_id
+from craft_easy.core.events.model.event import DomainEvent, caused_event
 
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -61,16 +60,13 @@ def as_child(event: DomainEvent, parent: CurrentDelivery, content: Callable[[Dom
         parent: the delivery that it is published in.
         content: returns bytes that are equal for events of the same content.
     """
-    if event.causation_id is None:
-        event = copy(event)
-        chain = parent.event.correlation_id or parent.event.event_id
-        set_cause(event, causation_id=parent.event.event_id, correlation_id=chain)
-    elif event.causation_id != parent.event.event_id:
+    if event.causation_id not in (None, parent.event.event_id):
         return event
-    if "event_id" in event.model_fields_set:
-        return event
-    if parent.numbering is None:
-        parent.numbering = Numbering()
-    child, data = copy(event), content(event)
-    set_derived_id(child, child_id(parent, data, parent.numbering.number(event.event_id, data)))
-    return child
+    event_id = None
+    if "event_id" not in event.model_fields_set:
+        if parent.numbering is None:
+            parent.numbering = Numbering()
+        data = content(event)
+        event_id = child_id(parent, data, parent.numbering.number(event.event_id, data))
+    chain = parent.event.correlation_id or parent.event.event_id
+    return caused_event(event, causation_id=parent.event.event_id, correlation_id=chain, event_id=event_id)

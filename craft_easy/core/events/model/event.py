@@ -33,13 +33,11 @@ class Origin:
         is_stored: the event was read from the log, so that its payload is the stored form already.
         causation_id: the id of the event in whose handler this one was published.
         correlation_id: the id of the first event of that chain.
-        is_derived: the event's id was derived from the delivery that it was published in.
     """
 
     is_stored: bool = False
     causation_id: str | None = None
     correlation_id: str | None = None
-    is_derived: bool = False
 
 
 _MADE_HERE: Final = Origin()
@@ -200,11 +198,6 @@ def _set_origin(event: DomainEvent, origin: Origin) -> None:
     object.__setattr__(event, "_origin", origin)
 
 
-def is_derived(event: DomainEvent) -> bool:
-    """Return whether the event's id was derived from the delivery that it was published in."""
-    return origin_of(event).is_derived
-
-
 def caused_event(
     event: DomainEvent, *, causation_id: str, correlation_id: str, event_id: str | None = None
 ) -> DomainEvent:
@@ -218,20 +211,8 @@ def caused_event(
     """
     copy = BaseModel.model_copy(event, update={} if event_id is None else {"event_id": event_id})
     origin = replace(origin_of(event), causation_id=causation_id, correlation_id=correlation_id)
-    _set_origin(copy, origin if event_id is None else replace(origin, is_derived=True))
+    _set_origin(copy, origin)
     return copy
-
-
-def set_cause(event: DomainEvent, *, causation_id: str, correlation_id: str) -> None:
-    """Note the event in whose handler this one was published, and the first event of that chain."""
-    _set_origin(event, replace(origin_of(event), causation_id=causation_id, correlation_id=correlation_id))
-
-
-def set_derived_id(event: DomainEvent, event_id: str) -> None:
-    """Give an event the id that its parent's delivery derives for it: whoever holds the object sees it from now on."""
-    event.__dict__["event_id"] = event_id
-    event.__pydantic_fields_set__.add("event_id")
-    _set_origin(event, replace(origin_of(event), is_derived=True))
 
 
 def _fold_fields(event: DomainEvent) -> None:
