@@ -127,7 +127,7 @@ async def _to_file(
         json_format=what.json_format.value,
         force=what.force,
         checkpoint=kept,
-        observer=view,
+        observer=view.observe,
     )
 
 
@@ -136,11 +136,11 @@ async def _to_stdout(store: "EventStore", selection: "Selection", what: Writing,
     from craft_events_cli.render.exporting import write_lines
 
     exported = export.Exported()
-    view.began(selection)
-    found = export.blocks(store, selection, json_format=what.json_format.value, observer=view)
+    view.observe(export.ExportBegan(selection))
+    found = export.blocks(store, selection, json_format=what.json_format.value, observer=view.observe)
     async with aclosing(found) as blocks:
         async for block in blocks:
             write_lines(block)
             exported.add(block)
-            view.wrote(block)
+            view.observe(block)
     return exported

@@ -111,7 +111,7 @@ async def _carry_out(
         terminal.acting()
     with View(source, chosen, rejects=rejects, total=total, is_dry=what.dry_run) as view:
         imported = await import_events(
-            store, source, with_delivery=what.with_delivery, dry_run=what.dry_run, observer=view
+            store, source, with_delivery=what.with_delivery, dry_run=what.dry_run, observer=view.observe
         )
     if what.dry_run:
         write_counts(imported.counts, chosen)

@@ -220,10 +220,10 @@ class _Publisher:
     async def _lines(self, store: "EventStore", source: str, view: "View") -> "PublishSummary":
         from craft_easy.core.events.operations.publish import publish_lines
 
-        return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view)
+        return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view.observe)
 
     async def _one(self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "View") -> "PublishSummary":
-        from craft_easy.core.events.operations.publish import PublishSummary, publish_event, unfit_class
+        from craft_easy.core.events.operations.publish import PublishSummary, UnfitPayload, publish_event, unfit_class
         from craft_easy.core.events.store.formats.incoming import new_event
 
         at = await store.now()
@@ -236,9 +236,9 @@ class _Publisher:
         }
         event = new_event(line, at=at if said.timestamp is None else said.timestamp.at(at))
         if (name := unfit_class(event)) is not None:
-            view.unfit(event, name)
+            view.observe(UnfitPayload(event.event_type, name))
         published = await publish_event(store, event, bus=self._bus, dispatch=self._is_dispatching)
         summary = PublishSummary()
         summary.add(published)
-        view.published(published)
+        view.observe(published)
         return summary

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.errors import StoreError, StoreUnavailable
-from craft_easy.core.events.operations.export import ExportBlock, Exported, Observer
+from craft_easy.core.events.engine.report import ConnectionLost
+from craft_easy.core.events.errors import StoreError
+from craft_easy.core.events.operations.export import ExportBegan, ExportBlock, Exported, ExportNotice
 from craft_events_cli import terminal
 from craft_events_cli.render.progress import SHOWN_AFTER, Progress
 from craft_events_cli.render.redispatch import counted
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MOST_NAMED: Final = 3
 
 
-class View(Observer):
+class View:
     """Follows one export; what it shows goes to stderr.
 
     Args:
@@ -55,20 +56,21 @@ class View(Observer):
         """How long it has taken so far."""
         return steady() - self._began
 
-    def began(self, selection: Selection) -> None:
-        if self._progress.is_shown:
-            self._counting = asyncio.create_task(self._count(selection))
+    def observe(self, notice: ExportNotice) -> None:
+        """Show what happened."""
+        match notice:
+            case ExportBegan(selection):
+                if self._progress.is_shown:
+                    self._counting = asyncio.create_task(self._count(selection))
+            case ExportBlock():
+                self._progress.advance(notice.events)
+            case ConnectionLost(reason):
+                self._progress.note(f"connection lost, trying again … ({reason})")
 
     async def _count(self, selection: Selection) -> None:
         await asyncio.sleep(SHOWN_AFTER)  # most exports have ended by then
         with suppress(StoreError):
             self._progress.total = await self._store.count(selection)
-
-    def wrote(self, block: ExportBlock) -> None:
-        self._progress.advance(block.events)
-
-    def lost(self, error: StoreUnavailable) -> None:
-        self._progress.note(f"connection lost, trying again … ({error})")
 
 
 def write_lines(block: ExportBlock) -> None:

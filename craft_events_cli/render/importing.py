@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import ConnectionLost
 from craft_easy.core.events.errors import EventsError, StoreUnavailable
-from craft_easy.core.events.operations.import_ import Imported, Observer, Refused
+from craft_easy.core.events.operations.import_ import Imported, ImportNotice, LinesRead, Refused
 from craft_easy.core.events.operations.intake import STDIN, count_lines
 from craft_events_cli import terminal
 from craft_events_cli.exit_codes import UsageError
@@ -80,7 +81,7 @@ class Rejects:
         return UsageError(f"--rejects: {self.path} cannot be written: {reason}", hint="name a file that you may write")
 
 
-class View(Observer):
+class View:
     """Follows one import.
 
     Args:
@@ -130,7 +131,19 @@ class View(Observer):
         with suppress(EventsError):  # whoever reads it says so
             self._progress.total = await count_lines(self._source)
 
-    def refused(self, refused: Refused) -> None:
+    def observe(self, notice: ImportNotice) -> None:
+        """Show what happened."""
+        match notice:
+            case Refused():
+                self._refused(notice)
+            case LinesRead(lines):
+                self._progress.advance(lines - self._seen)
+                self._seen = lines
+            case ConnectionLost(reason) if not self._is_lost:
+                self._is_lost = True
+                self._progress.note(f"connection lost, trying again … ({reason})")
+
+    def _refused(self, refused: Refused) -> None:
         if self._rejects is not None:
             self._rejects.write(refused)
         if self._rows is not None:
@@ -139,15 +152,6 @@ class View(Observer):
         self._shown += 1
         if self._shown <= MOST_SHOWN:
             self._progress.note(f"line {refused.line:,}: {refused.error}")
-
-    def went_on(self, imported: Imported) -> None:
-        self._progress.advance(imported.lines - self._seen)
-        self._seen = imported.lines
-
-    def lost(self, error: StoreUnavailable) -> None:
-        if not self._is_lost:
-            self._is_lost = True
-            self._progress.note(f"connection lost, trying again … ({error})")
 
     def write_summary(self, imported: Imported, *, with_delivery: bool) -> None:
         """Say what came of it: on stderr, and with `-o json` as an object on stdout."""

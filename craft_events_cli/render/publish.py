@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from craft_easy.core.events.operations.import_ import Refused
-from craft_easy.core.events.operations.publish import Observer, PublishedEvent, PublishSummary
-from craft_easy.core.events.types import DomainEvent
+from craft_easy.core.events.operations.publish import PublishedEvent, PublishNotice, PublishSummary, UnfitPayload
 from craft_events_cli import terminal
 from craft_events_cli.render.cells import cut
 from craft_events_cli.render.importing import MOST_SHOWN, Rejects
@@ -20,7 +19,7 @@ from craft_events_cli.terminal import Output, safe
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "outcome", "state", "handlers")
 
 
-class View(Observer):
+class View:
     """Writes each event that is in the log to stdout, and counts what to say at the end.
 
     Args:
@@ -51,7 +50,18 @@ class View(Observer):
             self._rows.close()
         terminal.flush()
 
-    def published(self, published: PublishedEvent) -> None:
+    def observe(self, notice: PublishNotice) -> None:
+        """Show what happened."""
+        match notice:
+            case PublishedEvent():
+                self._published(notice)
+            case Refused():
+                self._refuse(notice)
+            case UnfitPayload(event_type, class_name) if event_type not in self._unfit:
+                self._unfit.add(event_type)
+                terminal.warn(f"a payload of {event_type} does not fit {class_name}: handlers get a plain event")
+
+    def _published(self, published: PublishedEvent) -> None:
         self.last = published
         if self._rows is not None:
             self._rows.write(_row(published))
@@ -65,17 +75,12 @@ class View(Observer):
             if self._failed <= MOST_SHOWN:
                 terminal.note(f"failed: {handler}   {shorten(error)}")
 
-    def refused(self, refused: Refused) -> None:
+    def _refuse(self, refused: Refused) -> None:
         if self._rejects is not None:
             self._rejects.write(refused)
         self._refused += 1
         if self._refused <= MOST_SHOWN:
             terminal.note(f"line {refused.line:,}: {refused.error}")
-
-    def unfit(self, event: DomainEvent, class_name: str) -> None:
-        if event.event_type not in self._unfit:
-            self._unfit.add(event.event_type)
-            terminal.warn(f"a payload of {event.event_type} does not fit {class_name}: handlers get a plain event")
 
     def write_summary(self, summary: PublishSummary, modules: Sequence[str], *, is_dispatched: bool = False) -> None:
         """Say on stderr what came of it, and what to type next."""

@@ -247,7 +247,7 @@ def write_counts(output: Output) -> None:
 def write_refused(output: Output) -> None:
     with importing.View(Supply().text(), output, rejects=None) as out:
         for one in Supply().many(Refused):
-            out.refused(one)
+            out.observe(one)
         out.write_summary(Supply().one(Imported), with_delivery=True)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import bson
 import pytest
 
+from craft_easy.core.events.engine.report import ConnectionLost
 from craft_easy.core.events.errors import (
     CheckpointError,
     EventConflict,
@@ -27,8 +28,8 @@ from craft_easy.core.events.errors import (
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import export, import_, publish
-from craft_easy.core.events.operations.export import ExportBlock, export_file
-from craft_easy.core.events.operations.import_ import Imported, Observer, Refused, import_events
+from craft_easy.core.events.operations.export import ExportBegan, ExportBlock, ExportNotice, export_file
+from craft_easy.core.events.operations.import_ import Imported, ImportNotice, Refused, import_events
 from craft_easy.core.events.operations.publish import publish_event, publish_lines
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.documents import new_record, to_document
@@ -88,12 +89,15 @@ async def chunks(*data: bytes) -> AsyncIterator[bytes]:
         yield one
 
 
-class Heard(Observer):
+class RefusedLines:
+    """An observer that keeps the lines which were not taken in."""
+
     def __init__(self) -> None:
         self.lines: list[Refused] = []
 
-    def refused(self, refused: Refused) -> None:
-        self.lines.append(refused)
+    def __call__(self, notice: ImportNotice) -> None:
+        if isinstance(notice, Refused):
+            self.lines.append(notice)
 
 
 def line(number: int, **fields: Any) -> bytes:
@@ -162,31 +166,31 @@ async def test_the_records_that_do_not_come_back_are_named(real_store: EventStor
     await fill(real_store, [document])
     text = await text_of(real_store)
     await drop(real_store)
-    on_heartbeat = Heard()
-    imported = await import_events(real_store, chunks(text), observer=on_heartbeat)
+    refused_lines = RefusedLines()
+    imported = await import_events(real_store, chunks(text), observer=refused_lines)
     assert (imported.stored, imported.bad) == (0, 1)
-    assert on_heartbeat.lines[0].text.encode() + b"\n" == text
+    assert refused_lines.lines[0].text.encode() + b"\n" == text
 
 
 # ------------------------------------------------------------------ import
 
 
 async def test_bad_lines_are_told_by_number_and_the_rest_goes_on(store: EventStore) -> None:
-    on_heartbeat = Heard()
+    refused_lines = RefusedLines()
     data = line(1) + b"\n\nnonsense\n" + line(2) + line(3, event_id="") + line(4)[:-9]
-    imported = await import_events(store, chunks(data), observer=on_heartbeat)
+    imported = await import_events(store, chunks(data), observer=refused_lines)
     assert (imported.stored, imported.bad, imported.lines) == (2, 3, 5)
-    assert [one.line for one in on_heartbeat.lines] == [4, 6, 7]
-    assert "may have been cut off" in on_heartbeat.lines[-1].error
+    assert [one.line for one in refused_lines.lines] == [4, 6, 7]
+    assert "may have been cut off" in refused_lines.lines[-1].error
     assert [one.event_id for one in await store.replay()] == ["e000001", "e000002"]
 
 
 async def test_another_event_under_the_same_id_is_a_conflict_that_is_named(store: EventStore) -> None:
-    on_heartbeat = Heard()
+    refused_lines = RefusedLines()
     data = line(1) + line(1) + line(1, payload={"a": 1}) + line(1, timestamp="2020-01-31T10:00:00Z")
-    imported = await import_events(store, chunks(data), observer=on_heartbeat)
+    imported = await import_events(store, chunks(data), observer=refused_lines)
     assert (imported.stored, imported.present, imported.conflicts) == (1, 2, 1)
-    (refused,) = on_heartbeat.lines
+    (refused,) = refused_lines.lines
     assert (refused.line, refused.event_id, refused.is_conflict) == (3, "e000001", True)
     assert (await store.replay())[0].payload == {}
 
@@ -226,20 +230,20 @@ async def test_an_import_that_was_broken_off_is_run_again(real_store: EventStore
 
 async def test_an_outage_is_waited_out(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     insert, failures = real_store.insert, iter([True, True])
-    lost: list[StoreUnavailable] = []
+    lost: list[ConnectionLost] = []
 
     async def sometimes(found: Sequence[Mapping[str, Any]]) -> Any:
         if next(failures, False):
             raise StoreUnavailable("away")
         return await insert(found)
 
-    class Listening(Observer):
-        def lost(self, error: StoreUnavailable) -> None:
-            lost.append(error)
+    def note(notice: ImportNotice) -> None:
+        if isinstance(notice, ConnectionLost):
+            lost.append(notice)
 
     monkeypatch.setattr(real_store, "insert", sometimes)
     monkeypatch.setattr(import_, "_FIRST_WAIT", 0.0)
-    assert (await import_events(real_store, chunks(line(1)), observer=Listening())).stored == 1
+    assert (await import_events(real_store, chunks(line(1)), observer=note)).stored == 1
     assert len(lost) == 2
 
 
@@ -251,9 +255,9 @@ async def test_what_the_server_refuses_is_a_bad_line(real_store: EventStore, mon
         return [InsertResult(one, error=RecordRefused("too odd")) for one in found]
 
     monkeypatch.setattr(real_store, "insert", refuse)
-    on_heartbeat = Heard()
-    imported: Imported = await import_events(real_store, chunks(line(1)), observer=on_heartbeat)
-    assert (imported.bad, on_heartbeat.lines[0].error) == (1, "too odd")
+    refused_lines = RefusedLines()
+    imported: Imported = await import_events(real_store, chunks(line(1)), observer=refused_lines)
+    assert (imported.bad, refused_lines.lines[0].error) == (1, "too odd")
 
 
 async def test_a_write_that_is_refused_for_one_record_loses_no_other(
@@ -268,11 +272,11 @@ async def test_a_write_that_is_refused_for_one_record_loses_no_other(
         return await insert(found)
 
     monkeypatch.setattr(real_store, "insert", strict)
-    on_heartbeat = Heard()
+    refused_lines = RefusedLines()
     data = b"".join(line(number, payload={"odd": 1} if number in (3, 8) else {}) for number in range(10))
-    imported = await import_events(real_store, chunks(data), observer=on_heartbeat)
+    imported = await import_events(real_store, chunks(data), observer=refused_lines)
     assert (imported.stored, imported.bad) == (8, 2)
-    assert [(one.line, one.error) for one in on_heartbeat.lines] == [
+    assert [(one.line, one.error) for one in refused_lines.lines] == [
         (4, "invalid BSON in body"),
         (9, "invalid BSON in body"),
     ]
@@ -313,20 +317,20 @@ async def test_a_file_has_its_name_when_it_is_complete_and_not_before(
     await real_store.append(event(1))
     file, seen = tmp_path / "events.ndjson", []
 
-    class Looking(export.Observer):
-        def wrote(self, block: ExportBlock) -> None:
+    def look(notice: ExportNotice) -> None:
+        if isinstance(notice, ExportBlock):
             seen.extend(os.listdir(tmp_path))
 
-    await export_file(real_store, file, observer=Looking())
+    await export_file(real_store, file, observer=look)
     assert seen == ["events.ndjson.part"]
     assert os.listdir(tmp_path) == ["events.ndjson"]
 
-    class Failing(export.Observer):
-        def wrote(self, block: ExportBlock) -> None:
+    def fail(notice: ExportNotice) -> None:
+        if isinstance(notice, ExportBlock):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await export_file(real_store, tmp_path / "other.ndjson", observer=Failing())
+        await export_file(real_store, tmp_path / "other.ndjson", observer=fail)
     assert os.listdir(tmp_path) == ["events.ndjson"]
 
 
@@ -357,16 +361,16 @@ async def test_an_export_goes_on_where_it_was_killed(
     await real_store.append_many(at_one_time)
     file, kept = tmp_path / name, tmp_path / "checkpoint"
 
-    class Dying(export.Observer):
-        blocks = 0
+    written = 0
 
-        def wrote(self, block: ExportBlock) -> None:
-            self.blocks += 1
-            if self.blocks == 2:  # the first is kept, the second is written and not kept
-                raise KeyboardInterrupt
+    def die(notice: ExportNotice) -> None:
+        nonlocal written
+        written += isinstance(notice, ExportBlock)
+        if written == 2:  # the first is kept, the second is written and not kept
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=Dying())
+        await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=die)
     with file.open("ab") as torn:
         torn.write(b"half a line" * 1_000)
     exported = await export_file(real_store, file, checkpoint=made(kept, real_store, file))
@@ -386,12 +390,12 @@ async def test_an_export_that_was_killed_before_its_first_mark_begins_again(
     await real_store.append(event(1))
     file, kept = tmp_path / "events.ndjson", tmp_path / "checkpoint"
 
-    class Dying(export.Observer):
-        def began(self, selection: Selection) -> None:
+    def die(notice: ExportNotice) -> None:
+        if isinstance(notice, ExportBegan):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=Dying())
+        await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=die)
     assert file.exists()
     if not has_file:
         file.unlink()
@@ -515,9 +519,9 @@ async def test_a_dispatch_runs_the_handlers_and_tells_what_failed(real_store: Ev
 async def test_lines_are_published_as_they_come(real_store: EventStore) -> None:
     seen: list[str] = []
 
-    class Listening(publish.Observer):
-        def published(self, published: publish.PublishedEvent) -> None:
-            seen.append(published.event.event_id)
+    def note(notice: publish.PublishNotice) -> None:
+        assert isinstance(notice, publish.PublishedEvent)
+        seen.append(notice.event.event_id)
 
     async def slowly() -> AsyncIterator[bytes]:
         yield line(1) + line(2)[:10]
@@ -525,7 +529,7 @@ async def test_lines_are_published_as_they_come(real_store: EventStore) -> None:
         yield line(2)[10:]
         assert seen == ["e000001", "e000002"]
 
-    summary = await publish_lines(real_store, slowly(), observer=Listening())
+    summary = await publish_lines(real_store, slowly(), observer=note)
     assert (summary.stored, summary.untracked) == (2, 2)
 
 

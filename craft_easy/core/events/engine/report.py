@@ -128,7 +128,7 @@ Observer: TypeAlias = Callable[[Notice], object]
 """Called with each notice, on the run's event loop; an exception that it raises ends the run."""
 
 
-def ignore(_: Notice) -> None:
+def ignore(_: object) -> None:
     """Observe nothing."""
 
 

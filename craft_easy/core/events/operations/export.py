@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import ConnectionLost, ignore
 from craft_easy.core.events.errors import CheckpointError, EventsError, StoreUnavailable
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
@@ -72,17 +73,16 @@ class Exported:
         self.ambiguous += block.ambiguous
 
 
-class Observer:
-    """Hears of what happens; does nothing by itself."""
+@dataclass(frozen=True, slots=True)
+class ExportBegan:
+    """What is left to write; a few of these events may be written already, where an earlier run ended."""
 
-    def began(self, selection: Selection) -> None:
-        """This is what is left to write, or a few more of the millisecond in which an earlier run ended."""
+    selection: Selection
 
-    def wrote(self, block: ExportBlock) -> None:
-        """More was written."""
 
-    def lost(self, error: StoreUnavailable) -> None:
-        """The log does not answer, and is tried again."""
+ExportNotice: TypeAlias = ExportBegan | ExportBlock | ConnectionLost
+"""What an observer is called with; a block has been written."""
+ExportObserver: TypeAlias = Callable[[ExportNotice], object]
 
 
 async def blocks(
@@ -91,7 +91,7 @@ async def blocks(
     *,
     json_format: JsonFormat = "relaxed",
     after: RecordPosition | None = None,
-    observer: Observer | None = None,
+    observer: ExportObserver = ignore,
 ) -> AsyncGenerator[ExportBlock, None]:
     """Yield the selected records as lines, oldest first, with flat memory; an outage is waited out for a minute.
 
@@ -100,7 +100,7 @@ async def blocks(
         selection: which events.
         json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
         after: begin behind this record.
-        observer: is told of an outage.
+        observer: called when an outage begins.
 
     Raises:
         StoreUnavailable: the log was not reached for a minute.
@@ -119,7 +119,7 @@ async def blocks(
                 raise
             if lost_at is None:
                 lost_at = steady()
-                (observer or Observer()).lost(error)
+                observer(ConnectionLost(str(error)))
             await asyncio.sleep(_TRY_EVERY)
         else:
             return
@@ -211,7 +211,7 @@ async def export_file(
     json_format: JsonFormat = "relaxed",
     force: bool = False,
     checkpoint: Checkpoint | None = None,
-    observer: Observer | None = None,
+    observer: ExportObserver = ignore,
 ) -> Exported:
     """Write the selected events to a file, packed with gzip where its name ends with `.gz`.
 
@@ -222,7 +222,7 @@ async def export_file(
         json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
         force: write over a file that is there already.
         checkpoint: go on where the last run with it ended, and note how far this one came.
-        observer: is told of the progress.
+        observer: called with what happens.
 
     Raises:
         InvalidSetting: the file is there already, or cannot be written.
@@ -240,7 +240,7 @@ async def export_file(
         size = None if position.place is None and not position.size else position.size
         file = Target(Path(path), size=size, in_place=checkpoint is not None)
         try:
-            exported = await _write(store, file, selection, json_format, position, checkpoint, observer or Observer())
+            exported = await _write(store, file, selection, json_format, position, checkpoint, observer)
             file.finish()
         except OSError as error:
             raise EventsError(f"{path} cannot be written: {reason_of(error)}", hint="is there room for it?") from error
@@ -256,12 +256,12 @@ async def _write(
     json_format: JsonFormat,
     position: _Position,
     checkpoint: Checkpoint | None,
-    observer: Observer,
+    observer: ExportObserver,
 ) -> Exported:
     exported, kept_at = Exported(before=position.events), steady()
     left = None if selection.limit is None else selection.limit - position.events
     wanted = replace(selection, since=position.since, until=position.until, limit=left or None)
-    observer.began(_behind(wanted, position.place))
+    observer(ExportBegan(_behind(wanted, position.place)))
     place = position.place
     if left == 0:
         return exported
@@ -272,7 +272,7 @@ async def _write(
             file.write(block.data)
             place = block.place
             exported.add(block)
-            observer.wrote(block)
+            observer(block)
             if checkpoint is not None and steady() - kept_at >= KEPT_EVERY:
                 _keep(checkpoint, file, position, place, exported)
                 kept_at = steady()

@@ -12,13 +12,14 @@ goes on. What is stored already is never written over, so that the same import m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import ConnectionLost, ignore
 from craft_easy.core.events.errors import EventConflict, EventsError, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.operations import intake
@@ -84,17 +85,16 @@ class Imported:
         return not (self.conflicts or self.bad)
 
 
-class Observer:
-    """Hears of what happens; does nothing by itself."""
+@dataclass(frozen=True, slots=True)
+class LinesRead:
+    """How many lines were looked at so far."""
 
-    def refused(self, refused: Refused) -> None:
-        """A line was not taken in."""
+    lines: int
 
-    def went_on(self, imported: Imported) -> None:
-        """So much is done."""
 
-    def lost(self, error: StoreUnavailable) -> None:
-        """The log does not answer, and is tried again."""
+ImportNotice: TypeAlias = Refused | LinesRead | ConnectionLost
+"""What an observer is called with."""
+ImportObserver: TypeAlias = Callable[[ImportNotice], object]
 
 
 async def import_events(
@@ -103,7 +103,7 @@ async def import_events(
     *,
     with_delivery: bool = False,
     dry_run: bool = False,
-    observer: Observer | None = None,
+    observer: ImportObserver = ignore,
 ) -> Imported:
     """Store the events of NDJSON, Extended JSON or Event JSON a line, packed with gzip or not, with flat memory.
 
@@ -112,7 +112,7 @@ async def import_events(
         source: a file, `-` for standard input, or bytes as they come.
         with_delivery: take over what became of the events; else they are stored untracked.
         dry_run: write nothing; the answer says what would be done.
-        observer: is told of each line that was not taken in.
+        observer: called with each line that was not taken in, with the progress, and with each failed attempt.
 
     Raises:
         InvalidSetting: the file cannot be read.
@@ -121,7 +121,7 @@ async def import_events(
     if isinstance(source, (str, Path)):
         intake.check(source)
     reading = Reading(await store.now(), with_delivery)
-    run = _Import(store, reading, observer or Observer(), is_dry=dry_run)
+    run = _Import(store, reading, observer, is_dry=dry_run)
     try:
         async with aclosing(intake.lines(source)) as pages:
             async for page in pages:
@@ -134,7 +134,7 @@ async def import_events(
 class _Import:
     """One run: reads a page of lines while the one before is being stored."""
 
-    def __init__(self, store: EventStore, reading: Reading, observer: Observer, *, is_dry: bool) -> None:
+    def __init__(self, store: EventStore, reading: Reading, observer: ImportObserver, *, is_dry: bool) -> None:
         self._store = store
         self._reading = reading
         self._observer = observer
@@ -151,11 +151,11 @@ class _Import:
                 await self._stored()
                 self._storing = asyncio.create_task(self._put(batch))
                 await asyncio.sleep(0)  # lets the request go out before the next lines are read
-            self._observer.went_on(self._imported)
+            self._observer(LinesRead(self._imported.lines))
 
     async def finish(self) -> Imported:
         await self._stored()
-        self._observer.went_on(self._imported)
+        self._observer(LinesRead(self._imported.lines))
         return self._imported
 
     async def aclose(self) -> None:
@@ -174,7 +174,7 @@ class _Import:
             return record_of(parse(line.text()), self._reading)
         except ValueError as error:  # as InvalidEvent is, too
             self._imported.bad += 1
-            self._observer.refused(Refused.of(line, error))
+            self._observer(Refused.of(line, error))
             return None
 
     async def _put(self, batch: Sequence[tuple[Line, dict[str, Any]]]) -> None:
@@ -205,7 +205,7 @@ class _Import:
         else:
             self._imported.bad += 1
         event_id = record_event_id(record) if is_conflict else None
-        self._observer.refused(Refused(line.number, str(error), line.raw_text(), event_id))
+        self._observer(Refused(line.number, str(error), line.raw_text(), event_id))
 
     async def _patiently(self, records: Sequence[dict[str, Any]]) -> list[Any]:
         began, wait = None, _FIRST_WAIT
@@ -216,7 +216,7 @@ class _Import:
                 began = steady() if began is None else began
                 if steady() - began + wait > PATIENCE:
                     raise
-                self._observer.lost(error)
+                self._observer(ConnectionLost(str(error)))
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 

@@ -11,13 +11,14 @@ says which handlers there are.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from craft_easy.core.events import clock
+from craft_easy.core.events.engine.report import ignore
 from craft_easy.core.events.errors import EventConflict, EventsError, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.model import event_class
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
@@ -89,17 +90,18 @@ class PublishSummary:
         self.open += states.count("pending") - sum(published.handlers[one] == "pending" for one in published.failed)
 
 
-class Observer:
-    """Hears of what happens; does nothing by itself."""
+@dataclass(frozen=True, slots=True)
+class UnfitPayload:
+    """An event whose payload does not fit the class of its type: handlers get a plain event."""
 
-    def published(self, published: PublishedEvent) -> None:
-        """An event is in the log, and what is to run at once has run."""
+    event_type: str
+    class_name: str
 
-    def refused(self, refused: Refused) -> None:
-        """A line was not published."""
 
-    def unfit(self, event: DomainEvent, class_name: str) -> None:
-        """The payload of an event does not fit the class of its type: handlers get a plain event."""
+PublishNotice: TypeAlias = PublishedEvent | Refused | UnfitPayload
+"""What an observer is called with: an event is in the log, and its handlers have run where that was asked for; a line
+was not published; a payload is unfit."""
+PublishObserver: TypeAlias = Callable[[PublishNotice], object]
 
 
 async def publish_event(
@@ -130,7 +132,7 @@ async def publish_lines(
     *,
     bus: EventBus | None = None,
     dispatch: bool = False,
-    observer: Observer | None = None,
+    observer: PublishObserver = ignore,
 ) -> PublishSummary:
     """Publish lines of Event JSON in their order, those that are there already at once.
 
@@ -142,16 +144,16 @@ async def publish_lines(
         source: a file, `-` for standard input, or bytes as they come.
         bus: whose handlers the events are open for; None leaves them untracked.
         dispatch: run the handlers now, one event after another.
-        observer: is told of each event.
+        observer: called with each event and each line that was refused.
 
     Raises:
         InvalidSetting: the file cannot be read.
-        StoreUnavailable: an event is not known to be stored; the observer was told of those that are.
+        StoreUnavailable: an event is not known to be stored; the observer was called with those that are.
     """
     if isinstance(source, (str, Path)):
         intake.check(source)
     run = _Run(store, bus, is_dispatching=dispatch)
-    summary, observer = PublishSummary(), observer or Observer()
+    summary = PublishSummary()
     async with aclosing(intake.lines(source)) as pages:
         async for page in pages:
             for start in range(0, len(page), MAX_AT_ONCE):
@@ -159,28 +161,28 @@ async def publish_lines(
     return summary
 
 
-async def _publish(run: _Run, lines: Sequence[Line], summary: PublishSummary, observer: Observer) -> None:
+async def _publish(run: _Run, lines: Sequence[Line], summary: PublishSummary, observer: PublishObserver) -> None:
     events: list[tuple[Line, DomainEvent]] = []
     for line in lines:
         try:
             events.append((line, new_event(parse(line.text()), at=clock.now())))
         except ValueError as error:  # as InvalidEvent is, too
             summary.bad += 1
-            observer.refused(Refused.of(line, error))
+            observer(Refused.of(line, error))
     for some in [[pair] for pair in events] if run.is_dispatching else [events]:
         for _, event in some:
             if (name := unfit_class(event)) is not None:
-                observer.unfit(event, name)
+                observer(UnfitPayload(event.event_type, name))
         for (line, event), one in zip(some, await run.publish([event for _, event in some]), strict=True):
             if isinstance(one, PublishedEvent):
                 summary.add(one)
-                observer.published(one)
+                observer(one)
                 continue
             is_conflict = isinstance(one, EventConflict)
             summary.conflicts += is_conflict
             summary.bad += not is_conflict
             refused = Refused(line.number, str(one), line.raw_text(), event.event_id if is_conflict else None)
-            observer.refused(refused)
+            observer(refused)
 
 
 def unfit_class(event: DomainEvent) -> str | None:
