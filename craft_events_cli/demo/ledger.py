@@ -19,9 +19,9 @@ VARIABLE: Final = "CRAFT_EVENTS_DEMO_LEDGER"
 
 def enter() -> None:
     """Write down that the handler that runs has handled its event."""
-    path, delivery = os.environ.get(VARIABLE), current_delivery()
-    if path and delivery is not None:
-        write(Path(path), delivery.idempotency_key)
+    path = os.environ.get(VARIABLE)
+    if path:
+        write(Path(path), current_delivery().idempotency_key)
 
 
 def write(path: Path, key: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events import DomainEvent, current_delivery
-from craft_easy.core.events.handlers.context import CurrentDelivery
+from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.handlers.context import CurrentDelivery, open_delivery
 from tests.faults.engine import WAYS, Engine, Way, engine, publishing
 from tests.faults.site import Site, ended, entries
 from tests.support.conditions import becomes, until
@@ -112,7 +112,7 @@ async def test_a_publisher_waits_for_a_handler_that_swallows_its_cancellation_an
     entry = await shop.entry(event, "cling")
     assert ran == [event.event_id]
     assert (entry.state, entry.attempts, entry.errors[0].type) == ("pending", 1, "TimeoutError")
-    assert "handler 'cling' went on after it was cancelled at its limit of 0.05 s" in caplog.text
+    assert "and went on after that" in caplog.text
 
 
 def test_a_redispatch_ends_though_its_handlers_never_return(site: Site) -> None:
@@ -220,12 +220,12 @@ async def test_what_a_handler_leaves_behind_and_publishes_later_comes_from_outsi
 
     async def later() -> None:
         await go.wait()
-        seen.append(current_delivery())
+        seen.append(open_delivery())
         await shop.bus.publish(children["later"])
 
     async def leave(_: DomainEvent) -> None:
         await shop.bus.publish(children["within"])
-        seen.append(current_delivery())
+        seen.append(open_delivery())
         left_behind.append(asyncio.create_task(later()))
 
     shop.bus.subscribe("order.*", leave, id="leave", background=True)

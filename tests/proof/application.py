@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pymongo import AsyncMongoClient
 
@@ -34,7 +34,7 @@ class Flaw(Exception):
 @contextmanager
 def noted() -> Iterator[CurrentDelivery]:
     """Write down that a delivery runs, and how the run ended."""
-    delivery = cast("CurrentDelivery", current_delivery())
+    delivery = current_delivery()
     run = os.urandom(8).hex()
     ledger.enter("began", run=run, event=delivery.event.event_id, handler=delivery.handler_id)
     try:

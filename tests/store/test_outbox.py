@@ -1,6 +1,8 @@
 """Events in a transaction of the caller's own: both are there, or neither, on either driver."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextvars import Context
 from datetime import timedelta
 from typing import Any
 
@@ -273,7 +275,7 @@ async def test_two_workers_inside_the_same_delivery_commit_once(bus: EventBus, c
         assert current is not None
         if is_first:
             is_first = False
-            await taken_over_and_run_again(event)
+            await asyncio.create_task(taken_over_and_run_again(event), context=Context())
         try:
             async with current.transaction(client) as session:
                 await payments.insert_one({"booked": event.event_id}, session=session)

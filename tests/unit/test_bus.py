@@ -1,19 +1,18 @@
 import asyncio
 import gc
 import logging
-import subprocess
-import sys
 import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from craft_easy.core.events import Discard, DomainEvent, EventBus, Retry, current_delivery, event_handler, get_event_bus
-from craft_easy.core.events.bus import MAX_ROUTES
-from craft_easy.core.events.handlers import context
+from craft_easy.core.events.handlers.context import open_delivery
+from craft_easy.core.events.handlers.registry import MAX_PLANS
 from craft_easy.core.events.testing import fresh_bus
 from craft_easy.core.events.types import PaymentCompleted
 from tests.support.conditions import becomes
@@ -22,17 +21,9 @@ from tests.unit import handlers_of_a_module as shop
 Seen = list[Any]
 
 
-@pytest.fixture(params=["no scope", "shared scope", "scope a handler"])
-def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> EventBus:
-    """A bus in a process that never asks for its delivery, with and without background handlers, and in one that does.
-
-    The background handler that there may be is of a type that no test publishes.
-    """
-    monkeypatch.setattr(context, "is_asked", request.param == "scope a handler")
-    bus = EventBus()
-    if request.param == "shared scope":
-        bus.subscribe("unused", shop.unused, background=True)
-    return bus
+@pytest.fixture
+def bus() -> EventBus:
+    return EventBus()
 
 
 @pytest.fixture
@@ -215,7 +206,7 @@ async def test_a_publisher_that_is_cancelled_between_foreground_handlers_alone_i
         async with asyncio.timeout(0.01):
             await bus.publish(event())
     assert seen == []
-    assert current_delivery() is None
+    assert open_delivery() is None
 
 
 async def test_a_publish_that_is_closed_ends_in_silence(bus: EventBus, caplog: pytest.LogCaptureFixture) -> None:
@@ -319,16 +310,17 @@ async def test_a_plain_background_handler_does_not_block_the_loop(bus: EventBus,
     assert seen == [(False, "payment.completed")]
 
 
-async def test_a_background_handler_may_drain(bus: EventBus, seen: Seen) -> None:
+@pytest.mark.parametrize("background", [False, True])
+async def test_drain_inside_a_delivery_is_an_error(bus: EventBus, seen: Seen, background: bool) -> None:
     async def drains(event: DomainEvent) -> None:
-        await bus.drain()
-        seen.append("drained")
+        with pytest.raises(RuntimeError, match="inside a delivery"):
+            await bus.drain()
+        seen.append("refused")
 
-    bus.subscribe("*", drains, id="drains", background=True)
-    bus.subscribe("*", notes(seen, "other"), id="other", background=True)
+    bus.subscribe("*", drains, id="drains", background=background)
     await bus.publish(event())
-    await bus.drain(timeout=5)
-    assert seen == ["other", "drained"]
+    await bus.drain()
+    assert seen == ["refused"]
 
 
 async def test_drain_says_after_its_timeout_how_many_still_run(bus: EventBus) -> None:
@@ -388,50 +380,6 @@ async def test_ten_thousand_background_handlers_run_at_once_and_no_more(seen: Se
     assert len(seen) == 10_005
 
 
-def test_a_closing_loop_starts_no_background_handler(seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
-    bus = EventBus()
-
-    async def waits(event: DomainEvent) -> None:
-        await asyncio.Event().wait()
-
-    bus.subscribe("*", waits, id="waits")
-    bus.subscribe("*", notes(seen, "background"), id="background", background=True)
-
-    async def main() -> None:
-        seen.append(asyncio.create_task(bus.publish(event())))
-        await asyncio.sleep(0)
-
-    asyncio.run(main())
-    assert len(seen) == 1
-    assert [record.message for record in caplog.records if "is not started" in record.message]
-
-
-def test_the_tasks_of_a_closed_loop_are_forgotten(seen: Seen) -> None:
-    bus = EventBus()
-
-    async def waits(event: DomainEvent) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            seen.append("closed")
-
-    async def publish() -> None:
-        await bus.publish(event())
-        await asyncio.sleep(0)
-
-    bus.subscribe("*", waits, id="waits", background=True)
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(publish())
-    loop.close()
-
-    async def main() -> None:
-        await bus.drain(timeout=5)
-
-    asyncio.run(main())
-    assert seen == ["closed"]
-    assert len(bus._loops._tasks) == 1
-
-
 def test_a_bus_serves_two_loops_at_once(seen: Seen) -> None:
     bus, together = EventBus(), threading.Barrier(2)
 
@@ -474,7 +422,30 @@ async def test_each_handler_sees_its_own_delivery(bus: EventBus, seen: Seen) -> 
     await bus.publish(published)
     await bus.drain()
     assert seen == [(name, published.event_id, 1, False, None) for name in ("1", "2", "3")]
-    assert current_delivery() is None
+    assert open_delivery() is None
+
+
+async def test_a_background_handler_sets_context_variables_for_itself_and_a_foreground_one_for_the_publisher(
+    bus: EventBus, seen: Seen
+) -> None:
+    variable = ContextVar("variable", default="unset")
+
+    def sets(name: str) -> Callable[[DomainEvent], Any]:
+        async def handler(event: DomainEvent) -> None:
+            seen.append((name, variable.get()))
+            variable.set(name)
+
+        return handler
+
+    bus.subscribe("*", sets("background"), id="1", background=True)
+    await bus.publish(event())
+    await bus.publish(event())
+    await bus.drain()
+    bus.subscribe("*", sets("foreground"), id="2")
+    await bus.publish(event())
+    assert seen[:2] == [("background", "unset")] * 2
+    assert seen[2:] == [("foreground", "unset")]
+    assert variable.get() == "foreground"
 
 
 async def test_a_handler_that_publishes_is_itself_again_afterwards(bus: EventBus, seen: Seen) -> None:
@@ -492,8 +463,7 @@ async def test_a_handler_that_publishes_is_itself_again_afterwards(bus: EventBus
     bus.subscribe("failing child", raises(ValueError("no")), id="fails")
     await bus.publish(event("parent"))
     assert [one.handler_id for one in seen] == ["child", "parent", "parent"]
-    if context.is_asked or bus.subscriptions()[0].handler.background:
-        assert not any(one.is_open for one in seen)
+    assert not any(one.is_open for one in seen)
 
 
 async def test_a_task_left_behind_is_outside_once_its_delivery_has_ended(bus: EventBus, seen: Seen) -> None:
@@ -501,7 +471,7 @@ async def test_a_task_left_behind_is_outside_once_its_delivery_has_ended(bus: Ev
 
     async def later() -> None:
         await go.wait()
-        seen.append(current_delivery())
+        seen.append(open_delivery())
 
     async def leaves_a_task(event: DomainEvent) -> None:
         seen.append(asyncio.create_task(later()))
@@ -514,11 +484,10 @@ async def test_a_task_left_behind_is_outside_once_its_delivery_has_ended(bus: Ev
 
 
 async def test_a_task_left_behind_never_sees_the_delivery_of_the_next_handler(seen: Seen) -> None:
-    assert context.is_asked  # this module imports current_delivery from the package
     bus, looked = EventBus(), asyncio.Event()
 
     async def later() -> None:
-        seen.append(current_delivery())
+        seen.append(open_delivery())
         looked.set()
 
     async def leaves_a_task(event: DomainEvent) -> None:
@@ -533,29 +502,7 @@ async def test_a_task_left_behind_never_sees_the_delivery_of_the_next_handler(se
     assert seen[1:] == [None]
 
 
-async def test_a_delivery_that_began_before_anybody_could_ask_is_found_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, seen: Seen
-) -> None:
-    monkeypatch.setattr(context, "is_asked", False)
-    bus = EventBus()
-
-    async def asks(event: DomainEvent) -> None:
-        await asyncio.sleep(0)
-        seen.append(current_delivery())
-
-    bus.subscribe("*", asks, id="asks")
-    bus.subscribe("*", raises(ValueError("no")), id="fails")
-    bus.subscribe("*", lambda event: seen.append(current_delivery()), id="plain")
-    published = event()
-    await bus.publish(published)
-    assert [(one.handler_id, one.event) for one in seen] == [("asks", published), ("plain", published)]
-    assert current_delivery() is None
-
-
-async def test_a_publish_inside_a_delivery_of_another_bus_never_waits(
-    monkeypatch: pytest.MonkeyPatch, seen: Seen
-) -> None:
-    monkeypatch.setattr(context, "is_asked", False)
+async def test_a_publish_inside_a_delivery_of_another_bus_never_waits() -> None:
     plain, full, go = EventBus(), EventBus(), asyncio.Event()
 
     async def waits(event: DomainEvent) -> None:
@@ -572,19 +519,6 @@ async def test_a_publish_inside_a_delivery_of_another_bus_never_waits(
     assert len(full.tasks()) == 2
     go.set()
     await full.drain()
-
-
-def test_whoever_does_not_import_current_delivery_does_not_ask_for_it() -> None:
-    code = (
-        "import craft_easy.core.events.bus\n"
-        "from craft_easy.core.events import EventBus\n"
-        "from craft_easy.core.events.handlers import context\n"
-        "before = context.is_asked\n"
-        "from craft_easy.core.events import current_delivery\n"
-        "print(before, context.is_asked)\n"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "False True\n"
 
 
 # Memory
@@ -629,15 +563,15 @@ async def test_publishing_leaves_nothing_behind(bus: EventBus) -> None:
         await bus.drain()
 
     tracemalloc.start()
-    await publish(0, MAX_ROUTES)
+    await publish(0, MAX_PLANS)
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
-    await publish(MAX_ROUTES, 5 * MAX_ROUTES)
+    await publish(MAX_PLANS, 5 * MAX_PLANS)
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert abs(after - before) < 2**20
-    assert bus._routes_kept <= MAX_ROUTES
+    assert len(bus.registry.plans) <= MAX_PLANS
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -818,8 +752,7 @@ class Tracking:
 
 @pytest.fixture
 def tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("craft_easy.core.events.engine.publisher")
-    monkeypatch.setattr("craft_easy.core.events.engine.publisher.Publisher", Tracking)
+    monkeypatch.setattr("craft_easy.core.events.Publisher", Tracking)
 
 
 STORE: Any = object()
@@ -868,7 +801,7 @@ async def test_past_the_limit_publish_many_waits_before_anything_is_stored(
     bus.configure_store(STORE)
     kept: Any = bus.tracking
     waiting = [asyncio.create_task(bus.publish_many([event("a")])), asyncio.create_task(bus.publish(event("a")))]
-    await becomes(lambda: len(bus.tasks()._admissions) == 2)
+    await asyncio.sleep(0)
     assert kept.asked == []
     go.set()
     await asyncio.gather(*waiting)

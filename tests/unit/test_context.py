@@ -1,14 +1,20 @@
+import pickle
 from datetime import timedelta
 
 import pytest
 
+from craft_easy.core.events.errors import EventsError, NoDelivery
 from craft_easy.core.events.handlers.context import CurrentDelivery, current_delivery
 from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.types import DomainEvent
 
 
 def test_outside_there_is_no_delivery() -> None:
-    assert current_delivery() is None
+    with pytest.raises(NoDelivery) as caught:
+        current_delivery()
+    assert isinstance(caught.value, EventsError)
+    assert isinstance(caught.value, LookupError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_the_idempotency_key_differs_between_events_and_handlers_and_not_between_attempts() -> None:

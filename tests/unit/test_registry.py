@@ -1,6 +1,7 @@
 import functools
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -133,7 +134,7 @@ def test_a_handler_keeps_its_options(registry: Registry) -> None:
     policy = RetryPolicy(max_attempts=3)
     handler = registry.subscribe(
         "*", shop.audit, background=True, aliases=["old:audit"], replayable=False, timeout=2, retry=policy
-    )
+    ).handler
 
     assert (handler.background, handler.aliases, handler.replayable) == (True, ("old:audit",), False)
     assert (handler.timeout, handler.retry, handler.is_async) == (2, policy, False)
@@ -154,7 +155,7 @@ def test_a_handler_keeps_its_options(registry: Registry) -> None:
 def test_async_callables_of_every_kind_are_known(
     registry: Registry, handler: Callable[..., Any], is_async: bool
 ) -> None:
-    assert registry.subscribe("*", handler, id="any").is_async is is_async
+    assert registry.subscribe("*", handler, id="any").handler.is_async is is_async
 
 
 def test_the_same_function_under_the_same_pattern_takes_its_place(registry: Registry) -> None:
@@ -238,12 +239,24 @@ def test_unsubscribe_from_one_pattern_leaves_the_others(registry: Registry) -> N
 
 def test_a_handler_is_found_by_its_id_before_another_ones_alias(registry: Registry) -> None:
     registry.subscribe("a", shop.audit, aliases=[f"{MODULE}:charge", "old"])
-    charge = registry.subscribe("a", shop.charge)
+    charge = registry.subscribe("a", shop.charge).handler
 
     assert registry.handler(f"{MODULE}:charge") is charge
     assert (found := registry.handler("old")) is not None
     assert found.function is shop.audit
     assert registry.handler("nobody") is None
+
+
+def test_sixteen_times_the_subscriptions_take_no_more_than_some_thirty_times_as_long() -> None:
+    def seconds(count: int) -> float:
+        registry, handlers = Registry(), [functools.partial(shop.charge) for _ in range(count)]
+        began = time.process_time()
+        for number, handler in enumerate(handlers):
+            registry.subscribe("*", handler, id=f"shop:{number}")
+        return time.process_time() - began
+
+    few, many = min(seconds(100) for _ in range(3)), seconds(1600)
+    assert many < 16 * few * 2, "each rebuilt all that was there"
 
 
 # Plans
@@ -282,7 +295,7 @@ def test_event_types_without_number_do_not_fill_the_memory(registry: Registry) -
     for number in range(MAX_PLANS + 10):
         registry.plan(f"type.{number}")
 
-    assert len(registry._plans) <= MAX_PLANS
+    assert len(registry.plans) <= MAX_PLANS
 
 
 # Reload

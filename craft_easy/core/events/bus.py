@@ -11,16 +11,18 @@ await bus.publish(PaymentCompleted(payment_id="p_1", amount=12.5, currency="EUR"
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from craft_easy.core.events.handlers import context, stack
+from craft_easy.core import events
+from craft_easy.core.events.handlers.attempt import call, deliver_untracked, extra_of, settle_untracked
 from craft_easy.core.events.handlers.background import Tasks
-from craft_easy.core.events.handlers.loops import Loops
-from craft_easy.core.events.handlers.registry import Registry, Subscription
-from craft_easy.core.events.handlers.route import Route, deliver, go_on, share
+from craft_easy.core.events.handlers.context import CurrentDelivery, enter, leave, new_delivery, suppresses
+from craft_easy.core.events.handlers.loops import PerLoop, is_in_loop, run_from_thread
+from craft_easy.core.events.handlers.registry import Handler, Plan, Registry, Subscription
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.retry import RetryPolicy
 
@@ -29,10 +31,19 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.publisher import Publisher
     from craft_easy.core.events.store import EventStore
 
+log: Final = logging.getLogger("craft_easy.core.events")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_ROUTES: Final = 1024
-"""So many routes are kept at most: event types may come from outside and be without number."""
+
+class UntrackedTransactions:
+    """Opens the transactions of deliveries that no store keeps; only then the driver is imported."""
+
+    def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]:
+        return events.PlainTransactions().transaction(current, client)
+
+
+UNTRACKED: Final = UntrackedTransactions()
 
 
 class EventBus:
@@ -45,12 +56,11 @@ class EventBus:
     """
 
     def __init__(self) -> None:
-        self.registry = Registry(self._forget_routes)
-        self._routes: dict[type, dict[str, Route]] = {}
-        self._routes_kept = 0
-        self._loops = Loops(self._forget_routes)
-        self._tracking: Publisher | None = None
-        self._former_trackings: list[Publisher] = []
+        self.registry = Registry()
+        self._tasks = PerLoop(Tasks)
+        self._publisher: Publisher | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._former_publishers: list[Publisher] = []
 
     # Subscribe
 
@@ -83,7 +93,8 @@ class EventBus:
             TypeError: not a handler, or one without a lasting id; the message shows the fix.
             ValueError: an option that cannot be used.
         """
-        added = self.registry.subscribe(
+        self._see_loop()
+        return self.registry.subscribe(
             pattern,
             handler,
             background=background,
@@ -93,8 +104,6 @@ class EventBus:
             timeout=timeout,
             retry=retry,
         )
-        self._loops.see()
-        return next(one for one in self.registry.subscriptions() if one.handler is added)
 
     def unsubscribe(self, *which: Callable[..., Any] | str) -> int:
         """Remove a handler: `unsubscribe(handler)` everywhere, `unsubscribe(pattern, handler)` from one pattern.
@@ -125,60 +134,54 @@ class EventBus:
             TypeError: not a `DomainEvent`.
             InvalidEvent, EventConflict, StoreUnavailable: with a store, see `configure_store`; no handler ran.
         """
-        # What every event pays for is in this one frame: a call costs as much as a handler that does nothing.
-        route = None
-        try:  # noqa: SIM105 - contextlib.suppress costs more than that
-            route = self._routes[type(event)][event.event_type]
-        except (AttributeError, KeyError, TypeError):
-            pass
-        if route is None:
-            route = self._route(event)
-        if route.is_tracked and self._tracking is not None and not context.is_used:
-            await self._tracking.publish(event, route.plan)
+        plan = self._plan(event)
+        if suppresses():
             return
-        if not route.is_brief or context.is_asked:
-            await self._publish_at_length(event, route)
+        if plan.background:
+            await self.tasks().admit()
+        if self._publisher is not None:
+            await self._publisher.publish(event, plan)
             return
-        if not route.is_bare:
-            await share(event, route)
-            return
-        calls = iter(route.calls)
+        waiting = iter(plan.handlers)
         try:
-            for call in calls:
-                await call(event)
-            return  # noqa: TRY300 - no jump for what always happens
-        except BaseException as error:  # noqa: BLE001 - even sys.exit() fails that handler alone
-            failure: BaseException | None = error
-        try:
-            await go_on(event, route, calls, failure)
-        finally:
-            failure = None  # its traceback holds this frame
+            for handler in waiting:
+                if handler.background:
+                    self._start(handler, event)
+                    continue
+                current = new_delivery()
+                current.event, current.handler_id, current.transactions = event, handler.id, UNTRACKED
+                token = enter(current)
+                try:
+                    is_bare = handler.is_async and handler.timeout is None
+                    await (handler.function(event) if is_bare else call(handler, event))
+                except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
+                    settle_untracked(handler, current, error)
+                finally:
+                    current.is_open = False
+                    leave(token)
+        except asyncio.CancelledError:
+            for handler in waiting:
+                if handler.background:
+                    self._start(handler, event)
+            raise
 
-    async def _publish_at_length(self, event: DomainEvent, route: Route) -> None:
-        if context.is_used and context.suppresses():
-            return
-        tasks = self.tasks() if route.background else None
-        if tasks is not None and tasks.is_full:
-            await tasks.admit()
-        if self._tracking is not None:
-            await self._tracking.publish(event, route.plan)
-        else:
-            await deliver(event, route, tasks)
+    def _start(self, handler: Handler, event: DomainEvent) -> None:
+        """Start a background delivery that no store keeps."""
+        if self.tasks().start(deliver_untracked(handler, event, UNTRACKED)) is None:
+            text = "handler %r is not started on %r %s: the event loop is closing"
+            log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
 
     async def publish_many(self, events: Iterable[DomainEvent]) -> None:
         """Publish events in order; with a store they are stored with one write."""
         batch = list(events)
-        routes = [self._route(event) for event in batch]
-        if self._tracking is None:
+        plans = [self._plan(event) for event in batch]
+        if self._publisher is None:
             for event in batch:
                 await self.publish(event)
-            return
-        if context.is_used and context.suppresses(len(batch)):
-            return
-        tasks = self.tasks()
-        if tasks.is_full and any(route.background for route in routes):
-            await tasks.admit()
-        await self._tracking.publish_many(batch, [route.plan for route in routes])
+        elif not suppresses(len(batch)):
+            if any(plan.background for plan in plans):
+                await self.tasks().admit()
+            await self._publisher.publish_many(batch, plans)
 
     def transaction(self, client: Any) -> AbstractAsyncContextManager[Transaction]:
         """Store events in a transaction of the caller's own: the outbox.
@@ -200,11 +203,9 @@ class EventBus:
             CommitUnknown: whether it was committed could not be learnt. No handler was run; if it was committed, a
                 redispatch delivers its events.
         """
-        from craft_easy.core.events.engine.outbox import begin, begin_suppressed
-
-        if context.is_used and context.is_on():
-            return begin_suppressed(client, lambda event: self._route(event))
-        return begin(self.tracking, client, lambda event: self._route(event).plan)
+        if suppresses(0):
+            return events.begin_suppressed(client, self._plan)
+        return events.begin(self.tracking, client, self._plan)
 
     def publish_from_thread(self, event: DomainEvent) -> None:
         """Publish an event from plain code in another thread and return when that is done.
@@ -215,7 +216,15 @@ class EventBus:
         Raises:
             RuntimeError: there is no such loop, it ended meanwhile, or this is the thread of an event loop.
         """
-        self._loops.run_from_thread(lambda: self.publish(event))
+        if is_in_loop():
+            raise RuntimeError(
+                "publish_from_thread blocks, and this thread runs an event loop: use `await bus.publish(event)`; "
+                "a plain handler in the foreground runs here too, background=True gives it a thread"
+            )
+        loop = self._tasks.running()
+        if loop is None:
+            raise RuntimeError("no running event loop uses this bus yet: enter `async with bus:` there first")
+        run_from_thread(loop, self.publish(event))
 
     # The store
 
@@ -234,15 +243,12 @@ class EventBus:
             raise ValueError(f'on_error is "raise" or "log", not {on_error!r}')
         if not lease > 0:
             raise ValueError(f"lease is a positive number of seconds, not {lease!r}")
-        if self._tracking is not None:
-            self._former_trackings.append(self._tracking)
-        self._tracking = None
+        if self._publisher is not None:
+            self._former_publishers.append(self._publisher)
+        self._publisher = None
         if store is not None:
-            from craft_easy.core.events.engine.publisher import Publisher
-
-            self._tracking = Publisher(store, on_error=on_error, lease=lease, tasks=self.tasks)
-        self._forget_routes()
-        self._loops.see()
+            self._publisher = events.Publisher(store, on_error=on_error, lease=lease, tasks=self.tasks)
+        self._see_loop()
 
     @property
     def tracking(self) -> Publisher:
@@ -251,46 +257,55 @@ class EventBus:
         Raises:
             RuntimeError: no store is configured.
         """
-        if self._tracking is None:
+        if self._publisher is None:
             raise RuntimeError("this bus has no store: bus.configure_store(EventStore()) first")
-        return self._tracking
+        return self._publisher
 
     # The end
 
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the design's word
         """Return when the background handlers of the running loop have ended and their outcomes are stored.
 
-        Those that start meanwhile are waited for too. Inside a delivery, that one is left out.
+        Those that start meanwhile are waited for too.
 
         Raises:
             TimeoutError: some still run after `timeout` seconds; they go on.
+            RuntimeError: inside a delivery, which would wait for itself.
         """
-        self._loops.see()
         tasks = self.tasks()
         try:
             async with asyncio.timeout(timeout) as limit:
-                await tasks.drain()
-                for tracking in self._trackings():
-                    await tracking.flush()
+                await self._drain(tasks)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise TimeoutError(f"{len(tasks)} background handlers still run after {timeout:g} s") from None
+
+    async def _drain(self, tasks: Tasks) -> None:
+        """Wait for tasks and outcomes in turn, since more tasks may start while outcomes are written."""
+        while True:
+            await tasks.drain()
+            for publisher in self._publishers():
+                await publisher.flush()
+            if not len(tasks):
+                return
 
     async def aclose(self) -> None:
         """Wait for background handlers, write what is left, and leave the registry of workers.
 
         Outcomes that the log does not take within a minute are given up with a warning, and their events are another
         worker's: an outage must not keep an application from ending. The bus can be used again afterwards.
+
+        Raises:
+            RuntimeError: inside a delivery, which would wait for itself.
         """
-        self._loops.see()
         await self.tasks().drain()
-        for tracking in self._trackings():
-            await tracking.aclose()
-        self._former_trackings = []
+        for publisher in self._publishers():
+            await publisher.aclose()
+        self._former_publishers = []
 
     async def __aenter__(self) -> Self:
-        self._loops.see()
+        self._see_loop()
         return self
 
     async def __aexit__(
@@ -300,40 +315,23 @@ class EventBus:
 
     def tasks(self) -> Tasks:
         """Return the background tasks of the running loop."""
-        return self._loops.tasks()
+        return self._tasks.here()
 
-    def _trackings(self) -> list[Publisher]:
-        return [*self._former_trackings, *([] if self._tracking is None else [self._tracking])]
+    def _see_loop(self) -> None:
+        """Remember the running loop, if this thread has one, for `publish_from_thread`."""
+        if is_in_loop():
+            self._tasks.here()
+        self._loop = self._tasks.running()
 
-    # Routes
+    def _publishers(self) -> list[Publisher]:
+        return [*self._former_publishers, *([] if self._publisher is None else [self._publisher])]
 
-    def _route(self, event: DomainEvent) -> Route:
+    def _plan(self, event: DomainEvent) -> Plan:
         if not isinstance(event, DomainEvent):
             raise TypeError(f"publish takes a DomainEvent, such as ResourceCreated(…), not {event!r}")
-        self._loops.see()
-        routes = self._routes.setdefault(type(event), {})
-        route = routes.get(event.event_type)
-        if route is None:
-            route = Route.of(
-                self.registry.plan(event.event_type),
-                is_tracked=self._tracking is not None,
-                is_alone=not any(one.handler.background for one in self.registry.subscriptions()),
-            )
-            self._keep(type(event), route)
-        return route
-
-    def _keep(self, event_class: type, route: Route) -> None:
-        if self._routes_kept >= MAX_ROUTES:
-            self._forget_routes()
-        self._routes.setdefault(event_class, {})[route.plan.event_type] = route
-        self._routes_kept += 1
-
-    def _forget_routes(self) -> None:
-        self._routes = {}
-        self._routes_kept = 0
-
-
-stack.publishing.add(EventBus.publish.__code__)
+        if self._loop is None or not self._loop.is_running():
+            self._see_loop()
+        return self.registry.plan(event.event_type)
 
 
 # The bus of the process

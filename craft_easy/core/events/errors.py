@@ -12,6 +12,7 @@
     │   ├── TransactionsMissing               the server has no transactions
     │   └── WrongDeployment                   a client of another deployment than the log's
     ├── DeliveryOver                          another worker has finished this delivery
+    ├── NoDelivery              (LookupError) asked for the current delivery outside of any
     ├── HandlerModuleError                    a handler module could not be loaded
     ├── HandlerNotFound                       no loaded handler has this id
     ├── EmbeddedLogError                      the embedded event log cannot be used
@@ -104,6 +105,13 @@ class DeliveryOver(EventsError):
     def __init__(self, key: str) -> None:
         super().__init__(f"delivery {key} is not pending any more: another worker finished it, and nothing was written")
         self.key = key
+
+
+class NoDelivery(EventsError, LookupError):
+    """The current delivery was asked for outside of any: no handler runs here, or it has ended."""
+
+    def __init__(self, message: str = "no handler runs here: there is no current delivery") -> None:
+        super().__init__(message)
 
 
 class HandlerModuleError(EventsError):

@@ -27,7 +27,7 @@ class RecordingBus(EventBus):
     async def publish_many(self, events: Iterable[DomainEvent]) -> None:
         """Note the events and publish them."""
         batch = list(events)
-        if self._tracking is not None:
+        if self._publisher is not None:
             self._note(batch)
         await super().publish_many(batch)
 

@@ -20,7 +20,7 @@ from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
 from craft_easy.core.events.engine.sinks import RecordSink, UnstoredSink
 from craft_easy.core.events.errors import EventsError, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.handlers.background import Tasks
-from craft_easy.core.events.handlers.context import current_delivery
+from craft_easy.core.events.handlers.context import open_delivery
 from craft_easy.core.events.handlers.registry import Plan
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
@@ -185,7 +185,7 @@ class Publisher:
         Raises:
             InvalidEvent: the log could not keep the event exactly.
         """
-        parent = current_delivery()
+        parent = open_delivery()
         if parent is not None:
             one.event = as_child(one.event, parent, event_content)
         return unmeasured_record(one.event)

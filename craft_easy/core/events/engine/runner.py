@@ -19,6 +19,7 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.watchdog import RunningHandler
 from craft_easy.core.events.handlers.attempt import attempt, extra_of
+from craft_easy.core.events.handlers.background import thread_for
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Outcome, OutcomeKind
 
@@ -218,18 +219,15 @@ class RecordRun:
     # one delivery
 
     def _current_for(self, due: DueDelivery) -> CurrentDelivery:
-        replay_id = self._sink.replay_id
-        return CurrentDelivery(
-            self._event,
-            due.known_as,
-            due.attempt,
-            is_replay=replay_id is not None,
-            replay_id=replay_id,
-            keeper=self._sink.transactions,
-        )
+        transactions, replay_id = self._sink.transactions, self._sink.replay_id
+        return CurrentDelivery(self._event, due.known_as, due.attempt, transactions, replay_id)
 
     async def _deliver(self, due: DueDelivery, current: CurrentDelivery) -> None:
-        """Run one delivery to its outcome; a cancellation leaves it open."""
+        """Run one delivery to its outcome, once it has a thread if it needs one; a cancellation leaves it open."""
+        async with thread_for(due.handler):
+            await self._attempt(due, current)
+
+    async def _attempt(self, due: DueDelivery, current: CurrentDelivery) -> None:
         try:
             if not await self._sink.may_start():
                 self._end(due, due.given_back)

@@ -1,24 +1,30 @@
-"""Running the handlers of one event: an attempt and how it ended."""
+"""One attempt: run one handler once, within its limit, and say how it ended."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, NoReturn
+from contextlib import suppress
+from typing import Final
 
-from craft_easy.core.events.handlers.background import in_thread
-from craft_easy.core.events.handlers.context import CurrentDelivery, Scope, enter, open_scope
+from craft_easy.core.events.handlers.background import in_thread, thread_for
+from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider, enter, leave
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.retry import DEFAULT_RETRY, Discard, ErrorText, Outcome, OutcomeKind, Retry, cut
+from craft_easy.core.events.model.retry import (
+    DEFAULT_RETRY,
+    Discard,
+    ErrorText,
+    Outcome,
+    OutcomeKind,
+    Retry,
+    cut,
+    signal_of,
+)
 
 log: Final = logging.getLogger("craft_easy.core.events")
-
-Call = Callable[[DomainEvent], Awaitable[object]]
 
 
 async def attempt(
@@ -32,62 +38,135 @@ async def attempt(
     An error is logged with `handler_id`, `event_id` and `event_type` as extras.
 
     Args:
-        current: the delivery as the handler sees it; it is closed when the attempt has ended.
+        handler: a plain one that runs in a thread has that thread already; see `thread_for`.
+        current: the delivery as the handler sees it; it is over when the attempt has ended.
         timeout: seconds that it may take, unless the handler has a limit of its own.
 
     Raises:
-        CancelledError: this task was cancelled meanwhile; one that only the handler raises is an error of its own.
+        CancelledError: this task was cancelled meanwhile; one that only the handler raises is its failure.
         KeyboardInterrupt: the process is to end.
     """
-    outer, scope, failure = open_scope(), Scope(), None
-    scope.event, scope.view, scope.handler = current.event, current, handler
-    enter(scope)
     cancelled_before = _cancellations()
     began = time.perf_counter()
+    token = enter(current)
     try:
-        await call_of(handler, timeout)(current.event)
-    except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
-        failure = error
-    took_ms = (time.perf_counter() - began) * 1000
-    scope.end()
-    enter(outer)
-    try:
-        if failure is not None and is_broken_off(failure, cancelled_before):
-            raise failure
-        return _outcome(handler, current, took_ms, failure)
+        await call(handler, current.event, timeout)
+    except BaseException as error:
+        if is_from_outside(error, cancelled_before):
+            raise
+        return outcome_of(handler, current, error, _milliseconds_since(began))
     finally:
-        failure = None  # its traceback holds this frame
-
-
-def _outcome(handler: Handler, current: CurrentDelivery, took_ms: float, failure: BaseException | None) -> Outcome:
-    if failure is None:
-        return Outcome(
-            handler.id, OutcomeKind.SUCCEEDED, current.attempt, took_ms, retry=handler.retry or DEFAULT_RETRY
-        )
-    outcome = functools.partial(
-        Outcome, handler.id, attempt=current.attempt, took_ms=took_ms, retry=handler.retry or DEFAULT_RETRY
+        current.is_open = False
+        with suppress(ValueError):  # closed in another context, as the garbage collector does it
+            leave(token)
+    return Outcome(
+        handler.id,
+        OutcomeKind.SUCCEEDED,
+        current.attempt,
+        _milliseconds_since(began),
+        retry=handler.retry or DEFAULT_RETRY,
     )
-    match failure:
-        case Retry():
-            return outcome(OutcomeKind.RETRY, after=failure.after)
-        case Discard():
-            return outcome(OutcomeKind.DISCARDED, reason=cut(str(failure.reason)))
-        case _:
-            log_failure(handler, current.event, failure)
-            return outcome(OutcomeKind.FAILED, error=ErrorText.of(failure))
 
 
-def is_broken_off(failure: BaseException, cancelled_before: int = 0) -> bool:
-    """Tell whether what a handler's await raised came from outside the handler: to be raised on, and no failure.
+async def deliver_untracked(handler: Handler, event: DomainEvent, transactions: TransactionProvider) -> None:
+    """Run a delivery that no store keeps."""
+    async with thread_for(handler):
+        outcome = await attempt(handler, CurrentDelivery(event, handler.id, transactions=transactions))
+    log_signal(handler, event, outcome)
 
-    That is this task's cancellation, a `KeyboardInterrupt`, and the closing of the coroutine that awaits: the inner
-    coroutines are closed first and in silence, so that `GeneratorExit` shows up in the outer frame and in no other.
+
+def settle_untracked(handler: Handler, current: CurrentDelivery, error: BaseException) -> None:
+    """Log how a delivery failed that no store keeps; raise what came from outside the handler."""
+    if is_from_outside(error):
+        raise error
+    log_signal(handler, current.event, outcome_of(handler, current, error))
+
+
+def is_from_outside(error: BaseException, cancelled_before: int = 0) -> bool:
+    """Return whether an exception is no failure of the handler.
+
+    That is this task's cancellation, a `KeyboardInterrupt`, and the closing of the coroutine that awaits the handler.
+
+    Args:
+        error: what awaiting the handler raised.
+        cancelled_before: how often this task had been cancelled when the handler began.
     """
-    if isinstance(failure, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError):
         return _cancellations() > cancelled_before
-    if isinstance(failure, GeneratorExit):
-        return failure.__traceback__ is None or failure.__traceback__.tb_next is None
-    return isinstance(failure, KeyboardInterrupt)
+    if isinstance(error, GeneratorExit):  # one that a handler raises has come through the frames of that handler
+        return error.__traceback__ is None or error.__traceback__.tb_next is None
+    return isinstance(error, KeyboardInterrupt)
+
+
+def outcome_of(handler: Handler, current: CurrentDelivery, error: BaseException, took_ms: float = 0.0) -> Outcome:
+    """Return how an attempt ended that raised; an error is logged."""
+    retry = handler.retry or DEFAULT_RETRY
+    match signal_of(error):
+        case Retry(after=after):
+            return Outcome(handler.id, OutcomeKind.RETRY, current.attempt, took_ms, after=after, retry=retry)
+        case Discard(reason=reason):
+            text = cut(str(reason))
+            return Outcome(handler.id, OutcomeKind.DISCARDED, current.attempt, took_ms, reason=text, retry=retry)
+    text = "handler %r failed on %r %s"
+    event = current.event
+    log.error(text, handler.id, event.event_type, event.event_id, exc_info=error, extra=extra_of(handler, event))
+    text_of = ErrorText.of(error)
+    return Outcome(handler.id, OutcomeKind.FAILED, current.attempt, took_ms, error=text_of, retry=retry)
+
+
+def log_signal(handler: Handler, event: DomainEvent, outcome: Outcome) -> None:
+    """Log a signal that nothing follows, since no store keeps the delivery."""
+    match outcome.kind:
+        case OutcomeKind.RETRY:
+            text = "handler %r asks for another attempt at %r %s, which only a store can give: configure_store()"
+            log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
+        case OutcomeKind.DISCARDED:
+            text = "handler %r discarded %r %s: %s"
+            log.info(text, handler.id, event.event_type, event.event_id, outcome.reason, extra=extra_of(handler, event))
+
+
+def extra_of(handler: Handler, event: DomainEvent) -> dict[str, str]:
+    """Return the extras of a log record about a delivery."""
+    return {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
+
+
+async def call(handler: Handler, event: DomainEvent, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as `attempt`
+    """Call a handler within its limit.
+
+    Raises:
+        TimeoutError: it ran past its limit, whatever it raised when it was cancelled there.
+    """
+    limit = handler.timeout if handler.timeout is not None else timeout
+    scope = asyncio.timeout(limit)
+    try:
+        async with scope:
+            await _call(handler, event, limit)
+    except (Exception, SystemExit) as error:
+        if not scope.expired():
+            raise
+        if isinstance(error, TimeoutError):
+            raise TimeoutError(f"ran past its limit of {limit:g} s") from None
+        raise TimeoutError(f"ran past its limit of {limit:g} s, and raised after that") from error
+    if scope.expired():
+        raise TimeoutError(f"ran past its limit of {limit:g} s, and went on after that")
+
+
+async def _call(handler: Handler, event: DomainEvent, limit: float | None) -> None:
+    """Run a plain handler inline in the foreground and in a thread in the background; await what can be awaited."""
+    if handler.is_threaded:
+        result = await in_thread(handler.function, event)
+    else:
+        began = time.perf_counter()
+        result = handler.function(event)
+        _warn_if_blocked(handler, event, time.perf_counter() - began, limit)
+    if inspect.isawaitable(result):
+        await result
+
+
+def _warn_if_blocked(handler: Handler, event: DomainEvent, took: float, limit: float | None) -> None:
+    if limit is not None and took > limit:
+        text = "handler %r blocked its event loop for %.3g s, past its limit of %g s; background=True gives it a thread"
+        log.warning(text, handler.id, took, limit, extra=extra_of(handler, event))
 
 
 def _cancellations() -> int:
@@ -95,133 +174,5 @@ def _cancellations() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def log_failure(handler: Handler, event: DomainEvent, failure: BaseException) -> None:
-    """Log what a handler raised."""
-    log.error(
-        "handler %r failed on %r %s",
-        handler.id,
-        event.event_type,
-        event.event_id,
-        exc_info=failure,
-        extra=extra_of(handler, event),
-    )
-
-
-def settle(handler: Handler, event: DomainEvent, failure: BaseException) -> None:
-    """Say how a delivery ended that no store keeps, and raise on what broke it off."""
-    if is_broken_off(failure):
-        raise failure
-    match failure:
-        case Retry():
-            text = "handler %r asks for another attempt at %r %s, which only a store can give: configure_store()"
-            log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
-        case Discard(reason=reason):
-            text = "handler %r discarded %r %s: %s"
-            log.info(text, handler.id, event.event_type, event.event_id, reason, extra=extra_of(handler, event))
-        case _:
-            log_failure(handler, event, failure)
-
-
-def extra_of(handler: Handler, event: DomainEvent) -> dict[str, str]:
-    """Return what a log record about a delivery tells beside its text."""
-    return {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
-
-
-# How a handler is called
-
-
-def call_of(handler: Handler, timeout: float | None = None) -> Call:
-    """Return what runs a handler when it is called with an event and awaited.
-
-    A plain handler runs inline in the foreground and in a thread in the background; what it returns is awaited too if
-    it can be. Whatever a handler does not use is not in its call.
-    """
-    limit = handler.timeout if handler.timeout is not None else timeout
-    call: Call
-    if handler.is_async:
-        call = handler.function
-    elif handler.background:
-        call = functools.partial(_threaded, handler.function)
-    else:
-        call = functools.partial(_inline, handler, limit)
-    return call if limit is None else functools.partial(_limited, handler, call, limit)
-
-
-async def _inline(handler: Handler, limit: float | None, event: DomainEvent) -> None:
-    began = time.perf_counter()
-    result = handler.function(event)
-    took = time.perf_counter() - began
-    if limit is not None and took > limit:
-        text = "handler %r blocked its event loop for %.3g s, past its limit of %g s; background=True gives it a thread"
-        log.warning(text, handler.id, took, limit, extra=extra_of(handler, event))
-    if inspect.isawaitable(result):
-        await result
-
-
-async def _threaded(function: Callable[..., Any], event: DomainEvent) -> None:
-    result = await in_thread(function, event)
-    if inspect.isawaitable(result):
-        await result
-
-
-async def _limited(handler: Handler, call: Call, limit: float, event: DomainEvent) -> None:
-    """Run a call under a limit; no clock is set before it waits for something, since nothing could break it off."""
-    began = time.monotonic()
-    steps = call(event).__await__()
-    try:
-        first = next(steps)
-    except StopIteration:
-        return
-    await _rest_of(handler, limit, event, _Rest(steps, first), limit - (time.monotonic() - began))
-
-
-class _Rest:
-    """What is left of an awaitable that was begun, as PEP 380 has it for `yield from`."""
-
-    __slots__ = ("_first", "_steps")
-
-    def __init__(self, steps: Generator[Any, Any, object], first: object) -> None:
-        self._steps = steps
-        self._first = first
-
-    def __await__(self) -> Generator[Any, Any, object]:
-        steps, value = self._steps, self._first
-        try:
-            while True:
-                try:
-                    sent = yield value
-                except GeneratorExit:
-                    steps.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - it is the awaitable's
-                    value = steps.throw(error)
-                else:
-                    value = steps.send(sent)
-        except StopIteration as stop:
-            return stop.value
-
-
-async def _rest_of(handler: Handler, limit: float, event: DomainEvent, rest: _Rest, seconds: float) -> None:
-    failure = None
-    scope = asyncio.timeout(seconds)
-    try:
-        async with scope:
-            await rest
-    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
-        failure = error
-    try:
-        if scope.expired():
-            _raise_late(handler, limit, event, failure)
-        if failure is not None:
-            raise failure
-    finally:
-        failure = None  # its traceback holds this frame
-
-
-def _raise_late(handler: Handler, limit: float, event: DomainEvent, failure: BaseException | None) -> NoReturn:
-    if not isinstance(failure, TimeoutError):
-        text = "handler %r went on after it was cancelled at its limit of %g s"
-        log.warning(text, handler.id, limit, extra=extra_of(handler, event))
-    raise TimeoutError(f"ran past its limit of {limit:g} s") from None
+def _milliseconds_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

@@ -1,4 +1,4 @@
-"""Background tasks, held strongly and awaited by `drain`; threads for plain background handlers."""
+"""Background deliveries: tasks that are held and drained, and threads for plain functions."""
 
 from __future__ import annotations
 
@@ -6,266 +6,144 @@ import asyncio
 import functools
 import inspect
 import logging
-import os
-import queue
-import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from contextvars import ContextVar, copy_context
-from types import FrameType
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.handlers import stack
-from craft_easy.core.events.handlers.context import open_scope
+from craft_easy.core.events.handlers.context import open_delivery
+from craft_easy.core.events.handlers.loops import PerLoop
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.handlers.registry import Handler
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
 MAX_TASKS: Final = 10_000
-
-
-class _Own:
-    """Stands in a task's context for the task itself, which is made a moment later."""
-
-    task: asyncio.Task[Any] | None = None
-
-
-_own: Final[ContextVar[_Own | None]] = ContextVar("craft_easy.core.events.own_task", default=None)
+MAX_THREADS: Final = 64
 
 
 class Tasks:
-    """Holds the background tasks of the running loop.
+    """Holds the background tasks of one event loop.
 
     Args:
-        limit: so many run at once before a publish from outside any delivery waits.
+        limit: tasks that run at once before a publish from outside any delivery waits.
     """
 
     def __init__(self, limit: int = MAX_TASKS) -> None:
         self._limit = limit
         self._running: set[asyncio.Task[Any]] = set()
-        self._admissions: deque[asyncio.Future[None]] = deque()
-        self._drains: list[asyncio.Future[None]] = []
-        self._draining: Counter[asyncio.Task[Any]] = Counter()
+        self._queue = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._loop_end: AsyncGenerator[None, None] | None = None
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._running)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._running) >= self._limit or bool(self._admissions)
+    async def admit(self) -> None:
+        """Wait while the limit is reached, in the order of asking.
+
+        Inside a delivery it never waits: the delivery would wait for itself.
+        """
+        if self._loop_end is None:
+            self._loop_end = self._until_loop_end()
+            await anext(self._loop_end)
+        if open_delivery() is not None:
+            return
+        async with self._queue:  # whoever is first in it waits for room, and nobody else
+            while len(self._running) >= self._limit:
+                self._room.clear()
+                await self._room.wait()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
-        """Start a task and hold it until it ends; return None, and close the coroutine, when the loop is closing."""
-        loop = asyncio.get_running_loop()
-        if is_closing(loop):
+        """Start a task in a context of its own and hold it until it ends.
+
+        Returns None, and closes the coroutine, when the event loop is closing.
+        """
+        if self._is_closed:
             coroutine.close()
             return None
-        outer, own = _own.get(), _Own()
-        _own.set(own)
-        try:
-            task = own.task = loop.create_task(coroutine)
-        finally:
-            _own.set(outer)
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    async def admit(self) -> None:
-        """Wait while the limit is reached, in the order of asking.
-
-        Inside a delivery it never waits: that would be a wait for oneself.
-        """
-        if not self.is_full or open_scope() is not None or stack.innermost() is not None:
-            return
-        turn = self._turn(self._admissions.append)
-        try:
-            await turn
-            while len(self._running) >= self._limit:  # somebody inside a delivery was quicker
-                turn = self._turn(self._admissions.appendleft)
-                await turn
-        except asyncio.CancelledError:
-            if turn in self._admissions:
-                self._admissions.remove(turn)
-            self._wake()
-            raise
-        asyncio.get_running_loop().call_soon(self._wake)  # there may be room for the next one too
-
-    def _turn(self, queue: Callable[[asyncio.Future[None]], None]) -> asyncio.Future[None]:
-        turn = asyncio.get_running_loop().create_future()
-        queue(turn)
-        return turn
-
-    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the design's word
-        """Return when every task has ended, those included that start meanwhile.
-
-        Called in one of them, it leaves that one out, and those that drain as well.
+    async def drain(self) -> None:
+        """Return when every task has ended, including those that start meanwhile.
 
         Raises:
-            TimeoutError: some still run after `timeout` seconds; they go on.
+            RuntimeError: inside a delivery, which would wait for itself.
         """
-        own = self._own_task()
-        if own is not None:
-            self._draining[own] += 1
-            self._wake()
-        try:
-            async with asyncio.timeout(timeout):
-                while self._is_busy(own):
-                    await self._until_idle()
-        except TimeoutError:
-            raise TimeoutError(f"{len(self._running)} background tasks still run after {timeout:g} s") from None
-        finally:
-            if own is not None:
-                self._draining -= Counter({own: 1})
-
-    def forget(self) -> None:
-        """Let go of what a closed loop left behind; each coroutine is closed, so that its `finally` clauses run."""
-        for task in self._running:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it ends here and now
-            try:
-                coroutine = task.get_coro()
-                if isinstance(coroutine, Coroutine):
-                    coroutine.close()
-            except BaseException:
-                log.exception("a background task of a closed loop could not be closed")
-        self._running = set()
-
-    def _own_task(self) -> asyncio.Task[Any] | None:
-        own = _own.get()
-        return own.task if own is not None and own.task in self._running else None
-
-    def _is_busy(self, own: asyncio.Task[Any] | None) -> bool:
-        return len(self._running) > (0 if own is None else len(self._draining))
-
-    async def _until_idle(self) -> None:
-        idle = asyncio.get_running_loop().create_future()
-        self._drains.append(idle)
-        try:
-            await idle
-        finally:
-            if idle in self._drains:
-                self._drains.remove(idle)
+        if open_delivery() is not None:
+            raise RuntimeError("drain() inside a delivery would wait for that delivery itself: call it outside")
+        while self._running:
+            await asyncio.wait(self._running)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
+        self._room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a background task broke off", exc_info=error)
-        if self._admissions or self._drains:
-            self._wake()
 
-    def _wake(self) -> None:
-        if self._admissions and len(self._running) < self._limit:
-            turn = self._admissions.popleft()
-            if not turn.done():
-                turn.set_result(None)
-        if len(self._running) <= len(self._draining):
-            drains, self._drains = self._drains, []
-            for idle in drains:
-                if not idle.done():
-                    idle.set_result(None)
+    async def _until_loop_end(self) -> AsyncGenerator[None, None]:
+        """End the tasks that were started while the loop was closing.
+
+        `asyncio.run` cancels all tasks once and then closes the asynchronous generators: this is one, so that the tasks
+        which the first step has left behind are cancelled too, and none is destroyed in the middle.
+        """
+        try:
+            yield
+        finally:
+            self._is_closed = True
+            for task in self._running:
+                task.cancel()
+            if self._running:
+                await asyncio.wait(self._running)
 
 
-def is_closing(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether a loop is being shut down: a task that is started now would never end.
+# Threads for plain background handlers
 
-    asyncio has no word for it. `asyncio.run` first cancels every task from `_cancel_all_tasks`, whose frame is then
-    below that of each task that runs, and after that shuts down the asynchronous generators.
+_thread_slots: Final = PerLoop(lambda: asyncio.Semaphore(MAX_THREADS))
+
+
+def thread_for(handler: Handler) -> AbstractAsyncContextManager[None]:
+    """Wait until a thread is free for a plain background handler; any other handler needs none.
+
+    At most 64 threads of an event loop are at work. A handler's clock starts inside of this, so that waiting for a
+    thread counts against no limit. A thread that was abandoned at its limit counts no more: another takes its place.
     """
-    if getattr(loop, "_asyncgens_shutdown_called", False):
-        return True
-    task = asyncio.current_task(loop)
-    return task is not None and task.cancelling() > 0 and _is_run_by("_cancel_all_tasks")
-
-
-def _is_run_by(name: str) -> bool:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to look down the stack
-    while frame is not None and frame.f_code.co_name != name:
-        frame = frame.f_back
-    return frame is not None
-
-
-# Threads for plain background handlers: at most 64, daemons, started when needed and gone when idle
-
-MAX_THREADS: Final = 64
-IDLE_S: Final = 10.0
-"""A thread that had nothing to do for so long ends."""
-
-
-class Threads:
-    """Runs calls in daemon threads, which do not keep the process from ending.
-
-    `concurrent.futures` has none: its threads are joined at exit, and a handler that never returns would hang it.
-    """
-
-    def __init__(self, limit: int = MAX_THREADS, *, idle_s: float = IDLE_S) -> None:
-        self._limit = limit
-        self._idle_s = idle_s
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._idle = 0
-        self._alive = 0
-
-    def __len__(self) -> int:
-        return self._alive
-
-    def submit(self, call: Callable[[], None]) -> None:
-        """Have a call run soon; it must not raise."""
-        with self._lock:
-            self._calls.put(call)
-            if self._idle:
-                self._idle -= 1
-                return
-            if self._alive >= self._limit:
-                return
-            self._alive += 1
-        threading.Thread(target=self._work, name="craft-events-handler", daemon=True).start()
-
-    def _work(self) -> None:
-        while (call := self._next()) is not None:
-            call()
-            del call  # what it holds must not live on while the thread is idle
-            with self._lock:
-                self._idle += 1
-
-    def _next(self) -> Callable[[], None] | None:
-        while True:
-            with suppress(queue.Empty):
-                return self._calls.get(timeout=self._idle_s)
-            with self._lock:
-                if self._calls.empty():
-                    self._idle -= 1
-                    self._alive -= 1
-                    return None
-
-
-_threads = Threads()
+    return _thread_slots.here() if handler.is_threaded else nullcontext()
 
 
 async def in_thread(function: Callable[..., Any], argument: object) -> Any:
-    """Call a plain function in a thread, within this context, and return what it returned or raise what it raised.
+    """Call a plain function in a daemon thread, within this context; return or raise what it does.
 
-    Whoever gives up waiting abandons the call; one that has not begun by then never does.
+    A daemon, because the process may end without it: `asyncio.to_thread` would have it joined. A cancelled caller
+    abandons the call.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
     context = copy_context()
 
-    def call() -> None:
-        if ended.cancelled():
-            return
-        result, error = None, None
+    def work() -> None:
         try:
-            result = context.run(function, argument)
+            result, error = context.run(function, argument), None
         except BaseException as raised:  # noqa: BLE001 - it is raised where the call is awaited
-            error = raised
+            result, error = None, raised
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(functools.partial(_settle, ended, result, error))
+        del error  # its traceback holds this frame
 
-    _threads.submit(call)
+    threading.Thread(target=work, name="craft-events-handler", daemon=True).start()
     result, error = await ended
-    if error is not None:
-        raise error
-    return result
+    try:
+        if error is not None:
+            raise error
+        return result
+    finally:
+        del error  # its traceback holds this frame
 
 
 def _settle(ended: asyncio.Future[tuple[Any, BaseException | None]], result: Any, error: BaseException | None) -> None:
@@ -273,13 +151,3 @@ def _settle(ended: asyncio.Future[tuple[Any, BaseException | None]], result: Any
         ended.set_result((result, error))
     elif inspect.iscoroutine(result):
         result.close()
-
-
-def _begin_anew() -> None:
-    """Forget the threads after a fork: only the one that forked goes on in the child."""
-    global _threads
-    _threads = Threads()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,76 +1,67 @@
-"""The event loops on which a bus is used, and what belongs to each of them."""
+"""What belongs to one event loop: made when that loop first asks for it, forgotten when it has closed."""
 
 from __future__ import annotations
 
 import asyncio
-import weakref
+import os
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
-
-from craft_easy.core.events.handlers.background import Tasks
+from typing import Any, Final, Generic, TypeVar
 
 POLL_S: Final = 1.0
-"""So often a thread that waits for a loop looks whether that still runs."""
+"""Seconds between two looks of a waiting thread whether the loop still runs."""
+
+T = TypeVar("T")
 
 
-class Loops:
-    """Knows the loops that one bus has seen.
+class PerLoop(Generic[T]):
+    """Keeps one object for each event loop of this process; a fork starts with none.
 
     Args:
-        on_end: called when one is gone, so that the bus may look for the next.
+        make: makes the object of the running loop.
     """
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
-        self._on_end = on_end
-        self._seen: list[weakref.ref[asyncio.AbstractEventLoop]] = []
-        self._tasks: dict[asyncio.AbstractEventLoop, Tasks] = {}
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._process = os.getpid()
+        self._objects: dict[asyncio.AbstractEventLoop, T] = {}
 
-    def see(self) -> None:
-        """Remember the running loop, if this thread has one."""
-        loop = running_loop()
-        if loop is not None and not any(ref() is loop for ref in self._seen):
-            living = [ref for ref in self._seen if (known := ref()) is not None and not known.is_closed()]
-            self._seen = [*living, weakref.ref(loop, lambda _: self._on_end())]
-
-    def tasks(self) -> Tasks:
-        """Return the background tasks of the running loop; what closed loops left is forgotten."""
+    def here(self) -> T:
+        """Return the object of the running loop."""
         loop = asyncio.get_running_loop()
-        tasks = self._tasks.get(loop)
-        if tasks is None:
-            self.see()
-            for closed in [known for known in self._tasks if known.is_closed()]:
-                self._tasks.pop(closed).forget()
-            tasks = self._tasks[loop] = Tasks()
-        return tasks
+        if self._process != os.getpid():
+            self._process, self._objects = os.getpid(), {}
+        known = self._objects.get(loop)
+        if known is None:
+            self._objects = {other: one for other, one in self._objects.items() if not other.is_closed()}
+            known = self._objects[loop] = self._make()
+        return known
 
-    def run_from_thread(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine on the running loop that was seen first and return when it has ended.
-
-        Raises:
-            RuntimeError: there is no such loop, it ended meanwhile, or this is the thread of an event loop.
-        """
-        if running_loop() is not None:
-            raise RuntimeError(
-                "publish_from_thread blocks, and this thread runs an event loop: use `await bus.publish(event)`; "
-                "a plain handler in the foreground runs here too, background=True gives it a thread"
-            )
-        loop = next((loop for ref in self._seen if (loop := ref()) is not None and loop.is_running()), None)
-        if loop is None:
-            raise RuntimeError("no running event loop uses this bus yet: enter `async with bus:` there first")
-        ended = asyncio.run_coroutine_threadsafe(call(), loop)
-        while True:
-            try:
-                return ended.result(timeout=POLL_S)
-            except TimeoutError:
-                if ended.done():
-                    raise
-                if not loop.is_running():
-                    raise RuntimeError("the event loop ended before the event was published") from None
+    def running(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop that runs now, of those that have an object; the one that asked first, if several do."""
+        return next((loop for loop in self._objects if loop.is_running()), None)
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the loop that runs in this thread."""
+def is_in_loop() -> bool:
+    """Return whether an event loop runs in this thread."""
     try:
-        return asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
-        return None
+        return False
+    return True
+
+
+def run_from_thread(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on a loop of another thread and return when it has ended.
+
+    Raises:
+        RuntimeError: the loop ended meanwhile.
+    """
+    ended = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    while True:
+        try:
+            return ended.result(timeout=POLL_S)
+        except TimeoutError:
+            if ended.done():
+                raise
+            if not loop.is_running():
+                raise RuntimeError("the event loop ended before the event was published") from None

@@ -47,6 +47,11 @@ class Handler:
     line: int = 0
     origin: object = field(default=None, repr=False)
 
+    @property
+    def is_threaded(self) -> bool:
+        """Whether it runs in a thread: a plain function in the background."""
+        return self.background and not self.is_async
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
@@ -78,16 +83,12 @@ class Plan:
 
 
 class Registry:
-    """Holds the subscriptions of one bus.
+    """Holds the subscriptions of one bus."""
 
-    Args:
-        on_change: called after each change, for whoever keeps something that was derived from the plans.
-    """
-
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
-        self._subscriptions: tuple[Subscription, ...] = ()
-        self._plans: dict[str, Plan] = {}
-        self._on_change = on_change
+    def __init__(self) -> None:
+        self._subscriptions: dict[tuple[str, str], Subscription] = {}
+        self._handlers: dict[str, Handler] = {}
+        self.plans: dict[str, Plan] = {}
 
     def subscribe(
         self,
@@ -100,8 +101,8 @@ class Registry:
         replayable: bool = True,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
-    ) -> Handler:
-        """Add a subscription and return its handler.
+    ) -> Subscription:
+        """Add a subscription.
 
         The same function under the same pattern takes the place of what was there; a reloaded module's function that
         of its former self, under every pattern.
@@ -126,85 +127,85 @@ class Registry:
             line=line,
             origin=origin(function),
         )
-        self._change(_with(self._without_former(handler, pattern), pattern, handler))
-        return handler
+        self._remove_former(handler, pattern)
+        return self._add(pattern, handler)
 
     def unsubscribe(self, handler: Callable[..., Any] | str, *, pattern: str | None = None) -> int:
         """Remove a handler, given as its function or its id, from one pattern or from all; return from how many."""
-        left = tuple(
-            one
-            for one in self._subscriptions
-            if not (_is(one.handler, handler) and (pattern is None or one.pattern == pattern))
-        )
-        removed = len(self._subscriptions) - len(left)
-        if removed:
-            self._change(left)
-        return removed
+        removed = [
+            key
+            for key, one in self._subscriptions.items()
+            if _is(one.handler, handler) and (pattern is None or one.pattern == pattern)
+        ]
+        self._remove(removed)
+        return len(removed)
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Return all subscriptions in registration order."""
-        return self._subscriptions
+        return tuple(self._subscriptions.values())
 
     def names(self) -> tuple[str, ...]:
         """Return the ids of all handlers, each followed by those that it had before."""
         return tuple(
-            dict.fromkeys(name for one in self._subscriptions for name in (one.handler.id, *one.handler.aliases))
+            dict.fromkeys(name for one in self.subscriptions() for name in (one.handler.id, *one.handler.aliases))
         )
 
     def patterns(self) -> dict[str, tuple[str, ...]]:
         """Return the patterns that each handler is subscribed to, by each id that records may have for it."""
         found: dict[str, tuple[str, ...]] = {}
-        for one in self._subscriptions:
+        for one in self.subscriptions():
             for name in (one.handler.id, *one.handler.aliases):
                 found[name] = (*found.get(name, ()), one.pattern)
         return found
 
     def handler(self, name: str) -> Handler | None:
         """Return the handler with this id, or else the one that was known by it before."""
-        handlers = [one.handler for one in self._subscriptions]
+        handlers = [one.handler for one in self.subscriptions()]
         by_id = (one for one in handlers if one.id == name)
         by_alias = (one for one in handlers if name in one.aliases)
         return next(by_id, None) or next(by_alias, None)
 
     def plan(self, event_type: str) -> Plan:
         """Return what is to run for an event type; the first matching subscription's options hold."""
-        plan = self._plans.get(event_type)
+        plan = self.plans.get(event_type)
         if plan is None:
-            plan = Plan.of(event_type, self._handlers_of(event_type))
-            if len(self._plans) >= MAX_PLANS:
-                self._plans = {}
-            self._plans[event_type] = plan
+            if len(self.plans) >= MAX_PLANS:
+                self.plans.clear()
+            plan = self.plans[event_type] = Plan.of(event_type, self._handlers_of(event_type))
         return plan
 
     def _handlers_of(self, event_type: str) -> Iterator[Handler]:
         seen = set()
-        for one in self._subscriptions:
+        for one in self.subscriptions():
             if one.handler.id not in seen and compile_pattern(one.pattern).matches(event_type):
                 seen.add(one.handler.id)
                 yield one.handler
 
-    def _without_former(self, handler: Handler, pattern: str) -> tuple[Subscription, ...]:
-        """Return the subscriptions without what this one makes obsolete: those of its function before a reload.
-
-        The one under the same pattern stays for now, to keep its place.
-        """
-        known = next((one.handler for one in self._subscriptions if one.handler.id == handler.id), None)
+    def _remove_former(self, handler: Handler, pattern: str) -> None:
+        """Remove the subscriptions that a reload makes obsolete; the one under the same pattern keeps its place."""
+        known = self._handlers.get(handler.id)
         if known is None or _is_same(known.function, handler.function):
-            return self._subscriptions
+            return
         if known.file != handler.file or known.origin is handler.origin:
             raise TypeError(_clash(known, handler))
-        return tuple(one for one in self._subscriptions if one.handler.id != handler.id or one.pattern == pattern)
+        self._remove([key for key in self._subscriptions if key[1] == handler.id and key[0] != pattern])
 
-    def _change(self, subscriptions: Iterable[Subscription]) -> None:
-        self._subscriptions = tuple(replace(one, order=order) for order, one in enumerate(subscriptions, 1))
-        self._plans = {}
-        self._on_change()
+    def _add(self, pattern: str, handler: Handler) -> Subscription:
+        key = pattern, handler.id
+        known = self._subscriptions.get(key)
+        order = len(self._subscriptions) + 1 if known is None else known.order
+        added = self._subscriptions[key] = Subscription(pattern, handler, order)
+        self._handlers[handler.id] = handler
+        self.plans.clear()
+        return added
 
-
-def _with(subscriptions: tuple[Subscription, ...], pattern: str, handler: Handler) -> list[Subscription]:
-    new = Subscription(pattern, handler, 0)
-    changed = [new if one.pattern == pattern and one.handler.id == handler.id else one for one in subscriptions]
-    return changed if new in changed else [*changed, new]
+    def _remove(self, keys: Iterable[tuple[str, str]]) -> None:
+        for key in keys:
+            del self._subscriptions[key]
+        left = [replace(one, order=order) for order, one in enumerate(self._subscriptions.values(), 1)]
+        self._subscriptions = {(one.pattern, one.handler.id): one for one in left}
+        self._handlers = {one.handler.id: one.handler for one in left}
+        self.plans.clear()
 
 
 def _is(handler: Handler, wanted: Callable[..., Any] | str) -> bool:

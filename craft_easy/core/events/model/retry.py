@@ -82,6 +82,25 @@ class Discard(Exception):
         super().__init__(self.reason)
 
 
+def signal_of(error: BaseException) -> Retry | Discard | None:
+    """Return the signal that an exception is; a group of signals alone is one, too.
+
+    It is the group's first `Retry`: a delivery is given up only where nothing in the group asks for another attempt.
+    """
+    leaves = leaves_of(error)
+    signals = [leaf for leaf in leaves if isinstance(leaf, Retry | Discard)]
+    if not leaves or len(signals) < len(leaves):
+        return None
+    return next((one for one in signals if isinstance(one, Retry)), signals[0])
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that a group holds, at any depth; another exception is its own only leaf."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
+
+
 def _as_wait(after: float | timedelta) -> timedelta:
     wait = after if isinstance(after, timedelta) else timedelta(seconds=_finite(after))
     if wait < timedelta(0):

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from craft_easy.core.events.handlers import context
+from craft_easy.core.events.handlers.context import suppresses
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
@@ -107,7 +107,7 @@ class EventStore(Log):
         if handlers is not None:
             delivery = to_document(Delivery.new(handlers, at=await self.now()))
         records = [new_record(event, delivery) for event in events]
-        if context.is_used and context.suppresses(len(events)):
+        if suppresses(len(events)):
             return AppendResult(0, 0)
         results = await self.insert(records)
         for result in results:
