@@ -251,6 +251,11 @@ class EventBus:
         self._see_loop()
 
     @property
+    def has_store(self) -> bool:
+        """Whether events are kept in a store."""
+        return self._publisher is not None
+
+    @property
     def tracking(self) -> Publisher:
         """What keeps the events of this bus.
 

@@ -1,4 +1,4 @@
-"""For the tests of applications: a bus of their own in place of the process's."""
+"""For the tests of applications: a bus of their own in place of the process's, and an event log in memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from craft_easy.core.events.bus import EventBus, set_event_bus
+from craft_easy.core.events.model.event_class import forgetting_classes
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.documents import new_record
 from craft_easy.core.events.types import DomainEvent
 
 
 class RecordingBus(EventBus):
     """An event bus that remembers what was published.
 
-    `published` holds the events in the order in which their publishing began, those of handlers included.
+    Without a store, handlers get each event as a log would give it back, so that a value which the log changes is
+    changed in the test, too.
+
+    Attributes:
+        published: the events in the order in which their publishing began, those of handlers included.
     """
 
     def __init__(self) -> None:
@@ -20,14 +27,23 @@ class RecordingBus(EventBus):
         self.published: list[DomainEvent] = []
 
     async def publish(self, event: DomainEvent) -> None:
-        """Note the event and publish it."""
-        self._note([event])
-        await super().publish(event)
+        """Note the event and publish it.
+
+        Raises:
+            InvalidEvent: a log could not keep it exactly, or would not give it back as its own class.
+        """
+        if not isinstance(event, DomainEvent) or self.has_store:
+            self._note([event])
+            await super().publish(event)
+        else:
+            stored = DomainEvent.from_record(new_record(event))
+            self._note([event])
+            await super().publish(stored)
 
     async def publish_many(self, events: Iterable[DomainEvent]) -> None:
         """Note the events and publish them."""
         batch = list(events)
-        if self._publisher is not None:
+        if self.has_store:
             self._note(batch)
         await super().publish_many(batch)
 
@@ -45,12 +61,29 @@ def fresh_bus() -> Iterator[RecordingBus]:
             await bus.drain()
             assert [event.event_type for event in bus.published] == ["order.placed", "stock.reserved"]
 
-    `get_event_bus()` and `@event_handler` inside use it; what modules subscribed before is not on it, and is back
-    afterwards. Blocks may be nested.
+    `get_event_bus()` and `@event_handler` inside use it. The subscriptions of the process's bus are not on it, and are
+    back afterwards. Event classes that are defined inside are forgotten with it. Blocks may be nested.
     """
     bus = RecordingBus()
     former = set_event_bus(bus)
     try:
-        yield bus
+        with forgetting_classes():
+            yield bus
     finally:
         set_event_bus(former)
+
+
+def memory_store() -> EventStore:
+    """Return an event log in memory, empty, for tests that need no server.
+
+        with fresh_bus() as bus:
+            bus.configure_store(memory_store())
+
+    It is mongomock's: enough for publishing, handlers, retries and reading; not for transactions and change streams.
+
+    Raises:
+        ImportError: mongomock-motor is not installed.
+    """
+    from mongomock_motor import AsyncMongoMockClient  # a package for tests, which applications do not have
+
+    return EventStore(AsyncMongoMockClient()["craft_easy"])
