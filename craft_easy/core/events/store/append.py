@@ -35,12 +35,12 @@ _DUPLICATE: Final = 11_000
 
 @dataclass(frozen=True, slots=True)
 class InsertResult:
-    """What became of a record: it is inserted, unless it was stored before or was refused.
+    """The result of inserting one record: inserted, stored before, or refused.
 
     Args:
-        record: of `new_record`.
-        stored: the record that has its id already.
-        error: why it is not stored.
+        record: a value of `new_record`.
+        stored: the record that already has its id.
+        error: the reason why it is not stored.
     """
 
     record: Record
@@ -78,13 +78,13 @@ class Appender:
         self._groups: WeakKeyDictionary[LogConnection, GroupCommit[EncodedRecord, InsertResult]] = WeakKeyDictionary()
 
     async def append(self, records: Sequence[Record]) -> list[InsertResult]:
-        """Store records and return what became of each, in the same order.
+        """Store records and return the result of each, in the same order.
 
-        A caller who is cancelled takes back what was not sent yet; of the rest nothing is known then.
+        A cancelled caller takes back the records that were not sent yet; the others may be stored.
 
         Raises:
             InvalidEvent: a record is too large; none of the call is stored.
-            StoreUnavailable: nothing is known of some of them; the same call may be made again.
+            StoreUnavailable: some are not known to be stored; the same call can be made again.
         """
         if not records:
             return []
@@ -132,16 +132,16 @@ class EncodedRecord:
 
 
 def _writes_of(records: Sequence[EncodedRecord]) -> int:
-    """Return how many writes these records take at most, so that a large call gets the time that it needs."""
+    """Return the maximum number of writes for these records, so that a large call has enough time."""
     size = sum(one.size for one in records)
     return min(len(records), 1 + len(records) // MAX_RECORDS + 2 * size // MAX_BYTES)
 
 
 async def insert(log: Log, chunk: Sequence[EncodedRecord]) -> list[InsertResult]:
-    """Store at most `MAX_RECORDS` and `MAX_BYTES` with one write and return what became of each.
+    """Store at most `MAX_RECORDS` and `MAX_BYTES` with one write and return the result of each record.
 
     Raises:
-        StoreUnavailable: nothing is known of any of them.
+        StoreUnavailable: none of them is known to be stored.
     """
     records = [one.record for one in chunk]
     async with log.call() as connection:
@@ -164,12 +164,12 @@ async def insert(log: Log, chunk: Sequence[EncodedRecord]) -> list[InsertResult]
 def results_of(
     records: Sequence[Record], details: Mapping[str, Any], stored: Mapping[Any, Record], where: str
 ) -> list[InsertResult]:
-    """Return what the server's reply means for each record of a write.
+    """Return the result of each record of a write by the server's reply.
 
     Args:
-        records: that were sent, in order.
-        details: of the driver's `BulkWriteError`.
-        stored: the records that took the ids of duplicates, by `event_id` and by `_id`, as the majority has them.
+        records: the records that were sent, in order.
+        details: those of the driver's `BulkWriteError`.
+        stored: the majority's records under the ids of duplicates, by `event_id` and by `_id`.
         where: `host:port` of the servers.
     """
     refusals = faults.refusal_of_each(details)
@@ -192,7 +192,7 @@ def _duplicate(record: Record, stored: Mapping[Any, Record], where: str) -> Inse
     twin = stored.get(record["event_id"]) or stored.get(record["_id"])
     if twin is not None:
         return InsertResult(record, stored=twin)
-    text = f"{where}: {record['event_id']!r} is stored, and not yet by the majority"
+    text = f"{where}: {record['event_id']!r} is stored, but not yet by the majority"
     return InsertResult(record, error=StoreUnavailable(text))
 
 
@@ -203,9 +203,9 @@ def _refusal(record: Record, refusal: Mapping[str, Any], where: str) -> StoreErr
 
 
 async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -> dict[Any, Record]:
-    """Return the records that are stored under these ids, as the majority has them, by `event_id` and by `_id`.
+    """Return the majority's records under these ids, by `event_id` and by `_id`.
 
-    A server answers that an id is taken only after the majority has the record that took it, so this read shows it.
+    A server reports a duplicate only after the majority has the record with that id, so this read finds it.
     """
     committed = drivers.by_majority(events)
     stored = await _found(committed, "_id", [record["_id"] for record in records])

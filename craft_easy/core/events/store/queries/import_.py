@@ -1,4 +1,4 @@
-"""What an import asks the log: which of its events are there already, and what became of those that it stored."""
+"""The queries of an import: which of its events are already stored, and the insert of the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 
 
 async def is_unique(store: EventStore) -> bool:
-    """Tell whether an index keeps event ids unique: not on a sharded cluster, and not on an old log that lacks it."""
+    """Return whether an index keeps event ids unique: not on a sharded cluster, nor on an old log that lacks it."""
     site = await store.prepare()
     async with store.call():
         existing = await drivers.list_indexes(site.events)
@@ -27,13 +27,13 @@ async def is_unique(store: EventStore) -> bool:
 
 
 async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_event_id: bool) -> dict[Any, Record]:
-    """Return what other writers have stored of these events under an `_id` of their own, by event id.
+    """Return the records of these events that other programs stored under an `_id` of their own, by event id.
 
-    An insert would store such an event a second time, where no index knows that it is the same.
+    An insert would store such an event twice where no index keeps event ids unique.
 
     Args:
-        records: whose events are looked for.
-        by_event_id: look for their ids too, which no index keeps unique; else for those whose `_id` is all they have.
+        records: of the events.
+        by_event_id: search by `event_id` too; otherwise only for records whose `_id` is their only id.
     """
     found: dict[Any, Record] = {}
     if by_event_id:
@@ -51,7 +51,7 @@ async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_e
 
 
 async def stored_twins(store: EventStore, records: Sequence[Record]) -> list[Record | None]:
-    """Return for each record what is stored under its id, for whoever writes nothing."""
+    """Return the stored record of each event, or None, for a dry run."""
     by_id = await _found(store, lambda values: {"_id": {"$in": values}}, [one["_id"] for one in records])
     found: dict[Any, Record] = {one["_id"]: one for one in by_id}
     rest = [one["event_id"] for one in records if one["_id"] not in found]
@@ -72,12 +72,12 @@ async def _found(
 
 
 async def insert_each(store: EventStore, records: Sequence[Record]) -> list[InsertResult]:
-    """Store records and return what became of each, in the same order; one that no server takes stops no other.
+    """Store records and return the result of each, in the same order; one that is refused does not stop the others.
 
-    A server may refuse a whole write for one record in it, without saying for which: it is halved until that is known.
+    A server may refuse a whole write because of one record without naming it: the write is halved until it is found.
 
     Raises:
-        StoreUnavailable: nothing is known of some of them; the same call may be made again.
+        StoreUnavailable: some are not known to be stored; the same call can be made again.
         StoreLoginRefused: the server refuses the right.
     """
     try:

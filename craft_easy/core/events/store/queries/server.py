@@ -1,4 +1,4 @@
-"""The server that holds the log: what it is, what it can do, and where on the way to it a connection fails."""
+"""The server of the log: its kind, its clock, its abilities, and the step at which a connection to it fails."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _NOBODY: Final = "no worker, asked for by a check"
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server says of itself.
+    """A server's version and kind.
 
     Args:
         where: `host:port` of its members.
         topology: "replica set", "sharded cluster" or "single server".
         set_name: of the replica set.
-        product: "MongoDB", or what the embedded log runs on.
+        product: "MongoDB", or "SecantusDB" for the embedded log.
         latency_ms: the median of some pings.
     """
 
@@ -68,11 +68,11 @@ class ServerFacts:
 
 
 async def facts(store: Log) -> ServerFacts:
-    """Return what the server says of itself, connecting where that was not done.
+    """Return the facts of the log's server.
 
     Raises:
-        StoreUnavailable: it was not reached.
-        StoreLoginRefused: it refused the login.
+        StoreUnavailable: the server was not reached.
+        StoreLoginRefused: the server refused the login.
     """
     async with store.call() as site:
         admin = site.database.client["admin"]
@@ -87,7 +87,7 @@ async def facts(store: Log) -> ServerFacts:
     return ServerFacts(
         where=site.where,
         product="SecantusDB" if is_embedded else "MongoDB",
-        version=str(build.get("secantusVersion" if is_embedded else "version", "of an unknown version")),
+        version=str(build.get("secantusVersion" if is_embedded else "version", "of unknown version")),
         topology=_topology(hello),
         set_name=hello.get("setName"),
         is_embedded=is_embedded,
@@ -104,14 +104,14 @@ def _topology(hello: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """How far this machine's clock is ahead of the database's (behind where it is negative), give or take `error`."""
+    """How far this machine's clock is ahead of the database's, or behind if negative, with the possible error."""
 
     ahead: timedelta
     error: timedelta
 
 
 async def clock_offset(store: Log) -> ClockOffset:
-    """Compare the clocks: the quickest of some answers tells most."""
+    """Compare the clocks by the quickest of several replies, whose error is the smallest."""
     offsets = [await _offset(store) for _ in range(_PINGS)]
     return min(offsets, key=lambda one: one.error)
 
@@ -125,10 +125,10 @@ async def _offset(store: Log) -> ClockOffset:
 
 
 async def acknowledge(store: Log) -> float:
-    """Have the majority's journals acknowledge a write that changes nothing; return the milliseconds that it took.
+    """Make a majority write that changes nothing and return the milliseconds that it took.
 
     Raises:
-        StoreUnavailable: they did not in time.
+        StoreUnavailable: the majority did not acknowledge it in time.
         StoreLoginRefused: this user may not write.
     """
     async with store.call() as site:
@@ -138,10 +138,10 @@ async def acknowledge(store: Log) -> float:
 
 
 async def try_transaction(store: Log) -> None:
-    """Read in a transaction that is then aborted.
+    """Read in a transaction and abort it.
 
     Raises:
-        StoreError: the server has none.
+        StoreError: the server has no transactions.
     """
     async with store.call() as site:
         session = await drivers.start_session(site.database.client)
@@ -158,7 +158,7 @@ async def try_transaction(store: Log) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One step of the way to a server, and what came of it: `address`, `dns`, `tcp`, `hello`, `login`."""
+    """One step of connecting to a server and its result: `address`, `dns`, `tcp`, `hello` or `login`."""
 
     step: str
     is_passed: bool
@@ -166,14 +166,14 @@ class Probe:
 
 
 async def probe(uri: str, *, seconds: float = 5.0) -> AsyncGenerator[Probe, None]:
-    """Yield the steps of the way to a server, until one fails.
+    """Yield the steps of connecting to a server, up to the first that fails.
 
     Args:
         uri: a MongoDB URI, or `embedded:DIR`.
         seconds: for each step.
     """
     if uri.startswith(EMBEDDED):
-        return  # the error of joining it says all that there is
+        return  # the error of joining it is enough
     try:
         hosts = await asyncio.wait_for(asyncio.to_thread(_hosts, uri), seconds)
     except (PyMongoError, BSONError, ValueError, TypeError, TimeoutError) as error:
@@ -198,8 +198,8 @@ def _hosts(uri: str) -> list[tuple[str, int | None]]:
 
 def _cause(error: Exception, uri: str) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer to the look-up of its SRV record"
-    # that look-up, or an option: never what stands before the @
+        return "its SRV record could not be looked up in time"
+    # the look-up, or an option: never the part before the @
     return (
         faults.one_line(str(error)) if isinstance(error, ConfigurationError) else faults.invalid_uri(error, uri).reason
     )
@@ -212,7 +212,7 @@ async def _tried(look: Any, host: str, port: int | None, seconds: float) -> tupl
     except TimeoutError:
         return False, f"{host}:{port} does not answer within {seconds:g} s"
     except OSError as error:
-        # asyncio puts the address into the text; a name that is not known has a number of its own
+        # asyncio puts the address into the text; an unknown name has a negative number
         known = error.errno is not None and error.errno > 0
         reason = os.strerror(error.errno or 0) if known else error.strerror or str(error)
         return False, f"{host}:{port}: {reason.lower()}"
@@ -249,7 +249,7 @@ async def _greeting(uri: str, seconds: float) -> AsyncGenerator[Probe, None]:
 
 
 async def _hello(client: Any, seconds: float) -> Probe:
-    """Wait until a server has said what it is, which it does before any login."""
+    """Wait for the reply to `hello`, which a server gives before any login."""
     deadline = clock.steady() + seconds
     await client.aconnect()
     while True:
@@ -268,8 +268,8 @@ def _why_silent(client: Any, servers: Sequence[Any]) -> str:
         return said[0].partition(" (configured timeouts")[0]
     kind = client.topology_description.topology_type_name
     if kind.startswith("ReplicaSet"):
-        return "the replica set has no primary, or the name of the set in the address is another"
-    return "it accepts connections and is no MongoDB that answers"
+        return "the replica set has no primary, or has another name than in the address"
+    return "it accepts connections but does not answer as MongoDB does"
 
 
 async def _login(client: Any, seconds: float) -> Probe:
@@ -279,4 +279,4 @@ async def _login(client: Any, seconds: float) -> Probe:
     except EventsError as error:
         return Probe("login", is_passed=False, text=error.message)
     users = [str(one.get("user")) for one in status.get("authInfo", {}).get("authenticatedUsers", ())]
-    return Probe("login", is_passed=True, text=f"as {', '.join(users)}" if users else "none was asked for")
+    return Probe("login", is_passed=True, text=f"as {', '.join(users)}" if users else "no login was needed")
