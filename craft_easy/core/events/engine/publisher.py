@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
-from weakref import WeakKeyDictionary
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.engine.children import as_child
@@ -21,6 +20,7 @@ from craft_easy.core.events.engine.sinks import RecordSink, UnstoredSink
 from craft_easy.core.events.errors import EventsError, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import open_delivery
+from craft_easy.core.events.handlers.loops import PerLoop
 from craft_easy.core.events.handlers.registry import Plan
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
@@ -82,17 +82,14 @@ class Publisher:
         self._on_error = on_error
         self._lease = lease
         self.tasks = tasks
-        self._record_owners: WeakKeyDictionary[asyncio.AbstractEventLoop, RecordOwner] = WeakKeyDictionary()
+        self._record_owners = PerLoop(self._new_record_owner)
 
     def record_owner(self) -> RecordOwner:
-        """Return the record owner of the running loop; a new loop and a forked process get one of their own."""
-        loop = asyncio.get_running_loop()
-        record_owner = self._record_owners.get(loop)
-        if record_owner is None or not record_owner.is_current:
-            record_owner = self._record_owners[loop] = RecordOwner(
-                self.store, lease=self._lease, start=lambda one: self.tasks().start(one)
-            )
-        return record_owner
+        """Return the record owner of the running loop."""
+        return self._record_owners.here()
+
+    def _new_record_owner(self) -> RecordOwner:
+        return RecordOwner(self.store, lease=self._lease, start=lambda one: self.tasks().start(one))
 
     async def publish(self, event: DomainEvent, plan: Plan) -> None:
         """Store an event and run its handlers.
@@ -240,13 +237,13 @@ class Publisher:
         Raises:
             TimeoutError: they are not, within `timeout` seconds.
         """
-        record_owner = self._record_owners.get(asyncio.get_running_loop())
+        record_owner = self._record_owners.find()
         if record_owner is not None:
             async with asyncio.timeout(timeout):
                 await record_owner.writer.flush()
 
     async def aclose(self) -> None:
         """Write what is left and leave the registry of workers."""
-        record_owner = self._record_owners.pop(asyncio.get_running_loop(), None)
+        record_owner = self._record_owners.pop()
         if record_owner is not None:
             await record_owner.aclose()

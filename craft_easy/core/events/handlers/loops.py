@@ -26,19 +26,30 @@ class PerLoop(Generic[T]):
         self._objects: dict[asyncio.AbstractEventLoop, T] = {}
 
     def here(self) -> T:
-        """Return the object of the running loop."""
-        loop = asyncio.get_running_loop()
+        """Return the object of the running loop; make it if it has none."""
+        known = self.find()
+        if known is None:
+            for closed in [loop for loop in tuple(self._objects) if loop.is_closed()]:
+                self._objects.pop(closed, None)  # in place: loops of other threads may add theirs meanwhile
+            known = self._objects[asyncio.get_running_loop()] = self._make()
+        return known
+
+    def find(self) -> T | None:
+        """Return the object of the running loop, if it has one."""
         if self._process != os.getpid():
             self._process, self._objects = os.getpid(), {}
-        known = self._objects.get(loop)
-        if known is None:
-            self._objects = {other: one for other, one in self._objects.items() if not other.is_closed()}
-            known = self._objects[loop] = self._make()
+        return self._objects.get(asyncio.get_running_loop())
+
+    def pop(self) -> T | None:
+        """Forget the object of the running loop and return it, if it has one."""
+        known = self.find()
+        if known is not None:
+            del self._objects[asyncio.get_running_loop()]
         return known
 
     def running(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop that runs now, of those that have an object; the one that asked first, if several do."""
-        return next((loop for loop in self._objects if loop.is_running()), None)
+        return next((loop for loop in tuple(self._objects) if loop.is_running()), None)
 
 
 def is_in_loop() -> bool:
