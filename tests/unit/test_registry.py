@@ -270,7 +270,6 @@ def test_a_plan_holds_exact_and_wildcard_handlers_in_one_order(registry: Registr
     plan = registry.plan("a.b")
 
     assert [one.id for one in plan.handlers] == ["1", "2", "3"]
-    assert [one.id for one in plan.foreground] == ["1", "3"]
     assert [one.id for one in plan.background] == ["2"]
 
 

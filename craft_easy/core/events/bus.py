@@ -1,4 +1,4 @@
-"""The event bus: the face that applications touch.
+"""The event bus: the part of the library that applications use.
 
 bus = get_event_bus()
 
@@ -49,7 +49,7 @@ UNTRACKED: Final = UntrackedTransactions()
 class EventBus:
     """Hands events to the handlers that are subscribed to their type.
 
-    Without a store it does so in memory: what the process has not handled when it ends is gone. With one
+    Without a store it does so in memory: events that are not handled when the process ends are lost. With a store
     (`configure_store`) every event is in the log before its first handler runs.
 
     A bus may be used from several event loops; background tasks, their limit and `drain()` belong to the running one.
@@ -83,8 +83,8 @@ class EventBus:
             handler: `async def` or plain `def`, called with the event. A plain one runs inline in the foreground and in
                 a thread in the background.
             background: run it as a task that `publish` does not wait for.
-            id: what its deliveries are kept under; `module:qualname` unless given.
-            aliases: ids that it had before, so that what is pending under them still finds it.
+            id: the name of its deliveries in the log; `module:qualname` unless given.
+            aliases: ids that it had before, so that it gets the deliveries that are pending under them.
             replayable: whether a replay may run it again.
             timeout: seconds that one attempt may take.
             retry: when a failed delivery is tried again, with a store; None for the default policy.
@@ -108,14 +108,14 @@ class EventBus:
     def unsubscribe(self, *which: Callable[..., Any] | str) -> int:
         """Remove a handler: `unsubscribe(handler)` everywhere, `unsubscribe(pattern, handler)` from one pattern.
 
-        The handler is given as its function or its id. Returns from how many patterns it was removed.
+        The handler is given as its function or its id. Returns the number of subscriptions that were removed.
         """
         match which:
             case (handler,):
                 return self.registry.unsubscribe(handler)
             case (str() as pattern, handler):
                 return self.registry.unsubscribe(handler, pattern=pattern)
-        raise TypeError("what to unsubscribe: unsubscribe(handler), or unsubscribe(pattern, handler)")
+        raise TypeError("unsubscribe takes a handler, or a pattern and a handler: unsubscribe(handler)")
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Return all subscriptions in registration order."""
@@ -126,9 +126,9 @@ class EventBus:
     async def publish(self, event: DomainEvent) -> None:
         """Run the handlers of an event.
 
-        Foreground handlers are awaited in registration order. What one raises is logged, and the rest still run:
+        Foreground handlers are awaited in registration order. One that raises is logged, and the rest still run:
         `publish` never raises because of a handler. Past 10,000 background tasks it waits, unless it is called inside a
-        delivery. A caller who is cancelled leaves the handler that runs, and later foreground ones, undone.
+        delivery. A cancelled caller leaves the running handler and the later foreground ones undone.
 
         Raises:
             TypeError: not a `DomainEvent`.
@@ -190,8 +190,9 @@ class EventBus:
                 await client["shop"]["payments"].insert_one(payment, session=tx.session)
                 await tx.publish(PaymentCompleted(...))
 
-        The end of the block commits and then runs the handlers, as `publish` does. What the block raises rolls back: no
-        event, no handler. A process that dies after the commit leaves its events to a redispatch, from a minute later.
+        The end of the block commits and then runs the handlers, as `publish` does. An exception in the block rolls
+        back: no event, no handler. If the process dies after the commit, a redispatch delivers the events a minute
+        later.
 
         Args:
             client: the PyMongo or Motor client whose writes belong to it, of the log's deployment.
@@ -200,8 +201,8 @@ class EventBus:
             RuntimeError: this bus has no store.
             TransactionsMissing: the server has none; nothing was written and the block not entered.
             WrongDeployment: the client is one of another deployment; the block not entered.
-            CommitUnknown: whether it was committed could not be learnt. No handler was run; if it was committed, a
-                redispatch delivers its events.
+            CommitUnknown: the answer to the commit was lost. No handler was run; if it was committed, a redispatch
+                delivers its events.
         """
         if suppresses(0):
             return events.begin_suppressed(client, self._plan)
@@ -210,11 +211,11 @@ class EventBus:
     def publish_from_thread(self, event: DomainEvent) -> None:
         """Publish an event from plain code in another thread and return when that is done.
 
-        It is published on the running loop that the bus saw first: the one that subscribed, configured the store,
-        entered `async with bus:` or published.
+        It is published on the running event loop that used the bus first: to subscribe, to configure the store, to
+        enter `async with bus:` or to publish.
 
         Raises:
-            RuntimeError: there is no such loop, it ended meanwhile, or this is the thread of an event loop.
+            RuntimeError: no running loop has used the bus, it ended meanwhile, or this thread runs a loop itself.
         """
         if is_in_loop():
             raise RuntimeError(
@@ -235,9 +236,9 @@ class EventBus:
 
         Args:
             store: the event log.
-            on_error: what becomes of an event that cannot be stored. "raise" raises `StoreUnavailable`, and no handler
-                runs; "log" runs the handlers all the same, and a crash then loses the event.
-            lease: seconds of silence after which other workers may take over what this process owns.
+            on_error: where an event cannot be stored, "raise" raises `StoreUnavailable`, and no handler runs; "log"
+                runs the handlers nevertheless, and a crash then loses the event.
+            lease: seconds without a heartbeat after which other workers may take over the records of this process.
         """
         if on_error not in ("raise", "log"):
             raise ValueError(f'on_error is "raise" or "log", not {on_error!r}')
@@ -257,7 +258,7 @@ class EventBus:
 
     @property
     def tracking(self) -> Publisher:
-        """What keeps the events of this bus.
+        """The publisher that keeps the events of this bus in its store.
 
         Raises:
             RuntimeError: no store is configured.
@@ -271,7 +272,7 @@ class EventBus:
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the design's word
         """Return when the background handlers of the running loop have ended and their outcomes are stored.
 
-        Those that start meanwhile are waited for too.
+        It waits for those that start meanwhile, too.
 
         Raises:
             TimeoutError: some still run after `timeout` seconds; they go on.
@@ -298,8 +299,8 @@ class EventBus:
     async def aclose(self) -> None:
         """Wait for background handlers, write what is left, and leave the registry of workers.
 
-        Outcomes that the log does not take within a minute are given up with a warning, and their events are another
-        worker's: an outage must not keep an application from ending. The bus can be used again afterwards.
+        An outage must not keep an application from ending: outcomes that cannot be written within a minute are dropped
+        with a warning, and another worker delivers their events. The bus can be used again afterwards.
 
         Raises:
             RuntimeError: inside a delivery, which would wait for itself.

@@ -1,4 +1,10 @@
-"""What a handler is, how one is called, and the context in which it runs.
+"""Handlers: what one is, how it is called, and what it can know while it runs.
 
-May import `model` and what is below it; knows neither the store nor the engine.
+    registry.py     subscriptions, ids, and the handlers of an event type
+    attempt.py      run one handler once: its limit, its failure, its outcome
+    context.py      the current delivery; suppression during a replay
+    background.py   background tasks, which are held and drained; threads for plain functions
+    loops.py        one object for each event loop
+
+May import `model` and the layers below it; knows neither the store nor the engine.
 """

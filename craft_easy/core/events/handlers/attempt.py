@@ -1,4 +1,4 @@
-"""One attempt: run one handler once, within its limit, and say how it ended."""
+"""One attempt: run one handler once, within its limit, and return how it ended."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def attempt(
     An error is logged with `handler_id`, `event_id` and `event_type` as extras.
 
     Args:
-        handler: a plain one that runs in a thread has that thread already; see `thread_for`.
+        handler: one that needs a thread must have it already; see `thread_for`.
         current: the delivery as the handler sees it; it is over when the attempt has ended.
         timeout: seconds that it may take, unless the handler has a limit of its own.
 

@@ -52,7 +52,7 @@ class Tasks:
             await anext(self._loop_end)
         if open_delivery() is not None:
             return
-        async with self._queue:  # whoever is first in it waits for room, and nobody else
+        async with self._queue:  # only the first in the queue waits for room
             while len(self._running) >= self._limit:
                 self._room.clear()
                 await self._room.wait()
@@ -111,8 +111,8 @@ _thread_slots: Final = PerLoop(lambda: asyncio.Semaphore(MAX_THREADS))
 def thread_for(handler: Handler) -> AbstractAsyncContextManager[None]:
     """Wait until a thread is free for a plain background handler; any other handler needs none.
 
-    At most 64 threads of an event loop are at work. A handler's clock starts inside of this, so that waiting for a
-    thread counts against no limit. A thread that was abandoned at its limit counts no more: another takes its place.
+    At most 64 threads of an event loop are at work. The clock of a handler starts inside this block, so that waiting
+    for a thread counts against no limit. An abandoned thread no longer counts: another one takes its place.
     """
     return _thread_slots.here() if handler.is_threaded else nullcontext()
 
@@ -120,7 +120,7 @@ def thread_for(handler: Handler) -> AbstractAsyncContextManager[None]:
 async def in_thread(function: Callable[..., Any], argument: object) -> Any:
     """Call a plain function in a daemon thread, within this context; return or raise what it does.
 
-    A daemon, because the process may end without it: `asyncio.to_thread` would have it joined. A cancelled caller
+    The process may end while a daemon thread runs; it would wait for one of `asyncio.to_thread`. A cancelled caller
     abandons the call.
     """
     loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""The delivery that runs here and now, and the suppression of what is published during a replay.
+"""The current delivery, and the suppression of events that are published during a replay.
 
-Both are context variables: tasks and threads that a handler starts are in its delivery too.
+Both are context variables, so that the tasks and threads which a handler starts see them too.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class CurrentDelivery:
             TransactionsMissing: the server has none; the block was not entered.
             WrongDeployment: the client is one of another deployment; the block was not entered.
             DeliveryOver: another worker has finished this delivery; nothing is kept.
-            CommitUnknown: whether it was committed could not be learnt; the log knows, and the next run follows it.
+            CommitUnknown: the answer to the commit was lost; the next run reads from the log whether it took effect.
         """
         if self.transactions is None:
             raise RuntimeError(f"delivery {self.idempotency_key} has nothing that opens transactions")
@@ -102,7 +102,7 @@ _current: Final[ContextVar[CurrentDelivery | None]] = ContextVar("craft_easy.cor
 enter: Final = _current.set
 """Make a delivery the current one; returns the token for `leave`."""
 leave: Final = _current.reset
-"""Return to the delivery around it. Its `is_open` goes first: tasks and threads that it left behind are outside now."""
+"""Return to the delivery around it. Set `is_open` to False first: tasks and threads that run on are outside then."""
 
 
 def open_delivery() -> CurrentDelivery | None:
@@ -114,8 +114,7 @@ def open_delivery() -> CurrentDelivery | None:
 def current_delivery() -> CurrentDelivery:
     """Return the delivery that this code runs in.
 
-    Tasks and threads that a handler starts are in its delivery too, until it has ended: what it leaves behind is then
-    outside.
+    Tasks and threads that a handler starts are in its delivery until it ends; those that run on are outside then.
 
     Raises:
         NoDelivery: this code runs outside of any delivery.

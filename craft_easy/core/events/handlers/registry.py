@@ -1,4 +1,4 @@
-"""Subscriptions: which handlers an event type has, in which order, with which options."""
+"""Subscriptions: the handlers of an event type, their order and their options; the id of a handler."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.model.selection import compile_pattern
 
 MAX_PLANS: Final = 1024
-"""So many plans are kept at most: event types may come from outside and be without number."""
+"""Plans that are kept at most: the number of event types has no limit, since they may come from outside."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Handler:
-    """A callable that reacts to events, and how it is to be run.
+    """A callable that reacts to events, and the options that it runs with.
 
     Args:
-        id: what deliveries are kept under.
+        id: the name of its deliveries in the log.
         function: the callable itself.
-        is_async: calling it gives an awaitable; a plain one blocks whoever calls it.
+        is_async: calling it returns an awaitable; a plain one blocks its caller.
         background: `publish` does not wait for it.
-        aliases: ids under which it was known before.
+        aliases: ids that it had before.
         replayable: a replay may run it again.
         timeout: seconds that one attempt may take.
         retry: None for the default policy.
-        file, line: where its code is.
-        origin: the execution of its module that it comes from.
+        file, line: the location of its code.
+        origin: identifies the execution of the module that defined it; see `origin`.
     """
 
     id: str
@@ -64,22 +64,16 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to run for one event type: each handler once, in registration order."""
+    """The handlers of one event type, each once, in registration order; those in the background once more."""
 
     event_type: str
-    foreground: tuple[Handler, ...]
-    background: tuple[Handler, ...]
     handlers: tuple[Handler, ...]
+    background: tuple[Handler, ...]
 
     @classmethod
     def of(cls, event_type: str, handlers: Iterable[Handler]) -> Plan:
         every = tuple(handlers)
-        return cls(
-            event_type,
-            foreground=tuple(one for one in every if not one.background),
-            background=tuple(one for one in every if one.background),
-            handlers=every,
-        )
+        return cls(event_type, every, tuple(one for one in every if one.background))
 
 
 class Registry:
@@ -104,8 +98,8 @@ class Registry:
     ) -> Subscription:
         """Add a subscription.
 
-        The same function under the same pattern takes the place of what was there; a reloaded module's function that
-        of its former self, under every pattern.
+        A function that is subscribed again under the same pattern replaces its subscription. A function of a reloaded
+        module replaces its former self under every pattern.
 
         Raises:
             TypeError: not a handler, or one whose id cannot be found or is another's; the message shows the fix.
@@ -131,7 +125,7 @@ class Registry:
         return self._add(pattern, handler)
 
     def unsubscribe(self, handler: Callable[..., Any] | str, *, pattern: str | None = None) -> int:
-        """Remove a handler, given as its function or its id, from one pattern or from all; return from how many."""
+        """Remove a handler, by its function or its id, from one pattern or from all; return the number removed."""
         removed = [
             key
             for key, one in self._subscriptions.items()
@@ -159,14 +153,14 @@ class Registry:
         return found
 
     def handler(self, name: str) -> Handler | None:
-        """Return the handler with this id, or else the one that was known by it before."""
+        """Return the handler with this id, or otherwise the one that had it before."""
         handlers = [one.handler for one in self.subscriptions()]
         by_id = (one for one in handlers if one.id == name)
         by_alias = (one for one in handlers if name in one.aliases)
         return next(by_id, None) or next(by_alias, None)
 
     def plan(self, event_type: str) -> Plan:
-        """Return what is to run for an event type; the first matching subscription's options hold."""
+        """Return the handlers of an event type; each has the options of its first matching subscription."""
         plan = self.plans.get(event_type)
         if plan is None:
             if len(self.plans) >= MAX_PLANS:
@@ -213,7 +207,7 @@ def _is(handler: Handler, wanted: Callable[..., Any] | str) -> bool:
 
 
 def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Compare callables by identity; a method is made anew each time it is looked up, and equal."""
+    """Compare callables by identity, and bound methods, which Python makes at each look-up, by equality."""
     return one is other or (isinstance(one, MethodType) and isinstance(other, MethodType) and one == other)
 
 
@@ -259,7 +253,7 @@ def _checked_retry(retry: RetryPolicy | None) -> RetryPolicy | None:
     return retry
 
 
-# What can be told about a handler before it is ever called
+# Checks of a handler before it is ever called
 
 
 def check_handler(function: object) -> None:
@@ -273,18 +267,18 @@ def check_handler(function: object) -> None:
     except TypeError:
         raise TypeError(
             f"a handler is called with the event and nothing else: async def handler(event); {function!r} "
-            f"cannot be called so"
+            f"cannot be called like that"
         ) from None
     except ValueError:
-        return  # some built-in callables do not tell how they are called
+        return  # some built-in callables have no signature
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether calling a function, a method, a partial or a callable object gives a coroutine."""
+    """Return whether calling a function, a method, a partial or a callable object returns a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-# The stable id of a handler, `module:qualname`, and where its code is
+# The stable id of a handler, `module:qualname`, and the location of its code
 
 
 def handler_id(function: Callable[..., Any]) -> str:
@@ -296,29 +290,29 @@ def handler_id(function: Callable[..., Any]) -> str:
     kind = _without_name(function)
     if kind is not None:
         raise TypeError(
-            f"{kind} has no name that lasts, and its deliveries are kept under its handler's id; name it: "
+            f"{kind} has no lasting name, and its deliveries are stored under the id of their handler; give it one: "
             f'subscribe(pattern, {_shown(function)}, id="orders.{_hint(function)}")'
         )
     return f"{module_name(function)}:{function.__qualname__}"
 
 
 def module_name(function: Callable[..., Any]) -> str:
-    """Return the name of a function's module; for `__main__` the one under which others would import it."""
+    """Return the name of a function's module; for `__main__` the name that other modules would import."""
     name: str = function.__module__
     return _main_name() if name == "__main__" else name
 
 
 def place(function: Callable[..., Any]) -> tuple[str, int]:
-    """Return the file and the line of a callable's code; ("", 0) where it is not Python's."""
+    """Return the file and the line of a callable's code; ("", 0) where it is not written in Python."""
     code = _code(function)
     return ("", 0) if code is None else (code.co_filename, code.co_firstlineno)
 
 
 def origin(function: Callable[..., Any]) -> object:
-    """Return what tells one execution of a callable's module from the next.
+    """Return an object that identifies the execution of a callable's module.
 
-    A reload, and an import after a removal from `sys.modules`, give the module a new spec. A session has no file, and
-    each of its definitions is an execution of its own.
+    A reload, and an import after a removal from `sys.modules`, give the module a new spec. An interactive session has
+    no file, and each of its definitions counts as an execution of its own.
     """
     module = sys.modules.get(getattr(_named(function), "__module__", None) or "")
     if module is not None and module.__name__ == "__main__" and not hasattr(module, "__file__"):
@@ -327,7 +321,7 @@ def origin(function: Callable[..., Any]) -> object:
 
 
 def _without_name(function: Callable[..., Any]) -> str | None:
-    """Say why a callable has no lasting name, or None if it has one."""
+    """Return what kind of callable has no lasting name; None if it has one."""
     if isinstance(function, functools.partial):
         return "a partial"
     qualname = getattr(function, "__qualname__", None)
