@@ -84,11 +84,11 @@ def _lost(store: EventStore, lost: Sequence[doctor_queries.OwnedCount]) -> Findi
 
 
 async def records(store: EventStore) -> list[Finding]:
-    """Draw a sample and say how much of it has no delivery, had no handler, or does not fit."""
+    """Draw a sample and say how much of it has no delivery or had no handler."""
     drawn = await doctor_queries.sample(store)
     details = {
         "events": drawn.events, "looked_at": drawn.looked_at, "untracked": drawn.untracked,
-        "unhandled": drawn.unhandled, "unfit": drawn.unfit, "unfit_event_id": drawn.unfit_event_id,
+        "unhandled": drawn.unhandled,
     }  # fmt: skip
     if not drawn.looked_at:
         return [Finding.ok("records", "the log is empty", **details)]
@@ -104,12 +104,17 @@ async def records(store: EventStore) -> list[Finding]:
                 "records", f"{drawn.unhandled:,} {of} had no handler when they were published", advice, **details
             )
         )
-    if drawn.unfit:
-        message = f"{drawn.unfit:,} {of} have fields that are missing or of another type: another program wrote them"
-        show = join(["craft-events", "show", drawn.unfit_event_id or ""])
-        advice = f"they are read as well as can be; one of them: {show}"
-        findings.append(Finding.warn("records", message, advice, **details))
-    return findings or [Finding.ok("records", f"all {of} are tracked, had handlers, and fit", **details)]
+    return findings or [Finding.ok("records", f"all {of} are tracked and had handlers", **details)]
+
+
+async def malformed(store: EventStore) -> list[Finding]:
+    """Count the records that are not events: another program wrote them, and no command changes them."""
+    found = await doctor_queries.malformed(store)
+    if not found.number:
+        return []
+    message = f"{counted(found.number, 'record')} without the id, type or time of an event, such as {named(found.ids)}"
+    advice = "another program wrote them: listings leave them out, export writes them as they are"
+    return [Finding.warn("malformed", message, advice, records=found.number, ids=list(found.ids))]
 
 
 async def handlers(store: EventStore, registry: Registry) -> list[Finding]:

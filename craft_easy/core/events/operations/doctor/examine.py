@@ -93,6 +93,7 @@ def _checks(
         (lambda: contents.workers(store), "workers", seconds),
         (lambda: contents.backlog(store), "backlog", seconds),
         (lambda: contents.records(store), "records", seconds),
+        (lambda: contents.malformed(store), "malformed", seconds),
     ]
     if registry is not None:
         checks.append((lambda: contents.handlers(store, registry), "handlers", seconds))

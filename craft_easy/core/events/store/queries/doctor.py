@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import IndexModel
 
 from craft_easy.core.events.errors import StoreError
-from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, with_hint
 
@@ -20,6 +19,14 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 SAMPLE: Final = 1_000
+MAX_NAMED: Final = 5
+_MALFORMED: Final = {
+    "$or": [
+        {"event_id": {"$not": {"$type": "string"}}},
+        {"event_type": {"$not": {"$type": "string"}}},
+        {"timestamp": {"$not": {"$type": "date"}}},
+    ]
+}
 EXPIRY_INDEX: Final = "delivery.finished_at_1_expires"
 _EXPIRY_KEYS: Final = {"delivery.finished_at": 1}
 _EXPIRY_FILTER: Final = {"delivery.state": "done"}
@@ -42,43 +49,43 @@ class Sample:
         looked_at: how many were drawn.
         untracked: of them, those without a delivery.
         unhandled: those that had no handler when they were published.
-        unfit: those with a field that is missing or of another type, as other writers leave them.
-        unfit_event_id: one of these.
     """
 
     events: int
     looked_at: int
     untracked: int
     unhandled: int
-    unfit: int
-    unfit_event_id: str | None = None
 
 
 async def sample(store: Log, *, size: int = SAMPLE) -> Sample:
     """Draw events at random and say what they are like; their payloads are not read."""
-    fields: dict[str, Any] = dict.fromkeys(("event_id", "event_type", "timestamp", "tenant_id", "actor_id"), 1)
-    fields |= {"payload": {"$type": "$payload"}, "delivery": {"$type": "$delivery"}}
-    fields |= {"state": "$delivery.state", "handlers": _HANDLERS}
+    fields = {"delivery": {"$type": "$delivery"}, "state": "$delivery.state", "handlers": _HANDLERS}
     async with store.call(store.scan_timeout) as site:
         events = await site.events.estimated_document_count()
         cursor = await drivers.aggregate(site.events, [{"$sample": {"size": size}}, {"$project": fields}])
         drawn: list[dict[str, Any]] = await cursor.to_list(None)
-    unfit = [record for record in drawn if _is_unfit(record)]
     return Sample(
         events=events,
         looked_at=len(drawn),
         untracked=sum(record.get("delivery") in ("missing", "null") for record in drawn),
         unhandled=sum(record.get("handlers") == 0 and record.get("state") == "done" for record in drawn),
-        unfit=len(unfit),
-        unfit_event_id=read_envelope(unfit[0]).event_id if unfit else None,
     )
 
 
-def _is_unfit(record: Mapping[str, Any]) -> bool:
-    kinds = {"event_id": str, "event_type": str, "timestamp": datetime}
-    is_fit = all(isinstance(record.get(name), kind) for name, kind in kinds.items())
-    texts = all(isinstance(record.get(name), (str, type(None))) for name in ("tenant_id", "actor_id"))
-    return not (is_fit and texts and record.get("payload") == "object")
+@dataclass(frozen=True, slots=True)
+class MalformedRecords:
+    """How many records lack the id, the type or the time of an event, or have another type there; and some `_id`s."""
+
+    number: int
+    ids: tuple[str, ...]
+
+
+async def malformed(log: Log) -> MalformedRecords:
+    """Count the records that no command reads as an event; the server reads the whole log for it."""
+    async with log.call(log.scan_timeout) as site:
+        number = await site.events.count_documents(_MALFORMED)
+        some = await site.events.find(_MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
+    return MalformedRecords(number, tuple(str(one["_id"]) for one in some))
 
 
 @dataclass(frozen=True, slots=True)
