@@ -194,7 +194,7 @@ async def _redispatch(
 
     async with opened as store:
         bus.configure_store(store, lease=how.lease)
-        bus.tracking.record_owner().worker.watchdog.on_hang = _end_what_hangs
+        bus.publisher.record_owner().worker.watchdog.on_hang = _end_what_hangs
         try:
             selection = where.selection(await store.now())
             loaded = len({one.handler.id for one in bus.subscriptions()})

@@ -184,7 +184,7 @@ async def test_configuring_the_store_makes_every_publish_durable(fresh: EventBus
     assert stored.payload == {"payment_id": "pay_123", "amount": 129.0, "currency": "EUR"}
     assert (stored.tenant_id, stored.actor_id) == ("tenant_123", "user_456")
     await fresh.aclose()
-    await fresh.tracking.store.aclose()
+    await fresh.publisher.store.aclose()
 
 
 async def test_replay_returns_what_happened_at_a_tenant(fresh: EventBus, store: EventStore) -> None:

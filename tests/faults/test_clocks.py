@@ -95,7 +95,7 @@ async def test_a_worker_that_was_paused_past_its_lease_keeps_its_successes_and_d
 ) -> None:
     succeeding, failing = (DomainEvent(event_type=one) for one in ("succeeds", "fails"))
     async with application(embedded_uri, database_name) as bus:
-        store = bus.tracking.store
+        store = bus.publisher.store
         bus.subscribe("*", fails, id="a")
         await store.append_many([succeeding, failing], handlers=["a"])
         async with worker(embedded_uri, database_name, gate := tmp_path / "gate") as process:
@@ -132,7 +132,7 @@ async def test_a_worker_whose_clock_is_a_year_off_writes_the_databases_time(
 ) -> None:
     skew(monkeypatch, years * YEAR_S)
     async with application(embedded_uri, database_name) as bus:
-        store = bus.tracking.store
+        store = bus.publisher.store
         bus.subscribe("*", fails, id="a")
         before = await store.now()
         await bus.publish(event := events(1)[0])
@@ -153,7 +153,7 @@ async def test_a_worker_whose_clock_is_a_year_off_takes_over_the_silent_and_nobo
 ) -> None:
     ran, gate = Ran(), Gate()
     async with application(embedded_uri, database_name) as living:
-        store = living.tracking.store
+        store = living.publisher.store
         await store.append_many(abandoned := events(3), handlers=["a"])
         await own(store, "elsewhere:1:silent")
         living.subscribe("held", gate, id="held")
@@ -162,8 +162,8 @@ async def test_a_worker_whose_clock_is_a_year_off_takes_over_the_silent_and_nobo
         async with application(embedded_uri, database_name) as bus:
             bus.subscribe("*", ran.handler("a"), id="a")
             bus.subscribe("held", ran.handler("held"), id="held")
-            await bus.tracking.record_owner().worker.ready()
-            take_over = TakeOver(bus.tracking.record_owner())
+            await bus.publisher.record_owner().worker.ready()
+            take_over = TakeOver(bus.publisher.record_owner())
             assert await take_over.once() == 0, "whom it sees for the first time is not silent yet"
             skew(monkeypatch, years * YEAR_S)
             assert await take_over.once() == 0, "no lease has passed"
@@ -202,7 +202,7 @@ async def test_a_failover_to_a_server_whose_clock_is_a_minute_off_takes_over_nob
         application(server.uri, database_name, lease=PATIENT) as bus,
         application(f"{server.uri}&appName=other", database_name, lease=PATIENT) as other,
     ):
-        store = bus.tracking.store
+        store = bus.publisher.store
         bus.subscribe("held", gate, id="held")
         other.subscribe("seen", watching, id="seen")
         publishing = asyncio.create_task(bus.publish(held))
@@ -239,10 +239,10 @@ async def test_a_run_that_begins_right_after_a_failover_runs_each_once_and_waits
 ) -> None:
     ran = Ran()
     async with application(server.uri, database_name, lease=9) as bus:
-        store = bus.tracking.store
+        store = bus.publisher.store
         bus.subscribe("*", ran.handler("a", fails), id="a")
         await store.append_many(events(3), handlers=["a"])
-        worker = bus.tracking.record_owner().worker
+        worker = bus.publisher.record_owner().worker
         await worker.ready()
         worker.now()
         await asyncio.to_thread(server.restart, skew_s=minutes * MINUTE_S)

@@ -205,7 +205,7 @@ async def test_the_late_failure_of_a_worker_that_was_cut_off_does_not_count(
     bus.subscribe("late", gate, id="late")
     async with application(embedded_uri, database_name) as successor:
         event, publishing = await cut_off_in_a_handler(bus, gate, proxy)
-        record_owner = successor.tracking.record_owner()
+        record_owner = successor.publisher.record_owner()
         await record_owner.worker.ready()
         assert await freed(TakeOver(record_owner)) == 1
         await proxy.accept()
@@ -337,10 +337,10 @@ async def test_a_standalone_server_that_takes_transactions_and_rolls_nothing_bac
             bus.subscribe("*", book, id="book")
             await bus.publish(event := events(1)[0])
             await bus.drain()
-            [left] = (await delivery(bus.tracking.store, event)).handlers
+            [left] = (await delivery(bus.publisher.store, event)).handlers
             assert (left.state, left.attempts, left.errors[0].type) == ("pending", 1, "TransactionsMissing")
             assert await orders.count_documents({}) == 0
-            assert await (await bus.tracking.store.collection()).count_documents({}) == 1
+            assert await (await bus.publisher.store.collection()).count_documents({}) == 1
 
 
 async def test_the_client_of_another_deployment_is_refused_before_anything_is_written(

@@ -58,7 +58,7 @@ async def bus(embedded_uri: str, database_name: str, ran: Ran) -> AsyncIterator[
 @pytest.fixture
 async def store(bus: EventBus) -> EventStore:
     """Its log."""
-    return bus.tracking.store
+    return bus.publisher.store
 
 
 # a record that a live worker owns and has forgotten
@@ -71,7 +71,7 @@ async def test_an_event_published_again_while_its_handler_runs_stays_with_its_wo
     publishing = asyncio.create_task(bus.publish(event := events(1)[0]))
     await gate.entered.wait()
     await bus.publish(event)
-    assert await bus.tracking.record_owner().reconcile() == 0
+    assert await bus.publisher.record_owner().reconcile() == 0
     assert (await delivery(store, event)).owner is not None
     gate.opened.set()
     await publishing
@@ -99,8 +99,8 @@ async def test_a_publish_of_many_that_is_refused_halfway_forgets_none(
             await bus.publish_many([*(published := events(2)), first])
         assert (cut.met > 0, ran.total) == (True, 1)
         cut.lift()
-        assert await bus.tracking.record_owner().reconcile() == 2
-        assert await states(bus.tracking.store, published) == {("open", None): 2}
+        assert await bus.publisher.record_owner().reconcile() == 2
+        assert await states(bus.publisher.store, published) == {("open", None): 2}
 
 
 async def test_a_record_whose_insert_lost_its_reply_is_not_sat_on_by_the_live_worker_that_owns_it(
@@ -120,7 +120,7 @@ async def test_a_record_whose_insert_lost_its_reply_is_not_sat_on_by_the_live_wo
         while not ran.total:
             summary = await deliver(other)
         assert (summary.done, summary.taken_over) == (1, 0)
-        assert (await delivery(bus.tracking.store, forgotten)).state == "done"
+        assert (await delivery(bus.publisher.store, forgotten)).state == "done"
 
 
 async def test_a_record_whose_claim_lost_its_reply_is_not_sat_on_by_the_live_worker_that_owns_it(
@@ -128,7 +128,7 @@ async def test_a_record_whose_claim_lost_its_reply_is_not_sat_on_by_the_live_wor
 ) -> None:
     async with application(proxy.uri, database_name) as bus:
         bus.subscribe("*", ran.handler("a"), id="a")
-        record_owner, store = bus.tracking.record_owner(), bus.tracking.store
+        record_owner, store = bus.publisher.record_owner(), bus.publisher.store
         await store.append_many(published := events(3), handlers=["a"])
         proxy.lose_replies(commands.claim)
         with pytest.raises(StoreUnavailable):
@@ -193,7 +193,7 @@ async def test_a_finished_event_is_never_claimed_again(bus: EventBus, store: Eve
     summaries = [await deliver(bus), await deliver(bus, now=False)]
     summaries.append(await deliver(bus, include_unhandled=True))
     assert [summary.claimed for summary in summaries] == [0, 0, 0]
-    claimed = await bus.tracking.record_owner().claim([record_id(event.event_id) for event in published], UNOWNED)
+    claimed = await bus.publisher.record_owner().claim([record_id(event.event_id) for event in published], UNOWNED)
     assert (claimed, ran.total) == ([], 3)
     assert all(
         one.finished_at < began_at for one in [await delivery(store, event) for event in published] if one.finished_at
@@ -342,7 +342,7 @@ async def test_an_operators_retry_is_not_overwritten_by_the_worker_that_was_busy
     bus.subscribe("*", fails, id="dies", retry=RetryPolicy(max_attempts=1))
     await bus.publish(event := events(1)[0])
     await gate.entered.wait()
-    await bus.tracking.flush()
+    await bus.publisher.flush()
     dies = (await delivery(store, event)).handler("dies")
     assert dies is not None
     assert dies.state == "dead"
@@ -377,7 +377,7 @@ async def test_a_failure_whose_reply_was_lost_is_counted_once(
                 await asyncio.sleep(0)
         await dead.discard(store, dead.Choice(handlers=("gone",)), reason="renamed", pending=True)
         cut.lift()
-        await worker.tracking.flush()
+        await worker.publisher.flush()
         gate.opened.set()
         await running
         [left, _, gone] = (await delivery(store, event)).handlers

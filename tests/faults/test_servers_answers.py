@@ -40,9 +40,9 @@ async def bus(server: Server, database_name: str, ran: Ran) -> AsyncIterator[Eve
 @pytest.fixture
 async def store(bus: EventBus) -> EventStore:
     """Its log, which has its collection and its worker already."""
-    store = bus.tracking.store
+    store = bus.publisher.store
     await store.append(events(1)[0])
-    await bus.tracking.record_owner().worker.ready()
+    await bus.publisher.record_owner().worker.ready()
     return store
 
 
@@ -93,7 +93,7 @@ async def test_claims_and_outcomes_that_meet_an_error_that_passes_count_once(
 async def test_beats_that_meet_no_primary_lose_no_lease(
     bus: EventBus, store: EventStore, server: Server, ran: Ran
 ) -> None:
-    worker = bus.tracking.record_owner().worker
+    worker = bus.publisher.record_owner().worker
     owner = worker.owner
     server.fail("findAndModify", times=3, **NOT_PRIMARY)
     await passes(2 * LEASE)

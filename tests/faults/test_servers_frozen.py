@@ -92,7 +92,7 @@ async def test_a_publish_and_a_redispatch_end_in_time_and_what_was_owned_is_fini
         server.thaw()
         gate.opened.set()
         await bus.drain()
-        assert await states(bus.tracking.store, [event]) == {("done", None): 1}
+        assert await states(bus.publisher.store, [event]) == {("done", None): 1}
 
 
 async def test_every_command_ends_in_time_and_says_that_the_database_does_not_answer(

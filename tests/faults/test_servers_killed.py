@@ -55,7 +55,7 @@ async def test_a_redispatch_goes_on_where_the_server_is_killed_in_the_middle(
     async with Proxy(server.uri) as proxy, application(proxy.uri, database_name, deadline=5) as bus:
         for name in ("a", "b"):
             bus.subscribe("*", ran.handler(name), id=name)
-        store = bus.tracking.store
+        store = bus.publisher.store
         await store.append_many(published := events(MANY), handlers=["a", "b"])
         proxy.when(_third(in_the_middle_of), kill)
         summary = await deliver(bus, observer=recorder)
@@ -92,7 +92,7 @@ async def test_what_was_published_before_the_server_was_killed_is_there_after_it
             await bus.publish(events(1)[0])
         await asyncio.to_thread(server.start)
         await bus.drain()
-        assert await states(bus.tracking.store, published) == {("done", None): 100}
+        assert await states(bus.publisher.store, published) == {("done", None): 100}
         assert ran.total == 100
 
 
@@ -111,7 +111,7 @@ async def test_outcomes_of_an_outage_are_written_when_it_is_over(
         await passes(3)
         await asyncio.to_thread(server.start)
         await bus.drain()
-        assert await states(bus.tracking.store, published) == {("done", None): 50}
+        assert await states(bus.publisher.store, published) == {("done", None): 50}
 
 
 async def test_an_outage_of_three_leases_takes_over_none_of_four_live_workers(
@@ -143,8 +143,8 @@ async def test_an_outage_while_nobody_looked_takes_over_nobody(server: Server, d
         bus.subscribe("*", gate := Gate(), id="held", background=True)
         await bus.publish(events(1)[0])
         await gate.entered.wait()
-        await other.tracking.record_owner().worker.ready()
-        take_over = TakeOver(other.tracking.record_owner())
+        await other.publisher.record_owner().worker.ready()
+        take_over = TakeOver(other.publisher.record_owner())
         await take_over.once()
         server.kill()
         await passes(1.2 * PATIENT)
@@ -158,7 +158,7 @@ async def test_an_outage_while_nobody_looked_takes_over_nobody(server: Server, d
 async def _live(uri: str, database: str, number: int, gate: Gate, stop: asyncio.Event) -> None:
     """Be a worker that runs a handler of its own and watches the others."""
     async with application(uri, database, lease=PATIENT) as bus:
-        store = bus.tracking.store
+        store = bus.publisher.store
         bus.subscribe(f"held.{number}", gate, id="held")
         watching = asyncio.create_task(deliver(bus, watch=True, stop=stop))
         await bus.publish(event := DomainEvent(event_type=f"held.{number}"))

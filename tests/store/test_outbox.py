@@ -47,7 +47,7 @@ def payment(number: int = 1) -> DomainEvent:
 
 
 async def stored(bus: EventBus, event: DomainEvent) -> Tracked | None:
-    found = await Deliveries(bus.tracking.store).read([record_id(event.event_id)])
+    found = await Deliveries(bus.publisher.store).read([record_id(event.event_id)])
     return next(iter(found.values()), None)
 
 
@@ -100,11 +100,11 @@ async def test_before_it_is_claimed_it_is_unowned_and_due_in_a_minute(
 
     drivers_gone = CommitUnknown("the process dies here")
     bus.subscribe("payment.*", lambda event: None, id="receipt")
-    monkeypatch.setattr(bus.tracking.record_owner(), "claim", dies)
+    monkeypatch.setattr(bus.publisher.record_owner(), "claim", dies)
     async with bus.transaction(client) as tx:
         await tx.publish(event := payment())
     left = await delivery(bus, event)
-    now = await bus.tracking.store.now()
+    now = await bus.publisher.store.now()
     assert (left.state, left.owner, left.claimed_at, left.takeovers) == ("open", None, None, 0)
     assert now < left.due_at <= now + timedelta(seconds=61)
     monkeypatch.undo()
@@ -208,7 +208,7 @@ async def test_a_client_that_does_not_reach_the_log_is_refused_before_anything_i
 ) -> None:
     bus.subscribe("payment.*", lambda event: None, id="receipt")
     await bus.publish(payment())
-    monkeypatch.setattr(bus.tracking.record_owner().worker, "owner", "elsewhere:1:never-registered")
+    monkeypatch.setattr(bus.publisher.record_owner().worker, "owner", "elsewhere:1:never-registered")
     with pytest.raises(WrongDeployment, match="does not hold this log"):
         async with bus.transaction(client):
             pytest.fail("the block was entered")
@@ -285,10 +285,10 @@ async def test_two_workers_inside_the_same_delivery_commit_once(bus: EventBus, c
 
     async def taken_over_and_run_again(event: DomainEvent) -> None:
         free = {"$set": {"delivery.owner": None, "delivery.claimed_at": None}, "$inc": {"delivery.rev": 1}}
-        await (await bus.tracking.store.collection()).update_one({"_id": record_id(event.event_id)}, free)
+        await (await bus.publisher.store.collection()).update_one({"_id": record_id(event.event_id)}, free)
         async with EventBus() as other:
             other.subscribe("payment.*", book, id="book")
-            other.configure_store(bus.tracking.store, lease=3)
+            other.configure_store(bus.publisher.store, lease=3)
             assert (await redispatch(other, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
 
     bus.subscribe("payment.*", book, id="book")
@@ -314,7 +314,7 @@ async def test_nothing_else_is_written_to_the_record_while_the_transaction_is_op
             await bus.publish(DomainEvent(event_type="receipt.sent"))
             for _ in range(3):
                 await (
-                    bus.tracking.record_owner().worker.confirm()
+                    bus.publisher.record_owner().worker.confirm()
                 )  # so long the outcome of `quick` would have been written
 
     bus.subscribe("payment.*", quick, id="quick")

@@ -62,7 +62,7 @@ async def test_the_record_is_there_before_the_first_handler_runs(bus: EventBus, 
     bus.subscribe("payment.*", look, id="look")
     await bus.publish(event := payment())
     [before] = seen
-    assert (before.state, before.owner, before.rev) == ("open", bus.tracking.record_owner().worker.owner, 0)
+    assert (before.state, before.owner, before.rev) == ("open", bus.publisher.record_owner().worker.owner, 0)
     assert before.claimed_at is not None
     assert [(one.id, one.state, one.attempts) for one in before.handlers] == [("look", "pending", 0)]
     await bus.drain()
@@ -135,7 +135,7 @@ async def test_background_handlers_end_later_and_the_last_one_frees_the_record(
     bus.subscribe("*", slow, id="slow", background=True)
     bus.subscribe("*", quick, id="quick")
     await bus.publish(event := payment())
-    await bus.tracking.flush(10)
+    await bus.publisher.flush(10)
     half = await delivery(store, event)
     assert (half.state, half.owner is not None) == ("open", True)
     assert (entry(half, "quick").state, entry(half, "slow").state) == ("done", "pending")
@@ -427,7 +427,7 @@ async def test_a_bus_can_be_closed_while_the_log_is_away(
         raise StoreUnavailable("gone")
 
     bus.subscribe("*", lambda event: None, id="a")
-    record_owner = bus.tracking.record_owner()
+    record_owner = bus.publisher.record_owner()
     monkeypatch.setattr("craft_easy.core.events.engine.owner.WRITING_S", 0.1)
     monkeypatch.setattr(record_owner.deliveries, "change", away)
     await bus.publish(payment())
@@ -443,8 +443,8 @@ async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: E
 
     bus.subscribe("*", slow, id="slow")
     publishing = asyncio.create_task(bus.publish(event := payment()))
-    await becomes(lambda: bus.tracking.record_owner().worker.running_handlers.longest)
-    record_owner = bus.tracking.record_owner()
+    await becomes(lambda: bus.publisher.record_owner().worker.running_handlers.longest)
+    record_owner = bus.publisher.record_owner()
     await bus.aclose()
     go.set()
     await publishing
@@ -455,7 +455,7 @@ async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: E
 async def test_reconciling_never_frees_a_record_that_was_claimed_meanwhile(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record_owner = bus.tracking.record_owner()
+    record_owner = bus.publisher.record_owner()
     await store.append(event := payment(), handlers=["a"])
     await record_owner.claim([record_id(event.event_id)], UNOWNED)
     record_owner.writer.held.clear()  # as if the reply had been lost
@@ -488,8 +488,8 @@ async def test_an_outage_longer_than_the_lease_ends_a_publish_and_a_close(
     bus.configure_store(store, lease=30, on_error=on_error)
     await bus.publish(payment())
     bus.subscribe("*", handler, id="handler")
-    monkeypatch.setattr(bus.tracking.record_owner().registry, "beat", no_answer)
-    monkeypatch.setattr(bus.tracking.record_owner().worker, "lease", -1)
+    monkeypatch.setattr(bus.publisher.record_owner().registry, "beat", no_answer)
+    monkeypatch.setattr(bus.publisher.record_owner().worker, "lease", -1)
     event = payment(2)
     async with asyncio.timeout(5):
         with nullcontext() if on_error == "log" else pytest.raises(StoreUnavailable):

@@ -401,13 +401,13 @@ async def test_a_handler_may_block_the_loop_for_its_limit_while_it_runs_and_no_l
     seen: list[float] = []
 
     async def long(_: DomainEvent) -> None:
-        seen.append(bus.tracking.record_owner().worker.hang_limit)
+        seen.append(bus.publisher.record_owner().worker.hang_limit)
 
     await store.append_many(events(1), handlers=["a"])
     bus.subscribe("*", long, id="a", timeout=1200)
     await deliver(bus)
     assert seen == [1200]
-    assert bus.tracking.record_owner().worker.hang_limit == LEASE
+    assert bus.publisher.record_owner().worker.hang_limit == LEASE
 
 
 async def test_events_that_had_no_handler_are_delivered_when_they_are_asked_for(

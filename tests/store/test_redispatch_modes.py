@@ -165,7 +165,7 @@ async def test_a_slow_delivery_does_not_keep_a_watch_from_others(bus: EventBus, 
     bus.subscribe("*", handle, id="a")
     await store.append(slow, handlers=["a"])
     async with redispatching(bus, options=RedispatchOptions(concurrency=2)):
-        await becomes(lambda: bool(bus.tracking.record_owner().worker.running_handlers.longest))
+        await becomes(lambda: bool(bus.publisher.record_owner().worker.running_handlers.longest))
         await store.append(late, handlers=["a"])
         await asyncio.wait_for(quick.wait(), 10)
         gate.set()
@@ -325,7 +325,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
         await collection.update_one(
             {}, {"$set": {"delivery.owner": owner, "delivery.running": "kills"}, "$inc": {"delivery.rev": 1}}
         )
-        await TakeOver(bus.tracking.record_owner()).once() if death else await deliver(bus, handlers=("good",))
+        await TakeOver(bus.publisher.record_owner()).once() if death else await deliver(bus, handlers=("good",))
     after = await delivery(store, event)
     assert [(one.id, one.state, one.crashes) for one in after.handlers] == [("kills", "dead", 3), ("good", "done", 0)]
     assert ran == ["good"]
@@ -362,7 +362,7 @@ async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_non
 
 async def test_a_worker_gives_back_what_it_owns_and_has_forgotten(bus: EventBus, store: EventStore) -> None:
     bus.subscribe("*", lambda event: None, id="a")
-    record_owner = bus.tracking.record_owner()
+    record_owner = bus.publisher.record_owner()
     owner = await record_owner.worker.ready()
     [event] = published = events(1)
     await store.append_many(published, handlers=["a"])
@@ -377,19 +377,19 @@ async def test_what_is_held_is_not_given_back(bus: EventBus, store: EventStore) 
     go, given_back = asyncio.Event(), []
 
     async def slow(_: DomainEvent) -> None:
-        given_back.append(await bus.tracking.record_owner().reconcile())
+        given_back.append(await bus.publisher.record_owner().reconcile())
         await go.wait()
 
     bus.subscribe("*", slow, id="a", background=True)
     await bus.publish(event := DomainEvent(event_type="order.placed"))
     await becomes(lambda: given_back)
     assert given_back == [0]
-    assert (await delivery(store, event)).owner == bus.tracking.record_owner().worker.owner
+    assert (await delivery(store, event)).owner == bus.publisher.record_owner().worker.owner
     go.set()
 
 
 async def test_what_is_still_held_is_not_claimed_again(bus: EventBus, store: EventStore) -> None:
-    record_owner = bus.tracking.record_owner()
+    record_owner = bus.publisher.record_owner()
     await record_owner.worker.ready()
     await store.append_many(events(2), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
@@ -442,7 +442,7 @@ async def test_a_run_does_not_end_on_what_it_claimed_and_has_forgotten(
 
     monkeypatch.setattr(module, "LONGEST_POLL", 0.01)
     monkeypatch.setattr(Deliveries, "claim", lands_and_loses_its_reply)
-    monkeypatch.setattr(type(bus.tracking.record_owner()), "reconcile_if_uncertain", lambda *_, **__: None)
+    monkeypatch.setattr(type(bus.publisher.record_owner()), "reconcile_if_uncertain", lambda *_, **__: None)
     await store.append_many(events(20), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
     assert (await deliver(bus)).done == 20

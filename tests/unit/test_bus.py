@@ -728,8 +728,8 @@ def test_event_handler_without_a_pattern_shows_the_fix() -> None:
 # With a store
 
 
-class Tracking:
-    """Stands in for what keeps events, and notes what it is asked for."""
+class FakePublisher:
+    """Stands in for the publisher, and notes its calls."""
 
     def __init__(self, *noted: Any, **options: Any) -> None:
         self.options = options
@@ -743,7 +743,7 @@ class Tracking:
             ("publish_many", [(one.event_type, len(p.handlers)) for one, p in zip(events, plans, strict=True)])
         )
 
-    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as the tracking's
+    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as the publisher has it
         self.asked.append(("flush", timeout))
 
     async def aclose(self) -> None:
@@ -751,14 +751,14 @@ class Tracking:
 
 
 @pytest.fixture
-def tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("craft_easy.core.events.Publisher", Tracking)
+def publisher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("craft_easy.core.events.Publisher", FakePublisher)
 
 
 STORE: Any = object()
 
 
-async def test_with_a_store_publish_is_the_trackings(bus: EventBus, seen: Seen, tracking: None) -> None:
+async def test_with_a_store_publish_is_handed_to_the_publisher(bus: EventBus, seen: Seen, publisher: None) -> None:
     bus.subscribe("a", notes(seen, "never here"), id="h")
     bus.subscribe("a", notes(seen, "never here"), id="b", background=True)
     await bus.publish(event("untracked"))
@@ -767,7 +767,7 @@ async def test_with_a_store_publish_is_the_trackings(bus: EventBus, seen: Seen, 
     await bus.publish(event("untracked"))
     await bus.publish_many([event("a"), event("b")])
 
-    kept: Any = bus.tracking
+    kept: Any = bus.publisher
     assert kept.asked == [
         ("publish", ("a", 2)),
         ("publish", ("untracked", 0)),
@@ -778,28 +778,28 @@ async def test_with_a_store_publish_is_the_trackings(bus: EventBus, seen: Seen, 
     assert seen == []
 
 
-async def test_drain_flushes_and_aclose_closes_every_tracking_there_was(bus: EventBus, tracking: None) -> None:
+async def test_drain_flushes_and_aclose_closes_every_publisher_there_was(bus: EventBus, publisher: None) -> None:
     bus.configure_store(STORE)
-    first: Any = bus.tracking
+    first: Any = bus.publisher
     bus.configure_store(STORE)
-    second: Any = bus.tracking
+    second: Any = bus.publisher
     async with bus:
         await bus.drain()
     assert first.asked == second.asked == [("flush", None), ("aclose", None)]
     await bus.aclose()
     assert len(first.asked) == 2
-    assert bus.tracking is second
+    assert bus.publisher is second
 
 
 async def test_past_the_limit_publish_many_waits_before_anything_is_stored(
-    bus: EventBus, seen: Seen, tracking: None
+    bus: EventBus, seen: Seen, publisher: None
 ) -> None:
     go = asyncio.Event()
     bus.tasks()._limit = 1
     bus.tasks().start(go.wait())
     bus.subscribe("a", notes(seen, ""), id="b", background=True)
     bus.configure_store(STORE)
-    kept: Any = bus.tracking
+    kept: Any = bus.publisher
     waiting = [asyncio.create_task(bus.publish_many([event("a")])), asyncio.create_task(bus.publish(event("a")))]
     await asyncio.sleep(0)
     assert kept.asked == []
@@ -808,21 +808,21 @@ async def test_past_the_limit_publish_many_waits_before_anything_is_stored(
     assert len(kept.asked) == 2
 
 
-async def test_a_time_out_of_the_store_is_not_drains_own(bus: EventBus, tracking: None) -> None:
+async def test_a_time_out_of_the_store_is_not_drains_own(bus: EventBus, publisher: None) -> None:
     async def slow() -> None:
         raise TimeoutError("the store is slow")
 
     bus.configure_store(STORE)
-    bus.tracking.flush = slow  # type: ignore[assignment,method-assign]
+    bus.publisher.flush = slow  # type: ignore[assignment,method-assign]
     with pytest.raises(TimeoutError, match="the store is slow"):
         await bus.drain(timeout=60)
 
 
-async def test_without_a_store_there_is_no_tracking(bus: EventBus, tracking: None) -> None:
+async def test_without_a_store_there_is_no_publisher(bus: EventBus, publisher: None) -> None:
     bus.configure_store(STORE)
     bus.configure_store(None)
     with pytest.raises(RuntimeError, match="has no store"):
-        _ = bus.tracking
+        _ = bus.publisher
 
 
 @pytest.mark.parametrize("options", [{"on_error": "ignore"}, {"lease": 0}, {"lease": float("nan")}])

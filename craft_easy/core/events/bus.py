@@ -206,7 +206,7 @@ class EventBus:
         """
         if suppresses(0):
             return events.begin_suppressed(client, self._plan)
-        return events.begin(self.tracking, client, self._plan)
+        return events.begin(self.publisher, client, self._plan)
 
     def publish_from_thread(self, event: DomainEvent) -> None:
         """Publish an event from plain code in another thread and return when that is done.
@@ -257,7 +257,7 @@ class EventBus:
         return self._publisher is not None
 
     @property
-    def tracking(self) -> Publisher:
+    def publisher(self) -> Publisher:
         """The publisher that keeps the events of this bus in its store.
 
         Raises:

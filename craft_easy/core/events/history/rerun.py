@@ -194,7 +194,7 @@ class Rerun:
         self.on_hang: Callable[[str], None] = log.error
         """Called from another thread, once, with a text that names a handler that blocks the loop past its limit."""
         self._bus = bus
-        self._store = bus.tracking.store
+        self._store = bus.publisher.store
         self._selection = selection
         self._options = options
         self._observer: Observer = ignore

@@ -30,7 +30,7 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
     """
     wanted = claim_filter(bus.registry, selection, options)
     if not options.now:
-        wanted = replace(wanted, due_at=await bus.tracking.store.now())
+        wanted = replace(wanted, due_at=await bus.publisher.store.now())
     counts = Counts()
     async with aclosing(_Backlog(bus, wanted, options).everything()) as found:
         async for record, handlers in found:
@@ -46,7 +46,7 @@ async def begin_to_track(bus: EventBus, wanted: ClaimFilter, options: Redispatch
     Args:
         room: records at most; None for all.
     """
-    deliveries, worker = bus.tracking.record_owner().deliveries, bus.tracking.record_owner().worker
+    deliveries, worker = bus.publisher.record_owner().deliveries, bus.publisher.record_owner().worker
     added = 0
     async with aclosing(_Backlog(bus, wanted, options).without_deliveries()) as found:
         async for record, handlers in found:
@@ -69,7 +69,7 @@ class _Backlog:
 
     def __init__(self, bus: EventBus, wanted: ClaimFilter, options: RedispatchOptions) -> None:
         self._registry = bus.registry
-        self._record_owner = bus.tracking.record_owner()
+        self._record_owner = bus.publisher.record_owner()
         self._filter = wanted
         self._options = options
 

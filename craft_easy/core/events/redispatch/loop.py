@@ -128,7 +128,7 @@ class Redispatch:
 
     def __init__(self, bus: EventBus, selection: Selection, options: RedispatchOptions, observer: Observer) -> None:
         self._bus = bus
-        self._record_owner = bus.tracking.record_owner()
+        self._record_owner = bus.publisher.record_owner()
         self._options = options
         self._observer = observer
         self._summary = RedispatchSummary()
