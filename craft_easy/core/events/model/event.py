@@ -152,7 +152,7 @@ class DomainEvent(BaseModel):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DomainEvent):
             return NotImplemented
-        return _class_of(self) is _class_of(other) and _facts(self) == _facts(other)
+        return _class_of(type(self)) is _class_of(type(other)) and _facts(self) == _facts(other)
 
     def __hash__(self) -> int:
         return hash(self.event_id)
@@ -268,8 +268,13 @@ def _fields_of(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def _class_of(event: DomainEvent) -> type[BaseModel]:
-    return event.__pydantic_generic_metadata__["origin"] or type(event)
+def class_name(cls: type[DomainEvent]) -> str:
+    """Return the qualified name of an event class, without the parameters of a generic one."""
+    return event_class.name_of(_class_of(cls))
+
+
+def _class_of(cls: type[DomainEvent]) -> type[BaseModel]:
+    return cls.__pydantic_generic_metadata__["origin"] or cls
 
 
 def _facts(event: DomainEvent) -> dict[str, Any]:

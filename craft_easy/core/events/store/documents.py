@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,15 +17,20 @@ from pydantic import Field
 from pymongo import IndexModel
 
 from craft_easy.core.documents import BaseDocument
+from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of
 from craft_easy.core.events.model.envelope import is_redacted, read_envelope
-from craft_easy.core.events.model.event import DomainEvent, origin_of, stored_payload
+from craft_easy.core.events.model.event import DomainEvent, class_name, origin_of, stored_payload
+from craft_easy.core.events.model.retry import ErrorText
 from craft_easy.core.events.store.encoding import CODEC, CODEC_OF_RAW, canonical, encoded, stored_form
 from craft_easy.core.events.store.indexes import INDEXES
 
 _H: Final = "[0-9a-fA-F]"
 _is_uuid7: Final = re.compile(f"{_H}{{8}}-{_H}{{4}}-7{_H}{{3}}-[89abAB]{_H}{{3}}-{_H}{{12}}").fullmatch
 _ID_SECONDS: Final = 2**32
+_log: Final = logging.getLogger("craft_easy.core.events")
+_warned: Final[set[str]] = set()
+"""The classes whose changes have been named."""
 _FIELDS: Final = ("event_id", "event_type", "tenant_id", "actor_id")
 
 
@@ -95,7 +101,7 @@ def unmeasured_record(event: DomainEvent, delivery: Mapping[str, Any] | None = N
         if value is not None and (type(value) is not str or not value.isascii()):
             value = stored_form(value, field)
         record[field] = value
-    record["payload"] = stored_form(stored_payload(event))
+    record["payload"] = _payload_of(event)
     record["timestamp"] = stored_form(event.timestamp, "timestamp")
     origin = origin_of(event)
     if origin.causation_id is not None:
@@ -107,13 +113,71 @@ def unmeasured_record(event: DomainEvent, delivery: Mapping[str, Any] | None = N
     return record
 
 
+def _payload_of(event: DomainEvent) -> dict[str, Any]:
+    try:
+        payload = stored_payload(event)
+    except Exception as error:
+        stored_form(event.payload)  # raises what names the place of a cycle, or of too many levels
+        raise InvalidEvent("payload", f"a field cannot be serialized: {ErrorText.of(error).message}") from error
+    stored: dict[str, Any] = stored_form(payload)
+    return stored
+
+
+def stored_event(event: DomainEvent) -> tuple[dict[str, Any], DomainEvent]:
+    """Return the record of an event, and the event as the log gives it back: with a store, what runs is what is stored.
+
+    Each class whose field values change on this trip is named in one warning: a validator that is not idempotent, a
+    generic that comes back as a dict, a set in a payload that comes back as a list.
+
+    Raises:
+        InvalidEvent: the log could not keep the event exactly, or it does not come back as its own class: a field that
+            is excluded and required, a field that cannot be validated again, a class that states no type of its own.
+    """
+    record = unmeasured_record(event)
+    back = DomainEvent.from_record(bson.decode(encoded(record), CODEC))
+    _check_class(event, back)
+    _warn_of_changes(event, back)
+    return record, back
+
+
+def _check_class(event: DomainEvent, back: DomainEvent) -> None:
+    own = class_name(type(event))
+    if own not in (class_name(type(back)), class_name(DomainEvent)):
+        raise InvalidEvent(
+            "payload",
+            f"{own} comes back from the log as {class_name(type(back))}: each of its fields must be stored and must "
+            "validate again from its stored form, and the class must state an event_type of its own",
+        )
+
+
+def _warn_of_changes(event: DomainEvent, back: DomainEvent) -> None:
+    before, after = _values_of(event), _values_of(back)
+    changed = [name for name, value in before.items() if not (name in after and _is_equal(value, after[name]))]
+    own = class_name(type(event))
+    if changed and own not in _warned:
+        _warned.add(own)
+        text = "%s: %s change on the way through the log; handlers get them as the log gives them back"
+        _log.warning(text, own, ", ".join(sorted(changed)))
+
+
+def _values_of(event: DomainEvent) -> dict[str, Any]:
+    return event.payload | {name: getattr(event, name) for name in event.__own_fields__}
+
+
+def _is_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001  # an array has no single truth
+        return False
+
+
 def event_content(event: DomainEvent) -> bytes:
     """Return bytes that are equal for events that say the same, whatever their id and time.
 
     Raises:
         InvalidEvent: the log could not keep it exactly.
     """
-    return canonical([event.event_type, event.tenant_id, event.actor_id, stored_form(stored_payload(event))])
+    return canonical([event.event_type, event.tenant_id, event.actor_id, _payload_of(event)])
 
 
 def record_event_id(record: Mapping[str, Any]) -> str:

@@ -2,14 +2,16 @@
 
     str, bool, None, bytes      as they are; a lone surrogate is refused
     int, float                  64 bits; finite
-    datetime                    aware, in UTC, cut to milliseconds
-    date, time, timedelta       ISO 8601 text
+    datetime                    aware, in UTC, truncated to milliseconds
     Decimal                     Decimal128, or text where that has too few digits
     UUID                        binary of subtype 4
+    list, tuple, deque          array; set, frozenset: sorted array
+    Mapping, dataclass          object; a key that is not text as Pydantic writes it to JSON; NUL is refused
+    model                       object, as its own serializers give it
     Enum                        its value
-    list, tuple                 array; set, frozenset: sorted array
-    Mapping, model, dataclass   object, with keys that are text without NUL
+    time, timedelta             ISO 8601 text
     ObjectId and other types of BSON itself pass through
+    anything else               as Pydantic writes it to JSON: date, HttpUrl, Path, …
 
 Events are compared by this form too, as `canonical` bytes.
 """
@@ -18,10 +20,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal, DecimalException
 from enum import Enum
+from functools import singledispatch
 from types import NoneType
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -33,6 +37,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, Ty
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from craft_easy.core.events.errors import InvalidEvent
 
@@ -44,20 +49,6 @@ https://www.mongodb.com/docs/manual/reference/limits/#mongodb-limit-Nested-Depth
 MAX_RECORD_BYTES: Final = 15 * 1024 * 1024
 """A record may grow by what is noted under `delivery`, and MongoDB allows 16 MiB."""
 _MAX_PATH: Final = 300
-
-_OF_BSON: Final = (
-    bson.Binary,
-    bson.Code,
-    bson.DBRef,
-    bson.DatetimeMS,
-    bson.Decimal128,
-    bson.Int64,
-    bson.MaxKey,
-    bson.MinKey,
-    bson.ObjectId,
-    bson.Regex,
-    bson.Timestamp,
-)
 
 
 class _DecimalDecoder(TypeDecoder):
@@ -125,47 +116,134 @@ def _visible(key: str) -> str:
     return key if key.isprintable() else key.encode("ascii", "backslashreplace").decode().replace("\0", "\\x00")
 
 
+@singledispatch
 def _stored(value: Any, level: int) -> Any:
-    convert = _BY_TYPE.get(type(value))
-    return convert(value, level) if convert else _by_class(value, level)
+    """Return the stored form of a value at a level of objects and arrays; this is the rule for all other types."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, level)
+    return _stored(_jsonable(value), level)
 
 
+@_stored.register(NoneType)
+@_stored.register(bool)
 def _same(value: Any, _level: int) -> Any:
     return value
 
 
+for _type_of_bson in (
+    bson.Binary,
+    bson.Code,
+    bson.DBRef,
+    bson.DatetimeMS,
+    bson.Decimal128,
+    bson.Int64,
+    bson.MaxKey,
+    bson.MinKey,
+    bson.ObjectId,
+    bson.Regex,
+    bson.Timestamp,
+):
+    _stored.register(_type_of_bson, _same)
+
+
+@_stored.register(str)
 def _text(value: str, _level: int) -> str:
-    if not value.isascii():
+    text = str.__str__(value)  # a member of an Enum prints as its name in some places
+    if not text.isascii():
         try:
-            value.encode()
+            text.encode()
         except UnicodeEncodeError:
             raise _Refused("a lone surrogate, which UTF-8 cannot carry") from None
-    return value
+    return text
 
 
+@_stored.register(int)
 def _integer(value: int, _level: int) -> int:
     if not -(2**63) <= value < 2**63:
         raise _Refused("an integer that takes more than 64 bits")
-    return value
+    return int(value)
 
 
+@_stored.register(float)
 def _number(value: float, _level: int) -> float:
     if not math.isfinite(value):
         raise _Refused("a float that is not finite")
-    return value
+    return float(value)
 
 
+@_stored.register(bytes)
+def _bytes(value: bytes, _level: int) -> bytes:
+    return bytes(value)
+
+
+@_stored.register(datetime)
+def _moment(value: datetime, _level: int) -> datetime:
+    if value.utcoffset() is None:
+        raise _Refused("a time without a zone")
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:
+        raise _Refused("a time that has no date in UTC") from None
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@_stored.register(time)
+def _clock_time(value: time, _level: int) -> str:
+    return value.isoformat()  # as version 1 stored it; Pydantic writes `Z` for `+00:00`
+
+
+@_stored.register(timedelta)
+def _duration(value: timedelta, _level: int) -> str:
+    """Return an ISO 8601 duration of days and seconds, as version 1 stored it; Pydantic writes `PT5S` for `P0DT5S`."""
+    whole = abs(value)
+    seconds = f"{whole.seconds}.{whole.microseconds:06}".rstrip("0").rstrip(".")
+    if whole.microseconds == 0:
+        seconds = str(whole.seconds)
+    return f"{'-' if value < timedelta(0) else ''}P{whole.days}DT{seconds}S"
+
+
+@_stored.register(Decimal)
+def _decimal(value: Decimal, _level: int) -> bson.Decimal128 | str:
+    try:
+        return bson.Decimal128(value)
+    except DecimalException:
+        return str(value)
+
+
+@_stored.register(UUID)
+@_stored.register(uuid_utils.UUID)
+def _uuid(value: UUID | uuid_utils.UUID, _level: int) -> UUID:
+    return UUID(bytes=value.bytes)
+
+
+@_stored.register(Enum)
+def _enum(value: Enum, level: int) -> Any:
+    return _stored(value.value, level)
+
+
+@_stored.register(SecretStr)
+@_stored.register(SecretBytes)
+@_stored.register(Secret)
+def _secret(_value: object, _level: int) -> NoReturn:
+    raise _Refused("a secret; what must not be shown must not be logged")
+
+
+@_stored.register(BaseModel)
+def _model(value: BaseModel, level: int) -> Any:
+    try:
+        dumped = value.model_dump(by_alias=False, round_trip=True, warnings=False)
+    except Exception as error:  # noqa: BLE001  # serializers of users raise what they like
+        raise _Refused(f"{_article(value)}, which cannot be serialized ({type(error).__name__})") from None
+    return _stored(dumped, level)
+
+
+@_stored.register(Mapping)
 def _object(value: Mapping[Any, Any], level: int) -> dict[str, Any]:
-    if level > MAX_LEVELS:
-        raise _Refused(f"more than {MAX_LEVELS} levels of objects and arrays", is_depth=True)
+    _check_level(level)
     stored: dict[str, Any] = {}
     for key, item in value.items():
         try:
-            name = key if type(key) is str and key.isascii() and "\0" not in key else _key(key)
-            if type(item) is str and item.isascii():
-                stored[name] = item  # as most values are: no call for them
-            else:
-                stored[name] = _stored(item, level + 1)
+            stored[_new_key(key, stored)] = _stored(item, level + 1)
         except _Refused as refusal:
             refusal.within(value, key)
             raise
@@ -174,17 +252,20 @@ def _object(value: Mapping[Any, Any], level: int) -> dict[str, Any]:
     return stored
 
 
-def _key(key: object) -> str:
-    if not isinstance(key, str):
-        raise _Refused(f"a key that is no text but {_article(key)}")
-    if "\0" in key:
+def _new_key(key: object, stored: Mapping[str, Any]) -> str:
+    name = _text(key, 0) if isinstance(key, str) else next(iter(_jsonable({key: None})))
+    if "\0" in name:
         raise _Refused("a key that holds NUL")
-    return str.__str__(_text(key, 0))
+    if name in stored:
+        raise _Refused("a key that stands twice, once as text")
+    return name
 
 
+@_stored.register(list)
+@_stored.register(tuple)
+@_stored.register(deque)
 def _array(value: Iterable[Any], level: int) -> list[Any]:
-    if level > MAX_LEVELS:
-        raise _Refused(f"more than {MAX_LEVELS} levels of objects and arrays", is_depth=True)
+    _check_level(level)
     stored = []
     for index, item in enumerate(value):
         try:
@@ -195,6 +276,8 @@ def _array(value: Iterable[Any], level: int) -> list[Any]:
     return stored
 
 
+@_stored.register(set)
+@_stored.register(frozenset)
 def _sorted_array(value: Iterable[Any], level: int) -> list[Any]:
     items = _array(value, level)
     kinds = {type(item) for item in items}
@@ -203,103 +286,19 @@ def _sorted_array(value: Iterable[Any], level: int) -> list[Any]:
     return sorted(items, key=canonical)
 
 
-def _moment(value: datetime, _level: int) -> datetime:
-    if value.tzinfo is UTC and value.microsecond % 1000 == 0:
-        return value  # as the events of this package are
-    if value.utcoffset() is None:
-        raise _Refused("a time without a zone")
+def _check_level(level: int) -> None:
+    if level > MAX_LEVELS:
+        raise _Refused(f"more than {MAX_LEVELS} levels of objects and arrays", is_depth=True)
+
+
+def _jsonable(value: Any) -> Any:
     try:
-        moment = value.astimezone(UTC)
-    except OverflowError:
-        raise _Refused("a time that has no date in UTC") from None
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _iso(value: date | time, _level: int) -> str:
-    return value.isoformat()
-
-
-def _duration(value: timedelta, _level: int) -> str:
-    """Return an ISO 8601 duration of days and seconds, which always have the same length."""
-    whole = abs(value)
-    seconds = f"{whole.seconds}.{whole.microseconds:06}".rstrip("0").rstrip(".")
-    if whole.microseconds == 0:
-        seconds = str(whole.seconds)
-    return f"{'-' if value < timedelta(0) else ''}P{whole.days}DT{seconds}S"
-
-
-def _decimal(value: Decimal, _level: int) -> bson.Decimal128 | str:
-    try:
-        return bson.Decimal128(value)
-    except DecimalException:
-        return str(value)
-
-
-def _uuid(value: UUID | uuid_utils.UUID, _level: int) -> UUID:
-    return UUID(bytes=value.bytes)
-
-
-def _enum(value: Enum, level: int) -> Any:
-    return _stored(value.value, level)
-
-
-def _model(value: BaseModel, level: int) -> Any:
-    fields = {name: getattr(value, name) for name in type(value).__pydantic_fields__}
-    if type(value).__pydantic_root_model__:
-        return _stored(fields["root"], level)
-    return _object({**fields, **(value.__pydantic_extra__ or {})}, level)
-
-
-def _dataclass(value: Any, level: int) -> Any:
-    return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, level)
-
-
-def _secret(_value: object, _level: int) -> NoReturn:
-    raise _Refused("a secret; what must not be shown must not be logged")
-
-
-_BY_TYPE: Final[dict[type, Callable[[Any, int], Any]]] = {
-    str: _text,
-    int: _integer,
-    float: _number,
-    bool: _same,
-    NoneType: _same,
-    dict: _object,
-    list: _array,
-    tuple: _array,
-    datetime: _moment,
-    bytes: _same,
-    UUID: _uuid,
-    Decimal: _decimal,
-    **dict.fromkeys(_OF_BSON, _same),
-}
-_BY_CLASS: Final[tuple[tuple[Any, Callable[[Any, int], Any]], ...]] = (
-    (_OF_BSON, _same),
-    (Enum, _enum),
-    ((SecretStr, SecretBytes, Secret), _secret),
-    (BaseModel, _model),
-    (str, lambda value, level: _text(str.__str__(value), level)),
-    (int, lambda value, level: _integer(int(value), level)),
-    (float, lambda value, level: _number(float(value), level)),
-    (bytes, lambda value, _level: bytes(value)),
-    (datetime, _moment),
-    ((date, time), _iso),
-    (timedelta, _duration),
-    (Decimal, _decimal),
-    ((UUID, uuid_utils.UUID), _uuid),
-    (Mapping, _object),
-    ((list, tuple), _array),
-    ((set, frozenset), _sorted_array),
-)
-
-
-def _by_class(value: Any, level: int) -> Any:
-    for classes, convert in _BY_CLASS:
-        if isinstance(value, classes):
-            return convert(value, level)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _dataclass(value, level)
-    raise _Refused(f"{_article(value)}, a type that the log does not know")
+        jsonable = to_jsonable_python(value)
+    except (PydanticSerializationError, ValueError):
+        jsonable = value
+    if jsonable is value:
+        raise _Refused(f"{_article(value)}, which Pydantic cannot write as JSON")
+    return jsonable
 
 
 def _article(value: object) -> str:
