@@ -122,7 +122,7 @@ def test_an_excluded_field_that_is_required_is_refused_before_anything_is_writte
         event_type: str = "stored.hiding"
         needed: int = Field(exclude=True)
 
-    with pytest.raises(InvalidEvent, match="Hiding comes back from the log as .*DomainEvent"):
+    with pytest.raises(InvalidEvent, match=r"Hiding comes back from the log as .*DomainEvent"):
         stored_event(Hiding(needed=1))
 
 
@@ -190,5 +190,5 @@ def test_a_cycle_in_a_field_is_named_by_its_path() -> None:
 
     event = Nested(value={})
     event.value["self"] = event.value
-    with pytest.raises(InvalidEvent, match=r"payload\.value\.self: a cycle"):
+    with pytest.raises(InvalidEvent, match=r"payload\.value\.self.*: a cycle"):
         stored_event(event)

@@ -134,7 +134,8 @@ def stored_event(event: DomainEvent) -> tuple[dict[str, Any], DomainEvent]:
             is excluded and required, a field that cannot be validated again, a class that states no type of its own.
     """
     record = unmeasured_record(event)
-    back = DomainEvent.from_record(bson.decode(encoded(record), CODEC))
+    stored: dict[str, Any] = bson.decode(encoded(record), CODEC)
+    back = DomainEvent.from_record(stored)
     _check_class(event, back)
     _warn_of_changes(event, back)
     return record, back
