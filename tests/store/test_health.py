@@ -214,7 +214,7 @@ def test_a_server_is_named_with_its_version_and_topology() -> None:
     ("fields", "said"),
     [
         ({"is_writable": False}, "it takes no writes"),
-        ({"version": "4.4.29"}, "MongoDB 4.4.29"),
+        ({"version": "4.2.24"}, "MongoDB 4.2.24"),
     ],
 )
 def test_a_server_that_cannot_hold_the_log_is_a_failure(fields: dict[str, Any], said: str) -> None:

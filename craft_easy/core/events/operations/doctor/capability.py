@@ -38,7 +38,7 @@ def connection(facts: ServerFacts) -> list[Finding]:
         return [Finding.fail("connection", f"{message}: it takes no writes", advice, **details)]
     if facts.is_too_old:
         least = ".".join(map(str, server.OLDEST))
-        return [Finding.fail("connection", message, f"the log's indexes need MongoDB {least} or newer", **details)]
+        return [Finding.fail("connection", message, f"the log needs MongoDB {least} or newer", **details)]
     return [Finding.ok("connection", message, **details)]
 
 

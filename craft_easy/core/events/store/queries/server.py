@@ -27,8 +27,8 @@ from craft_easy.core.events.store.sessions import EMBEDDED_SET
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
-OLDEST: Final = (5, 0)
-"""Since this version two indexes may have the same keys and differ in their filter, as some of the log's do."""
+OLDEST: Final = (4, 4)
+"""The oldest version of MongoDB on which the store suite passes."""
 _PINGS: Final = 5
 _LOOK_EVERY: Final = 0.05
 _NOBODY: Final = "no worker, asked for by a check"
@@ -62,7 +62,7 @@ class ServerFacts:
 
     @property
     def is_too_old(self) -> bool:
-        """Whether it may refuse the log's indexes."""
+        """Whether it is older than any version that is supported."""
         parts = self.version.split(".")[:2]
         return not self.is_embedded and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST
 
