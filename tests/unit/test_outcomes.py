@@ -7,7 +7,7 @@ import pytest
 
 from craft_easy.core.events.engine import outcomes as module
 from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord
-from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
+from craft_easy.core.events.errors import RecordRefused, StoreError, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
@@ -26,6 +26,7 @@ class FakeDeliveries:
         self.gate.set()
         self.refuses_errors = False
         self.locked: set[Any] = set()
+        self.odd: set[Any] = set()
 
     async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
         self.groups.append([change.record.id for change in changes])
@@ -34,6 +35,8 @@ class FakeDeliveries:
             raise self.failures.pop(0)
         if self.locked & {change.record.id for change in changes}:
             raise StoreUnavailable("no answer before the deadline")
+        if self.odd & {change.record.id for change in changes}:
+            raise StoreError("code 987654")
         after = [change.transition(change.record.delivery) for change in changes]
         if self.refuses_errors and any(handler.errors for one in after for handler in one.handlers):
             raise RecordRefused("too large")
@@ -41,7 +44,7 @@ class FakeDeliveries:
             change.record.delivery = delivery
 
     async def change_apart(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
-        left = [change for change in changes if change.record.id in self.locked]
+        left = [change for change in changes if change.record.id in self.locked | self.odd]
         await self.change([change for change in changes if change not in left])
         return left
 
@@ -229,3 +232,19 @@ async def test_a_record_that_is_locked_keeps_no_other_waiting(
     deliveries.locked.clear()
     await writer.flush()
     assert records[1].record.delivery.state == "done"
+
+
+async def test_a_record_that_is_refused_for_an_unknown_reason_is_tried_again_and_keeps_no_other_waiting(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
+    odd, others = held(0), [held(number) for number in range(1, 4)]
+    deliveries.odd = {0}
+    writer.add(odd, ended())
+    await becomes(lambda: len(deliveries.groups) > 1)
+    for one in others:
+        writer.add(one, ended())
+    await becomes(lambda: all(one.record.delivery.state == "done" for one in others))
+    assert [odd.record.delivery.state] == ["open"]
+    deliveries.odd.clear()
+    await writer.flush()
+    assert odd.record.delivery.state == "done"

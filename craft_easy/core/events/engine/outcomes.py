@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any, Final
 
 from craft_easy.core.events import hooks
-from craft_easy.core.events.errors import RecordRefused, StoreError, StoreUnavailable
+from craft_easy.core.events.errors import RecordRefused, StoreError, StoreLoginRefused
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish, forget_errors
 from craft_easy.core.events.store.deliveries import TOGETHER_S, Deliveries, PendingChange, Tracked
 
@@ -169,10 +169,11 @@ class OutcomeWriter:
             self._written.set()
 
     def _take(self) -> list[OutcomeWrite]:
-        if not self._group:
-            keys = list(islice((key for key, held in self._waiting.items() if not held.is_locked), GROUP))
-            now = self._now()
-            self._group = [OutcomeWrite.of(self._waiting.pop(key), now) for key in keys]
+        """Return the next group: the outcomes that could not be stored yet, and new ones of other records."""
+        left = {id(step.held) for step in self._group}
+        free = (key for key, held in self._waiting.items() if not held.is_locked and key not in left)
+        keys, now = list(islice(free, GROUP - len(left))), self._now()
+        self._group += [OutcomeWrite.of(self._waiting.pop(key), now) for key in keys]
         return self._group
 
     async def _write(self) -> bool:
@@ -180,13 +181,13 @@ class OutcomeWriter:
         group, left = self._group, list[OutcomeWrite]()
         try:
             await self._write_together()
-        except StoreUnavailable as error:
+        except StoreLoginRefused as error:
+            left = group
+            log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
+        except StoreError as error:
             left = await self._write_apart()
             if left:
                 log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
-        except StoreError as error:
-            left = group
-            log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
         self._group, unwritten = left, set(left)
         self._let_go([step for step in group if step not in unwritten])
         self._written.set()
@@ -209,13 +210,16 @@ class OutcomeWriter:
                 await self._write_alone(step)
 
     async def _write_apart(self) -> list[OutcomeWrite]:
-        """Give each outcome a write of its own, and return those that are not stored: their records may be locked."""
+        """Give each outcome a write of its own, and return those that are not stored.
+
+        Their records may be locked, or the server refuses them for a reason that is not known to be permanent.
+        """
         if len(self._group) == 1:
             return self._group
         changes = [(step, step.change) for step in self._group]
         try:
             left = await self._deliveries.change_apart([change for _, change in changes])
-        except (StoreUnavailable, *UNFIT):
+        except (StoreError, *UNFIT):
             return self._group
         return [step for step, change in changes if any(change is one for one in left)]
 

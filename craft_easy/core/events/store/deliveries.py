@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pymongo
 from pymongo import UpdateOne
 
-from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
+from craft_easy.core.events.errors import RecordRefused, StoreError
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.envelope import EPOCH
 from craft_easy.core.events.store import drivers
@@ -133,7 +133,7 @@ class Deliveries:
         for one in changes:
             try:
                 await self.change([one], seconds=APART_S)
-            except StoreUnavailable:
+            except StoreError:
                 await self._store.now()
                 left.append(one)
         return left
