@@ -10,10 +10,13 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 import pytest
+from pydantic import field_validator
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
@@ -283,6 +286,33 @@ async def test_an_event_published_inside_a_handler_names_its_cause_and_the_first
     assert (sent.causation_id, sent.correlation_id) == (event.event_id, event.event_id)
     assert (filed.causation_id, filed.correlation_id) == (sent.event_id, event.event_id)
     assert "causation_id" not in (await record(store, event)).document
+
+
+class Dated(DomainEvent):
+    event_type: str = "dated.made"
+    cents: int
+
+    @field_validator("cents")
+    @classmethod
+    def hundredfold(cls, value: int) -> int:
+        return value * 100
+
+
+async def test_the_first_run_sees_what_every_later_run_sees(bus: EventBus, store: EventStore) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    async def handler(event: Dated) -> None:
+        seen.append((event.cents, event.payload["tags"]))
+        if len(seen) == 1:
+            raise Retry
+
+    bus.subscribe("dated.*", handler, id="handler")
+    event = Dated(cents=1, payload={"tags": {"b", "a"}})
+    await bus.publish(event)
+    await bus.drain()
+    assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
+    assert seen == [(10_000, ["a", "b"])] * 2, "the stored form is validated again, at the first run as at the second"
+    assert (event.cents, event.payload["tags"]) == (100, {"a", "b"}), "the caller's object stays as it is"
 
 
 async def test_the_six_fields_of_a_record_never_change(bus: EventBus, store: EventStore) -> None:

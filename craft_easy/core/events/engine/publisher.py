@@ -26,7 +26,7 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.store.append import InsertResult
 from craft_easy.core.events.store.deliveries import Tracked
-from craft_easy.core.events.store.documents import event_content, to_document, unmeasured_record
+from craft_easy.core.events.store.documents import event_content, stored_event, to_document
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -177,15 +177,17 @@ class Publisher:
                 raise
 
     def _document(self, one: PendingPublish) -> dict[str, Any]:
-        """Return the record of an event without its delivery; inside a delivery the event becomes a child of that.
+        """Return the record of an event without its delivery; the event becomes what the log will give back.
+
+        Inside a delivery it is a child of that.
 
         Raises:
             InvalidEvent: the log could not keep the event exactly.
         """
         parent = open_delivery()
-        if parent is not None:
-            one.event = as_child(one.event, parent, event_content)
-        return unmeasured_record(one.event)
+        event = one.event if parent is None else as_child(one.event, parent, event_content)
+        document, one.event = stored_event(event)
+        return document
 
     def unowned_record(self, one: PendingPublish, *, at: datetime) -> Tracked:
         """Return the record of an event that no worker owns yet, due at a time of the database's clock.
