@@ -92,7 +92,7 @@ def write_summary(exported: Exported, seconds: float, file: Path | None) -> None
 
 def _lines(exported: Exported, seconds: float, file: Path | None) -> Iterable[str]:
     if exported.ambiguous:
-        number, named = len(exported.ambiguous), ", ".join(exported.ambiguous[:MOST_NAMED])
+        number, named = exported.ambiguous, ", ".join(exported.ambiguous_ids[:MOST_NAMED])
         more = f" and {number - MOST_NAMED:,} more" if number > MOST_NAMED else ""
         yield (
             f"{counted(number, 'event')} cannot be said exactly: an object in the payload reads as another type "

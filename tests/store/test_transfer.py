@@ -439,7 +439,7 @@ async def test_a_checkpoint_goes_with_its_file_its_selection_and_forward(
 async def test_an_event_that_cannot_be_said_exactly_is_named(real_store: EventStore, tmp_path: Path) -> None:
     await real_store.append(event(1, payload={"a": {"$oid": "mine"}}))
     exported = await export_file(real_store, tmp_path / "events.ndjson")
-    assert exported.ambiguous == ["e000001"]
+    assert (exported.ambiguous, exported.ambiguous_ids) == (1, ["e000001"])
 
 
 async def test_an_export_goes_on_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

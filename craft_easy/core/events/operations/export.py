@@ -43,15 +43,13 @@ KEPT_EVERY: Final = 5.0
 PATIENCE: Final = 60.0
 """Seconds that an outage of the log is waited out."""
 _TRY_EVERY: Final = 1.0
+MAX_NAMED: Final = 10
 EVERYTHING: Final = Selection()
 
 
 @dataclass(frozen=True, slots=True)
 class ExportBlock:
-    """Lines that are ready to be written, how many, the place of the last record, and what is not exact in them.
-
-    `ambiguous` names the events with an object that Extended JSON reads as a value of another type.
-    """
+    """Lines that are ready to be written, how many, the position of the last record, and the ids of inexact ones."""
 
     data: bytes
     events: int
@@ -61,16 +59,22 @@ class ExportBlock:
 
 @dataclass(slots=True)
 class Exported:
-    """How many events were written: now, and by earlier runs with the same checkpoint."""
+    """How many events were written: now, and by earlier runs with the same checkpoint.
+
+    `ambiguous` is how many of them have an object that Extended JSON reads as a value of another type; `ambiguous_ids`
+    names the first of these.
+    """
 
     events: int = 0
     before: int = 0
-    ambiguous: list[str] = field(default_factory=list)
+    ambiguous: int = 0
+    ambiguous_ids: list[str] = field(default_factory=list)
 
     def add(self, block: ExportBlock) -> None:
         """Count what was written."""
         self.events += block.events
-        self.ambiguous += block.ambiguous
+        self.ambiguous += len(block.ambiguous)
+        self.ambiguous_ids = [*self.ambiguous_ids, *block.ambiguous][:MAX_NAMED]
 
 
 @dataclass(frozen=True, slots=True)
