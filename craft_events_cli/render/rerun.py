@@ -82,6 +82,7 @@ def headline(summary: ReplaySummary, *, goes_on: bool = False) -> str:
         (summary.failed, "failed"),
         (summary.skipped, "skipped"),
         (summary.redacted, "redacted and left out"),
+        (summary.malformed, "malformed and left out"),
         (summary.suppressed, f"publish{'' if summary.suppressed == 1 else 'es'} suppressed"),
     ):
         if number:
@@ -100,6 +101,7 @@ def summary_row(summary: ReplaySummary) -> dict[str, Any]:
         "skipped": summary.skipped,
         "suppressed": summary.suppressed,
         "redacted": summary.redacted,
+        "malformed": summary.malformed,
         "not_found": list(summary.missing),
         "is_complete": summary.is_complete,
         "replay_id": summary.replay_id,

@@ -150,6 +150,7 @@ def test_json_is_one_object_with_all_keys_of_an_acting_command_and_some_of_its_o
         "dry_run": False,
         "suppressed": 2,
         "redacted": 0,
+        "malformed": 0,
         "not_found": [],
         "is_complete": True,
     }

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import bson
 import pytest
-from bson import DatetimeMS, ObjectId
+from bson import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.history.progress import WINDOW, LowWater, Position, ProgressWriter
-from craft_easy.core.events.store.read import RecordPosition
+from craft_easy.core.events.store.queries.replay import ReplayPosition
 from tests.support.conditions import becomes
 
 
-def place(number: int) -> RecordPosition:
-    return RecordPosition(datetime(2026, 1, 31, tzinfo=UTC), f"e{number:05}", number)
+def place(number: int) -> ReplayPosition:
+    return ReplayPosition(datetime(2026, 1, 31, tzinfo=UTC), f"e{number:05}")
 
 
 @given(st.lists(st.booleans(), max_size=30), st.randoms())
@@ -81,23 +81,18 @@ async def test_without_a_checkpoint_memory_is_bounded_all_the_same() -> None:
     await becomes(waiting.done)
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        place(1),
-        RecordPosition(None, None, ObjectId()),
-        RecordPosition(DatetimeMS(2**60), 7, "x"),
-        RecordPosition("then", {"a": 1}, {"b": 2}),
-        RecordPosition(1.5, bson.Decimal128("1.1").to_decimal(), b"x"),
-    ],
-)
-def test_a_position_survives_its_file(found: RecordPosition) -> None:
-    position = Position("r", since=datetime(2026, 1, 1, tzinfo=UTC), end=found, mark=found, passed=3)
-    again = Position.from_json(position.to_json())
-    assert (again.replay_id, again.since, again.until, again.passed) == ("r", position.since, None, 3)
-    assert again.mark is not None
-    assert again.mark.to_json() == found.to_json()
-    assert again.mark.record_id == found.record_id
+def test_a_position_survives_its_file() -> None:
+    position = Position("r", since=datetime(2026, 1, 1, tzinfo=UTC), end=place(9), mark=place(3), passed=3)
+    assert Position.from_json(json.loads(json.dumps(position.to_json()))) == position
+
+
+def test_a_position_that_version_1_wrote_is_read() -> None:
+    written = {
+        "timestamp": {"$date": {"$numberLong": "1769817600000"}},
+        "event_id": "e00001",
+        "_id": {"$oid": "0" * 24},
+    }
+    assert ReplayPosition.from_json(written) == place(1)
 
 
 def test_what_is_no_position_is_refused() -> None:
@@ -109,45 +104,17 @@ def test_what_is_no_position_is_refused() -> None:
         Position.from_json({})
 
 
-ASCENDING = (
-    RecordPosition(None, None, 1),
-    RecordPosition(None, "a", 1),
-    RecordPosition(-1, "a", 1),
-    RecordPosition(1.5, "a", 1),
-    RecordPosition("a", "a", 1),
-    RecordPosition("é", "a", 1),
-    RecordPosition("\U00010000", "a", 1),
-    RecordPosition(ObjectId(b"\1" * 12), "a", 1),
-    RecordPosition(DatetimeMS(-(2**60)), "a", 1),
-    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), None, 1),
-    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), 5, 1),
-    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), "a", 1),
-    RecordPosition(datetime(2026, 1, 1, tzinfo=UTC), "b", 1),
-    RecordPosition(datetime(2026, 1, 2, tzinfo=UTC), "a", 1),
-    RecordPosition(DatetimeMS(2**60), "a", 1),
-)
+def test_positions_are_ordered_as_the_log_orders_texts() -> None:
+    ids = ["", "A", "a", "é", "\uffff", "\U00010000"]
+    moments = [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)]
+    ascending = [ReplayPosition(moment, event_id) for moment in moments for event_id in ids]
+    assert sorted(ascending) == ascending
+    assert sorted(ids, key=str.encode) == ids
 
 
-def test_places_stand_in_the_order_of_the_log() -> None:
-    for number, one in enumerate(ASCENDING):
-        for other in ASCENDING[:number]:
-            assert one.is_behind(other)
-            assert not other.is_behind(one)
-            assert other.is_surely_within(one)
-            assert not one.is_surely_within(other)
-        assert one.is_surely_within(one)
-    assert sorted(ASCENDING, key=lambda one: one.sort_key) == list(ASCENDING)
-
-
-def test_where_the_order_is_not_certain_an_event_is_repeated_rather_than_lost() -> None:
-    nan, many = RecordPosition(float("nan"), "a", 1), RecordPosition({"a": 1}, "a", 1)
-    same = RecordPosition(None, None, 2)
-    for one, mark in ((nan, place(1)), (many, place(1)), (place(1), many), (same, RecordPosition(None, None, 1))):
-        assert not one.is_surely_within(mark)
-        assert not one.is_behind(mark)
-
-
-def test_the_moment_behind_a_place_is_the_next_millisecond() -> None:
-    assert place(1).next_moment == datetime(2026, 1, 31, 0, 0, 0, 1_000, tzinfo=UTC)
-    assert RecordPosition("then", "a", 1).next_moment is None
-    assert RecordPosition(datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC), "a", 1).next_moment is None
+@pytest.mark.parametrize("name", ["event_id", "event_type", "timestamp"])
+@pytest.mark.parametrize("value", [None, 7, {"a": 1}, DatetimeMS(2**60)])
+def test_a_malformed_record_has_no_position(name: str, value: Any) -> None:
+    good = {"event_id": "e", "event_type": "t", "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}
+    assert ReplayPosition.of(good) is not None
+    assert ReplayPosition.of({**good, name: value}) is None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.store.read import RecordPosition
+from craft_easy.core.events.store.queries.replay import ReplayPosition
 
 WINDOW: Final = 1_000
 """Events that may have begun behind the mark that is kept: so many repeat at most after `kill -9`."""
@@ -39,8 +39,8 @@ class Position:
     began_at: datetime | None = None
     since: datetime | None = None
     until: datetime | None = None
-    end: RecordPosition | None = None
-    mark: RecordPosition | None = None
+    end: ReplayPosition | None = None
+    mark: ReplayPosition | None = None
     passed: int = 0
     is_complete: bool = False
 
@@ -68,8 +68,8 @@ class Position:
                 began_at=_moment(fields["began_at"]),
                 since=_moment(fields["since"]),
                 until=_moment(fields["until"]),
-                end=None if fields["end"] is None else RecordPosition.from_json(fields["end"]),
-                mark=None if fields["mark"] is None else RecordPosition.from_json(fields["mark"]),
+                end=None if fields["end"] is None else ReplayPosition.from_json(fields["end"]),
+                mark=None if fields["mark"] is None else ReplayPosition.from_json(fields["mark"]),
                 passed=int(fields["passed"]),
                 is_complete=bool(fields["is_complete"]),
             )
@@ -84,7 +84,7 @@ class ProgressStep:
     """An event under way, and those behind it that nothing runs on."""
 
     number: int
-    place: RecordPosition
+    position: ReplayPosition
     passed: int
     is_over: bool = False
 
@@ -92,7 +92,7 @@ class ProgressStep:
 class LowWater:
     """Follows which events have ended, in the order of history.
 
-        step = water.begin(place)
+        step = water.begin(position)
         ...
         water.end(step)
         water.mark, water.passed
@@ -102,7 +102,7 @@ class LowWater:
         passed: how many selected events lie up to there.
     """
 
-    def __init__(self, mark: RecordPosition | None = None, passed: int = 0) -> None:
+    def __init__(self, mark: ReplayPosition | None = None, passed: int = 0) -> None:
         self.mark = mark
         self.passed = passed
         self.number = 0
@@ -116,28 +116,28 @@ class LowWater:
         """Steps that were begun so far."""
         return self._begun
 
-    def begin(self, place: RecordPosition) -> ProgressStep:
+    def begin(self, position: ReplayPosition) -> ProgressStep:
         """Note that an event begins, the next one in order."""
         self._begun += 1
         self._seen += 1
-        step = ProgressStep(self._begun, place, self._seen)
+        step = ProgressStep(self._begun, position, self._seen)
         self._steps.append(step)
         return step
 
-    def pass_over(self, place: RecordPosition) -> None:
+    def pass_over(self, position: ReplayPosition) -> None:
         """Note an event that nothing runs on."""
         self._seen += 1
         if self._steps:
-            self._steps[-1].place, self._steps[-1].passed = place, self._seen
+            self._steps[-1].position, self._steps[-1].passed = position, self._seen
         else:
-            self.mark, self.passed = place, self._seen
+            self.mark, self.passed = position, self._seen
 
     def end(self, step: ProgressStep) -> None:
         """Note that an event has ended; the mark moves up to the first that has not."""
         step.is_over = True
         while self._steps and self._steps[0].is_over:
             first = self._steps.popleft()
-            self.mark, self.passed, self.number = first.place, first.passed, first.number
+            self.mark, self.passed, self.number = first.position, first.passed, first.number
 
 
 class ProgressWriter:

@@ -35,7 +35,7 @@ from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.read import RecordPosition
+from craft_easy.core.events.store.queries.replay import ReplayPosition
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -108,6 +108,8 @@ class ReplaySummary:
     """Events that were published meanwhile, and neither stored nor dispatched."""
     redacted: int = 0
     """Events whose payload was removed on request: nothing runs on them."""
+    malformed: int = 0
+    """Records whose id, type or timestamp cannot be used: nothing runs on them."""
     missing: tuple[str, ...] = ()
     """Ids that were asked for and are not in the log."""
     is_complete: bool = False
@@ -276,6 +278,7 @@ class Rerun:
                     await self._go(stop)
                 finally:
                     self._summary.suppressed = 0 if suppression is None else suppression.events
+        self._summary.malformed = 0 if self._span is None else self._span.malformed
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
@@ -330,21 +333,22 @@ class Rerun:
 
     async def _take(self, record: Mapping[str, Any]) -> None:
         """Have an event run after the earlier ones of its tenant, once its time has come and there is room."""
-        event, place = DomainEvent.from_record(record), RecordPosition.of(record)
+        event, position = DomainEvent.from_record(record), ReplayPosition.of(record)
+        assert position is not None  # the range has passed over the malformed
         named = None if self._options.only is None else self._options.only.get(event.event_id)
         handlers = self._handlers_for(event.event_type, named)
         if handlers and is_redacted(record):
             self._summary.redacted += 1
             handlers = []
         if not handlers:
-            self._keeper.water.pass_over(place)
+            self._keeper.water.pass_over(position)
             return
         await self._pace.gap(event.timestamp)
         await self._keeper.room()
         if self._options.cascade:
             await self._bus.tasks().admit()
         if not self._halt.is_set():
-            self._slots.add(event.tenant_id, _Item(self._keeper.water.begin(place), event, handlers))
+            self._slots.add(event.tenant_id, _Item(self._keeper.water.begin(position), event, handlers))
 
     def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
         every = self._bus.registry.plan(event_type).handlers

@@ -8,7 +8,6 @@ and odd keys are neither lost nor repeated.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -180,48 +179,6 @@ async def count(store: Log, selection: Selection) -> int:
     return found if selection.limit is None else min(found, selection.limit)
 
 
-async def tally(
-    store: Log, selection: Selection, limit: int | None = None, *, is_dated: bool = False
-) -> Counter[tuple[str, str | None]]:
-    """Count the selected records by type and tenant; the server counts, on a large log for a while.
-
-    Args:
-        limit: count the first so many.
-        is_dated: of a window of time count the records alone that have a date, and not those that tell it otherwise.
-    """
-    counted: Counter[tuple[str, str | None]] = Counter()
-    conditions = [filters.selection_filter(selection)] if is_dated else filters.parts(selection)
-    for condition in [] if selection.is_empty else conditions:
-        left = None if limit is None else limit - counted.total()
-        if left is None or left > 0:
-            rows = _grouped(store, condition) if left is None else _first(store, condition, left)
-            async with aclosing(rows) as found:
-                async for row, events in found:
-                    said = read_envelope(row)
-                    counted[said.event_type, said.tenant_id] += events
-    return counted
-
-
-async def _grouped(store: Log, condition: Condition) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
-    kind = {"event_type": "$event_type", "tenant_id": "$tenant_id"}
-    stages = [{"$match": condition}, {"$group": {"_id": kind, "events": {"$sum": 1}}}]
-    async with store.call(store.scan_timeout) as site:
-        rows = await (await drivers.aggregate(site.events, stages)).to_list(None)
-    for row in rows:
-        yield row["_id"], row["events"]
-
-
-async def _first(store: Log, condition: Condition, limit: int) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
-    """Yield the first records, since a server that groups them would have to sort them all before."""
-    async with aclosing(matching(store, condition, fields=("timestamp", "event_type", "tenant_id"))) as pages:
-        async for page in pages:
-            for record in page[:limit]:
-                yield record, 1
-            limit -= len(page)
-            if limit <= 0:
-                return
-
-
 async def _ahead(scan: _Scan) -> AsyncGenerator[Page, None]:
     coming = asyncio.create_task(scan.next())
     try:
@@ -326,18 +283,6 @@ class _Scan:
             with suppress(StoreError):
                 async with self.store.call():
                     await cursor.close()
-
-
-async def last_position(store: Log) -> RecordPosition | None:
-    """Return the greatest place there is; None where the log is empty."""
-    async with store.call(store.scan_timeout) as site:
-        found = (
-            await site.events.find({}, list(POSITION_FIELDS))
-            .sort(filters.in_order(filters.DESCENDING))
-            .limit(1)
-            .to_list(1)
-        )
-    return RecordPosition.of(found[0]) if found else None
 
 
 async def positions_of(
