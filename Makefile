@@ -3,6 +3,7 @@
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 ARGS ?=
+JOBS ?= auto
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL = $(PIP) install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
@@ -22,8 +23,8 @@ help: ## show this
 demo: $(VENV)/.demo ## watch what it does, on a log of its own
 	@$(BIN)/craft-events demo $(ARGS)
 
-test: $(VENV)/.test ## run the tests; ARGS="-k serve" chooses some
-	@$(BIN)/python -m $(if $(COVER),coverage run -m )pytest $(ARGS)
+test: $(VENV)/.test ## run the tests, on every core; ARGS="-k serve" chooses some, JOBS=0 one process
+	@$(BIN)/python -m $(if $(COVER),coverage run -m )pytest -n $(JOBS) $(ARGS)
 
 check: static cover ## run all that CI runs
 

@@ -188,9 +188,9 @@ async def test_lines_that_another_program_wrote_stay(tmp_path: Path) -> None:
         ("notes.txt", b"dear diary"),
         ("old.ndjson", b'{"a": 1}\nnot a line of ours'),
         ("old.ndjson.gz", b'{"a": 1}\n'),
-        ("old.ndjson.gz", gzip.compress(b"another program's" * 99)[:-9]),
-        ("old.ndjson.gz", gzip.compress(b"{}\n") + b"rubbish"),
-        ("old.ndjson.gz", gzip.compress(b"{}\n") + bytes(10)),
+        ("old.ndjson.gz", gzip.compress(b"another program's" * 99, mtime=0)[:-9]),
+        ("old.ndjson.gz", gzip.compress(b"{}\n", mtime=0) + b"rubbish"),
+        ("old.ndjson.gz", gzip.compress(b"{}\n", mtime=0) + bytes(10)),
     ],
 )
 async def test_a_file_that_is_none_of_ours_or_damaged_is_refused_and_stays_as_it_is(
