@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from craft_easy.core import events
+from craft_easy.core.events.handlers import context
 from craft_easy.core.events.handlers.attempt import call, deliver_untracked, extra_of, settle_untracked
 from craft_easy.core.events.handlers.background import Tasks
-from craft_easy.core.events.handlers.context import CurrentDelivery, enter, leave, new_delivery, suppresses
+from craft_easy.core.events.handlers.context import CurrentDelivery, enter, leave
 from craft_easy.core.events.handlers.loops import PerLoop, is_in_loop, run_from_thread
 from craft_easy.core.events.handlers.registry import Handler, Plan, Registry, Subscription
 from craft_easy.core.events.model.event import DomainEvent
@@ -44,6 +45,13 @@ class UntrackedTransactions:
 
 
 UNTRACKED: Final = UntrackedTransactions()
+
+
+class _UntrackedDelivery(CurrentDelivery):
+    """A delivery that no store keeps; without an `__init__`, which would cost as much as the rest of a publish."""
+
+    __init__ = object.__init__
+    transactions = UNTRACKED
 
 
 class EventBus:
@@ -135,21 +143,20 @@ class EventBus:
             InvalidEvent, EventConflict, StoreUnavailable: with a store, see `configure_store`; no handler ran.
         """
         plan = self._plan(event)
-        if suppresses():
+        if (context.suppressed_everywhere or context.suppressed_here()) and context.suppresses():
             return
         if plan.background:
             await self.tasks().admit()
         if self._publisher is not None:
             await self._publisher.publish(event, plan)
             return
-        waiting = iter(plan.handlers)
         try:
-            for handler in waiting:
+            for handler in plan.handlers:
                 if handler.background:
                     self._start(handler, event)
                     continue
-                current = new_delivery()
-                current.event, current.handler_id, current.transactions = event, handler.id, UNTRACKED
+                current = _UntrackedDelivery()
+                current.event, current.handler_id = event, handler.id
                 token = enter(current)
                 try:
                     is_bare = handler.is_async and handler.timeout is None
@@ -160,9 +167,9 @@ class EventBus:
                     current.is_open = False
                     leave(token)
         except asyncio.CancelledError:
-            for handler in waiting:
-                if handler.background:
-                    self._start(handler, event)
+            for late in plan.handlers[plan.handlers.index(handler) + 1 :]:
+                if late.background:
+                    self._start(late, event)
             raise
 
     def _start(self, handler: Handler, event: DomainEvent) -> None:
@@ -178,7 +185,7 @@ class EventBus:
         if self._publisher is None:
             for event in batch:
                 await self.publish(event)
-        elif not suppresses(len(batch)):
+        elif not context.suppresses(len(batch)):
             if any(plan.background for plan in plans):
                 await self.tasks().admit()
             await self._publisher.publish_many(batch, plans)
@@ -204,7 +211,7 @@ class EventBus:
             CommitUnknown: the answer to the commit was lost. No handler was run; if it was committed, a redispatch
                 delivers its events.
         """
-        if suppresses(0):
+        if context.suppresses(0):
             return events.begin_suppressed(client, self._plan)
         return events.begin(self.publisher, client, self._plan)
 
@@ -337,7 +344,7 @@ class EventBus:
             raise TypeError(f"publish takes a DomainEvent, such as ResourceCreated(…), not {event!r}")
         if self._loop is None or not self._loop.is_running():
             self._see_loop()
-        return self.registry.plan(event.event_type)
+        return self.registry.plans[event.event_type]
 
 
 # The bus of the process

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from craft_easy.core.events.errors import NoDelivery
@@ -95,9 +94,6 @@ class CurrentDelivery:
         return self.transactions.transaction(self, client)
 
 
-new_delivery: Final = partial(object.__new__, CurrentDelivery)
-"""Make a delivery of defaults alone: `publish` sets three fields, and `__init__` would cost as much as all the rest."""
-
 _current: Final[ContextVar[CurrentDelivery | None]] = ContextVar("craft_easy.core.events.delivery", default=None)
 enter: Final = _current.set
 """Make a delivery the current one; returns the token for `leave`."""
@@ -138,8 +134,11 @@ class Suppression:
             self.events += events
 
 
-_everywhere: Suppression | None = None
-_here: Final[ContextVar[Suppression | None]] = ContextVar("craft_easy.core.events.suppression", default=None)
+suppressed_everywhere: Suppression | None = None
+"""Counts what is suppressed in the whole process, while something is."""
+_suppression: Final[ContextVar[Suppression | None]] = ContextVar("craft_easy.core.events.suppression", default=None)
+suppressed_here: Final = _suppression.get
+"""Return what counts the events that are suppressed in this context, if they are."""
 
 
 @contextmanager
@@ -150,20 +149,20 @@ def suppressing() -> Iterator[Suppression]:
     had done it; `append` answers that nothing is new. Arguments are checked as before. What runs in the context of a
     handler stays suppressed after the block, too: a task that ends late publishes nothing then.
     """
-    global _everywhere
-    outer = _everywhere
-    _everywhere = suppression = outer or Suppression()
-    token = _here.set(suppression)
+    global suppressed_everywhere
+    outer = suppressed_everywhere
+    suppressed_everywhere = suppression = outer or Suppression()
+    token = _suppression.set(suppression)
     try:
         yield suppression
     finally:
-        _here.reset(token)
-        _everywhere = outer
+        _suppression.reset(token)
+        suppressed_everywhere = outer
 
 
 def suppresses(events: int = 1) -> bool:
     """Return whether what is published here and now is suppressed, and count that many events if it is."""
-    counter = _everywhere or _here.get()
+    counter = suppressed_everywhere or suppressed_here()
     if counter is None:
         return False
     counter.add(events)

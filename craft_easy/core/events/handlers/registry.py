@@ -76,13 +76,31 @@ class Plan:
         return cls(event_type, every, tuple(one for one in every if one.background))
 
 
+class _Plans(dict[str, Plan]):
+    """The plan of each event type, made when it is first asked for.
+
+    Args:
+        handlers_of: returns the handlers of an event type.
+    """
+
+    def __init__(self, handlers_of: Callable[[str], Iterable[Handler]]) -> None:
+        super().__init__()
+        self._handlers_of = handlers_of
+
+    def __missing__(self, event_type: str) -> Plan:
+        if len(self) >= MAX_PLANS:
+            self.clear()
+        plan = self[event_type] = Plan.of(event_type, self._handlers_of(event_type))
+        return plan
+
+
 class Registry:
     """Holds the subscriptions of one bus."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._handlers: dict[str, Handler] = {}
-        self.plans: dict[str, Plan] = {}
+        self.plans = _Plans(self._handlers_of)
 
     def subscribe(
         self,
@@ -161,12 +179,7 @@ class Registry:
 
     def plan(self, event_type: str) -> Plan:
         """Return the handlers of an event type; each has the options of its first matching subscription."""
-        plan = self.plans.get(event_type)
-        if plan is None:
-            if len(self.plans) >= MAX_PLANS:
-                self.plans.clear()
-            plan = self.plans[event_type] = Plan.of(event_type, self._handlers_of(event_type))
-        return plan
+        return self.plans[event_type]
 
     def _handlers_of(self, event_type: str) -> Iterator[Handler]:
         seen = set()
