@@ -23,8 +23,8 @@ help: ## show this
 demo: $(VENV)/.demo ## watch what it does, on a log of its own
 	@$(BIN)/craft-events demo $(ARGS)
 
-test: $(VENV)/.test ## run the tests, on every core; ARGS="-k serve" chooses some, JOBS=0 one process
-	@$(BIN)/python -m $(if $(COVER),coverage run -m )pytest -n $(JOBS) $(ARGS)
+test: $(VENV)/.test ## run the tests, on every core, without the slow ones; ARGS="-k serve" chooses some
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not drivers" $(ARGS)
 
 check: static cover ## run all that CI runs
 
@@ -38,7 +38,7 @@ static: $(VENV)/.check
 
 cover: $(VENV)/.check
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory test COVER=yes
+	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered --show-missing
 	@$(BIN)/python -m coverage report --include='craft_easy/*' --fail-under=95 >/dev/null || \

@@ -18,6 +18,8 @@ from craft_events_cli.commands.completion_values import PLAIN, connection_flags,
 from tests.support import shells
 from tests.support.shells import Shell
 
+pytestmark = pytest.mark.slow
+
 GOOD = [
     "acme-1",
     "acme-2",

@@ -43,6 +43,8 @@ ODD_NAMES = (
     "\u202egpj.exe",
     "a\x1b[31mb",
 )
+
+pytestmark = pytest.mark.slow
 Event = dict[str, Any]
 
 

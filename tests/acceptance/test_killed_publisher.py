@@ -26,6 +26,8 @@ from craft_easy.core.events.store import EventStore
 from tests.acceptance.warehouse import ledger
 from tests.support.conditions import until
 
+pytestmark = pytest.mark.slow
+
 MODULE: Final = "tests.acceptance.warehouse.handlers"
 ROOT: Final = Path(__file__).parents[2]
 SEED: Final = 20_26

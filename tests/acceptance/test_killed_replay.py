@@ -30,6 +30,8 @@ BOOKS = """
 import asyncio, os
 from craft_easy.core.events import DomainEvent, event_handler, get_event_bus
 
+pytestmark = pytest.mark.slow
+
 ledger = os.open("ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 @event_handler("order.*")

@@ -23,7 +23,7 @@ exec {python} "$@"
 
 def made(repository: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run make, unaware of the make that may run the tests."""
-    outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "VENV", "CONSTRAINTS", "ARGS", "COVER"}
+    outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "VENV", "CONSTRAINTS", "ARGS", "JOBS"}
     environment = {name: value for name, value in os.environ.items() if name not in outer}
     environment |= {"PATH": path} if path else {}
     command = ["/usr/bin/env", "make", *arguments]

@@ -22,6 +22,8 @@ FIRST_FOUND: Final = settings(
     REPEATABLE, max_examples=1_500, phases=[Phase.generate], report_multiple_bugs=False, print_blob=False
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_promise_is_broken_whatever_happens_to_workers_and_calls() -> None:
     run_state_machine_as_test(DeliveryMachine, settings=REPEATABLE)

@@ -23,14 +23,18 @@ async def _open(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[An
     await drivers.close(client)
 
 
-@pytest.fixture(params=["mongomock", "motor", "pymongo"])
+MONGOMOCK = pytest.param("mongomock", marks=pytest.mark.drivers)
+MOTOR = pytest.param("motor", marks=pytest.mark.drivers)
+
+
+@pytest.fixture(params=[MONGOMOCK, MOTOR, "pymongo"])
 async def database(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A database of this test's own, with each driver in turn."""
     async for database in _open(request.param, request):
         yield database
 
 
-@pytest.fixture(params=["motor", "pymongo"])
+@pytest.fixture(params=[MOTOR, "pymongo"])
 async def real_database(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """The same where a stand-in would not do."""
     async for database in _open(request.param, request):
