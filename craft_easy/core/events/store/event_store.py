@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from craft_easy.core.events.store.append import Appender, InsertResult
 from craft_easy.core.events.store.change_stream import ANSWER_WITHIN, ChangeStream
 from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.store.filters import UNREDACTED
-from craft_easy.core.events.store.log import DEADLINE, Log
+from craft_easy.core.events.store.log import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,9 @@ class EventStore(Log):
         TypeError: the database is of a synchronous client.
     """
 
-    def __init__(
-        self,
-        database: Any = None,
-        *,
-        uri: str | None = None,
-        collection: str | None = None,
-        timeout: float = DEADLINE,
-    ) -> None:
-        super().__init__(database, uri=uri, collection=collection, timeout=timeout)
-        self._appender = Appender(self)
+    @cached_property
+    def _appender(self) -> Appender:
+        return Appender(self)
 
     # ------------------------------------------------------------------ append
 

@@ -31,15 +31,7 @@ _GRACE: Final = 1.0
 class Log:
     """The event log for the modules of the store: one connection for each event loop.
 
-    Args:
-        database: a PyMongo `AsyncDatabase`, a Motor database, or the name of a database at `uri`.
-        uri: a MongoDB URI, or `embedded:DIR`.
-        collection: the name of the log.
-        timeout: seconds after which any one call ends with `StoreUnavailable`.
-
-    Raises:
-        InvalidSetting: a name that MongoDB forbids or reserves, or a URI that the driver cannot use.
-        TypeError: the database is of a synchronous client.
+    `EventStore` documents the arguments.
     """
 
     def __init__(
