@@ -91,7 +91,7 @@ def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, l
     ended = cli("export", "events.ndjson")
     assert (ended.code, Path("events.ndjson").read_text()) == (2, "precious")
     assert ended.err.splitlines() == [
-        "error: events.ndjson: is there already",
+        "error: events.ndjson: exists already",
         "--force writes over it; or name another file",
     ]
     assert cli("export", "events.ndjson", "--force").code == 0

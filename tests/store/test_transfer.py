@@ -304,7 +304,7 @@ async def test_a_selection_is_exported_in_order(real_store: EventStore, tmp_path
 async def test_a_file_that_is_there_is_never_written_over_unasked(real_store: EventStore, tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text("precious")
-    with pytest.raises(InvalidSetting, match="is there already"):
+    with pytest.raises(InvalidSetting, match="exists already"):
         await export_file(real_store, file)
     assert file.read_text() == "precious"
     await export_file(real_store, file, force=True)

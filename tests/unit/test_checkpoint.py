@@ -110,7 +110,7 @@ def test_filters_are_the_same_as_json_has_them(tmp_path: Path) -> None:
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "point").write_bytes(content)
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         made(tmp_path / "point").read()
     assert (tmp_path / "point").read_bytes() == content
 
@@ -122,9 +122,9 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(CheckpointError, match="no file on a disk"):
+    with pytest.raises(CheckpointError, match="not a file on a disk"):
         made(tmp_path / "pipe").read()
-    with pytest.raises(CheckpointError, match="no file on a disk"), made(tmp_path / "pipe").lock():
+    with pytest.raises(CheckpointError, match="not a file on a disk"), made(tmp_path / "pipe").lock():
         pass
 
 

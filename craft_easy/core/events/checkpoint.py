@@ -1,7 +1,7 @@
-"""A checkpoint: a small file that says how far a command came, so that the next run goes on from there.
+"""A checkpoint: a small file that stores how far a command came, so that the next run continues from there.
 
-It is JSON, replaced as a whole by rename(2): whoever is killed leaves the old position or the new one, never half.
-The lock is a flock(2) on the file itself and goes over to each file that takes its place.
+It is JSON, replaced as a whole by rename(2): a process that is killed leaves the old position or the new one, never
+half of one. The lock is a flock(2) on the file itself and moves to each file that takes its place.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, Final
 from craft_easy.core.events.errors import CheckpointError
 
 MAX_BYTES: Final = 1_000_000
-"""No checkpoint is larger: whatever is, is another file."""
+"""The largest file that is read as a checkpoint."""
 _BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 class Checkpoint:
-    """The place where one command, over one log with the same filters, notes how far it came.
+    """The file in which one command, over one log with the same filters, notes how far it came.
 
         checkpoint = Checkpoint(path, kind="replay", log="shop.event_log", filters={"type": ["payment.*"]})
         with checkpoint.lock():
@@ -34,9 +34,9 @@ class Checkpoint:
 
     Args:
         path: the file; it need not exist. A link is followed.
-        kind: whose it is: "replay", "tail", "export".
+        kind: the command: "replay", "tail", "export".
         log: database and collection.
-        filters: what was selected, as JSON has it; the same command must come with the same ones.
+        filters: the selection, as JSON; the next run must have the same.
     """
 
     def __init__(self, path: str | Path, *, kind: str, log: str, filters: Mapping[str, Any]) -> None:
@@ -48,8 +48,8 @@ class Checkpoint:
         """Return the position that was written last; None where there is none yet.
 
         Raises:
-            CheckpointError: another command's, another log's or of other filters; no checkpoint; not to be read, or
-                not to be written later.
+            CheckpointError: it belongs to another command or log, or has other filters; it is not a checkpoint; it
+                cannot be read, or could not be written later.
         """
         data = self._content()
         self._check_writable()
@@ -61,10 +61,10 @@ class Checkpoint:
         return position
 
     def write(self, position: Mapping[str, Any]) -> None:
-        """Put a position in place of the one before; when this returns it is on disk.
+        """Replace the position; when this returns the new one is on disk.
 
         Raises:
-            CheckpointError: the disk did not take it; the position before is still there.
+            CheckpointError: it cannot be written; the position before is still there.
         """
         data = json.dumps({**self._head, "position": dict(position)}, indent=1).encode() + b"\n"
         try:
@@ -108,7 +108,9 @@ class Checkpoint:
             objects = found.get("filters"), found.get("position")
             if all(isinstance(one, dict) for one in objects):
                 return found
-        raise CheckpointError(f"{self.path} is no checkpoint", hint="name another file, or one that does not exist yet")
+        raise CheckpointError(
+            f"{self.path} is not a checkpoint", hint="name another file, or one that does not exist yet"
+        )
 
     def _check_head(self, found: Mapping[str, Any]) -> None:
         if found["kind"] != self._head["kind"]:
@@ -200,7 +202,7 @@ class Checkpoint:
             return False
 
     def _remove_if_empty(self) -> None:
-        """Leave no file behind a run that never came so far as to write one."""
+        """Remove the file of a run that ended before its first write."""
         with suppress(OSError):
             if os.stat(self.path).st_size == 0:
                 os.unlink(self.path)
@@ -211,7 +213,7 @@ class Checkpoint:
         if stat.S_ISDIR(status.st_mode):
             raise CheckpointError(f"{self.path} is a directory", hint="a checkpoint is a file: name one in it")
         if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{self.path} is no file on a disk", hint="a checkpoint is a file: name another")
+            raise CheckpointError(f"{self.path} is not a file on a disk", hint="a checkpoint is a file: name another")
 
     def _busy(self, error: OSError) -> CheckpointError:
         if error.errno in _BUSY:
@@ -235,7 +237,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Have the directory itself on disk, without which a rename may not be there after a power cut (fsync(2))."""
+    """Write the directory itself to disk, without which a rename may be lost in a power cut (fsync(2))."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

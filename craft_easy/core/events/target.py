@@ -13,7 +13,7 @@ from typing import Any, Final
 from craft_easy.core.events.errors import CheckpointError, InvalidSetting
 
 PART: Final = ".part"
-"""What a file's name ends with until it is complete."""
+"""The suffix of a file's name until it is complete."""
 _LEVEL: Final = 6
 
 
@@ -21,9 +21,9 @@ class Target:
     """The file that is written.
 
     Args:
-        path: its name in the end.
-        size: how long it was when an earlier run noted that; what stands behind is cut off. None for a new file.
-        in_place: write it under its own name, since a checkpoint says how much of it counts.
+        path: its final name.
+        size: its length when an earlier run noted it; the rest is cut off. None for a new file.
+        in_place: write it under its final name, because a checkpoint holds the length that counts.
 
     Raises:
         InvalidSetting: it cannot be written.
@@ -69,7 +69,7 @@ class Target:
         os.lseek(descriptor, size, os.SEEK_SET)
 
     def _not_the_one(self, reason: str) -> CheckpointError:
-        return CheckpointError(f"{self._path} {reason}", hint="begin anew: remove the checkpoint, and name a new file")
+        return CheckpointError(f"{self._path} {reason}", hint="start again: remove the checkpoint, and name a new file")
 
     def write(self, data: bytes) -> None:
         """Write lines."""
@@ -80,7 +80,7 @@ class Target:
         self._put(data)
 
     def mark(self) -> int:
-        """Have all of it on disk and return how long the file is."""
+        """Write all of it to disk and return the length of the file."""
         if self._member is not None:
             member, self._member = self._member, None
             self._put(member.flush())
@@ -90,7 +90,7 @@ class Target:
         return status.st_size
 
     def finish(self) -> None:
-        """Have it on disk under its own name."""
+        """Write it to disk and give it its final name."""
         if self._is_packed and self._member is None and os.fstat(self._descriptor).st_size == 0:
             self.write(b"")  # a gzip file of nothing is not an empty file
         self.mark()
@@ -99,7 +99,7 @@ class Target:
             self._written_to = self._path
 
     def close(self) -> None:
-        """Close it; one that is not complete and cannot be gone on with is removed."""
+        """Close it; remove one that is neither complete nor can be continued."""
         os.close(self._descriptor)
         if self._written_to != self._path:
             with suppress(OSError):
@@ -115,7 +115,7 @@ def check(path: str | Path, *, force: bool = False) -> None:
     """Make sure that a file may be written; a device or a pipe always may.
 
     Raises:
-        InvalidSetting: it is there already, is a directory, or cannot be written.
+        InvalidSetting: it exists already, is a directory, or cannot be written.
     """
     target = Path(path)
     try:
@@ -127,7 +127,7 @@ def check(path: str | Path, *, force: bool = False) -> None:
     if mode is not None and stat.S_ISDIR(mode):
         raise InvalidSetting(str(path), "is a directory, not a file to write")
     if mode is not None and stat.S_ISREG(mode) and not force:
-        raise InvalidSetting(str(path), "is there already", hint="--force writes over it; or name another file")
+        raise InvalidSetting(str(path), "exists already", hint="--force writes over it; or name another file")
     if not os.access(target if mode is not None else target.parent, os.W_OK):
         reason = "permission denied" if target.parent.is_dir() else "there is no such directory"
         raise InvalidSetting(str(path), f"cannot be written: {reason}")
@@ -138,5 +138,5 @@ def _unwritable(path: str | Path, error: OSError | ValueError) -> InvalidSetting
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Return what a system error says, as part of a sentence."""
+    """Return the text of a system error, as part of a sentence."""
     return str(getattr(error, "strerror", None) or error).lower()

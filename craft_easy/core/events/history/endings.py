@@ -1,8 +1,8 @@
-"""Deliveries as they end: what each change of a record says that it did not say before, each attempt once. Pure.
+"""Deliveries as they end: what is new in each change of a record, each attempt once. Pure.
 
-A record keeps how its deliveries stand, not what happened last. So the deliveries of the records that changed lately
-are remembered; of any other record those count as new that ended after it was last claimed, since whoever claims it
-knows of all that ended before.
+A record stores the state of its deliveries, not what happened last. So the deliveries of the records that changed
+lately are remembered; of any other record those are new that ended after its latest claim, because the worker that
+claims it has read all that ended before.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from craft_easy.core.events.store.documents import from_document
 Record = Mapping[str, Any]
 
 REMEMBERED: Final = 10_000
-"""So many records whose deliveries ended are remembered."""
-_Standing = tuple[int, str]
+"""Records at most whose deliveries are remembered."""
+_Seen = tuple[int, str]
 """Attempts and state of one handler's delivery."""
 
 
@@ -30,12 +30,12 @@ class Ending:
     """One attempt of a delivery, ended; or a delivery that an operator or a crash ended without one.
 
     Args:
-        outcome: done, failed (it is tried again), dead or skipped.
+        outcome: done, failed (another attempt follows), dead or skipped.
         attempt: the number of attempts so far.
         error: what this attempt raised, type and message.
         took_ms: milliseconds that this attempt ran.
         reason: why it was skipped, or died without an error.
-        at: when, by the database's time; None where the record does not say, as for a `Retry`.
+        at: when, by the database's time; None where the record has no time, as for a `Retry`.
     """
 
     event_id: str
@@ -51,21 +51,21 @@ class Ending:
 
 
 class Endings:
-    """Tells what ended with each change of a record.
+    """Finds what ended with each change of a record.
 
     Args:
-        since: of records that are not remembered, nothing that ended before is news.
+        since: in a record that is not remembered, nothing that ended before this time is new.
     """
 
     def __init__(self, since: datetime) -> None:
         self._since = _aware(since)
-        self._known: OrderedDict[object, dict[str, _Standing]] = OrderedDict()
+        self._known: OrderedDict[object, dict[str, _Seen]] = OrderedDict()
 
     def of(self, key: object, record: Record) -> list[Ending]:
         """Return what ended, in order of time, and remember it.
 
         Args:
-            key: what tells the record from all others.
+            key: differs for each record.
             record: as it is after the change.
         """
         document = record.get("delivery")
@@ -77,7 +77,7 @@ class Endings:
         self._remember(key, delivery)
         return sorted((_ending(record, one) for one in news), key=_time_of)
 
-    def _is_new(self, entry: HandlerDelivery, delivery: Delivery, before: Mapping[str, _Standing] | None) -> bool:
+    def _is_new(self, entry: HandlerDelivery, delivery: Delivery, before: Mapping[str, _Seen] | None) -> bool:
         if before is not None:
             return before.get(entry.id) != (entry.attempts, entry.state)
         ended_at = _ended_at(entry) or entry.due_at
@@ -91,7 +91,7 @@ class Endings:
 
 
 def _has_ended(entry: HandlerDelivery) -> bool:
-    """Tell an attempt that ended from a delivery that waits for its first, or for the first of a fresh budget."""
+    """Return whether an attempt ended: not where a delivery waits for its first, or the first of a fresh budget."""
     return not entry.is_pending or entry.attempts > entry.budget_from
 
 

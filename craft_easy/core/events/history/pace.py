@@ -1,4 +1,4 @@
-"""When events start that are run again: so many a second, or in the gaps that they once had."""
+"""When each event of a replay starts: at a limited rate, or with the gaps that the events once had between them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from craft_easy.core.events.clock import steady
 
 
 class Pace:
-    """Lets events start no earlier than they should.
+    """Holds events back until they are due.
 
     Args:
         halt: ends every wait.
-        rate: at most so many starts a second; None for any number.
-        speed: how many times faster than they once were the gaps between events pass; None for no gaps.
+        rate: starts in a second at most; None for no limit.
+        speed: the factor by which the gaps between events are shortened; None for no gaps.
         clock: returns seconds.
     """
 
@@ -37,7 +37,7 @@ class Pace:
         self._due = 0.0
 
     async def gap(self, timestamp: datetime) -> None:
-        """Wait for as long as there was between the event before and this one, or as much less as work was behind.
+        """Wait for the gap between the event before and this one, shortened by the delay of the work so far.
 
         Args:
             timestamp: when the event happened; events come in their order.

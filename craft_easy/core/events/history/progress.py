@@ -1,4 +1,4 @@
-"""The low-water mark: up to which event everything has ended, and how that is kept."""
+"""The low watermark of a replay, up to which every event has ended, and how it is stored."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.store.queries.replay import ReplayPosition
 
 WINDOW: Final = 1_000
-"""Events that may have begun behind the mark that is kept: so many repeat at most after `kill -9`."""
-KEPT_EVERY: Final = 0.5
-"""Seconds between two writes of the mark, where there is room."""
+"""Events at most that begin beyond the stored mark, and so may repeat after `kill -9`."""
+WRITTEN_EVERY: Final = 0.5
+"""Seconds between two writes of the mark, unless the window fills earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Position:
     """How far a rerun has come, and the range that it goes through, as it was fixed at its start.
 
     Args:
-        replay_id: which replay it is.
+        replay_id: the id of the replay, which its resumed runs share.
         began_at: the database's time at its start.
-        since: the first time meant.
-        until: the first time not meant any more.
-        end: the last event meant; None where events are named one by one, or the log is empty.
-        mark: up to this event everything has ended.
-        passed: so many selected events lie up to there.
-        is_complete: it has come to its end.
+        since: the start of the window.
+        until: the end of the window, exclusive.
+        end: the last event of the range; None where events are named one by one, or the log is empty.
+        mark: the low watermark: every event up to this one has ended.
+        passed: the number of selected events up to there.
+        is_complete: the replay has come to its end.
     """
 
     replay_id: str
@@ -60,7 +60,7 @@ class Position:
         """Return what `to_json` gave.
 
         Raises:
-            CheckpointError: it is something else.
+            CheckpointError: it is not a position.
         """
         try:
             return cls(
@@ -81,7 +81,7 @@ class Position:
 
 @dataclass(slots=True, eq=False)
 class ProgressStep:
-    """An event under way, and those behind it that nothing runs on."""
+    """An event whose handlers run, with the events after it that no handler is for."""
 
     number: int
     position: ReplayPosition
@@ -90,7 +90,7 @@ class ProgressStep:
 
 
 class LowWater:
-    """Follows which events have ended, in the order of history.
+    """Computes the low watermark from the events that have ended, in the order of history.
 
         step = water.begin(position)
         ...
@@ -98,8 +98,8 @@ class LowWater:
         water.mark, water.passed
 
     Args:
-        mark: where an earlier run came to.
-        passed: how many selected events lie up to there.
+        mark: where an earlier run ended.
+        passed: the number of selected events up to there.
     """
 
     def __init__(self, mark: ReplayPosition | None = None, passed: int = 0) -> None:
@@ -113,11 +113,11 @@ class LowWater:
 
     @property
     def begun(self) -> int:
-        """Steps that were begun so far."""
+        """The number of steps that have begun."""
         return self._begun
 
     def begin(self, position: ReplayPosition) -> ProgressStep:
-        """Note that an event begins, the next one in order."""
+        """Note that the next event in order begins."""
         self._begun += 1
         self._seen += 1
         step = ProgressStep(self._begun, position, self._seen)
@@ -125,7 +125,7 @@ class LowWater:
         return step
 
     def pass_over(self, position: ReplayPosition) -> None:
-        """Note an event that nothing runs on."""
+        """Note an event that no handler is for."""
         self._seen += 1
         if self._steps:
             self._steps[-1].position, self._steps[-1].passed = position, self._seen
@@ -141,11 +141,11 @@ class LowWater:
 
 
 class ProgressWriter:
-    """Keeps the low-water mark in a checkpoint, and holds back what would get too far beyond it.
+    """Writes the low watermark to a checkpoint, and holds back events that would begin too far beyond it.
 
     Args:
-        checkpoint: where it is kept; None keeps it nowhere.
-        position: where an earlier run came to.
+        checkpoint: where it is written; None writes nothing.
+        position: where an earlier run ended.
     """
 
     def __init__(self, checkpoint: Checkpoint | None, position: Position) -> None:
@@ -160,7 +160,7 @@ class ProgressWriter:
 
     @property
     def position(self) -> Position:
-        """How far the rerun has come."""
+        """The position that the replay has reached."""
         return replace(self._position, mark=self.water.mark, passed=self.water.passed)
 
     def end(self, step: ProgressStep) -> None:
@@ -183,28 +183,28 @@ class ProgressWriter:
             await self._was_kept.wait()
 
     async def keep(self) -> None:
-        """Write the mark again and again, until `stop`.
+        """Write the mark whenever it has moved, until `stop`; in a thread, since fsync may take long.
 
         Raises:
-            CheckpointError: the disk does not take it.
+            CheckpointError: it cannot be written.
         """
         while self._checkpoint is not None and not self._is_stopped:
             await self._has_moved.wait()
             self._has_moved.clear()
             await self._write(self.position, self.water.number)
             with suppress(TimeoutError):
-                async with asyncio.timeout(KEPT_EVERY):
+                async with asyncio.timeout(WRITTEN_EVERY):
                     await self._is_pressed.wait()
             self._is_pressed.clear()
 
     def stop(self) -> None:
-        """Let `keep` come to its end, with what it is just writing."""
+        """Let `keep` end once it has finished the write that it is in."""
         self._is_stopped = True
         self._has_moved.set()
         self._is_pressed.set()
 
     async def close(self, *, is_complete: bool) -> None:
-        """Write where the run ended; `keep` has ended."""
+        """Write where the run ended; called once `keep` has ended."""
         await self._write(replace(self.position, is_complete=is_complete), self.water.number)
 
     async def _write(self, position: Position, number: int) -> None:

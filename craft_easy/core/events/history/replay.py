@@ -1,4 +1,4 @@
-"""Replay: read a range of history again. It changes nothing."""
+"""Replay: read a range of history again, page by page. It changes nothing."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Record = Mapping[str, Any]
 
 
 async def history(store: EventStore, selection: Selection) -> AsyncGenerator[Sequence[Record], None]:
-    """Yield the selected records page by page, with flat memory, ready for `store.event_json`."""
+    """Yield the selected records page by page, with flat memory, decoded for `formats.event_json`."""
     async with aclosing(store.batches(selection, for_json=True)) as pages:
         async for page in pages:
             yield page
 
 
 async def record_of(store: EventStore, event_id: str) -> Record | None:
-    """Return the record of one event, ready for `store.event_json`; None where there is none."""
+    """Return the record of one event, decoded for `formats.event_json`; None where there is none."""
     found = await store.find_record(event_id)
     if found is None:
         return None
-    # read once more, since `store.event_json` wants it decoded in its own way
+    # read once more, because `event_json` needs it decoded in its own way
     async with aclosing(read.matching(store, {"_id": {"$eq": found["_id"]}}, for_json=True)) as pages:
         return next(iter(await anext(pages, ())), None)
 
 
 class Total:
-    """Counts a selection while it is read, for whoever shows how much is left.
+    """Counts a selection while it is read, to show how much is left.
 
         async with Total(store, selection) as total:
             ...
@@ -45,7 +45,7 @@ class Total:
     A server that cannot count in time leaves the number unknown.
 
     Args:
-        after: seconds before the server is asked, since most reading has ended by then; None never asks.
+        after: seconds until the server is asked to count: most reads have ended by then. None never asks.
     """
 
     def __init__(self, store: EventStore, selection: Selection, *, after: float | None = 0.0) -> None:

@@ -1,10 +1,10 @@
 """Rerun: replay history through handlers.
 
-fix     the end, and where an earlier run came to
+begin   fix the end of the range, or find where an earlier run ended
 plan    count what would run
-feed    read the events in order, hand each to the lane of its tenant
-run     the handlers of an event, each delivery marked as a replay
-keep    the low-water mark, so that a run that is killed goes on from there
+feed    read the events in order, and queue each behind the earlier ones of its tenant
+work    run the handlers of one event, each delivery marked as a replay
+keep    write the low watermark, from which a run continues that was killed
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("craft_easy.core.events")
 
 DRAINING_S: Final = 60.0
-"""Seconds that what a cascade published gets to end."""
+"""Seconds that the events which a cascade published get to be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class ReplayOptions:
     """How history runs through handlers.
 
     Args:
-        handlers: ids of the handlers that are to run; all that are loaded when empty.
-        only: the events that are meant, and for each the handlers, or None for those of `handlers`; None means all.
+        handlers: ids of the handlers to run; all that are loaded when empty.
+        only: the events to run, and for each its handlers, or None for those of `handlers`; None for all events.
         cascade: store and dispatch what the handlers publish, instead of suppressing it.
         concurrency: tenants whose events run at the same time, each in order.
-        timeout: seconds that a handler may take where it names no limit.
-        grace: seconds that a stop leaves to what is running.
+        timeout: seconds that a handler may take that has no timeout of its own.
+        grace: seconds that running handlers get to end after a stop.
         fail_fast: stop at the first event with a handler that fails.
-        rate: events that start in a second at most; None for any number.
-        speed: keep the gaps between events, passing so many times faster than they once did; None for no gaps.
+        rate: events that start in a second at most; None for no limit.
+        speed: keep the gaps between events, shortened by this factor; None for no gaps.
     """
 
     handlers: tuple[str, ...] = ()
@@ -78,23 +78,23 @@ class ReplayOptions:
         for name in ("rate", "speed"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"{name} is a positive number, or None, not {value!r}")
+                raise ValueError(f"{name} must be a positive number or None, not {value!r}")
 
 
 @dataclass(slots=True)
 class ReplayPlan:
-    """What a run would do: `counts` of the events with a handler, and what is left out."""
+    """What a run would do: `counts` of the events that have a handler, and what is left out."""
 
     counts: Counts = field(default_factory=Counts)
     not_replayable: Counter[str] = field(default_factory=Counter)
-    """Deliveries to handlers that say `replayable=False`."""
+    """Deliveries to handlers with `replayable=False`, by handler."""
     unhandled: int = 0
     """Events that none of the handlers is for."""
 
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """What one run came to: `events` ran to their end, `done`, `failed` and `skipped` count deliveries.
+    """The result of a run: `events` counts events whose handlers have ended; `done`, `failed`, `skipped` deliveries.
 
     A delivery that raised `Discard` is skipped; one that raised `Retry` has failed: nothing tries it again.
     """
@@ -105,17 +105,17 @@ class ReplaySummary:
     failed: int = 0
     skipped: int = 0
     suppressed: int = 0
-    """Events that were published meanwhile, and neither stored nor dispatched."""
+    """Events that were published during the run, and neither stored nor dispatched."""
     redacted: int = 0
-    """Events whose payload was removed on request: nothing runs on them."""
+    """Events whose payload was removed on request: no handler gets them."""
     malformed: int = 0
-    """Records whose id, type or timestamp cannot be used: nothing runs on them."""
+    """Records whose id, type or timestamp is missing or of another type: no handler gets them."""
     missing: tuple[str, ...] = ()
     """Ids that were asked for and are not in the log."""
     is_complete: bool = False
-    """Whether the range was gone through to its end, by this run or the one before."""
+    """Whether this run, or an earlier one, has reached the end of the range."""
     abandoned: int = 0
-    """Handlers that still run, past their limit or the grace: nobody waits for them, and a loop that closes would."""
+    """Handlers that still run past their timeout or the grace; the run does not wait for them."""
     elapsed_s: float = 0.0
 
     @property
@@ -126,7 +126,7 @@ class ReplaySummary:
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """An event on its way through its handlers."""
+    """An event that is queued or whose handlers run."""
 
     step: ProgressStep
     event: DomainEvent
@@ -147,39 +147,39 @@ async def rerun(
         async with EventStore() as store:
             bus.configure_store(store)
             last_week = Selection(types=("payment.*",), since=now - timedelta(days=7))
-            await rerun(bus, last_week, Options(handlers=("shop.ledger:book",)))
+            await rerun(bus, last_week, ReplayOptions(handlers=("shop.ledger:book",)))
 
     A handler gets the event as it was, its id, time and actor, and `current_delivery().is_replay` is true. Deliveries
-    in the log are neither asked nor changed; without `cascade` nothing at all is written to the log. What is published
-    meanwhile, anywhere in this process, is then suppressed and counted: by a handler, by a task or a thread that it
-    started, from another bus; so give this a process of its own. A handler that says `replayable=False` is left out,
-    and so are events whose payload was removed. The range ends with the last event there is at the start. A handler
-    that fails is not tried again; the others go on.
+    in the log are neither read nor changed; without `cascade` nothing at all is written to the log. Every publish in
+    this process is then suppressed and counted, whether by a handler, by a task or a thread that it started, or from
+    another bus; so give a replay a process of its own. Handlers with `replayable=False` are left out, and so are events
+    whose payload was removed. The range ends with the last event in the log at the start. A handler that fails is not
+    tried again; the others go on.
 
-    Setting `stop` ends the run: no event begins any more, and what runs gets `options.grace`.
+    Setting `stop` ends the run: no event begins any more, and running handlers get `options.grace` to end.
 
     Args:
         bus: has a store.
-        selection: oldest first, whatever it says.
+        selection: which events; its order is ignored, the oldest come first.
         options: all handlers, as fast as they go, when None.
         observer: called with each notice.
         stop: ends the run.
-        checkpoint: keeps how far the run has come, with the selection's window, end and replay id. A run that was
-            killed repeats at most 1,000 events; an event passes when its handlers have ended, however. This locks it.
+        checkpoint: stores the low watermark, with the window, the end and the replay id. A run that was killed repeats
+            at most 1,000 events; an event counts once its handlers have ended, with whatever outcome. It is locked.
 
     Raises:
         HandlerNotFound: `options.handlers` names one that is not loaded.
-        StoreUnavailable: the log was silent for too long; the checkpoint says how far it came.
-        CheckpointError: the checkpoint cannot be used, or no longer be written.
+        StoreUnavailable: the log did not answer for a minute; the checkpoint has the position.
+        CheckpointError: the checkpoint cannot be used, or cannot be written any more.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        one = Rerun(bus, selection, options or ReplayOptions(), checkpoint=checkpoint)
-        await one.begin()
-        return await one.run(stop or asyncio.Event(), observer=observer)
+        run = Rerun(bus, selection, options or ReplayOptions(), checkpoint=checkpoint)
+        await run.begin()
+        return await run.run(stop or asyncio.Event(), observer=observer)
 
 
 class Rerun:
-    """One run of `rerun`, in steps: `begin`, then `plan` where it is wanted, then `run`.
+    """One run of `rerun`, in steps: `begin`, then `plan` if it is needed, then `run`.
 
     Raises:
         HandlerNotFound: `options.handlers` names one that is not loaded.
@@ -194,7 +194,7 @@ class Rerun:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.on_hang: Callable[[str], None] = log.error
-        """Called from another thread, once, with a text that names a handler that blocks the loop past its limit."""
+        """Called from another thread, once, with a text that names a handler that blocks the loop past its timeout."""
         self._bus = bus
         self._store = bus.publisher.store
         self._selection = selection
@@ -208,12 +208,12 @@ class Rerun:
         self._slots: Slots[_Item] = Slots(options.concurrency, self._work)
         self._running_handlers = RunningHandlers()
         self._position = Position("")
-        self._span: ReplayRange | None = None
-        self._keeper = ProgressWriter(None, self._position)
+        self._range: ReplayRange | None = None
+        self._progress = ProgressWriter(None, self._position)
 
     @property
     def position(self) -> Position:
-        """Where the run begins: an earlier one may have come that far, or to its end."""
+        """The position at which the run begins: the start of the range, or where an earlier run ended."""
         return self._position
 
     @property
@@ -222,7 +222,7 @@ class Rerun:
         return self._summary.missing
 
     async def begin(self) -> None:
-        """Find out where an earlier run ended, or fix the end of a new one; look up events that are named."""
+        """Read where an earlier run ended, or fix the end of a new one; look up the named events."""
         kept = None if self._checkpoint is None else self._checkpoint.read()
         only = self._options.only
         self._position = (
@@ -231,21 +231,21 @@ class Rerun:
             else Position.from_json(kept)
         )
         self._summary.replay_id = self._position.replay_id
-        self._keeper = ProgressWriter(self._checkpoint, self._position)
-        self._span = ReplayRange(self._store, self._selection, self._position, None if only is None else list(only))
-        await self._span.locate()
-        self._summary.missing = self._span.missing
+        self._progress = ProgressWriter(self._checkpoint, self._position)
+        self._range = ReplayRange(self._store, self._selection, self._position, None if only is None else list(only))
+        await self._range.locate()
+        self._summary.missing = self._range.missing
 
     async def plan(self) -> ReplayPlan:
-        """Count what would run from here on; nothing is written."""
+        """Count what would run from here on; write nothing."""
         plan = ReplayPlan()
-        if self._span is None or self._position.is_complete:
+        if self._range is None or self._position.is_complete:
             return plan
         if self._options.only is None:
-            for (event_type, tenant_id), events in (await self._span.tally()).items():
+            for (event_type, tenant_id), events in (await self._range.tally()).items():
                 self._count(plan, event_type, tenant_id, events)
             return plan
-        async with aclosing(self._span.named()) as named:
+        async with aclosing(self._range.named()) as named:
             async for one in named:
                 self._count(plan, one.event_type, one.tenant_id, 1, self._options.only.get(one.event_id))
         return plan
@@ -261,7 +261,7 @@ class Rerun:
                 plan.not_replayable[one.id] += events
 
     async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> ReplaySummary:
-        """Go through the span until its end, until `stop` is set, or with `fail_fast` until something fails."""
+        """Go through the range until its end, until `stop` is set, or with `fail_fast` until a handler fails."""
         self._observer = observer or self._observer
         began = steady()
         self._summary.is_complete = self._position.is_complete
@@ -278,7 +278,7 @@ class Rerun:
                     await self._go(stop)
                 finally:
                     self._summary.suppressed = 0 if suppression is None else suppression.events
-        self._summary.malformed = 0 if self._span is None else self._span.malformed
+        self._summary.malformed = 0 if self._range is None else self._range.malformed
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
@@ -290,7 +290,7 @@ class Rerun:
         through = asyncio.create_task(self._feed_and_wait())
         stopped = asyncio.create_task(_set_with(stop, self._halt))
         halted = asyncio.create_task(self._halt.wait())
-        keeping = asyncio.create_task(self._keeper.keep())
+        keeping = asyncio.create_task(self._progress.keep())
         try:
             await asyncio.wait(
                 [through, halted] if self._checkpoint is None else [through, halted, keeping],
@@ -303,17 +303,17 @@ class Rerun:
         await self._settle(through, keeping)
 
     async def _end(self, through: asyncio.Task[None], keeping: asyncio.Task[None]) -> None:
-        """Let what runs come to its end, for as long as the grace allows."""
+        """Wait for the running handlers, as long as the grace allows."""
         self._halt.set()
         await self._slots.stop(self._options.grace)
         through.cancel()
-        self._keeper.stop()
+        self._progress.stop()
         await asyncio.wait([through, keeping])
 
     async def _settle(self, through: asyncio.Task[None], keeping: asyncio.Task[None]) -> None:
-        """Write how far it came; then raise what ended it."""
+        """Write the position; then raise the error that ended the run, if one did."""
         keeping.result()
-        await self._keeper.close(is_complete=self._summary.is_complete)
+        await self._progress.close(is_complete=self._summary.is_complete)
         if self._options.cascade:
             await self._bus.drain(timeout=max(self._options.grace, DRAINING_S))
         self._slots.check()
@@ -323,8 +323,8 @@ class Rerun:
     # feed
 
     async def _feed_and_wait(self) -> None:
-        assert self._span is not None
-        async with aclosing(self._span.pages(self._observer)) as pages:
+        assert self._range is not None
+        async with aclosing(self._range.pages(self._observer)) as pages:
             async for page in pages:
                 for record in page:
                     await self._take(record)
@@ -332,7 +332,7 @@ class Rerun:
         self._summary.is_complete = not self._halt.is_set()
 
     async def _take(self, record: Mapping[str, Any]) -> None:
-        """Have an event run after the earlier ones of its tenant, once its time has come and there is room."""
+        """Queue an event behind the earlier ones of its tenant, once it is due and there is room."""
         event, position = DomainEvent.from_record(record), ReplayPosition.of(record)
         assert position is not None  # the range has passed over the malformed
         named = None if self._options.only is None else self._options.only.get(event.event_id)
@@ -341,14 +341,14 @@ class Rerun:
             self._summary.redacted += 1
             handlers = []
         if not handlers:
-            self._keeper.water.pass_over(position)
+            self._progress.water.pass_over(position)
             return
         await self._pace.gap(event.timestamp)
-        await self._keeper.room()
+        await self._progress.room()
         if self._options.cascade:
             await self._bus.tasks().admit()
         if not self._halt.is_set():
-            self._slots.add(event.tenant_id, _Item(self._keeper.water.begin(position), event, handlers))
+            self._slots.add(event.tenant_id, _Item(self._progress.water.begin(position), event, handlers))
 
     def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
         every = self._bus.registry.plan(event_type).handlers
@@ -361,7 +361,7 @@ class Rerun:
     # run
 
     async def _work(self, item: _Item) -> None:
-        """Run an event to its end, unless it is to begin no more."""
+        """Run the handlers of an event, unless the run is ending."""
         await self._pace.turn()
         if self._halt.is_set():
             return
@@ -385,7 +385,7 @@ class Rerun:
         if self._options.fail_fast and sink.has_failed:
             self._halt.set()
         else:
-            self._keeper.end(item.step)
+            self._progress.end(item.step)
 
     def _report(self, report: DeliveryReport) -> None:
         setattr(self._summary, report.outcome, getattr(self._summary, report.outcome) + 1)
