@@ -129,6 +129,7 @@ class Round:
             if self._plan.server_kills:
                 group.create_task(self._kill_server())
         if feeder is not None:
+            await self._comes_to_run(feeder, 1)  # before that, nothing in the process heeds a signal
             await feeder.end(STOP_S)
             if feeder.code:
                 self._trouble(feeder, f"a publisher that was told to stop ended with {feeder.code}")
