@@ -204,6 +204,7 @@ async def test_what_the_log_cannot_keep_is_refused_before_anything_is_written(bu
         await bus.publish(DomainEvent(event_type="odd", payload={"x": float("nan")}))
     assert ran == []
     assert await (await store.collection()).count_documents({}) == 0
+    assert not bus.publisher.record_owner().is_uncertain, "it was not sent"
 
 
 async def test_many_events_are_stored_with_one_write_and_run_in_order(bus: EventBus, store: EventStore) -> None:
@@ -526,3 +527,19 @@ async def test_an_outage_longer_than_the_lease_ends_a_publish_and_a_close(
             await bus.publish(event)
         await bus.aclose()
     assert ran == ([event] if on_error == "log" else [])
+
+
+async def test_drain_returns_when_all_is_stored_of_a_handler_that_recurses(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def again(event: DomainEvent) -> None:
+        await bus.publish(DomainEvent(event_type="again", payload={"n": event.payload["n"] + 1}))
+
+    bus.subscribe("again", again, id="again", retry=RetryPolicy(delay=60, jitter=0))
+    monkeypatch.setattr(logging.getLogger("craft_easy.core.events"), "disabled", True)  # a traceback for each level
+    await bus.publish(DomainEvent(event_type="again", payload={"n": 0}))
+    await bus.drain()
+    deliveries = [Tracked.of(one).delivery async for one in (await store.collection()).find({})]
+    assert len(deliveries) > 10
+    assert {one.owner for one in deliveries} == {None}
+    assert all(handler.attempts == 1 for one in deliveries for handler in one.handlers)
