@@ -65,7 +65,7 @@ class EventBus:
 
     def __init__(self) -> None:
         self.registry = Registry()
-        self._tasks = PerLoop(Tasks)
+        self._tasks = PerLoop(lambda: Tasks(flush=self._flush))
         self._publisher: Publisher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._former_publishers: list[Publisher] = []
@@ -298,10 +298,13 @@ class EventBus:
         """Wait for tasks and outcomes in turn, since more tasks may start while outcomes are written."""
         while True:
             await tasks.drain()
-            for publisher in self._publishers():
-                await publisher.flush()
+            await self._flush()
             if not len(tasks):
                 return
+
+    async def _flush(self) -> None:
+        for publisher in self._publishers():
+            await publisher.flush()
 
     async def aclose(self) -> None:
         """Wait for background handlers, write what is left, and leave the registry of workers.

@@ -7,7 +7,7 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,8 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 MAX_TASKS: Final = 10_000
 MAX_THREADS: Final = 64
+CLOSING_S: Final = 5.0
+"""Seconds that a closing event loop waits for tasks that started while it closed."""
 
 
 class Tasks:
@@ -29,13 +31,16 @@ class Tasks:
 
     Args:
         limit: tasks that run at once before a publish from outside any delivery waits.
+        flush: writes the outcomes of the tasks that a closing loop has cancelled.
     """
 
-    def __init__(self, limit: int = MAX_TASKS) -> None:
+    def __init__(self, limit: int = MAX_TASKS, *, flush: Callable[[], Awaitable[None]] | None = None) -> None:
         self._limit = limit
+        self._flush = flush
         self._running: set[asyncio.Task[Any]] = set()
         self._queue = asyncio.Lock()
         self._room = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
         self._loop_end: AsyncGenerator[None, None] | None = None
         self._is_closed = False
 
@@ -65,9 +70,12 @@ class Tasks:
         if self._is_closed:
             coroutine.close()
             return None
-        task = asyncio.get_running_loop().create_task(coroutine)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(coroutine)
         self._running.add(task)
         task.add_done_callback(self._ended)
+        if self._keeper is None or self._keeper.done():
+            self._keeper = loop.create_task(self._keep())
         return task
 
     async def drain(self) -> None:
@@ -78,8 +86,26 @@ class Tasks:
         """
         if open_delivery() is not None:
             raise RuntimeError("drain() inside a delivery would wait for that delivery itself: call it outside")
-        while self._running:
-            await asyncio.wait(self._running)
+        while self._keeper is not None and not self._keeper.done():
+            await asyncio.wait({self._keeper})
+
+    async def _keep(self) -> None:
+        """End after the last background task, so that a closing loop waits for all of them and for their outcomes.
+
+        `asyncio.run` cancels the tasks that it finds and waits for those alone: others that these start on their way
+        out would be destroyed.
+        """
+        try:
+            while self._running:
+                await asyncio.wait(self._running)
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_S):
+                    while self._running:
+                        await asyncio.wait(self._running)
+                    if self._flush is not None:
+                        await self._flush()
+            raise
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
@@ -88,10 +114,9 @@ class Tasks:
             log.error("a background task broke off", exc_info=error)
 
     async def _until_loop_end(self) -> AsyncGenerator[None, None]:
-        """End the tasks that were started while the loop was closing.
+        """Cancel the tasks of a publisher that was cancelled by the closing loop: they started too late for `_keep`.
 
-        `asyncio.run` cancels all tasks once and then closes the asynchronous generators: this is one, so that the tasks
-        which the first step has left behind are cancelled too, and none is destroyed in the middle.
+        After its tasks `asyncio.run` closes the asynchronous generators, of which this is one.
         """
         try:
             yield
