@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from craft_easy.core.events.bus import EventBus, set_event_bus
 from craft_easy.core.events.model.event_class import forgetting_classes
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.documents import new_record
+from craft_easy.core.events.store.documents import stored_event
 from craft_easy.core.events.types import DomainEvent
 
 
@@ -36,7 +36,7 @@ class RecordingBus(EventBus):
             self._note([event])
             await super().publish(event)
         else:
-            stored = DomainEvent.from_record(new_record(event))
+            _, stored = stored_event(event)
             self._note([event])
             await super().publish(stored)
 
