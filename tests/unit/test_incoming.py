@@ -158,7 +158,6 @@ def test_a_pending_handler_without_a_time_is_due_now() -> None:
 
 BAD_DELIVERIES = {
     "text": ("x", "delivery: is no object"),
-    "unknown key": ({"handlers": [], "more": 1}, "delivery.more: is not known here"),
     "handlers": ({"handlers": {}}, "delivery.handlers: is no array"),
     "handler text": ({"handlers": ["x"]}, "delivery.handlers.0: is no object"),
     "handler without id": ({"handlers": [{"state": "done"}]}, "delivery.handlers.0.id: is missing"),
@@ -179,6 +178,16 @@ BAD_DELIVERIES = {
     "owner": ({"owner": 5, "handlers": []}, "delivery.owner: is no text"),
     "surrogate": ({"handlers": [handler(reason="\ud800")]}, "a lone surrogate"),
 }
+
+
+def test_keys_of_a_later_version_are_kept() -> None:
+    error = {"type": "E", "message": "m", "at": {"$date": "2026-01-31T10:00:00Z"}, "attempt": 1}
+    error |= {"where": "shop/mail.py:31 in send", "frames": ["shop/mail.py:31 in send"]}
+    delivery = {"priority": 1, "handlers": [handler(paused_by="ops", errors=[error])]}
+    document = read(EXTENDED_JSON | {"delivery": delivery}, WITH_DELIVERY)["delivery"]
+
+    assert (document["priority"], document["handlers"][0]["paused_by"]) == (1, "ops")
+    assert document["handlers"][0]["errors"][0]["where"] == "shop/mail.py:31 in send"
 
 
 @pytest.mark.parametrize("name", BAD_DELIVERIES)

@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.errors import InvalidEvent
+from craft_easy.core.events.model.delivery import give_back
 from craft_easy.core.events.model.event import caused_event
-from craft_easy.core.events.store.documents import EventLog, new_record, record_event_id, record_id, same_content
+from craft_easy.core.events.store.documents import (
+    EventLog,
+    from_document,
+    new_record,
+    record_event_id,
+    record_id,
+    same_content,
+    to_document,
+)
 from craft_easy.core.events.types import DomainEvent
 
 EVENT = DomainEvent(event_type="x.y", payload={"a": 1}, tenant_id="t")
@@ -116,3 +125,22 @@ def test_a_field_of_the_users_own_is_no_cause() -> None:
     record = new_record(Traced(causation_id="mine"))
     assert "causation_id" not in record
     assert record["payload"] == {"causation_id": "mine"}
+
+
+def test_keys_of_a_later_version_are_kept_and_written_back() -> None:
+    entry = {"id": "h", "state": "pending", "attempts": 0, "paused_by": "ops"}
+    written = {"rev": 3, "state": "open", "owner": "w", "priority": 7, "handlers": [entry]}
+    delivery = give_back(from_document(written), "w", at=datetime(2026, 1, 31, tzinfo=UTC))
+    document = to_document(delivery)
+
+    assert document["priority"] == 7
+    assert document["handlers"][0]["paused_by"] == "ops"
+    assert document["rev"] == 4
+
+
+def test_where_an_error_was_raised_is_stored() -> None:
+    failure = {"type": "E", "message": "m", "at": datetime(2026, 1, 31, tzinfo=UTC), "attempt": 1}
+    failure |= {"where": "shop/mail.py:31 in send", "frames": ["shop/mail.py:31 in send"]}
+    written = {"handlers": [{"id": "h", "errors": [failure]}]}
+
+    assert to_document(from_document(written))["handlers"][0]["errors"] == [failure]

@@ -1,3 +1,5 @@
+import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -61,3 +63,34 @@ def test_a_lone_surrogate_in_an_error_text_is_escaped() -> None:
     described = ErrorText.of(ValueError("bad \udc80 byte"))
     assert described.message == "bad \\udc80 byte"
     assert len(ErrorText.of(ValueError("\udc80" * 3000)).message) == MAX_ERROR_TEXT
+
+
+def test_an_error_names_where_in_the_users_code_it_was_raised() -> None:
+    def fail() -> None:
+        int("x")
+        json.loads("{")
+
+    try:
+        fail()
+    except ValueError as error:
+        text = ErrorText.of(error)
+    assert text.where is not None
+    assert re.fullmatch(r"unit/test_outcome\.py:\d+ in fail", text.where)
+    assert text.frames[-1] == text.where
+
+
+def test_an_error_of_a_library_names_the_users_frame() -> None:
+    try:
+        json.loads("{")
+    except ValueError as error:
+        text = ErrorText.of(error)
+    assert text.where is not None
+    assert text.where.startswith("unit/test_outcome.py:")
+    assert text.frames[-1].startswith("json/decoder.py:")
+
+
+def test_a_group_is_described_by_its_leaves() -> None:
+    group = ExceptionGroup("unhandled errors in a TaskGroup", [KeyError("a"), ExceptionGroup("", [ValueError("b")])])
+    text = ErrorText.of(group)
+
+    assert (text.type, text.message) == ("KeyError, ValueError", "'a'; b")

@@ -24,7 +24,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 class EventsError(Exception):
@@ -38,6 +39,16 @@ class EventsError(Exception):
         self.message = message
         if hint is not None:
             self.hint = hint
+
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[Any, ...]]:
+        """Pickle the text and the attributes: `__init__` takes other arguments than the text."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(error_class: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    error = error_class.__new__(error_class, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidEvent(EventsError, ValueError):

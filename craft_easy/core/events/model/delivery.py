@@ -12,7 +12,7 @@ has nothing to change returns the very object that it was given, and nothing is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self
 
@@ -37,6 +37,8 @@ class Failure:
     message: str
     at: datetime
     attempt: int
+    where: str | None = None
+    frames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class HandlerDelivery:
     errors: tuple[Failure, ...] = ()
     reason: str | None = None
     by: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Keys of the entry that this version does not know; they are written back."""
 
     @property
     def is_pending(self) -> bool:
@@ -62,19 +66,8 @@ class HandlerDelivery:
     def succeed(self, outcome: Outcome, at: datetime) -> HandlerDelivery:
         if self.state not in ("pending", "dead"):
             return self
-        return HandlerDelivery(  # as `replace` would, in half the time: what most deliveries come to
-            self.id,
-            "done",
-            self.attempts + 1,
-            self.budget_from,
-            self.crashes,
-            None,
-            at,
-            round(outcome.took_ms, 3),
-            self.errors,
-            self.reason,
-            self.by,
-        )
+        took_ms = round(outcome.took_ms, 3)
+        return replace(self, state="done", attempts=self.attempts + 1, due_at=None, finished_at=at, took_ms=took_ms)
 
     def fail(self, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
         """Count a failed run once: it must name the next attempt, or it was counted before or is of an old life."""
@@ -112,7 +105,8 @@ class HandlerDelivery:
     def _with_error(self, outcome: Outcome, at: datetime) -> tuple[Failure, ...]:
         if outcome.error is None:
             return self.errors
-        new = Failure(outcome.error.type, outcome.error.message, at, outcome.attempt)
+        error = outcome.error
+        new = Failure(error.type, error.message, at, outcome.attempt, error.where, error.frames)
         return (*self.errors, new)[-MAX_ERRORS:]
 
 
@@ -129,6 +123,8 @@ class Delivery:
     running: str | None = None
     finished_at: datetime | None = None
     handlers: tuple[HandlerDelivery, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Keys under `delivery` that this version does not know; they are written back."""
 
     @classmethod
     def new(cls, handlers: Iterable[str], *, at: datetime, owner: str | None = None) -> Self:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+import sysconfig
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
+from traceback import walk_tb
+from types import FrameType
 from typing import Final, Self
 
 MAX_ERROR_TEXT: Final = 2_000
 """An error's text is cut at this many characters."""
+MAX_FRAMES: Final = 5
+"""This many frames of an error are kept, the innermost last."""
+MAX_LEAVES: Final = 10
+"""This many exceptions of a group are described."""
+_OURS: Final = str(Path(__file__).parents[1])
+_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 MAX_WAIT: Final = timedelta(days=3650)
 """No wait is longer, whatever a policy or a handler asks for: the calendar has an end."""
 
@@ -68,7 +79,10 @@ class Retry(Exception):
 
     def __init__(self, after: float | timedelta | None = None) -> None:
         self.after = None if after is None else _as_wait(after)
-        super().__init__("another attempt, please" if after is None else f"another attempt in {self.after}, please")
+        super().__init__(after)
+
+    def __str__(self) -> str:
+        return "another attempt, please" if self.after is None else f"another attempt in {self.after}, please"
 
 
 class Discard(Exception):
@@ -129,21 +143,54 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """What an exception said, made fit for the log: short, and of characters that UTF-8 can carry."""
+    """What an exception said, made fit for the log: short, and of characters that UTF-8 can carry.
+
+    Args:
+        type: the class of the exception; of a group the classes of its leaves.
+        message: its text; of a group the texts of its leaves.
+        where: the innermost frame of the user's code, as `shop/mail.py:31 in send`; None where there is none.
+        frames: the last few frames, the innermost last.
+    """
 
     type: str
     message: str
+    where: str | None = None
+    frames: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """Describe an exception, even one whose `str()` raises."""
-        try:
-            message = cut(str(error))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as broken:  # noqa: BLE001 - the text of a user's exception is the user's code
-            message = f"(its text could not be read: {type(broken).__name__})"
-        return cls(cut(type(error).__qualname__), message)
+        leaves = leaves_of(error)[:MAX_LEAVES] or [error]
+        places = [(frame.f_code.co_filename, _place(frame, line)) for frame, line in _steps(leaves[0], error)]
+        users = [place for file, place in places if not file.startswith(_LIBRARIES)]
+        types = dict.fromkeys(type(leaf).__qualname__ for leaf in leaves)
+        return cls(
+            cut(", ".join(types)),
+            cut("; ".join(map(_message, leaves))),
+            users[-1] if users else None,
+            tuple(place for _, place in places[-MAX_FRAMES:]),
+        )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:  # noqa: BLE001 - the text of a user's exception is the user's code
+        return f"(its text could not be read: {type(broken).__name__})"
+
+
+def _steps(leaf: BaseException, error: BaseException) -> Iterator[tuple[FrameType, int]]:
+    """Yield the frames of an exception with their lines, outermost first, without those of this package."""
+    for frame, line in walk_tb(leaf.__traceback__ or error.__traceback__):
+        if not frame.f_code.co_filename.startswith(_OURS):
+            yield frame, line
+
+
+def _place(frame: FrameType, line: int) -> str:
+    file = Path(frame.f_code.co_filename)
+    return cut(f"{'/'.join(file.parts[-2:])}:{line} in {frame.f_code.co_name}")
 
 
 def cut(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -244,6 +245,7 @@ def to_document(delivery: Delivery) -> dict[str, Any]:
         "running": delivery.running,
         "finished_at": delivery.finished_at,
         "handlers": [_handler_document(handler) for handler in delivery.handlers],
+        **delivery.extra,
     }
 
 
@@ -262,13 +264,18 @@ def _handler_document(handler: HandlerDelivery) -> dict[str, Any]:
         "due_at": handler.due_at,
         "finished_at": handler.finished_at,
         "took_ms": handler.took_ms,
-        "errors": [
-            {"type": error.type, "message": error.message, "at": error.at, "attempt": error.attempt}
-            for error in handler.errors
-        ],
+        "errors": [_failure_document(error) for error in handler.errors],
         "reason": handler.reason,
         "by": handler.by,
+        **handler.extra,
     }
+
+
+def _failure_document(error: Failure) -> dict[str, Any]:
+    document = {"type": error.type, "message": error.message, "at": error.at, "attempt": error.attempt}
+    if error.where is not None:
+        document |= {"where": error.where, "frames": list(error.frames)}
+    return document
 
 
 def from_document(document: Mapping[str, Any]) -> Delivery:
@@ -287,6 +294,7 @@ def from_document(document: Mapping[str, Any]) -> Delivery:
         _text(get("running")),
         _time(get("finished_at")),
         handlers,
+        _extra(document, _DELIVERY_KEYS),
     )
 
 
@@ -305,6 +313,7 @@ def _read_handler(document: Mapping[str, Any]) -> HandlerDelivery:
         _read_errors(errors) if errors else (),
         _text(get("reason")),
         _text(get("by")),
+        _extra(document, _HANDLER_KEYS),
     )
 
 
@@ -315,12 +324,24 @@ def _read_errors(errors: object) -> tuple[Failure, ...]:
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+_DELIVERY_KEYS: Final = {field.name for field in fields(Delivery)} - {"extra"}
+_HANDLER_KEYS: Final = {field.name for field in fields(HandlerDelivery)} - {"extra"}
+
+
+def _extra(document: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """Return what a later version wrote that this one does not know."""
+    return {name: value for name, value in document.items() if name not in known}
+
+
 def _read_failure(document: Mapping[str, Any]) -> Failure:
+    frames = document.get("frames")
     return Failure(
         str(document.get("type", "")),
         str(document.get("message", "")),
         _time(document.get("at")) or EPOCH,
         _count(document.get("attempt")),
+        _text(document.get("where")),
+        tuple(str(frame) for frame in frames) if isinstance(frames, list) else (),
     )
 
 

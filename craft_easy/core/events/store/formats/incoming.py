@@ -36,7 +36,7 @@ _MAX_REV: Final = 2**53
 _EXAMPLE: Final = to_document(from_document({"handlers": [{"errors": [{}]}]}))
 _OF_DELIVERY: Final = frozenset(_EXAMPLE)
 _OF_HANDLER: Final = frozenset(_EXAMPLE["handlers"][0])
-_OF_ERROR: Final = frozenset(_EXAMPLE["handlers"][0]["errors"][0])
+_OF_ERROR: Final = frozenset({*_EXAMPLE["handlers"][0]["errors"][0], "where", "frames"})
 _OF_EVENT_JSON: Final = frozenset({*ENVELOPE, "causation_id", "correlation_id", "delivery", "redacted", "foreign"})
 _STATES: Final = ("pending", "done", "dead", "skipped")
 _OTHER_IDS: Final = (ObjectId, UUID, int)
@@ -168,7 +168,7 @@ def _shown(name: str) -> str:
 
 
 class _Reader:
-    """Reads a delivery strictly: what is not known here is refused, and never dropped.
+    """Reads a delivery strictly: a key that is not known here is kept, a value that does not fit is refused.
 
     Args:
         has_text_times: times are written as Event JSON has them.
@@ -179,7 +179,7 @@ class _Reader:
 
     def delivery(self, document: Any) -> Delivery:
         path = "delivery"
-        _check_object(document, path, _OF_DELIVERY)
+        extra = _unknown(document, path, _OF_DELIVERY)
         entries = document.get("handlers", [])
         if not isinstance(entries, list):
             raise InvalidEvent(f"{path}.handlers", _what_is_wrong(entries, "no array"))
@@ -197,10 +197,11 @@ class _Reader:
             running=_any_text(document, "running", path),
             finished_at=self._time(document, "finished_at", path),
             handlers=handlers,
+            extra=extra,
         )
 
     def _handler(self, document: Any, path: str) -> HandlerDelivery:
-        _check_object(document, path, _OF_HANDLER)
+        extra = _unknown(document, path, _OF_HANDLER)
         if document.get("state") not in _STATES:
             raise InvalidEvent(f"{path}.state", f"is none of {', '.join(_STATES)}")
         errors = document.get("errors", [])
@@ -221,15 +222,22 @@ class _Reader:
             errors=tuple(self._error(one, f"{path}.errors.{index}") for index, one in enumerate(errors)),
             reason=_any_text(document, "reason", path),
             by=_any_text(document, "by", path),
+            extra=extra,
         )
 
     def _error(self, document: Any, path: str) -> Failure:
-        _check_object(document, path, _OF_ERROR)
+        if unknown := _unknown(document, path, _OF_ERROR):
+            raise InvalidEvent(f"{path}.{_shown(next(iter(unknown)))}", "is not known here")
+        frames = document.get("frames") or []
+        if not isinstance(frames, list) or not all(isinstance(frame, str) for frame in frames):
+            raise InvalidEvent(f"{path}.frames", "is not an array of texts")
         return Failure(
             _any_text(document, "type", path) or "",
             _any_text(document, "message", path) or "",
             self._time(document, "at", path) or EPOCH,
             _count(document, "attempt", path),
+            _any_text(document, "where", path),
+            tuple(stored_form(frames, f"{path}.frames")),
         )
 
     def _time(self, document: Mapping[str, Any], name: str, path: str) -> datetime | None:
@@ -241,11 +249,13 @@ class _Reader:
         raise InvalidEvent(f"{path}.{name}", _what_is_wrong(value, "no time"))
 
 
-def _check_object(document: Any, path: str, known: frozenset[str]) -> None:
+def _unknown(document: Any, path: str, known: frozenset[str]) -> dict[str, Any]:
+    """Return what an object holds that this version does not know; it is kept."""
     if not isinstance(document, dict):
         raise InvalidEvent(path, _what_is_wrong(document, "no object"))
-    if unknown := [name for name in document if name not in known]:
-        raise InvalidEvent(f"{path}.{_shown(unknown[0])}", "is not known here")
+    unknown = {name: value for name, value in document.items() if name not in known}
+    stored: dict[str, Any] = stored_form(unknown, path)
+    return stored
 
 
 def _any_text(document: Mapping[str, Any], name: str, path: str) -> str | None:
