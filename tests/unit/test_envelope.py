@@ -7,7 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from craft_easy.core.events.model.envelope import EARLIEST, EPOCH, LATEST, Envelope, cut_to_milliseconds, read_envelope
+from craft_easy.core.events.model.envelope import (
+    EARLIEST,
+    EPOCH,
+    LATEST,
+    Envelope,
+    cut_to_milliseconds,
+    is_malformed,
+    read_envelope,
+)
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 MADE_AT = datetime(2020, 2, 29, 12, tzinfo=UTC)
@@ -161,3 +169,13 @@ def test_milliseconds_are_cut_and_not_rounded() -> None:
     before = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
     assert cut_to_milliseconds(before) == before.replace(microsecond=999_000)
     assert cut_to_milliseconds(AT.astimezone(timezone(timedelta(hours=2)))).tzinfo is UTC
+
+
+@pytest.mark.parametrize("name", ["event_id", "event_type", "timestamp"])
+def test_a_record_without_id_type_or_time_is_malformed(name: str) -> None:
+    record = {"event_id": "e", "event_type": "a.b", "timestamp": AT}
+
+    assert not is_malformed(record)
+    assert not is_malformed({**record, "tenant_id": 5, "extra": 1})
+    assert is_malformed({key: value for key, value in record.items() if key != name})
+    assert is_malformed({**record, name: 5})

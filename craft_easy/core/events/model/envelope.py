@@ -44,6 +44,16 @@ class Envelope:
     is_foreign: bool
 
 
+def is_malformed(record: Mapping[str, Any]) -> bool:
+    """Return whether a record is no event: its id, its type or its time is missing or of another type.
+
+    A time outside of Python's years, 1 to 9999, is of another type: the driver gives it as a number.
+    """
+    event_id, event_type = record.get("event_id"), record.get("event_type")
+    is_named = isinstance(event_id, str) and isinstance(event_type, str)
+    return not (is_named and isinstance(record.get("timestamp"), datetime))
+
+
 def is_redacted(record: Mapping[str, Any]) -> bool:
     """Tell whether the payload of a record was removed on request (`craft-events prune redact`)."""
     trace = record.get("redacted")
