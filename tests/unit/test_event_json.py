@@ -313,7 +313,6 @@ def test_a_record_with_nothing_but_an_id_is_shown() -> None:
         {"delivery": tracked("a", owner=5)},
         {"delivery": tracked("a", due_at="soon")},
         {"delivery": tracked("a", state="asleep")},
-        {"delivery": tracked("a", more=1)},
         {"delivery": tracked("a") | {"handlers": [tracked("a")["handlers"][0] | {"took_ms": math.nan, "state": 4}]}},
         {"delivery": tracked("a") | {"handlers": [tracked("a")["handlers"][0] | {"errors": [{"type": 1}]}]}},
     ],
