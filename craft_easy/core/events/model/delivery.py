@@ -1,12 +1,27 @@
-"""The state machine of a delivery.
+"""The state machine of a record: what its deliveries go through, one handler each.
 
-Every change of a record is a pure function from a `Delivery` to a `Delivery`: no clock, no I/O. The store writes what
-comes out where `rev` is still the one that was read; if it changed, it reads again and applies again. A function that
-has nothing to change returns the very object that it was given, and nothing is written.
+A handler's delivery:
 
-    open   any handler is pending
-    dead   none is pending and one is dead
-    done   else
+    pending ── succeeded ──────────────────────────→ done
+       │ ↑
+       │ └─ failed, attempts left: due again later
+       ├─── failed, no attempts left; third crash ──→ dead ── retry (an operator) ──→ pending
+       └─── discarded ─────────────────────────────→ skipped
+
+A success also turns dead into done, whoever reports it; everything else applies only while its worker owns the record.
+
+The record follows from its handlers: it is open while any is pending, else dead if one is dead, else done.
+
+    claim        an unowned record gets an owner               store.deliveries
+    finish       outcomes of the owner's handlers; frees the record when the owner is through with it
+    give_back    the owner frees a record without having run its handlers
+    take_over    frees a record of a worker that died
+    note_running names the handler of a suspect that is about to run
+    retry, discard, redact, take_in, track                     what operators do
+
+Every change is a pure function from a `Delivery` to a `Delivery`: no clock, no I/O. The store writes the result where
+`rev` is unchanged; otherwise it reads the record and applies the change again. A function that has nothing to change
+returns the object that it was given, and nothing is written.
 """
 
 from __future__ import annotations
@@ -24,14 +39,23 @@ DeliveryState = Literal["open", "done", "dead"]
 MAX_CRASHES: Final = 3
 """A handler that was noted as running in this many take-overs is dead."""
 MAX_ERRORS: Final = 5
-"""So many errors of a handler are kept, the newest last."""
+"""At most this many errors of a handler are kept, the newest last."""
 REDACTED: Final = "redacted"
-"""Why a delivery is skipped whose event has lost its payload."""
+"""The reason of a delivery that was skipped because the payload of its event was removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error that is kept in the record."""
+    """An error that is kept in the record.
+
+    Args:
+        type: the class of the exception.
+        message: its text.
+        at: the database's time of the failure.
+        attempt: the number of the run that failed.
+        where: the innermost frame of the user's code, as `shop/mail.py:31 in send`.
+        frames: the last few frames, the innermost last.
+    """
 
     type: str
     message: str
@@ -70,7 +94,7 @@ class HandlerDelivery:
         return replace(self, state="done", attempts=self.attempts + 1, due_at=None, finished_at=at, took_ms=took_ms)
 
     def fail(self, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
-        """Count a failed run once: it must name the next attempt, or it was counted before or is of an old life."""
+        """Count a failed run once: it must name the next attempt, otherwise it was counted before."""
         if not self.is_pending or outcome.attempt != self.attempts + 1:
             return self
         attempts = self.attempts + 1
@@ -91,7 +115,7 @@ class HandlerDelivery:
         )
 
     def redact(self, at: datetime, by: str | None) -> HandlerDelivery:
-        """Keep no text that may tell what the payload said: neither errors' messages nor the reason of a skip."""
+        """Drop the texts that may repeat the payload: messages of errors, and the reason of a skip."""
         errors = tuple(replace(error, message="") for error in self.errors)
         return replace(self, errors=errors, reason=None).skip(REDACTED, at, by=by)
 
@@ -175,15 +199,16 @@ def finish(
     release: bool = False,
     has_run: bool = True,
 ) -> Delivery:
-    """Apply what a worker's handlers came to, and give the record back when `release` says so.
+    """Apply the outcomes of a worker's handlers, and free the record where `release` is set.
 
     A success counts always; everything else only while `owner` still owns the record.
 
     Args:
         key: the event's id; it spreads the waits.
         at: the database's time of this change.
-        release: the worker is through with this record.
-        has_run: a handler was started since the claim, so that the same redispatch does not run it again.
+        release: free the record, because the worker is through with it.
+        has_run: a handler was started since the claim; `claimed_at` stays, so that the same redispatch does not claim
+            the record again.
     """
     owns = delivery.owner == owner
     handlers = delivery.handlers
@@ -197,7 +222,7 @@ def finish(
 
 
 def give_back(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
-    """Free a record whose handlers did not run; what the worker does not own is left alone."""
+    """Free a record whose handlers did not run; a record that the worker does not own stays as it is."""
     if delivery.owner != owner:
         return delivery
     return _settle(delivery, delivery.handlers, at, **_free(delivery, keep_claim=False))
@@ -211,7 +236,7 @@ def note_running(delivery: Delivery, owner: str, handler_id: str) -> Delivery:
 
 
 def take_over(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
-    """Free a record of a worker that died; the handler that was noted as running is charged with a crash."""
+    """Free a record of a worker that died; a crash counts against the handler that was noted as running."""
     if delivery.owner != owner:
         return delivery
     handlers = delivery.handlers
@@ -249,17 +274,17 @@ def discard(
 def redact(delivery: Delivery, *, at: datetime, by: str | None = None) -> Delivery:
     """Skip what is pending or dead, and drop all texts of errors and reasons: the payload goes with the same write.
 
-    It always counts the revision, so that whoever read the record before reads it again.
+    It always adds 1 to `rev`, so that a worker that read the record before must read it again.
     """
     after = _settle(delivery, tuple(one.redact(at, by) for one in delivery.handlers), at)
     return after if after is not delivery else replace(delivery, rev=delivery.rev + 1)
 
 
 def take_in(delivery: Delivery, *, at: datetime) -> Delivery:
-    """Return a delivery that was kept elsewhere as it begins its life here: unowned, derived from its handlers anew.
+    """Return a delivery of another log as it is imported: unowned, its state derived from its handlers.
 
-    One that is so already is returned as it is, its revision too; any other counts one, so that nobody who read it
-    where it was can write over it.
+    A delivery that needs no change is returned as it is; otherwise `rev` grows by 1, so that a worker that read the
+    original cannot overwrite it.
     """
     handlers = tuple(
         replace(one, due_at=at) if one.is_pending and one.due_at is None else one for one in delivery.handlers
@@ -302,7 +327,7 @@ def _free(delivery: Delivery, *, keep_claim: bool) -> dict[str, Any]:
 
 
 def _settle(before: Delivery, handlers: tuple[HandlerDelivery, ...], at: datetime, **changes: Any) -> Delivery:
-    """Derive what follows from the handlers, and count the revision when anything changed."""
+    """Derive what follows from the handlers, and add 1 to `rev` where anything changed."""
     state = state_of(handlers)
     if state == "open":
         changes |= {"due_at": _earliest(handlers) or at, "finished_at": None}

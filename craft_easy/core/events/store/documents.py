@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final, Self
 
 import bson
 from bson import ObjectId
-from bson.raw_bson import RawBSONDocument
 from pydantic import Field
 from pymongo import IndexModel
 
@@ -23,7 +22,7 @@ from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDeli
 from craft_easy.core.events.model.envelope import is_redacted, read_envelope
 from craft_easy.core.events.model.event import DomainEvent, class_name, origin_of, stored_payload
 from craft_easy.core.events.model.retry import ErrorText
-from craft_easy.core.events.store.encoding import CODEC, CODEC_OF_RAW, canonical, encoded, stored_form
+from craft_easy.core.events.store.encoding import CODEC, canonical, encoded, stored_form
 from craft_easy.core.events.store.indexes import INDEXES
 
 _H: Final = "[0-9a-fA-F]"
@@ -247,11 +246,6 @@ def to_document(delivery: Delivery) -> dict[str, Any]:
         "handlers": [_handler_document(handler) for handler in delivery.handlers],
         **delivery.extra,
     }
-
-
-def raw_document(delivery: Delivery) -> Mapping[str, Any]:
-    """Return the same encoded already, for a delivery that many records begin with."""
-    return RawBSONDocument(bson.encode(to_document(delivery), False, CODEC), CODEC_OF_RAW)  # noqa: FBT003
 
 
 def _handler_document(handler: HandlerDelivery) -> dict[str, Any]:
