@@ -35,7 +35,7 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
         timeout: seconds to wait for others who start or stop it, and for the server to answer.
 
     Raises:
-        EmbeddedLogError: it cannot be used here; says what to do about it.
+        EmbeddedLogError: it cannot be used here; the hint names what to do.
     """
     if sys.platform == "win32":
         raise EmbeddedLogError(

@@ -1,11 +1,11 @@
 """The directory of an embedded log, and who may touch it when.
 
-    craft-events.lock   marks the directory as ours; whoever starts, joins or leaves holds it
+    craft-events.lock   marks the directory as ours; held by a process that starts, joins or leaves
     users.lock          shared by everyone who has joined
     server.lock         held by the server's process itself, which inherits it: free means that no server lives
     server.json         {"pid", "port", "nonce"}, written by the server's process before it becomes the server
     last.json           the server.json of the server before
-    server.log          what the server says
+    server.log          the server's own log
     server.toml         empty, so that the server reads no settings from elsewhere
     data/               the server's own
 
@@ -40,7 +40,7 @@ _CONFIG: Final = "# Read in place of any other secantusd.toml: the settings are 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What `server.json` says: whose process, on which port, and the word that only this server knows."""
+    """The content of `server.json`: process, port, and a secret that only this server stores."""
 
     pid: int
     port: int
@@ -48,7 +48,7 @@ class Note:
 
     @classmethod
     def read(cls, path: Path) -> Note | None:
-        """Return what the file says; None where it is missing or says nothing of use."""
+        """Return the content of a file; None where it is missing or not valid."""
         try:
             found = json.loads(path.read_bytes())
             return cls(int(found["pid"]), int(found["port"]), str(found["nonce"]))
@@ -68,7 +68,7 @@ class Directory:
         """Open a directory, making it where it does not exist; whatever is in it is left alone.
 
         Raises:
-            EmbeddedLogError: it is no directory, holds other files, or cannot be written.
+            EmbeddedLogError: it is not a directory, holds other files, or cannot be written.
         """
         path = Path(os.path.realpath(Path(directory).expanduser()))
         locks: list[int] = []
@@ -102,7 +102,7 @@ class Directory:
             fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     def enter(self, deadline: float) -> None:
-        """Become a user; behind the gate nobody stands in the way."""
+        """Become a user; behind the gate no other lock is in the way."""
         _lock(self._users, fcntl.LOCK_SH, deadline)
 
     def is_last(self) -> bool:

@@ -210,7 +210,7 @@ def stop(place: Directory, known: Note | None = None) -> None:
     """Stop the server and wait until it has written everything; one that hangs is killed, which loses nothing.
 
     Args:
-        place: the directory, of which nobody else is a user.
+        place: the directory, which has no other user.
         known: the server to stop where the directory was removed and cannot name it any more.
     """
     deadline = time.monotonic() + STOP_SECONDS
@@ -261,7 +261,7 @@ def _knock(note: Note) -> None:
 
 
 def is_answering(port: int, seconds: float = ANSWER_SECONDS) -> bool:
-    """Tell whether a MongoDB server answers on a port of 127.0.0.1 within so many seconds."""
+    """Tell whether a MongoDB server answers on a port of 127.0.0.1 within a limit in seconds."""
     return _ask(port, "admin", {"ping": 1}, seconds) is not None
 
 

@@ -1,6 +1,6 @@
 """Dead letters: what an operator does about deliveries that have used up their attempts.
 
-    from craft_easy.core.events import dead
+    from craft_easy.core.events.operations import dead
 
     async for one in dead.deliveries(store, dead.Choice(handlers=("shop.billing:charge",))):
         print(one.event_id, one.error)
@@ -44,18 +44,18 @@ PAGE: Final = 200
 """Records that are read, and changed, at a time."""
 _DEAD: Final[Sequence[_State]] = ("dead",)
 _UNFINISHED: Final[Sequence[_State]] = ("pending", "dead")
-"""In this order: what dies while the pending ones are gone through is met again among the dead."""
+"""In this order: a delivery that dies while the pending ones are listed is found among the dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which deliveries are meant; nothing given means every dead one.
+    """Which deliveries to list or to change; by default every dead one.
 
     Args:
         selection: of their events; its `limit` counts deliveries, after every other condition.
         handlers: ids of handlers, as records name them.
         event_ids: only of these events.
-        as_of: what died later is not meant, so that no more is touched than was counted before.
+        as_of: leave out what died later, so that no more is touched than was counted before.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -141,9 +141,9 @@ class Touched:
 
     Args:
         counts: events and deliveries, and of what.
-        moved_by_others: deliveries that were meant, and that a worker or another operator moved first.
+        moved_by_others: chosen deliveries that a worker or another operator moved first.
         not_found: event ids that were named and are not in the log.
-        not_dead: event ids that were named and have no delivery that is meant.
+        not_dead: event ids that were named and have no chosen delivery.
         last_death: when the last of them died; as the `as_of` of a choice it leaves out what dies from now on.
     """
 
@@ -163,7 +163,7 @@ EVERY: Final = Choice()
 
 
 async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerator[DeadDelivery, None]:
-    """Yield the dead deliveries that are meant, ascending by `(timestamp, event_id)`, with flat memory.
+    """Yield the chosen dead deliveries, ascending by `(timestamp, event_id)`, with flat memory.
 
     Raises:
         StoreUnavailable: the log was not reached.
@@ -176,7 +176,7 @@ async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerato
 
 
 async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error") -> list[Deaths]:
-    """Return the dead deliveries that are meant in groups, the largest first.
+    """Return the chosen dead deliveries in groups, the largest first.
 
     Args:
         by: what those of one group share: the handler and the kind of its last error, the handler, the event type,
@@ -202,18 +202,18 @@ async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = Fa
         async for page in pages:
             for one in page:
                 counts.add(one.record.document, one.handlers)
-    return search.told(counts)
+    return search.summary(counts)
 
 
 async def retry(
     store: EventStore, choice: Choice = EVERY, *, on_stored: Callable[[DeadDelivery], None] | None = None
 ) -> Touched:
-    """Give the dead deliveries that are meant a fresh budget of attempts, due at once; their history stays.
+    """Give the chosen dead deliveries a fresh budget of attempts, due at once; their history stays.
 
     A redispatch that has their handlers loaded runs them.
 
     Args:
-        on_stored: is told of each, once that is stored.
+        on_stored: called with each delivery once its change is stored.
 
     Raises:
         StoreUnavailable: the log was not reached; the same call may be made again.
@@ -231,13 +231,13 @@ async def discard(
     pending: bool = False,
     on_stored: Callable[[DeadDelivery], None] | None = None,
 ) -> Touched:
-    """Skip the dead deliveries that are meant: they are never reported as done.
+    """Skip the chosen dead deliveries: they are never reported as done.
 
     Args:
-        reason: why, for whoever asks later; it stands in the record, cut at 2,000 characters.
-        by: who says so.
+        reason: why; kept in the record, cut at 2,000 characters.
+        by: the operator.
         pending: also what is pending for the handlers of the choice, which are gone for good.
-        on_stored: is told of each, once that is stored.
+        on_stored: called with each delivery once its change is stored.
 
     Raises:
         ValueError: no reason, or `pending` without a handler.
@@ -248,7 +248,7 @@ async def discard(
     states, why, who = _states(choice, pending=pending), cut(reason), None if by is None else cut(by)
 
     def skipped(delivery: Delivery, handlers: Sequence[str], at: datetime) -> Delivery:
-        # one that was retried meanwhile is pending, and is not meant any more
+        # a delivery that was retried meanwhile is pending, and no longer chosen
         still = [entry.id for entry in delivery.handlers if entry.id in handlers and entry.state in states]
         return transitions.discard(delivery, still, reason=why, at=at, by=who)
 
@@ -275,8 +275,8 @@ def _states(choice: Choice, *, pending: bool) -> Sequence[_State]:
 
 
 @dataclass(eq=False, slots=True)
-class _Meant:
-    """A record, and its deliveries that are meant as they were when it was listed."""
+class _ChosenRecord:
+    """A record, and its chosen deliveries as they were when it was listed."""
 
     record: Tracked
     entries: Sequence[HandlerDelivery]
@@ -287,7 +287,7 @@ class _Meant:
 
 
 class _Search:
-    """Goes through the records with a delivery that is meant, page by page.
+    """Lists the records with a chosen delivery, page by page.
 
     One cursor lists each state; what this command changes leaves the index behind the cursor, and nothing is listed
     twice or passed over.
@@ -303,14 +303,14 @@ class _Search:
         self._met: set[str] = set()
         self._last_death: datetime | None = None
 
-    async def pages(self) -> AsyncGenerator[list[_Meant], None]:
+    async def pages(self) -> AsyncGenerator[list[_ChosenRecord], None]:
         for chosen in await self._chosen():
             for state in self._states:
                 async with aclosing(self._pages_of(chosen, state)) as pages:
                     async for page in pages:
-                        meant = [one for record in page if (one := self._meant(Tracked.of(record), state)).entries]
-                        if meant:
-                            yield meant
+                        records = [self._chosen_of(Tracked.of(record), state) for record in page]
+                        if chosen_records := [record for record in records if record.entries]:
+                            yield chosen_records
                         if self._left == 0:
                             return
 
@@ -335,11 +335,11 @@ class _Search:
         chunks = [tuple(ids[start : start + MAX_IDS]) for start in range(0, len(ids), MAX_IDS)]
         return [DeliveryFilter(selection, handlers, chunk) for chunk in chunks]
 
-    def _meant(self, record: Tracked, state: _State) -> _Meant:
-        """Return what is meant of a record; nothing where it was met before, under its pending deliveries."""
-        entries = [entry for entry in record.delivery.handlers if self._is_meant(entry)]
+    def _chosen_of(self, record: Tracked, state: _State) -> _ChosenRecord:
+        """Return the chosen deliveries of a record; none where it was listed before, by its pending deliveries."""
+        entries = [entry for entry in record.delivery.handlers if self._is_chosen(entry)]
         if state != self._states[0] and any(entry.state == self._states[0] for entry in entries):
-            return _Meant(record, ())
+            return _ChosenRecord(record, ())
         entries = entries[: self._left]
         if self._left is not None:
             self._left -= len(entries)
@@ -347,22 +347,22 @@ class _Search:
             self._met.add(read_envelope(record.document).event_id)
         deaths = [self._last_death, *(entry.finished_at for entry in entries)]
         self._last_death = max((at for at in deaths if at is not None), default=None)
-        return _Meant(record, entries)
+        return _ChosenRecord(record, entries)
 
-    def _is_meant(self, entry: HandlerDelivery) -> bool:
+    def _is_chosen(self, entry: HandlerDelivery) -> bool:
         if entry.state not in self._states or (self._choice.handlers and entry.id not in self._choice.handlers):
             return False
         as_of = self._choice.as_of
         return as_of is None or entry.finished_at is None or entry.finished_at <= as_of
 
-    def told(self, counts: Counts, moved_by_others: int = 0) -> Touched:
-        """Return what came of it, with the event ids that were named in vain."""
-        in_vain = [one for one in self._event_ids if one not in self._met]
+    def summary(self, counts: Counts, moved_by_others: int = 0) -> Touched:
+        """Return the summary, with the named event ids that had no chosen delivery."""
+        unmatched = [one for one in self._event_ids if one not in self._met]
         return Touched(
             counts,
             moved_by_others,
-            not_found=tuple(one for one in in_vain if one not in self._located),
-            not_dead=tuple(one for one in in_vain if one in self._located),
+            not_found=tuple(one for one in unmatched if one not in self._located),
+            not_dead=tuple(one for one in unmatched if one in self._located),
             last_death=self._last_death,
         )
 
@@ -374,7 +374,7 @@ async def _change(
     has_moved: _Moved,
     on_stored: Callable[[DeadDelivery], None] | None,
 ) -> Touched:
-    counts, meant = Counts(), 0
+    counts, chosen = Counts(), 0
     log = Deliveries(store)
     async with aclosing(search.pages()) as pages:
         async for page in pages:
@@ -383,16 +383,16 @@ async def _change(
                 [PendingChange(one.record, partial(_applied, transition, one.handlers, at)) for one in page]
             )
             for one in page:
-                meant += len(one.entries)
+                chosen += len(one.entries)
                 _note(one, list(_after(one, has_moved, at)), counts, on_stored)
-    return search.told(counts, meant - counts.deliveries)
+    return search.summary(counts, chosen - counts.deliveries)
 
 
 def _applied(transition: _Transition, handlers: Sequence[str], at: datetime, delivery: Delivery) -> Delivery:
     return transition(delivery, handlers, at)
 
 
-def _after(one: _Meant, has_moved: _Moved, at: datetime) -> Iterable[HandlerDelivery]:
+def _after(one: _ChosenRecord, has_moved: _Moved, at: datetime) -> Iterable[HandlerDelivery]:
     """Yield the deliveries of a record that this command has moved, as the log holds them now."""
     for before in one.entries:
         after = one.record.delivery.handler(before.id)
@@ -401,7 +401,7 @@ def _after(one: _Meant, has_moved: _Moved, at: datetime) -> Iterable[HandlerDeli
 
 
 def _note(
-    one: _Meant,
+    one: _ChosenRecord,
     moved: Sequence[HandlerDelivery],
     counts: Counts,
     on_stored: Callable[[DeadDelivery], None] | None,

@@ -184,7 +184,7 @@ def checkpoint(
         path: where it is kept.
         store: the log.
         file: what is written.
-        selection: which events. Its window is fixed by the first run, so that `others` says how it was asked for.
+        selection: which events. Its window is fixed by the first run; `others` has it as it was asked for.
         json_format: in which form.
         others: what else must be the same, as JSON has it.
 
@@ -230,7 +230,7 @@ async def export_file(
 
     Raises:
         InvalidSetting: the file is there already, or cannot be written.
-        CheckpointError: the checkpoint cannot be used, or the file is not the one that it tells of.
+        CheckpointError: the checkpoint cannot be used, or the file is not the one that it is for.
         StoreUnavailable: the log was not reached for a minute.
         EventsError: the disk did not take it.
     """

@@ -1,4 +1,4 @@
-"""Coverage: do the handlers that are loaded fit what the log holds?
+"""Handlers and the log: do those that are loaded fit what it holds, and how much is open and dead for each?
 
 from craft_easy.core.events.operations.handlers import coverage
 

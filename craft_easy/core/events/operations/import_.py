@@ -40,7 +40,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line that was not taken in: it is no event, or another one is stored under its id."""
+    """A line that was not imported: it is not an event, or its id is stored with other content."""
 
     line: int
     error: str
@@ -49,7 +49,7 @@ class Refused:
 
     @classmethod
     def of(cls, line: Line, error: ValueError) -> Self:
-        """Return a line that is no event."""
+        """Return the refusal of a line that is not an event."""
         is_cut_off = line.is_last and isinstance(error, InvalidEvent) and error.path == "JSON"
         hint = "; the last line has no end, and may have been cut off" if is_cut_off else ""
         return cls(line.number, f"{error}{hint}", line.raw_text())
@@ -110,8 +110,8 @@ async def import_events(
     Args:
         store: the log.
         source: a file, `-` for standard input, or bytes as they come.
-        with_delivery: take over what became of the events; else they are stored untracked.
-        dry_run: write nothing; the answer says what would be done.
+        with_delivery: keep the deliveries of the lines; by default the events are stored untracked.
+        dry_run: write nothing; the answer has what would be done.
         observer: called with each line that was not taken in, with the progress, and with each failed attempt.
 
     Raises:
@@ -221,7 +221,7 @@ class _Import:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _twins(self, records: Sequence[dict[str, Any]]) -> list[Any]:
-        """Return for each record what is stored in its place, or the error that it met; None where it is new."""
+        """Return for each record what is stored in its place, or its error; None where it is new."""
         if self._is_unique is None:
             self._is_unique = self._is_dry or await is_unique(self._store)
         known = await stored_otherwise(self._store, records, by_event_id=not self._is_unique)

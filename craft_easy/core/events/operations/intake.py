@@ -2,7 +2,7 @@
 
     chunks  →  Unpacking  →  Splitting  →  lines
 
-What cannot be read is a line with a fault: whoever takes the lines reports it by its number and goes on.
+A line that cannot be read has a fault; its reader reports it by its number and goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_LINE: Final = 100 * 1024 * 1024
 STDIN: Final = "-"
 _PIECE: Final = 1 << 16
 _KEPT: Final = 1_000
-"""So much of a line that is too long is kept, for whoever is to find it again."""
+"""Bytes that are kept of a line that is too long, so that it can be found again."""
 _GZIP: Final = b"\x1f\x8b"
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
@@ -49,10 +49,10 @@ class Line:
     is_last: bool = False
 
     def text(self) -> str:
-        """Return what the line says.
+        """Return the line as text.
 
         Raises:
-            ValueError: its bytes are no text in UTF-8; the message says what else they may be.
+            ValueError: its bytes are not UTF-8; the message names what else they may be.
         """
         if self.fault is not None:
             raise ValueError(self.fault)
@@ -64,14 +64,14 @@ class Line:
             raise ValueError(f"no UTF-8: byte {error.start + 1:,} of the line") from None
 
     def raw_text(self) -> str:
-        """Return the line as text whatever its bytes are; each that is no UTF-8 is a lone surrogate, as in PEP 383."""
+        """Return the line as text whatever its bytes are; each that is not UTF-8 is a lone surrogate, as in PEP 383."""
         return self.data.decode(errors="surrogateescape")
 
 
 class Unpacking:
-    """Unpacks gzip, told by its first two bytes, and passes on everything else as it is.
+    """Unpacks gzip, which its first two bytes show, and passes on everything else unchanged.
 
-    A file of several gzip members is one (RFC 1952, 2.2). What is damaged ends it: `fault` says how.
+    A file of several gzip members is one (RFC 1952, 2.2). Damage ends the data: `fault` describes it.
     """
 
     def __init__(self) -> None:

@@ -8,8 +8,8 @@
 
 A record leaves the log only after its copy was read back and is the same to the byte, only where its `rev` is still
 the one that was copied, and never while an event that caused it is open or dead: a retry of that would publish it
-anew. Whoever is killed has lost nothing: what was copied and not removed is copied again by the next run. Publishers,
-workers and other prunings may be at work meanwhile.
+again. A run that is killed loses nothing: the next one copies again what was copied and not removed. Publishers,
+workers and other prunings may run at the same time.
 
 An event that was pruned is new to the log: published again, its handlers run again. So what is pruned should be older
 than anything that a publisher may still try again.
@@ -82,7 +82,7 @@ class Pruned:
 
 
 async def estimate(store: EventStore, old: Old) -> int:
-    """Return how many records are old; the server counts, and knows nothing of what caused them.
+    """Return how many records are old; what caused them is not looked at.
 
     Raises:
         StoreUnavailable: the log was not reached.
@@ -95,7 +95,7 @@ async def count(store: EventStore, old: Old, *, on_counted: Callable[[int], None
     """Count what `prune` would remove now; nothing is written.
 
     Args:
-        on_counted: is told of how many records were looked at, again and again.
+        on_counted: called with the number of records in each page that was looked at.
 
     Raises:
         StoreUnavailable: the log was not reached.
@@ -117,10 +117,10 @@ async def prune(
 
     Args:
         archive: where the copies go; None removes without any.
-        on_removed: is told of how many records have left the log, again and again.
+        on_removed: called with the number of records that each write removed.
 
     Raises:
-        ArchiveError: the archive did not take a copy, or gave back something else; nothing of that left the log.
+        ArchiveError: the archive did not take a copy, or gave back something else; none of those records left the log.
         StoreUnavailable: the log was not reached; the same call may be made again.
     """
     pruned = Pruned()
@@ -281,7 +281,7 @@ class FileArchive:
         return end
 
     def _end_of_lines(self, size: int) -> int:
-        """Return the end of the last whole line; one that says something and lacks only its end gets that."""
+        """Return the end of the last whole line; where only the newline is missing it is added."""
         start, tail = size, b""
         while start and b"\n" not in tail:
             start = max(start - _CHUNK, 0)

@@ -5,8 +5,7 @@
     published = await publish_lines(store, "events.ndjson", bus=get_event_bus())
     print(published.stored, published.bad)
 
-With a bus the events are open for the handlers that are subscribed on it; without one they are untracked, since nobody
-says which handlers there are.
+With a bus the events are open for the handlers that are subscribed on it; without one they are untracked.
 """
 
 from __future__ import annotations
@@ -186,7 +185,7 @@ async def _publish(run: _Run, lines: Sequence[Line], summary: PublishSummary, ob
 
 
 def unfit_class(event: DomainEvent) -> str | None:
-    """Return the name of the class that claims the type of an event which does not fit it; else None."""
+    """Return the name of the class that claims the type of an event that does not fit it; None where it fits."""
     claimed = event_class.class_of(event.event_type)
     return claimed.__name__ if claimed is not None and type(event) is DomainEvent else None
 

@@ -45,7 +45,7 @@ class Redacted:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every payload that was meant is gone."""
+        """Whether every chosen payload is gone."""
         return not self.kept
 
 
@@ -79,9 +79,9 @@ async def redact(
 
     Args:
         selection: names tenants or actors; its states are kept to as well.
-        by: who says so; it stands in the record, as `reason` does, cut at 2,000 characters.
+        by: the operator; kept in the record, as `reason` is, cut at 2,000 characters.
         reason: why, without personal data.
-        on_redacted: is told of how many events each write has reached.
+        on_redacted: called with the number of events that each write reached.
 
     Raises:
         ValueError: the selection names neither a tenant nor an actor.

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 WINDOW: Final = timedelta(hours=24)
-"""Figures over time reach back so far where nothing else is asked for."""
+"""The default window of the figures over time."""
 BARS: Final = 48
-"""In so many bars at most, unless their width is given."""
+"""The maximum number of bars, unless their width is given."""
 EVERYTHING: Final = Selection()
 _ALWAYS_FRESH: Final = 2
-"""The last bars are counted anew at each look: events still come, and fail, in them."""
+"""The last bars are counted at each look: events still come, and fail, in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class _Known:
 
 @dataclass(slots=True)
 class Meter:
-    """Looks again and again at the same figures, and counts anew what may have changed.
+    """Reads the same figures repeatedly, and counts again only what may have changed.
 
     The backlog is counted at each look, and so are the last bars; of the others one at each look, in turn.
 
@@ -218,9 +218,9 @@ class Meter:
         store: the log.
         by: what the members of a group share.
         bar: how wide a bar is; None chooses at the first look.
-        most_bars: where it chooses, so many at most.
+        most_bars: the maximum number of bars, where `bar` is None.
         loaded: ids, aliases included, of the handlers that there are.
-        on_bar: is told how many bars of how many are counted.
+        on_bar: called with the number of bars that are counted, and of all.
     """
 
     store: EventStore
@@ -275,7 +275,7 @@ class Meter:
 
 
 def _by_begin(bars: Bars, counted: Counted) -> Mapping[datetime, int]:
-    """Return errors by where the bar begins that they happened in: bars are numbered anew as the window moves."""
+    """Return errors by where the bar begins that they happened in: the numbers of bars change as the window moves."""
     return {bars.origin + number * bars.width: errors for number, errors in counted.failed_at.items()}
 
 

@@ -1,8 +1,9 @@
 """Where the event log is and which handler modules to load: the value of each setting, and where it came from.
 
-A flag goes before the environment's variables, those before the chosen environment of `[tool.craft-events]` in the
-nearest `pyproject.toml` that has this table, that before the table itself, and that before the default. A variable that
-is empty counts as not set.
+Precedence: a flag, an environment variable, the chosen environment of `[tool.craft-events]` in the nearest
+`pyproject.toml` that has this table, the table itself, the default. An empty variable counts as not set.
+
+May import `errors`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from craft_easy.core.events.settings.checks import (
     database_of,
 )
 from craft_easy.core.events.settings.table import TABLE_KEYS, Configuration, SettingsTable, configuration
-from craft_easy.core.events.settings.values import DEFAULT_ORIGIN, Value, meant, quoted, redact
+from craft_easy.core.events.settings.values import DEFAULT_ORIGIN, Value, closest, quoted, redact
 
 __all__ = [
     "DEFAULT_DATABASE",
@@ -63,7 +64,7 @@ class Environment:
     """A named environment; a protected one has its name typed before anything acts on it.
 
     Args:
-        origin: what chose it, else where it is defined.
+        origin: the flag or variable that chose it; in a list, where it is defined.
         defined_in: the file, and its place there.
     """
 
@@ -103,10 +104,10 @@ def resolve(
     Args:
         flags: values given outright, by setting (`env`, `uri`, `database`, `collection`); None is not set.
         environ: the environment; None for the process's.
-        directory: where the search for `pyproject.toml` begins, upwards; None reads no file and knows no `env`.
+        directory: where the search for `pyproject.toml` begins, upwards; None reads no file and has no `env`.
 
     Raises:
-        InvalidSetting: a value cannot be used; the message says where it came from.
+        InvalidSetting: a value cannot be used; the message names where it came from.
     """
     sources = _sources(flags, environ, directory)
     uri = sources.uri()
@@ -129,7 +130,7 @@ def resolve_modules(
     """Return which handler modules to load; the arguments are those of `resolve`, the flags `handlers` and `app-dir`.
 
     Raises:
-        InvalidSetting: the file says something that cannot be used.
+        InvalidSetting: the file has a value that cannot be used.
     """
     sources = _sources(flags, environ, directory)
     return Modules(sources.names("handlers"), sources.text("app-dir", "."))
@@ -169,7 +170,7 @@ def _chosen(found: Configuration, flags: Flags, environ: Mapping[str, str]) -> V
 
 
 def _hint(name: str, found: Configuration) -> str:
-    if close := meant(name, list(found.environments)):
+    if close := closest(name, list(found.environments)):
         return f"did you mean {close}?"
     if found.environments:
         return f"{found.base.origin} has {', '.join(found.environments)}"
@@ -215,7 +216,7 @@ class _Sources:
         return Value((), DEFAULT_ORIGIN)
 
     def overridden(self) -> Iterator[str]:
-        """Tell which variables go before what the chosen environment says: that is rarely meant."""
+        """Yield a warning for each variable that overrides the chosen environment, which is rarely intended."""
         if self.environment is None:
             return
         for setting in ("uri", "database", "collection"):

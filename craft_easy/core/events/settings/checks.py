@@ -26,7 +26,7 @@ def check_uri(uri: Value[str]) -> None:
     """Refuse an address that no driver understands, before a driver's own error could quote a password.
 
     Raises:
-        InvalidSetting: it is none.
+        InvalidSetting: it is not a valid address.
     """
     text = uri.value
     _check_text("uri", uri)
@@ -101,7 +101,7 @@ def check_collection(name: Value[str], database: str) -> None:
 
 
 def database_of(uri: Value[str]) -> Value[str]:
-    """Return the database that the address names, else the default."""
+    """Return the database that the address names, or the default."""
     if not uri.value.startswith(EMBEDDED):
         path = _split_address(uri.value.partition("://")[2])[1]
         if path:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from craft_easy.core.events.errors import InvalidSetting
 from craft_easy.core.events.settings.checks import EMBEDDED
-from craft_easy.core.events.settings.values import Value, meant, quoted
+from craft_easy.core.events.settings.values import Value, closest, quoted
 
 NAME: Final = "[tool.craft-events]"
 URI_KEYS: Final = ("uri", "uri-env")
@@ -40,7 +40,7 @@ class SettingsTable:
 
     @property
     def folder(self) -> Path:
-        """Where a relative path in it is meant from."""
+        """The folder that its relative paths start from."""
         return self.file.parent if self.file else Path()
 
     @property
@@ -70,7 +70,7 @@ class SettingsTable:
         """Return a text.
 
         Raises:
-            InvalidSetting: it is none.
+            InvalidSetting: it is not a text.
         """
         text = self.values[setting]
         if not isinstance(text, str):
@@ -92,7 +92,7 @@ class SettingsTable:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the file says: the base table and the environments by name."""
+    """The content of the file: the base table and the environments by name."""
 
     base: SettingsTable = field(default_factory=SettingsTable)
     environments: Mapping[str, SettingsTable] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def configuration(directory: Path | None) -> Configuration:
     """Read the nearest file, from a directory upwards; None reads no file.
 
     Raises:
-        InvalidSetting: the file cannot be read, or says something that is no setting.
+        InvalidSetting: the file cannot be read, or has a key that is not a setting.
     """
     for folder in (directory, *directory.parents) if directory is not None else ():
         file = folder / "pyproject.toml"
@@ -113,7 +113,7 @@ def configuration(directory: Path | None) -> Configuration:
 
 
 def _values(file: Path) -> Any:
-    """Return what stands in our table, None where there is no such file or no such table in it."""
+    """Return our table, None where there is no such file or no such table in it."""
     try:
         if not file.is_file():
             return None
@@ -180,7 +180,7 @@ def _check_table(title: str, table: Any, known: tuple[str, ...], file: Path) -> 
 def _hint(key: str, known: tuple[str, ...]) -> str:
     if key == "protected":
         return "an environment is protected: [tool.craft-events.env.prod]"
-    close = meant(key, list(known))
+    close = closest(key, list(known))
     return f"did you mean {close}?" if close else f"there are {', '.join(known)}"
 
 

@@ -52,7 +52,7 @@ def quoted(text: str) -> str:
     return f'"{redact(short)}"'
 
 
-def meant(word: str, known: list[str]) -> str | None:
+def closest(word: str, known: list[str]) -> str | None:
     """Return the known word that a wrong one is closest to, where one is close."""
     from difflib import get_close_matches
 

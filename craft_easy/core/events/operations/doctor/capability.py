@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FIX: Final = "craft-events doctor --fix"
 SKEW: Final = timedelta(seconds=5)
-"""Clocks that lie further apart make times relative to now mean something else here than there."""
+"""With clocks further apart, times relative to now differ between this machine and the database."""
 SLOW_MS: Final = 1_000.0
 
 
@@ -140,8 +140,8 @@ async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -
     """Look for indexes by which records are removed; create the safe one where that is asked for.
 
     Args:
-        after: done records are to be removed so long after their last delivery ended; None asks for nothing.
-        fix: create the index, where `after` is given and there is none.
+        after: the age, since the last delivery ended, at which done records are to be removed; None: no such index.
+        fix: create the index where `after` is given and it does not exist.
     """
     found = await doctor_queries.expiries(store)
     findings = [_unsafe(store, one) for one in found if not one.is_safe]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REDISPATCH: Final = "craft-events redispatch --handlers MODULE"
 _NO_NAME: Final = '$or: [{"delivery.owner": {$not: {$gt: ""}, $ne: null}}, {"delivery.owner": {$type: "array"}}]'
-"""In MongoDB's shell; a comparison looks into arrays, and a name in one is none."""
+"""In MongoDB's shell; a comparison looks into arrays, and an array is not a name."""
 OLD_CHECKPOINT: Final = timedelta(days=1)
 MAX_CHECKPOINT: Final = 1_000_000
 

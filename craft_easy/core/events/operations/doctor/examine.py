@@ -52,8 +52,8 @@ async def examine(
         checkpoints: files of commands that read this log.
         uri: its address; where it cannot be reached the way there is gone step by step.
         fix: create the indexes that are missing.
-        ttl: look for, and with `fix` create, the index by which done records are removed after so long.
-        seconds: so long each check may take, but for the building of indexes.
+        ttl: look for, and with `fix` create, the index by which done records are removed at this age.
+        seconds: the limit of each check but the building of indexes.
     """
     facts: list[server.ServerFacts] = []  # one, where the server was reached
     async with aclosing(_connection(store, uri, seconds, facts)) as findings:
@@ -68,7 +68,7 @@ async def examine(
 
 
 def is_unreachable(finding: Finding) -> bool:
-    """Tell whether this says that the database was not reached, so that nothing in it was looked at."""
+    """Tell whether this is the finding that the database was not reached, so that nothing in it was checked."""
     return finding.details.get("reached") is False
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 MAX_NAME: Final = 200
-"""So many letters of a name are shown among others."""
+"""The maximum length of a name in a list."""
 Level = Literal["OK", "WARN", "FAIL"]
 
 

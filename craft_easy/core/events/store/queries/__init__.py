@@ -1,4 +1,4 @@
-"""The questions of the operations, one module for each, named as in `operations`.
+"""What the operations and the history ask MongoDB: one module for each operation, named as in `operations`.
 
 May import the rest of `store`.
 """

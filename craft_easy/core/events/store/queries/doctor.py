@@ -136,7 +136,7 @@ async def dead(store: Log) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """An index by which records are removed, so long after the time that it is over.
+    """An index by which MongoDB removes records at an age, counted from the time in a field.
 
     `is_safe` where it touches nothing that is open or dead.
     """
@@ -166,7 +166,7 @@ async def expiries(store: Log) -> list[Expiry]:
 
 
 def expiring_index(after: timedelta) -> IndexModel:
-    """Return the index by which done records are removed so long after their last delivery ended."""
+    """Return the index by which done records are removed at this age, counted from the end of their last delivery."""
     return IndexModel(
         list(_EXPIRY_KEYS.items()),
         name=EXPIRY_INDEX,
@@ -191,7 +191,7 @@ def shell_command(collection: str, after: timedelta) -> str:
 
 
 async def under_construction(store: Log) -> list[str]:
-    """Return the names of indexes that the server is building now; none where it does not tell.
+    """Return the names of indexes that the server is building now; none where it does not report them.
 
     https://www.mongodb.com/docs/manual/reference/operator/aggregation/indexStats/
     """

@@ -1,7 +1,7 @@
 """Old records: which of them may go, their bytes as they are stored, and their removal.
 
 A record may go when it is done, is older than asked, and was not published by a handler of an event that is open or
-dead: a retry of that would publish it anew. It is removed only where it is still the one that was copied.
+dead: a retry of that would publish it again. It is removed only where it is still the one that was copied.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Old:
     Args:
         before: the event's own time lies before this, and so does the time when it was done, where that is known.
         selection: further conditions, and how many at most; its window and its states are not looked at.
-        include_untracked: also records without a delivery: nobody knows whether they were handled.
+        include_untracked: also records without a delivery: whether they were handled is unknown.
     """
 
     before: datetime
@@ -114,7 +114,7 @@ class Copy:
 
 
 async def count(store: Log, old: Old) -> int:
-    """Return how many records are old, those included that a retry of their parent would publish anew."""
+    """Return how many records are old, those included that a retry of their parent would publish again."""
     found = 0
     for condition in old.conditions():
         async with store.call(store.scan_timeout) as site:
@@ -131,7 +131,7 @@ async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], N
 
 
 async def without_open_parents(store: Log, records: Sequence[Record]) -> list[Record]:
-    """Return the records that no handler can publish anew: what caused them is neither open nor dead."""
+    """Return the records that no handler can publish again: what caused them is neither open nor dead."""
     causes = {cause for one in records if _is_key(cause := one.get("causation_id"))}
     unfinished = await _unfinished(store, causes) if causes else frozenset()
     return [one for one in records if not _is_key(cause := one.get("causation_id")) or cause not in unfinished]
@@ -142,7 +142,7 @@ def _is_key(value: Any) -> bool:
 
 
 async def _unfinished(store: Log, event_ids: Iterable[Any]) -> frozenset[Any]:
-    """Return which of these events are open or dead, as the majority knows them: by the derived `_id`, then by id."""
+    """Return which of these events are open or dead, as the majority has them: by the derived `_id`, then by id."""
     left, found = list(event_ids), list[Record]()
     for key in ("_id", "event_id"):
         values = [record_id(one) for one in left if isinstance(one, str)] if key == "_id" else left
@@ -236,7 +236,7 @@ def exact_line(copy: Copy) -> bytes | None:
     try:
         line = extended_json.record_line(record, canonical=True)
         said = extended_json.parse(line)
-        # what a record of another writer says by its `_id` alone is said outright in a line
+        # a line has an id and a time of its own, even where a record of another writer has them in its `_id` alone
         for name in ("event_id", "timestamp"):
             if record.get(name) is None:
                 said.pop(name, None)
@@ -313,7 +313,7 @@ class CollectionArchive:
         return [(one, copy) for one, copy in pairs if copy is None or copy.raw != one.data]
 
     async def _replace(self, differing: Sequence[tuple[Copy, RawBSONDocument | None]]) -> None:
-        older = [one for one, copy in differing if copy is not None and _says_the_same(one.document, copy)]
+        older = [one for one, copy in differing if copy is not None and _has_same_content(one.document, copy)]
         if not older:
             return
         writes: list[ReplaceOne[Any]] = [ReplaceOne({"_id": one.id}, one.document) for one in older]
@@ -324,5 +324,5 @@ class CollectionArchive:
         return drivers.majority_collection(database, self._name, RAW)
 
 
-def _says_the_same(one: RawBSONDocument, other: RawBSONDocument) -> bool:
+def _has_same_content(one: RawBSONDocument, other: RawBSONDocument) -> bool:
     return same_content(*(bson.decode(each.raw, codec_options=CODEC) for each in (one, other)))

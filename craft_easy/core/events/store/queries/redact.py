@@ -1,7 +1,7 @@
 """Removing payloads: with the same write, what is pending or dead is skipped.
 
 It follows the one rule of deliveries, written where `rev` is the one that was read, so that no worker's write brings a
-text back. A record is redacted once: whoever comes second finds it so.
+text back. A record is redacted once: a second run finds it redacted.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Each also counts the errors that the records keep (the last five of a delivery) 
 dead record's whenever it was published, a done one's with its slice. The three have no such record in common.
 
 The partial indexes are named (`hint`): MongoDB considers an index only where a query speaks of its first field or asks
-for its order (SERVER-26580); else it reads the whole log. And it would choose a tenant's history over the few dead
+for its order (SERVER-26580); otherwise it reads the whole log. And it would choose a tenant's history over the few dead
 records of all. Times stand as literals.
 """
 
@@ -41,9 +41,9 @@ OPEN: Final[Condition] = {"delivery.state": "open"}
 DEAD: Final[Condition] = {"delivery.handlers.state": "dead"}
 
 MAX_GROUPS: Final = 1_000
-"""So many groups, the largest, come back from one question."""
+"""The number of groups, the largest, that one question returns."""
 MAX_NAME: Final = 200
-"""A name is cut at so many characters: another writer may have left a type of a megabyte."""
+"""The length at which a name is cut: another writer may have left a type of a megabyte."""
 NEWEST: Final = 10_000
 """Durations are those of the newest events of the window, so that a look at a large one stays cheap."""
 _PERCENTILE_SINCE: Final = 7
@@ -110,7 +110,7 @@ class Counted:
         owned: of them, those that a worker owns.
         waiting: of them, those that nobody owns and that are not due yet.
         oldest: the fields of the oldest of them.
-        groups: the largest, largest first; of records by type and tenant, else of deliveries.
+        groups: the largest, largest first; of records by type and tenant, otherwise of deliveries.
         failed_at: errors by the number of the bar in which they happened.
         failed_by: errors by what the members of a group share.
     """
@@ -333,5 +333,5 @@ def _by_name(rows: Sequence[Mapping[str, Any]]) -> Mapping[str | None, int]:
 
 
 def name_of(row: Mapping[str, Any]) -> str | None:
-    """Return a group's name as text, as every command shows what is no text."""
+    """Return a group's name as text, as every command shows a value that is not a text."""
     return read_envelope({"tenant_id": row.get("_id")}).tenant_id
