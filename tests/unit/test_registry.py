@@ -43,7 +43,7 @@ def test_a_handler_id_is_its_module_and_its_qualified_name(handler: Callable[...
 @pytest.mark.parametrize(
     ("handler", "what", "fix"),
     [
-        (lambda event: None, "a lambda has no name that lasts", r"subscribe\(pattern, lambda event: …, id=\"orders."),
+        (lambda event: None, "a lambda has no lasting name", r"subscribe\(pattern, lambda event: …, id=\"orders."),
         (functools.partial(shop.charge), "a partial", r"partial\(charge, …\), id=\"orders.charge\""),
         (shop.Mailer(), "the callable object", r"Mailer\(…\), id=\"orders.Mailer\""),
         ([].append, "the callable object list.append", r"id=\"orders.append\""),
