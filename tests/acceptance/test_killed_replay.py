@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import bson
+import pytest
 from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.history.progress import WINDOW
 from craft_easy.core.events.store import EventStore
 from tests.support.conditions import until
+
+pytestmark = pytest.mark.slow
 
 EVENTS = 3_000
 TENANTS = ("a", "b", "c", "d", None)
@@ -29,8 +32,6 @@ KILLED_AT = (500, 1_400, 2_400)
 BOOKS = """
 import asyncio, os
 from craft_easy.core.events import DomainEvent, event_handler, get_event_bus
-
-pytestmark = pytest.mark.slow
 
 ledger = os.open("ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
