@@ -12,6 +12,8 @@ from bson.raw_bson import RawBSONDocument
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.selection import NO_TENANT, Selection
 from craft_easy.core.events.store import EventStore, drivers, read
+from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.types import DomainEvent
 
 START = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
@@ -167,20 +169,28 @@ def foreign_id(seconds: int, number: int = 0) -> ObjectId:
     return ObjectId(moment.to_bytes(4, "big") + number.to_bytes(8, "big"))
 
 
-async def test_records_of_other_writers_are_all_listed(store: EventStore) -> None:
+async def listed(store: EventStore, **selection: Any) -> list[Any]:
+    return [record["_id"] async for page in store.batches(Selection(**selection)) for record in page]
+
+
+async def test_malformed_records_are_listed_as_they_are_and_are_no_events(store: EventStore) -> None:
     events = await store.collection()
-    odd: list[dict[str, Any]] = [
+    malformed: list[dict[str, Any]] = [
         {"_id": foreign_id(0)},
         {"_id": foreign_id(1), "event_type": "old.style", "payload": [1, 2]},
         {"_id": foreign_id(2), "event_id": 7, "event_type": 9, "tenant_id": 5, "timestamp": "yesterday"},
-        {"_id": foreign_id(3), "event_type": "x", "timestamp": 12.5, "extra": {"a": 1}},
-        {"_id": "text", "event_id": "e", "event_type": "x", "timestamp": WRITTEN, "payload": None},
+        {"_id": foreign_id(3), "event_id": "f", "event_type": "x", "timestamp": 12.5, "extra": {"a": 1}},
+        {"_id": foreign_id(4), "event_type": "x", "timestamp": WRITTEN},
     ]
-    await events.insert_many(odd)
+    optional_missing = {"_id": "text", "event_id": "e", "event_type": "x", "timestamp": WRITTEN, "payload": None}
+    await events.insert_many([*malformed, optional_missing])
     await store.append(event(0))
+    assert len(await listed(store)) == 7
+    assert len(await listed(store, reverse=True)) == 7
     found = await store.replay()
-    assert len(found) == 6
-    assert len([one async for one in store.stream(reverse=True)]) == 6
+    assert [one.event_type for one in found] == ["order.placed", "x"]
+    assert [one async for one in store.stream(reverse=True)] == found[::-1]
+    assert len(await listed(store, since=WRITTEN)) == 2
 
 
 async def test_a_date_out_of_range_is_listed_in_its_place(real_store: EventStore) -> None:
@@ -188,28 +198,10 @@ async def test_a_date_out_of_range_is_listed_in_its_place(real_store: EventStore
         odd = {"event_id": str(number), "event_type": "x", "timestamp": DatetimeMS(milliseconds), "payload": {}}
         await insert_or_xfail(real_store, odd)
     await real_store.append(event(0))
-    found = await real_store.replay()
-    assert [one.event_id for one in found][::2] == ["0", "1"]
-    assert [one.event_id for one in await real_store.replay(since=START)] == [found[1].event_id, "1"]
-
-
-async def test_a_window_counts_a_record_without_a_date_by_its_id(store: EventStore) -> None:
-    events = await store.collection()
-    await events.insert_many(
-        [
-            {"_id": foreign_id(0), "event_type": "x", "payload": {"number": 0}},
-            {"_id": foreign_id(60), "event_type": "x", "timestamp": "soon", "payload": {"number": 1}},
-            {"_id": foreign_id(120), "event_type": "x", "timestamp": 17, "payload": {"number": 2}},
-            {"_id": "no time", "event_type": "x", "payload": {"number": 3}},
-        ]
-    )
-    await store.append(event(4, timestamp=WRITTEN))
-    assert set(await numbers(store, since=WRITTEN, until=WRITTEN + timedelta(seconds=61))) == {0, 1, 4}
-    assert set(await numbers(store, since=WRITTEN + timedelta(milliseconds=1))) == {1, 2}
-    assert set(await numbers(store, until=WRITTEN)) == {3}
-    await store.append_many([event(number, timestamp=WRITTEN) for number in (5, 6)])
-    assert [len(await numbers(store, since=WRITTEN, limit=limit)) for limit in (1, 2, 5, 9)] == [1, 2, 5, 6]
-    assert set((await numbers(store, since=WRITTEN, reverse=True))[:3]) == {4, 5, 6}
+    pages = real_store.batches(Selection())
+    found = [record["event_id"] async for page in pages for record in page]
+    assert found[::2] == ["0", "1"]
+    assert [one.event_id for one in await real_store.replay()] == found[1:2]
 
 
 async def test_equal_and_missing_keys_are_neither_lost_nor_repeated(store: EventStore) -> None:
@@ -225,17 +217,6 @@ async def test_equal_and_missing_keys_are_neither_lost_nor_repeated(store: Event
     assert set(newest) >= set(range(40, 80))
 
 
-async def test_an_event_of_another_writer_is_found_by_the_id_that_is_shown(store: EventStore) -> None:
-    events = await store.collection()
-    own = foreign_id(0)
-    await events.insert_many([{"_id": own, "event_type": "a"}, {"_id": 1, "event_id": 77, "event_type": "b"}])
-    await events.insert_one({"_id": "other", "event_id": "kept", "event_type": "c"})
-    for event_id, event_type in ((str(own), "a"), ("77", "b"), ("kept", "c")):
-        found = await store.get(event_id)
-        assert found is not None
-        assert (found.event_id, found.event_type) == (event_id, event_type)
-
-
 async def test_tenants_of_other_writers_are_found_by_the_text_that_is_shown(store: EventStore) -> None:
     events = await store.collection()
     tenant = foreign_id(9)
@@ -247,7 +228,9 @@ async def test_tenants_of_other_writers_are_found_by_the_text_that_is_shown(stor
 
 async def test_a_text_that_is_no_utf8_aborts_no_page(real_store: EventStore) -> None:
     await real_store.append(event(0))
-    broken = encode({"_id": 1, "event_type": "x", "payload": {"text": "ABCD"}}).replace(b"ABCD", b"A\xffCD")
+    broken = encode(
+        {"_id": 1, "event_id": "e", "event_type": "x", "timestamp": WRITTEN, "payload": {"text": "ABCD"}}
+    ).replace(b"ABCD", b"A\xffCD")
     await insert_or_xfail(real_store, RawBSONDocument(broken))
     assert len(await real_store.replay()) == 2
 
@@ -260,38 +243,54 @@ async def insert_or_xfail(store: EventStore, *documents: Any) -> None:
         pytest.xfail(f"this server keeps no such record: {error}")
 
 
-@pytest.mark.parametrize("named", [10_000, 0], ids=["left out by the server", "left out here"])
-async def test_a_cursor_that_the_server_lost_is_opened_again_where_it_ended(
-    real_store: EventStore, monkeypatch: pytest.MonkeyPatch, named: int
-) -> None:
-    monkeypatch.setattr(read, "MAX_NAMED", named)
-    equal = 25 if named else 5  # of one key: more than a page where the server leaves them out
-    seconds = (timedelta(seconds=number // min(equal, 9)) for number in range(90))
-    await real_store.append_many([event(number, timestamp=START + each) for number, each in enumerate(seconds)])
-    undated = [
-        {"_id": foreign_id(0, number), "payload": {"number": 90 + number}} for number in range(25 if named else 5)
-    ]
-    await (await real_store.collection()).insert_many(undated)
-    whole = {reverse: await numbers(real_store, reverse=reverse) for reverse in (False, True)}
-    lost = 0
+@pytest.fixture
+def losing(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lose the cursor after each page; return the cursors that were lost so far."""
+    lost: list[int] = []
     fetch = read._Scan._fetch
 
     async def fetch_and_lose(scan: read._Scan) -> read.Page:
-        nonlocal lost
         page = await fetch(scan)
         cursor = getattr(scan._cursor, "delegate", scan._cursor)
         if cursor.cursor_id:
-            lost += 1
-            async with real_store.call() as site:
-                await site.database.command("killCursors", real_store.name, cursors=[cursor.cursor_id])
+            lost.append(cursor.cursor_id)
+            async with real_store.call() as connection:
+                await connection.database.command("killCursors", real_store.name, cursors=[cursor.cursor_id])
         return page
 
     monkeypatch.setattr(read._Scan, "_fetch", fetch_and_lose)
-    for reverse, expected in whole.items():
+    return lost
+
+
+async def test_a_cursor_that_the_server_lost_is_opened_again_where_it_ended(
+    real_store: EventStore, losing: list[int]
+) -> None:
+    seconds = (timedelta(seconds=number // 25) for number in range(90))
+    await real_store.append_many([event(number, timestamp=START + each) for number, each in enumerate(seconds)])
+    malformed = [
+        {"_id": foreign_id(0, number), "payload": {"number": 90 + number}, **timestamp}
+        for number, timestamp in enumerate([{}] * 20 + [{"timestamp": START + timedelta(seconds=1)}] * 20)
+    ]
+    await (await real_store.collection()).insert_many(malformed)
+    for reverse in (False, True):
         found = await numbers(real_store, reverse=reverse)
-        assert sorted(found) == sorted(expected)
-        assert [number for number in found if number < 90] == [number for number in expected if number < 90]
-    assert lost > 10
+        assert sorted(found) == list(range(130))
+        keys = [number // 25 for number in found if number < 90]
+        assert keys == sorted(keys, reverse=reverse)
+    assert sorted(await numbers(real_store, since=START, until=START + timedelta(seconds=1))) == list(range(25))
+    assert len(await numbers(real_store, limit=33)) == 33
+    assert len(losing) > 30
+
+
+async def test_a_listing_of_claims_survives_a_lost_cursor(real_store: EventStore, losing: list[int]) -> None:
+    patterns = dict.fromkeys(["a"], ("*",))
+    wanted = ClaimFilter(Selection(), handlers=patterns, loaded=patterns)
+    for number in range(0, 60, 20):
+        await real_store.append_many([event(one) for one in range(number, number + 20)], handlers=["a"])
+    pages = Deliveries(real_store).unowned(wanted, size=7)
+    found = [one.id async for page in pages for one in page]
+    assert len(found) == len(set(found)) == 60
+    assert len(losing) > 5
 
 
 async def test_a_server_that_stays_away_ends_the_reading(

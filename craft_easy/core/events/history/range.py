@@ -125,7 +125,7 @@ class ReplayRange:
 
     async def _from_here_on(self) -> AsyncGenerator[Sequence[Record], None]:
         for condition in self._conditions():
-            async with aclosing(read.matching(self._store, condition)) as pages:
+            async with aclosing(read.scan(self._store, condition)) as pages:
                 async for page in pages:
                     yield page
 

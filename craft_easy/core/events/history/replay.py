@@ -31,7 +31,7 @@ async def record_of(store: EventStore, event_id: str) -> Record | None:
     if found is None:
         return None
     # read once more, because `event_json` needs it decoded in its own way
-    async with aclosing(read.matching(store, {"_id": {"$eq": found["_id"]}}, for_json=True)) as pages:
+    async with aclosing(read.scan(store, {"_id": {"$eq": found["_id"]}}, for_json=True)) as pages:
         return next(iter(await anext(pages, ())), None)
 
 

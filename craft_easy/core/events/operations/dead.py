@@ -315,7 +315,7 @@ class _Search:
                             return
 
     def _pages_of(self, chosen: DeliveryFilter, state: _State) -> AsyncGenerator[read.Page, None]:
-        return read.matching(
+        return read.scan(
             self._store,
             chosen.having(state),
             fields=WITHOUT_PAYLOAD,

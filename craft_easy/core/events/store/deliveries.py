@@ -25,23 +25,21 @@ from craft_easy.core.events.store.append import InsertResult
 from craft_easy.core.events.store.documents import from_document, key_of, to_document
 from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, in_order, joined
-from craft_easy.core.events.store.indexes import with_hint
+from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, joined
+from craft_easy.core.events.store.indexes import CLAIM_INDEX, OWNER_INDEX, with_hint
+from craft_easy.core.events.store.read import BY_DUE_TIME, WITHOUT_PAYLOAD, Page, scan
 from craft_easy.core.events.store.sessions import TRY_S, end_overdue_transactions
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 Document = Mapping[str, Any]
-Order = list[tuple[str, int]]
-Scan = AsyncGenerator[list[dict[str, Any]], None]
 Transition = Callable[[Delivery], Delivery]
 
 BATCH: Final = 1_000
 MAX_COUNTED: Final = 10_001
 """Where a count stops: it serves a person, and a server should not read a whole backlog for it."""
 LOOKED_AT: Final = 100
-_BY_DUE_TIME: Final[Order] = [("delivery.due_at", 1), ("_id", 1)]
 TOGETHER_S: Final = 20.0
 """Seconds after which a write of many records is taken apart: one of them may be locked."""
 APART_S: Final = 1.0
@@ -164,7 +162,7 @@ class Deliveries:
         return int(result.matched_count)
 
     async def _look_again(self, steps: Sequence[tuple[PendingChange, Delivery]]) -> list[PendingChange]:
-        stored = await self.read([one.record.id for one, _ in steps])
+        stored = await self.read([one.record.id for one, _ in steps], fields=("delivery",))
         lost = []
         for one, after in steps:
             fresh = stored.get(one.record.id)
@@ -175,11 +173,16 @@ class Deliveries:
                 lost.append(one)
         return lost
 
-    async def read(self, ids: Sequence[Any]) -> dict[Any, Tracked]:
-        """Return the records with these `_id`s as the majority holds them, which no failover takes back."""
+    async def read(self, ids: Sequence[Any], *, fields: Sequence[str] | None = None) -> dict[Any, Tracked]:
+        """Return the records with these `_id`s as the majority holds them, which no failover takes back.
+
+        Args:
+            ids: the `_id`s.
+            fields: read only these; None reads whole records.
+        """
         async with self._store.call() as site:
             events = drivers.by_majority(site.events)
-            documents = await events.find({"_id": {"$in": list(ids)}}).to_list(None)
+            documents = await events.find({"_id": {"$in": list(ids)}}, fields).to_list(None)
         return {key_of(document): Tracked.of(document) for document in documents}
 
     async def change_within(self, session: Any, client: Any, change: PendingChange) -> Delivery:
@@ -226,20 +229,17 @@ class Deliveries:
         """Yield what may be claimed, by `(due_at, _id)`, at most `size` records at a time.
 
         A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already.
-
-        Args:
-            wanted: which records.
-            size: records of a page.
         """
-        scans = [self._claimable(chunk.unowned(), size) for chunk in wanted.chunks()]
+        fields = ("delivery.takeovers", "delivery.due_at")
+        scans = [
+            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size, index=CLAIM_INDEX)
+            for chunk in wanted.chunks()
+        ]
         async with AsyncExitStack() as stack:
-            for scan in scans:
-                await stack.enter_async_context(aclosing(scan))
+            for one in scans:
+                await stack.enter_async_context(aclosing(one))
             async for page in _merged(scans, size):
                 yield [Listed(key_of(document), _takeovers(document)) for document in page]
-
-    def _claimable(self, condition: dict[str, Any], size: int) -> Scan:
-        return self._pages(condition, _BY_DUE_TIME, {"_id": 1, "delivery.takeovers": 1, "delivery.due_at": 1}, size)
 
     async def claim(self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime) -> list[Tracked]:
         """Claim unowned records that still meet the whole condition; return them in the order of their ids.
@@ -275,8 +275,12 @@ class Deliveries:
 
     async def count(self, wanted: ClaimFilter, *, limit: int = MAX_COUNTED) -> int:
         """Return how many records may be claimed now; `limit` stands for any number from there on."""
+        return await self._count(wanted.unowned(), limit)
+
+    async def _count(self, condition: dict[str, Any], limit: int) -> int:
         async with self._store.call() as site:
-            return int(await site.events.count_documents(wanted.unowned(), limit=limit))
+            count = partial(site.events.count_documents, condition, limit=limit)
+            return int(await with_hint(site, CLAIM_INDEX, count))
 
     async def waiting(
         self, wanted: ClaimFilter, *, at: datetime, limit: int = MAX_COUNTED
@@ -289,8 +293,7 @@ class Deliveries:
             limit: stands for any number from there on.
         """
         condition = wanted.waiting(at)
-        async with self._store.call() as site:
-            number = int(await site.events.count_documents(condition, limit=limit))
+        number = await self._count(condition, limit)
         if not number:
             return 0, None
         fields = {"delivery.handlers.id": 1, "delivery.handlers.state": 1, "delivery.handlers.due_at": 1}
@@ -304,15 +307,17 @@ class Deliveries:
         """Return the owners of open records, of those wanted or of all, and how many each owns."""
         condition = OWNED if wanted is None else joined(wanted.open(), OWNED)
         group = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
-        rows = await self._aggregate(group)
+        rows = await self._aggregate(group, OWNER_INDEX)
         # another program may have left an array there, which no worker is
         return {row["_id"]: row["records"] for row in rows if isinstance(row["_id"], str)}
 
     async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
-        """Yield the open records of these workers."""
-        condition = {"delivery.state": "open", "delivery.owner": {"$in": list(owners)}}
-        async for documents in self._pages(condition, in_order(), None, size):
-            yield [Tracked.of(document) for document in documents]
+        """Yield the open records of these workers, without their payloads, in any order."""
+        condition = {**OWNED, "delivery.owner": {"$in": list(owners), "$gt": ""}}
+        pages = scan(self._store, condition, order=None, fields=WITHOUT_PAYLOAD, size=size, index=OWNER_INDEX)
+        async with aclosing(pages):
+            async for page in pages:
+                yield [Tracked.of(document) for document in page]
 
     async def orphans(self, wanted: ClaimFilter) -> dict[str, int]:
         """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
@@ -330,7 +335,8 @@ class Deliveries:
         """Count the orphans of up to `MAX_COUNTED` records, apart from those of handlers that are named already."""
         fields = {"event_type": 1, "delivery.handlers.id": 1, "delivery.handlers.state": 1}
         async with self._store.call(self._store.scan_timeout) as site:
-            documents = await site.events.find(wanted.orphaned(named), fields).limit(MAX_COUNTED).to_list(MAX_COUNTED)
+            first = partial(_first, site.events, wanted.orphaned(named), fields, MAX_COUNTED)
+            documents = await with_hint(site, CLAIM_INDEX, first)
         counted: Counter[str] = Counter()
         for document in documents:
             event_type, left_out = str(document.get("event_type")), set(named)
@@ -339,9 +345,10 @@ class Deliveries:
         return counted
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
-        """Yield the records that meet a condition of a `ClaimFilter`, in order."""
-        async for documents in self._pages(condition, in_order(), None, size):
-            yield [Tracked.of(document) for document in documents]
+        """Yield the records that meet a condition of a `ClaimFilter`, in the order of history, without payloads."""
+        async with aclosing(scan(self._store, condition, fields=WITHOUT_PAYLOAD, size=size)) as pages:
+            async for page in pages:
+                yield [Tracked.of(document) for document in page]
 
     async def add(self, record: Tracked, delivery: Delivery) -> bool:
         """Begin to track a record that was stored without a delivery.
@@ -356,30 +363,23 @@ class Deliveries:
             record.delivery = delivery
         return bool(result.matched_count)
 
-    async def _pages(
-        self, condition: dict[str, Any], order: Order, projection: dict[str, int] | None, size: int
-    ) -> AsyncGenerator[list[dict[str, Any]], None]:
-        async with self._store.call() as site:
-            cursor = site.events.find(condition, projection, batch_size=size).sort(order)
-            page = await cursor.to_list(size)
-        try:
-            while page:
-                yield page
-                async with self._store.call() as site:
-                    page = await cursor.to_list(size)
-        finally:
-            await cursor.close()
-
     async def _aggregate(self, stages: list[dict[str, Any]], index: str | None = None) -> list[dict[str, Any]]:
         async with self._store.call() as site:
             cursor = await with_hint(site, index, partial(aggregate, site.events, stages))
             return list(await cursor.to_list(None))
 
 
-async def _merged(scans: Sequence[Scan], size: int) -> AsyncGenerator[list[dict[str, Any]], None]:
+async def _first(
+    events: drivers.Collection, condition: dict[str, Any], fields: dict[str, int], limit: int, hint: str | None = None
+) -> list[dict[str, Any]]:
+    cursor = events.find(condition, fields).limit(limit)
+    return await (cursor if hint is None else cursor.hint(hint)).to_list(limit)
+
+
+async def _merged(scans: Sequence[AsyncGenerator[Page, None]], size: int) -> AsyncGenerator[Page, None]:
     """Yield the records of several listings by due time, as one listing."""
     heads = [deque(await anext(scan, [])) for scan in scans]
-    page: list[dict[str, Any]] = []
+    page: Page = []
     while any(heads):
         first = min((number for number, head in enumerate(heads) if head), key=lambda n: _due_time(heads[n][0]))
         page.append(heads[first].popleft())

@@ -12,6 +12,7 @@ from typing import Any
 
 from craft_easy.core.events.handlers.context import suppresses
 from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.envelope import is_malformed
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.selection import NoTenant, Selection
 from craft_easy.core.events.store import append, read
@@ -153,7 +154,8 @@ class EventStore(Log):
             limit: the maximum number of events; None for all (`stream` keeps memory flat).
         """
         selection = Selection.of(tenant_id=tenant_id, event_type=event_type, since=since, until=until, limit=limit)
-        return [DomainEvent.from_record(record) async for records in self.batches(selection) for record in records]
+        pages = self.batches(selection)
+        return [DomainEvent.from_record(one) async for records in pages for one in records if not is_malformed(one)]
 
     async def stream(
         self,
@@ -172,7 +174,8 @@ class EventStore(Log):
         async with aclosing(self.batches(selection)) as pages:
             async for records in pages:
                 for record in records:
-                    yield DomainEvent.from_record(record)
+                    if not is_malformed(record):
+                        yield DomainEvent.from_record(record)
 
     async def batches(
         self, selection: Selection, *, size: int = read.PAGE, for_json: bool = False

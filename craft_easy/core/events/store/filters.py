@@ -5,16 +5,13 @@ What a user gave stands under `$eq` or `$in` only, so that `{"$ne": null}` is a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from types import NoneType
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from bson import DatetimeMS, Decimal128, MaxKey, ObjectId, Timestamp
+from bson import ObjectId
 
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection, compile_pattern, up_to_millisecond
@@ -114,14 +111,10 @@ def _uuid(text: str) -> list[UUID]:
 
 
 def _named(event_ids: Sequence[str] | None) -> Condition:
-    """Return the condition for the events with these ids; one that another writer gave none goes by its `_id`."""
+    """Return the condition for the events with these ids."""
     if event_ids is None:
         return {}
-    known = [event_id for event_id in event_ids if can_be_stored(event_id)]
-    forms = {event_id: stored_forms(event_id) for event_id in known}
-    by_id = {"event_id": {"$in": [form for event_id in known for form in forms[event_id]]}}
-    others = [form for event_id in known for form in forms[event_id][1:] if not isinstance(form, UUID)]
-    return _any_of([by_id, {"_id": {"$in": others}, "event_id": None}]) if others else by_id
+    return {"event_id": {"$in": [event_id for event_id in event_ids if can_be_stored(event_id)]}}
 
 
 def _types(patterns: Sequence[str]) -> Condition:
@@ -157,83 +150,6 @@ def _any_of(alternatives: Sequence[Condition]) -> Condition:
     if not alternatives:
         return {}
     return alternatives[0] if len(alternatives) == 1 else {"$or": list(alternatives)}
-
-
-def parts(selection: Selection) -> list[Condition]:
-    """Return the conditions that list a selection, one after another.
-
-    A record of another writer may have no date in `timestamp`; its time is then that of its `_id`. Such records sort
-    before every date, so within a window of time those without a timestamp, with a number and with a text are looked
-    for first, each with a query that an index answers at once. (Other types are found where no window is given.)
-    """
-    if selection.since is None and selection.until is None:
-        return [selection_filter(selection)]
-    rest = selection_filter(replace(selection, since=None, until=None))
-    made_then = _made_within(selection)
-    undated = [joined(kind.any_value, made_then, rest) for kind in _KINDS if kind.name in ("null", "number", "string")]
-    return [*undated, selection_filter(selection)][:: -1 if selection.reverse else 1]
-
-
-def _made_within(selection: Selection) -> Condition:
-    moments = window(selection.since, selection.until)["timestamp"]
-    made_within: Condition = {"_id": {operator: _first_id(moment) for operator, moment in moments.items()}}
-    since, until = moments.get("$gte", _EPOCH), moments.get("$lt")
-    if since > _EPOCH or (until is not None and until <= _EPOCH):
-        return made_within
-    # an `_id` that is no ObjectId tells no time, and such a record counts as of 1970
-    return {"$or": [made_within, {"_id": {"$not": {"$type": "objectId"}}}]}
-
-
-def _first_id(moment: datetime) -> ObjectId:
-    """Return the least ObjectId of the first whole second that is not before the moment."""
-    seconds = min(max(math.ceil(moment.timestamp()), 0), 2**32 - 1)
-    return ObjectId(seconds.to_bytes(4, "big") + bytes(8))
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Types that MongoDB sorts among each other, with their bounds; a comparison finds no other types.
-
-    Both bounds, because a server that does not know this reads on to the end of the index.
-    """
-
-    name: str
-    types: tuple[type, ...]
-    least: Any
-    greatest: Any
-
-    @property
-    def any_value(self) -> Condition:
-        """The condition for any value of the kind; null stands for a missing field too."""
-        if self.name == "date":
-            return {"timestamp": {"$type": "date"}}  # its bounds lie outside what every server understands
-        return {"timestamp": {"$eq": None} if self.least is None else {"$gte": self.least, "$lte": self.greatest}}
-
-
-_KINDS: Final = (
-    _Kind("null", (NoneType,), None, None),
-    _Kind("number", (float, int, Decimal, Decimal128), float("-inf"), float("inf")),
-    _Kind("string", (str,), "", "\U0010ffff"),
-    _Kind("object", (dict,), {}, {"": MaxKey()}),
-    _Kind("objectId", (ObjectId,), ObjectId(bytes(12)), ObjectId(b"\xff" * 12)),
-    _Kind("bool", (bool,), least=False, greatest=True),
-    _Kind("date", (datetime, DatetimeMS), DatetimeMS(-(2**63)), DatetimeMS(2**63 - 1)),
-    _Kind("timestamp", (Timestamp,), Timestamp(0, 0), Timestamp(2**32 - 1, 2**32 - 1)),
-)
-"""In MongoDB's order: https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/"""
-
-
-def from_here_on(record: Mapping[str, Any], direction: int = ASCENDING) -> Condition:
-    """Return the condition for what stands at the time of this record or behind it, in MongoDB's full order."""
-    value = record.get("timestamp")
-    here = {"timestamp": {"$eq": None} if value is None else {"$gte" if direction == ASCENDING else "$lte": value}}
-    order = _KINDS[::direction]
-    place = next((index for index, kind in enumerate(order) if _is_of(value, kind)), len(order))
-    return _any_of([here, *(kind.any_value for kind in order[place + 1 :])])
-
-
-def _is_of(value: object, kind: _Kind) -> bool:
-    return isinstance(value, kind.types) and (kind.name == "bool") == isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ from pymongo.errors import BulkWriteError
 from craft_easy.core.events import hooks
 from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import HandlerState
+from craft_easy.core.events.model.envelope import is_malformed
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
 from craft_easy.core.events.store.append import MAX_NAMED
 from craft_easy.core.events.store.documents import from_document, record_event_id, record_id, same_content
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.filters import Condition, joined, parts
+from craft_easy.core.events.store.filters import Condition, joined, selection_filter
 from craft_easy.core.events.store.formats import event_json, extended_json
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
@@ -59,10 +60,10 @@ class Old:
     selection: Selection = field(default_factory=Selection)
     include_untracked: bool = False
 
-    def conditions(self) -> list[Condition]:
-        """Return the conditions that list them, one after another."""
+    def condition(self) -> Condition:
+        """Return the condition that an old record meets."""
         selection = replace(self.selection, since=None, until=self.before, states=(), limit=None, reverse=False)
-        return [joined(part, self._may_go()) for part in parts(selection)]
+        return joined(selection_filter(selection), self._may_go())
 
     def _may_go(self) -> Condition:
         done: Condition = {
@@ -115,19 +116,15 @@ class Copy:
 
 async def count(store: Log, old: Old) -> int:
     """Return how many records are old, those included that a retry of their parent would publish again."""
-    found = 0
-    for condition in old.conditions():
-        async with store.call(store.scan_timeout) as site:
-            found += await site.events.count_documents(condition)
-    return found
+    async with store.call(store.scan_timeout) as site:
+        return int(await site.events.count_documents(old.condition()))
 
 
 async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
     """Yield the records that are old, oldest first, without their payload; the limit is not kept."""
-    for condition in old.conditions():
-        async with aclosing(read.matching(store, condition, fields=_LISTED, size=PAGE)) as pages:
-            async for page in pages:
-                yield page
+    async with aclosing(read.scan(store, old.condition(), fields=_LISTED, size=PAGE)) as pages:
+        async for page in pages:
+            yield [record for record in page if not is_malformed(record)]
 
 
 async def without_open_parents(store: Log, records: Sequence[Record]) -> list[Record]:

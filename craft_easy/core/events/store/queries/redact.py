@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +16,12 @@ from pymongo import UpdateOne
 
 from craft_easy.core.events.errors import RecordRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, redact
-from craft_easy.core.events.model.envelope import is_redacted
+from craft_easy.core.events.model.envelope import is_malformed, is_redacted
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
 from craft_easy.core.events.store.deliveries import APART_S, TOGETHER_S, Tracked, same_revision
 from craft_easy.core.events.store.documents import to_document
-from craft_easy.core.events.store.filters import UNREDACTED, joined, parts
+from craft_easy.core.events.store.filters import UNREDACTED, joined, selection_filter
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 
 if TYPE_CHECKING:
@@ -45,16 +45,13 @@ class RedactionMark:
 
 async def unredacted(store: Log, selection: Selection) -> AsyncGenerator[list[Tracked], None]:
     """Yield the selected records that still have their payload, in order, without it."""
-    left = selection.limit
-    for condition in parts(replace(selection, limit=None)):
-        wanted = joined(condition, dict(UNREDACTED))
-        pages = read.matching(store, wanted, fields=WITHOUT_PAYLOAD, reverse=selection.reverse, size=PAGE)
-        async with aclosing(pages):
-            async for page in pages:
-                yield [Tracked.of(document) for document in page[:left]]
-                left = None if left is None else left - len(page)
-                if left is not None and left <= 0:
-                    return
+    condition = joined(selection_filter(selection), dict(UNREDACTED))
+    pages = read.scan(
+        store, condition, fields=WITHOUT_PAYLOAD, reverse=selection.reverse, limit=selection.limit, size=PAGE
+    )
+    async with aclosing(pages):
+        async for page in pages:
+            yield [Tracked.of(document) for document in page if not is_malformed(document)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ async def last_position(store: Log) -> ReplayPosition | None:
         "event_type": {"$type": "string"},
     }
     async with store.call(store.scan_timeout) as site:
-        cursor = site.events.find(condition, OUTLINE).sort(filters.in_order(filters.DESCENDING)).limit(1)
+        cursor = site.events.find(condition, OUTLINE).sort(read.HISTORY.sort(filters.DESCENDING)).limit(1)
         found = await cursor.to_list(1)
     return ReplayPosition.of(found[0]) if found else None
 
@@ -122,7 +122,7 @@ def in_batches(event_ids: Sequence[str]) -> Sequence[Sequence[str]]:
 async def outlines(store: Log, condition: Condition, limit: int | None = None) -> AsyncGenerator[Envelope, None]:
     """Yield the records that meet a condition, in order and without their payloads, at most `limit` of them."""
     left = limit
-    async with aclosing(read.matching(store, condition, fields=OUTLINE)) as pages:
+    async with aclosing(read.scan(store, condition, fields=OUTLINE)) as pages:
         async for page in pages:
             for record in page[:left]:
                 yield read_envelope(record)
