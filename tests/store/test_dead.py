@@ -455,7 +455,7 @@ async def test_a_retry_that_was_claimed_before_the_answer_came_still_counts(
     await at_the_worst_moment(real_store, "e1", success("charge"), monkeypatch)
     real, has_come = Deliveries.read, False
 
-    async def read(self: Deliveries, ids: Sequence[Any]) -> dict[Any, Tracked]:
+    async def read(self: Deliveries, ids: Sequence[Any], **options: Any) -> dict[Any, Tracked]:
         nonlocal has_come
         if len(ids) == 2 and not has_come:
             has_come = True
@@ -463,7 +463,7 @@ async def test_a_retry_that_was_claimed_before_the_answer_came_still_counts(
             await collection.update_one(
                 {"_id": record_id("e2")}, {"$set": {"delivery.owner": "fast:1:x"}, "$inc": {"delivery.rev": 1}}
             )
-        return await real(self, ids)
+        return await real(self, ids, **options)
 
     monkeypatch.setattr(Deliveries, "read", read)
     touched = await dead.retry(real_store)

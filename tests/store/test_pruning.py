@@ -356,18 +356,21 @@ async def test_the_log_itself_is_no_archive(store: EventStore, name: str) -> Non
 
 
 async def test_records_of_other_writers_are_archived_or_stay(store: EventStore, tmp_path: Path) -> None:
-    done = {"delivery": {"state": "done"}}
-    early = bson.ObjectId("5e340000" + "0" * 16)
+    done = {"event_type": "x", "timestamp": START, "delivery": {"state": "done"}}
     records = [
-        {"_id": early, **done},
-        {"_id": {"a": {"b": 1}}, "timestamp": START, **done},
-        {"_id": 1, "timestamp": START, "delivery": {"state": "done", "rev": "many", "handlers": "x"}},
-        {"_id": "text", "event_id": {"a": 1}, "timestamp": START, **done, "causation_id": {"a": 1}},
-        {"_id": bson.ObjectId("5e340000" + "1" * 16), "timestamp": "yesterday", "payload": [1, 2], **done},
-        {"_id": 7.5, "timestamp": START, "delivery": {"state": "done", "rev": 2**40, "finished_at": "x"}},
+        {**done, "_id": {"a": {"b": 1}}, "event_id": "1"},
+        {**done, "_id": 1, "event_id": "2", "delivery": {"state": "done", "rev": "many", "handlers": "x"}},
+        {**done, "_id": "text", "event_id": "3", "causation_id": {"a": 1}, "payload": [1, 2]},
+        {**done, "_id": 7.5, "event_id": "4", "delivery": {"state": "done", "rev": 2**40, "finished_at": "x"}},
     ]
-    await put(store, *records)
+    malformed: list[dict[str, Any]] = [
+        {**done, "event_id": {"a": 1}},
+        {**done, "event_id": "5", "event_type": 7},
+        {**done, "event_id": "6", "timestamp": "yesterday"},
+    ]
+    await put(store, *records, *malformed)
     async with FileArchive(tmp_path / "old.ndjson") as archive:
         pruned = await prune.prune(store, OLD, archive)
-    assert counts(pruned) == (6, 0, 0, 0)
-    assert len(archived(tmp_path / "old.ndjson")) == 6
+    assert counts(pruned) == (4, 0, 0, 0)
+    assert len(archived(tmp_path / "old.ndjson")) == 4
+    assert await (await store.collection()).count_documents({}) == 3, "malformed records stay"

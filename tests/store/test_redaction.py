@@ -160,8 +160,6 @@ async def test_many_pages_are_gone_through(store: EventStore, monkeypatch: pytes
         {"payload": [SECRET]},
         {"redacted": True},
         {"redacted": {"at": "yesterday"}},
-        {"timestamp": SECRET},
-        {"event_id": {"a": SECRET}},
     ],
 )
 async def test_what_another_writer_left_loses_its_payload_too(store: EventStore, fields: Mapping[str, Any]) -> None:

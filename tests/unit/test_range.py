@@ -53,7 +53,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     """Return the numbers of the records that a range yields, of a log in pages."""
 
     async def run(log: Log, position: Position, notices: list[object] | None = None, **selection: Any) -> list[int]:
-        monkeypatch.setattr(read_module, "matching", log.matching)
+        monkeypatch.setattr(read_module, "scan", log.matching)
         span = ReplayRange(cast("EventStore", None), Selection(**selection), position, None)
         notices = [] if notices is None else notices
         return [one["_id"] async for page in span.pages(notices.append) for one in page]
@@ -117,7 +117,7 @@ async def test_what_is_published_meanwhile_before_an_event_of_the_future_is_left
 
 async def test_malformed_records_are_counted_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     page = [record(1), record(2, event_type=7), record(3, timestamp="then"), record(4, event_id=4), record(5)]
-    monkeypatch.setattr(read_module, "matching", Log([page]).matching)
+    monkeypatch.setattr(read_module, "scan", Log([page]).matching)
     span = ReplayRange(cast("EventStore", None), Selection(limit=2), Position("r"), None)
     assert [one["_id"] async for records in span.pages(ignore) for one in records] == [1, 5]
     assert span.malformed == 3

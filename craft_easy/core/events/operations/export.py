@@ -28,7 +28,7 @@ from craft_easy.core.events.errors import CheckpointError, EventsError, StoreUna
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.formats.extended_json import is_ambiguous, record_line
-from craft_easy.core.events.store.read import RecordPosition
+from craft_easy.core.events.store.position import RecordPosition
 from craft_easy.core.events.target import Target, check, reason_of
 
 if TYPE_CHECKING:

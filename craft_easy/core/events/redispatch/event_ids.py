@@ -13,7 +13,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.redispatch.options import RedispatchOptions
-from craft_easy.core.events.store.read import in_batches, positions
+from craft_easy.core.events.store.position import in_batches, positions
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus

@@ -1,7 +1,19 @@
-"""What the engine reads and writes under `delivery`: listing, claiming, outcomes, take-overs.
+"""The deliveries of records: how they are listed, claimed, changed and taken over.
 
-Every change but a claim follows the one rule: a pure transition, written where `rev` is the one that was read. Claims
-ask for open and unowned instead. Nothing here knows what a handler is; it deals in records and transitions.
+The protocol, from the insert of a record to its last outcome:
+
+    insert      a publisher inserts the record open and owned by its own worker; an outbox inserts it unowned
+    list        `unowned`: a redispatch lists the open records that have no owner, are due and have a pending delivery
+                that may run there, by `(due_at, _id)`
+    claim       `claim`: one write repeats the whole condition of the listing, sets owner and claimed_at and adds 1 to
+                rev. Two workers may list a record; one of them claims it. A read by owner returns what was claimed.
+    change      `change`: outcomes, give-backs and take-overs are pure transitions of `model.delivery`. The record is
+                written where its rev is the one that was read; else it is read and the transition is applied again
+    close       the transition that leaves nothing pending clears the owner in the same write
+    take over   `owners`, then the registry of workers, then `owned_by`: the records of an owner that is fenced or not
+                registered are freed by a `change`
+
+Nothing here depends on what a handler is: it deals in records and transitions.
 """
 
 from __future__ import annotations
@@ -36,12 +48,14 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 Transition = Callable[[Delivery], Delivery]
 
+UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}
+OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 BATCH: Final = 1_000
 MAX_COUNTED: Final = 10_001
-"""Where a count stops: it serves a person, and a server should not read a whole backlog for it."""
+"""Where a count stops: a person reads it, and the server should not read a whole backlog for it."""
 LOOKED_AT: Final = 100
 TOGETHER_S: Final = 20.0
-"""Seconds after which a write of many records is taken apart: one of them may be locked."""
+"""Seconds after which a write of many records is split: one of them may be locked."""
 APART_S: Final = 1.0
 
 
@@ -52,7 +66,7 @@ class Tracked:
     document: Document
     delivery: Delivery
     id: Any = None
-    """Its `_id`, one that can be a key."""
+    """The `_id`, hashable whatever its type."""
 
     def __post_init__(self) -> None:
         self.id = key_of(self.document)
@@ -76,7 +90,7 @@ class Listed:
 
 @dataclass(eq=False, slots=True)
 class PendingChange:
-    """A record and the transition that it is to go through."""
+    """A record and the transition that is to be applied to it."""
 
     record: Tracked
     transition: Transition
@@ -100,33 +114,100 @@ class Deliveries:
     def __init__(self, store: Log) -> None:
         self._store = store
 
+    # list, claim
+
+    async def unowned(self, wanted: ClaimFilter, *, size: int = BATCH) -> AsyncGenerator[list[Listed], None]:
+        """Yield what may be claimed, by `(due_at, _id)`, at most `size` records at a time.
+
+        A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already.
+        """
+        fields = ("delivery.takeovers", "delivery.due_at")
+        scans = [
+            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size, index=CLAIM_INDEX)
+            for chunk in wanted.chunks()
+        ]
+        async with AsyncExitStack() as stack:
+            for one in scans:
+                await stack.enter_async_context(aclosing(one))
+            async for page in _merged(scans, size):
+                yield [Listed(key_of(document), _takeovers(document)) for document in page]
+
+    async def claim(self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime) -> list[Tracked]:
+        """Claim unowned records that still meet the whole condition; return them in the order of their ids.
+
+        Args:
+            ids: the `_id`s that a listing gave.
+            condition: the condition of the listing, `ClaimFilter.unowned`.
+            owner: the worker that claims.
+            at: the database's time.
+        """
+        mine = {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}}
+        try:
+            matched = await self._claim(ids, condition, mine)
+        except RecordRefused:
+            uncounted = {**condition, "delivery.rev": {"$not": {"$type": "number"}}}
+            await self._claim(ids, uncounted, {"$set": {"delivery.rev": 0}})
+            matched = await self._claim(ids, condition, mine)
+        return await self._read_back(ids, owner) if matched else []
+
+    async def _claim(self, ids: Sequence[Any], condition: Document, write: Document) -> int:
+        async with self._store.call() as connection:
+            if drivers.is_sharded(connection.database):
+                # one write for each `_id`, of which each goes to one shard and can be retried
+                writes = [UpdateOne({"_id": one, **condition}, write) for one in ids]
+                return int((await connection.events.bulk_write(writes, ordered=False)).matched_count)
+            return int(
+                (await connection.events.update_many({"_id": {"$in": list(ids)}, **condition}, write)).matched_count
+            )
+
+    async def _read_back(self, ids: Sequence[Any], owner: str) -> list[Tracked]:
+        async with self._store.call() as connection:
+            documents = await connection.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner}).to_list(None)
+        order = {one: place for place, one in enumerate(ids)}
+        return sorted((Tracked.of(document) for document in documents), key=lambda one: order.get(one.id, 0))
+
+    async def add(self, record: Tracked, delivery: Delivery) -> bool:
+        """Begin to track a record that was stored without a delivery; return whether it was changed.
+
+        A record that was given a delivery meanwhile keeps it; a redacted record gets none.
+        """
+        async with self._store.call() as connection:
+            result = await connection.events.update_one(
+                {"_id": record.id, "delivery": None, **UNREDACTED}, {"$set": {"delivery": to_document(delivery)}}
+            )
+        if result.matched_count:
+            record.delivery = delivery
+        return bool(result.matched_count)
+
+    # change: the one rule
+
     async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
-        """Put each record through its transition, reading again and applying again where another was faster.
+        """Put each record through its transition: where another writer was faster, read it and apply it again.
 
         Afterwards each `record.delivery` is what the log holds. A record that is gone is left as it is.
 
         Args:
-            changes: what is to be done.
+            changes: records and their transitions.
             seconds: the deadline of each call; None for the store's own.
 
         Raises:
-            StoreUnavailable: nothing is known of the writes; the same changes may be made again.
+            StoreUnavailable: it is not known which records were written; the same changes may be made again.
         """
         todo = list(changes)
         while todo:
             todo = await self._try(todo, seconds)
 
     async def change_apart(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
-        """Put each record through its transition with a write of its own, and return those that were not written.
+        """Put each record through its transition with a write of its own; return the changes that were not written.
 
-        A transaction of a process that died keeps its record locked until the server ends it, after a minute, and every
-        write waits for it: so the others need not.
+        A transaction of a process that died locks its record until the server ends it, after a minute. A write of many
+        records waits for that lock; writes of one record each do not wait for each other.
 
         Raises:
-            StoreUnavailable: the server answers nothing else either: it is no lock, but an outage.
+            StoreUnavailable: the server answers no other call either: an outage, not a lock.
         """
-        site = await self._store.connection()
-        await end_overdue_transactions(site.database.client)
+        connection = await self._store.connection()
+        await end_overdue_transactions(connection.database.client)
         left: list[PendingChange] = []
         for one in changes:
             try:
@@ -155,10 +236,10 @@ class Deliveries:
             )
             for one, after in steps
         ]
-        async with self._store.call(seconds) as site:
+        async with self._store.call(seconds) as connection:
             if len(writes) == 1:
-                return int((await site.events.update_one(*writes[0])).matched_count)
-            result = await site.events.bulk_write([UpdateOne(*write) for write in writes], ordered=False)
+                return int((await connection.events.update_one(*writes[0])).matched_count)
+            result = await connection.events.bulk_write([UpdateOne(*write) for write in writes], ordered=False)
         return int(result.matched_count)
 
     async def _look_again(self, steps: Sequence[tuple[PendingChange, Delivery]]) -> list[PendingChange]:
@@ -180,24 +261,26 @@ class Deliveries:
             ids: the `_id`s.
             fields: read only these; None reads whole records.
         """
-        async with self._store.call() as site:
-            events = drivers.by_majority(site.events)
+        async with self._store.call() as connection:
+            events = drivers.by_majority(connection.events)
             documents = await events.find({"_id": {"$in": list(ids)}}, fields).to_list(None)
         return {key_of(document): Tracked.of(document) for document in documents}
 
-    async def change_within(self, session: Any, client: Any, change: PendingChange) -> Delivery:
-        """Put a record through its transition inside a transaction, and return what it says once that is committed.
+    # inside a transaction
 
-        It is read in the transaction, so that a write by anybody else meanwhile makes this one, or the commit, fail.
-        What the transition raises is raised.
+    async def change_within(self, session: Any, client: Any, change: PendingChange) -> Delivery:
+        """Put a record through its transition inside a transaction; return its delivery as the commit will store it.
+
+        The record is read in the transaction, so that a concurrent write makes this one, or the commit, fail. An error
+        of the transition is raised.
 
         Args:
-            session: with a transaction under way.
-            client: the session's.
-            change: what is to be done; its record stays as it is.
+            session: a session with a running transaction.
+            client: the client of the session.
+            change: the record, which stays as it is, and the transition.
         """
-        site = await self._store.connection()
-        events = drivers.majority_collection(client[site.database.name], self._store.name, CODEC)
+        connection = await self._store.connection()
+        events = drivers.majority_collection(client[connection.database.name], self._store.name, CODEC)
         with pymongo.timeout(TRY_S):
             document = await events.find_one({"_id": change.record.id}, {"delivery": 1}, session=session)
             before = _delivery_of(document or {})
@@ -207,15 +290,15 @@ class Deliveries:
         return after
 
     async def insert_within(self, session: Any, client: Any, record: Tracked) -> bool:
-        """Insert a record inside a transaction; False where the same event is there already.
+        """Insert a record inside a transaction; return False where the same event is stored already.
 
-        It is looked for first, since a duplicate would abort the whole transaction.
+        The log is searched first, since a duplicate would abort the whole transaction.
 
         Raises:
             EventConflict: another event is stored under its id.
         """
-        site = await self._store.connection()
-        events = drivers.majority_collection(client[site.database.name], self._store.name, CODEC)
+        connection = await self._store.connection()
+        events = drivers.majority_collection(client[connection.database.name], self._store.name, CODEC)
         with pymongo.timeout(TRY_S):
             for condition in ({"_id": record.id}, {"event_id": record.document["event_id"]}):
                 stored = await events.find_one(condition, session=session)
@@ -225,62 +308,31 @@ class Deliveries:
             await events.insert_one(dict(record.document), session=session)
         return True
 
-    async def unowned(self, wanted: ClaimFilter, *, size: int = BATCH) -> AsyncGenerator[list[Listed], None]:
-        """Yield what may be claimed, by `(due_at, _id)`, at most `size` records at a time.
+    # owners
 
-        A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already.
-        """
-        fields = ("delivery.takeovers", "delivery.due_at")
-        scans = [
-            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size, index=CLAIM_INDEX)
-            for chunk in wanted.chunks()
-        ]
-        async with AsyncExitStack() as stack:
-            for one in scans:
-                await stack.enter_async_context(aclosing(one))
-            async for page in _merged(scans, size):
-                yield [Listed(key_of(document), _takeovers(document)) for document in page]
+    async def owners(self, wanted: ClaimFilter | None = None) -> dict[str, int]:
+        """Return the owners of open records, of the wanted records or of all, each with the number that it owns."""
+        condition = OWNED if wanted is None else joined(wanted.open(), OWNED)
+        stages = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
+        async with self._store.call() as connection:
+            cursor = await with_hint(connection, OWNER_INDEX, partial(aggregate, connection.events, stages))
+            rows: list[dict[str, Any]] = await cursor.to_list(None)
+        # another program may have stored an array there, which is not a worker
+        return {row["_id"]: row["records"] for row in rows if isinstance(row["_id"], str)}
 
-    async def claim(self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime) -> list[Tracked]:
-        """Claim unowned records that still meet the whole condition; return them in the order of their ids.
+    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
+        """Yield the open records of these workers, without their payloads, in any order."""
+        condition = {**OWNED, "delivery.owner": {"$in": list(owners), "$gt": ""}}
+        pages = scan(self._store, condition, order=None, fields=WITHOUT_PAYLOAD, size=size, index=OWNER_INDEX)
+        async with aclosing(pages):
+            async for page in pages:
+                yield [Tracked.of(document) for document in page]
 
-        Args:
-            ids: the `_id`s that a listing gave.
-            condition: that of the listing, repeated: what was claimed or closed meanwhile is refused.
-            owner: who claims.
-            at: the database's time.
-        """
-        mine = {"$set": {"delivery.owner": owner, "delivery.claimed_at": at}, "$inc": {"delivery.rev": 1}}
-        try:
-            matched = await self._claim(ids, condition, mine)
-        except RecordRefused:
-            uncounted = {**condition, "delivery.rev": {"$not": {"$type": "number"}}}
-            await self._claim(ids, uncounted, {"$set": {"delivery.rev": 0}})
-            matched = await self._claim(ids, condition, mine)
-        return await self._read_back(ids, owner) if matched else []
-
-    async def _claim(self, ids: Sequence[Any], condition: Document, write: Document) -> int:
-        async with self._store.call() as site:
-            if drivers.is_sharded(site.database):
-                # one write for each `_id`, of which each goes to one shard and can be retried
-                writes = [UpdateOne({"_id": one, **condition}, write) for one in ids]
-                return int((await site.events.bulk_write(writes, ordered=False)).matched_count)
-            return int((await site.events.update_many({"_id": {"$in": list(ids)}, **condition}, write)).matched_count)
-
-    async def _read_back(self, ids: Sequence[Any], owner: str) -> list[Tracked]:
-        async with self._store.call() as site:
-            documents = await site.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner}).to_list(None)
-        order = {one: place for place, one in enumerate(ids)}
-        return sorted((Tracked.of(document) for document in documents), key=lambda one: order.get(one.id, 0))
+    # figures
 
     async def count(self, wanted: ClaimFilter, *, limit: int = MAX_COUNTED) -> int:
         """Return how many records may be claimed now; `limit` stands for any number from there on."""
         return await self._count(wanted.unowned(), limit)
-
-    async def _count(self, condition: dict[str, Any], limit: int) -> int:
-        async with self._store.call() as site:
-            count = partial(site.events.count_documents, condition, limit=limit)
-            return int(await with_hint(site, CLAIM_INDEX, count))
 
     async def waiting(
         self, wanted: ClaimFilter, *, at: datetime, limit: int = MAX_COUNTED
@@ -297,27 +349,21 @@ class Deliveries:
         if not number:
             return 0, None
         fields = {"delivery.handlers.id": 1, "delivery.handlers.state": 1, "delivery.handlers.due_at": 1}
-        async with self._store.call() as site:
-            first = await site.events.find(condition, fields).sort("delivery.due_at", 1).limit(LOOKED_AT).to_list(None)
+        async with self._store.call() as connection:
+            first = (
+                await connection.events.find(condition, fields)
+                .sort("delivery.due_at", 1)
+                .limit(LOOKED_AT)
+                .to_list(None)
+            )
         entries = [entry for document in first for entry in _delivery_of(document).pending]
         due = [one.due_at for one in entries if one.id in wanted.handlers and one.due_at is not None]
         return number, min((one for one in due if one > at), default=None)
 
-    async def owners(self, wanted: ClaimFilter | None = None) -> dict[str, int]:
-        """Return the owners of open records, of those wanted or of all, and how many each owns."""
-        condition = OWNED if wanted is None else joined(wanted.open(), OWNED)
-        group = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
-        rows = await self._aggregate(group, OWNER_INDEX)
-        # another program may have left an array there, which no worker is
-        return {row["_id"]: row["records"] for row in rows if isinstance(row["_id"], str)}
-
-    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
-        """Yield the open records of these workers, without their payloads, in any order."""
-        condition = {**OWNED, "delivery.owner": {"$in": list(owners), "$gt": ""}}
-        pages = scan(self._store, condition, order=None, fields=WITHOUT_PAYLOAD, size=size, index=OWNER_INDEX)
-        async with aclosing(pages):
-            async for page in pages:
-                yield [Tracked.of(document) for document in page]
+    async def _count(self, condition: dict[str, Any], limit: int) -> int:
+        async with self._store.call() as connection:
+            count = partial(connection.events.count_documents, condition, limit=limit)
+            return int(await with_hint(connection, CLAIM_INDEX, count))
 
     async def orphans(self, wanted: ClaimFilter) -> dict[str, int]:
         """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
@@ -333,15 +379,15 @@ class Deliveries:
 
     async def _orphans(self, wanted: ClaimFilter, named: Iterable[str]) -> Counter[str]:
         """Count the orphans of up to `MAX_COUNTED` records, apart from those of handlers that are named already."""
-        fields = {"event_type": 1, "delivery.handlers.id": 1, "delivery.handlers.state": 1}
-        async with self._store.call(self._store.scan_timeout) as site:
-            first = partial(_first, site.events, wanted.orphaned(named), fields, MAX_COUNTED)
-            documents = await with_hint(site, CLAIM_INDEX, first)
-        counted: Counter[str] = Counter()
-        for document in documents:
-            event_type, left_out = str(document.get("event_type")), set(named)
-            pending = [one for one in _delivery_of(document).pending if wanted.is_orphan(one, event_type)]
-            counted.update(one.id for one in pending if one.id not in left_out)
+        fields, left_out = ("event_type", "delivery.handlers.id", "delivery.handlers.state"), set(named)
+        condition, counted = wanted.orphaned(left_out), Counter[str]()
+        pages = scan(self._store, condition, order=None, fields=fields, limit=MAX_COUNTED, index=CLAIM_INDEX)
+        async with aclosing(pages):
+            async for page in pages:
+                for document in page:
+                    event_type, pending = str(document.get("event_type")), _delivery_of(document).pending
+                    orphans = {one.id for one in pending if wanted.is_orphan(one, event_type)}
+                    counted.update(orphans - left_out)
         return counted
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
@@ -349,31 +395,6 @@ class Deliveries:
         async with aclosing(scan(self._store, condition, fields=WITHOUT_PAYLOAD, size=size)) as pages:
             async for page in pages:
                 yield [Tracked.of(document) for document in page]
-
-    async def add(self, record: Tracked, delivery: Delivery) -> bool:
-        """Begin to track a record that was stored without a delivery.
-
-        One that has got one meanwhile keeps it; one without its payload, removed on request, gets none.
-        """
-        async with self._store.call() as site:
-            result = await site.events.update_one(
-                {"_id": record.id, "delivery": None, **UNREDACTED}, {"$set": {"delivery": to_document(delivery)}}
-            )
-        if result.matched_count:
-            record.delivery = delivery
-        return bool(result.matched_count)
-
-    async def _aggregate(self, stages: list[dict[str, Any]], index: str | None = None) -> list[dict[str, Any]]:
-        async with self._store.call() as site:
-            cursor = await with_hint(site, index, partial(aggregate, site.events, stages))
-            return list(await cursor.to_list(None))
-
-
-async def _first(
-    events: drivers.Collection, condition: dict[str, Any], fields: dict[str, int], limit: int, hint: str | None = None
-) -> list[dict[str, Any]]:
-    cursor = events.find(condition, fields).limit(limit)
-    return await (cursor if hint is None else cursor.hint(hint)).to_list(limit)
 
 
 async def _merged(scans: Sequence[AsyncGenerator[Page, None]], size: int) -> AsyncGenerator[Page, None]:
@@ -397,10 +418,6 @@ def _due_time(document: Document) -> datetime:
     return due_at if isinstance(due_at, datetime) else EPOCH
 
 
-UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}
-OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
-
-
 def same_revision(rev: int) -> int | dict[str, Any]:
-    """Match a revision; a record of another writer may have none, or one that is no number."""
+    """Return the condition for a revision; another program may have stored none, or one that is not a number."""
     return rev or {"$not": {"$gt": 0}}

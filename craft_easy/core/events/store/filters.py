@@ -1,6 +1,6 @@
-"""A selection as MongoDB reads it: filter, sort order, and where to go on. Pure, no I/O.
+"""Conditions of MongoDB for a selection, for a claim, and for the deliveries that an operator names. Pure, no I/O.
 
-What a user gave stands under `$eq` or `$in` only, so that `{"$ne": null}` is a text like any other.
+A value that a user gave stands under `$eq` or `$in` only, so that `{"$ne": null}` is a text like any other.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ DESCENDING: Final = -1
 MAX_HANDLERS: Final = 100
 """Handler ids in one query for claims."""
 UNREDACTED: Final[Mapping[str, Any]] = {"redacted.at": {"$not": {"$type": "date"}}}
-"""The payload was not removed on request; what another writer keeps under that name is of no account."""
+"""The payload was not removed on request; a field of this name that another program stored is ignored."""
 
 
 def selection_filter(selection: Selection) -> Condition:
-    """Return the condition that a record of the selection meets; the limit is not in it."""
+    """Return the condition that the records of a selection meet, apart from its limit."""
     return joined(
         _named(selection.event_ids),
         _values("tenant_id", selection.tenants, none=selection.no_tenant),
@@ -41,11 +41,6 @@ def selection_filter(selection: Selection) -> Condition:
         window(selection.since, selection.until),
         _no_types(selection.except_types),
     )
-
-
-def in_order(direction: int = ASCENDING) -> list[tuple[str, int]]:
-    """Return the order of every listing, by `(timestamp, event_id)`."""
-    return [("timestamp", direction), ("event_id", direction)]
 
 
 def window(since: datetime | None, until: datetime | None) -> Condition:
@@ -59,7 +54,7 @@ def window(since: datetime | None, until: datetime | None) -> Condition:
 
 
 def joined(*conditions: Condition) -> Condition:
-    """Return the condition that all of these are met, with `$and` only where two speak of the same field."""
+    """Return the condition that all of these are met, with `$and` only where two name the same field."""
     met: Condition = {}
     for condition in conditions:
         met = {"$and": [met, condition]} if met.keys() & condition.keys() else {**met, **condition}
@@ -79,7 +74,7 @@ def _values(field: str, texts: Iterable[str], *, none: bool = False) -> Conditio
 
 
 def can_be_stored(text: object) -> bool:
-    """Tell whether a text has only characters that UTF-8 carries; nothing in the log is equal to any other."""
+    """Return whether UTF-8 can encode a text; no value in the log is equal to any other text."""
     try:
         if isinstance(text, str):
             text.encode()
@@ -89,10 +84,10 @@ def can_be_stored(text: object) -> bool:
 
 
 def stored_forms(text: str) -> list[Any]:
-    """Return what a record may hold that is shown as this text: other writers keep ids as numbers or ObjectIds too."""
+    """Return the values that are shown as this text: other programs store ids as numbers, UUIDs or ObjectIds."""
     forms: list[Any] = [text]
     if not isinstance(text, str):
-        return forms  # whatever it is, it is a value to be equal to
+        return forms
     if len(text) == 24 and ObjectId.is_valid(text):
         forms.append(ObjectId(text))
     elif len(text) == 36 and text.count("-") == 4:
@@ -128,7 +123,7 @@ def _types(patterns: Sequence[str]) -> Condition:
 
 
 def _no_types(patterns: Sequence[str]) -> Condition:
-    """Return the condition for types that match none of the patterns; a record without a type is let through."""
+    """Return the condition for types that match none of the patterns; a record without a type meets it."""
     if not patterns:
         return {}
     return {"$nor": [_types([pattern]) or {"event_type": {"$exists": True}} for pattern in patterns]}
@@ -140,7 +135,7 @@ def _states(states: Iterable[str]) -> Condition:
     if "untracked" in chosen:
         alternatives.append({"delivery": {"$eq": None}})
     if "dead" in chosen:
-        # the second half is always so, and lets the partial index on dead handlers be used
+        # the second condition is always met too; the partial index on dead deliveries needs it
         alternatives.append({"delivery.state": {"$eq": "dead"}, "delivery.handlers.state": {"$eq": "dead"}})
     alternatives.extend({"delivery.state": {"$eq": state}} for state in ("open", "done") if state in chosen)
     return _any_of(alternatives)
@@ -160,7 +155,7 @@ class ClaimFilter:
     event's type: two services on one log may use the same id for handlers of different events.
 
     Args:
-        selection: which events; its states and its limit are not looked at.
+        selection: which events; its states and its limit are ignored.
         handlers: the handlers that are to run: the patterns of each, by the ids that records may have (aliases too).
         loaded: the same of every handler that this process has; any other pending delivery is an orphan here.
         began_at: database time; a record claimed at or after this time has had its turn. None claims it again.
@@ -203,7 +198,7 @@ class ClaimFilter:
         """Return the condition for an open record with a pending delivery that no handler of this process may run.
 
         Args:
-            named: ids of handlers whose deliveries are not asked for.
+            named: ids of handlers whose deliveries are left out.
         """
         left_out = set(named)
         unknown = {"id": {"$nin": sorted({*self.loaded, *left_out})}, "state": "pending"}
@@ -214,9 +209,11 @@ class ClaimFilter:
         return joined(self.selected(), {"delivery.state": "open"}, _any_of(alternatives))
 
     def untracked(self) -> Condition:
+        """Return the condition for a record that was stored without a delivery."""
         return joined(self.selected(), {"delivery": None, **UNREDACTED})
 
     def unhandled(self) -> Condition:
+        """Return the condition for a record that had no handler when it was published."""
         return joined(self.selected(), {"delivery.state": "done", "delivery.handlers": {"$size": 0}, **UNREDACTED})
 
     def chunks(self) -> list[ClaimFilter]:
@@ -251,19 +248,19 @@ class ClaimFilter:
     # the same in Python, for a record that was read
 
     def matches(self, entry: HandlerDelivery, event_type: str) -> bool:
-        """Tell whether a delivery is pending, due, and for a handler that is to run here for this type of event."""
+        """Return whether a delivery is pending, due, and for a handler that is to run here for this type of event."""
         return entry.state == "pending" and self.is_due(entry) and _is_for(self.handlers, entry.id, event_type)
 
     def is_orphan(self, entry: HandlerDelivery, event_type: str) -> bool:
-        """Tell whether a delivery is pending and no handler of this process may run it."""
+        """Return whether a delivery is pending and no handler of this process may run it."""
         return entry.state == "pending" and not _is_for(self.loaded, entry.id, event_type)
 
     def is_due(self, entry: HandlerDelivery) -> bool:
-        """Tell whether the back-off of a delivery has ended, or is ignored."""
+        """Return whether the back-off of a delivery has ended, or is ignored."""
         return self.due_at is None or entry.due_at is None or entry.due_at <= self.due_at
 
     def may_claim(self, delivery: Delivery, event_type: str) -> bool:
-        """Tell whether a record meets the condition of `unowned`, apart from the selection."""
+        """Return whether a record meets the condition of `unowned`, apart from the selection."""
         began_at, claimed_at = self.began_at, delivery.claimed_at
         had_its_turn = began_at is not None and claimed_at is not None and claimed_at >= began_at
         is_pending = any(self.matches(entry, event_type) for entry in delivery.pending)
@@ -289,12 +286,12 @@ def _is_for(handlers: Patterns, handler_id: str, event_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which records an operator means: a selection, handlers, and the `_id`s of events that were named.
+    """Which records an operator chose: by a selection, by handlers, and by the `_id`s of events.
 
     Args:
-        selection: its limit and states are not looked at.
-        handlers: ids, as records name them; all when empty.
-        ids: `_id`s; None for any.
+        selection: which events; its limit and its states are ignored.
+        handlers: ids of handlers, as records have them; all when empty.
+        ids: `_id`s of records; None for any.
     """
 
     selection: Selection
@@ -304,7 +301,7 @@ class DeliveryFilter:
     def having(self, state: Literal["pending", "dead"]) -> Condition:
         """Return the condition for a record with a delivery in this state, of one of the handlers.
 
-        The equality that stands alone is what the partial index over such records asks for.
+        The first condition on the state is the filter of the partial index over such records.
         """
         indexed: Condition = {"delivery.handlers.state": "dead"} if state == "dead" else {"delivery.state": "open"}
         named: Condition = {} if self.ids is None else {"_id": {"$in": list(self.ids)}}
@@ -312,7 +309,7 @@ class DeliveryFilter:
         return joined(named, selected, indexed, self._of_handlers(state))
 
     def index(self, state: Literal["pending", "dead"]) -> str | None:
-        """Return the name of the partial index that such a question is to go through; none where `_id`s are named."""
+        """Return the name of the partial index for this condition; None where `_id`s are named."""
         if self.ids is not None:
             return None
         return DEAD_INDEX if state == "dead" else OPEN_INDEX

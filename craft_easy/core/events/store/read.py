@@ -12,23 +12,17 @@ in one condition: a cursor that was lost among them is opened behind the last re
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from bson import DatetimeMS, Decimal128, ObjectId, json_util
-from bson.binary import UuidRepresentation
-from bson.codec_options import DatetimeConversion
-from bson.errors import BSONError
+from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
-from craft_easy.core.events.model.envelope import read_envelope
-from craft_easy.core.events.model.selection import Selection, up_to_millisecond
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, filters
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.filters import ASCENDING, DESCENDING, Condition, can_be_stored
@@ -41,22 +35,13 @@ if TYPE_CHECKING:
 Page = list[dict[str, Any]]
 
 PAGE: Final = 1_000
-IDS: Final = 100
-"""Events that one query looks up by their ids: the embedded server is slow at long lists."""
 MAX_IDS: Final = 1_000
 """Events that one query looks up by `_id`."""
 POSITION_FIELDS: Final = ("timestamp", "event_id")
 WITHOUT_PAYLOAD: Final = ("event_id", "event_type", "tenant_id", "timestamp", "delivery")
 """The fields of a record but the payload, which may be large."""
-_AS_JSON: Final = json_util.JSONOptions(
-    json_mode=json_util.JSONMode.CANONICAL,
-    tz_aware=True,
-    uuid_representation=UuidRepresentation.STANDARD,
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DATES: Final = (datetime, DatetimeMS)
+DATES: Final = (datetime, DatetimeMS)
+"""How a date is decoded: as the second where Python has no such year."""
 
 
 # The scan
@@ -84,7 +69,7 @@ class ScanOrder:
     def key(self, record: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Return the key of a record; None where it is not of the regular types."""
         date, tie = _value(record, self.date), _value(record, self.tie)
-        return (date, tie) if isinstance(date, _DATES) and isinstance(tie, self.tie_type) else None
+        return (date, tie) if isinstance(date, DATES) and isinstance(tie, self.tie_type) else None
 
     def behind(self, key: tuple[Any, Any], direction: int) -> Condition:
         """Return the condition for the records behind a key.
@@ -268,147 +253,7 @@ async def count(log: Log, selection: Selection) -> int:
     return found if selection.limit is None else min(found, selection.limit)
 
 
-async def tally(log: Log, selection: Selection, limit: int | None = None) -> Counter[tuple[str, str | None]]:
-    """Count the selected records by type and tenant; the server counts, on a large log for a while.
-
-    Args:
-        log: the event log.
-        selection: which events; its own limit is not looked at.
-        limit: count only this many, the first in order.
-    """
-    counted: Counter[tuple[str, str | None]] = Counter()
-    condition = filters.selection_filter(selection)
-    if selection.is_empty or limit == 0:
-        return counted
-    async with aclosing(_grouped(log, condition) if limit is None else _each(log, condition, limit)) as rows:
-        async for row, events in rows:
-            envelope = read_envelope(row)
-            counted[envelope.event_type, envelope.tenant_id] += events
-    return counted
-
-
-async def _grouped(log: Log, condition: Condition) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
-    kind = {"event_type": "$event_type", "tenant_id": "$tenant_id"}
-    stages = [{"$match": condition}, {"$group": {"_id": kind, "events": {"$sum": 1}}}]
-    async with log.call(log.scan_timeout) as connection:
-        rows = await (await drivers.aggregate(connection.events, stages)).to_list(None)
-    for row in rows:
-        yield row["_id"], row["events"]
-
-
-async def _each(log: Log, condition: Condition, limit: int) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
-    """Yield the first records, since a server that groups them would have to sort them all before."""
-    fields = (*POSITION_FIELDS, "event_type", "tenant_id")
-    async with aclosing(scan(log, condition, fields=fields, limit=limit)) as pages:
-        async for page in pages:
-            for record in page:
-                yield record, 1
-
-
-# Positions
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPosition:
-    """Where a record stands in the order of history, by `(timestamp, event_id)`.
-
-    A value of another type, in a malformed record, stands before every date or text.
-    """
-
-    timestamp: Any
-    event_id: Any
-    record_id: Any
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> RecordPosition:
-        return cls(record.get("timestamp"), record.get("event_id"), record.get("_id"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the position as a checkpoint keeps it: plain JSON, each value in canonical Extended JSON."""
-        import json
-
-        named = {"timestamp": self.timestamp, "event_id": self.event_id, "_id": self.record_id}
-        fields = {name: Decimal128(value) if isinstance(value, Decimal) else value for name, value in named.items()}
-        found: dict[str, Any] = json.loads(json_util.dumps(fields, json_options=_AS_JSON))
-        return found
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> RecordPosition:
-        """Return the position that `to_json` wrote.
-
-        Raises:
-            ValueError: the mapping is something else.
-        """
-        import json
-
-        try:
-            read = json_util.loads(json.dumps(dict(fields)), json_options=_AS_JSON)
-            return cls(read["timestamp"], read["event_id"], read["_id"])
-        except (KeyError, TypeError, AttributeError, BSONError) as error:
-            raise ValueError("it is not the position of a record") from error
-
-    @property
-    def moment(self) -> datetime | None:
-        """The timestamp, where it is a date within Python's years; else None."""
-        return self.timestamp if isinstance(self.timestamp, datetime) else None
-
-    @property
-    def next_moment(self) -> datetime | None:
-        """The next millisecond; None where there is none."""
-        if self.moment is None:
-            return None
-        try:
-            return up_to_millisecond(self.moment) + _MILLISECOND
-        except OverflowError:
-            return None
-
-    def is_behind(self, other: RecordPosition) -> bool:
-        """Tell whether this stands behind the other."""
-        return self.sort_key > other.sort_key
-
-    def is_surely_within(self, mark: RecordPosition) -> bool:
-        """Tell whether this stands before the mark, or is it; False where equal keys leave that open."""
-        return self.sort_key < mark.sort_key or (self.sort_key == mark.sort_key and self.record_id == mark.record_id)
-
-    @property
-    def sort_key(self) -> tuple[Any, ...]:
-        """A key that sorts positions as the log does."""
-        date = _milliseconds(self.timestamp) if isinstance(self.timestamp, _DATES) else None
-        event_id = self.event_id if isinstance(self.event_id, str) else None
-        return date is not None, date or 0, event_id is not None, event_id or ""
-
-
-async def last_position(log: Log) -> RecordPosition | None:
-    """Return the last position of the log; None where it is empty."""
-    async with log.call(log.scan_timeout) as connection:
-        newest = connection.events.find({}, list(POSITION_FIELDS)).sort(HISTORY.sort(DESCENDING))
-        found = await newest.limit(1).to_list(1)
-    return RecordPosition.of(found[0]) if found else None
-
-
-async def positions_of(
-    log: Log, selection: Selection, more: Sequence[str] = ()
-) -> list[tuple[RecordPosition, Mapping[str, Any]]]:
-    """Return the positions of the selected records, which are few, each with the record's fields in `more`."""
-    async with log.call(log.scan_timeout) as connection:
-        found = await connection.events.find(filters.selection_filter(selection), [*POSITION_FIELDS, *more]).to_list(
-            None
-        )
-    return [(RecordPosition.of(record), record) for record in found]
-
-
-async def positions(log: Log, event_ids: Sequence[str]) -> dict[str, RecordPosition]:
-    """Return the positions of events by their ids; an event that is not in the log is left out."""
-    found: dict[str, RecordPosition] = {}
-    for some in in_batches(list(dict.fromkeys(event_ids))):
-        for where, record in await positions_of(log, Selection(event_ids=tuple(some))):
-            found[read_envelope(record).event_id] = where
-    return found
-
-
-def in_batches(event_ids: Sequence[str]) -> Sequence[Sequence[str]]:
-    """Split a list of ids into parts that one query takes."""
-    return [event_ids[first : first + IDS] for first in range(0, len(event_ids), IDS)]
+# Look-ups by id
 
 
 async def located(log: Log, event_ids: Sequence[str]) -> dict[str, Any]:
@@ -439,9 +284,3 @@ async def find_record(log: Log, event_id: str) -> Mapping[str, Any] | None:
             if (record := await connection.events.find_one(condition)) is not None:
                 return record
     return None
-
-
-def _milliseconds(moment: datetime | DatetimeMS) -> int:
-    if isinstance(moment, DatetimeMS):
-        return int(moment)
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
