@@ -253,8 +253,10 @@ class FileArchive:
         return descriptor
 
     def _lock(self) -> None:
-        import fcntl
-
+        try:
+            import fcntl
+        except ImportError:
+            raise ArchiveError("file archives need POSIX locks", hint="name a collection as the archive") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
