@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store import encoding
 from craft_easy.core.events.store.documents import to_document
-from craft_easy.core.events.store.formats import event_json as event_json_module
 from craft_easy.core.events.store.formats.event_json import CODEC, event_json, line, lines, text_of, to_json
 
 KEYS = [
@@ -204,16 +203,6 @@ def test_values_as_the_library_decodes_them_are_shown_alike() -> None:
 
 def test_what_only_a_stand_in_for_the_database_can_hold_is_shown_as_text() -> None:
     assert to_json({"value": object}) == '{"value":"<class \'object\'>"}'
-
-
-def test_without_the_encoder_in_c_lines_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    payload = {"a": [1, 1.5, "\x7f", None], "b": AT, "c": {"d": bson.Code("f()")}}
-    document = stored(record(payload=payload))
-    odd = stored(record(payload={"value": math.nan}))
-    expected = line(document), line(odd)
-    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
-    monkeypatch.setattr(event_json_module, "_encode", event_json_module._encoder(event_json_module._extended))
-    assert (line(document), line(odd)) == expected
 
 
 def _bson_values() -> st.SearchStrategy[Any]:

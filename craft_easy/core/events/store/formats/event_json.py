@@ -7,8 +7,7 @@ JSON at its place (https://github.com/mongodb/specifications/blob/master/source/
 another writer left unfit is shown as well as it can be, with `"foreign": true`; no record fails. `redacted`, of which
 `{at, by, reason}` are told, is there where the payload was removed on request.
 
-What is usual goes straight through the encoder in C of the standard library: it takes exactly the plain values and asks
-about all others. Records are meant to be decoded with `CODEC`, whose naive times cost half as much as aware ones.
+Records are meant to be decoded with `CODEC`, whose naive times cost half as much as aware ones.
 """
 
 from __future__ import annotations
@@ -239,16 +238,6 @@ def _agree(given: Any, read: Any) -> bool:
     return type(given) is type(read) and (given == read or given != given)
 
 
-def _encoder(default: Callable[[Any], Any]) -> Callable[[Any], str]:
-    """Return a function from a value to JSON in one line; it raises ValueError for a float that is not finite."""
-    make: Any = getattr(json_encoder, "c_make_encoder", None)
-    if make is None:
-        return json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=default).encode
-    # what `JSONEncoder.encode` makes anew for each value: no sorting, no skipping, no NaN
-    encode = make(None, default, _quoted, None, ":", ",", False, False, False)  # noqa: FBT003
-    return lambda value: "".join(encode(value, 0))
-
-
 def _plain(value: Any, extended: Callable[[Any], Any]) -> Any:
     """Return a value in plain dicts, lists, texts and numbers, everything else turned by `extended`."""
     if isinstance(value, dict):
@@ -284,4 +273,7 @@ def _extended_with_times_as_text(value: Any) -> Any:
 
 
 _quoted: Final = json_encoder.encode_basestring_ascii
-_encode: Final = _encoder(_extended)
+_encode: Final = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, check_circular=False, default=_extended
+).encode
+"""Return a value as JSON in one line; raises ValueError for a float that is not finite."""
