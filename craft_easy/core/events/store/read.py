@@ -1,9 +1,9 @@
 """Reading the log: one resumable scan, which everything pages with, and looking events up by their ids.
 
-A scan is one cursor, read page by page; the next page is on its way while the present one is worked on. Each page has a
-deadline of its own. A cursor that the server has lost is opened again behind the last key that was read: after a
-restart or a failover, after ten idle minutes, and where `maxTimeMS`, which MongoDB adds up over all pages of a cursor,
-has passed (https://www.mongodb.com/docs/manual/reference/method/cursor.maxTimeMS/).
+A scan is one cursor, read page by page. Each page has a deadline of its own. A cursor that the server has lost is opened
+again behind the last key that was read: after a restart or a failover, after ten idle minutes, and where `maxTimeMS`,
+which MongoDB adds up over all pages of a cursor, has passed
+(https://www.mongodb.com/docs/manual/reference/method/cursor.maxTimeMS/).
 
 Records with a key of another type (malformed ones, or an `_id` of another program) have no place that a query can name
 in one condition: a cursor that was lost among them is opened behind the last regular key and skips those it has read.
@@ -101,6 +101,7 @@ async def scan(
     size: int = PAGE,
     for_json: bool = False,
     index: str | None = None,
+    reads_ahead: bool = False,
 ) -> AsyncGenerator[Page, None]:
     """Yield the records that meet a condition, at most `size` at a time, with flat memory.
 
@@ -116,15 +117,24 @@ async def scan(
         size: records of a page.
         for_json: decode records as `formats.event_json` takes them.
         index: the name of the index to go through, see `indexes`; a log that lacks it is read without.
+        reads_ahead: fetch the next page while the caller works on this one.
 
     Raises:
         StoreUnavailable: the server did not answer, nor when it was asked again.
     """
     direction = DESCENDING if reverse else ASCENDING
     cursor = _Scan(log, condition, order, direction, size, limit=limit, fields=fields, for_json=for_json, index=index)
-    async with aclosing(_ahead(cursor)) as pages:
+    async with aclosing(_ahead(cursor) if reads_ahead else _pages(cursor)) as pages:
         async for page in pages:
             yield page
+
+
+async def _pages(cursor: _Scan) -> AsyncGenerator[Page, None]:
+    try:
+        while page := await cursor.next():
+            yield page
+    finally:
+        await cursor.aclose()
 
 
 async def _ahead(cursor: _Scan) -> AsyncGenerator[Page, None]:
@@ -234,6 +244,7 @@ async def batches(log: Log, selection: Selection, *, size: int, for_json: bool =
         size=size,
         for_json=for_json,
         index=_index_for(selection),
+        reads_ahead=True,
     )
     async with aclosing(pages):
         async for page in pages:
