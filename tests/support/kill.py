@@ -104,18 +104,25 @@ def _sleep_and_die() -> None:
 
 
 def _write_half_of_the_next_batch() -> Callable[[], object]:
-    """Wrap the driver's bulk write, and return what makes the next one of the calling task the last."""
+    """Wrap the driver's writes, and return what makes the next one of the calling task the last."""
     from pymongo.asynchronous.collection import AsyncCollection
 
     is_next: contextvars.ContextVar[bool] = contextvars.ContextVar("is_next", default=False)
-    write = AsyncCollection.bulk_write
+    write_many, write_one = AsyncCollection.bulk_write, AsyncCollection.update_one
 
     async def bulk_write(self: AsyncCollection[Any], requests: Sequence[Any], *args: Any, **options: Any) -> Any:
-        if not is_next.get():
-            return await write(self, requests, *args, **options)
-        await write(self, requests[: max(1, len(requests) // 2)], *args, **options)
-        _die()
-        return None
+        half = requests[: max(1, len(requests) // 2)] if is_next.get() else requests
+        return die_after(await write_many(self, half, *args, **options))
 
+    async def update_one(self: AsyncCollection[Any], *args: Any, **options: Any) -> Any:
+        return die_after(await write_one(self, *args, **options))  # a batch of one is written so
+
+    def die_after(result: Any) -> Any:
+        if is_next.get():
+            _die()
+        return result
+
+    # typed as methods, which a test replaces on purpose
     AsyncCollection.bulk_write = bulk_write  # type: ignore[method-assign]
+    AsyncCollection.update_one = update_one  # type: ignore[method-assign]
     return lambda: is_next.set(True)
