@@ -1,8 +1,8 @@
 """Reading the log: one resumable scan, which everything pages with, and looking events up by their ids.
 
-A scan is one cursor, read page by page. Each page has a deadline of its own. A cursor that the server has lost is opened
-again behind the last key that was read: after a restart or a failover, after ten idle minutes, and where `maxTimeMS`,
-which MongoDB adds up over all pages of a cursor, has passed
+A scan is one cursor, read page by page. Each page has a deadline of its own. A cursor that the server has lost is
+opened again behind the last key that was read: after a restart or a failover, after ten idle minutes, and where
+`maxTimeMS`, which MongoDB adds up over all pages of a cursor, has passed
 (https://www.mongodb.com/docs/manual/reference/method/cursor.maxTimeMS/).
 
 Records with a key of another type (malformed ones, or an `_id` of another program) have no place that a query can name
