@@ -154,6 +154,8 @@ def redispatch(
             "--include-untracked needs --since, or it would run the whole history",
             hint="add --since 2h, as far back as these events are to be delivered",
         )
+    if where.reverse:
+        raise UsageError("redispatch delivers what has been due for longest first", hint="leave out --reverse")
     if how.any_type and not how.handler:
         raise UsageError("--any-type needs --handler, the handlers that run on any type")
     _refuse_what_watch_cannot(how, where, ids_from, is_dry=dry_run)

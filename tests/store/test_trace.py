@@ -169,7 +169,7 @@ async def test_what_a_redispatch_and_an_outbox_and_a_transaction_publish_has_its
     bus.subscribe("order.placed", once, id="once")
     await bus.publish(order := DomainEvent(event_type="order.placed"))
     await bus.drain()
-    assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 1
+    assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
     assert drawn(await traced(store, order.event_id)) == [
         "order.placed",
         "  by.redispatch by late",
