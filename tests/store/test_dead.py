@@ -295,7 +295,7 @@ async def test_a_cursor_that_the_server_has_lost_is_opened_again(
     await real_store.append_many([event(number) for number in range(20)], handlers=["a"])
     log = await real_store.collection()
     await log.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers": [failed("a")]}})
-    real, pages = read._Scan._fetch, 0
+    real, pages = read.Scan._fetch, 0
 
     async def loses(scan: Any) -> Any:
         nonlocal pages
@@ -305,7 +305,7 @@ async def test_a_cursor_that_the_server_has_lost_is_opened_again(
             raise StoreUnavailable("the cursor is gone")
         return await real(scan)
 
-    monkeypatch.setattr(read._Scan, "_fetch", loses)
+    monkeypatch.setattr(read.Scan, "_fetch", loses)
     assert numbers(await dead.retry(real_store)) == (20, 20)
 
 

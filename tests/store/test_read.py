@@ -247,9 +247,9 @@ async def insert_or_xfail(store: EventStore, *documents: Any) -> None:
 def losing(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lose the cursor after each page; return the cursors that were lost so far."""
     lost: list[int] = []
-    fetch = read._Scan._fetch
+    fetch = read.Scan._fetch
 
-    async def fetch_and_lose(scan: read._Scan) -> read.Page:
+    async def fetch_and_lose(scan: read.Scan) -> read.Page:
         page = await fetch(scan)
         cursor = getattr(scan._cursor, "delegate", scan._cursor)
         if cursor.cursor_id:
@@ -258,7 +258,7 @@ def losing(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]
                 await connection.database.command("killCursors", real_store.name, cursors=[cursor.cursor_id])
         return page
 
-    monkeypatch.setattr(read._Scan, "_fetch", fetch_and_lose)
+    monkeypatch.setattr(read.Scan, "_fetch", fetch_and_lose)
     return lost
 
 
@@ -300,9 +300,9 @@ async def test_a_server_that_stays_away_ends_the_reading(
     pages = real_store.batches(Selection(), size=5)
     await anext(pages)
 
-    async def fetch(_: read._Scan) -> read.Page:
+    async def fetch(_: read.Scan) -> read.Page:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(read._Scan, "_fetch", fetch)
+    monkeypatch.setattr(read.Scan, "_fetch", fetch)
     with pytest.raises(StoreUnavailable):
         _ = [page async for page in pages]

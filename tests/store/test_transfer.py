@@ -15,6 +15,7 @@ from typing import Any
 import bson
 import pytest
 
+from craft_easy.core.events.engine import outage
 from craft_easy.core.events.engine.report import ConnectionLost
 from craft_easy.core.events.errors import (
     CheckpointError,
@@ -31,7 +32,7 @@ from craft_easy.core.events.operations import export, import_, publish
 from craft_easy.core.events.operations.export import ExportBegan, ExportBlock, ExportNotice, export_file
 from craft_easy.core.events.operations.import_ import Imported, ImportNotice, Refused, import_events
 from craft_easy.core.events.operations.publish import publish_event, publish_lines
-from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.testing import fresh_bus
 from craft_easy.core.events.types import DomainEvent
@@ -403,6 +404,29 @@ async def test_an_export_that_was_killed_before_its_first_mark_begins_again(
     assert file.read_bytes() == await text_of(real_store)
 
 
+async def test_malformed_records_are_exported_as_they_are_once(
+    real_store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "KEPT_EVERY", 0.0)
+    monkeypatch.setattr(export, "PAGE", 3)
+    times = [AT, "yesterday"] * 5
+    malformed = [{"_id": number, "event_type": "old", "timestamp": time} for number, time in enumerate(times)]
+    await real_store.append_many([event(number).model_copy(update={"timestamp": AT}) for number in range(2)])
+    await (await real_store.collection()).insert_many(malformed)
+    file, kept = tmp_path / "events.ndjson", tmp_path / "checkpoint"
+
+    def die(notice: ExportNotice) -> None:
+        if isinstance(notice, ExportBlock) and kept.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await export_file(real_store, file, checkpoint=made(kept, real_store, file), observer=die)
+    for _ in range(2):
+        await export_file(real_store, file, checkpoint=made(kept, real_store, file))
+        assert file.read_bytes() == await text_of(real_store)
+        assert file.read_text().count("\n") == 12
+
+
 async def test_a_limit_counts_over_all_runs(real_store: EventStore, tmp_path: Path) -> None:
     await real_store.append_many([event(number) for number in range(10)])
     file, kept, most = tmp_path / "events.ndjson", tmp_path / "checkpoint", Selection(limit=4)
@@ -445,16 +469,17 @@ async def test_an_event_that_cannot_be_said_exactly_is_named(real_store: EventSt
 async def test_an_export_goes_on_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE", 10)
     await real_store.append_many([event(number) for number in range(25)])
-    batches, failures = real_store.batches, iter([True])
+    fetch, pages = read.Scan._fetch, 0
 
-    async def breaking(selection: Selection, **options: Any) -> AsyncIterator[Any]:
-        async for page in batches(selection, **options):
-            yield page
-            if next(failures, False):
-                raise StoreUnavailable("away")
+    async def breaking(scan: read.Scan) -> read.Page:
+        nonlocal pages
+        pages += 1
+        if 2 <= pages < 9:
+            raise StoreUnavailable("away")
+        return await fetch(scan)
 
-    monkeypatch.setattr(export, "_TRY_EVERY", 0.0)
-    monkeypatch.setattr(real_store, "batches", breaking)
+    monkeypatch.setattr(outage, "RETRY_S", 0.0)
+    monkeypatch.setattr(read.Scan, "_fetch", breaking)
     text = await text_of(real_store)
     assert [json.loads(one)["event_id"] for one in text.splitlines()] == [f"e{number:06}" for number in range(25)]
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.history.progress import WINDOW, LowWater, Position, ProgressWriter
-from craft_easy.core.events.store.queries.replay import ReplayPosition
+from craft_easy.core.events.store.position import RecordPosition
 from tests.support.conditions import becomes
 
 
-def place(number: int) -> ReplayPosition:
-    return ReplayPosition(datetime(2026, 1, 31, tzinfo=UTC), f"e{number:05}")
+def place(number: int) -> RecordPosition:
+    return RecordPosition(datetime(2026, 1, 31, tzinfo=UTC), f"e{number:05}")
 
 
 @given(st.lists(st.booleans(), max_size=30), st.randoms())
@@ -92,7 +92,7 @@ def test_a_position_that_version_1_wrote_is_read() -> None:
         "event_id": "e00001",
         "_id": {"$oid": "0" * 24},
     }
-    assert ReplayPosition.from_json(written) == place(1)
+    assert RecordPosition.from_json(written) == place(1)
 
 
 def test_what_is_no_position_is_refused() -> None:
@@ -107,7 +107,7 @@ def test_what_is_no_position_is_refused() -> None:
 def test_positions_are_ordered_as_the_log_orders_texts() -> None:
     ids = ["", "A", "a", "é", "\uffff", "\U00010000"]
     moments = [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)]
-    ascending = [ReplayPosition(moment, event_id) for moment in moments for event_id in ids]
+    ascending = [RecordPosition(moment, event_id) for moment in moments for event_id in ids]
     assert sorted(ascending) == ascending
     assert sorted(ids, key=str.encode) == ids
 
@@ -116,5 +116,5 @@ def test_positions_are_ordered_as_the_log_orders_texts() -> None:
 @pytest.mark.parametrize("value", [None, 7, {"a": 1}, DatetimeMS(2**60)])
 def test_a_malformed_record_has_no_position(name: str, value: Any) -> None:
     good = {"event_id": "e", "event_type": "t", "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}
-    assert ReplayPosition.of(good) is not None
-    assert ReplayPosition.of({**good, name: value}) is None
+    assert RecordPosition.of(good) is not None
+    assert RecordPosition.of({**good, name: value}) is None

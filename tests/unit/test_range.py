@@ -18,7 +18,7 @@ from craft_easy.core.events.history.range import ReplayRange
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store import read as read_module
-from craft_easy.core.events.store.queries.replay import ReplayPosition, in_batches
+from craft_easy.core.events.store.position import RecordPosition, in_batches
 
 BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -61,8 +61,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     return run
 
 
-def at(number: int) -> ReplayPosition:
-    position = ReplayPosition.of(record(number))
+def at(number: int) -> RecordPosition:
+    position = RecordPosition.of(record(number))
     assert position is not None
     return position
 
@@ -81,7 +81,7 @@ async def test_it_begins_behind_the_mark_and_ends_with_the_end(read: Read) -> No
 
 async def test_events_of_one_millisecond_are_ordered_by_their_ids(read: Read) -> None:
     same = [record(number, timestamp=BEGAN) for number in range(5)]
-    position = Position("r", mark=ReplayPosition(BEGAN, "e2"), end=ReplayPosition(BEGAN, "e3"))
+    position = Position("r", mark=RecordPosition(BEGAN, "e2"), end=RecordPosition(BEGAN, "e3"))
     assert await read(Log([same]), position) == [3]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
-from craft_easy.core.events.store.queries.replay import ReplayPosition
+from craft_easy.core.events.store.position import RecordPosition
 
 WINDOW: Final = 1_000
 """Events at most that begin beyond the stored mark, and so may repeat after `kill -9`."""
@@ -39,8 +39,8 @@ class Position:
     began_at: datetime | None = None
     since: datetime | None = None
     until: datetime | None = None
-    end: ReplayPosition | None = None
-    mark: ReplayPosition | None = None
+    end: RecordPosition | None = None
+    mark: RecordPosition | None = None
     passed: int = 0
     is_complete: bool = False
 
@@ -68,8 +68,8 @@ class Position:
                 began_at=_moment(fields["began_at"]),
                 since=_moment(fields["since"]),
                 until=_moment(fields["until"]),
-                end=None if fields["end"] is None else ReplayPosition.from_json(fields["end"]),
-                mark=None if fields["mark"] is None else ReplayPosition.from_json(fields["mark"]),
+                end=None if fields["end"] is None else RecordPosition.from_json(fields["end"]),
+                mark=None if fields["mark"] is None else RecordPosition.from_json(fields["mark"]),
                 passed=int(fields["passed"]),
                 is_complete=bool(fields["is_complete"]),
             )
@@ -84,7 +84,7 @@ class ProgressStep:
     """An event whose handlers run, with the events after it that no handler is for."""
 
     number: int
-    position: ReplayPosition
+    position: RecordPosition
     passed: int
     is_over: bool = False
 
@@ -102,7 +102,7 @@ class LowWater:
         passed: the number of selected events up to there.
     """
 
-    def __init__(self, mark: ReplayPosition | None = None, passed: int = 0) -> None:
+    def __init__(self, mark: RecordPosition | None = None, passed: int = 0) -> None:
         self.mark = mark
         self.passed = passed
         self.number = 0
@@ -116,7 +116,7 @@ class LowWater:
         """The number of steps that have begun."""
         return self._begun
 
-    def begin(self, position: ReplayPosition) -> ProgressStep:
+    def begin(self, position: RecordPosition) -> ProgressStep:
         """Note that the next event in order begins."""
         self._begun += 1
         self._seen += 1
@@ -124,7 +124,7 @@ class LowWater:
         self._steps.append(step)
         return step
 
-    def pass_over(self, position: ReplayPosition) -> None:
+    def pass_over(self, position: RecordPosition) -> None:
         """Note an event that no handler is for."""
         self._seen += 1
         if self._steps:

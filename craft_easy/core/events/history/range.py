@@ -18,8 +18,8 @@ from craft_easy.core.events.model.envelope import Envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import read
 from craft_easy.core.events.store.filters import Condition
+from craft_easy.core.events.store.position import RecordPosition, in_batches, positions
 from craft_easy.core.events.store.queries import replay as queries
-from craft_easy.core.events.store.queries.replay import ReplayPosition
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -76,7 +76,7 @@ class ReplayRange:
         """Look the named events up and put them in order; those up to the mark are done."""
         if self._event_ids is None:
             return
-        found = await queries.positions(self._store, self._event_ids)
+        found = await positions(self._store, self._event_ids)
         self.missing = tuple(one for one in dict.fromkeys(self._event_ids) if one not in found)
         self._event_ids = [one.event_id for one in sorted(found.values()) if self._mark is None or one > self._mark]
 
@@ -137,14 +137,14 @@ class ReplayRange:
             return [queries.within(self._selection, self._mark, self._end)]
         return [
             queries.within(replace(self._selection, event_ids=tuple(some)), self._mark, self._end)
-            for some in queries.in_batches(self._event_ids)
+            for some in in_batches(self._event_ids)
         ]
 
     def _of_page(self, page: Sequence[Record]) -> Sequence[Record]:
         """Return the well-formed records of a page that belong to the range, and move the mark behind them."""
         some: list[Record] = []
         for record in page:
-            position = ReplayPosition.of(record)
+            position = RecordPosition.of(record)
             if position is None:
                 self.malformed += 1
                 continue

@@ -35,7 +35,7 @@ from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.queries.replay import ReplayPosition
+from craft_easy.core.events.store.position import RecordPosition
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -333,7 +333,7 @@ class Rerun:
 
     async def _take(self, record: Mapping[str, Any]) -> None:
         """Queue an event behind the earlier ones of its tenant, once it is due and there is room."""
-        event, position = DomainEvent.from_record(record), ReplayPosition.of(record)
+        event, position = DomainEvent.from_record(record), RecordPosition.of(record)
         assert position is not None  # the range has passed over the malformed
         named = None if self._options.only is None else self._options.only.get(event.event_id)
         handlers = self._handlers_for(event.event_type, named)

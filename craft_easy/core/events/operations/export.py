@@ -12,21 +12,22 @@ checkpoint it is written in place: what stands behind the mark is cut off by the
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import ConnectionLost, ignore
-from craft_easy.core.events.errors import CheckpointError, EventsError, StoreUnavailable
+from craft_easy.core.events.engine.outage import LIMIT_S, Outage
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, ignore
+from craft_easy.core.events.errors import CheckpointError, EventsError
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.store import read
 from craft_easy.core.events.store.formats.extended_json import is_ambiguous, record_line
 from craft_easy.core.events.store.position import RecordPosition
 from craft_easy.core.events.target import Target, check, reason_of
@@ -40,20 +41,20 @@ PAGE: Final = 1_000
 """Records of a block."""
 KEPT_EVERY: Final = 5.0
 """Seconds between two marks of a checkpoint; each ends a gzip member."""
-PATIENCE: Final = 60.0
-"""Seconds that an outage of the log is waited out."""
-_TRY_EVERY: Final = 1.0
 MAX_NAMED: Final = 10
 EVERYTHING: Final = Selection()
 
 
 @dataclass(frozen=True, slots=True)
 class ExportBlock:
-    """Lines that are ready to be written, how many, the position of the last record, and the ids of inexact ones."""
+    """Lines that are ready to be written, their number, the position of the last, and the ids of inexact ones.
+
+    The position is None where the last record is malformed.
+    """
 
     data: bytes
     events: int
-    place: RecordPosition
+    position: RecordPosition | None
     ambiguous: tuple[str, ...] = ()
 
 
@@ -84,7 +85,7 @@ class ExportBegan:
     selection: Selection
 
 
-ExportNotice: TypeAlias = ExportBegan | ExportBlock | ConnectionLost
+ExportNotice: TypeAlias = ExportBegan | ExportBlock | ConnectionLost | ConnectionResumed
 """What an observer is called with; a block has been written."""
 ExportObserver: TypeAlias = Callable[[ExportNotice], object]
 
@@ -104,72 +105,35 @@ async def blocks(
         selection: which events.
         json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
         after: begin behind this record.
-        observer: called when an outage begins.
+        observer: called when an outage begins and ends.
 
     Raises:
         StoreUnavailable: the log was not reached for a minute.
     """
-    left, lost_at = selection.limit, None
-    while True:
-        try:
-            async with aclosing(_pages(store, replace(selection, limit=left), after)) as pages:
-                async for page in pages:
-                    lost_at = None
-                    block = _block(page, is_canonical=json_format == "canonical")
-                    after, left = block.place, None if left is None else left - block.events
-                    yield block
-        except StoreUnavailable as error:
-            if selection.reverse or after is None or (lost_at is not None and steady() - lost_at > PATIENCE):
-                raise
-            if lost_at is None:
-                lost_at = steady()
-                observer(ConnectionLost(str(error)))
-            await asyncio.sleep(_TRY_EVERY)
-        else:
-            return
-        if left == 0:
-            return
+    outage, is_canonical = Outage(observer, limit=LIMIT_S), json_format == "canonical"
+    scan = read.select(store, selection, size=PAGE, for_json=True, after=None if after is None else after.key)
+    async with aclosing(scan):
+        page = await scan.next()  # not waited for: a wrong address is reported at once
+        while page:
+            yield _block(page, is_canonical=is_canonical)
+            page = await outage.ride_out(scan.next)
 
 
-async def _pages(
-    store: EventStore, selection: Selection, after: RecordPosition | None
-) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
+def _rest_of(selection: Selection, after: RecordPosition | None) -> Selection:
+    """Return the selection without the time before a position."""
     if after is None:
-        async with aclosing(store.batches(selection, size=PAGE, for_json=True)) as pages:
-            async for page in pages:
-                yield page
-        return
-    left = selection.limit
-    rest_of = replace(_behind(selection, after), limit=None)
-    async with aclosing(store.batches(rest_of, size=PAGE, for_json=True)) as pages:
-        async for page in pages:
-            rest = [record for record in page if not _place(record).is_surely_within(after)][:left]
-            if rest:
-                yield rest
-            left = None if left is None else left - len(rest)
-            if left == 0:
-                return
-
-
-def _behind(selection: Selection, after: RecordPosition | None) -> Selection:
-    """Return the selection from the time of a place on, at which there may be more."""
-    moments = [one for one in (None if after is None else after.moment, selection.since) if one is not None]
-    return replace(selection, since=max(moments, default=None))
-
-
-def _place(record: Mapping[str, Any]) -> RecordPosition:
-    """Return a record's place; its time is naive, as `store.event_json` has it, and places are aware."""
-    place = RecordPosition.of(record)
-    if isinstance(place.timestamp, datetime) and place.timestamp.tzinfo is None:
-        return replace(place, timestamp=place.timestamp.replace(tzinfo=UTC))
-    return place
+        return selection
+    return replace(
+        selection, since=after.timestamp if selection.since is None else max(after.timestamp, selection.since)
+    )
 
 
 def _block(page: Sequence[Mapping[str, Any]], *, is_canonical: bool) -> ExportBlock:
     lines = [record_line(record, canonical=is_canonical) for record in page]
     pairs = zip(page, lines, strict=True)
     ambiguous = tuple(read_envelope(record).event_id for record, line in pairs if is_ambiguous(record, line))
-    return ExportBlock("".join(f"{line}\n" for line in lines).encode("ascii"), len(page), _place(page[-1]), ambiguous)
+    position = RecordPosition.of(page[-1])
+    return ExportBlock("".join(f"{line}\n" for line in lines).encode("ascii"), len(page), position, ambiguous)
 
 
 # ---------------------------------------------------------------------- to a file
@@ -265,31 +229,30 @@ async def _write(
     exported, kept_at = Exported(before=position.events), steady()
     left = None if selection.limit is None else selection.limit - position.events
     wanted = replace(selection, since=position.since, until=position.until, limit=left or None)
-    observer(ExportBegan(_behind(wanted, position.place)))
-    place = position.place
+    observer(ExportBegan(_rest_of(wanted, position.place)))
     if left == 0:
         return exported
+    last: RecordPosition | None = None
     async with aclosing(
         blocks(store, wanted, json_format=json_format, after=position.place, observer=observer)
-    ) as found:
-        async for block in found:
+    ) as pages:
+        async for block in pages:
             file.write(block.data)
-            place = block.place
+            last = block.position
             exported.add(block)
             observer(block)
-            if checkpoint is not None and steady() - kept_at >= KEPT_EVERY:
-                _keep(checkpoint, file, position, place, exported)
+            if checkpoint is not None and last is not None and steady() - kept_at >= KEPT_EVERY:
+                _keep(checkpoint, file, position, last, exported)
                 kept_at = steady()
-    if checkpoint is not None:
-        _keep(checkpoint, file, position, place, exported)
+    if checkpoint is not None and last is not None:
+        _keep(checkpoint, file, position, last, exported)
     return exported
 
 
-def _keep(
-    checkpoint: Checkpoint, file: Target, before: _Position, place: RecordPosition | None, exported: Exported
-) -> None:
+def _keep(checkpoint: Checkpoint, file: Target, before: _Position, last: RecordPosition, exported: Exported) -> None:
+    """Write a mark behind a well-formed record; malformed ones behind the mark are written again by the next run."""
     events = exported.before + exported.events
-    checkpoint.write(replace(before, place=place, size=file.mark(), events=events).to_json())
+    checkpoint.write(replace(before, place=last, size=file.mark(), events=events).to_json())
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[s
         event_ids: any number.
     """
     found = await positions(store, event_ids)
-    in_order = sorted(found, key=lambda event_id: found[event_id].sort_key)
+    in_order = sorted(found, key=lambda event_id: found[event_id])
     return EventIds(
         [replace(selection, event_ids=tuple(some)) for some in in_batches(in_order)],
         len(found),

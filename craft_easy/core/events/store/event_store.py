@@ -185,10 +185,9 @@ class EventStore(Log):
         For other packages of the library. Ascending by `(timestamp, event_id)`, descending where the selection is
         reversed. With `for_json` they are decoded as `store.event_json` takes them.
         """
-        if not selection.is_empty:
-            async with aclosing(read.batches(self, selection, size=size, for_json=for_json)) as pages:
-                async for page in pages:
-                    yield page
+        async with aclosing(read.select(self, selection, size=size, for_json=for_json).pages()) as pages:
+            async for page in pages:
+                yield page
 
     async def count(self, selection: Selection) -> int:
         """Return the number of selected events; on a large log the server counts for seconds."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +37,6 @@ Page = list[dict[str, Any]]
 PAGE: Final = 1_000
 MAX_IDS: Final = 1_000
 """Events that one query looks up by `_id`."""
-POSITION_FIELDS: Final = ("timestamp", "event_id")
 WITHOUT_PAYLOAD: Final = ("event_id", "event_type", "tenant_id", "timestamp", "delivery")
 """The fields of a record but the payload, which may be large."""
 DATES: Final = (datetime, DatetimeMS)
@@ -122,68 +121,94 @@ async def scan(
     Raises:
         StoreUnavailable: the server did not answer, nor when it was asked again.
     """
-    direction = DESCENDING if reverse else ASCENDING
-    cursor = _Scan(log, condition, order, direction, size, limit=limit, fields=fields, for_json=for_json, index=index)
-    async with aclosing(_ahead(cursor) if reads_ahead else _pages(cursor)) as pages:
+    places = Scan(
+        log,
+        condition,
+        order=order,
+        fields=fields,
+        reverse=reverse,
+        limit=limit,
+        size=size,
+        for_json=for_json,
+        index=index,
+        reads_ahead=reads_ahead,
+    )
+    async with aclosing(places.pages()) as pages:
         async for page in pages:
             yield page
 
 
-async def _pages(cursor: _Scan) -> AsyncGenerator[Page, None]:
-    try:
-        while page := await cursor.next():
-            yield page
-    finally:
-        await cursor.aclose()
+@dataclass(eq=False, slots=True, kw_only=True)
+class Scan:
+    """A cursor over the records that meet a condition, and the key that it has come to; see `scan`.
 
+    It may be read on after an outage: `next` goes on behind the last record that it has read.
+    """
 
-async def _ahead(cursor: _Scan) -> AsyncGenerator[Page, None]:
-    coming = asyncio.create_task(cursor.next())
-    try:
-        while page := await coming:
-            coming = asyncio.create_task(cursor.next())
-            await asyncio.sleep(0)  # lets the request go out before the page is worked on
-            yield page
-    finally:
-        coming.cancel()
-        with suppress(asyncio.CancelledError, StoreError):
-            await coming
-        await cursor.aclose()
-
-
-@dataclass(eq=False, slots=True)
-class _Scan:
-    """A cursor over the records that meet a condition, and the key that it has come to."""
-
-    log: Log
-    condition: Condition
-    order: ScanOrder | None
-    direction: int
-    size: int
-    limit: int | None
-    fields: Sequence[str] | None
-    for_json: bool
-    index: str | None
+    log: Log = field(kw_only=False)
+    condition: Condition = field(kw_only=False)
+    order: ScanOrder | None = HISTORY
+    fields: Sequence[str] | None = None
+    reverse: bool = False
+    limit: int | None = None
+    size: int = PAGE
+    for_json: bool = False
+    index: str | None = None
+    reads_ahead: bool = False
+    after: tuple[Any, Any] | None = None
+    """The key behind which the scan begins, and later the last regular key that was read."""
     _cursor: Any = None
+    _coming: asyncio.Task[Page] | None = None
     _read: int = 0
-    _last: tuple[Any, Any] | None = None
     _irregular: int = 0
     """Records that were read behind the last regular key."""
 
+    async def pages(self) -> AsyncGenerator[Page, None]:
+        """Yield the pages, and close the scan."""
+        try:
+            while page := await self.next():
+                yield page
+        finally:
+            await self.aclose()
+
     async def next(self) -> Page:
-        """Return the next page; an empty one is the end."""
-        has_tried = False
+        """Return the next page; an empty one is the end.
+
+        Raises:
+            StoreUnavailable: the server did not answer, nor when it was asked again; `next` may be called again.
+        """
+        if not self.reads_ahead:
+            return await self._page()
+        coming, self._coming = self._coming or asyncio.create_task(self._page()), None
+        if page := await coming:
+            self._coming = asyncio.create_task(self._page())
+            await asyncio.sleep(0)  # lets the request go out before the page is worked on
+        return page
+
+    async def aclose(self) -> None:
+        """Close the scan."""
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.cancel()
+            with suppress(asyncio.CancelledError, StoreError):
+                await coming
+        await self._close_cursor()
+
+    async def _page(self) -> Page:
+        tries = 2 if self._read else 1
         while True:
             try:
-                page = [] if self._read == self.limit else await self._fetch()
+                return await self._fetch_and_note()
             except StoreUnavailable:
-                if has_tried or not self._read:
+                await self._close_cursor()  # the driver reads on from a lost cursor as from one that has ended
+                tries -= 1
+                if not tries:
                     raise
-                has_tried = True
-                await self.aclose()
-            else:
-                self._note(page)
-                return page
+
+    async def _fetch_and_note(self) -> Page:
+        page = [] if self._read == self.limit else await self._fetch()
+        self._note(page)
+        return page
 
     async def _fetch(self) -> Page:
         async with self.log.call(self.log.scan_timeout) as connection:
@@ -200,22 +225,23 @@ class _Scan:
 
     def _open(self, events: Any) -> Any:
         condition = self.condition
-        if self.order is not None and self._last is not None:
-            condition = filters.joined(condition, self.order.behind(self._last, self.direction))
+        direction = DESCENDING if self.reverse else ASCENDING
+        if self.order is not None and self.after is not None:
+            condition = filters.joined(condition, self.order.behind(self.after, direction))
         cursor = events.find(condition, self.fields, batch_size=self.size)
         if self.order is not None:
-            cursor = cursor.sort(self.order.sort(self.direction)).skip(self._irregular)
+            cursor = cursor.sort(self.order.sort(direction)).skip(self._irregular)
         return cursor if self.limit is None else cursor.limit(self.limit - self._read)
 
     def _note(self, page: Page) -> None:
         self._read += len(page)
         for behind, record in enumerate(reversed(page)):
             if self.order is not None and (key := self.order.key(record)) is not None:
-                self._last, self._irregular = key, behind
+                self.after, self._irregular = key, behind
                 return
         self._irregular += len(page)
 
-    async def aclose(self) -> None:
+    async def _close_cursor(self) -> None:
         """Close the cursor; a server that cannot be reached forgets it by itself."""
         cursor, self._cursor = self._cursor, None
         if cursor is not None:
@@ -234,21 +260,21 @@ def _value(record: Mapping[str, Any], path: str) -> Any:
 # Selections
 
 
-async def batches(log: Log, selection: Selection, *, size: int, for_json: bool = False) -> AsyncGenerator[Page, None]:
-    """Yield the selected records; see `EventStore.batches`."""
-    pages = scan(
+def select(
+    log: Log, selection: Selection, *, size: int, for_json: bool = False, after: tuple[Any, Any] | None = None
+) -> Scan:
+    """Return a scan of the selected records, of those behind a key in the order of history where one is given."""
+    return Scan(
         log,
         filters.selection_filter(selection),
         reverse=selection.reverse,
-        limit=selection.limit,
+        limit=0 if selection.is_empty else selection.limit,
         size=size,
         for_json=for_json,
         index=_index_for(selection),
         reads_ahead=True,
+        after=after,
     )
-    async with aclosing(pages):
-        async for page in pages:
-            yield page
 
 
 def _index_for(selection: Selection) -> str | None:
