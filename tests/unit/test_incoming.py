@@ -243,8 +243,8 @@ TIMES: dict[str, tuple[Any, str]] = {
     "impossible": ("2026-02-30T10:00:00Z", "there is no such time"),
     "before year 1": ("0000-12-31T10:00:00Z", "there is no such time"),
     "before year 1 in UTC": ("0001-01-01T00:00:00+01:00", "there is no such time"),
-    "year 10000": ("10000-01-01T00:00:00Z", "is no time like"),
-    "empty": ("", "is no time like"),
+    "year 10000": ("10000-01-01T00:00:00Z", "is not a time like"),
+    "empty": ("", "is not a time like"),
     "number": (1769853600, "timestamp: is no time"),
     "array": ([], "timestamp: is no time"),
 }

@@ -2,26 +2,26 @@
 
 https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md
 
-`bson.json_util` writes it and is too lenient to read what the log is to keep exactly: it drops what is no base64, takes
-`"5_0"` for a number and numbers past 64 bits for 64-bit ones, and cuts 570 milliseconds to 569. So each type has a rule
-of its own here, and whoever breaks it is told which.
+`bson.json_util` reads it. It is more lenient than the log, which keeps values exactly: it drops characters that are not
+base64, takes `"5_0"` for a number, ignores further keys, reads a number past 64 bits as a 64-bit one, and cuts 570
+milliseconds to 569. So each value of a type is first compared with the form that the specification gives it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import DecimalException
 from math import isfinite
 from typing import Any, Final, NoReturn
-from uuid import UUID
 
 import bson
 from bson import json_util
 from bson.binary import UUID_SUBTYPE, UuidRepresentation
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
 
 from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.envelope import read_envelope
@@ -29,23 +29,38 @@ from craft_easy.core.events.store.encoding import MAX_LEVELS
 from craft_easy.core.events.store.formats.event_json import JavaScript, to_json
 
 Object = dict[str, Any]
+Form = re.Pattern[str] | Mapping[str, re.Pattern[str]]
 
-_MAX_DIGITS: Final = 20
 _SHOWN: Final = 60
-_OPTIONS_OF_REGEX: Final = frozenset("ilmsux")
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_DOUBLE: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|-?Infinity|NaN")
-_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?Infinity|NaN")
-_BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})"
 )
-_UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_FORMS: Final[Mapping[str, Form]] = {
+    "$binary": {
+        "base64": re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"),
+        "subType": re.compile(r"[0-9a-fA-F]{1,2}"),
+    },
+    "$numberDecimal": re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?Infinity|NaN"),
+    "$numberDouble": re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|-?Infinity|NaN"),
+    "$numberInt": re.compile(r"-?(?:0|[1-9][0-9]{0,9})"),
+    "$numberLong": re.compile(r"-?(?:0|[1-9][0-9]{0,18})"),
+    "$oid": re.compile(r"[0-9a-fA-F]{24}"),
+    "$regularExpression": {"options": re.compile(r"[ilmsux]*"), "pattern": re.compile(r"[^\0]*")},
+    "$uuid": re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+}
+"""The exact text of a type, or of each of its parts, where `bson.json_util` takes other texts as well."""
+_OBSOLETE: Final = frozenset({"$dbPointer", "$symbol", "$undefined"})
+_TYPES: Final = _OBSOLETE | _FORMS.keys() | {"$code", "$date", "$maxKey", "$minKey", "$timestamp"}
+_LIMITS: Final = {"$numberInt": 2**31, "$numberLong": 2**63}
 _CANONICAL: Final = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, uuid_representation=UuidRepresentation.STANDARD
 )
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_READ: Final = json_util.JSONOptions(
+    tz_aware=True,
+    tzinfo=UTC,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,  # else a UUID of the old subtype 3 becomes one of subtype 4
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
 
 
 # ---------------------------------------------------------------------- writing
@@ -110,7 +125,7 @@ def is_ambiguous(record: Mapping[str, Any], line: str) -> bool:
 
 def _looks_like_another(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return not _READERS.keys().isdisjoint(value) or any(map(_looks_like_another, value.values()))
+        return not _TYPES.isdisjoint(value) or any(map(_looks_like_another, value.values()))
     return isinstance(value, list) and any(map(_looks_like_another, value))
 
 
@@ -118,12 +133,12 @@ def _looks_like_another(value: Any) -> bool:
 
 
 def parse(text: str) -> Any:
-    """Return what a text of JSON says, with the types of Extended JSON.
+    """Return the value of a JSON text, with the types of Extended JSON.
 
-    Integers are of 64 bits and plain numbers finite; a key stands once in an object.
+    Integers have 64 bits, plain numbers are finite, and no object has a key twice.
 
     Raises:
-        InvalidEvent: it is no JSON, or says what the log could not keep exactly.
+        InvalidEvent: the text is not valid JSON, or the log could not keep its value exactly.
     """
     try:
         return _DECODER.decode(text)
@@ -135,16 +150,16 @@ def parse(text: str) -> Any:
 
 
 def parse_time(text: str) -> datetime:
-    """Return a time that is written as RFC 3339 has it, cut to milliseconds.
+    """Return the time that a text in the form of RFC 3339 names, cut to milliseconds.
 
     Raises:
-        InvalidEvent: it is no such time, has no zone, or there is none such in the years 1 to 9999.
+        InvalidEvent: the text has another form or no zone, or names a time outside the years 1 to 9999.
     """
-    found = _TIME.fullmatch(text)
-    if found is None:
-        reason = "has no zone" if _TIME.fullmatch(text + "Z") else "is no time like 2026-01-31T10:00:00.000Z"
+    match = _TIME.fullmatch(text)
+    if match is None:
+        reason = "has no zone" if _TIME.fullmatch(text + "Z") else "is not a time like 2026-01-31T10:00:00.000Z"
         raise InvalidEvent("time", f"{_quoted(text)} {reason}")
-    second, fraction, zone = found.groups()
+    second, fraction, zone = match.groups()
     try:
         moment = datetime.fromisoformat(second + ("+00:00" if zone == "Z" else zone)).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -153,20 +168,79 @@ def parse_time(text: str) -> datetime:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> Any:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         names = [name for name, _ in pairs]
-        raise InvalidEvent(
-            "JSON", f"the key {_quoted(next(one for one in names if names.count(one) > 1))} stands twice"
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidEvent("JSON", f"the key {_quoted(twice)} stands twice")
+    for name in value:
+        if name[:1] == "$" and name in _TYPES:
+            return _typed(name, value)
+    return _reference(value) if "$ref" in value and "$id" in value else value
+
+
+def _typed(name: str, value: Object) -> Any:
+    """Return the value of an object that stands for a type of BSON."""
+    if name in _OBSOLETE:
+        raise InvalidEvent(name, "is an obsolete type of BSON, which no driver writes")
+    allowed = {"$code", "$scope"} if name == "$code" else {name}
+    if further := [key for key in value if key not in allowed]:
+        raise InvalidEvent(name, f"must not have a further key, {_quoted(further[0])}")
+    text, form = value[name], _FORMS.get(name)
+    if name == "$date" and isinstance(text, str):
+        return _date(text)
+    is_exact = isinstance(text, bson.Int64) if name == "$date" else form is None or _has_form(text, form)
+    read = _read(value) if is_exact else None
+    if read is None or not _is_in_range(name, text, read):
+        raise InvalidEvent(name, f"{_quoted(text)} is not a valid value")
+    return read
+
+
+def _has_form(value: Any, form: Form) -> bool:
+    if isinstance(form, Mapping):
+        return (
+            isinstance(value, dict)
+            and value.keys() == form.keys()
+            and all(_has_form(value[name], part) for name, part in form.items())
         )
-    for name in found:
-        if name[:1] == "$" and (read := _READERS.get(name)) is not None:
-            return read(found)
-    return _reference(found) if "$ref" in found and "$id" in found else found
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
+def _read(value: Object) -> Any:
+    """Return the value as `bson.json_util` reads it; None where it refuses."""
+    try:
+        read = json_util.object_hook(value, _READ)
+        is_uuid = isinstance(read, bson.Binary) and read.subtype == UUID_SUBTYPE
+        return read.as_uuid(UuidRepresentation.STANDARD) if is_uuid else read
+    except (TypeError, ValueError, AttributeError, KeyError, OverflowError, DecimalException, BSONError):
+        return None
+
+
+def _is_in_range(name: str, text: Any, read: Any) -> bool:
+    if name in _LIMITS:
+        return bool(-_LIMITS[name] <= read < _LIMITS[name])
+    return name != "$numberDouble" or isfinite(read) or not text[-1].isdigit()
+
+
+def _date(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except InvalidEvent as error:
+        raise InvalidEvent("$date", error.reason) from None
+
+
+def _reference(value: Object) -> bson.DBRef:
+    read = _read({"$ref": value["$ref"], **value})
+    if not isinstance(read, bson.DBRef):
+        raise InvalidEvent("$ref", "must name a collection, and $db a database, as text")
+    return read
 
 
 def _plain_integer(text: str) -> int:
-    return _integer_of(text, 64, "JSON")
+    value = int(text) if len(text) <= 20 else 2**63
+    if not -(2**63) <= value < 2**63:
+        raise InvalidEvent("JSON", f"the integer {_cut(text)} takes more than 64 bits")
+    return value
 
 
 def _plain_number(text: str) -> float:
@@ -177,189 +251,12 @@ def _plain_number(text: str) -> float:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise InvalidEvent("JSON", f"{text} is no number that the log keeps")
+    raise InvalidEvent("JSON", f"{text} is not a number that the log keeps")
 
 
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_plain_integer, parse_float=_plain_number, parse_constant=_no_number
 )
-
-
-# ---------------------------------------------------------------------- one type each
-
-
-def _only(found: Object, *keys: str) -> Any:
-    """Return the value of the first key of an object that must have these and no others."""
-    if found.keys() != set(keys):
-        others = [name for name in found if name not in keys] or [name for name in keys if name not in found]
-        raise InvalidEvent(keys[0], f"stands for a type of its own, and {_quoted(others[0])} does not fit beside it")
-    return found[keys[0]]
-
-
-def _text(found: Object, key: str, form: re.Pattern[str] | None, what: str) -> str:
-    value = _only(found, key)
-    if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
-        raise InvalidEvent(key, f"{_quoted(value)} is no {what}")
-    return value
-
-
-def _integer_of(text: str, bits: int, path: str) -> int:
-    digits = len(text.lstrip("-"))
-    if digits > _MAX_DIGITS:
-        raise InvalidEvent(path, f"an integer of {digits:,} digits takes more than {bits} bits")
-    value = int(text)
-    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-        raise InvalidEvent(path, f"the integer {text} takes more than {bits} bits")
-    return value
-
-
-def _number_int(found: Object) -> int:
-    return _integer_of(_text(found, "$numberInt", _INTEGER, "integer"), 32, "$numberInt")
-
-
-def _number_long(found: Object) -> bson.Int64:
-    return bson.Int64(_integer_of(_text(found, "$numberLong", _INTEGER, "integer"), 64, "$numberLong"))
-
-
-def _number_double(found: Object) -> float:
-    text = _text(found, "$numberDouble", _DOUBLE, "number")
-    value = float(text)
-    if not isfinite(value) and text[-1].isdigit():
-        raise InvalidEvent("$numberDouble", f"{_cut(text)} is larger than any float")
-    return value
-
-
-def _number_decimal(found: Object) -> bson.Decimal128:
-    text = _text(found, "$numberDecimal", _DECIMAL, "decimal")
-    try:
-        return bson.Decimal128(text)
-    except (DecimalException, ValueError):
-        raise InvalidEvent(
-            "$numberDecimal", f"{_cut(text)} has more digits, or a greater exponent, than 128 bits"
-        ) from None
-
-
-def _object_id(found: Object) -> bson.ObjectId:
-    text = _text(found, "$oid", _HEX, "id of 24 hexadecimal digits")
-    if len(text) != 24:
-        raise InvalidEvent("$oid", f"{_quoted(text)} is no id of 24 hexadecimal digits")
-    return bson.ObjectId(text)
-
-
-def _uuid(found: Object) -> UUID:
-    return UUID(_text(found, "$uuid", _UUID_TEXT, "UUID"))
-
-
-def _date(found: Object) -> datetime | bson.DatetimeMS:
-    value = _only(found, "$date")
-    if isinstance(value, str):
-        try:
-            return parse_time(value)
-        except InvalidEvent as error:
-            raise InvalidEvent("$date", error.reason) from None
-    if not isinstance(value, bson.Int64):
-        raise InvalidEvent("$date", f"{_quoted(value)} is neither a time as text nor milliseconds as $numberLong")
-    try:
-        return _EPOCH + timedelta(milliseconds=int(value))
-    except OverflowError:
-        return bson.DatetimeMS(int(value))
-
-
-def _binary(found: Object) -> Any:
-    value = _only(found, "$binary")
-    if not isinstance(value, dict):
-        raise InvalidEvent("$binary", f"{_quoted(value)} is no object of base64 and subType")
-    _only({"$binary": 0, **value}, "$binary", "base64", "subType")
-    text, kind = value["base64"], value["subType"]
-    if not isinstance(text, str) or not _BASE64.fullmatch(text):
-        raise InvalidEvent("$binary", f"{_quoted(text)} is no base64")
-    if not isinstance(kind, str) or not _HEX.fullmatch(kind) or len(kind) > 2:
-        raise InvalidEvent("$binary", f"{_quoted(kind)} is no subtype: one or two hexadecimal digits")
-    return _bytes_of(b64decode(text), int(kind, 16))
-
-
-def _bytes_of(data: bytes, subtype: int) -> bytes | UUID | bson.Binary:
-    if subtype == 0:
-        return data
-    if subtype == UUID_SUBTYPE:
-        if len(data) != 16:
-            raise InvalidEvent("$binary", f"a UUID has 16 bytes, not {len(data)}")
-        return UUID(bytes=data)
-    return bson.Binary(data, subtype)
-
-
-def _timestamp(found: Object) -> bson.Timestamp:
-    value = _only(found, "$timestamp")
-    if isinstance(value, dict) and value.keys() == {"t", "i"}:
-        time, count = value["t"], value["i"]
-        if all(type(one) is int and 0 <= one < 2**32 for one in (time, count)):
-            return bson.Timestamp(time, count)
-    raise InvalidEvent("$timestamp", f"{_quoted(value)} is no object of t and i, two numbers of 32 bits")
-
-
-def _regular_expression(found: Object) -> bson.Regex[str]:
-    value = _only(found, "$regularExpression")
-    if not isinstance(value, dict) or value.keys() != {"pattern", "options"}:
-        raise InvalidEvent("$regularExpression", f"{_quoted(value)} is no object of pattern and options")
-    pattern, letters = value["pattern"], value["options"]
-    if not isinstance(pattern, str) or "\0" in pattern:
-        raise InvalidEvent("$regularExpression", f"{_quoted(pattern)} is no pattern: a text without NUL")
-    if not isinstance(letters, str) or not _OPTIONS_OF_REGEX.issuperset(letters):
-        raise InvalidEvent("$regularExpression", f"{_quoted(letters)} are no options: letters of i, l, m, s, u, x")
-    return bson.Regex(pattern, letters)
-
-
-def _code(found: Object) -> bson.Code:
-    if "$scope" not in found:
-        return bson.Code(_text(found, "$code", None, "text"))
-    _only(found, "$code", "$scope")
-    if not isinstance(found["$code"], str) or not isinstance(found["$scope"], dict):
-        raise InvalidEvent("$code", "is a text, and its $scope an object")
-    return bson.Code(found["$code"], found["$scope"])
-
-
-def _reference(found: Object) -> bson.DBRef:
-    rest = dict(found)
-    collection, key, database = rest.pop("$ref"), rest.pop("$id"), rest.pop("$db", None)
-    if not isinstance(collection, str) or not (database is None or isinstance(database, str)):
-        raise InvalidEvent("$ref", "names a collection, and $db a database, as text")
-    return bson.DBRef(collection, key, database, **rest)
-
-
-def _of_one(key: str, make: Callable[[], Any]) -> Callable[[Object], Any]:
-    def read(found: Object) -> Any:
-        if _only(found, key) != 1:
-            raise InvalidEvent(key, f"is written with a 1, not {_quoted(found[key])}")
-        return make()
-
-    return read
-
-
-def _outdated(key: str) -> Callable[[Object], NoReturn]:
-    def refuse(found: Object) -> NoReturn:
-        raise InvalidEvent(key, "is a type that MongoDB no longer has, and no driver writes it")
-
-    return refuse
-
-
-_READERS: Final[Mapping[str, Callable[[Object], Any]]] = {
-    "$binary": _binary,
-    "$code": _code,
-    "$date": _date,
-    "$dbPointer": _outdated("$dbPointer"),
-    "$maxKey": _of_one("$maxKey", bson.MaxKey),
-    "$minKey": _of_one("$minKey", bson.MinKey),
-    "$numberDecimal": _number_decimal,
-    "$numberDouble": _number_double,
-    "$numberInt": _number_int,
-    "$numberLong": _number_long,
-    "$oid": _object_id,
-    "$regularExpression": _regular_expression,
-    "$symbol": _outdated("$symbol"),
-    "$timestamp": _timestamp,
-    "$undefined": _outdated("$undefined"),
-    "$uuid": _uuid,
-}
 
 
 def _quoted(value: Any) -> str:
