@@ -55,9 +55,9 @@ class Checkpoint:
         self._check_writable()
         if not data:
             return None
-        found = self._parsed(data)
-        self._check_head(found)
-        position: dict[str, Any] = found["position"]
+        content = self._parsed(data)
+        self._check_head(content)
+        position: dict[str, Any] = content["position"]
         return position
 
     def write(self, position: Mapping[str, Any]) -> None:
@@ -101,29 +101,29 @@ class Checkpoint:
 
     def _parsed(self, data: bytes) -> dict[str, Any]:
         try:
-            found = json.loads(data) if len(data) <= MAX_BYTES else None
+            content = json.loads(data) if len(data) <= MAX_BYTES else None
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict) and "kind" in found and "log" in found:
-            objects = found.get("filters"), found.get("position")
-            if all(isinstance(one, dict) for one in objects):
-                return found
+            content = None
+        if isinstance(content, dict) and "kind" in content and "log" in content:
+            objects = content.get("filters"), content.get("position")
+            if all(isinstance(part, dict) for part in objects):
+                return content
         raise CheckpointError(
             f"{self.path} is not a checkpoint", hint="name another file, or one that does not exist yet"
         )
 
-    def _check_head(self, found: Mapping[str, Any]) -> None:
-        if found["kind"] != self._head["kind"]:
+    def _check_head(self, content: Mapping[str, Any]) -> None:
+        if content["kind"] != self._head["kind"]:
             raise CheckpointError(
-                f"{self.path} is the checkpoint of another command: {found['kind']}, not {self._head['kind']}",
+                f"{self.path} is the checkpoint of another command: {content['kind']}, not {self._head['kind']}",
                 hint="give each command a checkpoint of its own",
             )
-        if found["log"] != self._head["log"]:
+        if content["log"] != self._head["log"]:
             raise CheckpointError(
-                f"{self.path} is the checkpoint of another log: {found['log']}, not {self._head['log']}",
+                f"{self.path} is the checkpoint of another log: {content['log']}, not {self._head['log']}",
                 hint="give each log a checkpoint of its own",
             )
-        self._check_filters(found["filters"], self._head["filters"])
+        self._check_filters(content["filters"], self._head["filters"])
 
     def _check_filters(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]

@@ -50,8 +50,8 @@ class Note:
     def read(cls, path: Path) -> Note | None:
         """Return the content of a file; None where it is missing or not valid."""
         try:
-            found = json.loads(path.read_bytes())
-            return cls(int(found["pid"]), int(found["port"]), str(found["nonce"]))
+            values = json.loads(path.read_bytes())
+            return cls(int(values["pid"]), int(values["port"]), str(values["nonce"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

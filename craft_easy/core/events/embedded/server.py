@@ -58,13 +58,13 @@ def find_program() -> list[str]:
     """
     _refuse_unsupported_python()
     try:
-        found = distribution("SecantusDB")
+        package = distribution("SecantusDB")
     except PackageNotFoundError:
         raise EmbeddedLogError(
             "the embedded event log needs SecantusDB, which is not installed",
             hint="pip install 'craft-events[embedded]'",
         ) from None
-    return _script_of(found) or [sys.executable, "-m", "secantus"]
+    return _script_of(package) or [sys.executable, "-m", "secantus"]
 
 
 def _refuse_unsupported_python() -> None:
@@ -82,8 +82,8 @@ def platform_name() -> str:
     return {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
 
 
-def _script_of(found: Distribution) -> list[str] | None:
-    names = [Path(str(found.locate_file(file))) for file in found.files or () if file.name == "secantusd-py"]
+def _script_of(package: Distribution) -> list[str] | None:
+    names = [Path(str(package.locate_file(file))) for file in package.files or () if file.name == "secantusd-py"]
     names.append(Path(sys.executable).with_name("secantusd-py"))
     return next(([os.path.realpath(name)] for name in names if os.access(name, os.X_OK)), None)
 
@@ -119,10 +119,10 @@ def _start(place: Directory, program: list[str], port: int | None, deadline: flo
         try:
             return _answering(place, deadline)
         except _Ended:
-            said = _log_since(place, began)
-        if os.strerror(errno.EADDRINUSE) not in said:
+            output = _log_since(place, began)
+        if os.strerror(errno.EADDRINUSE) not in output:
             break
-    raise _not_started(place, chosen, said)
+    raise _not_started(place, chosen, output)
 
 
 def _free_port() -> int:
@@ -288,13 +288,13 @@ def _log_since(place: Directory, began: int) -> str:
         return log.read().decode(errors="replace")
 
 
-def _not_started(place: Directory, port: int, said: str) -> EmbeddedLogError:
-    if os.strerror(errno.EADDRINUSE) in said:
+def _not_started(place: Directory, port: int, output: str) -> EmbeddedLogError:
+    if os.strerror(errno.EADDRINUSE) in output:
         return EmbeddedLogError(
             f"the embedded event log cannot listen on port {port}: another program does",
             hint="name another port, or none",
         )
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it said nothing")
     return EmbeddedLogError(
         f"the embedded event log in {place.path} did not start: {last}", hint=f"its whole story is in {place.log}"
     )

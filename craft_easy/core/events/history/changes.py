@@ -212,13 +212,13 @@ class PollingSource:
         now = await self._store.now()
         since = self._polled_at - reach
         wanted = replace(self._selection, since=max(since, self._selection.since or since))
-        found: dict[object, object] = {}
+        revisions: dict[object, object] = {}
         new: list[LogChange] = []
         async for page in self._store.batches(wanted, for_json=True):
             for record in page:
-                found[key_of(record)] = _revision(record)
+                revisions[key_of(record)] = _revision(record)
                 new += self._changes(record)
-        self._known = found if reach == REACH else {**self._known, **found}
+        self._known = revisions if reach == REACH else {**self._known, **revisions}
         self._polled_at = max(now, self._polled_at)
         self._new.extend(new)
 

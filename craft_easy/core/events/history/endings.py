@@ -73,9 +73,9 @@ class Endings:
             return []
         delivery = from_document(document)
         before = self._known.pop(key, None)
-        news = [one for one in delivery.handlers if _has_ended(one) and self._is_new(one, delivery, before)]
+        news = [entry for entry in delivery.handlers if _has_ended(entry) and self._is_new(entry, delivery, before)]
         self._remember(key, delivery)
-        return sorted((_ending(record, one) for one in news), key=_time_of)
+        return sorted((_ending(record, entry) for entry in news), key=_time_of)
 
     def _is_new(self, entry: HandlerDelivery, delivery: Delivery, before: Mapping[str, _Seen] | None) -> bool:
         if before is not None:
@@ -85,7 +85,7 @@ class Endings:
         return ended_at is None or _aware(ended_at) >= max(self._since, claimed_at)
 
     def _remember(self, key: object, delivery: Delivery) -> None:
-        self._known[key] = {one.id: (one.attempts, one.state) for one in delivery.handlers}
+        self._known[key] = {entry.id: (entry.attempts, entry.state) for entry in delivery.handlers}
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
@@ -116,7 +116,7 @@ def _error_of(entry: HandlerDelivery) -> Failure | None:
     """Return what the latest attempt raised; errors of earlier ones stay in the record."""
     failures: Sequence[Failure] = entry.errors[-1:]
     is_its_own = entry.is_pending or (entry.state == "dead" and entry.reason is None)
-    return next((one for one in failures if is_its_own and one.attempt == entry.attempts), None)
+    return next((failure for failure in failures if is_its_own and failure.attempt == entry.attempts), None)
 
 
 def _ended_at(entry: HandlerDelivery) -> datetime | None:

@@ -76,9 +76,11 @@ class ReplayRange:
         """Look the named events up and put them in order; those up to the mark are done."""
         if self._event_ids is None:
             return
-        found = await positions(self._store, self._event_ids)
-        self.missing = tuple(one for one in dict.fromkeys(self._event_ids) if one not in found)
-        self._event_ids = [one.event_id for one in sorted(found.values()) if self._mark is None or one > self._mark]
+        located = await positions(self._store, self._event_ids)
+        self.missing = tuple(event_id for event_id in dict.fromkeys(self._event_ids) if event_id not in located)
+        self._event_ids = [
+            position.event_id for position in sorted(located.values()) if self._mark is None or position > self._mark
+        ]
 
     async def tally(self) -> Counter[tuple[str, str | None]]:
         """Count the events by type and tenant, of a range that names none."""

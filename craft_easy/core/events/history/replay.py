@@ -27,11 +27,11 @@ async def history(store: EventStore, selection: Selection) -> AsyncGenerator[Seq
 
 async def record_of(store: EventStore, event_id: str) -> Record | None:
     """Return the record of one event, decoded for `formats.event_json`; None where there is none."""
-    found = await store.find_record(event_id)
-    if found is None:
+    stored = await store.find_record(event_id)
+    if stored is None:
         return None
     # read once more, because `event_json` needs it decoded in its own way
-    async with aclosing(read.scan(store, {"_id": {"$eq": found["_id"]}}, for_json=True)) as pages:
+    async with aclosing(read.scan(store, {"_id": {"$eq": stored["_id"]}}, for_json=True)) as pages:
         return next(iter(await anext(pages, ())), None)
 
 

@@ -246,19 +246,19 @@ class Rerun:
                 self._count(plan, event_type, tenant_id, events)
             return plan
         async with aclosing(self._range.named()) as named:
-            async for one in named:
-                self._count(plan, one.event_type, one.tenant_id, 1, self._options.only.get(one.event_id))
+            async for envelope in named:
+                self._count(plan, envelope.event_type, envelope.tenant_id, 1, self._options.only.get(envelope.event_id))
         return plan
 
     def _count(
         self, plan: ReplayPlan, event_type: str, tenant_id: str | None, events: int, named: frozenset[str] | None = None
     ) -> None:
         handlers = self._handlers_for(event_type, named)
-        plan.counts.add_many(event_type, tenant_id, events, [one.id for one in handlers])
+        plan.counts.add_many(event_type, tenant_id, events, [handler.id for handler in handlers])
         plan.unhandled += 0 if handlers else events
-        for one in self._bus.registry.plan(event_type).handlers:
-            if not one.replayable and self._is_meant(one, named):
-                plan.not_replayable[one.id] += events
+        for handler in self._bus.registry.plan(event_type).handlers:
+            if not handler.replayable and self._is_meant(handler, named):
+                plan.not_replayable[handler.id] += events
 
     async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> ReplaySummary:
         """Go through the range until its end, until `stop` is set, or with `fail_fast` until a handler fails."""
@@ -352,7 +352,7 @@ class Rerun:
 
     def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
         every = self._bus.registry.plan(event_type).handlers
-        return [one for one in every if one.replayable and self._is_meant(one, named)]
+        return [handler for handler in every if handler.replayable and self._is_meant(handler, named)]
 
     def _is_meant(self, handler: Handler, named: frozenset[str] | None) -> bool:
         is_named = named is None or handler.id in named or bool(named.intersection(handler.aliases))
@@ -371,7 +371,10 @@ class Rerun:
             running_handlers=self._running_handlers,
             replay_id=self._position.replay_id,
         )
-        due = [DueDelivery(one, one.id, limit=one.timeout or self._options.timeout) for one in item.handlers]
+        due = [
+            DueDelivery(handler, handler.id, limit=handler.timeout or self._options.timeout)
+            for handler in item.handlers
+        ]
         run = RecordRun(sink, item.event, due)
         try:
             await run.run()
@@ -393,7 +396,7 @@ class Rerun:
 
 
 def _chosen(bus: EventBus, names: Sequence[str]) -> frozenset[str]:
-    loaded = tuple(dict.fromkeys(one.handler.id for one in bus.subscriptions()))
+    loaded = tuple(dict.fromkeys(subscription.handler.id for subscription in bus.subscriptions()))
     chosen = []
     for name in names or loaded:
         handler = bus.registry.handler(name)

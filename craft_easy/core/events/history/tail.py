@@ -178,17 +178,17 @@ async def _last(
     if not number:
         return []
     newest = replace(selection, reverse=True, limit=number if only is None else SEARCHED)
-    found: list[Record] = []
+    matching: list[Record] = []
     seen = 0
     async with aclosing(store.batches(newest, for_json=True)) as pages:
         async for page in pages:
-            found += [record for record in page if only is None or only(record, None)]
+            matching += [record for record in page if only is None or only(record, None)]
             seen += len(page)
-            if len(found) >= number:
+            if len(matching) >= number:
                 break
-    if len(found) < number and seen == SEARCHED:
-        observer(SearchedEnough(seen, len(found)))
-    return found[:number][::-1]
+    if len(matching) < number and seen == SEARCHED:
+        observer(SearchedEnough(seen, len(matching)))
+    return matching[:number][::-1]
 
 
 async def follow(
@@ -312,7 +312,7 @@ class _Follow:
             is_shown = not self._recalled.holds(record) and (self._only is None or self._only(record, None))
             return Block([record], is_live=True) if is_shown else None
         ended = self._endings.of(key_of(record), record)
-        chosen = [one for one in ended if self._only is None or self._only(record, one)]
+        chosen = [ending for ending in ended if self._only is None or self._only(record, ending)]
         return Block(endings=chosen, is_live=True) if chosen else None
 
     async def _open(self, after: StreamPosition | None, *, has_checkpoint: bool) -> ChangeSource:

@@ -2,8 +2,8 @@
 
     from craft_easy.core.events.history.trace import trace
 
-    found = await trace(store, "019abf3e-…")
-    for step in found.steps:
+    chain = await trace(store, "019abf3e-…")
+    for step in chain.steps:
         print("  " * step.depth, step.event_type, step.handler, step.delivery)
 
 It changes nothing. The events are found by one indexed query; `steps` are in the order of a tree that is drawn from top
@@ -158,12 +158,12 @@ async def _chain_of(store: EventStore, event_id: str, limit: int) -> _Chain | No
     asked = Link.of(record)
     chain = _Chain(asked, {asked.event_id: asked})
     root_id = asked.correlation_id or asked.event_id
-    found = await trace_queries.members(store, root_id, limit=limit - 1)
-    chain.links |= {link.event_id: link for link in found.links}
+    members = await trace_queries.members(store, root_id, limit=limit - 1)
+    chain.links |= {link.event_id: link for link in members.links}
     if root_id not in chain.links and (first := await store.find_record(root_id)) is not None:
         chain.links[root_id] = Link.of(first)
     await _look_up_causes(store, chain)
-    chain.left_out = found.total - sum(link.correlation_id == root_id for link in chain.links.values())
+    chain.left_out = members.total - sum(link.correlation_id == root_id for link in chain.links.values())
     for link in sorted(chain.links.values(), key=lambda link: (link.timestamp, link.event_id)):
         if link.causation_id is not None:
             chain.children.setdefault(link.causation_id, []).append(link.event_id)
@@ -236,14 +236,14 @@ class _Record:
 
 
 async def _read(store: EventStore, chain: _Chain, chosen: Iterable[str]) -> dict[str, _Record]:
-    by_id = {_key(chain.links[one].record_id): one for one in chosen if one in chain.links}
-    ids = [chain.links[one].record_id for one in by_id.values()]
-    found: dict[str, _Record] = {}
+    by_id = {_key(chain.links[event_id].record_id): event_id for event_id in chosen if event_id in chain.links}
+    ids = [chain.links[event_id].record_id for event_id in by_id.values()]
+    known: dict[str, _Record] = {}
     async for records in trace_queries.whole_records(store, ids):
         for record in records:
             delivery = Tracked.of(record).delivery if isinstance(record.get("delivery"), Mapping) else None
-            found[by_id[_key(record["_id"])]] = _Record(delivery, trace_queries.derivation_content(record))
-    return found
+            known[by_id[_key(record["_id"])]] = _Record(delivery, trace_queries.derivation_content(record))
+    return known
 
 
 def _key(record_id: Any) -> str:
@@ -259,7 +259,7 @@ def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, b
         handlers: the ids that its record names.
         children: the content of each child, by its id.
     """
-    found: dict[str, str] = {}
+    published: dict[str, str] = {}
     same: dict[bytes, set[str]] = {}
     for event_id, content in children.items():
         if content is not None:
@@ -271,11 +271,11 @@ def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, b
                 guesses += 1
                 event_id = derived_id(parent_id, handler, content, number)
                 if event_id in left:
-                    found[event_id] = handler
+                    published[event_id] = handler
                     left.discard(event_id)
             if not left or guesses > MAX_GUESSES:
                 break
-    return found
+    return published
 
 
 # ---------------------------------------------------------------- the tree
@@ -293,7 +293,7 @@ def _steps(chain: _Chain, chosen: set[str], records: Mapping[str, _Record]) -> I
                 continue
             met.add(step.event_id)
             yield (step := _filled(step, chain, chosen, records))
-            shown = [one for one in chain.children.get(step.event_id, ()) if one in chosen]
+            shown = [child for child in chain.children.get(step.event_id, ()) if child in chosen]
             todo.extend(reversed(_children_of(step, shown, records)))
 
 
@@ -307,14 +307,14 @@ def _filled(step: TraceStep, chain: _Chain, chosen: set[str], records: Mapping[s
         delivery=None if record is None else record.delivery,
         is_asked=step.event_id == chain.asked.event_id,
         children=len(children),
-        left_out=Counter(chain.links[one].event_type for one in children if one not in chosen),
+        left_out=Counter(chain.links[child].event_type for child in children if child not in chosen),
     )
 
 
 def _children_of(step: TraceStep, shown: Sequence[str], records: Mapping[str, _Record]) -> list[TraceStep]:
     handlers = [] if step.delivery is None else [entry.id for entry in step.delivery.handlers]
-    content = {one: records[one].content for one in shown if one in records}
+    content = {child: records[child].content for child in shown if child in records}
     published = publishers(step.event_id, handlers, content)
     order = {handler: number for number, handler in enumerate(handlers)}
-    steps = [TraceStep("event", one, step.depth + 1, handler=published.get(one.lower())) for one in shown]
-    return sorted(steps, key=lambda one: order.get(one.handler or "", len(order)))
+    steps = [TraceStep("event", child, step.depth + 1, handler=published.get(child.lower())) for child in shown]
+    return sorted(steps, key=lambda step: order.get(step.handler or "", len(order)))

@@ -170,9 +170,9 @@ async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerato
     """
     async with aclosing(_Search(store, choice, _DEAD).pages()) as pages:
         async for page in pages:
-            for one in page:
-                for entry in one.entries:
-                    yield DeadDelivery.of(one.record, entry)
+            for chosen in page:
+                for entry in chosen.entries:
+                    yield DeadDelivery.of(chosen.record, entry)
 
 
 async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error") -> list[Deaths]:
@@ -182,12 +182,12 @@ async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error")
         by: what those of one group share: the handler and the kind of its last error, the handler, the event type,
             or the tenant.
     """
-    found: dict[tuple[str | None, ...], Deaths] = {}
+    by_key: dict[tuple[str | None, ...], Deaths] = {}
     async with aclosing(deliveries(store, choice)) as each:
-        async for one in each:
-            key = _key(one, by)
-            found[key] = _with(found.get(key), one, key[-1])
-    return sorted(found.values(), key=lambda one: (-one.deaths, one.group or "", one.handler))
+        async for death in each:
+            key = _key(death, by)
+            by_key[key] = _with(by_key.get(key), death, key[-1])
+    return sorted(by_key.values(), key=lambda group: (-group.deaths, group.group or "", group.handler))
 
 
 async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = False) -> Touched:
@@ -200,8 +200,8 @@ async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = Fa
     search = _Search(store, choice, _states(choice, pending=pending))
     async with aclosing(search.pages()) as pages:
         async for page in pages:
-            for one in page:
-                counts.add(one.record.document, one.handlers)
+            for chosen in page:
+                counts.add(chosen.record.document, chosen.handlers)
     return search.summary(counts)
 
 
@@ -357,12 +357,12 @@ class _Search:
 
     def summary(self, counts: Counts, moved_by_others: int = 0) -> Touched:
         """Return the summary, with the named event ids that had no chosen delivery."""
-        unmatched = [one for one in self._event_ids if one not in self._met]
+        unmatched = [event_id for event_id in self._event_ids if event_id not in self._met]
         return Touched(
             counts,
             moved_by_others,
-            not_found=tuple(one for one in unmatched if one not in self._located),
-            not_dead=tuple(one for one in unmatched if one in self._located),
+            not_found=tuple(event_id for event_id in unmatched if event_id not in self._located),
+            not_dead=tuple(event_id for event_id in unmatched if event_id in self._located),
             last_death=self._last_death,
         )
 
@@ -380,11 +380,11 @@ async def _change(
         async for page in pages:
             at = await store.now()
             await log.change(
-                [PendingChange(one.record, partial(_applied, transition, one.handlers, at)) for one in page]
+                [PendingChange(listed.record, partial(_applied, transition, listed.handlers, at)) for listed in page]
             )
-            for one in page:
-                chosen += len(one.entries)
-                _note(one, list(_after(one, has_moved, at)), counts, on_stored)
+            for listed in page:
+                chosen += len(listed.entries)
+                _note(listed, list(_after(listed, has_moved, at)), counts, on_stored)
     return search.summary(counts, chosen - counts.deliveries)
 
 
@@ -392,44 +392,44 @@ def _applied(transition: _Transition, handlers: Sequence[str], at: datetime, del
     return transition(delivery, handlers, at)
 
 
-def _after(one: _ChosenRecord, has_moved: _Moved, at: datetime) -> Iterable[HandlerDelivery]:
+def _after(listed: _ChosenRecord, has_moved: _Moved, at: datetime) -> Iterable[HandlerDelivery]:
     """Yield the deliveries of a record that this command has moved, as the log holds them now."""
-    for before in one.entries:
-        after = one.record.delivery.handler(before.id)
+    for before in listed.entries:
+        after = listed.record.delivery.handler(before.id)
         if after is not None and has_moved(before, after, at):
             yield after
 
 
 def _note(
-    one: _ChosenRecord,
+    listed: _ChosenRecord,
     moved: Sequence[HandlerDelivery],
     counts: Counts,
     on_stored: Callable[[DeadDelivery], None] | None,
 ) -> None:
     if moved:
-        counts.add(one.record.document, [entry.id for entry in moved])
+        counts.add(listed.record.document, [entry.id for entry in moved])
     for entry in moved:
         if on_stored is not None:
-            on_stored(DeadDelivery.of(one.record, entry))
+            on_stored(DeadDelivery.of(listed.record, entry))
 
 
-def _key(one: DeadDelivery, by: By) -> tuple[str | None, ...]:
+def _key(death: DeadDelivery, by: By) -> tuple[str | None, ...]:
     if by == "error":
-        return one.handler, one.cause
-    return ({"handler": one.handler, "type": one.event_type, "tenant": one.tenant_id}[by],)
+        return death.handler, death.cause
+    return ({"handler": death.handler, "type": death.event_type, "tenant": death.tenant_id}[by],)
 
 
-def _with(group: Deaths | None, one: DeadDelivery, name: str | None) -> Deaths:
-    died_at = one.finished_at or one.timestamp
+def _with(group: Deaths | None, death: DeadDelivery, name: str | None) -> Deaths:
+    died_at = death.finished_at or death.timestamp
     if group is None:
-        return Deaths(name, 1, died_at, died_at, one.event_id, one.handler, one.cause)
+        return Deaths(name, 1, died_at, died_at, death.event_id, death.handler, death.cause)
     is_newest = died_at >= group.newest
     return Deaths(
         group=name,
         deaths=group.deaths + 1,
         oldest=min(group.oldest, died_at),
         newest=max(group.newest, died_at),
-        event_id=one.event_id if is_newest else group.event_id,
-        handler=one.handler if is_newest else group.handler,
-        error=one.cause if is_newest else group.error,
+        event_id=death.event_id if is_newest else group.event_id,
+        handler=death.handler if is_newest else group.handler,
+        error=death.cause if is_newest else group.error,
     )

@@ -64,14 +64,16 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
     loaded = registry.patterns()
     orphans = await Deliveries(store).orphans(ClaimFilter(Selection(), handlers=loaded, loaded=loaded))
     patterns: dict[str, list[str]] = {}
-    for one in registry.subscriptions():
-        patterns.setdefault(one.handler.id, []).append(one.pattern)
+    for subscription in registry.subscriptions():
+        patterns.setdefault(subscription.handler.id, []).append(subscription.pattern)
     return Coverage(
         types=tuple(types),
         handlers=tuple(patterns),
-        unhandled=tuple(one for one in types if not any(_matches(own, (one,)) for own in patterns.values())),
+        unhandled=tuple(
+            event_type for event_type in types if not any(_matches(own, (event_type,)) for own in patterns.values())
+        ),
         idle={handler: tuple(own) for handler, own in patterns.items() if not _matches(own, types)},
-        orphans=dict(sorted(orphans.items(), key=lambda one: (-one[1], one[0]))),
+        orphans=dict(sorted(orphans.items(), key=lambda orphan: (-orphan[1], orphan[0]))),
     )
 
 
@@ -85,4 +87,4 @@ async def counts_of(store: EventStore, handler: Handler) -> HandlerBacklog:
 
 
 def _matches(patterns: list[str], types: list[str] | tuple[str, ...]) -> bool:
-    return any(compile_pattern(pattern).matches(one) for pattern in patterns for one in types)
+    return any(compile_pattern(pattern).matches(event_type) for pattern in patterns for event_type in types)

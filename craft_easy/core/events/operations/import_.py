@@ -226,14 +226,14 @@ class _Import:
             self._is_unique = self._is_dry or await is_unique(self._store)
         known = await stored_otherwise(self._store, records, by_event_id=not self._is_unique)
         new = [record for record in records if record["event_id"] not in known]
-        found: Iterator[Any]
+        twins: Iterator[Any]
         if self._is_dry:
-            found = iter(await stored_twins(self._store, new))
+            twins = iter(await stored_twins(self._store, new))
         else:
-            found = iter([one.error or one.stored for one in await insert_each(self._store, new)])
-        return [known.get(one["event_id"]) or next(found) for one in records]
+            twins = iter([result.error or result.stored for result in await insert_each(self._store, new)])
+        return [known.get(record["event_id"]) or next(twins) for record in records]
 
 
 def _pending(record: dict[str, Any]) -> list[str]:
     handlers = (record.get("delivery") or {}).get("handlers", ())
-    return [one["id"] for one in handlers if one["state"] == "pending"]
+    return [handler["id"] for handler in handlers if handler["state"] == "pending"]

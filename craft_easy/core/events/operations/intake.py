@@ -139,8 +139,8 @@ class Splitting:
     def feed(self, data: bytes) -> Iterator[Line]:
         """Yield the lines that end within these bytes."""
         *ended, rest = data.split(b"\n")
-        for one in ended:
-            self._keep(one)
+        for part in ended:
+            self._keep(part)
             yield from self._line()
         self._keep(rest)
 

@@ -87,8 +87,8 @@ async def estimate(store: EventStore, old: Old) -> int:
     Raises:
         StoreUnavailable: the log was not reached.
     """
-    found, limit = await prune_queries.count(store, old), old.selection.limit
-    return found if limit is None else min(found, limit)
+    number, limit = await prune_queries.count(store, old), old.selection.limit
+    return number if limit is None else min(number, limit)
 
 
 async def count(store: EventStore, old: Old, *, on_counted: Callable[[int], None] | None = None) -> Pruned:
@@ -126,8 +126,8 @@ async def prune(
     pruned = Pruned()
     async with aclosing(_pages(store, old, pruned)) as pages:
         async for page in pages:
-            async with aclosing(prune_queries.copies(store, old, [record["_id"] for record in page])) as found:
-                async for copies in found:
+            async with aclosing(prune_queries.copies(store, old, [record["_id"] for record in page])) as batches:
+                async for copies in batches:
                     removed = await _remove(store, copies, archive, pruned)
                     if on_removed is not None:
                         on_removed(removed)
@@ -152,23 +152,23 @@ async def _pages(store: EventStore, old: Old, pruned: Pruned) -> AsyncGenerator[
 
 async def _remove(store: EventStore, copies: Sequence[Copy], archive: Archive | None, pruned: Pruned) -> int:
     refused = [] if archive is None else await archive.keep(copies)
-    for one in refused:
+    for copy in refused:
         pruned.inexact += 1
         if len(pruned.inexact_ids) < MAX_NAMED:
-            pruned.inexact_ids.append(one.event_id)
+            pruned.inexact_ids.append(copy.event_id)
     hooks.kill_point("prune.verified")
-    kept = [one for one in copies if not any(one is other for other in refused)]
+    kept = [copy for copy in copies if not any(copy is other for other in refused)]
     left = await prune_queries.remove(store, kept) if kept else []
     hooks.kill_point("prune.removed")
     pruned.changed += len(left)
-    removed = [one for one in kept if not left or one.id not in left]
-    for one in removed:
-        pruned.counts.add(one.document, _handlers(one.document))
+    removed = [copy for copy in kept if not left or copy.id not in left]
+    for copy in removed:
+        pruned.counts.add(copy.document, _handlers(copy.document))
     return len(removed)
 
 
 def _handlers(record: Any) -> list[str]:
-    return [one.id for one in Tracked.of(record).delivery.handlers]
+    return [entry.id for entry in Tracked.of(record).delivery.handlers]
 
 
 # ---------------------------------------------------------------- an archive that is a file
@@ -221,9 +221,9 @@ class FileArchive:
         """
 
         def write() -> list[Copy]:
-            lines = [prune_queries.exact_line(one) for one in copies]
+            lines = [prune_queries.exact_line(copy) for copy in copies]
             self._append(b"".join(line for line in lines if line is not None))
-            return [one for one, line in zip(copies, lines, strict=True) if line is None]
+            return [copy for copy, line in zip(copies, lines, strict=True) if line is None]
 
         return await self._in_a_thread(write)
 
@@ -346,8 +346,8 @@ class FileArchive:
                 os.ftruncate(self._descriptor, self._end)
             raise
         hooks.kill_point("prune.copied")
-        found = os.pread(self._descriptor, len(data), self._end)
-        if found != data or (self._is_compressed and gzip.decompress(found) != lines):
+        written = os.pread(self._descriptor, len(data), self._end)
+        if written != data or (self._is_compressed and gzip.decompress(written) != lines):
             raise ArchiveError(f"{self.path} gives back something else than was written: is the disk sound?")
         self._end += len(data)
 

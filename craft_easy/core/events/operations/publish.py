@@ -86,7 +86,9 @@ class PublishSummary:
         states = list(published.handlers.values())
         self.delivered += states.count("done")
         self.failed += len(published.failed)
-        self.open += states.count("pending") - sum(published.handlers[one] == "pending" for one in published.failed)
+        self.open += states.count("pending") - sum(
+            published.handlers[handler] == "pending" for handler in published.failed
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,10 @@ async def publish_event(
         EventConflict: its id is stored with other content.
         StoreUnavailable: it is not known to be stored.
     """
-    (one,) = await _Run(store, bus, is_dispatching=dispatch).publish([event])
-    if isinstance(one, EventsError):
-        raise one
-    return one
+    (answer,) = await _Run(store, bus, is_dispatching=dispatch).publish([event])
+    if isinstance(answer, EventsError):
+        raise answer
+    return answer
 
 
 async def publish_lines(
@@ -172,15 +174,15 @@ async def _publish(run: _Run, lines: Sequence[Line], summary: PublishSummary, ob
         for _, event in some:
             if (name := unfit_class(event)) is not None:
                 observer(UnfitPayload(event.event_type, name))
-        for (line, event), one in zip(some, await run.publish([event for _, event in some]), strict=True):
-            if isinstance(one, PublishedEvent):
-                summary.add(one)
-                observer(one)
+        for (line, event), answer in zip(some, await run.publish([event for _, event in some]), strict=True):
+            if isinstance(answer, PublishedEvent):
+                summary.add(answer)
+                observer(answer)
                 continue
-            is_conflict = isinstance(one, EventConflict)
+            is_conflict = isinstance(answer, EventConflict)
             summary.conflicts += is_conflict
             summary.bad += not is_conflict
-            refused = Refused(line.number, str(one), line.raw_text(), event.event_id if is_conflict else None)
+            refused = Refused(line.number, str(answer), line.raw_text(), event.event_id if is_conflict else None)
             observer(refused)
 
 
@@ -209,24 +211,24 @@ class _Run:
     async def _store_open(self, events: Sequence[DomainEvent]) -> list[PublishedEvent | EventsError]:
         at = await self._store.now()
         deliveries = [self._delivery(event, at) for event in events]
-        found: list[PublishedEvent | EventsError | None] = []
+        answers: list[PublishedEvent | EventsError | None] = []
         records: list[dict[str, Any]] = []
         for event, delivery in zip(events, deliveries, strict=True):
             try:
                 records.append(new_record(event, None if delivery is None else to_document(delivery)))
-                found.append(None)
+                answers.append(None)
             except InvalidEvent as error:
-                found.append(error)
+                answers.append(error)
         results = iter(await insert_each(self._store, records))
         for index, event in enumerate(events):
-            if found[index] is None:
-                found[index] = await self._answer(event, deliveries[index], next(results))
-        return [one for one in found if one is not None]
+            if answers[index] is None:
+                answers[index] = await self._answer(event, deliveries[index], next(results))
+        return [answer for answer in answers if answer is not None]
 
     def _delivery(self, event: DomainEvent, at: Any) -> Delivery | None:
         if self._bus is None:
             return None
-        return Delivery.new((one.id for one in self._bus.registry.plan(event.event_type).handlers), at=at)
+        return Delivery.new((handler.id for handler in self._bus.registry.plan(event.event_type).handlers), at=at)
 
     async def _answer(self, event: DomainEvent, delivery: Delivery | None, result: Any) -> PublishedEvent | EventsError:
         try:
@@ -237,7 +239,7 @@ class _Run:
             return _standing(event, delivery, is_new=True)
         stored = Tracked.of(result.stored)
         if delivery is not None and not stored.is_tracked:
-            await self._store.append(event, handlers=[one.id for one in delivery.handlers])
+            await self._store.append(event, handlers=[entry.id for entry in delivery.handlers])
             return _standing(event, delivery, is_new=False)
         return _standing(event, stored.delivery if stored.is_tracked else None, is_new=False)
 
@@ -268,14 +270,18 @@ def _key(event: DomainEvent) -> dict[str, Any]:
 def _standing(event: DomainEvent, delivery: Delivery | None, *, is_new: bool) -> PublishedEvent:
     if delivery is None:
         return PublishedEvent(event, is_new, "untracked")
-    return PublishedEvent(event, is_new, delivery.state, {one.id: one.state for one in delivery.handlers})
+    return PublishedEvent(event, is_new, delivery.state, {entry.id: entry.state for entry in delivery.handlers})
 
 
 def _dispatched(event: DomainEvent, former: Any, now: Tracked) -> PublishedEvent:
     standing = _standing(event, now.delivery if now.is_tracked else None, is_new=former is None)
     if not standing.is_new:
         return standing
-    failed = {one.id: _error(one) for one in now.delivery.handlers if one.state in ("pending", "dead") and one.attempts}
+    failed = {
+        entry.id: _error(entry)
+        for entry in now.delivery.handlers
+        if entry.state in ("pending", "dead") and entry.attempts
+    }
     return PublishedEvent(event, standing.is_new, standing.state, standing.handlers, failed)
 
 

@@ -57,12 +57,12 @@ async def count(store: EventStore, selection: Selection) -> Redacted:
         StoreUnavailable: the log was not reached.
     """
     _check(selection)
-    found = Redacted()
+    redacted = Redacted()
     async with aclosing(redact_queries.unredacted(store, selection)) as pages:
         async for page in pages:
             for record in page:
-                found.counts.add(record.document, _unfinished(record))
-    return found
+                redacted.counts.add(record.document, _unfinished(record))
+    return redacted
 
 
 async def redact(
@@ -109,11 +109,11 @@ def _text(text: str | None) -> str | None:
 
 
 def _unfinished(record: Tracked) -> list[str]:
-    return [one.id for one in record.delivery.handlers if one.state in ("pending", "dead")]
+    return [entry.id for entry in record.delivery.handlers if entry.state in ("pending", "dead")]
 
 
 def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], trace: RedactionMark) -> None:
-    reasons = {id(one.record): one.reason for one in kept}
+    reasons = {id(refusal.record): refusal.reason for refusal in kept}
     for record in page:
         if id(record) in reasons:
             redacted.kept[record_event_id(record.document)] = reasons[id(record)]
@@ -123,4 +123,4 @@ def _note(redacted: Redacted, page: Sequence[Tracked], kept: Sequence[Kept], tra
 
 def _skipped(record: Tracked, trace: RedactionMark) -> list[str]:
     handlers = record.delivery.handlers
-    return [one.id for one in handlers if one.reason == REDACTED and one.finished_at == trace.at]
+    return [entry.id for entry in handlers if entry.reason == REDACTED and entry.finished_at == trace.at]

@@ -255,23 +255,23 @@ class Meter:
         if self.by != "handler":
             opened = await count_open(self.store, replace(question, by="handler"))
         loaded = set(self.loaded)
-        return sorted(one.name for one in opened.groups if one.name is not None and one.name not in loaded)
+        return sorted(group.name for group in opened.groups if group.name is not None and group.name not in loaded)
 
     async def _over_time(self, question: Question) -> list[_Known]:
         ends = list(question.bars)
         stale = self._to_count(ends)
-        for number, one in enumerate(stale, 1):
-            counted = await count_slice(self.store, question, *one)
-            self._known[one] = _Known(counted, _by_begin(question.bars, counted), steady())
+        for number, window in enumerate(stale, 1):
+            counted = await count_slice(self.store, question, *window)
+            self._known[window] = _Known(counted, _by_begin(question.bars, counted), steady())
             if self.on_bar is not None:
                 self.on_bar(number, len(stale))
-        self._known = {one: self._known[one] for one in ends}
+        self._known = {window: self._known[window] for window in ends}
         return list(self._known.values())
 
     def _to_count(self, ends: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-        over = {one for one in ends[:-_ALWAYS_FRESH] if one in self._known}
-        oldest_look = min(over, key=lambda one: self._known[one].read_at, default=None)
-        return [one for one in ends if one not in over or one == oldest_look]
+        over = {window for window in ends[:-_ALWAYS_FRESH] if window in self._known}
+        oldest_look = min(over, key=lambda window: self._known[window].read_at, default=None)
+        return [window for window in ends if window not in over or window == oldest_look]
 
 
 def _by_begin(bars: Bars, counted: Counted) -> Mapping[datetime, int]:
@@ -298,11 +298,11 @@ def _put_together(
         since=question.bars.since,
         until=question.bars.until,
         bar=question.bars.width,
-        events=sum(one.events for one in bars),
-        failed=sum(one.failed for one in bars),
+        events=sum(bar.events for bar in bars),
+        failed=sum(bar.failed for bar in bars),
         bars=bars,
         by=question.by,
-        groups=_groups(question.by, opened, dead, [one.counted for one in over_time], took),
+        groups=_groups(question.by, opened, dead, [known.counted for known in over_time], took),
         orphaned=orphaned,
     )
 
@@ -330,13 +330,13 @@ def _oldest(fields: Mapping[str, Any] | None, now: datetime) -> Oldest | None:
 
 def _groups(by: By, opened: Counted, dead: Counted, over_time: Sequence[Counted], took: Durations) -> list[StatsGroup]:
     numbers: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
-    for one in opened.groups:
-        numbers[one.name].update(open=one.number, waiting=one.waiting)
-    for one in dead.groups:
-        numbers[one.name].update(dead=one.number)
+    for group in opened.groups:
+        numbers[group.name].update(open=group.number, waiting=group.waiting)
+    for group in dead.groups:
+        numbers[group.name].update(dead=group.number)
     for counted in over_time:
-        for one in counted.groups:
-            numbers[one.name].update(events=one.number)
+        for group in counted.groups:
+            numbers[group.name].update(events=group.number)
     for counted in (opened, dead, *over_time):
         for name, errors in counted.failed_by.items():
             numbers[name].update(failed=errors)

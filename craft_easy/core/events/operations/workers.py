@@ -52,9 +52,9 @@ async def workers(store: EventStore) -> list[WorkerStatus]:
     owned = await Deliveries(store).owners()
     entries = await WorkerRegistry(store).entries()
     now = await store.now()
-    found = [_known(entry, owned.get(owner, 0), now) for owner, entry in entries.items()]
-    found += [WorkerStatus(owner, "gone", records) for owner, records in owned.items() if owner not in entries]
-    return sorted(found, key=lambda one: (_IN_ORDER.index(one.state), -one.open, one.owner))
+    statuses = [_known(entry, owned.get(owner, 0), now) for owner, entry in entries.items()]
+    statuses += [WorkerStatus(owner, "gone", records) for owner, records in owned.items() if owner not in entries]
+    return sorted(statuses, key=lambda status: (_IN_ORDER.index(status.state), -status.open, status.owner))
 
 
 def _known(entry: WorkerEntry, owned: int, now: datetime) -> WorkerStatus:

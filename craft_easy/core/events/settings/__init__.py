@@ -142,39 +142,39 @@ def environments(directory: Path) -> list[Environment]:
     Raises:
         InvalidSetting: the file cannot be used.
     """
-    found = configuration(directory).environments
-    return [Environment(name, table.origin, table.is_protected, table.origin) for name, table in found.items()]
+    tables = configuration(directory).environments
+    return [Environment(name, table.origin, table.is_protected, table.origin) for name, table in tables.items()]
 
 
 def _sources(flags: Flags | None, environ: Mapping[str, str] | None, directory: Path | None) -> _Sources:
     flags, environ = flags or {}, os.environ if environ is None else environ
-    found = configuration(directory)
-    chosen = None if directory is None else _chosen(found, flags, environ)
+    config = configuration(directory)
+    chosen = None if directory is None else _chosen(config, flags, environ)
     if chosen is None:
-        return _Sources(flags, environ, (found.base,), None)
-    own = found.environments[chosen.value]
+        return _Sources(flags, environ, (config.base,), None)
+    own = config.environments[chosen.value]
     environment = Environment(chosen.value, chosen.origin, own.is_protected, own.origin)
-    return _Sources(flags, environ, (own, found.base), environment)
+    return _Sources(flags, environ, (own, config.base), environment)
 
 
-def _chosen(found: Configuration, flags: Flags, environ: Mapping[str, str]) -> Value[str] | None:
+def _chosen(config: Configuration, flags: Flags, environ: Mapping[str, str]) -> Value[str] | None:
     flag = flags.get("env")
     name = flag if isinstance(flag, str) else environ.get(ENVIRONMENT["env"])
     if name is None or (not name and flag is None):
         return None
     chosen = Value(name, "--env" if isinstance(flag, str) else ENVIRONMENT["env"])
-    if name in found.environments:
+    if name in config.environments:
         return chosen
     setting, origin = ("--env", None) if chosen.origin == "--env" else ("env", chosen.origin)
-    raise InvalidSetting(setting, f"there is no environment {quoted(name)}", origin=origin, hint=_hint(name, found))
+    raise InvalidSetting(setting, f"there is no environment {quoted(name)}", origin=origin, hint=_hint(name, config))
 
 
-def _hint(name: str, found: Configuration) -> str:
-    if close := closest(name, list(found.environments)):
+def _hint(name: str, config: Configuration) -> str:
+    if close := closest(name, list(config.environments)):
         return f"did you mean {close}?"
-    if found.environments:
-        return f"{found.base.origin} has {', '.join(found.environments)}"
-    where = f"to {found.base.origin}" if found.base.file else "to pyproject.toml"
+    if config.environments:
+        return f"{config.base.origin} has {', '.join(config.environments)}"
+    where = f"to {config.base.origin}" if config.base.file else "to pyproject.toml"
     return f"add one {where}: [tool.craft-events.env.prod]"
 
 

@@ -87,38 +87,38 @@ async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
     built = await _built(store) if fix else store_indexes.BuiltIndexes((), {})
     created = list(built.created)
     async with store.call() as connection:
-        found = await store_indexes.compared(connection)
+        comparison = await store_indexes.compared(connection)
     building = await doctor_queries.under_construction(store)
     details = {
-        "missing": list(found.missing), "in_the_way": list(found.in_the_way), "foreign": list(found.foreign),
-        "building": building, "created": created,
+        "missing": list(comparison.missing), "in_the_way": list(comparison.in_the_way),
+        "foreign": list(comparison.foreign), "building": building, "created": created,
     }  # fmt: skip
     findings = []
-    if found.in_the_way:
-        drop = "; ".join(f'db.getCollection("{store.name}").dropIndex("{name}")' for name in found.in_the_way)
-        message = f"{named(found.in_the_way)} {_stands(len(found.in_the_way))} in the way of what is missing"
+    if comparison.in_the_way:
+        drop = "; ".join(f'db.getCollection("{store.name}").dropIndex("{name}")' for name in comparison.in_the_way)
+        message = f"{named(comparison.in_the_way)} {_stands(len(comparison.in_the_way))} in the way of what is missing"
         findings.append(Finding.fail("indexes", message, f"in MongoDB's shell: {drop}   then: {FIX}", **details))
-    elif found.missing and await doctor_queries.is_empty(store):
-        message = f"{counted(len(found.missing), 'index', 'indexes')} will be created with the first event"
+    elif comparison.missing and await doctor_queries.is_empty(store):
+        message = f"{counted(len(comparison.missing), 'index', 'indexes')} will be created with the first event"
         findings.append(Finding.ok("indexes", message, **details))
-    elif found.missing:
-        message = f"{len(found.missing)} missing: {named(found.missing, 8)}"
+    elif comparison.missing:
+        message = f"{len(comparison.missing)} missing: {named(comparison.missing, 8)}"
         findings.append(Finding.warn("indexes", message, FIX, **details))
     else:
         message = f"{len(created)} created: {named(created, 8)}" if created else "all there"
         findings.append(Finding.ok("indexes", message, **details))
-    if not found.in_the_way:
+    if not comparison.in_the_way:
         findings += [_refused(name, reason) for name, reason in built.refused.items()]
     if building:
         message = f"{named(building)} {'is' if len(building) == 1 else 'are'} being built"
         findings.append(Finding.warn("indexes", message, "until then what needs them is slow"))
-    if found.foreign:
-        message = f"{counted(len(found.foreign), 'index', 'indexes')} of others: {named(found.foreign)}"
+    if comparison.foreign:
+        message = f"{counted(len(comparison.foreign), 'index', 'indexes')} of others: {named(comparison.foreign)}"
         findings.append(
-            Finding.ok("indexes", f"{message}; each costs every publish a write", foreign=len(found.foreign))
+            Finding.ok("indexes", f"{message}; each costs every publish a write", foreign=len(comparison.foreign))
         )
-    if found.former:
-        message = f"{counted(len(found.former), 'index', 'indexes')} of version 1: {named(found.former)}"
+    if comparison.former:
+        message = f"{counted(len(comparison.former), 'index', 'indexes')} of version 1: {named(comparison.former)}"
         findings.append(Finding.ok("indexes", f"{message}; drop them once no worker of version 1 runs"))
     return findings
 
@@ -143,9 +143,9 @@ async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -
         after: the age, since the last delivery ended, at which done records are to be removed; None: no such index.
         fix: create the index where `after` is given and it does not exist.
     """
-    found = await doctor_queries.expiries(store)
-    findings = [_unsafe(store, one) for one in found if not one.is_safe]
-    safe = next((one for one in found if one.is_safe), None)
+    expiries = await doctor_queries.expiries(store)
+    findings = [_unsafe(store, expiry) for expiry in expiries if not expiry.is_safe]
+    safe = next((expiry for expiry in expiries if expiry.is_safe), None)
     if safe is not None:
         findings.append(_expires(store, safe, after))
     elif after is not None and fix:
@@ -166,22 +166,26 @@ BLIND: Final = (
 )
 
 
-def _unsafe(store: EventStore, one: Expiry) -> Finding:
-    drop = f'in MongoDB\'s shell: db.getCollection("{store.name}").dropIndex("{one.name}")'
-    message = f"the index {one.name} removes records {_days(one.after)} after {one.field}, open and dead ones too"
-    return Finding.fail("expiry", message, drop, name=one.name, field=one.field, after_s=one.after.total_seconds())
+def _unsafe(store: EventStore, expiry: Expiry) -> Finding:
+    drop = f'in MongoDB\'s shell: db.getCollection("{store.name}").dropIndex("{expiry.name}")'
+    message = (
+        f"the index {expiry.name} removes records {_days(expiry.after)} after {expiry.field}, open and dead ones too"
+    )
+    return Finding.fail(
+        "expiry", message, drop, name=expiry.name, field=expiry.field, after_s=expiry.after.total_seconds()
+    )
 
 
-def _expires(store: EventStore, one: Expiry, after: timedelta | None) -> Finding:
-    message = f"done records are removed after {_days(one.after)}; {BLIND}"
-    if after is None or after == one.after:
-        return Finding.ok("expiry", message, name=one.name, after_s=one.after.total_seconds())
+def _expires(store: EventStore, expiry: Expiry, after: timedelta | None) -> Finding:
+    message = f"done records are removed after {_days(expiry.after)}; {BLIND}"
+    if after is None or after == expiry.after:
+        return Finding.ok("expiry", message, name=expiry.name, after_s=expiry.after.total_seconds())
     seconds = int(after.total_seconds())
     command = (
-        f'db.runCommand({{collMod: "{store.name}", index: {{name: "{one.name}", expireAfterSeconds: {seconds}}}}})'
+        f'db.runCommand({{collMod: "{store.name}", index: {{name: "{expiry.name}", expireAfterSeconds: {seconds}}}}})'
     )
-    asked = f"it says {_days(one.after)}, not {_days(after)}; {BLIND}"
-    return Finding.warn("expiry", asked, f"in MongoDB's shell: {command}", after_s=one.after.total_seconds())
+    asked = f"it says {_days(expiry.after)}, not {_days(after)}; {BLIND}"
+    return Finding.warn("expiry", asked, f"in MongoDB's shell: {command}", after_s=expiry.after.total_seconds())
 
 
 def _days(after: timedelta) -> str:

@@ -31,20 +31,22 @@ MAX_CHECKPOINT: Final = 1_000_000
 
 async def workers(store: EventStore) -> list[Finding]:
     """Look for workers that own open events and do not beat."""
-    found = await all_workers(store)
-    details = {state: sum(one.state == state for one in found) for state in ("alive", "silent", "gone", "fenced")}
-    left = [one for one in found if one.state != "alive" and one.open]
+    statuses = await all_workers(store)
+    details = {
+        state: sum(worker.state == state for worker in statuses) for state in ("alive", "silent", "gone", "fenced")
+    }
+    left = [worker for worker in statuses if worker.state != "alive" and worker.open]
     if not left:
-        message = f"{counted(details['alive'], 'worker')} alive" if found else "none is registered"
+        message = f"{counted(details['alive'], 'worker')} alive" if statuses else "none is registered"
         silent = f", {details['silent']:,} silent and without an event" if details["silent"] else ""
         return [Finding.ok("workers", message + silent, **details)]
-    owned = sum(one.open for one in left)
-    message = f"{counted(owned, 'open event')} of {named([_said(one) for one in left], 3)}"
+    owned = sum(worker.open for worker in left)
+    message = f"{counted(owned, 'open event')} of {named([_worker_text(worker) for worker in left], 3)}"
     advice = f"the next redispatch takes over what does not beat: {REDISPATCH}   more: craft-events workers"
     return [Finding.warn("workers", message, advice, **details, owned=owned)]
 
 
-def _said(worker: WorkerStatus) -> str:
+def _worker_text(worker: WorkerStatus) -> str:
     silent_s = worker.silent_s
     return (
         f"{worker.owner} ({worker.state}{f' for {silent_s:,.0f} s' if silent_s and worker.state == 'silent' else ''})"
@@ -55,10 +57,10 @@ async def backlog(store: EventStore) -> list[Finding]:
     """Count what is open and dead, and look for open records that nobody can find."""
     held = await doctor_queries.held(store)
     dead = await doctor_queries.dead(store)
-    lost = [one for one in held if one.is_lost]
-    open_ = sum(one.records for one in held)
-    unowned = sum(one.records for one in held if one.owner is None)
-    oldest = min((one.oldest for one in held if isinstance(one.oldest, datetime)), default=None)
+    lost = [group for group in held if group.is_lost]
+    open_ = sum(group.records for group in held)
+    unowned = sum(group.records for group in held if group.owner is None)
+    oldest = min((group.oldest for group in held if isinstance(group.oldest, datetime)), default=None)
     since = "" if oldest is None else f", the oldest of {oldest:%Y-%m-%d %H:%M} UTC"
     details = {"open": open_, "unowned": unowned, "dead": dead, "oldest": None if oldest is None else text_of(oldest)}
     message = f"{open_:,} open, {unowned:,} of them unowned{since}; {dead:,} with a dead delivery"
@@ -71,15 +73,15 @@ async def backlog(store: EventStore) -> list[Finding]:
 
 
 def _lost(store: EventStore, lost: Sequence[doctor_queries.OwnedCount]) -> Finding:
-    number = sum(one.records for one in lost)
-    owners = [json.dumps(one.owner, default=str) for one in lost]
+    number = sum(group.records for group in lost)
+    owners = [json.dumps(group.owner, default=str) for group in lost]
     message = (
         f"{counted(number, 'open record')} of another writer, {lost[0].event_id} among them, "
         f"{'has' if number == 1 else 'have'} an owner that is no name ({named(owners)}): no redispatch finds them"
     )
     free = f'updateMany({{"delivery.state": "open", {_NO_NAME}}}, {{$set: {{"delivery.owner": null}}}})'
     advice = f'in MongoDB\'s shell: db.getCollection("{store.name}").{free}'
-    event_ids = [one.event_id for one in lost]
+    event_ids = [group.event_id for group in lost]
     return Finding.fail("owners", message, advice, records=number, owners=owners, event_ids=event_ids)
 
 
@@ -109,12 +111,14 @@ async def records(store: EventStore) -> list[Finding]:
 
 async def malformed(store: EventStore) -> list[Finding]:
     """Count the records that are not events: another program wrote them, and no command changes them."""
-    found = await doctor_queries.malformed(store)
-    if not found.number:
+    records = await doctor_queries.malformed(store)
+    if not records.number:
         return []
-    message = f"{counted(found.number, 'record')} without the id, type or time of an event, such as {named(found.ids)}"
+    message = (
+        f"{counted(records.number, 'record')} without the id, type or time of an event, such as {named(records.ids)}"
+    )
     advice = "another program wrote them: listings leave them out, export writes them as they are"
-    return [Finding.warn("malformed", message, advice, records=found.number, ids=list(found.ids))]
+    return [Finding.warn("malformed", message, advice, records=records.number, ids=list(records.ids))]
 
 
 async def handlers(store: EventStore, registry: Registry) -> list[Finding]:
@@ -122,20 +126,20 @@ async def handlers(store: EventStore, registry: Registry) -> list[Finding]:
     return about(await coverage(store, registry))
 
 
-def about(found: Coverage) -> list[Finding]:
+def about(coverage: Coverage) -> list[Finding]:
     """Say how the handlers that are loaded fit the log."""
-    findings = [_orphan(handler, number) for handler, number in found.orphans.items()]
-    if found.unhandled:
-        verb = "type of the log has" if len(found.unhandled) == 1 else "types of the log have"
-        message = f"{len(found.unhandled):,} {verb} no handler: {named(found.unhandled)}"
+    findings = [_orphan(handler, number) for handler, number in coverage.orphans.items()]
+    if coverage.unhandled:
+        verb = "type of the log has" if len(coverage.unhandled) == 1 else "types of the log have"
+        message = f"{len(coverage.unhandled):,} {verb} no handler: {named(coverage.unhandled)}"
         advice = "their events are done as they come; is a handler module missing?"
-        findings.append(Finding.warn("handlers", message, advice, types=list(found.unhandled)))
-    for handler, patterns in found.idle.items():
+        findings.append(Finding.warn("handlers", message, advice, types=list(coverage.unhandled)))
+    for handler, patterns in coverage.idle.items():
         message = f"{handler} waits for {named(patterns)}, which the log has never seen"
         findings.append(
             Finding.warn("handlers", message, "is its pattern right?", handler=handler, patterns=list(patterns))
         )
-    fits = f"{counted(len(found.handlers), 'handler')} for {counted(len(found.types), 'event type')}"
+    fits = f"{counted(len(coverage.handlers), 'handler')} for {counted(len(coverage.types), 'event type')}"
     return findings or [Finding.ok("handlers", f"{fits}: each has what it needs")]
 
 
@@ -178,11 +182,13 @@ def _checkpoint(path: Path, log: str) -> Finding:
 
 def _head(data: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(data) if len(data) <= MAX_CHECKPOINT else None
+        content = json.loads(data) if len(data) <= MAX_CHECKPOINT else None
     except (ValueError, RecursionError):
         return None
-    is_one = isinstance(found, dict) and isinstance(found.get("kind"), str) and isinstance(found.get("log"), str)
-    return found if is_one else None
+    is_checkpoint = (
+        isinstance(content, dict) and isinstance(content.get("kind"), str) and isinstance(content.get("log"), str)
+    )
+    return content if is_checkpoint else None
 
 
 def _ago(age: timedelta) -> str:

@@ -45,9 +45,9 @@ class Finding:
         return cls(check, "FAIL", message, advice, details)
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, singular: str, plural: str = "") -> str:
     """Return a number, grouped, and what it counts."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def named(names: list[str] | tuple[str, ...], most: int = 5) -> str:

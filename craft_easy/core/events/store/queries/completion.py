@@ -60,14 +60,14 @@ def known_values(settings: Settings, kind: Kind, prefix: str, *, timeout_ms: int
 
 def _newest(records: Records, kind: Kind) -> Iterator[Any]:
     """Yield the values of the newest records, window by window."""
-    now, until, found = datetime.now(UTC), None, 0
+    now, until, number = datetime.now(UTC), None, 0
     for length in WINDOWS:
         window = {"$gte": now - length} | ({"$lt": until} if until else {})
         cursor = records.find({"timestamp": window}, {"_id": 0, _KEYS[kind]: 1})
         for record in cursor.sort("timestamp", -1).limit(NEWEST):
-            found += 1
+            number += 1
             yield from _values(record, kind)
-        if found >= NEWEST:
+        if number >= NEWEST:
             return
         until = now - length
 
@@ -75,7 +75,7 @@ def _newest(records: Records, kind: Kind) -> Iterator[Any]:
 def _values(record: Mapping[str, Any], kind: Kind) -> list[Any]:
     if kind != "handler":
         return [record.get(_KEYS[kind])]
-    return [one.get("id") for one in (record.get("delivery") or {}).get("handlers", ())]
+    return [handler.get("id") for handler in (record.get("delivery") or {}).get("handlers", ())]
 
 
 def _all(records: Records, kind: Kind, prefix: str) -> Iterator[Any]:

@@ -85,7 +85,7 @@ async def malformed(log: Log) -> MalformedRecords:
     async with log.call(log.scan_timeout) as site:
         number = await site.events.count_documents(_MALFORMED)
         some = await site.events.find(_MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
-    return MalformedRecords(number, tuple(str(one["_id"]) for one in some))
+    return MalformedRecords(number, tuple(str(record["_id"]) for record in some))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Expiry:
 
 def expiries_among(existing: Iterable[Mapping[str, Any]]) -> list[Expiry]:
     """Return the indexes with these specifications by which records are removed."""
-    return [_expiry(one) for one in existing if "expireAfterSeconds" in one]
+    return [_expiry(index) for index in existing if "expireAfterSeconds" in index]
 
 
 def _expiry(index: Mapping[str, Any]) -> Expiry:
@@ -198,6 +198,6 @@ async def under_construction(store: Log) -> list[str]:
     with suppress(StoreError):
         async with store.call() as site:
             cursor = await drivers.aggregate(site.events, [{"$indexStats": {}}])
-            found: list[dict[str, Any]] = await cursor.to_list(None)
-        return sorted({str(one.get("name")) for one in found if one.get("building")})
+            indexes: list[dict[str, Any]] = await cursor.to_list(None)
+        return sorted({str(index.get("name")) for index in indexes if index.get("building")})
     return []

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 async def event_types(store: Log) -> list[str]:
     """Return every event type of the log, by the index that begins with it."""
     async with store.call(store.scan_timeout) as site:
-        found = await site.events.distinct("event_type")
-    return sorted({str(one) for one in found if one is not None})
+        types = await site.events.distinct("event_type")
+    return sorted({str(event_type) for event_type in types if event_type is not None})
 
 
 @dataclass(frozen=True, slots=True)

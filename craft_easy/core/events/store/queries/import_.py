@@ -23,7 +23,7 @@ async def is_unique(store: EventStore) -> bool:
     site = await store.prepare()
     async with store.call():
         existing = await drivers.list_indexes(site.events)
-    return any(list(one["key"].items()) == [("event_id", 1)] and one.get("unique") for one in existing)
+    return any(list(index["key"].items()) == [("event_id", 1)] and index.get("unique") for index in existing)
 
 
 async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_event_id: bool) -> dict[Any, Record]:
@@ -35,10 +35,12 @@ async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_e
         records: of the events.
         by_event_id: search by `event_id` too; otherwise only for records whose `_id` is their only id.
     """
-    found: dict[Any, Record] = {}
+    twins: dict[Any, Record] = {}
     if by_event_id:
-        others = await _found(store, lambda ids: {"event_id": {"$in": ids}}, [one["event_id"] for one in records])
-        found = by_value(others, "event_id")
+        others = await _matching(
+            store, lambda ids: {"event_id": {"$in": ids}}, [record["event_id"] for record in records]
+        )
+        twins = by_value(others, "event_id")
     names: dict[Any, str] = {}
     for record in records:
         event_id = record["event_id"]
@@ -46,29 +48,29 @@ async def stored_otherwise(store: EventStore, records: Sequence[Record], *, by_e
             names[event_id] = event_id
             if len(event_id) == 24 and ObjectId.is_valid(event_id):
                 names[ObjectId(event_id)] = event_id
-    without_id = await _found(store, lambda values: {"_id": {"$in": values}, "event_id": None}, list(names))
-    return found | {names[one["_id"]]: one for one in without_id}
+    without_id = await _matching(store, lambda values: {"_id": {"$in": values}, "event_id": None}, list(names))
+    return twins | {names[record["_id"]]: record for record in without_id}
 
 
 async def stored_twins(store: EventStore, records: Sequence[Record]) -> list[Record | None]:
     """Return the stored record of each event, or None, for a dry run."""
-    by_id = await _found(store, lambda values: {"_id": {"$in": values}}, [one["_id"] for one in records])
-    found: dict[Any, Record] = {one["_id"]: one for one in by_id}
-    rest = [one["event_id"] for one in records if one["_id"] not in found]
-    by_event_id = await _found(store, lambda values: {"event_id": {"$in": values}}, rest)
+    by_id = await _matching(store, lambda values: {"_id": {"$in": values}}, [record["_id"] for record in records])
+    twins: dict[Any, Record] = {record["_id"]: record for record in by_id}
+    rest = [record["event_id"] for record in records if record["_id"] not in twins]
+    by_event_id = await _matching(store, lambda values: {"event_id": {"$in": values}}, rest)
     others = by_value(by_event_id, "event_id")
-    return [found.get(one["_id"]) or others.get(one["event_id"]) for one in records]
+    return [twins.get(record["_id"]) or others.get(record["event_id"]) for record in records]
 
 
-async def _found(
+async def _matching(
     store: EventStore, condition: Callable[[Sequence[Any]], dict[str, Any]], values: Sequence[Any]
 ) -> Iterable[Record]:
-    found: list[Record] = []
+    records: list[Record] = []
     for start in range(0, len(values), MAX_NAMED):
         async with store.call() as site:
             events = drivers.by_majority(site.events)
-            found += await events.find(condition(list(values[start : start + MAX_NAMED]))).to_list(None)
-    return found
+            records += await events.find(condition(list(values[start : start + MAX_NAMED]))).to_list(None)
+    return records
 
 
 async def insert_each(store: EventStore, records: Sequence[Record]) -> list[InsertResult]:

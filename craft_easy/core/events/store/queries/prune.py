@@ -129,9 +129,9 @@ async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], N
 
 async def without_open_parents(store: Log, records: Sequence[Record]) -> list[Record]:
     """Return the records that no handler can publish again: what caused them is neither open nor dead."""
-    causes = {cause for one in records if _is_key(cause := one.get("causation_id"))}
+    causes = {cause for record in records if _is_key(cause := record.get("causation_id"))}
     unfinished = await _unfinished(store, causes) if causes else frozenset()
-    return [one for one in records if not _is_key(cause := one.get("causation_id")) or cause not in unfinished]
+    return [record for record in records if not _is_key(cause := record.get("causation_id")) or cause not in unfinished]
 
 
 def _is_key(value: Any) -> bool:
@@ -140,40 +140,42 @@ def _is_key(value: Any) -> bool:
 
 async def _unfinished(store: Log, event_ids: Iterable[Any]) -> frozenset[Any]:
     """Return which of these events are open or dead, as the majority has them: by the derived `_id`, then by id."""
-    left, found = list(event_ids), list[Record]()
+    left, parents = list(event_ids), list[Record]()
     for key in ("_id", "event_id"):
-        values = [record_id(one) for one in left if isinstance(one, str)] if key == "_id" else left
-        found += await _parents(store, key, values)
-        known = {one.get("event_id") for one in found if _is_key(one.get("event_id"))}
-        left = [one for one in left if one not in known]
-    return frozenset(one["event_id"] for one in found if _is_key(one.get("event_id")) and _is_unfinished(one))
+        values = [record_id(event_id) for event_id in left if isinstance(event_id, str)] if key == "_id" else left
+        parents += await _parents(store, key, values)
+        known = {parent.get("event_id") for parent in parents if _is_key(parent.get("event_id"))}
+        left = [event_id for event_id in left if event_id not in known]
+    return frozenset(
+        parent["event_id"] for parent in parents if _is_key(parent.get("event_id")) and _is_unfinished(parent)
+    )
 
 
 async def _parents(store: Log, key: str, values: Sequence[Any]) -> list[Record]:
     fields = {"event_id": 1, "delivery.state": 1, "delivery.handlers.state": 1}
-    found: list[Record] = []
+    parents: list[Record] = []
     for start in range(0, len(values), MAX_NAMED):
         async with store.call() as site:
             events = drivers.by_majority(site.events)
-            found += await events.find({key: {"$in": values[start : start + MAX_NAMED]}}, fields).to_list(None)
-    return found
+            parents += await events.find({key: {"$in": values[start : start + MAX_NAMED]}}, fields).to_list(None)
+    return parents
 
 
 def _is_unfinished(parent: Record) -> bool:
-    said = parent.get("delivery")
-    if not isinstance(said, Mapping):
+    document = parent.get("delivery")
+    if not isinstance(document, Mapping):
         return False
-    delivery = from_document(said)
-    return delivery.state != "done" or any(one.state in _UNFINISHED for one in delivery.handlers)
+    delivery = from_document(document)
+    return delivery.state != "done" or any(handler.state in _UNFINISHED for handler in delivery.handlers)
 
 
 async def copies(store: Log, old: Old, ids: Sequence[Any]) -> AsyncGenerator[list[Copy], None]:
     """Yield the records with these `_id`s that may still go, as they are stored, as many as memory should hold."""
     left, gathered, size = list(ids), list[Copy](), 0
     while left:
-        found, left = await _copied(store, left)
-        gathered += [one for one in found if old.has(one.document)]
-        size += sum(len(one.data) for one in found)
+        batch, left = await _copied(store, left)
+        gathered += [copy for copy in batch if old.has(copy.document)]
+        size += sum(len(copy.data) for copy in batch)
         if size >= MAX_BYTES:
             yield gathered
             gathered, size = [], 0
@@ -184,40 +186,40 @@ async def copies(store: Log, old: Old, ids: Sequence[Any]) -> AsyncGenerator[lis
 async def _copied(store: Log, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]]:
     """Return the first of the records with these `_id`s, and the `_id`s that are left to be read."""
     some, rest = ids[:MAX_NAMED], list(ids[MAX_NAMED:])
-    found: list[Copy] = []
+    batch: list[Copy] = []
     size = 0
     async with store.call() as site:
         cursor: Any = drivers.decoding(site.events, RAW).find({"_id": {"$in": some}})
         async for document in cursor:
-            found.append(Copy(document))
-            size += len(found[-1].data)
+            batch.append(Copy(document))
+            size += len(batch[-1].data)
             if size >= MAX_BYTES:
                 break
         else:
-            return found, rest
+            return batch, rest
         await cursor.close()
-    known = [one.id for one in found]
-    return found, [*(one for one in some if one not in known), *rest]
+    known = [copy.id for copy in batch]
+    return batch, [*(id_ for id_ in some if id_ not in known), *rest]
 
 
 async def remove(store: Log, copied: Sequence[Copy]) -> list[Any]:
     """Remove records where they are the ones that were copied; return the `_id`s of those that are still there."""
     async with store.call() as site:
-        result = await site.events.bulk_write([DeleteOne(one.still()) for one in copied], ordered=False)
+        result = await site.events.bulk_write([DeleteOne(copy.still()) for copy in copied], ordered=False)
     if result.deleted_count == len(copied):
         return []
-    return await _still_there(store, [one.id for one in copied])
+    return await _still_there(store, [copy.id for copy in copied])
 
 
 async def _still_there(store: Log, ids: Sequence[Any]) -> list[Any]:
-    found: list[Any] = []
+    remaining: list[Any] = []
     for start in range(0, len(ids), MAX_NAMED):
         async with store.call() as site:
             documents = await site.events.find({"_id": {"$in": ids[start : start + MAX_NAMED]}}, {"_id": 1}).to_list(
                 None
             )
-        found += [one["_id"] for one in documents]
-    return found
+        remaining += [document["_id"] for document in documents]
+    return remaining
 
 
 # ---------------------------------------------------------------- archives: a line of a file, a collection
@@ -232,14 +234,14 @@ def exact_line(copy: Copy) -> bytes | None:
     record = bson.decode(copy.data, event_json.CODEC)
     try:
         line = extended_json.record_line(record, canonical=True)
-        said = extended_json.parse(line)
+        content = extended_json.parse(line)
         # a line has an id and a time of its own, even where a record of another writer has them in its `_id` alone
         for name in ("event_id", "timestamp"):
             if record.get(name) is None:
-                said.pop(name, None)
+                content.pop(name, None)
                 if name in record:
                     return None
-        is_exact = bson.encode(said, codec_options=CODEC)[_HEAD:] == _without_id(copy)
+        is_exact = bson.encode(content, codec_options=CODEC)[_HEAD:] == _without_id(copy)
     except (InvalidEvent, bson.errors.BSONError, ValueError, OverflowError, TypeError, RecursionError):
         return None
     return f"{line}\n".encode("ascii") if is_exact else None
@@ -279,13 +281,13 @@ class CollectionArchive:
         Raises:
             StoreUnavailable: nothing is known of the copies; the same call may be made again.
         """
-        await self._insert([one.document for one in copies])
+        await self._insert([original.document for original in copies])
         hooks.kill_point("prune.copied")
         differing = await self._differing(copies)
         if differing:
             await self._replace(differing)
-            differing = await self._differing([one for one, _ in differing])
-        return [one for one, _ in differing]
+            differing = await self._differing([original for original, _ in differing])
+        return [original for original, _ in differing]
 
     async def _insert(self, documents: Sequence[RawBSONDocument]) -> None:
         async with self._store.call() as site:
@@ -301,19 +303,21 @@ class CollectionArchive:
         """Return the records whose copy, as the majority has it, is not the record to the byte, and that copy."""
         kept: dict[bytes, RawBSONDocument] = {}
         for start in range(0, len(copies), MAX_NAMED):
-            ids = [one.id for one in copies[start : start + MAX_NAMED]]
+            ids = [original.id for original in copies[start : start + MAX_NAMED]]
             async with self._store.call() as site:
                 archive: Any = drivers.by_majority(self._archive(site.database))
                 for document in await archive.find({"_id": {"$in": ids}}).to_list(None):
                     kept[Copy(document).key] = document
-        pairs = [(one, kept.get(one.key)) for one in copies]
-        return [(one, copy) for one, copy in pairs if copy is None or copy.raw != one.data]
+        pairs = [(original, kept.get(original.key)) for original in copies]
+        return [(original, copy) for original, copy in pairs if copy is None or copy.raw != original.data]
 
     async def _replace(self, differing: Sequence[tuple[Copy, RawBSONDocument | None]]) -> None:
-        older = [one for one, copy in differing if copy is not None and _has_same_content(one.document, copy)]
+        older = [
+            original for original, copy in differing if copy is not None and _has_same_content(original.document, copy)
+        ]
         if not older:
             return
-        writes: list[ReplaceOne[Any]] = [ReplaceOne({"_id": one.id}, one.document) for one in older]
+        writes: list[ReplaceOne[Any]] = [ReplaceOne({"_id": original.id}, original.document) for original in older]
         async with self._store.call() as site:
             await self._archive(site.database).bulk_write(writes, ordered=False)
 
@@ -321,5 +325,5 @@ class CollectionArchive:
         return drivers.majority_collection(database, self._name, RAW)
 
 
-def _has_same_content(one: RawBSONDocument, other: RawBSONDocument) -> bool:
-    return same_content(*(bson.decode(each.raw, codec_options=CODEC) for each in (one, other)))
+def _has_same_content(record: RawBSONDocument, copy: RawBSONDocument) -> bool:
+    return same_content(*(bson.decode(each.raw, codec_options=CODEC) for each in (record, copy)))

@@ -93,34 +93,34 @@ async def _change_apart(store: Log, records: Sequence[Tracked], trace: Redaction
 async def _change(store: Log, records: Sequence[Tracked], trace: RedactionMark, seconds: float) -> None:
     todo = list(records)
     while todo:
-        after = [redact(one.delivery, at=trace.at, by=trace.by) for one in todo]
-        writes = [_write(one, delivery, trace) for one, delivery in zip(todo, after, strict=True)]
+        after = [redact(record.delivery, at=trace.at, by=trace.by) for record in todo]
+        writes = [_write(record, delivery, trace) for record, delivery in zip(todo, after, strict=True)]
         async with store.call(seconds) as site:
             matched = (await site.events.bulk_write(writes, ordered=False)).matched_count
         if matched == len(todo):
-            for one, delivery in zip(todo, after, strict=True):
-                one.delivery = delivery
+            for record, delivery in zip(todo, after, strict=True):
+                record.delivery = delivery
             return
         todo = await _lost(store, todo)
 
 
 def _write(record: Tracked, after: Delivery, trace: RedactionMark) -> UpdateOne:
-    said = record.document.get("delivery")
+    document = record.document.get("delivery")
     fields: dict[str, Any] = {"payload": {}, "redacted": trace.document()}
-    if not isinstance(said, Mapping):
-        return UpdateOne({"_id": record.id, "delivery": {"$eq": said}, **UNREDACTED}, {"$set": fields})
+    if not isinstance(document, Mapping):
+        return UpdateOne({"_id": record.id, "delivery": {"$eq": document}, **UNREDACTED}, {"$set": fields})
     as_it_was = {"_id": record.id, "delivery.rev": same_revision(record.delivery.rev), **UNREDACTED}
     return UpdateOne(as_it_was, {"$set": {**fields, "delivery": to_document(after)}})
 
 
 async def _lost(store: Log, records: Sequence[Tracked]) -> list[Tracked]:
     """Return the records that another has written meanwhile, as they are now, and that still have their payload."""
-    ids = [one.id for one in records]
+    ids = [record.id for record in records]
     fields = dict.fromkeys((*WITHOUT_PAYLOAD, "redacted"), 1)
     async with store.call() as site:
         events = drivers.by_majority(site.events)
         documents = await events.find({"_id": {"$in": ids}}, fields).to_list(None)
-    fresh = {one.id: one for one in map(Tracked.of, documents)}
+    fresh = {record.id: record for record in map(Tracked.of, documents)}
     lost = []
     for record in records:
         now = fresh.get(record.id)

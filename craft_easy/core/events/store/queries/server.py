@@ -113,7 +113,7 @@ class ClockOffset:
 async def clock_offset(store: Log) -> ClockOffset:
     """Compare the clocks by the quickest of several replies, whose error is the smallest."""
     offsets = [await _offset(store) for _ in range(_PINGS)]
-    return min(offsets, key=lambda one: one.error)
+    return min(offsets, key=lambda offset: offset.error)
 
 
 async def _offset(store: Log) -> ClockOffset:
@@ -188,8 +188,8 @@ async def probe(uri: str, *, seconds: float = 5.0) -> AsyncGenerator[Probe, None
         if not is_passed:
             return
     async with aclosing(_greeting(uri, seconds)) as greeting:
-        async for one in greeting:
-            yield one
+        async for probe in greeting:
+            yield probe
 
 
 def _hosts(uri: str) -> list[tuple[str, int | None]]:
@@ -221,8 +221,8 @@ async def _tried(look: Any, host: str, port: int | None, seconds: float) -> tupl
 async def _resolve(host: str, port: int | None) -> str:
     if port is None:
         return f"{host} is a socket of this machine"
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = dict.fromkeys(str(one[4][0]) for one in found)
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(info[4][0]) for info in infos)
     return f"{host} is an address" if list(addresses) == [host] else f"{host} is {', '.join(addresses)}"
 
 
@@ -254,8 +254,8 @@ async def _hello(client: Any, seconds: float) -> Probe:
     await client.aconnect()
     while True:
         servers = list(client.topology_description.server_descriptions().values())
-        known = [one for one in servers if one.is_server_type_known]
-        if any(one.is_readable and one.is_writable for one in known):
+        known = [server for server in servers if server.is_server_type_known]
+        if any(server.is_readable and server.is_writable for server in known):
             return Probe("hello", is_passed=True, text=f"{client.topology_description.topology_type_name}")
         if clock.steady() >= deadline:
             return Probe("hello", is_passed=False, text=_why_silent(client, servers))
@@ -263,9 +263,9 @@ async def _hello(client: Any, seconds: float) -> Probe:
 
 
 def _why_silent(client: Any, servers: Sequence[Any]) -> str:
-    said = [faults.one_line(str(one.error)) for one in servers if one.error is not None]
-    if said:
-        return said[0].partition(" (configured timeouts")[0]
+    errors = [faults.one_line(str(server.error)) for server in servers if server.error is not None]
+    if errors:
+        return errors[0].partition(" (configured timeouts")[0]
     kind = client.topology_description.topology_type_name
     if kind.startswith("ReplicaSet"):
         return "the replica set has no primary, or has another name than in the address"
@@ -278,5 +278,5 @@ async def _login(client: Any, seconds: float) -> Probe:
             status = await client.admin.command("connectionStatus", codec_options=CODEC)
     except EventsError as error:
         return Probe("login", is_passed=False, text=error.message)
-    users = [str(one.get("user")) for one in status.get("authInfo", {}).get("authenticatedUsers", ())]
+    users = [str(user.get("user")) for user in status.get("authInfo", {}).get("authenticatedUsers", ())]
     return Probe("login", is_passed=True, text=f"as {', '.join(users)}" if users else "no login was needed")

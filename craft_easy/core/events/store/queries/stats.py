@@ -303,21 +303,21 @@ async def _counted(store: Log, stages: Sequence[Stage], hint: str | None = None)
 
 async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:
     cursor = await drivers.aggregate(events, stages, allowDiskUse=True, **options)
-    found: list[Mapping[str, Any]] = await cursor.to_list(None)
-    return found[0] if found else {}
+    documents: list[Mapping[str, Any]] = await cursor.to_list(None)
+    return documents[0] if documents else {}
 
 
-def _read(found: Mapping[str, Any]) -> Counted:
+def _read(answer: Mapping[str, Any]) -> Counted:
     """Read the one document that a question is answered with."""
-    total: Mapping[str, Any] = next(iter(found.get("all", ())), {})
+    total: Mapping[str, Any] = next(iter(answer.get("all", ())), {})
     return Counted(
         number=total.get("n", 0),
         owned=total.get("owned", 0),
         waiting=total.get("waiting", 0),
-        oldest=next(iter(found.get("oldest", ())), None),
-        groups=[_group(row) for row in found.get("groups", ())],
-        failed_at={row["_id"]: row["n"] for row in found.get("failed_at", ()) if row["_id"] is not None},
-        failed_by=_by_name(found.get("failed_by", ())),
+        oldest=next(iter(answer.get("oldest", ())), None),
+        groups=[_group(row) for row in answer.get("groups", ())],
+        failed_at={row["_id"]: row["n"] for row in answer.get("failed_at", ()) if row["_id"] is not None},
+        failed_by=_by_name(answer.get("failed_by", ())),
     )
 
 
