@@ -77,14 +77,14 @@ class Held:
         return str(self.record.document["event_id"])
 
     @property
-    def is_through(self) -> bool:
+    def is_finished(self) -> bool:
         return not (self.waiting or self.noted or self.running)
 
     @property
     def has_to_write(self) -> bool:
         """Whether a write may begin; none while a suspect's handler runs, for it would clear the note of it."""
         is_busy = self.is_writing or (self.is_suspect and self.running > 0)
-        return not is_busy and bool(self.unwritten or self.ended or self.is_through)
+        return not is_busy and bool(self.unwritten or self.ended or self.is_finished)
 
     @property
     def is_at_rest(self) -> bool:
@@ -311,7 +311,7 @@ class Process:
     async def write(self, held: Held) -> None:
         """Write what ended, and give the record back with the last of it."""
         if held.unwritten is None:
-            held.is_releasing, held.written, held.ended = held.is_through, tuple(held.ended), []
+            held.is_releasing, held.written, held.ended = held.is_finished, tuple(held.ended), []
             held.unwritten = self.outcomes(held)
         held.is_writing = True
         try:

@@ -489,7 +489,7 @@ async def test_reconciling_never_frees_a_record_that_was_claimed_meanwhile(
     record_owner = bus.publisher.record_owner()
     await store.append(event := payment(), handlers=["a"])
     await record_owner.claim([record_id(event.event_id)], UNOWNED)
-    record_owner.writer.held.clear()  # as if the reply had been lost
+    record_owner.writer.owned.clear()  # as if the reply had been lost
     change = record_owner.deliveries.change
 
     async def change_after_others(changes: Any) -> None:

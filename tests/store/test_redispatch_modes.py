@@ -388,19 +388,19 @@ async def test_what_is_held_is_not_given_back(bus: EventBus, store: EventStore) 
     go.set()
 
 
-async def test_what_is_still_held_is_not_claimed_again(bus: EventBus, store: EventStore) -> None:
+async def test_a_record_that_is_still_owned_is_not_claimed_again(bus: EventBus, store: EventStore) -> None:
     record_owner = bus.publisher.record_owner()
     await record_owner.worker.ready()
     await store.append_many(events(2), handlers=["a"])
     bus.subscribe("*", lambda event: None, id="a")
     selected = claim_filter(bus.registry, Selection(), RedispatchOptions())
     ids = [one.id async for page in record_owner.deliveries.unowned(selected) for one in page]
-    [held, other] = await record_owner.claim(ids, selected.unowned())
+    [owned, other] = await record_owner.claim(ids, selected.unowned())
     freed = {"$set": {"delivery.owner": None, "delivery.claimed_at": None}, "$inc": {"delivery.rev": 1}}
     await (await store.collection()).update_many({}, freed)  # by a write of ours whose reply was lost
-    record_owner.writer.held.discard(other.hold)
+    record_owner.writer.owned.discard(other.ownership)
     assert [one.record.id for one in await record_owner.claim(ids, selected.unowned())] == [other.record.id]
-    assert held.hold in record_owner.writer.held
+    assert owned.ownership in record_owner.writer.owned
 
 
 async def test_the_rest_of_a_suspect_is_given_back_where_one_of_its_handlers_is_abandoned(

@@ -38,7 +38,7 @@ class FakeDeliveries:
         if self.odd & {change.record.id for change in changes}:
             raise StoreError("code 987654")
         after = [change.transition(change.record.delivery) for change in changes]
-        if self.refuses_errors and any(handler.errors for one in after for handler in one.handlers):
+        if self.refuses_errors and any(handler.errors for record in after for handler in record.handlers):
             raise RecordRefused("too large")
         for change, delivery in zip(changes, after, strict=True):
             change.record.delivery = delivery
@@ -60,11 +60,11 @@ def writer(deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch) -> Outco
     return OutcomeWriter(cast("Deliveries", deliveries), lambda: NOW)
 
 
-def held(number: int, *handlers: str) -> OwnedRecord:
+def owned(number: int, *handlers: str) -> OwnedRecord:
     delivery = Delivery.new(handlers or ("a",), at=NOW, owner="me")
-    one = OwnedRecord(Tracked({"_id": number, "event_id": f"e{number}"}, delivery), "me")
-    one.has_run = True
-    return one
+    record = OwnedRecord(Tracked({"_id": number, "event_id": f"e{number}"}, delivery), "me")
+    record.has_run = True
+    return record
 
 
 def ended(handler: str = "a", kind: OutcomeKind = OutcomeKind.SUCCEEDED, **values: Any) -> Ended:
@@ -75,18 +75,18 @@ async def test_what_ends_in_one_turn_of_the_loop_goes_out_in_one_write(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     for number in range(5):
-        writer.add(held(number), ended(), is_through=True)
+        writer.add(owned(number), ended(), is_finished=True)
     await writer.flush()
     assert deliveries.groups == [[0, 1, 2, 3, 4]]
 
 
 async def test_what_ends_during_a_write_gathers_for_the_next(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
     deliveries.gate.clear()
-    first = held(0, "a", "b")
+    first = owned(0, "a", "b")
     writer.add(first, ended("a"))
     await becomes(lambda: deliveries.groups)
-    writer.add(first, ended("b"), is_through=True)
-    writer.add(held(1), ended(), is_through=True)
+    writer.add(first, ended("b"), is_finished=True)
+    writer.add(owned(1), ended(), is_finished=True)
     deliveries.gate.set()
     await writer.flush()
     assert deliveries.groups == [[0], [0, 1]]
@@ -98,62 +98,60 @@ async def test_a_group_has_a_limit(
 ) -> None:
     monkeypatch.setattr(module, "GROUP", 2)
     for number in range(5):
-        writer.add(held(number), ended(), is_through=True)
+        writer.add(owned(number), ended(), is_finished=True)
     await writer.flush()
     assert deliveries.groups == [[0, 1], [2, 3], [4]]
 
 
 async def test_an_outage_is_waited_out_and_nothing_is_lost(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
     deliveries.failures = [StoreUnavailable("gone"), StoreUnavailable("still gone")]
-    one = held(0)
-    writer.add(one, ended(), is_through=True)
+    record = owned(0)
+    writer.add(record, ended(), is_finished=True)
     await writer.flush()
     assert len(deliveries.groups) == 3
-    assert one.record.delivery.state == "done"
+    assert record.record.delivery.state == "done"
 
 
-async def test_whoever_asks_is_told_what_is_stored_and_only_then(
-    writer: OutcomeWriter, deliveries: FakeDeliveries
-) -> None:
-    told: list[tuple[str, str]] = []
-    one = held(0)
-    one.on_stored = lambda each, delivery: told.append((each.handler_id, delivery.state))
+async def test_an_outcome_is_reported_once_it_is_stored(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
+    reported: list[tuple[str, str]] = []
+    record = owned(0)
+    record.on_stored = lambda each, delivery: reported.append((each.handler_id, delivery.state))
     deliveries.gate.clear()
-    writer.add(one, ended(), is_through=True)
+    writer.add(record, ended(), is_finished=True)
     await becomes(lambda: deliveries.groups)
-    assert told == []
+    assert reported == []
     deliveries.gate.set()
     await writer.flush()
-    assert told == [("a", "done")]
+    assert reported == [("a", "done")]
 
 
-async def test_a_record_that_is_given_back_is_held_no_more(writer: OutcomeWriter) -> None:
-    one = held(0, "a", "b")
-    writer.held.add(one.hold)
-    writer.add(one, ended("a"))
+async def test_a_record_that_is_given_back_is_no_longer_owned(writer: OutcomeWriter) -> None:
+    record = owned(0, "a", "b")
+    writer.owned.add(record.ownership)
+    writer.add(record, ended("a"))
     await writer.flush()
-    assert writer.held == {one.hold}
-    writer.add(one, ended("b", OutcomeKind.GIVEN_BACK), is_through=True)
+    assert writer.owned == {record.ownership}
+    writer.add(record, ended("b", OutcomeKind.GIVEN_BACK), is_finished=True)
     await writer.flush()
-    assert writer.held == set()
-    assert (one.record.delivery.owner, one.record.delivery.claimed_at) == (None, NOW)
+    assert writer.owned == set()
+    assert (record.record.delivery.owner, record.record.delivery.claimed_at) == (None, NOW)
 
 
 async def test_a_record_that_never_ran_is_given_back_without_its_claim(writer: OutcomeWriter) -> None:
-    one = held(0)
-    one.has_run = False
-    writer.add(one, is_through=True)
+    record = owned(0)
+    record.has_run = False
+    writer.add(record, is_finished=True)
     await writer.flush()
-    assert (one.record.delivery.owner, one.record.delivery.claimed_at) == (None, None)
+    assert (record.record.delivery.owner, record.record.delivery.claimed_at) == (None, None)
 
 
 async def test_the_texts_of_errors_go_where_a_record_has_no_room_for_them(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     deliveries.refuses_errors = True
-    broken, fine = held(0), held(1)
-    writer.add(broken, ended(kind=OutcomeKind.FAILED, error=ErrorText("ValueError", "no")), is_through=True)
-    writer.add(fine, ended(), is_through=True)
+    broken, fine = owned(0), owned(1)
+    writer.add(broken, ended(kind=OutcomeKind.FAILED, error=ErrorText("ValueError", "no")), is_finished=True)
+    writer.add(fine, ended(), is_finished=True)
     await writer.flush()
     assert fine.record.delivery.state == "done"
     [entry] = broken.record.delivery.handlers
@@ -164,9 +162,9 @@ async def test_a_record_that_is_refused_for_good_stops_nobody_else(
     writer: OutcomeWriter, deliveries: FakeDeliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     deliveries.failures = [RecordRefused("group"), RecordRefused("alone"), RecordRefused("without errors")]
-    broken, fine = held(0), held(1)
-    writer.add(broken, ended(), is_through=True)
-    writer.add(fine, ended(), is_through=True)
+    broken, fine = owned(0), owned(1)
+    writer.add(broken, ended(), is_finished=True)
+    writer.add(fine, ended(), is_finished=True)
     await writer.flush()
     assert fine.record.delivery.state == "done"
     assert "the outcome of event e0 cannot be stored" in caplog.text
@@ -174,10 +172,10 @@ async def test_a_record_that_is_refused_for_good_stops_nobody_else(
 
 async def test_a_loop_that_closes_gets_one_last_write(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
     deliveries.failures = [StoreUnavailable("gone")]
-    first, second = held(0), held(1)
-    writer.add(first, ended(), is_through=True)
+    first, second = owned(0), owned(1)
+    writer.add(first, ended(), is_finished=True)
     await becomes(lambda: not deliveries.failures)
-    writer.add(second, ended(), is_through=True)
+    writer.add(second, ended(), is_finished=True)
     assert writer._task is not None
     writer._task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -189,7 +187,7 @@ async def test_the_last_write_of_a_loop_that_closes_does_not_wait_for_an_outage(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     deliveries.failures = [StoreUnavailable("gone")] * 3
-    writer.add(held(0), ended(), is_through=True)
+    writer.add(owned(0), ended(), is_finished=True)
     await becomes(lambda: len(deliveries.failures) == 2)
     assert writer._task is not None
     writer._task.cancel()
@@ -199,21 +197,21 @@ async def test_the_last_write_of_a_loop_that_closes_does_not_wait_for_an_outage(
 
 
 async def test_a_failure_is_due_again_after_its_wait(writer: OutcomeWriter) -> None:
-    one = held(0)
-    writer.add(one, ended(kind=OutcomeKind.RETRY, after=timedelta(minutes=5)), is_through=True)
+    record = owned(0)
+    writer.add(record, ended(kind=OutcomeKind.RETRY, after=timedelta(minutes=5)), is_finished=True)
     await writer.flush()
-    assert one.record.delivery.due_at == NOW + timedelta(minutes=5)
+    assert record.record.delivery.due_at == NOW + timedelta(minutes=5)
 
 
 async def test_whoever_claims_waits_until_few_records_are_unwritten(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
-    await writer.below(1)
+    await writer.wait_for_room(1)
     deliveries.gate.clear()
     for number in range(3):
-        writer.add(held(number), ended(), is_through=True)
-    await writer.below(4)
-    waiting = asyncio.create_task(writer.below(3))
+        writer.add(owned(number), ended(), is_finished=True)
+    await writer.wait_for_room(4)
+    waiting = asyncio.create_task(writer.wait_for_room(3))
     await becomes(lambda: deliveries.groups)
     assert not waiting.done()
     deliveries.gate.set()
@@ -225,10 +223,10 @@ async def test_a_record_that_is_locked_keeps_no_other_waiting(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     deliveries.locked = {1}
-    records = [held(number) for number in range(3)]
-    for one in records:
-        writer.add(one, ended(), is_through=True)
-    await becomes(lambda: [one.record.delivery.state for one in records] == ["done", "open", "done"])
+    records = [owned(number) for number in range(3)]
+    for record in records:
+        writer.add(record, ended(), is_finished=True)
+    await becomes(lambda: [record.record.delivery.state for record in records] == ["done", "open", "done"])
     deliveries.locked.clear()
     await writer.flush()
     assert records[1].record.delivery.state == "done"
@@ -237,13 +235,13 @@ async def test_a_record_that_is_locked_keeps_no_other_waiting(
 async def test_a_record_that_is_refused_for_an_unknown_reason_is_tried_again_and_keeps_no_other_waiting(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
-    odd, others = held(0), [held(number) for number in range(1, 4)]
+    odd, others = owned(0), [owned(number) for number in range(1, 4)]
     deliveries.odd = {0}
     writer.add(odd, ended())
     await becomes(lambda: len(deliveries.groups) > 1)
-    for one in others:
-        writer.add(one, ended())
-    await becomes(lambda: all(one.record.delivery.state == "done" for one in others))
+    for record in others:
+        writer.add(record, ended())
+    await becomes(lambda: all(record.record.delivery.state == "done" for record in others))
     assert [odd.record.delivery.state] == ["open"]
     deliveries.odd.clear()
     await writer.flush()

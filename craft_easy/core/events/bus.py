@@ -206,8 +206,8 @@ class EventBus:
 
         Raises:
             RuntimeError: this bus has no store.
-            TransactionsMissing: the server has none; nothing was written and the block not entered.
-            WrongDeployment: the client is one of another deployment; the block not entered.
+            TransactionsMissing: the server does not support them; nothing was written and the block was not entered.
+            WrongDeployment: the client is one of another deployment; the block was not entered.
             CommitUnknown: the answer to the commit was lost. No handler was run; if it was committed, a redispatch
                 delivers its events.
         """

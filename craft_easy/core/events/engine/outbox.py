@@ -53,15 +53,15 @@ class Transaction:
             EventConflict: its id is stored with another type, tenant, actor or payload.
             PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
         """
-        record_owner, one = self._publisher.record_owner(), PendingPublish(event, self._plan(event))
-        record = self._publisher.unowned_record(one, at=record_owner.worker.now() + DUE_AFTER)
+        record_owner, pending = self._publisher.record_owner(), PendingPublish(event, self._plan(event))
+        record = self._publisher.unowned_record(pending, at=record_owner.worker.now() + DUE_AFTER)
         if await record_owner.deliveries.insert_within(self.session, self._client, record):
-            self._stored.append((one, record))
+            self._stored.append((pending, record))
 
     async def dispatch(self) -> None:
         """Claim the committed records and run their handlers; a redispatch runs those that cannot be claimed now."""
         record_owner = self._publisher.record_owner()
-        published = {record.id: one for one, record in self._stored if record.delivery.is_open}
+        published = {record.id: pending for pending, record in self._stored if record.delivery.is_open}
         if not published:
             return
         try:
@@ -69,9 +69,9 @@ class Transaction:
         except StoreError as error:
             log.warning("%d committed events are left to a redispatch: %s", len(published), error)
             return
-        for held in claimed:
-            published[held.record.id].held = held
-        await self._publisher.dispatch_all(record_owner, [published[held.record.id] for held in claimed])
+        for owned in claimed:
+            published[owned.record.id].owned = owned
+        await self._publisher.dispatch_all(record_owner, [published[owned.record.id] for owned in claimed])
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ UNFIT: Final = (RecordRefused, ArithmeticError, TypeError, ValueError)
 
 
 Ownership = tuple[Any, str]
-"""A record's `_id` and the identity that holds it: after a refused heartbeat the same process may claim it again."""
+"""A record's `_id` and the identity that owns it: after a refused heartbeat the same process may claim it again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,7 +50,7 @@ class OwnedRecord:
         on_stored: called with each outcome and the delivery that holds it, once it is stored.
         has_run: whether a handler was started since the claim.
         ended: the outcomes that no write has taken yet.
-        is_through: whether the next write gives the record back.
+        is_finished: whether the worker has finished with it: the next write gives it back.
         is_locked: whether a transaction is open that is to write the record, and nothing else may.
     """
 
@@ -59,7 +59,7 @@ class OwnedRecord:
     on_stored: Callable[[Ended, Delivery], None] | None = None
     has_run: bool = False
     ended: list[Ended] = field(default_factory=list)
-    is_through: bool = False
+    is_finished: bool = False
     is_locked: bool = False
 
     @property
@@ -68,8 +68,8 @@ class OwnedRecord:
         return str(self.record.document.get("event_id"))
 
     @property
-    def hold(self) -> Ownership:
-        """What stands for it among the records that a worker holds."""
+    def ownership(self) -> Ownership:
+        """The key of the record among those that a worker owns."""
         return self.record.id, self.owner
 
 
@@ -86,19 +86,19 @@ class OutcomeWriter:
     def __init__(self, deliveries: Deliveries, now: Callable[[], datetime]) -> None:
         self._deliveries = deliveries
         self._now = now
-        self.held: set[Ownership] = set()
-        """The records that this loop holds, including those whose insert or claim is under way."""
+        self.owned: set[Ownership] = set()
+        """The records that this loop owns, including those whose insert or claim is under way."""
         self._waiting: dict[int, OwnedRecord] = {}
         self._group: list[OutcomeWrite] = []
         """The write that is under way; after an outage it is made again as it is."""
         self._task: asyncio.Task[None] | None = None
         self._written = asyncio.Event()
 
-    def add(self, held: OwnedRecord, *ended: Ended, is_through: bool = False) -> None:
-        """Take outcomes of a record; `is_through` gives the record back with the same write."""
-        held.ended.extend(ended)
-        held.is_through = held.is_through or is_through
-        self._waiting[id(held)] = held
+    def add(self, owned: OwnedRecord, *ended: Ended, is_finished: bool = False) -> None:
+        """Take outcomes of a record; `is_finished` gives the record back with the same write."""
+        owned.ended.extend(ended)
+        owned.is_finished = owned.is_finished or is_finished
+        self._waiting[id(owned)] = owned
         self._begin()
 
     @property
@@ -106,13 +106,13 @@ class OutcomeWriter:
         """Whether something is being written."""
         return self._task is not None and not self._task.done()
 
-    async def settle(self, held: OwnedRecord) -> None:
+    async def wait_until_stored(self, owned: OwnedRecord) -> None:
         """Return when no outcome of a record waits to be written."""
-        while self.is_busy and (id(held) in self._waiting or self._is_being_written(held)):
+        while self.is_busy and (id(owned) in self._waiting or self._is_being_written(owned)):
             await self._next_write()
 
-    async def below(self, records: int) -> None:
-        """Return when fewer records than that wait to be written, so that claims do not run ahead of the writes."""
+    async def wait_for_room(self, records: int) -> None:
+        """Return when fewer than `records` wait to be written, so that claims do not run ahead of the writes."""
         while self.is_busy and len(self._waiting) + len(self._group) >= records:
             await self._next_write()
 
@@ -130,20 +130,20 @@ class OutcomeWriter:
             await asyncio.wait([self._task])
 
     @asynccontextmanager
-    async def exclusive(self, held: OwnedRecord) -> AsyncIterator[None]:
-        """Write nothing to a record while the block runs: a transaction is to write it."""
-        held.is_locked = True
+    async def locked(self, owned: OwnedRecord) -> AsyncIterator[None]:
+        """Lock a record against writes of outcomes until the block ends: a transaction is to write it."""
+        owned.is_locked = True
         try:
-            while self.is_busy and self._is_being_written(held):
+            while self.is_busy and self._is_being_written(owned):
                 await self._next_write()
             yield
         finally:
-            held.is_locked = False
+            owned.is_locked = False
             if self._waiting:
                 self._begin()
 
-    def _is_being_written(self, held: OwnedRecord) -> bool:
-        return any(step.held is held for step in self._group)
+    def _is_being_written(self, owned: OwnedRecord) -> bool:
+        return any(step.owned is owned for step in self._group)
 
     async def _next_write(self) -> None:
         self._written.clear()
@@ -170,8 +170,8 @@ class OutcomeWriter:
 
     def _take(self) -> list[OutcomeWrite]:
         """Return the next group: the outcomes that could not be stored yet, and new ones of other records."""
-        left = {id(step.held) for step in self._group}
-        free = (key for key, held in self._waiting.items() if not held.is_locked and key not in left)
+        left = {id(step.owned) for step in self._group}
+        free = (key for key, owned in self._waiting.items() if not owned.is_locked and key not in left)
         keys, now = list(islice(free, GROUP - len(left))), self._now()
         self._group += [OutcomeWrite.of(self._waiting.pop(key), now) for key in keys]
         return self._group
@@ -189,13 +189,13 @@ class OutcomeWriter:
             if left:
                 log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
         self._group, unwritten = left, set(left)
-        self._let_go([step for step in group if step not in unwritten])
+        self._report_stored([step for step in group if step not in unwritten])
         self._written.set()
         return not left
 
-    def _let_go(self, stored: list[OutcomeWrite]) -> None:
-        """Hold the records no more that were given back, and report the outcomes that are stored."""
-        self.held.difference_update(step.held.hold for step in stored if step.release)
+    def _report_stored(self, stored: list[OutcomeWrite]) -> None:
+        """Own no longer the records that were given back, and report the outcomes that are stored."""
+        self.owned.difference_update(step.owned.ownership for step in stored if step.release)
         for step in stored:
             step.report()
 
@@ -221,7 +221,7 @@ class OutcomeWriter:
             left = await self._deliveries.change_apart([change for _, change in changes])
         except (StoreError, *UNFIT):
             return self._group
-        return [step for step, change in changes if any(change is one for one in left)]
+        return [step for step, change in changes if any(change is unstored for unstored in left)]
 
     async def _write_alone(self, step: OutcomeWrite) -> None:
         try:
@@ -232,39 +232,39 @@ class OutcomeWriter:
     async def _write_without_errors(self, step: OutcomeWrite) -> None:
         """Store an outcome in a record that has no room for the texts of its errors."""
         try:
-            await self._deliveries.change([PendingChange(step.held.record, step.lean)])
+            await self._deliveries.change([PendingChange(step.owned.record, step.lean)])
         except UNFIT:
-            log.exception("the outcome of event %s cannot be stored", step.held.key)
+            log.exception("the outcome of event %s cannot be stored", step.owned.key)
 
 
 @dataclass(eq=False, slots=True)
 class OutcomeWrite:
     """The change that one write makes to one record."""
 
-    held: OwnedRecord
+    owned: OwnedRecord
     ended: tuple[Ended, ...]
     at: datetime
     release: bool
 
     @classmethod
-    def of(cls, held: OwnedRecord, at: datetime) -> OutcomeWrite:
-        ended, held.ended = tuple(held.ended), []
-        return cls(held, ended, at, held.is_through)
+    def of(cls, owned: OwnedRecord, at: datetime) -> OutcomeWrite:
+        ended, owned.ended = tuple(owned.ended), []
+        return cls(owned, ended, at, owned.is_finished)
 
     @property
     def change(self) -> PendingChange:
-        return PendingChange(self.held.record, self.transition)
+        return PendingChange(self.owned.record, self.transition)
 
     def transition(self, delivery: Delivery) -> Delivery:
-        held = self.held
+        owned = self.owned
         return finish(
             delivery,
             self.ended,
-            owner=held.owner,
-            key=held.key,
+            owner=owned.owner,
+            key=owned.key,
             at=self.at,
             release=self.release,
-            has_run=held.has_run,
+            has_run=owned.has_run,
         )
 
     def lean(self, delivery: Delivery) -> Delivery:
@@ -273,10 +273,10 @@ class OutcomeWrite:
 
     def report(self) -> None:
         """Report each outcome with the delivery that the log holds now."""
-        if self.held.on_stored is None:
+        if self.owned.on_stored is None:
             return
-        for one in self.ended:
+        for ended in self.ended:
             try:
-                self.held.on_stored(one, self.held.record.delivery)
+                self.owned.on_stored(ended, self.owned.record.delivery)
             except Exception:
-                log.exception("the report of an outcome of event %s failed", self.held.key)
+                log.exception("the report of an outcome of event %s failed", self.owned.key)

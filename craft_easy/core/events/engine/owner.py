@@ -1,4 +1,4 @@
-"""The records that a worker owns: claim, hold, give back, reconcile.
+"""The records that a worker owns: claim, give back, reconcile.
 
 A claim is here (`RecordOwner.claim`), its write in `store.deliveries`; the outcomes of owned records go to `outcomes`.
 """
@@ -35,42 +35,42 @@ WRITING_S: Final = 60.0
 
 
 @dataclass(slots=True)
-class Holding:
-    """Records whose insert or claim is under way.
+class Acquisition:
+    """The records of an insert or a claim that is under way; they count as owned until its reply is known.
 
     Args:
         owner: the identity that is to own them.
-        new: those that the worker did not hold before.
-        held: all that the worker holds, these included.
-        kept: those that it holds beyond the end of the insert or claim.
+        new: those that the worker did not own before.
+        owned: all that the worker owns, these included.
+        kept: those that stay owned after the end of the insert or claim.
     """
 
     owner: str
     new: set[Ownership]
-    held: set[Ownership]
+    owned: set[Ownership]
     kept: set[Ownership] = field(default_factory=set)
 
     def is_new(self, record_id: Any) -> bool:
-        """Return whether a record was not held before, and was not kept yet."""
+        """Return whether a record was not owned before and is not kept yet."""
         return (record_id, self.owner) in self.new - self.kept
 
     def keep(self, record: Tracked) -> OwnedRecord | None:
-        """Hold a record that is surely owned, if there is anything to run."""
+        """Keep a record that the log has confirmed, if there is anything to run."""
         if not record.delivery.is_open:
             return None
-        held = OwnedRecord(record, self.owner)
-        self.kept.add(held.hold)
-        self.held.add(held.hold)
-        return held
+        owned = OwnedRecord(record, self.owner)
+        self.kept.add(owned.ownership)
+        self.owned.add(owned.ownership)
+        return owned
 
-    def keep_none(self) -> None:
-        """Hold none of the records; reconciling gives back those that the worker owns."""
-        self.held.difference_update(self.kept)
+    def give_up_all(self) -> None:
+        """Keep none of the records; reconciling gives back those that the log has assigned to the worker."""
+        self.owned.difference_update(self.kept)
         self.kept.clear()
 
 
 class RecordOwner:
-    """What one event loop needs to own records of a log: a worker and a writer of outcomes.
+    """Owns records of a log for one event loop, with a worker and a writer of outcomes.
 
     Args:
         store: the event log.
@@ -101,15 +101,15 @@ class RecordOwner:
         return self.worker.is_current
 
     async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any]) -> list[OwnedRecord]:
-        """Claim records that meet a condition and hold them, in the order of the listing.
+        """Claim records that meet a condition; return those that are owned now, in the order of the listing.
 
         Raises:
             StoreUnavailable: nothing is known of the claim; a record that it may have got is given back soon.
         """
         owner = await self.worker.ready()
-        with self.holding(ids, owner) as holding:
-            # a record that is still held may be free already, by a write whose reply was lost and which is repeated
-            new = [one for one in ids if holding.is_new(one)]
+        with self.acquiring(ids, owner) as acquisition:
+            # a record that counts as owned may be free already, by a write whose reply was lost and which is repeated
+            new = [record_id for record_id in ids if acquisition.is_new(record_id)]
             if not new:
                 return []
             try:
@@ -119,30 +119,32 @@ class RecordOwner:
             except BaseException:
                 self.mark_uncertain()
                 raise
-            return [held for record in claimed if (held := holding.keep(record)) is not None]
+            return [owned for record in claimed if (owned := acquisition.keep(record)) is not None]
 
     @contextmanager
-    def holding(self, ids: Iterable[Any], owner: str) -> Iterator[Holding]:
-        """Hold records while their insert or claim is under way, so that reconciling does not give them back."""
-        holding = Holding(owner, {(one, owner) for one in ids} - self.writer.held, self.writer.held)
-        holding.held.update(holding.new)
-        try:
-            yield holding
-        finally:
-            holding.held.difference_update(holding.new - holding.kept)
-
-    async def note_running(self, held: OwnedRecord, handler_id: str) -> bool:
-        """Note in a suspect's record which handler is about to run; return whether the record is still ours."""
-        await self.settle(held)
-        await self.deliveries.change(
-            [PendingChange(held.record, lambda now: note_running(now, held.owner, handler_id))]
+    def acquiring(self, ids: Iterable[Any], owner: str) -> Iterator[Acquisition]:
+        """Count records as owned while their insert or claim is under way, so that reconciling does not free them."""
+        acquisition = Acquisition(
+            owner, {(record_id, owner) for record_id in ids} - self.writer.owned, self.writer.owned
         )
-        return held.record.delivery.owner == held.owner
+        acquisition.owned.update(acquisition.new)
+        try:
+            yield acquisition
+        finally:
+            acquisition.owned.difference_update(acquisition.new - acquisition.kept)
 
-    async def settle(self, held: OwnedRecord | None) -> None:
+    async def note_running(self, owned: OwnedRecord, handler_id: str) -> bool:
+        """Note in a suspect's record which handler is about to run; return whether the record is still ours."""
+        await self.wait_until_stored(owned)
+        await self.deliveries.change(
+            [PendingChange(owned.record, lambda now: note_running(now, owned.owner, handler_id))]
+        )
+        return owned.record.delivery.owner == owned.owner
+
+    async def wait_until_stored(self, owned: OwnedRecord | None) -> None:
         """Return when nothing of a record waits to be written."""
-        if held is not None:
-            await self.writer.settle(held)
+        if owned is not None:
+            await self.writer.wait_until_stored(owned)
 
     # reconcile
 
@@ -154,7 +156,7 @@ class RecordOwner:
         self.reconcile_if_uncertain(at_the_latest=RECONCILE_S)
 
     def reconcile_if_uncertain(self, *, at_the_latest: float = float("inf")) -> None:
-        """Start to reconcile where a reply was lost, or where the last time is longer ago than that many seconds.
+        """Start to reconcile where a reply was lost, or where the last time is more than `at_the_latest` seconds ago.
 
         Called when the log has just answered.
         """
@@ -172,7 +174,7 @@ class RecordOwner:
             self._is_reconciling = False
 
     async def reconcile(self) -> int:
-        """Give back the open records that this worker owns and does not hold; return how many.
+        """Give back the open records that are stored as this worker's and that it does not know of; return how many.
 
         They come from inserts and claims whose reply was lost. Nobody takes them over while this worker lives.
         """
@@ -181,7 +183,7 @@ class RecordOwner:
             self.is_uncertain = False
             async with aclosing(self.deliveries.owned_by([owner])) as pages:
                 async for page in pages:
-                    forgotten = [record for record in page if (record.id, owner) not in self.writer.held]
+                    forgotten = [record for record in page if (record.id, owner) not in self.writer.owned]
                     await self.give_back(forgotten, owner)
                     given_back += len(forgotten)
             self._reconciled_at = steady()
@@ -190,16 +192,16 @@ class RecordOwner:
     async def give_back(self, records: Sequence[Tracked], owner: str) -> None:
         """Free records whose handlers did not run.
 
-        Whether one is held is judged again at each write: this worker may have claimed it in the meantime.
+        Ownership is checked again at each write: this worker may have claimed it in the meantime.
         """
-        await self.deliveries.change([PendingChange(one, self._unless_held(one, owner)) for one in records])
+        await self.deliveries.change([PendingChange(record, self._unless_owned(record, owner)) for record in records])
 
-    def _unless_held(self, record: Tracked, owner: str) -> Transition:
+    def _unless_owned(self, record: Tracked, owner: str) -> Transition:
         at = self.worker.now()
 
         def transition(delivery: Delivery) -> Delivery:
-            is_held = (record.id, owner) in self.writer.held
-            return delivery if is_held else give_back(delivery, owner, at=at)
+            is_owned = (record.id, owner) in self.writer.owned
+            return delivery if is_owned else give_back(delivery, owner, at=at)
 
         return transition
 

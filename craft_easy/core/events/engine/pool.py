@@ -111,7 +111,7 @@ class Slots(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    held: OwnedRecord
+    owned: OwnedRecord
     is_alone: bool
 
 
@@ -145,22 +145,22 @@ class RunnerPool:
         waiting = deque(claimed)
         try:
             while waiting and await self._slots.free():
-                held = waiting.popleft()
-                self._slots.add(held.hold, _Claimed(held, is_alone))
+                owned = waiting.popleft()
+                self._slots.add(owned.ownership, _Claimed(owned, is_alone))
         finally:
-            for held in waiting:
-                self._give_back(held)
+            for owned in waiting:
+                self._give_back(owned)
 
-    async def alone(self, held: OwnedRecord) -> None:
+    async def alone(self, owned: OwnedRecord) -> None:
         """Run a suspect to its end while nothing else runs, one handler at a time."""
         try:
             await self.idle()
         except BaseException:
-            self._give_back(held)
+            self._give_back(owned)
             raise
-        await self.start([held], is_alone=True)
+        await self.start([owned], is_alone=True)
         await self.idle()
-        await self._record_owner.settle(held)
+        await self._record_owner.wait_until_stored(owned)
 
     async def idle(self) -> None:
         """Return when nothing runs."""
@@ -169,33 +169,33 @@ class RunnerPool:
     async def stop(self, grace: float) -> None:
         """Start nothing more, wait for what runs, and give back what still runs after `grace` seconds."""
         for claimed in await self._slots.stop(grace):
-            self._give_back(claimed.held)
+            self._give_back(claimed.owned)
         for run in self._runs:
             run.give_back()
 
-    def _give_back(self, held: OwnedRecord) -> None:
-        self._record_owner.writer.add(held, is_through=True)
+    def _give_back(self, owned: OwnedRecord) -> None:
+        self._record_owner.writer.add(owned, is_finished=True)
 
     async def _work(self, claimed: _Claimed) -> None:
         run: RecordRun | None = None
         try:
-            run = self._run_of(claimed.held)
+            run = self._run_of(claimed.owned)
             if run is not None:
                 self._runs.add(run)
                 await run.run(is_alone=claimed.is_alone)
         except Exception:
-            log.exception("the deliveries of event %s broke off", claimed.held.key)
+            log.exception("the deliveries of event %s broke off", claimed.owned.key)
         finally:
             if run is None:
-                self._give_back(claimed.held)
+                self._give_back(claimed.owned)
             else:
                 self._runs.discard(run)
                 self.abandoned += run.abandoned
         self._on_end()
 
-    def _run_of(self, held: OwnedRecord) -> RecordRun | None:
-        due = self._due(held.record)
+    def _run_of(self, owned: OwnedRecord) -> RecordRun | None:
+        due = self._due(owned.record)
         if not due:
             return None
-        event = DomainEvent.from_record(held.record.document)
-        return RecordRun(RecordSink(self._record_owner, held), event, due)
+        event = DomainEvent.from_record(owned.record.document)
+        return RecordRun(RecordSink(self._record_owner, owned), event, due)

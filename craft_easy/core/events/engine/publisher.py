@@ -14,7 +14,7 @@ from craft_easy.core.events import hooks
 from craft_easy.core.events.engine.children import as_child
 from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.outcomes import OwnedRecord
-from craft_easy.core.events.engine.owner import Holding, RecordOwner
+from craft_easy.core.events.engine.owner import Acquisition, RecordOwner
 from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
 from craft_easy.core.events.engine.sinks import RecordSink, UnstoredSink
 from craft_easy.core.events.errors import EventsError, InvalidEvent, StoreUnavailable
@@ -53,14 +53,14 @@ class PendingPublish:
     Args:
         event: as it is stored and as its handlers get it; inside a delivery it is a copy of the caller's object.
         plan: its handlers.
-        held: its record; None where there are no handlers, or where they run without a record (`on_error="log"`).
+        owned: its record; None where there are no handlers, or where they run without a record (`on_error="log"`).
         runs: whether its handlers are to run here.
         error: raised once the handlers of all events have run.
     """
 
     event: DomainEvent
     plan: Plan
-    held: OwnedRecord | None = None
+    owned: OwnedRecord | None = None
     runs: bool = True
     error: EventsError | None = None
 
@@ -89,7 +89,7 @@ class Publisher:
         return self._record_owners.here()
 
     def _new_record_owner(self) -> RecordOwner:
-        return RecordOwner(self.store, lease=self._lease, start=lambda one: self.tasks().start(one))
+        return RecordOwner(self.store, lease=self._lease, start=lambda coroutine: self.tasks().start(coroutine))
 
     async def publish(self, event: DomainEvent, plan: Plan) -> None:
         """Store an event and run its handlers.
@@ -108,31 +108,32 @@ class Publisher:
         record_owner = self.record_owner()
         published = [PendingPublish(event, plan) for event, plan in zip(events, plans, strict=True)]
         await self._store(record_owner, published)
-        await self.dispatch_all(record_owner, [one for one in published if one.runs])
-        for one in published:
-            if one.error is not None:
-                raise one.error
+        await self.dispatch_all(record_owner, [pending for pending in published if pending.runs])
+        for pending in published:
+            if pending.error is not None:
+                raise pending.error
 
     async def dispatch_all(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
-        """Run the handlers of each event in turn; who breaks this off gives back those that come later."""
+        """Run the handlers of each event in turn; an exception gives back the events that come later."""
         waiting = deque(published)
         try:
             while waiting:
                 await self.dispatch(record_owner, waiting.popleft())
         finally:
-            for one in waiting:
-                if one.held is not None:
-                    record_owner.writer.add(one.held, is_through=True)
+            for pending in waiting:
+                if pending.owned is not None:
+                    record_owner.writer.add(pending.owned, is_finished=True)
 
-    async def dispatch(self, record_owner: RecordOwner, one: PendingPublish) -> None:
-        """Run the handlers of an event whose record is held, or that runs without one."""
+    async def dispatch(self, record_owner: RecordOwner, pending: PendingPublish) -> None:
+        """Run the handlers of an event whose record is owned, or that runs without a record."""
         due = [
-            DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in one.plan.handlers
+            DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT)
+            for handler in pending.plan.handlers
         ]
         if due:
-            held, running_handlers = one.held, record_owner.worker.running_handlers
-            sink = UnstoredSink(running_handlers) if held is None else RecordSink(record_owner, held)
-            await RecordRun(sink, one.event, due).dispatch(lambda delivery: self.tasks().start(delivery))
+            owned, running_handlers = pending.owned, record_owner.worker.running_handlers
+            sink = UnstoredSink(running_handlers) if owned is None else RecordSink(record_owner, owned)
+            await RecordRun(sink, pending.event, due).dispatch(lambda delivery: self.tasks().start(delivery))
 
     # the record first
 
@@ -149,34 +150,35 @@ class Publisher:
             record_owner.reconcile_if_uncertain()
 
     async def _insert(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
-        documents = [self._document(one) for one in published]
+        documents = [self._document(pending) for pending in published]
         owner = await record_owner.worker.ready()
         at = record_owner.worker.now()
         records = [
-            _tracked(document, one.plan, at=at, owner=owner) for one, document in zip(published, documents, strict=True)
+            _tracked(document, pending.plan, at=at, owner=owner)
+            for pending, document in zip(published, documents, strict=True)
         ]
-        with record_owner.holding([record.id for record in records], owner) as holding:
+        with record_owner.acquiring([record.id for record in records], owner) as acquisition:
             try:
                 results = await self.store.insert([record.document for record in records])
                 taken = []
-                for one, record, result in zip(published, records, results, strict=True):
-                    if result.is_inserted or (holding.is_new(record.id) and _has_landed(record, result)):
-                        one.held = holding.keep(record)
-                        if one.event.causation_id is not None:
+                for pending, record, result in zip(published, records, results, strict=True):
+                    if result.is_inserted or (acquisition.is_new(record.id) and _has_landed(record, result)):
+                        pending.owned = acquisition.keep(record)
+                        if pending.event.causation_id is not None:
                             hooks.kill_point("child.stored")
                     else:
-                        taken.append((one, record, result))
+                        taken.append((pending, record, result))
                 if taken:
-                    await self._publish_again(record_owner, taken, holding)
+                    await self._publish_again(record_owner, taken, acquisition)
             except InvalidEvent:
                 raise  # it was not sent
             except BaseException as error:
                 record_owner.mark_uncertain()
                 if not (isinstance(error, StoreUnavailable) and self._on_error == "log"):
-                    holding.keep_none()  # the publish is to raise: what is stored of it is given back
+                    acquisition.give_up_all()  # the publish is to raise: what is stored of it is given back
                 raise
 
-    def _document(self, one: PendingPublish) -> dict[str, Any]:
+    def _document(self, pending: PendingPublish) -> dict[str, Any]:
         """Return the record of an event without its delivery; the event becomes what the log will give back.
 
         Inside a delivery it is a child of that.
@@ -185,50 +187,50 @@ class Publisher:
             InvalidEvent: the log could not keep the event exactly.
         """
         parent = open_delivery()
-        event = one.event if parent is None else as_child(one.event, parent, event_content)
-        document, one.event = stored_event(event)
+        event = pending.event if parent is None else as_child(pending.event, parent, event_content)
+        document, pending.event = stored_event(event)
         return document
 
-    def unowned_record(self, one: PendingPublish, *, at: datetime) -> Tracked:
+    def unowned_record(self, pending: PendingPublish, *, at: datetime) -> Tracked:
         """Return the record of an event that no worker owns yet, due at a time of the database's clock.
 
         Raises:
             InvalidEvent: the log could not keep the event exactly.
         """
-        return _tracked(self._document(one), one.plan, at=at, owner=None)
+        return _tracked(self._document(pending), pending.plan, at=at, owner=None)
 
     async def _publish_again(
         self,
         record_owner: RecordOwner,
         taken: Sequence[tuple[PendingPublish, Tracked, InsertResult]],
-        holding: Holding,
+        acquisition: Acquisition,
     ) -> None:
         """Answer publishes whose id is taken: conflicts, no-ops, and records that get their delivery only now."""
         answering: dict[Any, PendingPublish] = {}
-        for one, record, result in taken:
-            one.runs = False
+        for pending, record, result in taken:
+            pending.runs = False
             try:
                 result.check()
             except EventsError as error:
-                one.error = error
+                pending.error = error
                 continue
             stored = Tracked.of(result.stored or {})
             if not stored.is_tracked and await record_owner.deliveries.add(stored, record.delivery):
-                one.runs = True
-                one.held = holding.keep(stored)
+                pending.runs = True
+                pending.owned = acquisition.keep(stored)
             else:
-                answering[stored.id] = one
+                answering[stored.id] = pending
         if answering:
             await self._confirm(record_owner, answering)
 
     async def _confirm(self, record_owner: RecordOwner, answering: Mapping[Any, PendingPublish]) -> None:
         """Make sure that a record which answers a publish is not rolled back: a majority write, then such a read."""
         await record_owner.worker.confirm()
-        found = await record_owner.deliveries.read(list(answering))
-        for record_id, one in answering.items():
-            if record_id not in found:
-                one.error = StoreUnavailable(
-                    f"event {one.event.event_id!r} was stored and rolled back: publish it again"
+        confirmed = await record_owner.deliveries.read(list(answering))
+        for record_id, pending in answering.items():
+            if record_id not in confirmed:
+                pending.error = StoreUnavailable(
+                    f"event {pending.event.event_id!r} was stored and rolled back: publish it again"
                 )
 
     # the end

@@ -88,7 +88,7 @@ class RecordRun:
     def __init__(self, sink: Sink, event: DomainEvent, due: Sequence[DueDelivery]) -> None:
         self._sink = sink
         self._event = event
-        self._open = {one.known_as: one for one in due}
+        self._open = {delivery.known_as: delivery for delivery in due}
         """The deliveries that have not ended."""
         self._waiting = deque(due)
         self._tasks: dict[asyncio.Task[None], _Started] = {}
@@ -244,12 +244,12 @@ class RecordRun:
 
     async def _leave(self, due: DueDelivery) -> None:
         """Give back a delivery, and those that have not begun, and have that stored: what follows ends the loop."""
-        for one in (due, *self._waiting):
-            self._end(one, one.given_back)
+        for delivery in (due, *self._waiting):
+            self._end(delivery, delivery.given_back)
         self._waiting.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVING_S):
-                await self._sink.settle()
+                await self._sink.wait_until_stored()
 
     def _end(self, due: DueDelivery, outcome: Outcome) -> None:
         """Hand an outcome to the sink; only the first of a delivery counts."""

@@ -48,7 +48,7 @@ class Sink(Protocol):
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
         """Take the outcome of a delivery; no other follows the last one."""
 
-    async def settle(self) -> None:
+    async def wait_until_stored(self) -> None:
         """Return when all outcomes are stored."""
 
 
@@ -67,33 +67,33 @@ class RecordSink:
 
     Args:
         record_owner: the worker.
-        held: its record.
+        owned: its record.
     """
 
     replay_id: str | None = None
 
-    def __init__(self, record_owner: RecordOwner, held: OwnedRecord) -> None:
+    def __init__(self, record_owner: RecordOwner, owned: OwnedRecord) -> None:
         self._record_owner = record_owner
-        self._held = held
+        self._owned = owned
         self._ended: set[str] = set()
         self.running_handlers = record_owner.worker.running_handlers
         self.transactions: TransactionProvider = self
 
     async def may_start(self) -> bool:
         """Return whether this worker still owns the record, by a lease that has not expired."""
-        worker, held = self._record_owner.worker, self._held
+        worker, owned = self._record_owner.worker, self._owned
         try:
             await worker.ready()
         except StoreUnavailable as error:
-            log.warning("the deliveries of event %s are left to a redispatch: %s", held.key, error.message)
+            log.warning("the deliveries of event %s are left to a redispatch: %s", owned.key, error.message)
             return False
-        if worker.owner != held.owner:
+        if worker.owner != owned.owner:
             return False  # it was taken over: the record is another's to finish
-        held.has_run = True
+        owned.has_run = True
         return True
 
     async def note_running(self, handler_id: str) -> bool:
-        is_ours = await self.may_start() and await self._record_owner.note_running(self._held, handler_id)
+        is_ours = await self.may_start() and await self._record_owner.note_running(self._owned, handler_id)
         hooks.kill_point("suspect.noted")
         return is_ours
 
@@ -101,29 +101,29 @@ class RecordSink:
         self._ended.add(handler_id)
         if self._record_owner.is_current:  # the records of a closed loop are freed with its worker
             ended = Ended(outcome, self._record_owner.worker.now(), handler_id)
-            self._record_owner.writer.add(self._held, ended, is_through=is_last)
+            self._record_owner.writer.add(self._owned, ended, is_finished=is_last)
 
-    async def settle(self) -> None:
-        await self._record_owner.settle(self._held)
+    async def wait_until_stored(self) -> None:
+        await self._record_owner.wait_until_stored(self._owned)
 
     # exactly once: the handler's own writes and its `done` together
 
     @asynccontextmanager
     async def transaction(self, current: CurrentDelivery, client: Any) -> AsyncIterator[Any]:
         """Give a session for `CurrentDelivery.transaction`."""
-        record_owner, held = self._record_owner, self._held
+        record_owner, owned = self._record_owner, self._owned
         if current.handler_id in self._ended:
             raise DeliveryOver(current.idempotency_key)
-        flush = await check(client, record_owner.store, held.owner)
-        async with record_owner.writer.exclusive(held):
+        flush = await check(client, record_owner.store, owned.owner)
+        async with record_owner.writer.locked(owned):
             async with transaction(client, flush=flush) as session:
                 yield session
                 after = await record_owner.deliveries.change_within(session, client, self._done(current))
-            held.record.delivery = after
+            owned.record.delivery = after
 
     def _done(self, current: CurrentDelivery) -> PendingChange:
         """Return the change that stores a success, and refuses where the delivery is no longer pending."""
-        held, handler_id, at = self._held, current.handler_id, self._record_owner.worker.now()
+        owned, handler_id, at = self._owned, current.handler_id, self._record_owner.worker.now()
         running = self.running_handlers.find(current)
         took_ms = 0.0 if running is None else (steady() - running.since) * 1000
         ended = Ended(Outcome(handler_id, OutcomeKind.SUCCEEDED, current.attempt, took_ms), at, handler_id)
@@ -132,9 +132,9 @@ class RecordSink:
             entry = delivery.handler(handler_id)
             if entry is None or not entry.is_pending:
                 raise DeliveryOver(current.idempotency_key)
-            return finish(delivery, [ended], owner=held.owner, key=held.key, at=at)
+            return finish(delivery, [ended], owner=owned.owner, key=owned.key, at=at)
 
-        return PendingChange(held.record, transition)
+        return PendingChange(owned.record, transition)
 
 
 class UnstoredSink:
@@ -155,7 +155,7 @@ class UnstoredSink:
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
         """Drop an outcome; an error is in the log of the process already."""
 
-    async def settle(self) -> None:
+    async def wait_until_stored(self) -> None:
         """Return: nothing is stored."""
 
 
@@ -211,7 +211,7 @@ class ReportSink:
             )
         )
 
-    async def settle(self) -> None:
+    async def wait_until_stored(self) -> None:
         """Return: nothing is stored."""
 
 

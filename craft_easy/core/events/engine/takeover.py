@@ -47,10 +47,10 @@ class LeaseWatch:
 
     def look(self, entries: Iterable[WorkerEntry], now: float) -> list[WorkerEntry]:
         """Take in an answered look at the registry and return the workers that have expired."""
-        self._seen = {entry.owner: self._one(entry, now) for entry in entries if not entry.fenced}
-        return [one.entry for one in self._seen.values() if now - one.since > one.entry.lease]
+        self._seen = {entry.owner: self._seen_since(entry, now) for entry in entries if not entry.fenced}
+        return [seen.entry for seen in self._seen.values() if now - seen.since > seen.entry.lease]
 
-    def _one(self, entry: WorkerEntry, now: float) -> _Seen:
+    def _seen_since(self, entry: WorkerEntry, now: float) -> _Seen:
         before = self._seen.get(entry.owner)
         return before if before is not None and before.entry.beat_at == entry.beat_at else _Seen(entry, now)
 
@@ -93,7 +93,7 @@ class TakeOver:
             self._watch.start_again()
             raise
         entries = await self.look()
-        me = self._record_owner.worker.owner  # what this worker owns it holds, or gives back itself
+        me = self._record_owner.worker.owner  # it gives back its own records itself
         gone = [owner for owner in owners if owner != me and (owner not in entries or entries[owner].fenced)]
         return await self._free(gone) if gone else 0
 

@@ -59,17 +59,17 @@ class RunningHandlers:
     @property
     def longest(self) -> float:
         """The longest limit among the handlers that run, in seconds; 0 where none runs."""
-        return max((one.limit for one in list(self._running.values())), default=0.0)
+        return max((handler.limit for handler in list(self._running.values())), default=0.0)
 
     def at_work(self, frame: FrameType | None) -> list[str]:
         """Return the ids of the handlers that a thread's stack shows, or of all that run."""
         running = list(self._running.values())
         while frame is not None:
-            shown = [one.handler_id for one in running if one.code is frame.f_code]
+            shown = [handler.handler_id for handler in running if handler.code is frame.f_code]
             if shown:
                 return shown
             frame = frame.f_back
-        return sorted({one.handler_id for one in running})
+        return sorted({handler.handler_id for handler in running})
 
 
 class Watchdog:

@@ -73,7 +73,7 @@ class Plan:
     @classmethod
     def of(cls, event_type: str, handlers: Iterable[Handler]) -> Plan:
         every = tuple(handlers)
-        return cls(event_type, every, tuple(one for one in every if one.background))
+        return cls(event_type, every, tuple(handler for handler in every if handler.background))
 
 
 class _Plans(dict[str, Plan]):
@@ -146,8 +146,8 @@ class Registry:
         """Remove a handler, by its function or its id, from one pattern or from all; return the number removed."""
         removed = [
             key
-            for key, one in self._subscriptions.items()
-            if _is(one.handler, handler) and (pattern is None or one.pattern == pattern)
+            for key, subscription in self._subscriptions.items()
+            if _is(subscription.handler, handler) and (pattern is None or subscription.pattern == pattern)
         ]
         self._remove(removed)
         return len(removed)
@@ -158,23 +158,22 @@ class Registry:
 
     def names(self) -> tuple[str, ...]:
         """Return the ids of all handlers, each followed by those that it had before."""
-        return tuple(
-            dict.fromkeys(name for one in self.subscriptions() for name in (one.handler.id, *one.handler.aliases))
-        )
+        handlers = [subscription.handler for subscription in self.subscriptions()]
+        return tuple(dict.fromkeys(name for handler in handlers for name in (handler.id, *handler.aliases)))
 
     def patterns(self) -> dict[str, tuple[str, ...]]:
         """Return the patterns that each handler is subscribed to, by each id that records may have for it."""
-        found: dict[str, tuple[str, ...]] = {}
-        for one in self.subscriptions():
-            for name in (one.handler.id, *one.handler.aliases):
-                found[name] = (*found.get(name, ()), one.pattern)
-        return found
+        patterns: dict[str, tuple[str, ...]] = {}
+        for subscription in self.subscriptions():
+            for name in (subscription.handler.id, *subscription.handler.aliases):
+                patterns[name] = (*patterns.get(name, ()), subscription.pattern)
+        return patterns
 
     def handler(self, name: str) -> Handler | None:
         """Return the handler with this id, or otherwise the one that had it before."""
-        handlers = [one.handler for one in self.subscriptions()]
-        by_id = (one for one in handlers if one.id == name)
-        by_alias = (one for one in handlers if name in one.aliases)
+        handlers = [subscription.handler for subscription in self.subscriptions()]
+        by_id = (handler for handler in handlers if handler.id == name)
+        by_alias = (handler for handler in handlers if name in handler.aliases)
         return next(by_id, None) or next(by_alias, None)
 
     def plan(self, event_type: str) -> Plan:
@@ -183,10 +182,11 @@ class Registry:
 
     def _handlers_of(self, event_type: str) -> Iterator[Handler]:
         seen = set()
-        for one in self.subscriptions():
-            if one.handler.id not in seen and compile_pattern(one.pattern).matches(event_type):
-                seen.add(one.handler.id)
-                yield one.handler
+        for subscription in self.subscriptions():
+            handler = subscription.handler
+            if handler.id not in seen and compile_pattern(subscription.pattern).matches(event_type):
+                seen.add(handler.id)
+                yield handler
 
     def _remove_former(self, handler: Handler, pattern: str) -> None:
         """Remove the subscriptions that a reload makes obsolete; the one under the same pattern keeps its place."""
@@ -209,9 +209,11 @@ class Registry:
     def _remove(self, keys: Iterable[tuple[str, str]]) -> None:
         for key in keys:
             del self._subscriptions[key]
-        left = [replace(one, order=order) for order, one in enumerate(self._subscriptions.values(), 1)]
-        self._subscriptions = {(one.pattern, one.handler.id): one for one in left}
-        self._handlers = {one.handler.id: one.handler for one in left}
+        left = [
+            replace(subscription, order=order) for order, subscription in enumerate(self._subscriptions.values(), 1)
+        ]
+        self._subscriptions = {(subscription.pattern, subscription.handler.id): subscription for subscription in left}
+        self._handlers = {subscription.handler.id: subscription.handler for subscription in left}
         self.plans.clear()
 
 
@@ -219,9 +221,10 @@ def _is(handler: Handler, wanted: Callable[..., Any] | str) -> bool:
     return handler.id == wanted if isinstance(wanted, str) else _is_same(handler.function, wanted)
 
 
-def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+def _is_same(function: Callable[..., Any], other: Callable[..., Any]) -> bool:
     """Compare callables by identity, and bound methods, which Python makes at each look-up, by equality."""
-    return one is other or (isinstance(one, MethodType) and isinstance(other, MethodType) and one == other)
+    are_methods = isinstance(function, MethodType) and isinstance(other, MethodType)
+    return function is other or (are_methods and function == other)
 
 
 def _clash(known: Handler, new: Handler) -> str:
@@ -251,7 +254,7 @@ def _checked_id(name: object) -> str:
 def _checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
     if isinstance(aliases, str):
         raise TypeError(f"aliases is a collection of ids: aliases=({aliases!r},)")
-    return tuple(_checked_id(one) for one in aliases)
+    return tuple(_checked_id(alias) for alias in aliases)
 
 
 def _checked_timeout(timeout: float | None) -> float | None:

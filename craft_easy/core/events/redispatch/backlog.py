@@ -28,19 +28,19 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
         HandlerNotFound: `options.handlers` names a handler that is not loaded.
         StoreUnavailable: the log was not reached.
     """
-    wanted = claim_filter(bus.registry, selection, options)
+    chosen = claim_filter(bus.registry, selection, options)
     if not options.now:
-        wanted = replace(wanted, due_at=await bus.publisher.store.now())
+        chosen = replace(chosen, due_at=await bus.publisher.store.now())
     counts = Counts()
-    async with aclosing(_Backlog(bus, wanted, options).everything()) as found:
-        async for record, handlers in found:
+    async with aclosing(_Backlog(bus, chosen, options).everything()) as backlog:
+        async for record, handlers in backlog:
             counts.add(record.document, handlers)
             if counts.events == selection.limit:
                 break
     return counts
 
 
-async def begin_to_track(bus: EventBus, wanted: ClaimFilter, options: RedispatchOptions, room: int | None) -> int:
+async def begin_to_track(bus: EventBus, chosen: ClaimFilter, options: RedispatchOptions, room: int | None) -> int:
     """Give the old records that the options ask for the deliveries that they lack; return how many.
 
     Args:
@@ -48,8 +48,8 @@ async def begin_to_track(bus: EventBus, wanted: ClaimFilter, options: Redispatch
     """
     deliveries, worker = bus.publisher.record_owner().deliveries, bus.publisher.record_owner().worker
     added = 0
-    async with aclosing(_Backlog(bus, wanted, options).without_deliveries()) as found:
-        async for record, handlers in found:
+    async with aclosing(_Backlog(bus, chosen, options).without_deliveries()) as old:
+        async for record, handlers in old:
             if room is not None and added >= room:
                 break
             if record.is_tracked:
@@ -67,10 +67,10 @@ def _add_handlers(record: Tracked, handlers: Sequence[str], at: datetime) -> Pen
 class _Backlog:
     """Lists the records that a redispatch works on, each with the ids of the handlers that would run."""
 
-    def __init__(self, bus: EventBus, wanted: ClaimFilter, options: RedispatchOptions) -> None:
+    def __init__(self, bus: EventBus, chosen: ClaimFilter, options: RedispatchOptions) -> None:
         self._registry = bus.registry
         self._record_owner = bus.publisher.record_owner()
-        self._filter = wanted
+        self._filter = chosen
         self._options = options
 
     async def everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
@@ -79,9 +79,9 @@ class _Backlog:
                 for record in page:
                     event_type = str(record.document.get("event_type"))
                     pending = record.delivery.pending
-                    yield record, [one.id for one in pending if self._filter.matches(one, event_type)]
-        async with aclosing(self.without_deliveries()) as found:
-            async for record, handlers in found:
+                    yield record, [entry.id for entry in pending if self._filter.matches(entry, event_type)]
+        async with aclosing(self.without_deliveries()) as old:
+            async for record, handlers in old:
                 yield record, handlers
 
     async def without_deliveries(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:

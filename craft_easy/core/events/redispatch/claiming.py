@@ -75,7 +75,7 @@ class Claimer:
 
     async def claim(self, claim_filter: ClaimFilter, ids: Sequence[Any]) -> list[OwnedRecord]:
         """Claim these records as far as the limit allows; return those that are owned now, in order."""
-        await self._record_owner.writer.below(UNWRITTEN)
+        await self._record_owner.writer.wait_for_room(UNWRITTEN)
         condition = claim_filter.unowned()
         claimed = await self._record_owner.claim(ids[: self._room], condition)
         if self._left is not None:
@@ -88,22 +88,22 @@ class Claimer:
     ) -> AsyncGenerator[list[OwnedRecord], None]:
         """Yield what could be claimed, and note the suspects.
 
-        Where another worker was quicker, this one skips some pages, more of them the more often it meets others. The
-        rounds of a run end when nothing is left behind.
+        Where another worker was quicker, this one skips some pages, and more of them each time this happens. The rounds
+        of a run end when nothing is left behind.
         """
         to_skip = 0
         async with aclosing(self._record_owner.deliveries.unowned(claim_filter, size=BATCH)) as pages:
             async for page in pages:
                 if not self.has_room:
                     break
-                suspects.extend(one.id for one in page if one.takeovers >= SUSPECT_AFTER)
+                suspects.extend(record.id for record in page if record.takeovers >= SUSPECT_AFTER)
                 if to_skip:
                     to_skip -= 1
                     continue
                 listed = claimed = 0
-                plain = [one for one in page if one.takeovers < SUSPECT_AFTER]
+                plain = [record for record in page if record.takeovers < SUSPECT_AFTER]
                 for batch in _batches(plain[: self._room], self._concurrency):
-                    records = await self.claim(claim_filter, [one.id for one in batch])
+                    records = await self.claim(claim_filter, [record.id for record in batch])
                     listed, claimed = listed + len(batch), claimed + len(records)
                     yield records
                 to_skip = self._pages_to_skip(listed, claimed)
@@ -120,13 +120,13 @@ class Claimer:
         coming.cancel()
         await asyncio.wait([coming])
         if not coming.cancelled() and coming.exception() is None:
-            for held in coming.result() or ():
-                self._record_owner.writer.add(held, is_through=True)
+            for owned in coming.result() or ():
+                self._record_owner.writer.add(owned, is_finished=True)
 
 
 def _batches(page: Sequence[Listed], concurrency: int) -> list[list[Listed]]:
     """Cut a page into claims: records that were taken over before are claimed no more at once than can run at once."""
-    plain = [one for one in page if not one.takeovers]
-    taken_over = [one for one in page if one.takeovers]
+    plain = [record for record in page if not record.takeovers]
+    taken_over = [record for record in page if record.takeovers]
     some = [taken_over[first : first + concurrency] for first in range(0, len(taken_over), concurrency)]
     return [batch for batch in [plain, *some] if batch]

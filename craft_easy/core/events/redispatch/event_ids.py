@@ -1,4 +1,4 @@
-"""Events that are named one by one, as many as there are: a selection for each batch of them, oldest first."""
+"""Events that are named by their ids: a selection for each batch of them, oldest first."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[s
 
     Args:
         store: the event log.
-        selection: what an event must meet beside.
+        selection: the conditions that an event must meet besides.
         event_ids: any number.
     """
-    found = await positions(store, event_ids)
-    in_order = sorted(found, key=lambda event_id: found[event_id])
+    positions_by_id = await positions(store, event_ids)
+    in_order = sorted(positions_by_id, key=lambda event_id: positions_by_id[event_id])
     return EventIds(
         [replace(selection, event_ids=tuple(some)) for some in in_batches(in_order)],
-        len(found),
-        [one for one in dict.fromkeys(event_ids) if one not in found],
+        len(positions_by_id),
+        [event_id for event_id in dict.fromkeys(event_ids) if event_id not in positions_by_id],
     )
 
 

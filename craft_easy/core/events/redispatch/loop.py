@@ -87,7 +87,7 @@ async def redispatching(
     *,
     observer: Observer | None = None,
 ) -> AsyncIterator[None]:
-    """Redispatch beside an application for as long as the block runs, as `--watch` does.
+    """Redispatch alongside an application for as long as the block runs, as `--watch` does.
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -101,7 +101,7 @@ async def redispatching(
     Args:
         bus: has a store.
         selection: all events when None.
-        options: `watch` is set whatever they say.
+        options: `watch` is always set.
         observer: called with each notice.
     """
     run = Redispatch(
@@ -109,18 +109,18 @@ async def redispatching(
     )
     stop = asyncio.Event()
     running = asyncio.create_task(run.run(stop), name="redispatch")
-    running.add_done_callback(_say_why_it_ended)
+    running.add_done_callback(_log_its_error)
     try:
         yield
     finally:
         stop.set()
-        with suppress(Exception):  # it was said already
+        with suppress(Exception):  # it is in the log of the process
             await running
 
 
-def _say_why_it_ended(task: asyncio.Task[RedispatchSummary]) -> None:
+def _log_its_error(task: asyncio.Task[RedispatchSummary]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the redispatch beside the application has ended", exc_info=error)
+        log.error("the redispatch alongside the application has ended", exc_info=error)
 
 
 class Redispatch:
@@ -252,16 +252,16 @@ class Redispatch:
         suspects = await self._claimer.claim_all(self._filter, self._pool.start)
         for record_id in suspects:
             await self._pool.idle()
-            for held in await self._claimer.claim(self._filter, [record_id]):
-                await self._pool.alone(held)
+            for owned in await self._claimer.claim(self._filter, [record_id]):
+                await self._pool.alone(owned)
 
     def _take(self, claimed: list[OwnedRecord]) -> None:
         """Count what was claimed, and have its outcomes counted and reported once they are stored."""
         self._outage.answered()
         self._summary.claimed += len(claimed)
-        for held in claimed:
-            self._summary.events += not self._has_had_a_turn(held.record.delivery)
-            held.on_stored = self._reporter(held.record)
+        for owned in claimed:
+            self._summary.events += not self._has_had_a_turn(owned.record.delivery)
+            owned.on_stored = self._reporter(owned.record)
 
     def _has_had_a_turn(self, delivery: Delivery) -> bool:
         """Return whether a handler of the record ended since the run began: the event was counted before."""

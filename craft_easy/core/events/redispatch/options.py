@@ -53,7 +53,9 @@ def claim_filter(registry: Registry, selection: Selection, options: RedispatchOp
     for name in options.handlers:
         handler = registry.handler(name)
         if handler is None:
-            raise HandlerNotFound(name, tuple({one.handler.id: None for one in registry.subscriptions()}))
+            raise HandlerNotFound(
+                name, tuple({subscription.handler.id: None for subscription in registry.subscriptions()})
+            )
         chosen |= {handler.id, *handler.aliases}
     patterns = {name: ("*",) if options.any_type else loaded[name] for name in loaded if name in chosen}
     return ClaimFilter(selection, loaded={**loaded, **patterns}, handlers=patterns)
