@@ -17,7 +17,6 @@ from craft_easy.core.events.engine.report import (
     DeliveryReport,
     EventEnded,
     Notice,
-    RedispatchSummary,
     WaitingFor,
 )
 from craft_easy.core.events.store.formats.event_json import text_of
@@ -28,6 +27,7 @@ from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.figures import Counts
+    from craft_easy.core.events.redispatch import RedispatchSummary
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
 SUMMARY: Final = (

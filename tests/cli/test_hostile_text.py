@@ -26,6 +26,7 @@ from craft_easy.core.events.operations import dead, prune, redact, stats
 from craft_easy.core.events.operations.doctor import finding
 from craft_easy.core.events.operations.import_ import Imported, Refused
 from craft_easy.core.events.operations.workers import WorkerStatus
+from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import exit_codes, terminal
@@ -233,7 +234,7 @@ def write_reports(output: Output) -> None:
     with redispatch.View(output) as out:
         for one in Supply().many(report.DeliveryReport):
             out.show(one)
-        out.write_summary(Supply().one(report.RedispatchSummary))
+        out.write_summary(Supply().one(RedispatchSummary))
 
 
 def write_counts(output: Output) -> None:

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import ConnectionLost, DeliveryReport, Notice, Observer, RedispatchSummary
+from craft_easy.core.events.engine.report import ConnectionLost, DeliveryReport, Notice, Observer
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id

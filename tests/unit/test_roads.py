@@ -26,7 +26,7 @@ MOST_RETURNS = {"publish": 42, "redispatch": 145}
 NOT_COUNTED = ("model.", "types", "errors", "clock", "hooks")
 CALLBACKS = {
     ("store.deliveries", "engine.outcomes"),
-    ("engine.outcomes", "redispatch.loop"),
+    ("engine.outcomes", "redispatch.summary"),
     ("engine.pool", "redispatch.loop"),
     ("engine.sinks", "history.rerun"),
     ("engine.outage", "redispatch.loop"),

@@ -1,55 +1,16 @@
-"""What a run reports while it goes on, as notices to one callback, and its summary at the end."""
+"""The notices that a run passes to its observer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-from craft_easy.core.events.model.delivery import Delivery, Ended
-from craft_easy.core.events.model.retry import OutcomeKind
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.model.delivery import Delivery, Ended
     from craft_easy.core.events.store.deliveries import Tracked
     from craft_easy.core.events.store.registry import WorkerEntry
-
-
-@dataclass(slots=True)
-class RedispatchSummary:
-    """What one run came to: `events` to `lost` and `not_due` count events, the rest deliveries.
-
-    Args:
-        events: events that were worked on; with `--watch` each of them may have been `claimed` several times.
-        owned: events that a living worker still owns.
-        lost: events that were claimed and then taken over by another worker.
-        retried: deliveries whose handler asked for another attempt (`Retry`).
-        not_due: events that wait for their back-off, up to a bound; the first of them is due at `next_due_at`.
-        orphaned: deliveries that wait for a handler that is not loaded.
-        abandoned: handlers that still run past their limit or the grace; nothing waits for them.
-    """
-
-    events: int = 0
-    claimed: int = 0
-    taken_over: int = 0
-    owned: int = 0
-    lost: int = 0
-    done: int = 0
-    failed: int = 0
-    retried: int = 0
-    dead: int = 0
-    skipped: int = 0
-    not_due: int = 0
-    next_due_at: datetime | None = None
-    orphaned: int = 0
-    orphaned_handlers: list[str] = field(default_factory=list)
-    elapsed_s: float = 0.0
-    abandoned: int = 0
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing failed, died or lacked its handler."""
-        return not (self.failed or self.dead or self.orphaned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +86,12 @@ class ConnectionResumed:
 
 Notice: TypeAlias = Began | DeliveryReport | EventEnded | WaitingFor | ConnectionLost | ConnectionResumed
 Observer: TypeAlias = Callable[[Notice], object]
-"""Called with each notice, on the run's event loop; an exception that it raises ends the run."""
+"""Called with each notice, on the run's event loop.
+
+An exception that it raises ends the run, except where the notice reports the outcome of a delivery that a redispatch
+has stored: that is logged, and the run goes on.
+"""
 
 
 def ignore(_: object) -> None:
     """Observe nothing."""
-
-
-OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped", "lost"]
-
-
-def outcome_of(ended: Ended, delivery: Delivery) -> OutcomeName | None:
-    """Return what became of an attempt in the log; None when it was given back without one."""
-    outcome, entry = ended.outcome, delivery.handler(ended.handler_id)
-    if outcome.kind is OutcomeKind.GIVEN_BACK:
-        return None
-    if entry is None or entry.attempts < outcome.attempt:
-        return "lost"
-    if entry.state == "pending":
-        return "retried" if outcome.kind is OutcomeKind.RETRY else "failed"
-    return entry.state

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.engine.report import Began, Notice, Observer, RedispatchSummary, ignore
+from craft_easy.core.events.engine.report import Began, Notice, Observer, ignore
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.redispatch.options import RedispatchOptions
+from craft_easy.core.events.redispatch.summary import RedispatchSummary
 from craft_easy.core.events.store.position import in_batches, positions
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def redispatch_named(
         if stop.is_set() or room == 0:
             break
         batch = replace(selection, limit=room)
-        _add(total, await redispatch(bus, batch, options, observer=_without_began(observer), stop=stop))
+        total.add(await redispatch(bus, batch, options, observer=_without_began(observer), stop=stop))
     return total
 
 
@@ -96,13 +97,3 @@ def _without_began(observer: Observer) -> Observer:
             observer(notice)
 
     return observe
-
-
-def _add(total: RedispatchSummary, batch: RedispatchSummary) -> None:
-    for field in fields(RedispatchSummary):
-        value = getattr(batch, field.name)
-        if isinstance(value, int | float):
-            setattr(total, field.name, round(getattr(total, field.name) + value, 3))
-    total.orphaned_handlers = sorted({*total.orphaned_handlers, *batch.orphaned_handlers})
-    due = [at for at in (total.next_due_at, batch.next_due_at) if at is not None]
-    total.next_due_at = min(due, default=None)

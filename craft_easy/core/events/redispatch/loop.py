@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -24,25 +24,16 @@ from craft_easy.core.events.engine.outage import LIMIT_S, Outage
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import WRITING_S
 from craft_easy.core.events.engine.pool import RunnerPool
-from craft_easy.core.events.engine.report import (
-    AwaitedWorker,
-    Began,
-    DeliveryReport,
-    EventEnded,
-    Observer,
-    RedispatchSummary,
-    WaitingFor,
-    ignore,
-    outcome_of,
-)
+from craft_easy.core.events.engine.report import AwaitedWorker, Began, EventEnded, Observer, WaitingFor, ignore
 from craft_easy.core.events.engine.runner import DueDelivery
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.model.delivery import Delivery, Ended
+from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import begin_to_track
 from craft_easy.core.events.redispatch.claiming import Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
+from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
 from craft_easy.core.events.store.deliveries import MAX_COUNTED, Tracked
 
 if TYPE_CHECKING:
@@ -261,7 +252,7 @@ class Redispatch:
         self._summary.claimed += len(claimed)
         for owned in claimed:
             self._summary.events += not self._has_had_a_turn(owned.record.delivery)
-            owned.on_stored = self._reporter(owned.record)
+            owned.on_stored = RecordReporter(owned.record, self._summary, self._observer).report
 
     def _has_had_a_turn(self, delivery: Delivery) -> bool:
         """Return whether a handler of the record ended since the run began: the event was counted before."""
@@ -334,26 +325,6 @@ class Redispatch:
         orphans = await deliveries.orphans(self._filter)
         summary.orphaned = sum(orphans.values())
         summary.orphaned_handlers = sorted(orphans)
-
-    # report
-
-    def _reporter(self, record: Tracked) -> Callable[[Ended, Delivery], None]:
-        """Return what counts and reports the outcomes of a record, once they are stored."""
-        is_lost = False
-
-        def report(ended: Ended, delivery: Delivery) -> None:
-            nonlocal is_lost
-            outcome = outcome_of(ended, delivery)
-            if outcome is None:
-                return
-            if outcome == "lost":
-                self._summary.lost += not is_lost
-                is_lost = True
-            else:
-                setattr(self._summary, outcome, getattr(self._summary, outcome) + 1)
-            self._observer(DeliveryReport.of(record, ended, delivery, outcome))
-
-        return report
 
 
 async def _all(*loops: Coroutine[Any, Any, None]) -> None:
