@@ -172,8 +172,9 @@ class OutcomeWriter:
         """Return the next group: the outcomes that could not be stored yet, and new ones of other records."""
         left = {id(step.owned) for step in self._group}
         free = (key for key, owned in self._waiting.items() if not owned.is_locked and key not in left)
-        keys, now = list(islice(free, GROUP - len(left))), self._now()
-        self._group += [OutcomeWrite.of(self._waiting.pop(key), now) for key in keys]
+        if keys := list(islice(free, GROUP - len(left))):
+            at = self._now()
+            self._group += [OutcomeWrite.of(self._waiting.pop(key), at) for key in keys]
         return self._group
 
     async def _write(self) -> bool:

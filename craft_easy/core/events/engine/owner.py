@@ -17,7 +17,8 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord, Ownership
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.model.delivery import Delivery, give_back, note_running
+from craft_easy.core.events.model.delivery import Delivery, Ended, give_back, note_running
+from craft_easy.core.events.model.retry import Outcome
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked, Transition
 from craft_easy.core.events.store.registry import WorkerRegistry
 
@@ -135,16 +136,16 @@ class RecordOwner:
 
     async def note_running(self, owned: OwnedRecord, handler_id: str) -> bool:
         """Note in a suspect's record which handler is about to run; return whether the record is still ours."""
-        await self.wait_until_stored(owned)
+        await self.writer.wait_until_stored(owned)
         await self.deliveries.change(
             [PendingChange(owned.record, lambda now: note_running(now, owned.owner, handler_id))]
         )
         return owned.record.delivery.owner == owned.owner
 
-    async def wait_until_stored(self, owned: OwnedRecord | None) -> None:
-        """Return when nothing of a record waits to be written."""
-        if owned is not None:
-            await self.writer.wait_until_stored(owned)
+    def end(self, owned: OwnedRecord, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
+        """Have the outcome of a delivery stored, and with the last one give its record back."""
+        if self.is_current:  # the records of a closed loop are freed with its worker
+            self.writer.add(owned, Ended(outcome, self.worker.now(), handler_id), is_finished=is_last)
 
     # reconcile
 

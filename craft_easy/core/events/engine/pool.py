@@ -160,7 +160,7 @@ class RunnerPool:
             raise
         await self.start([owned], is_alone=True)
         await self.idle()
-        await self._record_owner.wait_until_stored(owned)
+        await self._record_owner.writer.wait_until_stored(owned)
 
     async def idle(self) -> None:
         """Return when nothing runs."""

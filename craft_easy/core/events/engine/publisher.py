@@ -126,13 +126,11 @@ class Publisher:
 
     async def dispatch(self, record_owner: RecordOwner, pending: PendingPublish) -> None:
         """Run the handlers of an event whose record is owned, or that runs without a record."""
-        due = [
-            DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT)
-            for handler in pending.plan.handlers
-        ]
-        if due:
-            owned, running_handlers = pending.owned, record_owner.worker.running_handlers
+        handlers, owned = pending.plan.handlers, pending.owned
+        if handlers:
+            running_handlers = record_owner.worker.running_handlers
             sink = UnstoredSink(running_handlers) if owned is None else RecordSink(record_owner, owned)
+            due = [DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in handlers]
             await RecordRun(sink, pending.event, due).dispatch(lambda delivery: self.tasks().start(delivery))
 
     # the record first

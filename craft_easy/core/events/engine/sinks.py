@@ -99,12 +99,10 @@ class RecordSink:
 
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
         self._ended.add(handler_id)
-        if self._record_owner.is_current:  # the records of a closed loop are freed with its worker
-            ended = Ended(outcome, self._record_owner.worker.now(), handler_id)
-            self._record_owner.writer.add(self._owned, ended, is_finished=is_last)
+        self._record_owner.end(self._owned, handler_id, outcome, is_last=is_last)
 
     async def wait_until_stored(self) -> None:
-        await self._record_owner.wait_until_stored(self._owned)
+        await self._record_owner.writer.wait_until_stored(self._owned)
 
     # exactly once: the handler's own writes and its `done` together
 
