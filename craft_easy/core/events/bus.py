@@ -307,7 +307,7 @@ class EventBus:
             await publisher.flush()
 
     async def aclose(self) -> None:
-        """Wait for background handlers, write what is left, and leave the registry of workers.
+        """Wait for background handlers, write the remaining outcomes, and leave the registry of workers.
 
         An outage must not keep an application from ending: outcomes that cannot be written within a minute are dropped
         with a warning, and another worker delivers their events. The bus can be used again afterwards.

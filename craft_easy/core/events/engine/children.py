@@ -23,17 +23,17 @@ def child_id(parent: CurrentDelivery, content: bytes, number: int) -> str:
 
     Args:
         parent: the delivery; a replay that publishes has ids of its own.
-        content: what the event says, as bytes that are equal where two events say the same.
+        content: the content of the event, as bytes that are equal where two events have the same content.
         number: how many equal ones this delivery published before.
     """
     return derived_id(parent.event.event_id, parent.handler_id, content, number, replay_id=parent.replay_id or "")
 
 
 def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, replay_id: str = "") -> str:
-    """Return the id of a child from what it is a function of; see `child_id`.
+    """Return the id of a child, computed from its parts; see `child_id`.
 
-    A UUID of version 7 (RFC 9562) with the parent's milliseconds, so that it lies beside the parent in the log, and a
-    BLAKE2b (RFC 7693) of the rest where random bits would be; of version 8 where the parent's id tells no time.
+    A UUID of version 7 (RFC 9562) with the parent's milliseconds, so that it lies next to the parent in the log, and a
+    BLAKE2b (RFC 7693) of the rest where random bits would be; of version 8 where the parent's id contains no time.
     """
     digest = blake2b(digest_size=16)
     for part in (parent_id, handler_id, replay_id, str(number)):
@@ -53,7 +53,7 @@ def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, 
 def as_child(event: DomainEvent, parent: CurrentDelivery, content: Callable[[DomainEvent], bytes]) -> DomainEvent:
     """Return an event as it is stored when it is published inside a delivery: with its cause and a derived id.
 
-    The event itself stays as it is. An id that was given stays, too.
+    The event itself is not changed. An id that the caller gave is kept.
 
     Args:
         event: the event that is about to be published.

@@ -86,7 +86,7 @@ class Worker:
         self.lease = lease
         self.owner = new_owner()
         self.unanswered = 0
-        """Heartbeats without an answer so far; while the number stays, the log was reachable."""
+        """Heartbeats without an answer so far; while the number does not change, the log was reachable."""
         self.running_handlers = RunningHandlers()
         self.watchdog = Watchdog(
             self.running_handlers,
@@ -124,9 +124,9 @@ class Worker:
         return self._latest
 
     def not_before(self) -> datetime:
-        """Return a time that the database's clock does not show yet, by a millisecond at least; `now` comes to it soon.
+        """Return a time at least a millisecond ahead of the database's clock; `now` reaches it soon.
 
-        What any worker noted before this call, by its `now`, is earlier.
+        Every time that a worker noted before this call, by its `now`, is earlier.
         """
         beat = self._last_beat()
         return max(self.now(), beat.at + _milliseconds(steady() - beat.sent)) + _milliseconds(0.001)
@@ -141,8 +141,8 @@ class Worker:
     async def ready(self) -> str:
         """Return the owner id as soon as this worker may start handlers.
 
-        It registers when it never did, or when its last heartbeat was refused, then under a new identity. A worker
-        whose lease may have expired sends a heartbeat. All who wait share one attempt, and fail together with it.
+        It registers if it never has, or if its last heartbeat was refused, then under a new identity. A worker
+        whose lease may have expired sends a heartbeat. All waiting callers share one attempt, and fail with it.
 
         Raises:
             StoreUnavailable: the log did not answer within the store's timeout.
@@ -188,7 +188,7 @@ class Worker:
         return at is not None
 
     def on_heartbeat(self, owner: str, sent: float, at: datetime | None) -> None:
-        """Take in the reply to a heartbeat, in any thread; None is a refusal."""
+        """Process the reply to a heartbeat, in any thread; None is a refusal."""
         if owner != self.owner:
             return
         if at is None:
@@ -210,7 +210,7 @@ class Worker:
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """Take the exception of a task that nobody may be waiting for any more."""
+    """Retrieve the exception of a task for which no caller may be waiting any more."""
     if not task.cancelled():
         task.exception()
 
@@ -250,7 +250,7 @@ class HeartbeatThread(threading.Thread):
             hooks.kill_point("beat.sent")
             at = self._channel.beat(owner)
             hooks.kill_point("beat.acknowledged")
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the next try follows
+        except Exception as error:  # noqa: BLE001 - the next try follows after any error
             log.debug("a heartbeat of %s failed: %s", owner, type(error).__name__)
             self._worker.unanswered += 1
             return False

@@ -18,7 +18,7 @@ RETRY_S: Final = 1.0
 
 
 class Outage:
-    """Repeats what the log did not answer, and reports when an outage begins and ends.
+    """Repeats calls that the log did not answer, and reports when an outage begins and ends.
 
     Args:
         report: called with each notice.
@@ -37,7 +37,7 @@ class Outage:
             self._lost_at = None
 
     async def ride_out(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Take a step, and again while the log is not reached; return what it returned.
+        """Take a step, repeat it while the log cannot be reached, and return its result.
 
         Raises:
             StoreUnavailable: the log has not answered for `limit` seconds.

@@ -51,7 +51,7 @@ class OwnedRecord:
         has_run: whether a handler was started since the claim.
         ended: the outcomes that no write has taken yet.
         is_finished: whether the worker has finished with it: the next write gives it back.
-        is_locked: whether a transaction is open that is to write the record, and nothing else may.
+        is_locked: whether a transaction is open that alone may write the record.
     """
 
     record: Tracked
@@ -90,7 +90,7 @@ class OutcomeWriter:
         """The records that this loop owns, including those whose insert or claim is under way."""
         self._waiting: dict[int, OwnedRecord] = {}
         self._group: list[OutcomeWrite] = []
-        """The write that is under way; after an outage it is made again as it is."""
+        """The write that is under way; after an outage the same write is made again."""
         self._task: asyncio.Task[None] | None = None
         self._written = asyncio.Event()
 
@@ -124,7 +124,7 @@ class OutcomeWriter:
             await asyncio.wait([self._task])
 
     async def give_up(self) -> None:
-        """Try once more, and drop the outcomes that the log does not take."""
+        """Try a last time, and drop the outcomes that the log does not store."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -195,7 +195,7 @@ class OutcomeWriter:
         return not left
 
     def _report_stored(self, stored: list[OutcomeWrite]) -> None:
-        """Own no longer the records that were given back, and report the outcomes that are stored."""
+        """Remove the records that were given back from the owned ones, and report the stored outcomes."""
         self.owned.difference_update(step.owned.ownership for step in stored if step.release)
         for step in stored:
             step.report()

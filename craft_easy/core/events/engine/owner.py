@@ -32,7 +32,7 @@ RECONCILE_S: Final = 180.0
 
 
 WRITING_S: Final = 60.0
-"""Seconds that the last outcomes get to be written."""
+"""Seconds within which the last outcomes must be written."""
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class RecordOwner:
         self.writer = OutcomeWriter(self.deliveries, self.worker.now)
         self._start = start
         self.is_uncertain = False
-        """Whether a write may have landed whose reply was lost."""
+        """Whether a write whose reply was lost may have been applied."""
         self._is_reconciling = False
         self._reconciling = asyncio.Lock()
         self._reconciled_at = steady()
@@ -105,7 +105,7 @@ class RecordOwner:
         """Claim records that meet a condition; return those that are owned now, in the order of the listing.
 
         Raises:
-            StoreUnavailable: nothing is known of the claim; a record that it may have got is given back soon.
+            StoreUnavailable: the result of the claim is unknown; a record that it did claim is given back soon.
         """
         owner = await self.worker.ready()
         with self.acquiring(ids, owner) as acquisition:
@@ -150,7 +150,7 @@ class RecordOwner:
     # reconcile
 
     def mark_uncertain(self) -> None:
-        """Note that a write may have landed whose reply was lost."""
+        """Note that a write whose reply was lost may have been applied."""
         self.is_uncertain = True
 
     def _on_heartbeat(self) -> None:
@@ -164,9 +164,9 @@ class RecordOwner:
         is_due = self.is_uncertain or steady() - self._reconciled_at > at_the_latest
         if is_due and not self._is_reconciling and self.is_current:
             self._is_reconciling, self.is_uncertain = True, False
-            self._is_reconciling = self._start(self._reconcile_at_leisure()) is not None
+            self._is_reconciling = self._start(self._reconcile_in_background()) is not None
 
-    async def _reconcile_at_leisure(self) -> None:
+    async def _reconcile_in_background(self) -> None:
         try:
             await self.reconcile()
         except StoreUnavailable:
@@ -177,7 +177,7 @@ class RecordOwner:
     async def reconcile(self) -> int:
         """Give back the open records that are stored as this worker's and that it does not know of; return how many.
 
-        They come from inserts and claims whose reply was lost. Nobody takes them over while this worker lives.
+        They come from inserts and claims whose reply was lost. No other worker takes them over while this one lives.
         """
         async with self._reconciling:
             owner, given_back = self.worker.owner, 0
@@ -207,7 +207,7 @@ class RecordOwner:
         return transition
 
     async def aclose(self) -> None:
-        """Write the outcomes that are left and leave the registry."""
+        """Write the remaining outcomes and leave the registry."""
         try:
             async with asyncio.timeout(WRITING_S):
                 await self.writer.flush()

@@ -54,7 +54,7 @@ class Slots(Generic[Item]):
             self._fill()
 
     async def free(self) -> bool:
-        """Return True as soon as a slot is free, False where no more items are begun."""
+        """Return True as soon as a slot is free, False if no more items are begun."""
         while not self._is_closed and len(self._tasks) >= self._size:
             await self._next_change()
         return not self._is_closed
@@ -133,7 +133,7 @@ class RunnerPool:
         on_end: Callable[[], object],
     ) -> None:
         self.abandoned = 0
-        """Handlers that may run still though nobody waits for them any more."""
+        """Handlers that may still run although nothing waits for them any more."""
         self._record_owner = record_owner
         self._due = due
         self._on_end = on_end
@@ -167,7 +167,7 @@ class RunnerPool:
         await self._slots.idle()
 
     async def stop(self, grace: float) -> None:
-        """Start nothing more, wait for what runs, and give back what still runs after `grace` seconds."""
+        """Start no more records, wait for those that run, and give back the ones that run after `grace` seconds."""
         for claimed in await self._slots.stop(grace):
             self._give_back(claimed.owned)
         for run in self._runs:

@@ -70,7 +70,7 @@ class Publisher:
 
     Args:
         store: the event log.
-        on_error: "raise" refuses to publish what cannot be stored; "log" runs the handlers all the same.
+        on_error: "raise" refuses to publish what cannot be stored; "log" runs the handlers nevertheless.
         lease: seconds of silence after which others may take over what this process owns.
         tasks: the background tasks of the running loop.
     """
@@ -136,14 +136,14 @@ class Publisher:
     # the record first
 
     async def _store(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
-        """Store the records; with `on_error="log"` the handlers of those that could not be stored run all the same."""
+        """Store the records; with `on_error="log"` the handlers of those that could not be stored run nevertheless."""
         try:
             await self._insert(record_owner, published)
         except StoreUnavailable as error:
             if self._on_error == "raise":
                 raise
             text = "%d events are dispatched and not stored: %s"
-            log.error(text, len(published), error)  # noqa: TRY400 - the message says it all
+            log.error(text, len(published), error)  # noqa: TRY400 - the message holds the whole reason
         else:
             record_owner.reconcile_if_uncertain()
 
@@ -173,13 +173,13 @@ class Publisher:
             except BaseException as error:
                 record_owner.mark_uncertain()
                 if not (isinstance(error, StoreUnavailable) and self._on_error == "log"):
-                    acquisition.give_up_all()  # the publish is to raise: what is stored of it is given back
+                    acquisition.give_up_all()  # the publish raises: its stored records are given back
                 raise
 
     def _document(self, pending: PendingPublish) -> dict[str, Any]:
-        """Return the record of an event without its delivery; the event becomes what the log will give back.
+        """Return the record of an event without its delivery; the event is replaced by the one that the log returns.
 
-        Inside a delivery it is a child of that.
+        Inside a delivery the event is a child of that delivery's event.
 
         Raises:
             InvalidEvent: the log could not keep the event exactly.
@@ -222,7 +222,7 @@ class Publisher:
             await self._confirm(record_owner, answering)
 
     async def _confirm(self, record_owner: RecordOwner, answering: Mapping[Any, PendingPublish]) -> None:
-        """Make sure that a record which answers a publish is not rolled back: a majority write, then such a read."""
+        """Make sure that no record that answers a publish is rolled back: a majority write, then a majority read."""
         await record_owner.worker.confirm()
         confirmed = await record_owner.deliveries.read(list(answering))
         for record_id, pending in answering.items():
@@ -245,7 +245,7 @@ class Publisher:
                 await record_owner.writer.flush()
 
     async def aclose(self) -> None:
-        """Write what is left and leave the registry of workers."""
+        """Write the remaining outcomes and leave the registry of workers."""
         record_owner = self._record_owners.pop()
         if record_owner is not None:
             await record_owner.aclose()

@@ -81,7 +81,7 @@ class RecordRun:
 
     Args:
         sink: takes their outcomes.
-        event: what the handlers get.
+        event: the event that the handlers get.
         due: the deliveries that are to run.
     """
 
@@ -93,7 +93,7 @@ class RecordRun:
         self._waiting = deque(due)
         self._tasks: dict[asyncio.Task[None], _Started] = {}
         self.abandoned = 0
-        """Handlers that were abandoned: they may run still, and nobody waits for them any more."""
+        """Handlers that were abandoned: they may still run, and nothing waits for them any more."""
 
     # for a publisher
 
@@ -129,8 +129,8 @@ class RecordRun:
     async def run(self, *, is_alone: bool = False) -> None:
         """Run every delivery to its end, each in a task and a context of its own; cancelling this gives back the rest.
 
-        Foreground deliveries run one after another, in their order, and background ones beside them. A handler that
-        goes on after it was cancelled at its limit is abandoned, and the others go on without it.
+        Foreground deliveries run one after another, in their order, and background ones at the same time. A handler
+        that goes on after it was cancelled at its limit is abandoned, and the others go on without it.
 
         Args:
             is_alone: the event is a suspect: its deliveries run one at a time, each noted before it starts.
@@ -174,9 +174,9 @@ class RecordRun:
             if task.done():
                 del self._tasks[task]
                 if task.cancelled():
-                    self._end_what_cancelled_itself(started)
+                    self._end_self_cancelled(started)
                 else:
-                    task.result()  # raises what is not a handler's failure
+                    task.result()  # raises an error that is not the handler's failure
             elif self._is_late(started):
                 self._abandon(task, started)
                 if is_alone:
@@ -200,7 +200,7 @@ class RecordRun:
         _abandoned.add(task)
         task.add_done_callback(_abandoned.discard)
 
-    def _end_what_cancelled_itself(self, started: _Started) -> None:
+    def _end_self_cancelled(self, started: _Started) -> None:
         due = started.due
         if due.known_as in self._open:
             self._log("handler %r cancelled the task that it runs in on %r %s", due)
@@ -208,7 +208,7 @@ class RecordRun:
             self._end(due, outcome)
 
     async def _cut(self) -> None:
-        """Cancel the handlers that run, and leave those that ignore it."""
+        """Cancel the handlers that run, and abandon those that ignore it."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -243,7 +243,7 @@ class RecordRun:
         self._end(due, outcome)
 
     async def _leave(self, due: DueDelivery) -> None:
-        """Give back a delivery, and those that have not begun, and have that stored: what follows ends the loop."""
+        """Give back a delivery and those that have not begun, and have that stored: the error ends the loop."""
         for delivery in (due, *self._waiting):
             self._end(delivery, delivery.given_back)
         self._waiting.clear()

@@ -88,7 +88,7 @@ class RecordSink:
             log.warning("the deliveries of event %s are left to a redispatch: %s", owned.key, error.message)
             return False
         if worker.owner != owned.owner:
-            return False  # it was taken over: the record is another's to finish
+            return False  # it was taken over: another worker finishes the record
         owned.has_run = True
         return True
 
@@ -136,7 +136,7 @@ class RecordSink:
 
 
 class UnstoredSink:
-    """Drops outcomes: of an event that could not be stored and runs all the same (`on_error="log"`)."""
+    """Drops the outcomes of an event that could not be stored and is handled nevertheless (`on_error="log"`)."""
 
     replay_id: str | None = None
 
@@ -151,7 +151,7 @@ class UnstoredSink:
         return True
 
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
-        """Drop an outcome; an error is in the log of the process already."""
+        """Drop an outcome; an error is already in the log of the process."""
 
     async def wait_until_stored(self) -> None:
         """Return: nothing is stored."""

@@ -60,7 +60,7 @@ class LeaseWatch:
         return entry.lease if seen is None else max(0.0, seen.since + entry.lease - now)
 
     def start_again(self) -> None:
-        """Forget what was seen: a look was not answered."""
+        """Start all watches again: a look was not answered."""
         self._seen.clear()
 
 
@@ -78,14 +78,14 @@ class TakeOver:
         self._watch = LeaseWatch()
         self._unanswered = 0
         self.died = 0
-        """Deliveries that have died of the crash that a take-over charged them with."""
+        """Deliveries that became dead by the crash that a take-over counted."""
 
     async def once(self) -> int:
         """Look once, and return how many records were freed.
 
         Freed are the records of *every* owner that is fenced or unknown, not only of those just fenced: an insert or
         a claim that was under way may land after the fence. The owners are read first and the registry after: a
-        worker registers before it owns, so an owner that is not there is gone.
+        worker registers before it owns records, so an owner without an entry is gone.
         """
         try:
             owners = await self._record_owner.deliveries.owners()

@@ -116,7 +116,7 @@ class Watchdog:
         self._is_reported = False
 
     def check(self) -> bool:
-        """Return whether the loop answers within the limit; report what blocks it where it does not."""
+        """Return whether the loop answers within the limit; report the handler that blocks it if it does not."""
         limit, asked_at = self._limit(), self._asked_at
         if asked_at is None or steady() - asked_at <= limit:
             return True
@@ -127,7 +127,7 @@ class Watchdog:
 
     def _message(self, limit: float) -> str:
         frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the one way to see another thread's stack
-        names = ", ".join(map(repr, self._running_handlers.at_work(frame))) or "what runs there"
+        names = ", ".join(map(repr, self._running_handlers.at_work(frame))) or "code outside of any handler"
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "an unknown place"
         return f"{names} blocks the event loop for more than {limit:g} s, at {where}: {self._consequence}"
 

@@ -76,16 +76,16 @@ async def deliver_untracked(handler: Handler, event: DomainEvent, transactions: 
 
 
 def settle_untracked(handler: Handler, current: CurrentDelivery, error: BaseException) -> None:
-    """Log how a delivery failed that no store keeps; raise what came from outside the handler."""
+    """Log how a delivery failed that no store keeps; raise an exception that came from outside the handler."""
     if is_from_outside(error):
         raise error
     log_signal(handler, current.event, outcome_of(handler, current, error))
 
 
 def is_from_outside(error: BaseException, cancelled_before: int = 0) -> bool:
-    """Return whether an exception is no failure of the handler.
+    """Return whether an exception is not a failure of the handler.
 
-    That is this task's cancellation, a `KeyboardInterrupt`, and the closing of the coroutine that awaits the handler.
+    These are this task's cancellation, a `KeyboardInterrupt`, and the closing of the coroutine that awaits it.
 
     Args:
         error: what awaiting the handler raised.
@@ -134,7 +134,7 @@ async def call(handler: Handler, event: DomainEvent, timeout: float | None = Non
     """Call a handler within its limit.
 
     Raises:
-        TimeoutError: it ran past its limit, whatever it raised when it was cancelled there.
+        TimeoutError: it ran past its limit, even if it raised another exception when it was cancelled there.
     """
     limit = handler.timeout if handler.timeout is not None else timeout
     scope = asyncio.timeout(limit)
@@ -152,7 +152,7 @@ async def call(handler: Handler, event: DomainEvent, timeout: float | None = Non
 
 
 async def _call(handler: Handler, event: DomainEvent, limit: float | None) -> None:
-    """Run a plain handler inline in the foreground and in a thread in the background; await what can be awaited."""
+    """Run a plain handler inline in the foreground and in a thread in the background; await an awaitable result."""
     if handler.is_threaded:
         result = await in_thread(handler.function, event)
     else:

@@ -157,7 +157,7 @@ async def in_thread(function: Callable[..., Any], argument: object) -> Any:
             result, error = context.run(function, argument), None
         except BaseException as raised:  # noqa: BLE001 - it is raised where the call is awaited
             result, error = None, raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
+        with suppress(RuntimeError):  # the loop is closed: nothing waits
             loop.call_soon_threadsafe(functools.partial(_settle, ended, result, error))
         del error  # its traceback holds this frame
 

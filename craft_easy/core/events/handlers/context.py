@@ -76,15 +76,15 @@ class CurrentDelivery:
             async with current_delivery().transaction(client) as session:
                 await client["shop"]["stock"].update_one(item, {"$inc": {"left": -1}}, session=session)
 
-        `done` is written last, and only where the delivery is still pending; else nothing of the block is kept. So two
-        workers that run the same delivery commit once. In a replay, and where no store keeps the delivery, it is a
+        `done` is written last, and only where the delivery is still pending; otherwise nothing of the block is kept. So
+        two workers that run the same delivery commit once. In a replay, and where no store keeps the delivery, it is a
         plain transaction.
 
         Args:
             client: the PyMongo or Motor client that the handler writes with, of the log's deployment.
 
         Raises:
-            TransactionsMissing: the server has none; the block was not entered.
+            TransactionsMissing: the server does not support transactions; the block was not entered.
             WrongDeployment: the client is one of another deployment; the block was not entered.
             DeliveryOver: another worker has finished this delivery; nothing is kept.
             CommitUnknown: the answer to the commit was lost; the next run reads from the log whether it took effect.
@@ -135,19 +135,19 @@ class Suppression:
 
 
 suppressed_everywhere: Suppression | None = None
-"""Counts what is suppressed in the whole process, while something is."""
+"""Counts the events that are suppressed in the whole process; None while none are."""
 _suppression: Final[ContextVar[Suppression | None]] = ContextVar("craft_easy.core.events.suppression", default=None)
 suppressed_here: Final = _suppression.get
-"""Return what counts the events that are suppressed in this context, if they are."""
+"""Return the counter of the events that are suppressed in this context, or None."""
 
 
 @contextmanager
 def suppressing() -> Iterator[Suppression]:
-    """Suppress, in the whole process, what is published until the block ends; one inside another is the same one.
+    """Suppress, in the whole process, every event published until the block ends; nested blocks share one counter.
 
     `publish`, `publish_many`, `publish_from_thread`, a transaction of a bus, and `append` of a store return as if they
-    had done it; `append` answers that nothing is new. Arguments are checked as before. What runs in the context of a
-    handler stays suppressed after the block, too: a task that ends late publishes nothing then.
+    had done it; `append` answers that nothing is new. Arguments are checked as before. Code in the context of a
+    handler stays suppressed after the block, too: a task that ends late publishes nothing.
     """
     global suppressed_everywhere
     outer = suppressed_everywhere
@@ -161,7 +161,7 @@ def suppressing() -> Iterator[Suppression]:
 
 
 def suppresses(events: int = 1) -> bool:
-    """Return whether what is published here and now is suppressed, and count that many events if it is."""
+    """Return whether events that are published here are suppressed, and count these `events` if so."""
     counter = suppressed_everywhere or suppressed_here()
     if counter is None:
         return False

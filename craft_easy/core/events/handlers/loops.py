@@ -1,4 +1,4 @@
-"""What belongs to one event loop: made when that loop first asks for it, forgotten when it has closed."""
+"""One object for each event loop: made when the loop first asks for it, dropped when the loop has closed."""
 
 from __future__ import annotations
 

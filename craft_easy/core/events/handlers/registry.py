@@ -64,7 +64,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The handlers of one event type, each once, in registration order; those in the background once more."""
+    """The handlers of one event type, each once, in registration order; and the background ones alone."""
 
     event_type: str
     handlers: tuple[Handler, ...]

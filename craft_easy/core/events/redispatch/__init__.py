@@ -1,4 +1,4 @@
-"""Delivering what was never finished: take over, claim, run, wait.
+"""Delivering events whose handlers never finished: take over, claim, run, wait.
 
 May import `bus`, `engine`, `store` and what is below them; not `history` or `operations`.
 """

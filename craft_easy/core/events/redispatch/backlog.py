@@ -1,4 +1,4 @@
-"""The backlog: what a redispatch would deliver now, and the old records that it begins to track."""
+"""The backlog: the events that a redispatch would deliver now, and the old records that it begins to track."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def count(bus: EventBus, selection: Selection, options: RedispatchOptions) -> Counts:
-    """Count what a run would deliver now; nothing is written.
+    """Count the events that a run would deliver now; nothing is written.
 
     Records of workers that are fenced or unknown count as free; those of living workers do not.
 

@@ -86,7 +86,7 @@ class Claimer:
     async def _batches(
         self, claim_filter: ClaimFilter, suspects: deque[Any]
     ) -> AsyncGenerator[list[OwnedRecord], None]:
-        """Yield what could be claimed, and note the suspects.
+        """Yield the records that could be claimed, and note the suspects.
 
         Where another worker was quicker, this one skips some pages, and more of them each time this happens. The rounds
         of a run end when nothing is left behind.
@@ -125,7 +125,7 @@ class Claimer:
 
 
 def _batches(page: Sequence[Listed], concurrency: int) -> list[list[Listed]]:
-    """Cut a page into claims: records that were taken over before are claimed no more at once than can run at once."""
+    """Cut a page into claims; records that were taken over before come in claims that can run at once."""
     plain = [record for record in page if not record.takeovers]
     taken_over = [record for record in page if record.takeovers]
     some = [taken_over[first : first + concurrency] for first in range(0, len(taken_over), concurrency)]

@@ -55,7 +55,7 @@ async def redispatch_named(
     observer: Observer | None = None,
     stop: asyncio.Event | None = None,
 ) -> RedispatchSummary:
-    """Deliver what is unprocessed of the named events, batch by batch; see `redispatch`.
+    """Deliver the named events that are unprocessed, batch by batch; see `redispatch`.
 
     Raises:
         HandlerNotFound: `options.handlers` names one that is not loaded.
@@ -73,7 +73,7 @@ async def redispatch_named(
 
 
 async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions) -> Counts:
-    """Count what a redispatch of the named events would deliver now; nothing is written."""
+    """Count the named events that a redispatch would deliver now; nothing is written."""
     total = Counts()
     for selection in named.selections:
         room = None if selection.limit is None else selection.limit - total.events
@@ -90,7 +90,7 @@ async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions
 
 
 def _without_began(observer: Observer) -> Observer:
-    """Return an observer of one batch: how many events a batch has is not reported."""
+    """Return an observer for one batch, which ignores its beginning: the total was reported before."""
 
     def observe(notice: Notice) -> None:
         if not isinstance(notice, Began):

@@ -1,4 +1,4 @@
-"""Redispatch: deliver what was never finished.
+"""Redispatch: deliver events whose handlers never finished.
 
 take over   free the records of workers whose lease has expired
 claim       make unowned records one's own, in batches (`claiming`)
@@ -59,12 +59,12 @@ async def redispatch(
     """Deliver every unprocessed event of a selection through the handlers of a bus.
 
     The bus has a store. Each record runs at most once in a run, whatever its back-off, unless the options say
-    otherwise. Setting `stop` ends the run: nothing more is claimed, what runs gets `options.grace`, the rest is given
+    otherwise. Setting `stop` ends the run: no more is claimed, running handlers get `options.grace`, the rest is given
     back without an attempt.
 
     Raises:
         HandlerNotFound: `options.handlers` names one that is not loaded.
-        StoreUnavailable: the log was not reached; what was claimed is freed when the lease ends.
+        StoreUnavailable: the log was not reached; the claimed records are freed when the lease ends.
     """
     run = Redispatch(bus, selection, options or RedispatchOptions(), observer or ignore)
     return await run.run(stop or asyncio.Event())
@@ -142,7 +142,7 @@ class Redispatch:
         finally:
             stopped.cancel()
             await self._end(working)
-        await self._count_what_is_left()
+        await self._count_the_rest()
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
@@ -185,7 +185,7 @@ class Redispatch:
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._filter.selection.limit is None else self._filter.selection.limit - events
             events += await begin_to_track(self._bus, self._filter, self._options, room)
-            if not self._options.now:  # what was taken in is due from that moment on
+            if not self._options.now:  # the records taken in are due from that moment on
                 self._filter = replace(self._filter, due_at=self._record_owner.worker.now())
         self._observer(Began(events if events < MAX_COUNTED else None))
 
@@ -219,7 +219,7 @@ class Redispatch:
     # watch
 
     async def _claim_for_ever(self) -> None:
-        """Claim what is due as soon as there is room: a slow delivery holds its own slot and nothing else."""
+        """Claim due records as soon as there is room: a slow delivery occupies its own slot only."""
         while True:
             self._filter = replace(self._filter, due_at=self._record_owner.worker.now())
             await self._outage.ride_out(self._claim_and_run)
@@ -247,7 +247,7 @@ class Redispatch:
                 await self._pool.alone(owned)
 
     def _take(self, claimed: list[OwnedRecord]) -> None:
-        """Count what was claimed, and have its outcomes counted and reported once they are stored."""
+        """Count claimed records, and have their outcomes counted and reported once they are stored."""
         self._outage.answered()
         self._summary.claimed += len(claimed)
         for owned in claimed:
@@ -303,7 +303,7 @@ class Redispatch:
     # end
 
     async def _end(self, working: asyncio.Task[None]) -> None:
-        """Let what runs end, for as long as the grace allows; write outcomes; own nothing any more."""
+        """Wait for running handlers as long as the grace allows; write outcomes; give back every record."""
         hooks.kill_point("stop.begun")
         working.cancel()
         await asyncio.wait([working])
@@ -313,10 +313,10 @@ class Redispatch:
             await self._bus.drain(timeout=max(self._options.grace, WRITING_S))
             await self._record_owner.reconcile()
         except (TimeoutError, StoreUnavailable) as error:
-            log.warning("what was left is freed when the lease ends: %s", error)
+            log.warning("the remaining records are freed when the lease ends: %s", error)
 
-    async def _count_what_is_left(self) -> None:
-        """Fill in what the run leaves: owned by others, waiting for its back-off, without a loaded handler."""
+    async def _count_the_rest(self) -> None:
+        """Count the events that the run leaves: owned by others, waiting for its back-off, without a loaded handler."""
         summary, deliveries = self._summary, self._record_owner.deliveries
         summary.owned = sum((await self._other_owners()).values())
         summary.not_due, summary.next_due_at = await deliveries.waiting(

@@ -17,9 +17,9 @@ class RedispatchOptions:
 
     Args:
         handlers: ids of the handlers to run; empty for every loaded one.
-        any_type: run `handlers` on whatever they are pending for, also where none of their patterns matches any more.
+        any_type: run `handlers` on every type that they are pending for, even where no pattern of theirs matches.
         concurrency: events whose handlers run at the same time.
-        now: ignore back-off: run every pending delivery, due or not; a watch honours back-off all the same.
+        now: ignore back-off: run every pending delivery, due or not; a watch always honours back-off.
         wait: stay until each owner of a selected record has sent a heartbeat, freed its records, or is taken over.
         watch: go on until stopped.
         include_untracked: also deliver records that were stored without a delivery; the selection needs `since`.
