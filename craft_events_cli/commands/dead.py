@@ -14,7 +14,8 @@ from craft_events_cli.exit_codes import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Deaths, Touched
+    from craft_easy.core.events.operations.dead import Choice, Touched
+    from craft_easy.core.events.operations.dead_delivery import DeadDelivery, Deaths
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 

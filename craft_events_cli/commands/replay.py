@@ -17,7 +17,8 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.checkpoint import Checkpoint
-    from craft_easy.core.events.history.rerun import ReplayOptions, ReplayPlan, ReplaySummary, Rerun
+    from craft_easy.core.events.history.plan import ReplayPlan
+    from craft_easy.core.events.history.rerun import ReplayOptions, ReplaySummary, Rerun
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
@@ -360,7 +361,7 @@ def _end_what_hangs(text: str) -> None:
 async def _plan(one: "Rerun", *, is_needed: bool) -> "ReplayPlan":
     """Count what would run; where nobody is asked, a server that cannot count in time is no reason to end."""
     from craft_easy.core.events.errors import StoreUnavailable
-    from craft_easy.core.events.history.rerun import ReplayPlan
+    from craft_easy.core.events.history.plan import ReplayPlan
 
     try:
         return await one.plan()

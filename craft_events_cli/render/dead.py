@@ -18,7 +18,8 @@ from craft_events_cli.render.table import CYAN, DIM, RED, Column, Table
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.dead import DeadDelivery, Deaths, Touched
+    from craft_easy.core.events.operations.dead import Touched
+    from craft_easy.core.events.operations.dead_delivery import DeadDelivery, Deaths
 
 COLUMNS: Final = (
     "event_id",

@@ -17,8 +17,9 @@ from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.report import DeliveryReport
+    from craft_easy.core.events.history.plan import ReplayPlan
     from craft_easy.core.events.history.progress import Position
-    from craft_easy.core.events.history.rerun import ReplayPlan, ReplaySummary
+    from craft_easy.core.events.history.rerun import ReplaySummary
     from craft_events_cli.failures import Failures
 
 MOST_NAMED: Final = 5

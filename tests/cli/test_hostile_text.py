@@ -22,7 +22,7 @@ from craft_easy.core.events.handlers.registry import Registry
 from craft_easy.core.events.history import trace
 from craft_easy.core.events.model import delivery
 from craft_easy.core.events.model.figures import Counts
-from craft_easy.core.events.operations import dead, prune, redact, stats
+from craft_easy.core.events.operations import dead, dead_delivery, prune, redact, stats
 from craft_easy.core.events.operations.doctor import finding
 from craft_easy.core.events.operations.import_ import Imported, Refused
 from craft_easy.core.events.operations.workers import WorkerStatus
@@ -178,21 +178,21 @@ def write_shown() -> None:
 def write_dead(output: Output) -> None:
     out = dead_lines.DeadWriter(output)
     out.begin()
-    for one in Supply().many(dead.DeadDelivery):
+    for one in Supply().many(dead_delivery.DeadDelivery):
         out.write(one)
     out.close()
 
 
 def write_deaths(output: Output) -> None:
     for by in ("error", "handler", "type", "tenant"):
-        dead_lines.write_groups(Supply(share=4).many(dead.Deaths), by, output)
+        dead_lines.write_groups(Supply(share=4).many(dead_delivery.Deaths), by, output)
 
 
 def write_dead_acted(output: Output) -> None:
     out = dead_lines.Acted("retried", "dead", output, None)
     out.begin()
     supply = Supply()
-    for one in supply.many(dead.DeadDelivery):
+    for one in supply.many(dead_delivery.DeadDelivery):
         out.stored(one)
     out.close()
     out.write_summary(Supply().one(dead.Touched), 1.0)

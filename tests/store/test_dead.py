@@ -15,7 +15,8 @@ from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
-from craft_easy.core.events.operations.dead import Choice, DeadDelivery, Touched
+from craft_easy.core.events.operations.dead import Choice, Touched
+from craft_easy.core.events.operations.dead_delivery import By, DeadDelivery
 from craft_easy.core.events.operations.workers import workers
 from craft_easy.core.events.redispatch import redispatch
 from craft_easy.core.events.store import EventStore, read
@@ -206,7 +207,7 @@ async def test_records_of_other_writers_are_listed_too(store: EventStore) -> Non
     ],
 )
 async def test_deaths_are_grouped_the_largest_first(
-    store: EventStore, by: dead.By, expected: list[tuple[str, int, str, str]]
+    store: EventStore, by: By, expected: list[tuple[str, int, str, str]]
 ) -> None:
     await graveyard(store)
     found = await dead.groups(store, by=by)

@@ -15,7 +15,7 @@ import pytest
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.engine import outage
 from craft_easy.core.events.errors import CheckpointError, StoreUnavailable
-from craft_easy.core.events.history import changes, tail
+from craft_easy.core.events.history import bookmark, changes, tail
 from craft_easy.core.events.history.tail import TailNotice, follow, recall
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
@@ -279,7 +279,7 @@ async def test_a_block_that_was_not_done_comes_again(tmp_path: Path) -> None:
 async def test_what_is_done_is_noted_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: float
 ) -> None:
-    monkeypatch.setattr(tail, setting, value)
+    monkeypatch.setattr(bookmark, setting, value)
     store = Store(streams=[Tokens([record(1), record(2)], cast("Any", {"_data": "begin"}))])
     async with aclosing(follow(cast("EventStore", store), Selection(), checkpoint=point(tmp_path / "point"))) as blocks:
         async for block in blocks:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.checkpoint import Checkpoint
@@ -25,15 +24,14 @@ from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Obs
 from craft_easy.core.events.engine.runner import CANCELLED_S, DueDelivery, RecordRun
 from craft_easy.core.events.engine.sinks import ReportSink
 from craft_easy.core.events.engine.watchdog import RunningHandlers, Watchdog, watching
-from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.context import Suppression, suppressing
 from craft_easy.core.events.handlers.registry import Handler
 from craft_easy.core.events.history.pace import Pace
+from craft_easy.core.events.history.plan import ReplayHandlers, ReplayPlan
 from craft_easy.core.events.history.progress import Position, ProgressStep, ProgressWriter
 from craft_easy.core.events.history.range import ReplayRange, fixed
 from craft_easy.core.events.model.envelope import is_redacted
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.position import RecordPosition
 
@@ -79,17 +77,6 @@ class ReplayOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be a positive number or None, not {value!r}")
-
-
-@dataclass(slots=True)
-class ReplayPlan:
-    """What a run would do: `counts` of the events that have a handler, and what is left out."""
-
-    counts: Counts = field(default_factory=Counts)
-    not_replayable: Counter[str] = field(default_factory=Counter)
-    """Deliveries to handlers with `replayable=False`, by handler."""
-    unhandled: int = 0
-    """Events that none of the handlers is for."""
 
 
 @dataclass(slots=True)
@@ -201,7 +188,7 @@ class Rerun:
         self._options = options
         self._observer: Observer = ignore
         self._checkpoint = checkpoint
-        self._chosen = _chosen(bus, options.handlers)
+        self._handlers = ReplayHandlers(bus, options.handlers, options.only)
         self._summary = ReplaySummary()
         self._halt = asyncio.Event()
         self._pace = Pace(self._halt, rate=options.rate, speed=options.speed)
@@ -243,22 +230,12 @@ class Rerun:
             return plan
         if self._options.only is None:
             for (event_type, tenant_id), events in (await self._range.tally()).items():
-                self._count(plan, event_type, tenant_id, events)
+                self._handlers.count(plan, event_type, tenant_id, events)
             return plan
         async with aclosing(self._range.named()) as named:
-            async for envelope in named:
-                self._count(plan, envelope.event_type, envelope.tenant_id, 1, self._options.only.get(envelope.event_id))
+            async for event in named:
+                self._handlers.count(plan, event.event_type, event.tenant_id, 1, event.event_id)
         return plan
-
-    def _count(
-        self, plan: ReplayPlan, event_type: str, tenant_id: str | None, events: int, named: frozenset[str] | None = None
-    ) -> None:
-        handlers = self._handlers_for(event_type, named)
-        plan.counts.add_many(event_type, tenant_id, events, [handler.id for handler in handlers])
-        plan.unhandled += 0 if handlers else events
-        for handler in self._bus.registry.plan(event_type).handlers:
-            if not handler.replayable and self._is_meant(handler, named):
-                plan.not_replayable[handler.id] += events
 
     async def run(self, stop: asyncio.Event, *, observer: Observer | None = None) -> ReplaySummary:
         """Go through the range until its end, until `stop` is set, or with `fail_fast` until a handler fails."""
@@ -335,8 +312,7 @@ class Rerun:
         """Queue an event behind the earlier ones of its tenant, once it is due and there is room."""
         event, position = DomainEvent.from_record(record), RecordPosition.of(record)
         assert position is not None  # the range has passed over the malformed
-        named = None if self._options.only is None else self._options.only.get(event.event_id)
-        handlers = self._handlers_for(event.event_type, named)
+        handlers = self._handlers.of(event.event_type, event.event_id)
         if handlers and is_redacted(record):
             self._summary.redacted += 1
             handlers = []
@@ -349,14 +325,6 @@ class Rerun:
             await self._bus.tasks().admit()
         if not self._halt.is_set():
             self._slots.add(event.tenant_id, _Item(self._progress.water.begin(position), event, handlers))
-
-    def _handlers_for(self, event_type: str, named: frozenset[str] | None) -> list[Handler]:
-        every = self._bus.registry.plan(event_type).handlers
-        return [handler for handler in every if handler.replayable and self._is_meant(handler, named)]
-
-    def _is_meant(self, handler: Handler, named: frozenset[str] | None) -> bool:
-        is_named = named is None or handler.id in named or bool(named.intersection(handler.aliases))
-        return is_named and handler.id in self._chosen
 
     # run
 
@@ -393,17 +361,6 @@ class Rerun:
     def _report(self, report: DeliveryReport) -> None:
         setattr(self._summary, report.outcome, getattr(self._summary, report.outcome) + 1)
         self._observer(report)
-
-
-def _chosen(bus: EventBus, names: Sequence[str]) -> frozenset[str]:
-    loaded = tuple(dict.fromkeys(subscription.handler.id for subscription in bus.subscriptions()))
-    chosen = []
-    for name in names or loaded:
-        handler = bus.registry.handler(name)
-        if handler is None:
-            raise HandlerNotFound(name, loaded)
-        chosen.append(handler.id)
-    return frozenset(chosen)
 
 
 async def _set_with(first: asyncio.Event, then: asyncio.Event) -> None:

@@ -33,6 +33,7 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.outage import Outage
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed
 from craft_easy.core.events.errors import CheckpointError
+from craft_easy.core.events.history.bookmark import Bookmark, position_in
 from craft_easy.core.events.history.changes import REACH, ChangeSource, PollingSource, StreamPosition, StreamSource
 from craft_easy.core.events.history.endings import Ending, Endings
 from craft_easy.core.events.model.selection import Selection
@@ -50,11 +51,6 @@ LAST: Final = 10
 """Events that are recalled unless a number or a time is given."""
 SEARCHED: Final = 10_000
 """Events among which the last ones are searched for, where a choice leaves some of them out."""
-NOTED_EVERY: Final = 0.2
-"""Seconds between two writes of a checkpoint while events come: what came since the last may come again."""
-NOTED_IDLE_EVERY: Final = 10.0
-MAX_UNNOTED: Final = 1_000
-"""Events at most that may come again."""
 LATE: Final = timedelta(minutes=1)
 """How late a delivery's end may be stored; a run that was resumed reports no delivery that ended earlier."""
 _REMEMBERED: Final = 100_000
@@ -248,9 +244,9 @@ class _Follow:
     async def blocks(
         self, last: int, wait_max: float | None, checkpoint: Checkpoint | None
     ) -> AsyncGenerator[Block, None]:
-        after = None if checkpoint is None else await asyncio.to_thread(_position_in, checkpoint)
+        after = None if checkpoint is None else await asyncio.to_thread(position_in, checkpoint)
         source = await self._open(after, has_checkpoint=checkpoint is not None)
-        bookmark = _Bookmark(checkpoint)
+        bookmark = Bookmark(checkpoint)
         try:
             now = await self._store.now()
             self._recalled = _Recalled(now)
@@ -280,7 +276,7 @@ class _Follow:
                 self._count(block)
 
     async def _live(
-        self, source: ChangeSource, bookmark: _Bookmark, wait_max: float | None
+        self, source: ChangeSource, bookmark: Bookmark, wait_max: float | None
     ) -> AsyncGenerator[Block, None]:
         self._quiet_since = steady()
         while not self._is_done:
@@ -329,53 +325,6 @@ class _Follow:
                 ) from error
             self._observer(PollsInstead(REACH))
             return await PollingSource.open(self._store, self._selection, updates=self._outcomes)
-
-
-def _position_in(checkpoint: Checkpoint) -> StreamPosition | None:
-    position = checkpoint.read()
-    if position is None:
-        return None
-    try:
-        return StreamPosition.from_json(position)
-    except ValueError as error:
-        raise CheckpointError(
-            f"{checkpoint.path} holds no position of a change stream",
-            hint="remove it, and name with --since where to begin",
-        ) from error
-
-
-class _Bookmark:
-    """Notes in the checkpoint how far the tail came: what is yielded after the last note may be yielded again."""
-
-    def __init__(self, checkpoint: Checkpoint | None) -> None:
-        self._checkpoint = checkpoint
-        self._position: StreamPosition | None = None
-        self._written: Mapping[str, Any] | None = None
-        self._written_at = steady()
-        self._shown = 0
-
-    async def begin(self, position: StreamPosition | None) -> None:
-        """Note where the stream was opened, so that nothing that comes from now on is ever missed."""
-        self._position = position
-        await self.write()
-
-    async def reached(self, position: StreamPosition | None, *, is_shown: bool) -> None:
-        """Note a position, at once or with others that follow it closely."""
-        if self._checkpoint is None:
-            return
-        self._position = position
-        self._shown += is_shown
-        every = NOTED_EVERY if self._shown else NOTED_IDLE_EVERY
-        if self._shown >= MAX_UNNOTED or steady() - self._written_at >= every:
-            await self.write()
-
-    async def write(self) -> None:
-        """Write the position that was reached, in a thread: fsync may take long."""
-        position = self._position
-        if self._checkpoint is None or position is None or position.token == self._written:
-            return
-        await asyncio.to_thread(self._checkpoint.write, position.to_json())
-        self._written, self._written_at, self._shown = position.token, steady(), 0
 
 
 class _Recalled:

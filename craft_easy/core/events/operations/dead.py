@@ -19,14 +19,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from craft_easy.core.events.model import delivery as transitions
-from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery, HandlerState
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.dead_delivery import By, DeadDelivery, DeathGroups, Deaths
 from craft_easy.core.events.store import read
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.filters import DeliveryFilter
@@ -35,7 +36,6 @@ from craft_easy.core.events.store.read import MAX_IDS, WITHOUT_PAYLOAD, located
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
-By = Literal["error", "handler", "type", "tenant"]
 _State = Literal["pending", "dead"]
 _Transition = Callable[[Delivery, Sequence[str], datetime], Delivery]
 _Moved = Callable[[HandlerDelivery, HandlerDelivery, datetime], bool]
@@ -62,77 +62,6 @@ class Choice:
     handlers: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()
     as_of: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeadDelivery:
-    """A delivery that an operator may move, and what it died of.
-
-    `finished_at` is when it died, None while it is pending; `error_type` and `error_message` are of its last error;
-    `reason` is "crashed" where the handler ended its process again and again.
-    """
-
-    event_id: str
-    event_type: str
-    timestamp: datetime
-    tenant_id: str | None
-    handler: str
-    state: HandlerState
-    attempts: int
-    crashes: int
-    finished_at: datetime | None
-    error_type: str | None
-    error_message: str | None
-    reason: str | None
-
-    @classmethod
-    def of(cls, record: Tracked, entry: HandlerDelivery) -> Self:
-        """Return one delivery of a record."""
-        envelope = read_envelope(record.document)
-        last = entry.errors[-1] if entry.errors else None
-        return cls(
-            event_id=envelope.event_id,
-            event_type=envelope.event_type,
-            timestamp=envelope.timestamp,
-            tenant_id=envelope.tenant_id,
-            handler=entry.id,
-            state=entry.state,
-            attempts=entry.attempts,
-            crashes=entry.crashes,
-            finished_at=entry.finished_at,
-            error_type=None if last is None else last.type,
-            error_message=None if last is None else last.message,
-            reason=entry.reason,
-        )
-
-    @property
-    def cause(self) -> str:
-        """What it died of in one word: the type of its last error, or that it crashed."""
-        return self.reason or self.error_type or "unknown"
-
-    @property
-    def error(self) -> str | None:
-        """The last error, type and message."""
-        if self.error_type is None:
-            return self.reason
-        return f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
-
-
-@dataclass(frozen=True, slots=True)
-class Deaths:
-    """Dead deliveries that have something in common.
-
-    `group` is what: an error, a handler, an event type or a tenant. `oldest` and `newest` are times of death;
-    `event_id`, `handler` and `error` are of the newest.
-    """
-
-    group: str | None
-    deaths: int
-    oldest: datetime
-    newest: datetime
-    event_id: str
-    handler: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +111,11 @@ async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error")
         by: what those of one group share: the handler and the kind of its last error, the handler, the event type,
             or the tenant.
     """
-    by_key: dict[tuple[str | None, ...], Deaths] = {}
+    deaths = DeathGroups(by)
     async with aclosing(deliveries(store, choice)) as each:
         async for death in each:
-            key = _key(death, by)
-            by_key[key] = _with(by_key.get(key), death, key[-1])
-    return sorted(by_key.values(), key=lambda group: (-group.deaths, group.group or "", group.handler))
+            deaths.add(death)
+    return deaths.largest_first()
 
 
 async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = False) -> Touched:
@@ -411,25 +339,3 @@ def _note(
     for entry in moved:
         if on_stored is not None:
             on_stored(DeadDelivery.of(listed.record, entry))
-
-
-def _key(death: DeadDelivery, by: By) -> tuple[str | None, ...]:
-    if by == "error":
-        return death.handler, death.cause
-    return ({"handler": death.handler, "type": death.event_type, "tenant": death.tenant_id}[by],)
-
-
-def _with(group: Deaths | None, death: DeadDelivery, name: str | None) -> Deaths:
-    died_at = death.finished_at or death.timestamp
-    if group is None:
-        return Deaths(name, 1, died_at, died_at, death.event_id, death.handler, death.cause)
-    is_newest = died_at >= group.newest
-    return Deaths(
-        group=name,
-        deaths=group.deaths + 1,
-        oldest=min(group.oldest, died_at),
-        newest=max(group.newest, died_at),
-        event_id=death.event_id if is_newest else group.event_id,
-        handler=death.handler if is_newest else group.handler,
-        error=death.cause if is_newest else group.error,
-    )
