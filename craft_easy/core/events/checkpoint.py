@@ -7,7 +7,6 @@ half of one. The lock is a flock(2) on the file itself and moves to each file th
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -16,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from craft_easy.core.events import locked_file
 from craft_easy.core.events.errors import CheckpointError
 
 MAX_BYTES: Final = 1_000_000
 """The largest file that is read as a checkpoint."""
-_BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 class Checkpoint:
@@ -37,9 +36,16 @@ class Checkpoint:
         kind: the command: "replay", "tail", "export".
         log: database and collection.
         filters: the selection, as JSON; the next run must have the same.
+
+    Raises:
+        CheckpointError: this system has no POSIX locks.
     """
 
     def __init__(self, path: str | Path, *, kind: str, log: str, filters: Mapping[str, Any]) -> None:
+        if not locked_file.is_supported():
+            raise CheckpointError(
+                "a checkpoint needs POSIX locks, which Windows lacks", hint="use Linux, macOS or WSL, or no checkpoint"
+            )
         self.path = Path(os.path.realpath(Path(path).expanduser()))
         self._head = {"kind": kind, "log": log, "filters": json.loads(json.dumps(dict(filters)))}
         self._lock: int | None = None
@@ -139,10 +145,10 @@ class Checkpoint:
     def _replace(self, data: bytes) -> None:
         descriptor = self._new_file()
         try:
-            _write_all(descriptor, data)
+            locked_file.write_all(descriptor, data)
             os.fsync(descriptor)
-            if self._lock is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._lock is not None and not locked_file.try_lock(descriptor):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process has locked the new file")
             os.replace(self._temporary, self.path)
             if self._lock is not None:
                 descriptor, self._lock = self._lock, descriptor
@@ -150,7 +156,7 @@ class Checkpoint:
             os.close(descriptor)
             with suppress(FileNotFoundError):
                 os.unlink(self._temporary)
-        _sync_directory(self.path.parent)
+        locked_file.sync_directory(self.path.parent)
 
     def _check_writable(self) -> None:
         """Find out at the start what would fail only after an hour of work."""
@@ -175,13 +181,18 @@ class Checkpoint:
         while True:
             descriptor = self._opened()
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_in_place(descriptor):
+                is_locked = locked_file.try_lock(descriptor)
+                if is_locked and self._is_in_place(descriptor):
                     return descriptor
             except OSError as error:
                 os.close(descriptor)
-                raise self._busy(error) from error
-            os.close(descriptor)  # another process has just put a new one in its place
+                raise self._failed("cannot be locked", error) from error
+            os.close(descriptor)
+            if not is_locked:
+                raise CheckpointError(
+                    f"another process uses the checkpoint {self.path}", hint="wait for it, or stop it"
+                )
+            # another process has just put a new file in its place
 
     def _opened(self) -> int:
         try:
@@ -215,11 +226,6 @@ class Checkpoint:
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointError(f"{self.path} is not a file on a disk", hint="a checkpoint is a file: name another")
 
-    def _busy(self, error: OSError) -> CheckpointError:
-        if error.errno in _BUSY:
-            return CheckpointError(f"another process uses the checkpoint {self.path}", hint="wait for it, or stop it")
-        return self._failed("cannot be locked", error)
-
     def _failed(self, what: str, error: OSError) -> CheckpointError:
         reason = (error.strerror or type(error).__name__).lower()
         return CheckpointError(
@@ -229,17 +235,3 @@ class Checkpoint:
 
 def _shown(value: Any) -> str:
     return "not given" if value in (None, [], "", False) else json.dumps(value)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _sync_directory(path: Path) -> None:
-    """Write the directory itself to disk, without which a rename may be lost in a power cut (fsync(2))."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

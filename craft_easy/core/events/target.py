@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import zlib
@@ -10,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from craft_easy.core.events import locked_file
 from craft_easy.core.events.errors import CheckpointError, InvalidSetting
 
 PART: Final = ".part"
@@ -31,6 +31,10 @@ class Target:
     """
 
     def __init__(self, path: Path, *, size: int | None = None, in_place: bool = False) -> None:
+        if not locked_file.is_supported():
+            raise InvalidSetting(
+                str(path), "a file that is exported needs POSIX locks, which Windows lacks", hint="export to stdout"
+            )
         is_device = path.exists() and not path.is_file()
         self._path = path
         self._written_to = path if in_place or is_device else path.with_name(path.name + PART)
@@ -60,9 +64,11 @@ class Target:
         if not stat.S_ISREG(status.st_mode):
             return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = locked_file.try_lock(descriptor)
         except OSError as error:
-            raise InvalidSetting(str(self._path), "another export is writing it just now") from error
+            raise InvalidSetting(str(self._path), f"cannot be locked: {reason_of(error)}") from error
+        if not is_locked:
+            raise InvalidSetting(str(self._path), "another export is writing it just now")
         if status.st_size < size:
             raise self._not_the_one(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
         os.ftruncate(descriptor, size)
@@ -77,13 +83,13 @@ class Target:
             if self._member is None:
                 self._member = zlib.compressobj(_LEVEL, wbits=16 + zlib.MAX_WBITS)
             data = self._member.compress(data)
-        self._put(data)
+        locked_file.write_all(self._descriptor, data)
 
     def mark(self) -> int:
         """Write all of it to disk and return the length of the file."""
         if self._member is not None:
             member, self._member = self._member, None
-            self._put(member.flush())
+            locked_file.write_all(self._descriptor, member.flush())
         status = os.fstat(self._descriptor)
         if stat.S_ISREG(status.st_mode):
             os.fsync(self._descriptor)
@@ -104,11 +110,6 @@ class Target:
         if self._written_to != self._path:
             with suppress(OSError):
                 os.unlink(self._written_to)
-
-    def _put(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
 
 
 def check(path: str | Path, *, force: bool = False) -> None:

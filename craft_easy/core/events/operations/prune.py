@@ -31,7 +31,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
-from craft_easy.core.events import hooks
+from craft_easy.core.events import hooks, locked_file
 from craft_easy.core.events.errors import ArchiveError
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.store.deliveries import Tracked
@@ -197,8 +197,13 @@ class FileArchive:
         """Open the file, or make it, and look it through.
 
         Raises:
-            ArchiveError: it cannot be opened, is no regular file, is used by another process, or is damaged.
+            ArchiveError: it cannot be opened or locked, is not a regular file, is used by another process, or is
+                damaged.
         """
+        if not locked_file.is_supported():
+            raise ArchiveError(
+                "a file archive needs POSIX locks, which Windows lacks", hint="name a collection as the archive"
+            )
         try:
             self._descriptor = self._opened()
             self._lock()
@@ -254,15 +259,11 @@ class FileArchive:
 
     def _lock(self) -> None:
         try:
-            import fcntl
-        except ImportError:
-            raise ArchiveError("file archives need POSIX locks", hint="name a collection as the archive") from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ArchiveError(
-                f"{self.path} is in use", hint="another run archives into it: wait for its end"
-            ) from None
+            is_locked = locked_file.try_lock(self._descriptor)
+        except OSError as error:
+            raise self._failed("cannot be locked", error) from error
+        if not is_locked:
+            raise ArchiveError(f"{self.path} is in use", hint="another run archives into it: wait for its end")
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -279,7 +280,7 @@ class FileArchive:
         if end < size:
             os.ftruncate(self._descriptor, end)
             self.cut = size - end
-        _sync_directory(self.path.parent)
+        locked_file.sync_directory(self.path.parent)
         return end
 
     def _end_of_lines(self, size: int) -> int:
@@ -292,7 +293,7 @@ class FileArchive:
         if not last:
             return size
         if _is_json(last):
-            _write_all(self._descriptor, b"\n", size)
+            self._write(b"\n", size)
             return size + 1
         if not last.startswith(_LINE[: len(last)]):
             raise ArchiveError(
@@ -339,7 +340,7 @@ class FileArchive:
             return
         data = _member(lines) if self._is_compressed else lines
         try:
-            _write_all(self._descriptor, data, self._end)
+            self._write(data, self._end)
             os.fsync(self._descriptor)
         except OSError:
             with suppress(OSError):
@@ -351,6 +352,10 @@ class FileArchive:
             raise ArchiveError(f"{self.path} gives back something else than was written: is the disk sound?")
         self._end += len(data)
 
+    def _write(self, data: bytes, at: int) -> None:
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        locked_file.write_all(self._descriptor, data)
+
     def _failed(self, what: str, error: OSError) -> ArchiveError:
         return ArchiveError(f"{self.path} {what}: {error.strerror or error}")
 
@@ -361,24 +366,9 @@ def _member(data: bytes) -> bytes:
     return _HEADER + packed + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
 
 
-def _write_all(descriptor: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, at)
-        view, at = view[written:], at + written
-
-
 def _is_json(text: bytes) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

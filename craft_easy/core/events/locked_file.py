@@ -1,0 +1,61 @@
+"""The lock and the durable write that a checkpoint, an export and a file archive share.
+
+The lock is a flock(2): the kernel frees it when its holder dies. Windows has none, and those files are refused there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+if sys.platform != "win32":
+    import fcntl
+
+_BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+def is_supported() -> bool:
+    """Return whether this system has POSIX locks."""
+    return sys.platform != "win32"
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this process alone; return False where another one has locked it.
+
+    Raises:
+        OSError: the file system gives no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        return False
+    return True
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte where the file stands, however many calls that takes.
+
+    Raises:
+        OSError: the file did not take them.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_directory(path: Path) -> None:
+    """Write the directory itself to disk, without which a rename may be lost in a power cut (fsync(2)).
+
+    Raises:
+        OSError: it cannot be read, or not be written to disk.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
