@@ -55,10 +55,6 @@ class LogConnection:
     has_warned: bool = False
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    @property
-    def is_current(self) -> bool:
-        return self.pid == os.getpid() and self.loop is asyncio.get_running_loop()
-
 
 _Key = tuple[int, str, asyncio.AbstractEventLoop]
 _connections: Final[dict[_Key, SharedClient]] = {}

@@ -23,7 +23,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pymongo
@@ -38,7 +37,7 @@ from craft_easy.core.events.store.documents import from_document, key_of, to_doc
 from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, joined
-from craft_easy.core.events.store.indexes import CLAIM_INDEX, OWNER_INDEX, with_hint
+from craft_easy.core.events.store.indexes import CLAIM_INDEX, OWNER_INDEX, hint
 from craft_easy.core.events.store.read import BY_DUE_TIME, WITHOUT_PAYLOAD, Page, scan
 from craft_easy.core.events.store.sessions import TRY_S, end_overdue_transactions
 
@@ -315,7 +314,8 @@ class Deliveries:
         condition = OWNED if wanted is None else joined(wanted.open(), OWNED)
         stages = [{"$match": condition}, {"$group": {"_id": "$delivery.owner", "records": {"$sum": 1}}}]
         async with self._store.call() as connection:
-            cursor = await with_hint(connection, OWNER_INDEX, partial(aggregate, connection.events, stages))
+            options = await hint(connection, OWNER_INDEX)
+            cursor = await aggregate(connection.events, stages, **options)
             rows: list[dict[str, Any]] = await cursor.to_list(None)
         # another program may have stored an array there, which is not a worker
         return {row["_id"]: row["records"] for row in rows if isinstance(row["_id"], str)}
@@ -362,8 +362,8 @@ class Deliveries:
 
     async def _count(self, condition: dict[str, Any], limit: int) -> int:
         async with self._store.call() as connection:
-            count = partial(connection.events.count_documents, condition, limit=limit)
-            return int(await with_hint(connection, CLAIM_INDEX, count))
+            options = await hint(connection, CLAIM_INDEX)
+            return int(await connection.events.count_documents(condition, limit=limit, **options))
 
     async def orphans(self, wanted: ClaimFilter) -> dict[str, int]:
         """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.

@@ -60,6 +60,10 @@ KINDS: Final[Mapping[type[Exception], type[StoreError]]] = {
     TimeoutError: StoreUnavailable,
 }
 
+_DROPPED_INDEX: Final = "does not correspond to an existing index"
+"""The server's reason where an index was dropped after it was listed: the query is made again without it."""
+DRIVER_ERRORS: Final = (errors.PyMongoError, bson.errors.BSONError, TimeoutError)
+"""The errors that a call of the driver raises, or its deadline."""
 _LOGIN_CODES: Final = frozenset({11, 13, 18, 31, 33, 8000})
 """UserNotFound, Unauthorized, AuthenticationFailed, RoleNotFound, AuthMechanismUnavailable, Atlas's own.
 
@@ -108,7 +112,7 @@ def translate_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (errors.PyMongoError, bson.errors.BSONError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, where) from error
 
 
@@ -150,7 +154,7 @@ def _kind_of(error: Exception) -> type[StoreError]:
     code = getattr(error, "code", None)
     if code in _LOGIN_CODES:
         return StoreLoginRefused
-    if code in PASSING_CODES:
+    if code in PASSING_CODES or _DROPPED_INDEX in str(error):
         return StoreUnavailable
     return next((KINDS[base] for base in type(error).__mro__ if base in KINDS), StoreError)
 

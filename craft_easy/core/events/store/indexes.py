@@ -27,9 +27,9 @@ here: workers of version 1 name theirs in hints.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
@@ -40,8 +40,6 @@ from craft_easy.core.events.store import drivers, faults
 if TYPE_CHECKING:
     from craft_easy.core.events.store.connection import LogConnection
 
-Answer = TypeVar("Answer")
-
 log: Final = logging.getLogger("craft_easy.core.events")
 
 BUILD_DEADLINE: Final = 3600.0
@@ -51,7 +49,6 @@ _IN_ORDER: Final = (("timestamp", 1), ("event_id", 1))
 _OPEN: Final = {"delivery.state": "open"}
 _OWNED: Final = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 _DEAD: Final = {"delivery.handlers.state": "dead"}
-_BAD_VALUE: Final = 2
 _CANNOT_CREATE_INDEX: Final = 67
 _REFUSALS: Final = frozenset({85, 86, 11000})
 """IndexOptionsConflict, IndexKeySpecsConflict, DuplicateKey: other indexes of the log can still be created."""
@@ -242,26 +239,17 @@ async def _missing(connection: LogConnection) -> list[IndexModel]:
 # use
 
 
-async def with_hint(connection: LogConnection, index: str | None, ask: Callable[..., Awaitable[Answer]]) -> Answer:
-    """Return the answer to a question that is to go through an index, or goes without where the log lacks it.
+async def hint(connection: LogConnection, index: str | None) -> dict[str, Any]:
+    """Return the options of a query that is to go through an index: none where the log lacks it.
 
-    An index of this name that is another is not used: through a partial one with another filter MongoDB would return
-    only what that index holds.
+    An index of this name with another shape is not used: through a partial one with another filter MongoDB would return
+    only what that index holds. Where the index was dropped meanwhile the query fails with `StoreUnavailable`, once.
 
     Args:
         connection: of the running call.
-        index: its name; None for a question that needs none.
-        ask: takes `hint`, or nothing.
+        index: its name; None for a query that needs none.
     """
-    if index is None or index not in await _listed(connection):
-        return await ask()
-    try:
-        return await ask(hint=index)
-    except OperationFailure as error:
-        if error.code != _BAD_VALUE:
-            raise
-        connection.indexes = None  # it was dropped meanwhile
-        return await ask()
+    return {"hint": index} if index is not None and index in await _listed(connection) else {}
 
 
 async def _listed(connection: LogConnection) -> frozenset[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self, cast
 import pymongo
 
 from craft_easy.core.events import settings
-from craft_easy.core.events.errors import InvalidSetting
+from craft_easy.core.events.errors import EventsError, InvalidSetting, StoreUnavailable
 from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
 from craft_easy.core.events.store import drivers, faults, indexes
 from craft_easy.core.events.store.connection import LogConnection, acquire, release
@@ -100,9 +100,9 @@ class Log:
     async def connection(self) -> LogConnection:
         """Return the running loop's connection, connected if necessary; for the modules of the store."""
         connection = self._here
-        if connection is not None and connection.is_current:
-            return connection
         loop = asyncio.get_running_loop()
+        if connection is not None and connection.loop is loop and connection.pid == os.getpid():
+            return connection
         for key in [key for key in self._connections if key[1].is_closed()]:
             del self._connections[key]
         self._here = self._connections.get((os.getpid(), loop)) or await self._connect(loop)
@@ -158,16 +158,21 @@ class Log:
         """
         limit = self.timeout if seconds is None else seconds
         cancellations = _cancellations()
-        with faults.translate_errors(self._where):
+        try:
             async with asyncio.timeout(limit + _GRACE):
                 with pymongo.timeout(limit):
                     yield
+        except faults.DRIVER_ERRORS as error:
+            raise self._translated(error) from error
         if _cancellations() > cancellations:
             raise asyncio.CancelledError
 
-    @property
-    def _where(self) -> str:
-        return "the event log" if self._here is None else self._here.where
+    def _translated(self, error: Exception) -> EventsError:
+        where = "the event log" if self._here is None else self._here.where
+        translated = faults.translated(error, where)
+        if self._here is not None and isinstance(translated, StoreUnavailable):
+            self._here.indexes = None  # an index may have been dropped
+        return translated
 
     async def collection(self) -> drivers.Collection:
         """Return the log's collection, with majority and journaled writes and reads from the primary."""

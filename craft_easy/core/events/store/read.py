@@ -16,7 +16,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from bson import DatetimeMS, ObjectId
@@ -27,7 +26,7 @@ from craft_easy.core.events.store import drivers, filters
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.filters import ASCENDING, DESCENDING, Condition, can_be_stored
 from craft_easy.core.events.store.formats.event_json import CODEC as JSON_CODEC
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, with_hint
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -195,7 +194,7 @@ class Scan:
         await self._close_cursor()
 
     async def _page(self) -> Page:
-        tries = 2 if self._read else 1
+        tries = 2 if self._read or self.index else 1
         while True:
             try:
                 return await self._fetch_and_note()
@@ -212,23 +211,18 @@ class Scan:
 
     async def _fetch(self) -> Page:
         async with self.log.call(self.log.scan_timeout) as connection:
-            if self._cursor is not None:
-                page: Page = await self._cursor.to_list(self.size)
-                return page
-            events = drivers.decoding(connection.events, JSON_CODEC) if self.for_json else connection.events
-            return await with_hint(connection, self.index, partial(self._first, events))
+            if self._cursor is None:
+                events = drivers.decoding(connection.events, JSON_CODEC) if self.for_json else connection.events
+                self._cursor = self._open(events, await hint(connection, self.index))
+            page: Page = await self._cursor.to_list(self.size)
+            return page
 
-    async def _first(self, events: Any, hint: str | None = None) -> Page:
-        self._cursor = self._open(events) if hint is None else self._open(events).hint(hint)
-        page: Page = await self._cursor.to_list(self.size)
-        return page
-
-    def _open(self, events: Any) -> Any:
+    def _open(self, events: Any, options: Mapping[str, Any]) -> Any:
         condition = self.condition
         direction = DESCENDING if self.reverse else ASCENDING
         if self.order is not None and self.after is not None:
             condition = filters.joined(condition, self.order.behind(self.after, direction))
-        cursor = events.find(condition, self.fields, batch_size=self.size)
+        cursor = events.find(condition, self.fields, batch_size=self.size, **options)
         if self.order is not None:
             cursor = cursor.sort(self.order.sort(direction)).skip(self._irregular)
         return cursor if self.limit is None else cursor.limit(self.limit - self._read)

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo import IndexModel
 
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.store import drivers
-from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, with_hint
+from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -131,7 +130,7 @@ async def dead(store: Log) -> int:
     """Return how many records have a dead delivery, by the partial index over them."""
     async with store.call(store.scan_timeout) as site:
         condition = {"delivery.handlers.state": "dead"}
-        return int(await with_hint(site, DEAD_INDEX, partial(site.events.count_documents, condition)))
+        return int(await site.events.count_documents(condition, **await hint(site, DEAD_INDEX)))
 
 
 @dataclass(frozen=True, slots=True)

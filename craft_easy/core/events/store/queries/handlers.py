@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.connection import LogConnection
 from craft_easy.core.events.store.filters import Condition, DeliveryFilter
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, with_hint
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -44,4 +43,4 @@ async def of_handler(store: Log, names: tuple[str, ...]) -> HandlerBacklog:
 
 
 async def _counted(site: LogConnection, condition: Condition, index: str) -> int:
-    return int(await with_hint(site, index, partial(site.events.count_documents, condition)))
+    return int(await site.events.count_documents(condition, **await hint(site, index)))

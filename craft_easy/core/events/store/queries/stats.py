@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from craft_easy.core.events.model.envelope import read_envelope
@@ -28,7 +27,7 @@ from craft_easy.core.events.model.figures import Bars
 from craft_easy.core.events.model.selection import Selection, up_to_millisecond
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.filters import Condition, joined, selection_filter
-from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, with_hint
+from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX, hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -296,9 +295,9 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
     }
 
 
-async def _counted(store: Log, stages: Sequence[Stage], hint: str | None = None) -> Counted:
+async def _counted(store: Log, stages: Sequence[Stage], index: str | None = None) -> Counted:
     async with store.call(store.scan_timeout) as site:
-        return _read(await with_hint(site, hint, partial(_first, site.events, stages)))
+        return _read(await _first(site.events, stages, **await hint(site, index)))
 
 
 async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:
