@@ -14,6 +14,7 @@ from craft_easy.core.events.model.delivery import Delivery, Ended, discard, fini
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.backlog import count_unowned, orphans
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.registry import WorkerRegistry
@@ -113,21 +114,21 @@ async def test_a_delivery_of_a_type_that_its_handler_is_not_for_is_an_orphan(
 ) -> None:
     await stored(store, event(1), event(2), handlers=["a", "gone"])
     patterns = {"a": ("user.*",), "b": ("*",)}
-    assert await deliveries.orphans(ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {
+    assert await orphans(store, ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {
         "a": 2,
         "gone": 2,
     }
     patterns = {"a": ("order.?laced",)}
-    assert await deliveries.orphans(ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {"gone": 2}
+    assert await orphans(store, ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {"gone": 2}
 
 
 async def test_every_orphan_is_named_past_the_bound_of_a_count(
     store: EventStore, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("craft_easy.core.events.store.deliveries.MAX_COUNTED", 2)
+    monkeypatch.setattr("craft_easy.core.events.store.backlog.MAX_COUNTED", 2)
     for number in range(9):
         await stored(store, event(number), handlers=["often" if number < 7 else f"rare{number}"])
-    assert set(await deliveries.orphans(wanted("a"))) == {"often", "rare7", "rare8"}
+    assert set(await orphans(store, wanted("a"))) == {"often", "rare7", "rare8"}
 
 
 @pytest.mark.parametrize("ids_in_a_query", [1, 2, 100])
@@ -181,8 +182,8 @@ async def test_a_selection_narrows_a_claim_even_when_the_listing_did_not(
     listed = await ids(deliveries, wanted())
     only = wanted(tenants=("docs",))
     assert names(await deliveries.claim(listed, only.unowned(), owner="me", at=LATER)) == ["e2"]
-    assert await deliveries.count(only) == 0
-    assert await deliveries.count(wanted()) == 1
+    assert await count_unowned(store, only) == 0
+    assert await count_unowned(store, wanted()) == 1
 
 
 async def test_a_change_that_lost_the_race_is_applied_to_what_is_there_now(
@@ -254,9 +255,9 @@ async def test_pending_deliveries_without_a_loaded_handler_are_counted_by_handle
 ) -> None:
     await stored(store, event(1), event(2), handlers=["a", "gone"])
     await stored(store, event(3, tenant_id="acme"), handlers=["a", "old"])
-    assert await deliveries.orphans(wanted("a")) == {"gone": 2, "old": 1}
-    assert await deliveries.orphans(wanted("a", tenants=("acme",))) == {"old": 1}
-    assert await deliveries.orphans(wanted("a", "gone", "old")) == {}
+    assert await orphans(store, wanted("a")) == {"gone": 2, "old": 1}
+    assert await orphans(store, wanted("a", tenants=("acme",))) == {"old": 1}
+    assert await orphans(store, wanted("a", "gone", "old")) == {}
 
 
 async def test_an_untracked_record_gets_a_delivery_once(store: EventStore, deliveries: Deliveries) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.model.selection import Selection, compile_pattern
-from craft_easy.core.events.store.deliveries import Deliveries
+from craft_easy.core.events.store.backlog import orphans
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.queries import handlers as handler_queries
 from craft_easy.core.events.store.queries.handlers import HandlerBacklog
@@ -62,7 +62,7 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
     """
     types = await handler_queries.event_types(store)
     loaded = registry.patterns()
-    orphans = await Deliveries(store).orphans(ClaimFilter(Selection(), handlers=loaded, loaded=loaded))
+    pending = await orphans(store, ClaimFilter(Selection(), handlers=loaded, loaded=loaded))
     patterns: dict[str, list[str]] = {}
     for subscription in registry.subscriptions():
         patterns.setdefault(subscription.handler.id, []).append(subscription.pattern)
@@ -73,7 +73,7 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
             event_type for event_type in types if not any(_matches(own, (event_type,)) for own in patterns.values())
         ),
         idle={handler: tuple(own) for handler, own in patterns.items() if not _matches(own, types)},
-        orphans=dict(sorted(orphans.items(), key=lambda orphan: (-orphan[1], orphan[0]))),
+        orphans=dict(sorted(pending.items(), key=lambda orphan: (-orphan[1], orphan[0]))),
     )
 
 

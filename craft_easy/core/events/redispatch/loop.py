@@ -34,7 +34,8 @@ from craft_easy.core.events.redispatch.backlog import begin_to_track
 from craft_easy.core.events.redispatch.claiming import Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
-from craft_easy.core.events.store.deliveries import MAX_COUNTED, Tracked
+from craft_easy.core.events.store.backlog import MAX_COUNTED, count_unowned, count_waiting, orphans
+from craft_easy.core.events.store.deliveries import Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -181,7 +182,7 @@ class Redispatch:
         if self._options.watch:
             self._observer(Began(None))
             return
-        events = await self._record_owner.deliveries.count(self._filter)
+        events = await count_unowned(self._record_owner.store, self._filter)
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._filter.selection.limit is None else self._filter.selection.limit - events
             events += await begin_to_track(self._bus, self._filter, self._options, room)
@@ -317,14 +318,13 @@ class Redispatch:
 
     async def _count_the_rest(self) -> None:
         """Count the events that the run leaves: owned by others, waiting for its back-off, without a loaded handler."""
-        summary, deliveries = self._summary, self._record_owner.deliveries
+        summary, store = self._summary, self._record_owner.store
         summary.owned = sum((await self._other_owners()).values())
-        summary.not_due, summary.next_due_at = await deliveries.waiting(
-            self._filter, at=self._record_owner.worker.now()
-        )
-        orphans = await deliveries.orphans(self._filter)
-        summary.orphaned = sum(orphans.values())
-        summary.orphaned_handlers = sorted(orphans)
+        now = self._record_owner.worker.now()
+        summary.not_due, summary.next_due_at = await count_waiting(store, self._filter, at=now)
+        by_handler = await orphans(store, self._filter)
+        summary.orphaned = sum(by_handler.values())
+        summary.orphaned_handlers = sorted(by_handler)
 
 
 async def _all(*loops: Coroutine[Any, Any, None]) -> None:

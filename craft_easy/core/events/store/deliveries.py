@@ -18,8 +18,8 @@ Nothing here depends on what a handler is: it deals in records and transitions.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,9 +50,6 @@ Transition = Callable[[Delivery], Delivery]
 UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}
 OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 BATCH: Final = 1_000
-MAX_COUNTED: Final = 10_001
-"""Where a count stops: a person reads it, and the server should not read a whole backlog for it."""
-LOOKED_AT: Final = 100
 TOGETHER_S: Final = 20.0
 """Seconds after which a write of many records is split: one of them may be locked."""
 APART_S: Final = 1.0
@@ -327,68 +324,6 @@ class Deliveries:
         async with aclosing(pages):
             async for page in pages:
                 yield [Tracked.of(document) for document in page]
-
-    # figures
-
-    async def count(self, wanted: ClaimFilter, *, limit: int = MAX_COUNTED) -> int:
-        """Return how many records may be claimed now; `limit` stands for any number from there on."""
-        return await self._count(wanted.unowned(), limit)
-
-    async def waiting(
-        self, wanted: ClaimFilter, *, at: datetime, limit: int = MAX_COUNTED
-    ) -> tuple[int, datetime | None]:
-        """Return how many unowned records wait for their back-off, up to `limit`, and when the first of them is due.
-
-        Args:
-            wanted: which records and handlers.
-            at: the database's time; a delivery that is due later waits.
-            limit: stands for any number from there on.
-        """
-        condition = wanted.waiting(at)
-        number = await self._count(condition, limit)
-        if not number:
-            return 0, None
-        fields = {"delivery.handlers.id": 1, "delivery.handlers.state": 1, "delivery.handlers.due_at": 1}
-        async with self._store.call() as connection:
-            first = (
-                await connection.events.find(condition, fields)
-                .sort("delivery.due_at", 1)
-                .limit(LOOKED_AT)
-                .to_list(None)
-            )
-        entries = [entry for document in first for entry in _delivery_of(document).pending]
-        due = [one.due_at for one in entries if one.id in wanted.handlers and one.due_at is not None]
-        return number, min((one for one in due if one > at), default=None)
-
-    async def _count(self, condition: dict[str, Any], limit: int) -> int:
-        async with self._store.call() as connection:
-            options = await hint(connection, CLAIM_INDEX)
-            return int(await connection.events.count_documents(condition, limit=limit, **options))
-
-    async def orphans(self, wanted: ClaimFilter) -> dict[str, int]:
-        """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
-
-        Every such id is named. A count stops at `MAX_COUNTED` records: any number from there on means "more than".
-        """
-        found: Counter[str] = Counter()
-        while counted := await self._orphans(wanted, found):
-            found |= counted
-            if counted.total() < MAX_COUNTED:
-                break
-        return dict(found)
-
-    async def _orphans(self, wanted: ClaimFilter, named: Iterable[str]) -> Counter[str]:
-        """Count the orphans of up to `MAX_COUNTED` records, apart from those of handlers that are named already."""
-        fields, left_out = ("event_type", "delivery.handlers.id", "delivery.handlers.state"), set(named)
-        condition, counted = wanted.orphaned(left_out), Counter[str]()
-        pages = scan(self._store, condition, order=None, fields=fields, limit=MAX_COUNTED, index=CLAIM_INDEX)
-        async with aclosing(pages):
-            async for page in pages:
-                for document in page:
-                    event_type, pending = str(document.get("event_type")), _delivery_of(document).pending
-                    orphans = {one.id for one in pending if wanted.is_orphan(one, event_type)}
-                    counted.update(orphans - left_out)
-        return counted
 
     async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `ClaimFilter`, in the order of history, without payloads."""

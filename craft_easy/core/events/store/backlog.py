@@ -1,0 +1,83 @@
+"""Figures of the backlog: how many records may be claimed, wait for their back-off, or have no handler here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.filters import ClaimFilter, Condition
+from craft_easy.core.events.store.indexes import CLAIM_INDEX, hint
+from craft_easy.core.events.store.read import scan
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.log import Log
+
+MAX_COUNTED: Final = 10_001
+"""Where a count stops: a person reads it, and the server should not read a whole backlog for it."""
+_EARLIEST: Final = 100
+"""Records among which the first due time is looked for."""
+
+
+async def count_unowned(log: Log, wanted: ClaimFilter) -> int:
+    """Return how many records may be claimed now; `MAX_COUNTED` stands for any number from there on."""
+    return await _count(log, wanted.unowned())
+
+
+async def count_waiting(log: Log, wanted: ClaimFilter, *, at: datetime) -> tuple[int, datetime | None]:
+    """Return how many unowned records wait for their back-off, up to `MAX_COUNTED`, and when the first of them is due.
+
+    Args:
+        log: the event log.
+        wanted: which records and handlers.
+        at: the database's time; a delivery that is due later waits.
+    """
+    condition = wanted.waiting(at)
+    number = await _count(log, condition)
+    return number, await _first_due(log, wanted, condition, at) if number else None
+
+
+async def _count(log: Log, condition: Condition) -> int:
+    async with log.call() as connection:
+        options = await hint(connection, CLAIM_INDEX)
+        return int(await connection.events.count_documents(condition, limit=MAX_COUNTED, **options))
+
+
+async def _first_due(log: Log, wanted: ClaimFilter, condition: Condition, at: datetime) -> datetime | None:
+    fields = {"delivery.handlers.id": 1, "delivery.handlers.state": 1, "delivery.handlers.due_at": 1}
+    async with log.call() as connection:
+        cursor = connection.events.find(condition, fields).sort("delivery.due_at", 1).limit(_EARLIEST)
+        documents = await cursor.to_list(None)
+    entries = [entry for document in documents for entry in Tracked.of(document).delivery.pending]
+    times = [entry.due_at for entry in entries if entry.id in wanted.handlers and entry.due_at is not None]
+    return min((time for time in times if time > at), default=None)
+
+
+async def orphans(log: Log, wanted: ClaimFilter) -> dict[str, int]:
+    """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
+
+    Every such id is named. A count stops at `MAX_COUNTED` records: any number from there on means "more than".
+    """
+    total: Counter[str] = Counter()
+    while counted := await _orphans_besides(log, wanted, total):
+        total |= counted
+        if counted.total() < MAX_COUNTED:
+            break
+    return dict(total)
+
+
+async def _orphans_besides(log: Log, wanted: ClaimFilter, named: Iterable[str]) -> Counter[str]:
+    """Count the orphans of up to `MAX_COUNTED` records, apart from those of handlers that are named already."""
+    fields, left_out = ("event_type", "delivery.handlers.id", "delivery.handlers.state"), set(named)
+    condition, counted = wanted.orphaned(left_out), Counter[str]()
+    pages = scan(log, condition, order=None, fields=fields, limit=MAX_COUNTED, index=CLAIM_INDEX)
+    async with aclosing(pages):
+        async for page in pages:
+            for document in page:
+                event_type, pending = str(document.get("event_type")), Tracked.of(document).delivery.pending
+                ids = {entry.id for entry in pending if wanted.is_orphan(entry, event_type)}
+                counted.update(ids - left_out)
+    return counted
