@@ -143,7 +143,7 @@ class OutcomeWriter:
                 self._begin()
 
     def _is_being_written(self, owned: OwnedRecord) -> bool:
-        return any(step.owned is owned for step in self._group)
+        return any(write.owned is owned for write in self._group)
 
     async def _next_write(self) -> None:
         self._written.clear()
@@ -170,7 +170,7 @@ class OutcomeWriter:
 
     def _take(self) -> list[OutcomeWrite]:
         """Return the next group: the outcomes that could not be stored yet, and new ones of other records."""
-        left = {id(step.owned) for step in self._group}
+        left = {id(write.owned) for write in self._group}
         free = (key for key, owned in self._waiting.items() if not owned.is_locked and key not in left)
         if keys := list(islice(free, GROUP - len(left))):
             at = self._now()
@@ -190,25 +190,25 @@ class OutcomeWriter:
             if left:
                 log.warning("outcomes of %d events are not stored yet: %s", len(left), error)
         self._group, unwritten = left, set(left)
-        self._report_stored([step for step in group if step not in unwritten])
+        self._report_stored([write for write in group if write not in unwritten])
         self._written.set()
         return not left
 
     def _report_stored(self, stored: list[OutcomeWrite]) -> None:
         """Remove the records that were given back from the owned ones, and report the stored outcomes."""
-        self.owned.difference_update(step.owned.ownership for step in stored if step.release)
-        for step in stored:
-            step.report()
+        self.owned.difference_update(write.owned.ownership for write in stored if write.release)
+        for write in stored:
+            write.report()
 
     async def _write_together(self) -> None:
-        changes = [step.change for step in self._group]
+        changes = [write.change for write in self._group]
         hooks.kill_point("outcomes.sent")
         try:
             await self._deliveries.change(changes, seconds=TOGETHER_S if len(changes) > 1 else None)
             hooks.kill_point("outcomes.acknowledged")
         except UNFIT:
-            for step in self._group:
-                await self._write_alone(step)
+            for write in self._group:
+                await self._write_alone(write)
 
     async def _write_apart(self) -> list[OutcomeWrite]:
         """Give each outcome a write of its own, and return those that are not stored.
@@ -217,25 +217,25 @@ class OutcomeWriter:
         """
         if len(self._group) == 1:
             return self._group
-        changes = [(step, step.change) for step in self._group]
+        changes = [(write, write.change) for write in self._group]
         try:
             left = await self._deliveries.change_apart([change for _, change in changes])
         except (StoreError, *UNFIT):
             return self._group
-        return [step for step, change in changes if any(change is unstored for unstored in left)]
+        return [write for write, change in changes if any(change is unstored for unstored in left)]
 
-    async def _write_alone(self, step: OutcomeWrite) -> None:
+    async def _write_alone(self, write: OutcomeWrite) -> None:
         try:
-            await self._deliveries.change([step.change])
+            await self._deliveries.change([write.change])
         except UNFIT:
-            await self._write_without_errors(step)
+            await self._write_without_errors(write)
 
-    async def _write_without_errors(self, step: OutcomeWrite) -> None:
+    async def _write_without_errors(self, write: OutcomeWrite) -> None:
         """Store an outcome in a record that has no room for the texts of its errors."""
         try:
-            await self._deliveries.change([PendingChange(step.owned.record, step.lean)])
+            await self._deliveries.change([PendingChange(write.owned.record, write.lean)])
         except UNFIT:
-            log.exception("the outcome of event %s cannot be stored", step.owned.key)
+            log.exception("the outcome of event %s cannot be stored", write.owned.key)
 
 
 @dataclass(eq=False, slots=True)

@@ -190,17 +190,17 @@ class Registry:
 
     def _remove_former(self, handler: Handler, pattern: str) -> None:
         """Remove the subscriptions that a reload makes obsolete; the one under the same pattern keeps its place."""
-        known = self._handlers.get(handler.id)
-        if known is None or _is_same(known.function, handler.function):
+        former = self._handlers.get(handler.id)
+        if former is None or _is_same(former.function, handler.function):
             return
-        if known.file != handler.file or known.origin is handler.origin:
-            raise TypeError(_clash(known, handler))
+        if former.file != handler.file or former.origin is handler.origin:
+            raise TypeError(_clash(former, handler))
         self._remove([key for key in self._subscriptions if key[1] == handler.id and key[0] != pattern])
 
     def _add(self, pattern: str, handler: Handler) -> Subscription:
         key = pattern, handler.id
-        known = self._subscriptions.get(key)
-        order = len(self._subscriptions) + 1 if known is None else known.order
+        former = self._subscriptions.get(key)
+        order = len(self._subscriptions) + 1 if former is None else former.order
         added = self._subscriptions[key] = Subscription(pattern, handler, order)
         self._handlers[handler.id] = handler
         self.plans.clear()
@@ -227,9 +227,9 @@ def _is_same(function: Callable[..., Any], other: Callable[..., Any]) -> bool:
     return function is other or (are_methods and function == other)
 
 
-def _clash(known: Handler, new: Handler) -> str:
+def _clash(former: Handler, new: Handler) -> str:
     return (
-        f"two functions under one handler id, {new.id!r}: {known.file}:{known.line} and {new.file}:{new.line}; "
+        f"two functions under one handler id, {new.id!r}: {former.file}:{former.line} and {new.file}:{new.line}; "
         f'rename one, or give it an id of its own: id="{new.id}_2"'
     )
 

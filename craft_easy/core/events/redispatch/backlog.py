@@ -46,7 +46,8 @@ async def begin_to_track(bus: EventBus, chosen: ClaimFilter, options: Redispatch
     Args:
         room: records at most; None for all.
     """
-    deliveries, worker = bus.publisher.record_owner().deliveries, bus.publisher.record_owner().worker
+    record_owner = bus.publisher.record_owner()
+    deliveries, worker = record_owner.deliveries, record_owner.worker
     added = 0
     async with aclosing(_Backlog(bus, chosen, options).without_deliveries()) as old:
         async for record, handlers in old:
