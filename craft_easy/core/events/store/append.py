@@ -91,7 +91,7 @@ class Appender:
         encoded_records = [EncodedRecord.of(record) for record in records]
         async with self._log.deadline(self._log.timeout * _writes_of(encoded_records)):
             group = self._group_of(await self._log.prepare())
-            results = await asyncio.gather(*[group.submit(one, size=one.size) for one in encoded_records])
+            results = await asyncio.gather(*[group.submit(record, size=record.size) for record in encoded_records])
         for result in results:
             if isinstance(result.error, StoreUnavailable):
                 raise result.error
@@ -133,7 +133,7 @@ class EncodedRecord:
 
 def _writes_of(records: Sequence[EncodedRecord]) -> int:
     """Return the maximum number of writes for these records, so that a large call has enough time."""
-    size = sum(one.size for one in records)
+    size = sum(record.size for record in records)
     return min(len(records), 1 + len(records) // MAX_RECORDS + 2 * size // MAX_BYTES)
 
 
@@ -143,11 +143,11 @@ async def insert(log: Log, chunk: Sequence[EncodedRecord]) -> list[InsertResult]
     Raises:
         StoreUnavailable: none of them is known to be stored.
     """
-    records = [one.record for one in chunk]
+    records = [encoded.record for encoded in chunk]
     async with log.call() as connection:
         try:
             hooks.kill_point("append.sent")
-            await drivers.insert_many(connection.events, [one.document for one in chunk])
+            await drivers.insert_many(connection.events, [encoded.document for encoded in chunk])
             hooks.kill_point("append.acknowledged")
         except BulkWriteError as error:
             refusals = faults.refusal_of_each(error.details)
@@ -208,14 +208,14 @@ async def _stored_twins(events: drivers.Collection, records: Sequence[Record]) -
     A server reports a duplicate only after the majority has the record with that id, so this read finds it.
     """
     committed = drivers.by_majority(events)
-    stored = await _found(committed, "_id", [record["_id"] for record in records])
+    stored = await _stored_by(committed, "_id", [record["_id"] for record in records])
     others = [record["event_id"] for record in records if record["_id"] not in stored]
-    return stored | await _found(committed, "event_id", others)
+    return stored | await _stored_by(committed, "event_id", others)
 
 
-async def _found(events: drivers.Collection, field: str, values: Sequence[Any]) -> dict[Any, Record]:
-    found: dict[Any, Record] = {}
+async def _stored_by(events: drivers.Collection, field: str, values: Sequence[Any]) -> dict[Any, Record]:
+    stored: dict[Any, Record] = {}
     for start in range(0, len(values), MAX_NAMED):
         named = values[start : start + MAX_NAMED]
-        found |= by_value(await events.find({field: {"$in": named}}).to_list(None), field)
-    return found
+        stored |= by_value(await events.find({field: {"$in": named}}).to_list(None), field)
+    return stored

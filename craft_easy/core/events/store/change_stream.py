@@ -87,8 +87,8 @@ class ChangeStream:
         """
         lookup = {"full_document": "updateLookup"} if updates else {}
         try:
-            async with store.call(within + 2) as site:
-                events = drivers.decoding(site.events, CODEC)
+            async with store.call(within + 2) as connection:
+                events = drivers.decoding(connection.events, CODEC)
                 stream = await drivers.watch(
                     events,
                     stages(selection, updates=updates),
@@ -163,7 +163,7 @@ def _of_the_document(condition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a condition on a record as a condition on its change."""
     return {
         name if name.startswith("$") else f"fullDocument.{name}": (
-            [_of_the_document(one) for one in value] if name.startswith("$") else value
+            [_of_the_document(part) for part in value] if name.startswith("$") else value
         )
         for name, value in condition.items()
     }

@@ -123,8 +123,8 @@ class Deliveries:
             for chunk in wanted.chunks()
         ]
         async with AsyncExitStack() as stack:
-            for one in scans:
-                await stack.enter_async_context(aclosing(one))
+            for pages in scans:
+                await stack.enter_async_context(aclosing(pages))
             async for page in _merged(scans, size):
                 yield [Listed(key_of(document), _takeovers(document)) for document in page]
 
@@ -150,7 +150,7 @@ class Deliveries:
         async with self._store.call() as connection:
             if drivers.is_sharded(connection.database):
                 # one write for each `_id`, of which each goes to one shard and can be retried
-                writes = [UpdateOne({"_id": one, **condition}, write) for one in ids]
+                writes = [UpdateOne({"_id": record_id, **condition}, write) for record_id in ids]
                 return int((await connection.events.bulk_write(writes, ordered=False)).matched_count)
             return int(
                 (await connection.events.update_many({"_id": {"$in": list(ids)}, **condition}, write)).matched_count
@@ -159,8 +159,8 @@ class Deliveries:
     async def _read_back(self, ids: Sequence[Any], owner: str) -> list[Tracked]:
         async with self._store.call() as connection:
             documents = await connection.events.find({"_id": {"$in": list(ids)}, "delivery.owner": owner}).to_list(None)
-        order = {one: place for place, one in enumerate(ids)}
-        return sorted((Tracked.of(document) for document in documents), key=lambda one: order.get(one.id, 0))
+        order = {record_id: place for place, record_id in enumerate(ids)}
+        return sorted((Tracked.of(document) for document in documents), key=lambda record: order.get(record.id, 0))
 
     async def add(self, record: Tracked, delivery: Delivery) -> bool:
         """Begin to track a record that was stored without a delivery; return whether it was changed.
@@ -205,32 +205,32 @@ class Deliveries:
         connection = await self._store.connection()
         await end_overdue_transactions(connection.database.client)
         left: list[PendingChange] = []
-        for one in changes:
+        for change in changes:
             try:
-                await self.change([one], seconds=APART_S)
+                await self.change([change], seconds=APART_S)
             except StoreError:
                 await self._store.now()
-                left.append(one)
+                left.append(change)
         return left
 
     async def _try(self, changes: list[PendingChange], seconds: float | None) -> list[PendingChange]:
-        steps = [(one, one.transition(one.record.delivery)) for one in changes]
-        steps = [(one, after) for one, after in steps if after is not one.record.delivery]
+        steps = [(change, change.transition(change.record.delivery)) for change in changes]
+        steps = [(change, after) for change, after in steps if after is not change.record.delivery]
         if not steps:
             return []
         if await self._write(steps, seconds) == len(steps):
-            for one, after in steps:
-                one.record.delivery = after
+            for change, after in steps:
+                change.record.delivery = after
             return []
         return await self._look_again(steps)
 
     async def _write(self, steps: Sequence[tuple[PendingChange, Delivery]], seconds: float | None) -> int:
         writes = [
             (
-                {"_id": one.record.id, "delivery.rev": same_revision(one.record.delivery.rev)},
+                {"_id": change.record.id, "delivery.rev": same_revision(change.record.delivery.rev)},
                 {"$set": {"delivery": to_document(after)}},
             )
-            for one, after in steps
+            for change, after in steps
         ]
         async with self._store.call(seconds) as connection:
             if len(writes) == 1:
@@ -239,15 +239,15 @@ class Deliveries:
         return int(result.matched_count)
 
     async def _look_again(self, steps: Sequence[tuple[PendingChange, Delivery]]) -> list[PendingChange]:
-        stored = await self.read([one.record.id for one, _ in steps], fields=("delivery",))
+        stored = await self.read([change.record.id for change, _ in steps], fields=("delivery",))
         lost = []
-        for one, after in steps:
-            fresh = stored.get(one.record.id)
+        for change, after in steps:
+            fresh = stored.get(change.record.id)
             if fresh is None:
                 continue
-            one.record.delivery = fresh.delivery
+            change.record.delivery = fresh.delivery
             if fresh.delivery != after:
-                lost.append(one)
+                lost.append(change)
         return lost
 
     async def read(self, ids: Sequence[Any], *, fields: Sequence[str] | None = None) -> dict[Any, Tracked]:

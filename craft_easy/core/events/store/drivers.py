@@ -112,7 +112,7 @@ def keeps_index_filters(database: Database) -> bool:
 async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
     """Return the specifications of a collection's indexes; an empty list where the collection does not exist."""
     if is_mock(collection):
-        return [{**one, "key": dict(one["key"])} for one in (await collection.index_information()).values()]
+        return [{**index, "key": dict(index["key"])} for index in (await collection.index_information()).values()]
     cursor = await resolved(collection.list_indexes())
     return cast("list[Mapping[str, Any]]", await cursor.to_list(None))
 

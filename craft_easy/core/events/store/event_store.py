@@ -155,7 +155,7 @@ class EventStore(Log):
         """
         selection = Selection.of(tenant_id=tenant_id, event_type=event_type, since=since, until=until, limit=limit)
         pages = self.batches(selection)
-        return [DomainEvent.from_record(one) async for records in pages for one in records if not is_malformed(one)]
+        return [DomainEvent.from_record(record) async for page in pages for record in page if not is_malformed(record)]
 
     async def stream(
         self,

@@ -204,7 +204,7 @@ class ClaimFilter:
         unknown = {"id": {"$nin": sorted({*self.loaded, *left_out})}, "state": "pending"}
         alternatives: list[Condition] = [{"delivery.handlers": {"$elemMatch": unknown}}]
         for patterns, ids in _by_patterns(self.loaded).items():
-            if (left := [one for one in ids if one not in left_out]) and (types := _types(patterns)):
+            if (left := [handler for handler in ids if handler not in left_out]) and (types := _types(patterns)):
                 alternatives.append({"delivery.handlers": _pending_of(left), "$nor": [types]})
         return joined(self.selected(), {"delivery.state": "open"}, _any_of(alternatives))
 
@@ -223,7 +223,7 @@ class ClaimFilter:
         """
         ids = list(self.handlers)
         chunks = [ids[first : first + MAX_HANDLERS] for first in range(0, len(ids), MAX_HANDLERS)] or [ids]
-        return [replace(self, handlers={one: self.handlers[one] for one in chunk}) for chunk in chunks]
+        return [replace(self, handlers={handler: self.handlers[handler] for handler in chunk}) for chunk in chunks]
 
     def selected(self) -> Condition:
         """Return the condition of the selection, whatever the states of its records."""
@@ -268,7 +268,7 @@ class ClaimFilter:
 
 
 def _pending_of(ids: Iterable[str], due: Condition | None = None) -> Condition:
-    storable = [one for one in ids if can_be_stored(one)]
+    storable = [handler for handler in ids if can_be_stored(handler)]
     return {"$elemMatch": {"id": {"$in": storable}, "state": "pending", **(due or {})}}
 
 

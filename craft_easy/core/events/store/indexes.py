@@ -18,7 +18,7 @@ Each query of the product, with the index that answers it:
 
 A hint is needed because MongoDB considers a partial index only where a query names its filter and its first field or
 sorts by that (https://jira.mongodb.org/browse/SERVER-26580). A hint of a partial index whose filter the query does not
-contain is no error and finds too little: each hinted condition contains the filter.
+contain is not an error but returns too few records: each hinted condition contains the filter.
 
 No two indexes have the same keys: before MongoDB 5.0 they could not differ by their filter alone. None is ever dropped
 here: workers of version 1 name theirs in hints.
@@ -115,18 +115,18 @@ def compare(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> 
         existing: what the server lists.
         sharded: on a sharded collection no index but that of the shard key can be unique.
     """
-    there = [one for one in existing if list(one["key"]) != ["_id"] and "expireAfterSeconds" not in one]
-    lacking = missing(there, sharded=sharded)
+    present = [index for index in existing if list(index["key"]) != ["_id"] and "expireAfterSeconds" not in index]
+    lacking = missing(present, sharded=sharded)
     ours = [_shape(index.document, sharded=sharded) for index in INDEXES]
-    others = [one for one in there if _shape(one, sharded=sharded) not in ours]
-    in_the_way = [one for one in others if any(_is_in_the_way(one, index.document) for index in lacking)]
+    others = [index for index in present if _shape(index, sharded=sharded) not in ours]
+    in_the_way = [index for index in others if any(_is_in_the_way(index, model.document) for model in lacking)]
     version_1 = [_shape(index.document, sharded=sharded) for index in _OF_VERSION_1]
-    former = [one for one in others if one not in in_the_way and _shape(one, sharded=sharded) in version_1]
+    former = [index for index in others if index not in in_the_way and _shape(index, sharded=sharded) in version_1]
     return Comparison(
         missing=tuple(index.document["name"] for index in lacking),
-        in_the_way=tuple(str(one["name"]) for one in in_the_way),
-        foreign=tuple(str(one["name"]) for one in others if one not in in_the_way and one not in former),
-        former=tuple(str(one["name"]) for one in former),
+        in_the_way=tuple(str(index["name"]) for index in in_the_way),
+        foreign=tuple(str(index["name"]) for index in others if index not in in_the_way and index not in former),
+        former=tuple(str(index["name"]) for index in former),
     )
 
 
@@ -141,8 +141,8 @@ def missing(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> 
         existing: what the server lists.
         sharded: on a sharded collection no index but that of the shard key can be unique.
     """
-    there = [_shape(one, sharded=sharded) for one in existing]
-    return [index for index in INDEXES if _shape(index.document, sharded=sharded) not in there]
+    shapes = [_shape(index, sharded=sharded) for index in existing]
+    return [index for index in INDEXES if _shape(index.document, sharded=sharded) not in shapes]
 
 
 def _shape(index: Mapping[str, Any], *, sharded: bool) -> tuple[Any, ...]:
@@ -262,7 +262,7 @@ async def _listed(connection: LogConnection) -> frozenset[str]:
         return frozenset()
     wanted = missing(existing, sharded=drivers.is_sharded(connection.database))
     _warn_once(connection, wanted)
-    names = {str(one["name"]) for one in existing} - {index.document["name"] for index in wanted}
+    names = {str(index["name"]) for index in existing} - {index.document["name"] for index in wanted}
     connection.indexes = frozenset(names)
     return connection.indexes
 

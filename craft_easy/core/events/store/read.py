@@ -245,10 +245,10 @@ class Scan:
 
 
 def _value(record: Mapping[str, Any], path: str) -> Any:
-    found: Any = record
+    value: Any = record
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 # Selections
@@ -280,8 +280,8 @@ def _index_for(selection: Selection) -> str | None:
 async def count(log: Log, selection: Selection) -> int:
     """Return how many records are selected; see `EventStore.count`."""
     async with log.call(log.scan_timeout) as connection:
-        found = await connection.events.count_documents(filters.selection_filter(selection))
-    return found if selection.limit is None else min(found, selection.limit)
+        number = await connection.events.count_documents(filters.selection_filter(selection))
+    return number if selection.limit is None else min(number, selection.limit)
 
 
 # Look-ups by id
@@ -289,13 +289,13 @@ async def count(log: Log, selection: Selection) -> int:
 
 async def located(log: Log, event_ids: Sequence[str]) -> dict[str, Any]:
     """Return the `_id`s of events by their ids; an event that is not in the log is left out."""
-    found: dict[str, Any] = {}
+    ids: dict[str, Any] = {}
     for start in range(0, len(event_ids), MAX_IDS):
-        found |= await _by_derived_id(log, event_ids[start : start + MAX_IDS])
+        ids |= await _by_derived_id(log, event_ids[start : start + MAX_IDS])
     for event_id in event_ids:
-        if event_id not in found and (record := await find_record(log, event_id)) is not None:
-            found[event_id] = record["_id"]
-    return found
+        if event_id not in ids and (record := await find_record(log, event_id)) is not None:
+            ids[event_id] = record["_id"]
+    return ids
 
 
 async def _by_derived_id(log: Log, event_ids: Sequence[str]) -> dict[str, Any]:

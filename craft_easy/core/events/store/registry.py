@@ -62,8 +62,8 @@ class WorkerRegistry:
         """Add a worker and return the database's time."""
         host, pid, _ = owner.rsplit(":", 2)
         entry = {"host": host, "pid": int(pid), "lease": lease, "fenced": False}
-        async with self._store.call() as site:
-            document = await site.workers.find_one_and_update(
+        async with self._store.call() as connection:
+            document = await connection.workers.find_one_and_update(
                 {"_id": owner},
                 {"$setOnInsert": entry, "$currentDate": {"started_at": True, "beat_at": True}},
                 upsert=True,
@@ -74,33 +74,35 @@ class WorkerRegistry:
 
     async def beat(self, owner: str) -> datetime | None:
         """Renew a lease with a majority write and return the database's time; None where the worker was fenced."""
-        async with self._store.call() as site:
-            document = await site.workers.find_one_and_update(*_beat_of(owner), return_document=ReturnDocument.AFTER)
+        async with self._store.call() as connection:
+            document = await connection.workers.find_one_and_update(
+                *_beat_of(owner), return_document=ReturnDocument.AFTER
+            )
         return None if document is None else WorkerEntry.of(document).beat_at
 
     async def entries(self) -> dict[str, WorkerEntry]:
         """Return all entries by owner."""
-        async with self._store.call() as site:
-            documents = await site.workers.find({}).to_list(None)
+        async with self._store.call() as connection:
+            documents = await connection.workers.find({}).to_list(None)
         return {entry.owner: entry for entry in map(WorkerEntry.of, documents)}
 
     async def fence(self, entry: WorkerEntry) -> bool:
         """Fence a worker whose last heartbeat is still the one in `entry`; return whether it was."""
-        async with self._store.call() as site:
-            result = await site.workers.update_one(
+        async with self._store.call() as connection:
+            result = await connection.workers.update_one(
                 {"_id": entry.owner, "fenced": False, "beat_at": entry.beat_at}, {"$set": {"fenced": True}}
             )
         return bool(result.matched_count)
 
     async def remove(self, owner: str) -> None:
         """Remove a worker that owns nothing any more."""
-        async with self._store.call() as site:
-            await site.workers.delete_one({"_id": owner})
+        async with self._store.call() as connection:
+            await connection.workers.delete_one({"_id": owner})
 
     async def forget(self, *, at: datetime) -> None:
         """Remove the workers whose last heartbeat was more than `FORGET_AFTER` before `at` and that were fenced."""
-        async with self._store.call() as site:
-            await site.workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
+        async with self._store.call() as connection:
+            await connection.workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
 
     def channel(self, *, timeout: float) -> ThreadChannel:
         """Return a channel for the thread that sends heartbeats, with a client of its own."""

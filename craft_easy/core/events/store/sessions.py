@@ -50,15 +50,16 @@ async def check(client: Any, store: Log, owner: str) -> Flush | None:
         WrongDeployment: the client is one of another deployment.
     """
     hello = await _check_topology(client)
-    site = await store.connection()
-    where = drivers.address(client[site.database.name])
+    connection = await store.connection()
+    where = drivers.address(client[connection.database.name])
     with faults.translate_errors(where), pymongo.timeout(TRY_S):
-        workers = drivers.majority_collection(client[site.database.name], store.workers_name, CODEC)
-        found = await workers.find_one({"_id": owner}, {"_id": 1})
-    if found is None:
+        workers = drivers.majority_collection(client[connection.database.name], store.workers_name, CODEC)
+        entry = await workers.find_one({"_id": owner}, {"_id": 1})
+    if entry is None:
         raise WrongDeployment(
             f"{where} does not hold this log, and a transaction reaches one deployment",
-            hint=f"use the client of {site.where}, or give the store this client's database: EventStore(client[…])",
+            hint=f"use the client of {connection.where}, "
+            "or give the store this client's database: EventStore(client[…])",
         )
     return _flush_of(client, hello, owner)
 
@@ -195,8 +196,8 @@ async def _commit(session: Any, where: str) -> None:
             if not _is_unknown(error):
                 raise
             if steady() >= until:
-                said = faults.translated(error, where).message
-                raise CommitUnknown(f"whether the transaction was committed is not known: {said}") from error
+                reason = faults.translated(error, where).message
+                raise CommitUnknown(f"whether the transaction was committed is not known: {reason}") from error
             await asyncio.sleep(PAUSE_S)
         else:
             hooks.kill_point("commit.acknowledged")

@@ -35,8 +35,8 @@ _HANDLERS: Final = {"$cond": [{"$isArray": "$delivery.handlers"}, {"$size": "$de
 
 async def is_empty(store: Log) -> bool:
     """Tell whether there is no record at all."""
-    async with store.call() as site:
-        return await site.events.find_one({}, {"_id": 1}) is None
+    async with store.call() as connection:
+        return await connection.events.find_one({}, {"_id": 1}) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class Sample:
 async def sample(store: Log, *, size: int = SAMPLE) -> Sample:
     """Draw events at random and say what they are like; their payloads are not read."""
     fields = {"delivery": {"$type": "$delivery"}, "state": "$delivery.state", "handlers": _HANDLERS}
-    async with store.call(store.scan_timeout) as site:
-        events = await site.events.estimated_document_count()
-        cursor = await drivers.aggregate(site.events, [{"$sample": {"size": size}}, {"$project": fields}])
+    async with store.call(store.scan_timeout) as connection:
+        events = await connection.events.estimated_document_count()
+        cursor = await drivers.aggregate(connection.events, [{"$sample": {"size": size}}, {"$project": fields}])
         drawn: list[dict[str, Any]] = await cursor.to_list(None)
     return Sample(
         events=events,
@@ -81,9 +81,9 @@ class MalformedRecords:
 
 async def malformed(log: Log) -> MalformedRecords:
     """Count the records that no command reads as an event; the server reads the whole log for it."""
-    async with log.call(log.scan_timeout) as site:
-        number = await site.events.count_documents(_MALFORMED)
-        some = await site.events.find(_MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
+    async with log.call(log.scan_timeout) as connection:
+        number = await connection.events.count_documents(_MALFORMED)
+        some = await connection.events.find(_MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
     return MalformedRecords(number, tuple(str(record["_id"]) for record in some))
 
 
@@ -115,8 +115,8 @@ async def held(store: Log) -> list[OwnedCount]:
             }
         },
     ]
-    async with store.call(store.scan_timeout) as site:
-        cursor = await drivers.aggregate(site.events, stages)
+    async with store.call(store.scan_timeout) as connection:
+        cursor = await drivers.aggregate(connection.events, stages)
         rows: list[dict[str, Any]] = await cursor.to_list(None)
     return [_held(row) for row in rows]
 
@@ -128,9 +128,9 @@ def _held(row: Mapping[str, Any]) -> OwnedCount:
 
 async def dead(store: Log) -> int:
     """Return how many records have a dead delivery, by the partial index over them."""
-    async with store.call(store.scan_timeout) as site:
+    async with store.call(store.scan_timeout) as connection:
         condition = {"delivery.handlers.state": "dead"}
-        return int(await site.events.count_documents(condition, **await hint(site, DEAD_INDEX)))
+        return int(await connection.events.count_documents(condition, **await hint(connection, DEAD_INDEX)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,8 @@ def _expiry(index: Mapping[str, Any]) -> Expiry:
 
 async def expiries(store: Log) -> list[Expiry]:
     """Return the indexes by which records of the log are removed."""
-    async with store.call() as site:
-        return expiries_among(await drivers.list_indexes(site.events))
+    async with store.call() as connection:
+        return expiries_among(await drivers.list_indexes(connection.events))
 
 
 def expiring_index(after: timedelta) -> IndexModel:
@@ -176,8 +176,8 @@ def expiring_index(after: timedelta) -> IndexModel:
 
 async def create_expiring_index(store: Log, after: timedelta) -> None:
     """Create that index; from then on MongoDB removes records, without a look at what they caused."""
-    async with store.call(BUILD_DEADLINE) as site:
-        await site.events.create_indexes([expiring_index(after)])
+    async with store.call(BUILD_DEADLINE) as connection:
+        await connection.events.create_indexes([expiring_index(after)])
 
 
 def shell_command(collection: str, after: timedelta) -> str:
@@ -195,8 +195,8 @@ async def under_construction(store: Log) -> list[str]:
     https://www.mongodb.com/docs/manual/reference/operator/aggregation/indexStats/
     """
     with suppress(StoreError):
-        async with store.call() as site:
-            cursor = await drivers.aggregate(site.events, [{"$indexStats": {}}])
+        async with store.call() as connection:
+            cursor = await drivers.aggregate(connection.events, [{"$indexStats": {}}])
             indexes: list[dict[str, Any]] = await cursor.to_list(None)
         return sorted({str(index.get("name")) for index in indexes if index.get("building")})
     return []

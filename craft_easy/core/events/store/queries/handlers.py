@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 async def event_types(store: Log) -> list[str]:
     """Return every event type of the log, by the index that begins with it."""
-    async with store.call(store.scan_timeout) as site:
-        types = await site.events.distinct("event_type")
+    async with store.call(store.scan_timeout) as connection:
+        types = await connection.events.distinct("event_type")
     return sorted({str(event_type) for event_type in types if event_type is not None})
 
 
@@ -36,11 +36,11 @@ async def of_handler(store: Log, names: tuple[str, ...]) -> HandlerBacklog:
         names: its id, and those that it had before.
     """
     chosen = DeliveryFilter(Selection(), names)
-    async with store.call(store.scan_timeout) as site:
-        pending = await _counted(site, chosen.having("pending"), OPEN_INDEX)
-        dead = await _counted(site, chosen.having("dead"), DEAD_INDEX)
+    async with store.call(store.scan_timeout) as connection:
+        pending = await _counted(connection, chosen.having("pending"), OPEN_INDEX)
+        dead = await _counted(connection, chosen.having("dead"), DEAD_INDEX)
     return HandlerBacklog(pending, dead)
 
 
-async def _counted(site: LogConnection, condition: Condition, index: str) -> int:
-    return int(await site.events.count_documents(condition, **await hint(site, index)))
+async def _counted(connection: LogConnection, condition: Condition, index: str) -> int:
+    return int(await connection.events.count_documents(condition, **await hint(connection, index)))

@@ -20,9 +20,9 @@ Record = Mapping[str, Any]
 
 async def is_unique(store: EventStore) -> bool:
     """Return whether an index keeps event ids unique: not on a sharded cluster, nor on an old log that lacks it."""
-    site = await store.prepare()
+    connection = await store.prepare()
     async with store.call():
-        existing = await drivers.list_indexes(site.events)
+        existing = await drivers.list_indexes(connection.events)
     return any(list(index["key"].items()) == [("event_id", 1)] and index.get("unique") for index in existing)
 
 
@@ -67,8 +67,8 @@ async def _matching(
 ) -> Iterable[Record]:
     records: list[Record] = []
     for start in range(0, len(values), MAX_NAMED):
-        async with store.call() as site:
-            events = drivers.by_majority(site.events)
+        async with store.call() as connection:
+            events = drivers.by_majority(connection.events)
             records += await events.find(condition(list(values[start : start + MAX_NAMED]))).to_list(None)
     return records
 

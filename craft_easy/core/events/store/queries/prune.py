@@ -116,8 +116,8 @@ class Copy:
 
 async def count(store: Log, old: Old) -> int:
     """Return how many records are old, those included that a retry of their parent would publish again."""
-    async with store.call(store.scan_timeout) as site:
-        return int(await site.events.count_documents(old.condition()))
+    async with store.call(store.scan_timeout) as connection:
+        return int(await connection.events.count_documents(old.condition()))
 
 
 async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
@@ -155,8 +155,8 @@ async def _parents(store: Log, key: str, values: Sequence[Any]) -> list[Record]:
     fields = {"event_id": 1, "delivery.state": 1, "delivery.handlers.state": 1}
     parents: list[Record] = []
     for start in range(0, len(values), MAX_NAMED):
-        async with store.call() as site:
-            events = drivers.by_majority(site.events)
+        async with store.call() as connection:
+            events = drivers.by_majority(connection.events)
             parents += await events.find({key: {"$in": values[start : start + MAX_NAMED]}}, fields).to_list(None)
     return parents
 
@@ -188,8 +188,8 @@ async def _copied(store: Log, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]
     some, rest = ids[:MAX_NAMED], list(ids[MAX_NAMED:])
     batch: list[Copy] = []
     size = 0
-    async with store.call() as site:
-        cursor: Any = drivers.decoding(site.events, RAW).find({"_id": {"$in": some}})
+    async with store.call() as connection:
+        cursor: Any = drivers.decoding(connection.events, RAW).find({"_id": {"$in": some}})
         async for document in cursor:
             batch.append(Copy(document))
             size += len(batch[-1].data)
@@ -204,8 +204,8 @@ async def _copied(store: Log, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]
 
 async def remove(store: Log, copied: Sequence[Copy]) -> list[Any]:
     """Remove records where they are the ones that were copied; return the `_id`s of those that are still there."""
-    async with store.call() as site:
-        result = await site.events.bulk_write([DeleteOne(copy.still()) for copy in copied], ordered=False)
+    async with store.call() as connection:
+        result = await connection.events.bulk_write([DeleteOne(copy.still()) for copy in copied], ordered=False)
     if result.deleted_count == len(copied):
         return []
     return await _still_there(store, [copy.id for copy in copied])
@@ -214,10 +214,10 @@ async def remove(store: Log, copied: Sequence[Copy]) -> list[Any]:
 async def _still_there(store: Log, ids: Sequence[Any]) -> list[Any]:
     remaining: list[Any] = []
     for start in range(0, len(ids), MAX_NAMED):
-        async with store.call() as site:
-            documents = await site.events.find({"_id": {"$in": ids[start : start + MAX_NAMED]}}, {"_id": 1}).to_list(
-                None
-            )
+        async with store.call() as connection:
+            documents = await connection.events.find(
+                {"_id": {"$in": ids[start : start + MAX_NAMED]}}, {"_id": 1}
+            ).to_list(None)
         remaining += [document["_id"] for document in documents]
     return remaining
 
@@ -290,9 +290,9 @@ class CollectionArchive:
         return [original for original, _ in differing]
 
     async def _insert(self, documents: Sequence[RawBSONDocument]) -> None:
-        async with self._store.call() as site:
+        async with self._store.call() as connection:
             try:
-                await self._archive(site.database).insert_many(documents, ordered=False)
+                await self._archive(connection.database).insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 refused = error.details.get("writeErrors", ())
                 if error.details.get("writeConcernErrors") or not refused:
@@ -304,8 +304,8 @@ class CollectionArchive:
         kept: dict[bytes, RawBSONDocument] = {}
         for start in range(0, len(copies), MAX_NAMED):
             ids = [original.id for original in copies[start : start + MAX_NAMED]]
-            async with self._store.call() as site:
-                archive: Any = drivers.by_majority(self._archive(site.database))
+            async with self._store.call() as connection:
+                archive: Any = drivers.by_majority(self._archive(connection.database))
                 for document in await archive.find({"_id": {"$in": ids}}).to_list(None):
                     kept[Copy(document).key] = document
         pairs = [(original, kept.get(original.key)) for original in copies]
@@ -318,8 +318,8 @@ class CollectionArchive:
         if not older:
             return
         writes: list[ReplaceOne[Any]] = [ReplaceOne({"_id": original.id}, original.document) for original in older]
-        async with self._store.call() as site:
-            await self._archive(site.database).bulk_write(writes, ordered=False)
+        async with self._store.call() as connection:
+            await self._archive(connection.database).bulk_write(writes, ordered=False)
 
     def _archive(self, database: drivers.Database) -> Any:
         return drivers.majority_collection(database, self._name, RAW)

@@ -95,8 +95,8 @@ async def _change(store: Log, records: Sequence[Tracked], trace: RedactionMark, 
     while todo:
         after = [redact(record.delivery, at=trace.at, by=trace.by) for record in todo]
         writes = [_write(record, delivery, trace) for record, delivery in zip(todo, after, strict=True)]
-        async with store.call(seconds) as site:
-            matched = (await site.events.bulk_write(writes, ordered=False)).matched_count
+        async with store.call(seconds) as connection:
+            matched = (await connection.events.bulk_write(writes, ordered=False)).matched_count
         if matched == len(todo):
             for record, delivery in zip(todo, after, strict=True):
                 record.delivery = delivery
@@ -117,8 +117,8 @@ async def _lost(store: Log, records: Sequence[Tracked]) -> list[Tracked]:
     """Return the records that another has written meanwhile, as they are now, and that still have their payload."""
     ids = [record.id for record in records]
     fields = dict.fromkeys((*WITHOUT_PAYLOAD, "redacted"), 1)
-    async with store.call() as site:
-        events = drivers.by_majority(site.events)
+    async with store.call() as connection:
+        events = drivers.by_majority(connection.events)
         documents = await events.find({"_id": {"$in": ids}}, fields).to_list(None)
     fresh = {record.id: record for record in map(Tracked.of, documents)}
     lost = []

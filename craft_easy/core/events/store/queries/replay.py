@@ -50,8 +50,8 @@ async def last_position(store: Log) -> RecordPosition | None:
         "event_id": {"$type": "string"},
         "event_type": {"$type": "string"},
     }
-    async with store.call(store.scan_timeout) as site:
-        cursor = site.events.find(condition, OUTLINE).sort(read.HISTORY.sort(filters.DESCENDING)).limit(1)
+    async with store.call(store.scan_timeout) as connection:
+        cursor = connection.events.find(condition, OUTLINE).sort(read.HISTORY.sort(filters.DESCENDING)).limit(1)
         found = await cursor.to_list(1)
     return RecordPosition.of(found[0]) if found else None
 
@@ -84,8 +84,8 @@ async def tally(store: Log, condition: Condition, limit: int | None = None) -> C
         return counted
     kind = {"event_type": "$event_type", "tenant_id": "$tenant_id"}
     stages = [{"$match": condition}, {"$group": {"_id": kind, "events": {"$sum": 1}}}]
-    async with store.call(store.scan_timeout) as site:
-        rows = await (await drivers.aggregate(site.events, stages)).to_list(None)
+    async with store.call(store.scan_timeout) as connection:
+        rows = await (await drivers.aggregate(connection.events, stages)).to_list(None)
     for row in rows:
         event = read_envelope(row["_id"])
         counted[event.event_type, event.tenant_id] += row["events"]

@@ -74,8 +74,8 @@ async def facts(store: Log) -> ServerFacts:
         StoreUnavailable: the server was not reached.
         StoreLoginRefused: the server refused the login.
     """
-    async with store.call() as site:
-        admin = site.database.client["admin"]
+    async with store.call() as connection:
+        admin = connection.database.client["admin"]
         hello = await drivers.hello(admin)
         build = await admin.command("buildInfo", read_preference=drivers.PRIMARY)
         times = []
@@ -85,7 +85,7 @@ async def facts(store: Log) -> ServerFacts:
             times.append((clock.steady() - began) * 1000)
     is_embedded = hello.get("setName") == EMBEDDED_SET
     return ServerFacts(
-        where=site.where,
+        where=connection.where,
         product="SecantusDB" if is_embedded else "MongoDB",
         version=str(build.get("secantusVersion" if is_embedded else "version", "of unknown version")),
         topology=_topology(hello),
@@ -131,9 +131,9 @@ async def acknowledge(store: Log) -> float:
         StoreUnavailable: the majority did not acknowledge it in time.
         StoreLoginRefused: this user may not write.
     """
-    async with store.call() as site:
+    async with store.call() as connection:
         began = clock.steady()
-        await site.workers.delete_one({"_id": _NOBODY})
+        await connection.workers.delete_one({"_id": _NOBODY})
     return (clock.steady() - began) * 1000
 
 
@@ -143,11 +143,11 @@ async def try_transaction(store: Log) -> None:
     Raises:
         StoreError: the server has no transactions.
     """
-    async with store.call() as site:
-        session = await drivers.start_session(site.database.client)
+    async with store.call() as connection:
+        session = await drivers.start_session(connection.database.client)
         try:
             await drivers.resolved(session.start_transaction())
-            await site.events.find_one({"_id": _NOBODY}, {"_id": 1}, session=session)
+            await connection.events.find_one({"_id": _NOBODY}, {"_id": 1}, session=session)
             await session.abort_transaction()
         finally:
             await session.end_session()

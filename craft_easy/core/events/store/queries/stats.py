@@ -146,10 +146,10 @@ class Durations:
 
 async def durations(log: Log, question: Question) -> Durations:
     """Return how long deliveries took, of the newest events of the window."""
-    async with log.call(log.scan_timeout) as site:
-        version = (await drivers.resolved(site.database.command("buildInfo")))["version"]
+    async with log.call(log.scan_timeout) as connection:
+        version = (await drivers.resolved(connection.database.command("buildInfo")))["version"]
         measure: Measure = "median" if int(version.partition(".")[0]) >= _PERCENTILE_SINCE else "mean"
-        cursor = await drivers.aggregate(site.events, duration_stages(question, measure), allowDiskUse=True)
+        cursor = await drivers.aggregate(connection.events, duration_stages(question, measure), allowDiskUse=True)
         rows: list[Mapping[str, Any]] = await cursor.to_list(None)
     return Durations(measure, {name_of(row): _milliseconds(row["took"]) for row in rows})
 
@@ -296,8 +296,8 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
 
 
 async def _counted(store: Log, stages: Sequence[Stage], index: str | None = None) -> Counted:
-    async with store.call(store.scan_timeout) as site:
-        return _read(await _first(site.events, stages, **await hint(site, index)))
+    async with store.call(store.scan_timeout) as connection:
+        return _read(await _first(connection.events, stages, **await hint(connection, index)))
 
 
 async def _first(events: drivers.Collection, stages: Sequence[Stage], **options: Any) -> Mapping[str, Any]:

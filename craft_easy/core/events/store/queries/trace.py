@@ -76,10 +76,10 @@ async def members(store: Log, root_id: str, *, limit: int) -> ChainMembers:
     if not can_be_stored(root_id):
         return ChainMembers((), 0)
     condition: Condition = {"correlation_id": {"$in": stored_forms(root_id)}}
-    async with store.call() as site:
-        _check_index(await drivers.list_indexes(site.events))
-        records = await site.events.find(condition, FIELDS).limit(limit + 1).to_list(None)
-        total = len(records) if len(records) <= limit else await site.events.count_documents(condition)
+    async with store.call() as connection:
+        _check_index(await drivers.list_indexes(connection.events))
+        records = await connection.events.find(condition, FIELDS).limit(limit + 1).to_list(None)
+        total = len(records) if len(records) <= limit else await connection.events.count_documents(condition)
     return ChainMembers([Link.of(record) for record in records[:limit]], total)
 
 
@@ -95,8 +95,8 @@ async def whole_records(store: Log, ids: Sequence[Any]) -> AsyncGenerator[Sequen
     """Yield the records with these `_id`s, payloads included, up to `READ_AT_ONCE` at a time."""
     for start in range(0, len(ids), READ_AT_ONCE):
         condition = {"_id": {"$in": list(ids[start : start + READ_AT_ONCE])}}
-        async with store.call() as site:
-            records: Sequence[Mapping[str, Any]] = await site.events.find(condition).to_list(None)
+        async with store.call() as connection:
+            records: Sequence[Mapping[str, Any]] = await connection.events.find(condition).to_list(None)
         yield records
 
 
