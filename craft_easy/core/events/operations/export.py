@@ -6,8 +6,8 @@
     print(exported.events)
 
 A line is a record as it is stored, its delivery included and its `_id` left out; `mongoimport` reads it, and so does
-`importing`. A file is written under another name, with `.part` behind it, and gets its own when it is complete. With a
-checkpoint it is written in place: what stands behind the mark is cut off by the next run, which goes on from there.
+`import_`. A file is written under another name, with `.part` behind it, and gets its own when it is complete. With a
+checkpoint it is written in place: the next run cuts off the lines behind the mark and goes on from there.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class ExportBlock:
 
 @dataclass(slots=True)
 class Exported:
-    """How many events were written: now, and by earlier runs with the same checkpoint.
+    """The number of events that were written: now, and by earlier runs with the same checkpoint.
 
-    `ambiguous` is how many of them have an object that Extended JSON reads as a value of another type; `ambiguous_ids`
-    names the first of these.
+    `ambiguous` counts those with an object that Extended JSON reads as a value of another type; `ambiguous_ids` names
+    the first of these.
     """
 
     events: int = 0
@@ -145,12 +145,12 @@ def checkpoint(
     """Return the checkpoint of an export; it goes with the same selection of the same log, into the same file.
 
     Args:
-        path: where it is kept.
+        path: the file of the checkpoint.
         store: the log.
-        file: what is written.
+        file: the file that is written.
         selection: which events. Its window is fixed by the first run; `others` has it as it was asked for.
-        json_format: in which form.
-        others: what else must be the same, as JSON has it.
+        json_format: of the lines.
+        others: further settings that must be the same, as JSON values.
 
     Raises:
         ValueError: the selection is reversed, and would have to go on at the end that grows.
@@ -189,8 +189,8 @@ async def export_file(
         selection: which events.
         json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
         force: write over a file that is there already.
-        checkpoint: go on where the last run with it ended, and note how far this one came.
-        observer: called with what happens.
+        checkpoint: go on where the last run with it ended, and mark the position of this one.
+        observer: called with each notice.
 
     Raises:
         InvalidSetting: the file is there already, or cannot be written.
@@ -199,16 +199,16 @@ async def export_file(
         EventsError: the disk did not take it.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        position = None if checkpoint is None else _Position.read(checkpoint)
-        if position is None:
-            position = _Position(since=selection.since, until=selection.until)
+        progress = None if checkpoint is None else _Progress.read(checkpoint)
+        if progress is None:
+            progress = _Progress(since=selection.since, until=selection.until)
             check(path, force=force)
             if checkpoint is not None:  # before there is a file, so that a kill never leaves one without it
-                checkpoint.write(position.to_json())
-        size = None if position.place is None and not position.size else position.size
+                checkpoint.write(progress.to_json())
+        size = None if progress.last is None and not progress.size else progress.size
         file = Target(Path(path), size=size, in_place=checkpoint is not None)
         try:
-            exported = await _write(store, file, selection, json_format, position, checkpoint, observer)
+            exported = await _write(store, file, selection, json_format, progress, checkpoint, observer)
             file.finish()
         except OSError as error:
             raise EventsError(f"{path} cannot be written: {reason_of(error)}", hint="is there room for it?") from error
@@ -222,19 +222,19 @@ async def _write(
     file: Target,
     selection: Selection,
     json_format: JsonFormat,
-    position: _Position,
+    progress: _Progress,
     checkpoint: Checkpoint | None,
     observer: ExportObserver,
 ) -> Exported:
-    exported, kept_at = Exported(before=position.events), steady()
-    left = None if selection.limit is None else selection.limit - position.events
-    wanted = replace(selection, since=position.since, until=position.until, limit=left or None)
-    observer(ExportBegan(_rest_of(wanted, position.place)))
+    exported, kept_at = Exported(before=progress.events), steady()
+    left = None if selection.limit is None else selection.limit - progress.events
+    wanted = replace(selection, since=progress.since, until=progress.until, limit=left or None)
+    observer(ExportBegan(_rest_of(wanted, progress.last)))
     if left == 0:
         return exported
     last: RecordPosition | None = None
     async with aclosing(
-        blocks(store, wanted, json_format=json_format, after=position.place, observer=observer)
+        blocks(store, wanted, json_format=json_format, after=progress.last, observer=observer)
     ) as pages:
         async for block in pages:
             file.write(block.data)
@@ -242,26 +242,26 @@ async def _write(
             exported.add(block)
             observer(block)
             if checkpoint is not None and last is not None and steady() - kept_at >= KEPT_EVERY:
-                _keep(checkpoint, file, position, last, exported)
+                _keep(checkpoint, file, progress, last, exported)
                 kept_at = steady()
     if checkpoint is not None and last is not None:
-        _keep(checkpoint, file, position, last, exported)
+        _keep(checkpoint, file, progress, last, exported)
     return exported
 
 
-def _keep(checkpoint: Checkpoint, file: Target, before: _Position, last: RecordPosition, exported: Exported) -> None:
+def _keep(checkpoint: Checkpoint, file: Target, before: _Progress, last: RecordPosition, exported: Exported) -> None:
     """Write a mark behind a well-formed record; malformed ones behind the mark are written again by the next run."""
     events = exported.before + exported.events
-    checkpoint.write(replace(before, place=last, size=file.mark(), events=events).to_json())
+    checkpoint.write(replace(before, last=last, size=file.mark(), events=events).to_json())
 
 
 @dataclass(frozen=True, slots=True)
-class _Position:
-    """How far an export has come: up to which record, how many, and how long the file was then."""
+class _Progress:
+    """The progress of an export: its window, its last position, the length of the file and the number of events."""
 
     since: datetime | None = None
     until: datetime | None = None
-    place: RecordPosition | None = None
+    last: RecordPosition | None = None
     size: int = 0
     events: int = 0
 
@@ -269,14 +269,14 @@ class _Position:
         return {
             "since": None if self.since is None else self.since.isoformat(),
             "until": None if self.until is None else self.until.isoformat(),
-            "place": None if self.place is None else self.place.to_json(),
+            "place": None if self.last is None else self.last.to_json(),
             "size": self.size,
             "events": self.events,
         }
 
     @classmethod
-    def read(cls, checkpoint: Checkpoint) -> _Position | None:
-        """Return what an earlier run noted; None where there was none."""
+    def read(cls, checkpoint: Checkpoint) -> _Progress | None:
+        """Return the progress of an earlier run; None where there was none."""
         fields = checkpoint.read()
         if fields is None:
             return None
@@ -284,7 +284,7 @@ class _Position:
             return cls(
                 since=_moment(fields["since"]),
                 until=_moment(fields["until"]),
-                place=None if fields["place"] is None else RecordPosition.from_json(fields["place"]),
+                last=None if fields["place"] is None else RecordPosition.from_json(fields["place"]),
                 size=int(fields["size"]),
                 events=int(fields["events"]),
             )

@@ -34,7 +34,7 @@ _HANDLERS: Final = {"$cond": [{"$isArray": "$delivery.handlers"}, {"$size": "$de
 
 
 async def is_empty(store: Log) -> bool:
-    """Tell whether there is no record at all."""
+    """Return whether the log is empty."""
     async with store.call() as connection:
         return await connection.events.find_one({}, {"_id": 1}) is None
 

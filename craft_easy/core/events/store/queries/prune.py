@@ -73,7 +73,7 @@ class Old:
         return {"$or": [done, {"delivery": {"$eq": None}}]} if self.include_untracked else done
 
     def has(self, record: Record) -> bool:
-        """Tell whether a record that was listed may still go."""
+        """Return whether a record that was listed may still be removed."""
         delivery = record.get("delivery")
         if isinstance(delivery, Mapping):
             return delivery.get("state") == "done"

@@ -83,7 +83,7 @@ async def _change_apart(store: Log, records: Sequence[Tracked], trace: Redaction
         try:
             await _change(store, [record], trace, APART_S)
         except StoreUnavailable:
-            await store.now()  # it is no lock, but an outage, where this is not answered either
+            await store.now()  # where this is not answered either, it is an outage and not a lock
             kept.append(Kept(record, "it is locked by a transaction"))
         except RecordRefused as error:
             kept.append(Kept(record, error.message))
