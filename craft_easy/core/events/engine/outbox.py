@@ -101,6 +101,6 @@ class SuppressedTransaction:
 
 @asynccontextmanager
 async def begin_suppressed(client: Any, check: Callable[[DomainEvent], object]) -> AsyncIterator[Any]:
-    """Give a transaction that stores no events; see `EventBus.transaction` and `suppression`."""
+    """Give a transaction that stores no events; see `EventBus.transaction` and `handlers.context.suppressing`."""
     async with plain_transaction(client) as session:
         yield SuppressedTransaction(session, check)

@@ -109,7 +109,7 @@ class RecordOwner:
         """
         owner = await self.worker.ready()
         with self.acquiring(ids, owner) as acquisition:
-            # a record that counts as owned may be free already, by a write whose reply was lost and which is repeated
+            # not what counts as owned: after a lost reply to a give-back the log may list it as free already
             new = [record_id for record_id in ids if acquisition.is_new(record_id)]
             if not new:
                 return []

@@ -1,7 +1,7 @@
 """The one runner: runs the deliveries of one event, in order, for publishers, redispatch and replay.
 
-A sink takes each outcome as it comes: the record's (`sinks.RecordSink`) or a report's. Limits, abandoned handlers and
-handlers that cancel themselves are handled here and nowhere else.
+A sink takes each outcome as it comes: the record's (`sinks.RecordSink`) or a report's. `handlers.attempt` enforces the
+limit of a handler; here is what follows when a handler ignores it, or cancels itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,12 @@
-"""Pure values: the event, its delivery, the retry policy, the selection. No I/O, no driver.
+"""Pure values: no I/O, no driver.
+
+    event.py          DomainEvent: its fields are its payload
+    event_class.py    the class that reads an event type
+    envelope.py       the event fields of a record
+    delivery.py       the state machine of a record: every transition of its deliveries
+    retry.py          RetryPolicy, the signals Retry and Discard, outcomes
+    selection.py      which events: tenants, patterns of types, states, a window of time
+    figures.py        counts and bars, which operations and history have in common
 
 May import `errors` and `clock`.
 """

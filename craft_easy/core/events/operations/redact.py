@@ -1,9 +1,9 @@
 """Redaction: payloads are removed on request, ids and deliveries stay.
 
-    from craft_easy.core.events import redaction
+    from craft_easy.core.events.operations.redact import redact
     from craft_easy.core.events.model.selection import Selection
 
-    redacted = await redaction.redact(store, Selection(tenants=("acme",)), by="ada", reason="request 17")
+    redacted = await redact(store, Selection(tenants=("acme",)), by="ada", reason="request 17")
 
 It is the one thing that changes the payload of a stored event. With the same write what is pending or dead becomes
 skipped, reason `redacted`, and the texts of errors, and the reasons that handlers and operators gave for a skip, go

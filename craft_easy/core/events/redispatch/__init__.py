@@ -1,4 +1,11 @@
-"""Delivering events whose handlers never finished: take over, claim, run, wait.
+"""Delivering events whose handlers never finished.
+
+    loop.py        the run: take over, claim, run, wait; once, or until it is stopped
+    claiming.py    claims batch by batch, suspects set apart
+    options.py     how a run works, and the records that it may claim
+    backlog.py     the dry run; records without deliveries
+    event_ids.py   events that are named one by one
+    summary.py     what a run came to
 
 May import `bus`, `engine`, `store` and what is below them; not `history` or `operations`.
 """
