@@ -1,4 +1,4 @@
-"""What the operations and the history ask MongoDB: one module for each operation, named as in `operations` or `history` where one asks alone.
+"""What the operations and the history ask MongoDB, usually one module for each of them, with its name.
 
 May import the rest of `store` and what `store` may import.
 """
