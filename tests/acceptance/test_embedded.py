@@ -268,7 +268,7 @@ def test_a_server_that_does_not_come_up_is_quoted(directory: Path, monkeypatch: 
     monkeypatch.setattr(server, "find_program", lambda: ["/bin/sh", "-c", "echo the disk is tired >&2; exit 3", "sh"])
     with pytest.raises(EmbeddedLogError, match="did not start: the disk is tired") as caught:
         embedded.join(directory)
-    assert caught.value.hint == f"its whole story is in {directory / 'server.log'}"
+    assert caught.value.hint == f"its log is {directory / 'server.log'}"
 
 
 def test_a_server_that_hangs_is_named_and_left_to_come_back(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,7 +506,7 @@ def test_serve_refuses_a_directory_that_is_not_ours(tmp_path: Path) -> None:
         code, said = serving.ended()
     assert code == 4
     assert said.splitlines() == [
-        f"error: {os.path.realpath(tmp_path)} holds other files and is no embedded event log",
+        f"error: {os.path.realpath(tmp_path)} holds other files and is not an embedded event log",
         "name a new or an empty directory",
     ]
 

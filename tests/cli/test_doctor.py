@@ -209,7 +209,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: 
         (["--ttl", "36500d"], "--ttl"),
         (["--within", "0"], "too short for any answer"),
         (["--within", "x"], "--within"),
-        (["--uri", "http://x/"], "no MongoDB address"),
+        (["--uri", "http://x/"], "not a MongoDB address"),
         (["more"], "unexpected argument: more"),
     ],
 )

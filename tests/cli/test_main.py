@@ -96,7 +96,7 @@ def test_a_group_has_a_page_and_needs_a_command(cli: Cli) -> None:
         (["stub", "--database", "a/b"], 'error: --database: "a/b" holds "/", which MongoDB forbids'),
         (["stub", "--collection", "system.users"], 'error: --collection: "system.users" is reserved'),
         (["stub", "--collection", "$cmd"], 'error: --collection: "$cmd" holds "$", which MongoDB forbids'),
-        (["stub", "--uri", "db-1"], 'error: --uri: "db-1" is no MongoDB address'),
+        (["stub", "--uri", "db-1"], 'error: --uri: "db-1" is not a MongoDB address'),
         (["stub", "--tenant", "a\udcff"], "error: --tenant: its value is no text in UTF-8"),
     ],
 )  # fmt: skip

@@ -351,7 +351,7 @@ async def test_another_event_under_the_same_id_is_never_overwritten(store: Event
 
 @pytest.mark.parametrize("name", ["event_log", "event_log_workers"])
 async def test_the_log_itself_is_no_archive(store: EventStore, name: str) -> None:
-    with pytest.raises(ValueError, match="no archive"):
+    with pytest.raises(ValueError, match="not an archive"):
         CollectionArchive(store, name)
 
 

@@ -90,7 +90,7 @@ def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(EmbeddedLogError, match="is no directory"):
+        with pytest.raises(EmbeddedLogError, match="is not a directory"):
             embedded.join(path)
 
 
@@ -158,7 +158,7 @@ def test_a_file_system_without_locks_is_named(monkeypatch: pytest.MonkeyPatch, t
 
     with monkeypatch.context() as patched:
         patched.setattr(fcntl, "flock", no_locks)
-        with pytest.raises(EmbeddedLogError, match="gives no locks") as caught, place.gate(0):
+        with pytest.raises(EmbeddedLogError, match="does not support locks") as caught, place.gate(0):
             pass
     assert caught.value.hint == "put the embedded event log on a local disk"
     place.close()

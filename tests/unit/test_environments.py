@@ -120,7 +120,7 @@ def test_a_variable_that_goes_before_what_the_environment_says_is_warned_of(file
         ("env = {}", "env: no such setting", "did you mean uri-env?"),
         ("protected = 1", "protected: must be true or false", None),
         ("protected = 'false'", "protected: must be true or false", None),
-        ("uri = 'x'\nuri-env = 'Y'", "says both uri and uri-env", "leave one of them"),
+        ("uri = 'x'\nuri-env = 'Y'", "has both uri and uri-env", "leave one of them"),
     ],
 )
 def test_a_mistake_in_an_environment_is_found_though_nobody_chose_it(
@@ -136,12 +136,12 @@ def test_a_mistake_in_an_environment_is_found_though_nobody_chose_it(
     ("text", "message"),
     [
         ("[tool.craft-events]\nprotected = true", "protected: no such setting"),
-        ("[tool.craft-events]\nenv = 'prod'", "env: is no table"),
-        ("[tool.craft-events.env]\nprod = 1", r"env\.prod\]: is no table"),
-        ('[tool.craft-events.env."a b"]', 'env: "a b" is no name'),
-        ('[tool.craft-events.env."\\u001b[31m"]', "is no name"),
-        ('[tool.craft-events.env.""]', 'env: "" is no name'),
-        ('[tool]\n"craft-events" = []', "is no table"),
+        ("[tool.craft-events]\nenv = 'prod'", "env: is not a table"),
+        ("[tool.craft-events.env]\nprod = 1", r"env\.prod\]: is not a table"),
+        ('[tool.craft-events.env."a b"]', 'env: "a b" is not a valid name'),
+        ('[tool.craft-events.env."\\u001b[31m"]', "is not a valid name"),
+        ('[tool.craft-events.env.""]', 'env: "" is not a valid name'),
+        ('[tool]\n"craft-events" = []', "is not a table"),
         ("[tool.craft-events]\nx = " + "[" * 100_000, "nested too deeply|cannot be read"),
         ("[tool.craft-events]\nuri = " + "9" * 5_000, r"cannot be read"),
         ("[tool.craft-events]\nuri = 'x'\nuri = 'y'", "cannot be read"),

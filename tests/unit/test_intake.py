@@ -85,8 +85,8 @@ async def test_damaged_gzip_is_a_fault_of_one_line(data: bytes, fault: str) -> N
     [
         ('{"a": 1}\n'.encode("utf-16"), "UTF-16"),
         ('{"a": 1}\n'.encode("utf-16-le"), None),
-        (b'{"a": "\xff"}', "no UTF-8: byte 8 of the line"),
-        (b'{"a": "\xed\xa0\x80"}', "no UTF-8"),
+        (b'{"a": "\xff"}', "not UTF-8: byte 8 of the line"),
+        (b'{"a": "\xed\xa0\x80"}', "not UTF-8"),
     ],
 )
 async def test_what_is_no_utf_8_is_told_and_not_lost(data: bytes, reason: str | None) -> None:
@@ -104,7 +104,7 @@ def test_a_line_that_is_too_long_is_never_held() -> None:
     found = [line for _ in range(1_000) for line in splitting.feed(b"x" * 90)]
     found += [*splitting.feed(b"y\nshort\n"), *splitting.end()]
     assert [(line.number, len(line.data)) for line in found] == [(1, 1_000), (2, 5)]
-    assert found[0].fault == "a line of 90,001 bytes; 100 are the most that is read"
+    assert found[0].fault == "a line of 90,001 bytes exceeds the limit of 100"
 
 
 def test_a_bomb_is_unpacked_piece_by_piece() -> None:

@@ -74,7 +74,7 @@ def test_folders_in_the_file_are_meant_from_where_it_is(project: Path) -> None:
         ("[tool.craft-events]\nurl = 'x'", r"url: no such setting \(from .*pyproject\.toml\)"),
         ("[tool.craft-events]\nuri = 1", "uri: must be a text"),
         ("[tool.craft-events]\nhandlers = [1]", "handlers: must be a text or a list of texts"),
-        ("[tool]\ncraft-events = 1", "is no table"),
+        ("[tool]\ncraft-events = 1", "is not a table"),
         ("[tool.craft-events\n", r"pyproject\.toml: cannot be read"),
     ],
 )

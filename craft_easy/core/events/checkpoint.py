@@ -51,7 +51,7 @@ class Checkpoint:
         self._lock: int | None = None
 
     def read(self) -> dict[str, Any] | None:
-        """Return the position that was written last; None where there is none yet.
+        """Return the position that was written last; None before the first.
 
         Raises:
             CheckpointError: it belongs to another command or log, or has other filters; it is not a checkpoint; it
@@ -159,7 +159,7 @@ class Checkpoint:
         locked_file.sync_directory(self.path.parent)
 
     def _check_writable(self) -> None:
-        """Find out at the start what would fail only after an hour of work."""
+        """Fail at the start, not after an hour of work."""
         try:
             os.close(self._new_file())
             os.unlink(self._temporary)

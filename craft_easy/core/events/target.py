@@ -68,7 +68,7 @@ class Target:
         except OSError as error:
             raise InvalidSetting(str(self._path), f"cannot be locked: {reason_of(error)}") from error
         if not is_locked:
-            raise InvalidSetting(str(self._path), "another export is writing it just now")
+            raise InvalidSetting(str(self._path), "another export is writing it")
         if status.st_size < size:
             raise self._not_the_one(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
         os.ftruncate(descriptor, size)

@@ -30,8 +30,8 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
     """Join the embedded log of a directory; start it where it does not run.
 
     Args:
-        directory: a new or empty directory, or one that was used so before; `~` is the home directory.
-        port: the one to listen on; without it the one it had last, or a free one.
+        directory: a new or empty directory, or one of an earlier embedded log; `~` is the home directory.
+        port: the port to listen on; by default the port of the last server, or a free one.
         timeout: seconds to wait for others who start or stop it, and for the server to answer.
 
     Raises:
@@ -58,7 +58,7 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
 
 
 def running_uri(directory: str | Path) -> str | None:
-    """Return the address of the embedded log that runs in a directory; None where none does. Starts nothing."""
+    """Return the address of the embedded log that runs in a directory; None if no log runs there. Starts nothing."""
     note = Note.read(Path(directory).expanduser() / "server.json")
     return None if note is None else _uri(note)
 
@@ -91,11 +91,11 @@ class EmbeddedLog:
         self.leave()
 
     def is_running(self) -> bool:
-        """Tell whether a server runs on the directory: it may have been killed."""
+        """Return whether a server runs on the directory: it may have been killed."""
         return self._place is not None and self._place.is_served()
 
     def leave(self) -> bool:
-        """Give the share back; the last to leave stops the server, after it has written everything. Twice is once.
+        """Give up the share; the last user to leave stops the server once everything is written. Idempotent.
 
         Returns:
             Whether this was the last share.

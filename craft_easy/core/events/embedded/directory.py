@@ -1,4 +1,4 @@
-"""The directory of an embedded log, and who may touch it when.
+"""The directory of an embedded log, its files and its locks.
 
     craft-events.lock   marks the directory as ours; held by a process that starts, joins or leaves
     users.lock          shared by everyone who has joined
@@ -83,18 +83,18 @@ class Directory:
         return cls(path, *locks)
 
     def close(self) -> None:
-        """Give the locks back; what a fork inherited of them counts no longer either."""
+        """Release the locks, those that a fork inherited included."""
         for lock in (self._users, self._gate):
             fcntl.flock(lock, fcntl.LOCK_UN)
         _close([self._gate, self._users, self._server])
 
     @contextmanager
     def gate(self, deadline: float) -> Iterator[None]:
-        """Be the only one who starts, joins or leaves."""
+        """Let only one process at a time start, join or leave."""
         if not _lock(self._gate, fcntl.LOCK_EX, deadline):
             raise EmbeddedLogError(
                 f"another process keeps starting or stopping the embedded event log in {self.path}",
-                hint=f"try again; what the server says is in {self.path / 'server.log'}",
+                hint=f"try again; the server's log is {self.path / 'server.log'}",
             )
         try:
             yield
@@ -102,22 +102,22 @@ class Directory:
             fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     def enter(self, deadline: float) -> None:
-        """Become a user; behind the gate no other lock is in the way."""
+        """Become a user; behind the gate no other lock conflicts."""
         _lock(self._users, fcntl.LOCK_SH, deadline)
 
     def is_last(self) -> bool:
-        """Tell, behind the gate, whether nobody else uses the log; this user's share is given up where one does."""
+        """Return whether nobody else uses the log; call behind the gate. If somebody does, the share is given up."""
         return _lock(self._users, fcntl.LOCK_EX)
 
     def is_used(self) -> bool:
-        """Tell, behind the gate, whether anybody uses the log; for one who does not."""
+        """Return whether anybody uses the log; for a process that is not a user. Call it behind the gate."""
         is_free = _lock(self._users, fcntl.LOCK_EX)
         if is_free:
             fcntl.flock(self._users, fcntl.LOCK_UN)
         return not is_free
 
     def is_served(self) -> bool:
-        """Tell whether the server's process lives."""
+        """Return whether the server's process is alive."""
         if _lock(self._server, fcntl.LOCK_SH):
             fcntl.flock(self._server, fcntl.LOCK_UN)
             return False
@@ -139,7 +139,7 @@ class Directory:
         return self.path / "server.log"
 
     def note(self) -> Note | None:
-        """Return what the server's process has written about itself."""
+        """Return the note that the server's process has written."""
         return Note.read(self.path / "server.json")
 
     def last_port(self) -> int | None:
@@ -148,7 +148,7 @@ class Directory:
         return note.port if note else None
 
     def forget(self) -> None:
-        """Put away the note of a server that is gone."""
+        """Move the note of a server that has ended to `last.json`."""
         with suppress(FileNotFoundError):
             os.replace(self.path / "server.json", self.path / "last.json")
 
@@ -157,13 +157,13 @@ def _refuse_foreign(path: Path) -> None:
     names = set(os.listdir(path)) - _NOT_THINGS
     if names and MARK not in names:
         raise EmbeddedLogError(
-            f"{path} holds other files and is no embedded event log", hint="name a new or an empty directory"
+            f"{path} holds other files and is not an embedded event log", hint="name a new or an empty directory"
         )
 
 
 def _unusable(path: Path, error: OSError) -> EmbeddedLogError:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return EmbeddedLogError(f"{path} is no directory", hint="name a new or an empty directory")
+        return EmbeddedLogError(f"{path} is not a directory", hint="name a new or an empty directory")
     return EmbeddedLogError(
         f"the embedded event log cannot use {path}: {error.strerror}", hint="name a directory that you may write to"
     )
@@ -177,7 +177,7 @@ def _lock(descriptor: int, operation: int, deadline: float | None = None) -> boo
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise EmbeddedLogError(
-                    f"the file system gives no locks: {error.strerror}",
+                    f"the file system does not support locks: {error.strerror}",
                     hint="put the embedded event log on a local disk",
                 ) from error
         else:

@@ -1,4 +1,4 @@
-"""The keeper: a process that stops the embedded server once its last user is gone, however that one went.
+"""The keeper: a process that stops the embedded server once its last user is gone, even if that was killed.
 
     python -m craft_easy.core.events.embedded.keeper DIR
 

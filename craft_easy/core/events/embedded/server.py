@@ -24,7 +24,7 @@ from craft_easy.core.events.embedded.directory import POLL_SECONDS, Directory, N
 from craft_easy.core.events.errors import EmbeddedLogError
 
 NEWEST_PYTHON: Final = (3, 13)
-"""The newest one that SecantusDB is built for; it needs CPython."""
+"""The newest Python that SecantusDB is built for; it needs CPython."""
 DATABASE: Final = "craft_events_embedded"
 STOP_SECONDS: Final = 30.0
 SIGNAL_SECONDS: Final = 0.5
@@ -78,7 +78,7 @@ def _refuse_unsupported_python() -> None:
 
 
 def platform_name() -> str:
-    """Return what people call this Python."""
+    """Return the usual name of this Python."""
     return {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
 
 
@@ -133,7 +133,7 @@ def _free_port() -> int:
 
 
 def _spawn(place: Directory, program: list[str], port: int, deadline: float) -> int:
-    """Start the server and return where in the log its words begin."""
+    """Start the server and return the offset in the log at which its output begins."""
     settings = ["--config", "server.toml", "--host", "127.0.0.1", "--port", str(port), "--storage-path", "data"]
     settings += ["--oplog-retention-seconds", str(_WEEK), "--oplog-max-entries", "1000000"]
     nonce = secrets.token_hex(16)
@@ -156,7 +156,7 @@ def _spawn(place: Directory, program: list[str], port: int, deadline: float) -> 
 
 
 def _environment() -> dict[str, str]:
-    """Return what the server gets to see: none of the settings that were made for this program's interpreter."""
+    """Return the server's environment, without the settings of this program's interpreter."""
     kept = {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"}
     return {
         name: value
@@ -185,7 +185,7 @@ def _answering(place: Directory, deadline: float) -> Note:
 
 
 def _is_recognised(note: Note, hang_limit: float) -> bool:
-    """Tell whether the server on the port is that of the note: only this one has the note's nonce.
+    """Return whether the server on the port is that of the note: only that server has the note's nonce.
 
     A new server is given the nonce once it was recognised by its process id. Nothing is written to any other program.
     """
@@ -224,7 +224,7 @@ def stop(place: Directory, known: Note | None = None) -> None:
 
 
 def _noted(place: Directory, deadline: float) -> Note | None:
-    """Return the note of a living server; one that was only just made has yet to write it."""
+    """Return the note of a living server; a server that has just started has yet to write it."""
     while (note := place.note()) is None and place.is_served() and place.path.exists():
         if time.monotonic() > deadline:
             break
@@ -255,18 +255,18 @@ def _signal(note: Note, number: signal.Signals) -> None:
 
 
 def _knock(note: Note) -> None:
-    """Connect: a server that stops waits two seconds for its `accept` to return, unless somebody comes."""
+    """Connect: a server that stops waits two seconds for its `accept` to return, unless a client connects."""
     with suppress(OSError):
         socket.create_connection(("127.0.0.1", note.port), ANSWER_SECONDS).close()
 
 
 def is_answering(port: int, seconds: float = ANSWER_SECONDS) -> bool:
-    """Tell whether a MongoDB server answers on a port of 127.0.0.1 within a limit in seconds."""
+    """Return whether a MongoDB server answers on a port of 127.0.0.1 within a limit in seconds."""
     return _ask(port, "admin", {"ping": 1}, seconds) is not None
 
 
 def _ask(port: int, database: str, command: dict[str, Any], seconds: float) -> dict[str, Any] | None:
-    """Run a command once on 127.0.0.1 and return the answer; None where there is none in time."""
+    """Run a command once on 127.0.0.1 and return the answer; None on a timeout."""
     # the keeper, which asks only at its end, does without the 30 MiB of a driver
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
@@ -294,9 +294,9 @@ def _not_started(place: Directory, port: int, output: str) -> EmbeddedLogError:
             f"the embedded event log cannot listen on port {port}: another program does",
             hint="name another port, or none",
         )
-    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it said nothing")
+    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
     return EmbeddedLogError(
-        f"the embedded event log in {place.path} did not start: {last}", hint=f"its whole story is in {place.log}"
+        f"the embedded event log in {place.path} did not start: {last}", hint=f"its log is {place.log}"
     )
 
 
@@ -304,5 +304,5 @@ def _silent(place: Directory, note: Note | None) -> EmbeddedLogError:
     which = f"process {note.pid}, port {note.port}" if note else "its process"
     return EmbeddedLogError(
         f"the embedded event log in {place.path} runs ({which}) and does not answer",
-        hint=f"try again, it may be recovering; what it says is in {place.log}",
+        hint=f"try again, it may be recovering; its log is {place.log}",
     )

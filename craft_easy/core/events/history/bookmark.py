@@ -19,7 +19,7 @@ MAX_UNNOTED: Final = 1_000
 
 
 def position_in(checkpoint: Checkpoint) -> StreamPosition | None:
-    """Return the position that the last tail noted; None where there is none yet.
+    """Return the position that the last tail noted; None before the first note.
 
     Raises:
         CheckpointError: it is not a position of a change stream, or the file cannot be used.

@@ -1,4 +1,4 @@
-"""Deliveries as they end: what is new in each change of a record, each attempt once. Pure.
+"""Endings of deliveries: the attempts that each change of a record has ended, each reported once. Pure.
 
 A record stores the state of its deliveries, not what happened last. So the deliveries of the records that changed
 lately are remembered; of any other record those are new that ended after its latest claim, because the worker that

@@ -1,4 +1,4 @@
-"""Which handlers a replay runs for which events, and how much that is."""
+"""The plan of a replay: which handlers run for which events, and how many deliveries that makes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReplayHandlers:
     """The handlers of a replay.
 
     Args:
-        bus: has them.
+        bus: the bus that they are subscribed on.
         names: ids or aliases; all that are loaded when empty.
         only: for some events the handlers that may run; None for no such limit.
 

@@ -26,7 +26,7 @@ async def history(store: EventStore, selection: Selection) -> AsyncGenerator[Seq
 
 
 async def record_of(store: EventStore, event_id: str) -> Record | None:
-    """Return the record of one event, decoded for `formats.event_json`; None where there is none."""
+    """Return the record of one event, decoded for `formats.event_json`; None if the log has no such event."""
     stored = await store.find_record(event_id)
     if stored is None:
         return None

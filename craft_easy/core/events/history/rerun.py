@@ -2,7 +2,7 @@
 
 begin   fix the end of the range, or find where an earlier run ended
 plan    count what would run
-feed    read the events in order, and queue each behind the earlier ones of its tenant
+feed    read the events in order and queue each behind the earlier ones of its tenant
 work    run the handlers of one event, each delivery marked as a replay
 keep    write the low watermark, from which a run continues that was killed
 """
@@ -81,7 +81,7 @@ class ReplayOptions:
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """The result of a run: `events` counts events whose handlers have ended; `done`, `failed`, `skipped` deliveries.
+    """The result of a run: `events` counts events whose handlers have ended; the outcomes count deliveries.
 
     A delivery that raised `Discard` is skipped; one that raised `Retry` has failed: nothing tries it again.
     """
@@ -155,7 +155,7 @@ async def rerun(
             at most 1,000 events; an event counts once its handlers have ended, with whatever outcome. It is locked.
 
     Raises:
-        HandlerNotFound: `options.handlers` names one that is not loaded.
+        HandlerNotFound: `options.handlers` names a handler that is not loaded.
         StoreUnavailable: the log did not answer for a minute; the checkpoint has the position.
         CheckpointError: the checkpoint cannot be used, or cannot be written any more.
     """
@@ -169,7 +169,7 @@ class Rerun:
     """One run of `rerun`, in steps: `begin`, then `plan` if it is needed, then `run`.
 
     Raises:
-        HandlerNotFound: `options.handlers` names one that is not loaded.
+        HandlerNotFound: `options.handlers` names a handler that is not loaded.
     """
 
     def __init__(

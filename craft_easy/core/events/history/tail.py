@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 Choice = Callable[[Record, Ending | None], bool]
-"""Returns whether an event is shown, or (with an ending) whether that is."""
+"""Returns whether to show an event, or with an ending, whether to show the ending."""
 
 LAST: Final = 10
 """Events that are recalled unless a number or a time is given."""
@@ -54,7 +54,7 @@ SEARCHED: Final = 10_000
 LATE: Final = timedelta(minutes=1)
 """How late a delivery's end may be stored; a run that was resumed reports no delivery that ended earlier."""
 _REMEMBERED: Final = 100_000
-"""Recalled events that are remembered whatever their time; beyond that, those of the last minutes."""
+"""Recalled events that are remembered regardless of time; beyond that, only those of the last minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class PollsInstead:
 
 @dataclass(frozen=True, slots=True)
 class NothingCame:
-    """Nothing came for `seconds`, and that ends the tail."""
+    """The tail ends because nothing came for `seconds`."""
 
     seconds: float
 
@@ -209,7 +209,7 @@ async def follow(
         wait_max: seconds without anything to yield, after which it ends; kept within a second.
         checkpoint: where to continue from, and to note how far this came; nothing is recalled where it has a position.
             A block counts as done when the next one is asked for.
-        observer: receives the notices of the rest.
+        observer: called with each notice.
 
     Raises:
         LogDropped: the collection was dropped or renamed.
@@ -299,7 +299,7 @@ class _Follow:
         self._left = None if self._left is None else self._left - len(block.records)
 
     def _on_connection(self, notice: ConnectionLost | ConnectionResumed) -> None:
-        self._quiet_since = steady()  # an outage is no quiet time
+        self._quiet_since = steady()  # an outage does not count as quiet time
         self._observer(notice)
 
     def _block_of(self, change: LogChange) -> Block | None:

@@ -98,7 +98,7 @@ class Trace:
 
 
 async def trace(store: EventStore, event_id: str, *, depth: int | None = None, limit: int = LIMIT) -> Trace | None:
-    """Return the chain that an event belongs to, or None where there is no such event.
+    """Return the chain that an event belongs to, or None if the log does not have the event.
 
     The chain is every event whose `event_id` or `correlation_id` is that of the chain's first.
 

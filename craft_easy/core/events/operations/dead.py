@@ -1,9 +1,9 @@
-"""Dead letters: what an operator does about deliveries that have used up their attempts.
+"""Dead letters: list, retry or discard deliveries that have used up their attempts.
 
     from craft_easy.core.events.operations import dead
 
-    async for one in dead.deliveries(store, dead.Choice(handlers=("shop.billing:charge",))):
-        print(one.event_id, one.error)
+    async for delivery in dead.deliveries(store, dead.Choice(handlers=("shop.billing:charge",))):
+        print(delivery.event_id, delivery.error)
     await dead.retry(store, dead.Choice(Selection(tenants=("acme",))))
     await dead.discard(store, dead.Choice(event_ids=("019abf3e-…",)), reason="paid by hand", by="ada")
 
@@ -55,7 +55,7 @@ class Choice:
         selection: of their events; its `limit` counts deliveries, after every other condition.
         handlers: ids of handlers, as records name them.
         event_ids: only of these events.
-        as_of: leave out what died later, so that no more is touched than was counted before.
+        as_of: leave out deliveries that died later, so that a command changes only what was counted before.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -66,7 +66,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What a command is about to touch, or has touched.
+    """What a command would change, or has changed.
 
     Args:
         counts: events and deliveries, and of what.
@@ -108,8 +108,8 @@ async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error")
     """Return the chosen dead deliveries in groups, the largest first.
 
     Args:
-        by: what those of one group share: the handler and the kind of its last error, the handler, the event type,
-            or the tenant.
+        by: what a group shares: the handler and the kind of its last error, the handler, the event type, or the
+            tenant.
     """
     deaths = DeathGroups(by)
     async with aclosing(deliveries(store, choice)) as each:
@@ -192,7 +192,7 @@ def _retried(delivery: Delivery, handlers: Sequence[str], at: datetime) -> Deliv
 
 
 def _is_retried(before: HandlerDelivery, after: HandlerDelivery, _: datetime) -> bool:
-    """Tell a fresh budget from a late success; the delivery may have run again since."""
+    """Distinguish a fresh budget from a late success; the delivery may have run again since."""
     return after.state == "pending" or after.budget_from > before.budget_from or after.crashes < before.crashes
 
 
@@ -264,7 +264,7 @@ class _Search:
         return [DeliveryFilter(selection, handlers, chunk) for chunk in chunks]
 
     def _chosen_of(self, record: Tracked, state: _State) -> _ChosenRecord:
-        """Return the chosen deliveries of a record; none where it was listed before, by its pending deliveries."""
+        """Return the chosen deliveries of a record; none if its pending deliveries listed it before."""
         entries = [entry for entry in record.delivery.handlers if self._is_chosen(entry)]
         if state != self._states[0] and any(entry.state == self._states[0] for entry in entries):
             return _ChosenRecord(record, ())

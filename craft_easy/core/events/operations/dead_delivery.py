@@ -15,7 +15,7 @@ By = Literal["error", "handler", "type", "tenant"]
 
 @dataclass(frozen=True, slots=True)
 class DeadDelivery:
-    """A delivery that an operator may move, and what it died of.
+    """A delivery that an operator may retry or discard, and its last error.
 
     `finished_at` is when it died, None while it is pending; `error_type` and `error_message` are of its last error;
     `reason` is "crashed" where the handler ended its process again and again.
@@ -56,7 +56,7 @@ class DeadDelivery:
 
     @property
     def cause(self) -> str:
-        """What it died of in one word: the type of its last error, or that it crashed."""
+        """Why it died, in one word: the type of its last error, or "crashed"."""
         return self.reason or self.error_type or "unknown"
 
     @property

@@ -1,9 +1,11 @@
-"""Handlers and the log: do those that are loaded fit what it holds, and how much is open and dead for each?
+"""Handlers and the log: whether the loaded handlers fit its events, and how many deliveries are open and dead for each.
 
-from craft_easy.core.events.operations.handlers import coverage
+A check before a deployment:
 
-found = await coverage(store, bus.registry)
-assert not found.orphans, found.orphans
+    from craft_easy.core.events.operations.handlers import coverage
+
+    fit = await coverage(store, bus.registry)
+    assert not fit.orphans, fit.orphans
 """
 
 from __future__ import annotations
@@ -45,12 +47,12 @@ class Coverage:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that is open has its handlers."""
+        """Whether every open delivery has its handler loaded."""
         return not self.orphans
 
     @property
     def is_perfect(self) -> bool:
-        """Whether besides every type has a handler, and every handler a type."""
+        """Whether also every type has a handler, and every handler a type."""
         return self.is_whole and not self.unhandled and not self.idle
 
 
@@ -78,7 +80,7 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
 
 
 async def counts_of(store: EventStore, handler: Handler) -> HandlerBacklog:
-    """Count what a handler has open and dead, under its id and those that it had before.
+    """Count a handler's open and dead deliveries, under its id and its aliases.
 
     Raises:
         StoreUnavailable: the log was not reached.

@@ -62,7 +62,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Imported:
-    """What came of the lines: stored, present before with the same content, in conflict with what is, or bad.
+    """The result of each line: stored, present before with the same content, in conflict, or bad.
 
     `open` is how many of those stored are open for their handlers; `counts` is of what a dry run would store.
     """
@@ -76,7 +76,7 @@ class Imported:
 
     @property
     def lines(self) -> int:
-        """How many lines were looked at."""
+        """The number of lines that were read."""
         return self.stored + self.present + self.conflicts + self.bad
 
     @property
@@ -184,7 +184,7 @@ class _Import:
             self._note(line, record, twin)
 
     def _note(self, line: Line, record: dict[str, Any], twin: Any) -> None:
-        """Count what became of a line: new, present, or refused with an error."""
+        """Count a line as new, present, or refused with an error."""
         if twin is None:
             pending = _pending(record)
             self._imported.stored += 1

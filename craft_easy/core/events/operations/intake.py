@@ -1,4 +1,4 @@
-"""Lines of a file or a pipe, numbered, packed with gzip or not, with flat memory whatever comes.
+"""Lines of a file or a pipe, numbered, packed with gzip or not, with flat memory for any input.
 
     chunks  →  Unpacking  →  Splitting  →  lines
 
@@ -60,8 +60,8 @@ class Line:
             return self.data.decode()
         except UnicodeDecodeError as error:
             if b"\0" in self.data:
-                raise ValueError("no UTF-8; UTF-16, it seems: iconv -f UTF-16 -t UTF-8 turns it") from None
-            raise ValueError(f"no UTF-8: byte {error.start + 1:,} of the line") from None
+                raise ValueError("not UTF-8 but probably UTF-16: convert it with iconv -f UTF-16 -t UTF-8") from None
+            raise ValueError(f"not UTF-8: byte {error.start + 1:,} of the line") from None
 
     def raw_text(self) -> str:
         """Return the line as text whatever its bytes are; each that is not UTF-8 is a lone surrogate, as in PEP 383."""
@@ -81,7 +81,7 @@ class Unpacking:
         self._member: zlib._Decompress | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes stand for, a piece at a time."""
+        """Yield the unpacked bytes, a piece at a time."""
         if not self._is_known:
             self._head += data
             if len(self._head) < len(_GZIP):
@@ -162,7 +162,7 @@ class Splitting:
         if self._number == 1:
             data = data.removeprefix(_BOM)
         if size > self._longest:
-            fault = fault or f"a line of {size:,} bytes; {self._longest:,} are the most that is read"
+            fault = fault or f"a line of {size:,} bytes exceeds the limit of {self._longest:,}"
         if fault is not None or data.strip(_BLANK):
             yield Line(self._number, data, fault, is_last)
 
@@ -174,7 +174,7 @@ async def lines(source: str | Path | AsyncIterable[bytes]) -> AsyncGenerator[lis
         source: a file, `-` for standard input, or bytes as they come.
 
     Raises:
-        InvalidSetting: there is no such file, or it cannot be read.
+        InvalidSetting: the file does not exist, or cannot be read.
     """
     unpacking, splitting = Unpacking(), Splitting()
     stream = chunks(source) if isinstance(source, (str, Path)) else _passed_on(source)
@@ -192,7 +192,7 @@ def check(source: str | Path) -> None:
     """Make sure that a source can be read, and read nothing of it.
 
     Raises:
-        InvalidSetting: there is no such file, or it cannot be read.
+        InvalidSetting: the file does not exist, or cannot be read.
     """
     if source == STDIN:
         return
@@ -217,7 +217,7 @@ async def chunks(source: str | Path) -> AsyncGenerator[bytes, None]:
     A pipe is waited for in the event loop, so that a signal still ends the run.
 
     Raises:
-        InvalidSetting: there is no such file, or it cannot be read.
+        InvalidSetting: the file does not exist, or cannot be read.
     """
     descriptor = 0 if source == STDIN else _opened(source)
     try:
@@ -277,7 +277,7 @@ async def count_lines(path: str | Path) -> int | None:
     """Return how many lines a file has that are not blank; None for what can be read only once.
 
     Raises:
-        InvalidSetting: there is no such file, or it cannot be read.
+        InvalidSetting: the file does not exist, or cannot be read.
     """
     check(path)
     if path == STDIN or not stat.S_ISREG(os.stat(path).st_mode):

@@ -48,16 +48,16 @@ T = TypeVar("T")
 MAX_NAMED: Final = 100
 _CHUNK: Final = 1 << 20
 _LINE: Final = b'{"'
-"""How a line of ours begins."""
+"""The start of each line that we write."""
 _HEADER: Final = b"\x1f\x8b\x08\x10\0\0\0\0\0\xffcraft-events\0"
-"""A member of ours, by its comment: only such a one is cut off where it is incomplete."""
+"""The header of our gzip members, with a comment: only an incomplete member with this header is cut off."""
 
 
 class Archive(Protocol):
     """Where copies go: `archive.FileArchive`, or `CollectionArchive`."""
 
     async def keep(self, copies: Sequence[Copy]) -> list[Copy]:
-        """Keep copies, read them back, and return the records of which there is no exact copy."""
+        """Keep copies, read them back, and return the records that have no exact copy."""
 
 
 @dataclass(slots=True)
@@ -233,7 +233,7 @@ class FileArchive:
         return await self._in_a_thread(write)
 
     async def _in_a_thread(self, work: Callable[[], T]) -> T:
-        """Do what waits for the disk; who is cancelled meanwhile waits for it too: nothing is left half done."""
+        """Run disk work in a thread; a cancelled caller still waits for it, so that nothing is left half done."""
         task = asyncio.get_running_loop().run_in_executor(None, work)
         try:
             return await asyncio.shield(task)
@@ -254,7 +254,7 @@ class FileArchive:
             raise self._failed("cannot be opened", error) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise ArchiveError(f"{self.path} is no regular file", hint="what is archived is read back, so name a file")
+            raise ArchiveError(f"{self.path} is not a regular file", hint="an archive is read back, so name a file")
         return descriptor
 
     def _lock(self) -> None:
@@ -297,7 +297,7 @@ class FileArchive:
             return size + 1
         if not last.startswith(_LINE[: len(last)]):
             raise ArchiveError(
-                f"{self.path} is no file of lines of JSON", hint="name another file: it is left as it is"
+                f"{self.path} is not a file of JSON lines", hint="name another file: it is left as it is"
             )
         return size - len(last)
 
@@ -328,7 +328,7 @@ class FileArchive:
                     data = reader.unconsumed_tail
         except zlib.error as error:
             raise ArchiveError(
-                f"{self.path} is no gzip file, or damaged behind byte {start:,}",
+                f"{self.path} is not a gzip file, or is damaged after byte {start:,}",
                 hint="name another file: this one is left as it is",
             ) from error
         return at - len(reader.unused_data) if reader.eof else None
@@ -349,7 +349,7 @@ class FileArchive:
         hooks.kill_point("prune.copied")
         written = os.pread(self._descriptor, len(data), self._end)
         if written != data or (self._is_compressed and gzip.decompress(written) != lines):
-            raise ArchiveError(f"{self.path} gives back something else than was written: is the disk sound?")
+            raise ArchiveError(f"{self.path} does not read back as it was written: check the disk")
         self._end += len(data)
 
     def _write(self, data: bytes, at: int) -> None:

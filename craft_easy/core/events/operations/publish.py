@@ -41,7 +41,7 @@ MAX_AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
-    """An event that is in the log, and how it stands.
+    """An event that is in the log, and the state of its delivery.
 
     Args:
         event: what was published.
@@ -60,7 +60,7 @@ class PublishedEvent:
 
 @dataclass(slots=True)
 class PublishSummary:
-    """What came of all that was to be published: events by what became of them, deliveries by how they stand."""
+    """The result of publishing lines: events by outcome, deliveries by state."""
 
     stored: int = 0
     present: int = 0
@@ -203,7 +203,7 @@ class _Run:
         self.is_dispatching = is_dispatching
 
     async def publish(self, events: Sequence[DomainEvent]) -> list[PublishedEvent | EventsError]:
-        """Return what became of each event, in the same order."""
+        """Return the result of each event, in the same order."""
         if not events:
             return []
         return await (self._dispatch(events) if self.is_dispatching else self._store_open(events))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Redacted:
-    """What a redaction is about to touch, or has touched.
+    """What a redaction would change, or has changed.
 
     `counts` are events that lose their payload, and their deliveries that are skipped; `kept` are ids of events that
     keep it, and why: a transaction held them, or the server refused. The same call may be made again.

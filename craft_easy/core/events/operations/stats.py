@@ -1,10 +1,10 @@
-"""Stats: what is stuck, since when, whose it is; how much came, how much failed.
+"""Stats: the backlog, its age and its handlers; the events and failures over time.
 
     from craft_easy.core.events.operations.stats import stats
 
-    found = await stats(store, by="handler")
-    print(found.open, found.dead, found.oldest)
-    for group in found.groups:
+    figures = await stats(store, by="handler")
+    print(figures.open, figures.dead, figures.oldest)
+    for group in figures.groups:
         print(group.name, group.open, group.failed, group.median_ms)
 
 What is open or dead is counted whole, however old, from the partial indexes over it alone. What happened over time
@@ -71,7 +71,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class StatsGroup:
-    """What a handler, an event type, a tenant or a kind of error has to do with.
+    """The figures of a handler, an event type, a tenant or a kind of error.
 
     Args:
         name: None for events without a tenant, and for what has not failed yet.
@@ -96,7 +96,7 @@ class StatsGroup:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How the log stands.
+    """The figures of the log.
 
     Args:
         at: the database's time of the look.
@@ -140,7 +140,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still good; None sets no limit.
+    """Limits for an alert; None sets no limit.
 
     Args:
         max_backlog: open events.
@@ -184,7 +184,7 @@ async def stats(
     bar: timedelta | None = None,
     loaded: Iterable[str] | None = None,
 ) -> Stats:
-    """Look once; nothing is changed.
+    """Read the figures once; nothing is changed.
 
     Args:
         selection: of which events; its window is that of the figures over time. It has no limit and no states.
@@ -232,7 +232,7 @@ class Meter:
     _known: dict[tuple[datetime, datetime], _Known] = field(default_factory=dict)
 
     async def read(self, selection: Selection = EVERYTHING) -> Stats:
-        """Look; but for its window the selection is the same each time."""
+        """Read the figures; only the window of the selection may differ between calls."""
         now = await self.store.now()
         question = Question(selection, self.by, self._bars(selection, now), now)
         opened = await count_open(self.store, question)

@@ -1,4 +1,4 @@
-"""Workers: who owns what, and who is silent."""
+"""Workers: how many records each owns, and which are silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an address, a database and a collection may be called, before any driver sees them."""
+"""Checks of an address, a database name and a collection name, before any driver sees them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_uri(uri: Value[str]) -> None:
         return
     scheme = next((scheme for scheme in SCHEMES if text.lower().startswith(scheme)), None)
     if scheme is None:
-        raise invalid("uri", uri, f"{quoted(text)} is no MongoDB address", hint=f"try {DEFAULT_URI} or embedded:DIR")
+        raise invalid("uri", uri, f"{quoted(text)} is not a MongoDB address", hint=f"try {DEFAULT_URI} or embedded:DIR")
     _check_authority(uri, text[len(scheme) :])
 
 
@@ -50,7 +50,10 @@ def _check_authority(uri: Value[str], rest: str) -> None:
         raise invalid("uri", uri, "its user name or password holds a character that must be escaped", hint=_ESCAPES)
     if any(not re.fullmatch(_HOST, host) for host in hosts.split(",")) and hosts:
         raise invalid(
-            "uri", uri, "its port is no number, or its password holds a character that must be escaped", hint=_ESCAPES
+            "uri",
+            uri,
+            "its port is not a number, or its password holds a character that must be escaped",
+            hint=_ESCAPES,
         )
     if not hosts:
         raise invalid("uri", uri, f"{quoted(uri.value)} names no host")
@@ -66,7 +69,7 @@ def check_database(name: Value[str]) -> None:
     https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
 
     Raises:
-        InvalidSetting: it is one.
+        InvalidSetting: the name is forbidden or reserved.
     """
     text = name.value
     _check_text("database", name)
@@ -84,7 +87,7 @@ def check_collection(name: Value[str], database: str) -> None:
     """Refuse a collection name that MongoDB forbids or keeps for itself, or that leaves no room for the workers'.
 
     Raises:
-        InvalidSetting: it is one.
+        InvalidSetting: the name is forbidden or reserved.
     """
     text = name.value
     _check_text("collection", name)

@@ -1,7 +1,7 @@
 """`[tool.craft-events]` of the nearest `pyproject.toml` that has this table, and the environments in it.
 
-Every key is checked when the file is read, those of environments that nobody chose too: `protcted = true` must not be
-found out in production.
+Every key is checked when the file is read, those of environments that nobody chose too: `protcted = true` must not go
+unnoticed until production.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class SettingsTable:
 
     @property
     def is_protected(self) -> bool:
-        """Tell whether what acts here asks for the environment's name."""
+        """Return whether a command that changes something asks for the environment's name."""
         return bool(self.values.get("protected"))
 
     def uri(self, environ: Mapping[str, str]) -> Value[str] | None:
-        """Return the address of the log: the one in the table, or that of the variable which the table names.
+        """Return the address of the log: from the table, or from the variable that the table names.
 
         Raises:
             InvalidSetting: the variable is not set.
@@ -113,7 +113,7 @@ def configuration(directory: Path | None) -> Configuration:
 
 
 def _values(file: Path) -> Any:
-    """Return our table, None where there is no such file or no such table in it."""
+    """Return our table, None if the file or the table does not exist."""
     try:
         if not file.is_file():
             return None
@@ -147,7 +147,9 @@ def _checked(values: Any, file: Path) -> Configuration:
     base = {key: value for key, value in values.items() if key != "env"}
     tables = values.get("env", {})
     if not isinstance(tables, dict):
-        raise InvalidSetting(f"{NAME} env", "is no table", origin=str(file), hint="write [tool.craft-events.env.prod]")
+        raise InvalidSetting(
+            f"{NAME} env", "is not a table", origin=str(file), hint="write [tool.craft-events.env.prod]"
+        )
     for name, table in tables.items():
         _check_environment(name, table, file)
     return Configuration(
@@ -158,7 +160,10 @@ def _checked(values: Any, file: Path) -> Configuration:
 def _check_environment(name: str, table: Any, file: Path) -> None:
     if not re.fullmatch(_ENVIRONMENT_NAME, name):
         raise InvalidSetting(
-            f"{NAME} env", f"{quoted(name)} is no name", origin=str(file), hint="a name has letters, digits, . _ and -"
+            f"{NAME} env",
+            f"{quoted(name)} is not a valid name",
+            origin=str(file),
+            hint="a name has letters, digits, . _ and -",
         )
     title = f"[tool.craft-events.env.{name}]"
     _check_table(title, table, ENVIRONMENT_KEYS, file)
@@ -168,13 +173,13 @@ def _check_environment(name: str, table: Any, file: Path) -> None:
 
 def _check_table(title: str, table: Any, known: tuple[str, ...], file: Path) -> None:
     if not isinstance(table, dict):
-        raise InvalidSetting(title, "is no table", origin=str(file))
+        raise InvalidSetting(title, "is not a table", origin=str(file))
     for key in table:
         if key not in known:
             raise InvalidSetting(f"{title} {_named(key)}", "no such setting", origin=str(file), hint=_hint(key, known))
     given = [key for key in URI_KEYS if key in table]
     if len(given) > 1:
-        raise InvalidSetting(title, f"says both {given[0]} and {given[1]}", origin=str(file), hint="leave one of them")
+        raise InvalidSetting(title, f"has both {given[0]} and {given[1]}", origin=str(file), hint="leave one of them")
 
 
 def _hint(key: str, known: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The value of a setting, where it came from, and how one that cannot be used is named."""
+"""The value of a setting, its origin, and the error for a value that cannot be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Value(Generic[T]):
 
     @property
     def is_default(self) -> bool:
-        """Tell whether nobody set it."""
+        """Return whether it is the default."""
         return self.origin == DEFAULT_ORIGIN
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ def quoted(text: str) -> str:
 
 
 def closest(word: str, known: list[str]) -> str | None:
-    """Return the known word that a wrong one is closest to, where one is close."""
+    """Return the known word that is closest to a wrong one; None if none is close."""
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word[:200], known, n=1)), None)

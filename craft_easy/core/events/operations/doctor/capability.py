@@ -24,7 +24,7 @@ SLOW_MS: Final = 1_000.0
 
 
 def connection(facts: ServerFacts) -> list[Finding]:
-    """Say what the server is."""
+    """Describe the server."""
     what = f"{facts.topology} {facts.set_name}" if facts.set_name and not facts.is_embedded else facts.topology
     message = f"{facts.where}, {facts.product} {facts.version}, {what}, {facts.latency_ms:.1f} ms"
     if facts.is_embedded:
@@ -54,7 +54,7 @@ async def write_concern(store: EventStore) -> list[Finding]:
         return [Finding.fail("write concern", f"majority and journal do not acknowledge: {error.message}", advice)]
     message = f"majority and journal, acknowledged in {took_ms:,.1f} ms"
     if took_ms > SLOW_MS:
-        advice = "every publish waits so long: is a member slow, or behind?"
+        advice = "every publish waits this long: is a member slow, or lagging?"
         return [Finding.warn("write concern", message, advice, took_ms=took_ms)]
     return [Finding.ok("write concern", message, took_ms=took_ms)]
 
@@ -161,7 +161,7 @@ async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -
 
 
 BLIND: Final = (
-    "a TTL cannot look at parents, so the retry of a parent that is open or dead publishes a removed child anew: "
+    "a TTL cannot look at parents, so the retry of a parent that is open or dead publishes a removed child again: "
     "craft-events prune looks"
 )
 

@@ -77,7 +77,7 @@ def _lost(store: EventStore, lost: Sequence[doctor_queries.OwnedCount]) -> Findi
     owners = [json.dumps(group.owner, default=str) for group in lost]
     message = (
         f"{counted(number, 'open record')} of another writer, {lost[0].event_id} among them, "
-        f"{'has' if number == 1 else 'have'} an owner that is no name ({named(owners)}): no redispatch finds them"
+        f"{'has' if number == 1 else 'have'} an owner that is not a name ({named(owners)}): no redispatch finds them"
     )
     free = f'updateMany({{"delivery.state": "open", {_NO_NAME}}}, {{$set: {{"delivery.owner": null}}}})'
     advice = f'in MongoDB\'s shell: db.getCollection("{store.name}").{free}'
@@ -162,13 +162,13 @@ def _checkpoint(path: Path, log: str) -> Finding:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            return Finding.fail("checkpoint", f"{path} is no file", "name the file that was given with --checkpoint")
+            return Finding.fail("checkpoint", f"{path} is not a file", "name the file that was given with --checkpoint")
         with path.open("rb") as file:
             head = _head(file.read(MAX_CHECKPOINT + 1))
     except OSError as error:
         return Finding.fail("checkpoint", f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
     if head is None:
-        return Finding.fail("checkpoint", f"{path} is no checkpoint", "a command that is given it refuses it")
+        return Finding.fail("checkpoint", f"{path} is not a checkpoint", "commands refuse it")
     age = clock.now() - datetime.fromtimestamp(status.st_mtime, UTC)
     message = f"{path}: {head['kind']} of {head['log']}, written {_ago(age)} ago"
     details = {"path": str(path), "kind": head["kind"], "log": head["log"], "age_s": round(age.total_seconds(), 1)}

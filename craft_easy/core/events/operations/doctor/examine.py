@@ -68,7 +68,7 @@ async def examine(
 
 
 def is_unreachable(finding: Finding) -> bool:
-    """Tell whether this is the finding that the database was not reached, so that nothing in it was checked."""
+    """Return whether the database was not reached, so that nothing in it was checked."""
     return finding.details.get("reached") is False
 
 

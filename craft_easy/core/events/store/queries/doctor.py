@@ -57,7 +57,7 @@ class Sample:
 
 
 async def sample(store: Log, *, size: int = SAMPLE) -> Sample:
-    """Draw events at random and say what they are like; their payloads are not read."""
+    """Sample events at random and describe them, without reading their payloads."""
     fields = {"delivery": {"$type": "$delivery"}, "state": "$delivery.state", "handlers": _HANDLERS}
     async with store.call(store.scan_timeout) as connection:
         events = await connection.events.estimated_document_count()

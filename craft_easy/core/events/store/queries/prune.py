@@ -170,7 +170,7 @@ def _is_unfinished(parent: Record) -> bool:
 
 
 async def copies(store: Log, old: Old, ids: Sequence[Any]) -> AsyncGenerator[list[Copy], None]:
-    """Yield the records with these `_id`s that may still go, as they are stored, as many as memory should hold."""
+    """Yield the records with these `_id`s that may still go, as they are stored, in batches of limited size."""
     left, gathered, size = list(ids), list[Copy](), 0
     while left:
         batch, left = await _copied(store, left)
@@ -268,7 +268,7 @@ class CollectionArchive:
 
     def __init__(self, store: Log, name: str) -> None:
         if name in (store.name, store.workers_name):
-            raise ValueError(f"{name} is the log itself or its registry, and no archive")
+            raise ValueError(f"{name} is the log itself or its registry, not an archive")
         self._store = store
         self._name = name
 
@@ -276,7 +276,7 @@ class CollectionArchive:
         return f"{self._store.database_name}.{self._name}"
 
     async def keep(self, copies: Sequence[Copy]) -> list[Copy]:
-        """Keep copies of records and return the records of which there is no exact copy when this returns.
+        """Keep copies of records and return the records that have no exact copy afterwards.
 
         Raises:
             StoreUnavailable: nothing is known of the copies; the same call may be made again.

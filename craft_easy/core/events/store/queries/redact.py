@@ -32,7 +32,7 @@ PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class RedactionMark:
-    """What a redaction leaves of itself in a record: when, by whom, why."""
+    """The mark of a redaction in a record: when, by whom, why."""
 
     at: datetime
     by: str | None = None
