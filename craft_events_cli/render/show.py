@@ -70,8 +70,6 @@ def _lines(event: Event, room: int) -> Iterator[list[Cell]]:
     for name, words in (("causation_id", "caused by"), ("correlation_id", "in the chain of")):
         if event[name] is not None:
             yield [Cell(f"{words}   ", _DIM), Cell(safe(event[name]))]
-    if event.get("foreign"):
-        yield [Cell("written by another program: what does not fit is shown as well as it can be", _DIM)]
     delivery = event["delivery"]
     yield [Cell(standing(delivery))]
     if delivery is not None:

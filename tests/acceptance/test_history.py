@@ -124,7 +124,6 @@ def history(embedded_uri: str) -> Iterator[History]:
 def plain(event: Event) -> Event:
     """Return the fields of an event that the file has; the others are null."""
     assert (event["causation_id"], event["correlation_id"], event["delivery"]) == (None, None, None)
-    assert "foreign" not in event
     return {name: event[name] for name in ("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload")}
 
 

@@ -159,43 +159,10 @@ def test_every_one_of_them_is_printed_in_every_format(run: Any, hostile_log: Log
     assert len(run(hostile_log, "tail", "-n", "500", "--no-follow", "-o", "ndjson").lines) == hostile_log.records
 
 
-def test_those_that_do_not_fit_are_named(run: Any, hostile_log: Log) -> None:
-    found = {str(one["payload"].get("what")): "foreign" in one for one in run(hostile_log, "replay").lines}
-    fitting = {name for name, is_foreign in found.items() if not is_foreign}
-    assert fitting <= {
-        "as it should be",
-        "event_id: empty",
-        "event_id: control characters",
-        "event_id: 900 letters",
-        "event_type: 1 MB",
-        "event_type: control characters",
-        "event_type: empty",
-        "tenant_id: control characters",
-        "causation_id: itself",
-        "causation_id: a ring, one",
-        "causation_id: a ring, two",
-        "redacted: odd but for its time",
-        "delivery: empty",
-        "delivery: open with nothing pending",
-        "handlers: null",
-        "handlers: twice the same",
-        "handler: no id",
-        "handler: control characters",
-        "owner: nobody that is known",
-        "owner: empty",
-        "rev: below zero",
-        "handler: numbers past every range",
-        "_id: an object",
-        "_id: control characters",
-        "a key that stands twice",
-        "None",  # a payload that says nothing of itself
-    }
-
-
 @pytest.mark.parametrize("output", ["table", "json"])
 @pytest.mark.parametrize("command", ["show", "trace"])
 def test_each_that_has_an_id_is_shown(run: Any, hostile_log: Log, command: str, output: str) -> None:
-    ids = [one["event_id"] for one in run(hostile_log, "replay").lines]
+    ids = [one["event_id"] for one in run(hostile_log, "replay").lines if one["event_id"]]
     if command == "trace":
         ids = [one for number, one in enumerate(ids) if number % 5 == 0 or one.startswith(("ring", "ouroboros"))]
     ended = [run(hostile_log, command, "-o", output, "--", event_id, codes=(0, 3)) for event_id in ids]

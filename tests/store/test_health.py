@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, clock
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.model.envelope import is_malformed
 from craft_easy.core.events.operations.doctor import capability, contents
 from craft_easy.core.events.operations.doctor.examine import Finding, examine, is_unreachable
 from craft_easy.core.events.operations.handlers import Coverage, counts_of, coverage
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.change_stream import ChangeStreamsMissing
 from craft_easy.core.events.store.documents import to_document
+from craft_easy.core.events.store.filters import MALFORMED, WELL_FORMED
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.queries import server
 from craft_easy.core.events.store.registry import WorkerRegistry
@@ -352,6 +355,35 @@ async def test_malformed_records_are_counted_and_some_are_named(store: EventStor
     (finding,) = await found(store, "malformed")
     assert (finding.level, finding.details["records"]) == ("WARN", 3)
     assert sorted(finding.details["ids"]) == ["x", "y", "z"]
+
+
+NOT_TEXT: Sequence[Any] = (None, 7, ["e"], {"a": "e"}, bson.ObjectId(), b"e", bson.Code("e"))
+NOT_TIMES: Sequence[Any] = (
+    None,
+    7,
+    "2026-01-31",
+    {},
+    bson.Timestamp(1, 1),
+)
+
+
+async def test_the_server_and_the_library_agree_on_what_is_malformed(store: EventStore) -> None:
+    odd = {"event_id": NOT_TEXT, "event_type": NOT_TEXT, "timestamp": NOT_TIMES}
+    changes = [{name: value} for name, values in odd.items() for value in values]
+    records = [record(number, _id=number, **change) for number, change in enumerate([*changes, {}, {"payload": 5}])]
+    for name in odd:
+        records.append({key: value for key, value in record(len(records)).items() if key != name})
+        records[-1]["_id"] = len(records)
+    await insert(store, *records)
+
+    async with store.call() as site:
+        stored = await site.events.find({}).to_list(None)
+        malformed = await site.events.find(MALFORMED, {"_id": 1}).to_list(None)
+        well_formed = await site.events.find(WELL_FORMED, {"_id": 1}).to_list(None)
+
+    assert sorted(one["_id"] for one in malformed) == sorted(one["_id"] for one in stored if is_malformed(one))
+    assert sorted(one["_id"] for one in well_formed) == sorted(one["_id"] for one in stored if not is_malformed(one))
+    assert len(well_formed) == 2
 
 
 # ---------------------------------------------------------------- handlers

@@ -116,19 +116,6 @@ def test_a_line_is_ascii_in_the_order_of_the_record_and_has_no_id() -> None:
     )
 
 
-def test_what_a_record_says_by_its_id_alone_is_said_outright() -> None:
-    assert json.loads(record_line(stored({"_id": ID, "event_type": "t"}))) == {
-        "event_id": str(ID),
-        "event_type": "t",
-        "timestamp": {"$date": "2024-01-31T07:07:12Z"},
-    }
-    assert list(parse(record_line(stored({"_id": ID, "event_type": "t", "event_id": None})))) == [
-        "event_id",
-        "event_type",
-        "timestamp",
-    ]
-
-
 @pytest.mark.parametrize(
     "value", [{"$oid": "x"}, {"a": [{"$date": 1, "b": 2}]}, {"$code": {}}, [[{"$numberInt": "1"}]]]
 )

@@ -106,13 +106,6 @@ def test_what_a_line_cannot_say_exactly_has_none(one: Copy) -> None:
     assert exact_line(one) is None
 
 
-def test_a_record_without_id_and_time_says_in_its_line_what_its_key_says() -> None:
-    one = Copy(RawBSONDocument(bson.encode({"_id": bson.ObjectId("65ba1f2e" + "0" * 16), "x": 1}), RAW))
-    line = exact_line(one)
-    assert line is not None
-    assert b'"event_id":"65ba1f2e0000000000000000"' in line
-
-
 # ------------------------------------------------------------------ the file
 
 

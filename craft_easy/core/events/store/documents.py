@@ -258,14 +258,15 @@ def _handler_document(handler: HandlerDelivery) -> dict[str, Any]:
         "due_at": handler.due_at,
         "finished_at": handler.finished_at,
         "took_ms": handler.took_ms,
-        "errors": [_failure_document(error) for error in handler.errors],
+        "errors": [failure_document(error) for error in handler.errors],
         "reason": handler.reason,
         "by": handler.by,
         **handler.extra,
     }
 
 
-def _failure_document(error: Failure) -> dict[str, Any]:
+def failure_document(error: Failure) -> dict[str, Any]:
+    """Return an error as the record keeps it."""
     document = {"type": error.type, "message": error.message, "at": error.at, "attempt": error.attempt}
     if error.where is not None:
         document |= {"where": error.where, "frames": list(error.frames)}
@@ -303,7 +304,7 @@ def _read_handler(document: Mapping[str, Any]) -> HandlerDelivery:
         _count(get("crashes")),
         _time(get("due_at")),
         _time(get("finished_at")),
-        took if isinstance(took, (int, float)) else None,
+        took + 0 if isinstance(took, (int, float)) else None,
         _read_errors(errors) if errors else (),
         _text(get("reason")),
         _text(get("by")),

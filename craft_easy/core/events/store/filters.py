@@ -14,6 +14,7 @@ from uuid import UUID
 from bson import ObjectId
 
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.model.envelope import EARLIEST, LATEST
 from craft_easy.core.events.model.selection import Selection, compile_pattern, up_to_millisecond
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
@@ -28,6 +29,16 @@ MAX_HANDLERS: Final = 100
 """Handler ids in one query for claims."""
 UNREDACTED: Final[Mapping[str, Any]] = {"redacted.at": {"$not": {"$type": "date"}}}
 """The payload was not removed on request; a field of this name that another program stored is ignored."""
+
+_NO_ARRAY: Final[Mapping[str, Any]] = {"$not": {"$type": "array"}}
+"""The server matches an array by its items as well."""
+WELL_FORMED: Final[Mapping[str, Any]] = {
+    "event_id": {"$type": "string", **_NO_ARRAY},
+    "event_type": {"$type": "string", **_NO_ARRAY},
+    "timestamp": {"$gte": EARLIEST, "$lte": LATEST, **_NO_ARRAY},
+}
+"""The records of which `model.envelope.is_malformed` is false, as a condition of the server."""
+MALFORMED: Final[Mapping[str, Any]] = {"$nor": [WELL_FORMED]}
 
 
 def selection_filter(selection: Selection) -> Condition:

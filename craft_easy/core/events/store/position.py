@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bson import json_util
 from bson.errors import BSONError
 
+from craft_easy.core.events.model.envelope import is_malformed
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.filters import selection_filter
 
@@ -40,12 +41,10 @@ class RecordPosition:
         Args:
             record: a record as it is stored; a naive timestamp, as `formats.event_json` takes it, is in UTC.
         """
-        timestamp, event_id = record.get("timestamp"), record.get("event_id")
-        if not (isinstance(timestamp, datetime) and isinstance(event_id, str)):
+        if is_malformed(record):
             return None
-        if timestamp.tzinfo is None:
-            timestamp = timestamp.replace(tzinfo=UTC)
-        return cls(timestamp, event_id) if isinstance(record.get("event_type"), str) else None
+        timestamp = record["timestamp"]
+        return cls(timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC), record["event_id"])
 
     @property
     def key(self) -> tuple[datetime, str]:

@@ -1,19 +1,19 @@
-"""A record as Event JSON: one object a line, the same keys in the same order always, ASCII alone, nothing lost.
+"""A record as Event JSON: one object a line, the same keys in the same order always, ASCII alone.
 
-    event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery [redacted] [foreign]
+    event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery [redacted]
 
 In payloads strings, booleans, null, 64-bit integers and finite floats are plain, everything else is relaxed Extended
-JSON at its place (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md). What
-another writer left unfit is shown as well as it can be, with `"foreign": true`; no record fails. `redacted`, of which
-`{at, by, reason}` are told, is there where the payload was removed on request.
+JSON at its place (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md). No
+record fails: `read_envelope` and `from_document` define the form of a malformed one. `redacted`, `{at, by, reason}`, is
+present where the payload was removed on request.
 
-Records are meant to be decoded with `CODEC`, whose naive times cost half as much as aware ones.
+Records are decoded with `CODEC`, whose naive times cost half as much as aware ones.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -27,8 +27,9 @@ from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, TypeRegistry
 from bson.dbref import DBRef
 
+from craft_easy.core.events.model.delivery import HandlerDelivery
 from craft_easy.core.events.model.envelope import ENVELOPE, is_redacted, read_envelope
-from craft_easy.core.events.store.documents import from_document, to_document
+from craft_easy.core.events.store.documents import failure_document, from_document, to_document
 
 Record = Mapping[str, Any]
 
@@ -40,7 +41,6 @@ _EXAMPLE: Final = to_document(from_document({"handlers": [{"errors": [{}]}]}))
 _DELIVERY_FIELDS: Final = tuple(_EXAMPLE)
 _HANDLER_FIELDS: Final = tuple(_EXAMPLE["handlers"][0])
 _ERROR_FIELDS: Final = tuple(_EXAMPLE["handlers"][0]["errors"][0])
-_SHOWN: Final = ("state", "owner", "claimed_at", "due_at", "takeovers", "finished_at", "handlers")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - `CODEC` decodes naive times
 _RELAXED: Final = json_util.JSONOptions(
     json_mode=json_util.JSONMode.RELAXED, uuid_representation=UuidRepresentation.STANDARD
@@ -107,7 +107,7 @@ def to_json(value: Any) -> str:
     try:
         return _encode(value)
     except ValueError:  # a float that is not finite
-        return _encode(_plain(value, _extended))
+        return _encode(_plain(value))
 
 
 def text_of(moment: datetime) -> str:
@@ -116,8 +116,8 @@ def text_of(moment: datetime) -> str:
     >>> text_of(datetime(2026, 1, 31, 10, tzinfo=UTC))
     '2026-01-31T10:00:00.000Z'
     """
-    naive = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    return naive.isoformat("T", "milliseconds") + "Z"
+    utc = moment if moment.tzinfo is None or moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{utc.isoformat('T', 'milliseconds')[:23]}Z"
 
 
 def _usual_line(record: Record) -> str | None:
@@ -194,7 +194,6 @@ def _time_json(moment: datetime | None) -> str:
 
 def _any_line(record: Record) -> str:
     envelope = read_envelope(record)
-    delivery, fits = _read_delivery(record.get("delivery"))
     described: dict[str, Any] = {
         "event_id": envelope.event_id,
         "event_type": envelope.event_type,
@@ -204,51 +203,67 @@ def _any_line(record: Record) -> str:
         "payload": envelope.payload,
         "causation_id": envelope.causation_id,
         "correlation_id": envelope.correlation_id,
-        "delivery": delivery,
+        "delivery": _delivery(record.get("delivery")),
     }
     if is_redacted(record):
-        described["redacted"] = _read_trace(record["redacted"])
-    if envelope.is_foreign or not fits:
-        described["foreign"] = True
+        described["redacted"] = _trace(record["redacted"])
     return to_json(described)
 
 
-def _read_delivery(value: Any) -> tuple[dict[str, Any] | None, bool]:
-    """Return what another writer left under `delivery` in the form of ours, and whether that is what it says."""
+def _delivery(value: Any) -> dict[str, Any] | None:
+    """Return the delivery of a record, its times as text; a field of another type is null, zero or empty."""
     if not isinstance(value, Mapping):
-        return None, value is None
-    document = to_document(from_document(value))
-    shown = _plain({name: document[name] for name in _SHOWN}, _extended_with_times_as_text)
-    return shown, _agree(value, document)
+        return None
+    delivery = from_document(value)
+    return {
+        "state": delivery.state,
+        "owner": delivery.owner,
+        "claimed_at": _time(delivery.claimed_at),
+        "due_at": _time(delivery.due_at),
+        "takeovers": delivery.takeovers,
+        "finished_at": _time(delivery.finished_at),
+        "handlers": [_handler(handler) for handler in delivery.handlers],
+    }
 
 
-def _read_trace(trace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return when, by whom and why a payload was removed, as text."""
-    return {name: _plain(trace.get(name), _extended_with_times_as_text) for name in ("at", "by", "reason")}
+def _handler(handler: HandlerDelivery) -> dict[str, Any]:
+    return {
+        "id": handler.id,
+        "state": handler.state,
+        "attempts": handler.attempts,
+        "budget_from": handler.budget_from,
+        "crashes": handler.crashes,
+        "due_at": _time(handler.due_at),
+        "finished_at": _time(handler.finished_at),
+        "took_ms": handler.took_ms,
+        "errors": [{**failure_document(error), "at": _time(error.at)} for error in handler.errors],
+        "reason": handler.reason,
+        "by": handler.by,
+        **handler.extra,
+    }
 
 
-def _agree(given: Any, read: Any) -> bool:
-    """Tell whether everything that was given was also read; what is missing or null was not given."""
-    if isinstance(given, Mapping):
-        return isinstance(read, dict) and all(
-            value is None or (name in read and _agree(value, read[name])) for name, value in given.items()
-        )
-    if isinstance(given, list):
-        return isinstance(read, list) and len(given) == len(read) and all(map(_agree, given, read))
-    return type(given) is type(read) and (given == read or given != given)
+@lru_cache(4096)  # many records of a page share their times
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else text_of(moment)
 
 
-def _plain(value: Any, extended: Callable[[Any], Any]) -> Any:
-    """Return a value in plain dicts, lists, texts and numbers, everything else turned by `extended`."""
+def _trace(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when, by whom and why a payload was removed, the time as text."""
+    return {"at": text_of(trace["at"]), "by": trace.get("by"), "reason": trace.get("reason")}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in plain dicts, lists, texts, booleans and finite numbers."""
     if isinstance(value, dict):
-        return {name: _plain(one, extended) for name, one in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one, extended) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float):
         return value if isfinite(value) else json_util.default(value, _RELAXED)
     if value is None or isinstance(value, (str, int)):
         return value
-    return _plain(extended(value), extended)
+    return _plain(_extended(value))
 
 
 def _extended(value: Any) -> Any:
@@ -266,10 +281,6 @@ def _extended(value: Any) -> Any:
         return json_util.default(value, _RELAXED)
     except TypeError:
         return str(value)  # what only a stand-in for the database can hold
-
-
-def _extended_with_times_as_text(value: Any) -> Any:
-    return text_of(value) if isinstance(value, datetime) else _extended(value)
 
 
 _quoted: Final = json_encoder.encode_basestring_ascii

@@ -24,7 +24,6 @@ from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.store.encoding import MAX_LEVELS
 from craft_easy.core.events.store.formats.event_json import JavaScript, to_json
 
@@ -74,27 +73,13 @@ def lines(records: Iterable[Mapping[str, Any]], *, canonical: bool = False) -> b
 def record_line(record: Mapping[str, Any], *, canonical: bool = False) -> str:
     """Return a record, decoded as `store.event_json` takes it, as one line of ASCII without the line's end.
 
-    All of it but `_id`, in its own order. What a record of another writer says by its `_id` alone, its id and its time,
-    is said outright.
+    The line has every field but `_id`, in the order of the record.
 
     Args:
         canonical: keep the types of numbers; else 64-bit numbers and times are plain, as `mongoexport` has them.
     """
-    fields = _fields(record)
-    return to_json(_canonical(fields) if canonical else fields)
-
-
-def _fields(record: Mapping[str, Any]) -> Object:
     fields = {name: value for name, value in record.items() if name != "_id"}
-    lacks_id, lacks_time = fields.get("event_id") is None, fields.get("timestamp") is None
-    if lacks_id or lacks_time:
-        said = read_envelope(record)
-        if lacks_id:
-            fields.pop("event_id", None)
-            fields = {"event_id": said.event_id, **fields}
-        if lacks_time:
-            fields["timestamp"] = said.timestamp
-    return fields
+    return to_json(_canonical(fields) if canonical else fields)
 
 
 def _canonical(value: Any) -> Any:
@@ -102,9 +87,9 @@ def _canonical(value: Any) -> Any:
     if kind is str or kind is bool or value is None:
         return value
     if kind is dict:
-        return {name: _canonical(one) for name, one in value.items()}
+        return {name: _canonical(item) for name, item in value.items()}
     if kind is list:
-        return [_canonical(one) for one in value]
+        return [_canonical(item) for item in value]
     if kind is int:
         return {"$numberInt" if -(2**31) <= value < 2**31 else "$numberLong": str(value)}
     if kind is JavaScript:

@@ -38,6 +38,7 @@ _OF_DELIVERY: Final = frozenset(_EXAMPLE)
 _OF_HANDLER: Final = frozenset(_EXAMPLE["handlers"][0])
 _OF_ERROR: Final = frozenset({*_EXAMPLE["handlers"][0]["errors"][0], "where", "frames"})
 _OF_EVENT_JSON: Final = frozenset({*ENVELOPE, "causation_id", "correlation_id", "delivery", "redacted", "foreign"})
+"""The keys of Event JSON; version 1 wrote `foreign` as well."""
 _STATES: Final = ("pending", "done", "dead", "skipped")
 _OTHER_IDS: Final = (ObjectId, UUID, int)
 """What other writers keep ids as, beside text."""

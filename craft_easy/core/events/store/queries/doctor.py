@@ -12,6 +12,7 @@ from pymongo import IndexModel
 
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.store import drivers
+from craft_easy.core.events.store.filters import MALFORMED
 from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, hint
 
 if TYPE_CHECKING:
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
 
 SAMPLE: Final = 1_000
 MAX_NAMED: Final = 5
-_MALFORMED: Final = {
-    "$or": [
-        {"event_id": {"$not": {"$type": "string"}}},
-        {"event_type": {"$not": {"$type": "string"}}},
-        {"timestamp": {"$not": {"$type": "date"}}},
-    ]
-}
 EXPIRY_INDEX: Final = "delivery.finished_at_1_expires"
 _EXPIRY_KEYS: Final = {"delivery.finished_at": 1}
 _EXPIRY_FILTER: Final = {"delivery.state": "done"}
@@ -82,8 +76,8 @@ class MalformedRecords:
 async def malformed(log: Log) -> MalformedRecords:
     """Count the records that no command reads as an event; the server reads the whole log for it."""
     async with log.call(log.scan_timeout) as connection:
-        number = await connection.events.count_documents(_MALFORMED)
-        some = await connection.events.find(_MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
+        number = await connection.events.count_documents(MALFORMED)
+        some = await connection.events.find(MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
     return MalformedRecords(number, tuple(str(record["_id"]) for record in some))
 
 

@@ -235,12 +235,6 @@ def exact_line(copy: Copy) -> bytes | None:
     try:
         line = extended_json.record_line(record, canonical=True)
         content = extended_json.parse(line)
-        # a line has an id and a time of its own, even where a record of another writer has them in its `_id` alone
-        for name in ("event_id", "timestamp"):
-            if record.get(name) is None:
-                content.pop(name, None)
-                if name in record:
-                    return None
         is_exact = bson.encode(content, codec_options=CODEC)[_HEAD:] == _without_id(copy)
     except (InvalidEvent, bson.errors.BSONError, ValueError, OverflowError, TypeError, RecursionError):
         return None

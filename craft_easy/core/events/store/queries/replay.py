@@ -45,13 +45,10 @@ def within(selection: Selection, after: RecordPosition | None, end: RecordPositi
 
 async def last_position(store: Log) -> RecordPosition | None:
     """Return the last position in the log; None where it holds no well-formed record."""
-    condition: Condition = {
-        "timestamp": {"$lte": LATEST},
-        "event_id": {"$type": "string"},
-        "event_type": {"$type": "string"},
-    }
     async with store.call(store.scan_timeout) as connection:
-        cursor = connection.events.find(condition, OUTLINE).sort(read.HISTORY.sort(filters.DESCENDING)).limit(1)
+        cursor = (
+            connection.events.find(filters.WELL_FORMED, OUTLINE).sort(read.HISTORY.sort(filters.DESCENDING)).limit(1)
+        )
         found = await cursor.to_list(1)
     return RecordPosition.of(found[0]) if found else None
 
