@@ -3,10 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import bson
 import pytest
 
 from craft_easy.core.events.engine.children import derived_id
@@ -205,11 +204,13 @@ def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], c
 
 
 def test_records_of_other_writers_are_drawn(cli: Cli, log: Log) -> None:
-    parent = bson.ObjectId()
+    at = datetime(2026, 1, 31, tzinfo=UTC)
     log.insert(
-        {"_id": parent, "payload": [1], "timestamp": "yesterday"},
-        {"_id": 5, "causation_id": str(parent), "delivery": "x"},
+        {"_id": 4, "event_id": "theirs", "event_type": "bill.sent", "timestamp": at, "payload": [1], "source": "erp"},
+        {"_id": 5, "event_id": "more", "event_type": "bill.paid", "timestamp": at, "delivery": "x"}
+        | {"causation_id": "theirs", "correlation_id": "theirs"},
     )
-    ended = cli("trace", str(parent), "-o", "table")
+    ended = cli("trace", "theirs", "-o", "table")
     assert ended.code == 0
-    assert "(no type)" in ended.out
+    assert "bill.sent" in ended.out
+    assert "bill.paid" in ended.out
