@@ -37,7 +37,8 @@ def test_every_record_is_a_line_in_order_without_its_id_and_with_its_delivery(cl
     assert not any("_id" in one for one in lines)
     assert [one["event_id"][-1] for one in lines[1:]] == list("12345678a")
     assert lines[2]["delivery"]["state"] == "done"
-    assert (lines[0]["event_id"], lines[0]["timestamp"]) == ("5e340000" + "0" * 16, {"$date": "2020-01-31T10:22:56Z"})
+    assert "event_id" not in lines[0]
+    assert "timestamp" not in lines[0]
     assert ended.out.isascii()
     assert "\x1b" not in ended.out
     assert ended.err.startswith("10 events · ")

@@ -25,7 +25,7 @@ def tail(cli: Cli, log: Log) -> Cli:
 
 def numbers(ended: Ended) -> list[int]:
     assert ended.code == 0, ended.err
-    return [int(json.loads(line)["event_id"][-12:], 16) for line in ended.out.splitlines()]
+    return [int(json.loads(line)["event_id"][-12:] or "0", 16) for line in ended.out.splitlines()]
 
 
 def test_it_prints_the_last_events_oldest_first_and_ends(tail: Cli) -> None:

@@ -94,11 +94,11 @@ def test_a_record_that_is_too_large_is_refused_with_its_deliveries() -> None:
 
 
 def test_a_foreign_record_says_the_same_as_the_event_that_was_read_from_it() -> None:
-    foreign = {"_id": 5, "event_type": "x", "tenant_id": 7, "payload": [1]}
+    foreign = {"_id": 5, "event_id": 6, "event_type": "x", "tenant_id": 7, "payload": [1]}
     event = DomainEvent.from_record(foreign)
     assert same_content(new_record(event), foreign)
     assert not same_content(new_record(event), {**foreign, "tenant_id": 8})
-    assert record_event_id(foreign) == "5"
+    assert record_event_id(foreign) == "6"
 
 
 def test_the_document_is_the_six_fields() -> None:

@@ -700,7 +700,7 @@ class TestFromRecord:
     def test_what_is_no_event_at_all_is_still_one_to_read(self) -> None:
         event = DomainEvent.from_record({"_id": 7})
 
-        assert (event.event_id, event.event_type, event.payload) == ("7", "", {})
+        assert (event.event_id, event.event_type, event.payload) == ("", "", {})
         assert DomainEvent.from_record({}).event_id == ""
         assert event.model_copy(update={"event_type": "mended"}).event_type == "mended"
 
