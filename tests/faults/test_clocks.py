@@ -60,7 +60,7 @@ async def main():
     async with EventStore() as store, EventBus() as bus:
         bus.subscribe("*", handler, id="a")
         bus.configure_store(store, lease=1)
-        await redispatch(bus, Selection(), Options(watch=True))
+        await redispatch(bus, Selection(), RedispatchOptions(watch=True))
 
 asyncio.run(main())
 """
