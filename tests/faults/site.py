@@ -86,7 +86,8 @@ class Site:
 
     def redispatch(self, *options: str, lease: int = 30) -> Process:
         """Start the command; with a lease of 1, the shortest there is, the next one takes over soon."""
-        command = ("redispatch", "--handlers", MODULE, "--lease", str(lease), "-o", "ndjson", "--now", *options)
+        back_off = () if "--watch" in options else ("--now",)  # a watch honours back-off
+        command = ("redispatch", "--handlers", MODULE, "--lease", str(lease), "-o", "ndjson", *back_off, *options)
         return self.python("-m", "craft_events_cli", *command)
 
     def python(self, *arguments: str) -> Process:
