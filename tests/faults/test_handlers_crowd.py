@@ -31,7 +31,7 @@ def test_four_workers_run_each_handler_of_each_event_exactly_once(site: Site) ->
     processes = [site.redispatch("-o", "json", lease=10) for _ in range(WORKERS)]
     summaries = []
     for process in processes:
-        code, out, err = ended(process)
+        code, out, err = ended(process, seconds=300)
         assert code == 0, err
         summaries.append(json.loads(out))
 
