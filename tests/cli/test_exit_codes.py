@@ -54,7 +54,7 @@ def test_every_error_of_the_library_has_a_code_of_its_own_or_is_unexpected() -> 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EventsError)]
     codes = {kind: exit_code_of(kind.__new__(kind)) for kind in kinds}
     unexpected = {kind.__name__ for kind, code in codes.items() if code is ExitCode.UNEXPECTED}
-    of_applications = {"TransactionsMissing", "WrongDeployment", "DeliveryOver"}
+    of_applications = {"TransactionsMissing", "WrongDeployment", "DeliveryOver", "NoDelivery"}
     assert unexpected == {"EventsError", "StoreError", "RecordRefused", "ArchiveError"} | of_applications
 
 
