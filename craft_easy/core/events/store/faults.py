@@ -116,6 +116,11 @@ def translate_errors(where: str) -> Iterator[None]:
         raise translated(error, where) from error
 
 
+def is_dropped_index(error: StoreError) -> bool:
+    """Return whether a query failed because the index of its hint was dropped after it was listed."""
+    return _DROPPED_INDEX in str(error)
+
+
 def kind_of_refusal(code: int | None) -> type[StoreError]:
     """Return the error for one write that the server did not do, by the code in its reply.
 

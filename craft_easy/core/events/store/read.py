@@ -22,7 +22,7 @@ from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store import drivers, filters
+from craft_easy.core.events.store import drivers, faults, filters
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.filters import ASCENDING, DESCENDING, Condition, can_be_stored
 from craft_easy.core.events.store.formats.event_json import CODEC as JSON_CODEC
@@ -118,7 +118,7 @@ async def scan(
         reads_ahead: fetch the next page while the caller works on this one.
 
     Raises:
-        StoreUnavailable: the server did not answer, nor when it was asked again.
+        StoreUnavailable: the server did not answer; in the middle of a scan, nor when it was asked again.
     """
     places = Scan(
         log,
@@ -174,7 +174,8 @@ class Scan:
         """Return the next page; an empty one is the end.
 
         Raises:
-            StoreUnavailable: the server did not answer, nor when it was asked again; `next` may be called again.
+            StoreUnavailable: the server did not answer; in the middle of a scan, nor when it was asked again. A further
+                call goes on from there.
         """
         if not self.reads_ahead:
             return await self._page()
@@ -194,14 +195,14 @@ class Scan:
         await self._close_cursor()
 
     async def _page(self) -> Page:
-        tries = 2 if self._read or self.index else 1
+        tries = 2
         while True:
             try:
                 return await self._fetch_and_note()
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 await self._close_cursor()  # the driver reads on from a lost cursor as from one that has ended
                 tries -= 1
-                if not tries:
+                if not tries or not (self._read or faults.is_dropped_index(error)):
                     raise
 
     async def _fetch_and_note(self) -> Page:
