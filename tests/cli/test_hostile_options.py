@@ -144,7 +144,7 @@ DURATION = "is no duration. Try 10, 30s or 5m"
         (["replay", "--limit", "1\n2"], 2, f'--limit: "1\\n2" {LIMIT}'),
         (["replay", "--tenant", "\udcff"], 2, "--tenant: its value is no text in UTF-8"),
         (["replay", "--since", "\udcff"], 2, "--since: its value is no text in UTF-8"),
-        (["replay", "--since", "\x1b[2J"], 2, '--since: "\\x1b[2J" is no time'),
+        (["replay", "--since", "\x1b[2J"], 2, '--since: "\\x1b[2J" is not a valid time'),
         (["replay", "--since", "9" * 400], 2, '--since: "999'),
         (["replay", "--collection", "system.users"], 2, '--collection: "system.users" is reserved, as every'),
         (["replay", "--collection", "a.system.b"], 2, '--collection: "a.system.b" is reserved'),

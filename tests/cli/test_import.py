@@ -83,7 +83,7 @@ HOSTILE_INPUT: Table = {
     "1e999": (with_payload("1e999") + b"\n" + FINE, 1, {1: "larger than any float"}),
     "2**63": (with_payload(str(2**63)) + b"\n" + FINE, 1, {1: "takes more than 64 bits"}),
     "a 5,000-digit integer": (with_payload("1" * 5_000) + b"\n" + FINE, 1, {1: "takes more than 64 bits"}),
-    "duplicate keys": (with_payload('{"a": 1, "a": 2}') + b"\n" + FINE, 1, {1: 'the key "a" stands twice'}),
+    "duplicate keys": (with_payload('{"a": 1, "a": 2}') + b"\n" + FINE, 1, {1: 'the key "a" appears twice'}),
     "a lone surrogate": (with_payload(r'"\ud800"') + b"\n" + FINE, 1, {1: "payload.value: a lone surrogate"}),
     "NUL in a key": (with_payload(r'{"\u0000": 1}') + b"\n" + FINE, 1, {1: "a key that holds NUL"}),
     "NUL in a value": (with_payload(r'"\u0000"'), 1, {}),
@@ -114,17 +114,17 @@ HOSTILE_INPUT: Table = {
     "ids that are none": (
         b"\n".join([*(line(event_id=one) for one in NO_IDS), FINE]),
         1,
-        {1: "event_id: is missing", 2: "event_id: is empty", **dict.fromkeys(range(3, 8), "event_id: is no text")},
+        {1: "event_id: is missing", 2: "event_id: is empty", **dict.fromkeys(range(3, 8), "event_id: is not text")},
     ),
     "types that are none": (
         b"\n".join([*(line(event_type=one) for one in NO_TYPES), FINE]),
         1,
-        {1: "event_type: is missing", 2: "event_type: is empty", **dict.fromkeys((3, 4, 5), "event_type: is no text")},
+        {1: "event_type: is missing", 2: "event_type: is empty", **dict.fromkeys((3, 4, 5), "event_type: is not text")},
     ),
     "tenants that are none": (
         b"\n".join([*(line(tenant_id=one) for one in NO_TENANTS), line(tenant_id=None), FINE]),
         2,
-        dict.fromkeys(range(1, 5), "tenant_id: is no text"),
+        dict.fromkeys(range(1, 5), "tenant_id: is not text"),
     ),
     "times that are none": (
         b"\n".join([*(line(timestamp=one) for one in NO_TIMES), FINE]),

@@ -163,7 +163,7 @@ def test_a_table_says_once_that_times_are_utc(replay: Cli) -> None:
     [
         (["--limit", "0"], "--limit"),
         (["--limit", "-1"], "--limit"),
-        (["--since", "yesterday"], '"yesterday" is no time'),
+        (["--since", "yesterday"], '"yesterday" is not a valid time'),
         (["--since", "2020-02-01", "--until", "2020-01-01"], "the window is empty"),
         (["--state", "lost"], "--state"),
         (["--all-handlers"], "there is no terminal to ask on"),

@@ -60,7 +60,7 @@ def test_the_width_is_one_that_a_person_can_add_up(window: timedelta, most: int,
         (timedelta(0), HOUR, "empty"),
         (-HOUR, HOUR, "empty"),
         (HOUR, timedelta(microseconds=1), "millisecond"),
-        (HOUR, timedelta(seconds=1), f"3,600 bars, and there may be {MAX_BARS:,}"),
+        (HOUR, timedelta(seconds=1), f"3,600 bars of this width, more than the maximum of {MAX_BARS:,}"),
     ],
 )
 def test_what_is_no_chart_is_refused(window: timedelta, width: timedelta, said: str) -> None:

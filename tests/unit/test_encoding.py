@@ -148,7 +148,7 @@ def test_a_value_has_one_stored_form(value: object, stored: object) -> None:
 @pytest.mark.parametrize(
     ("payload", "path", "reason"),
     [
-        ({"a": {1: "x", "1": "y"}}, "payload.a.1", "a key that stands twice"),
+        ({"a": {1: "x", "1": "y"}}, "payload.a.1", "a key that appears twice"),
         ({"a": {object: "x"}}, "payload.a.<class 'object'>", "which Pydantic cannot write as JSON"),
         ({"a": {"b\0": "x"}}, "payload.a.b\\x00", "holds NUL"),
         ({"\udcff": 1}, "payload.\\udcff", "lone surrogate"),

@@ -62,5 +62,5 @@ def test_an_empty_pattern_is_refused() -> None:
 
 
 def test_a_pattern_that_is_no_string_is_refused() -> None:
-    with pytest.raises(TypeError, match="a pattern is a string"):
+    with pytest.raises(TypeError, match="a pattern must be a string"):
         compile_pattern(7)

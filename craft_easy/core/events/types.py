@@ -1,4 +1,4 @@
-"""The events that Craft Easy itself publishes, beside the class that all events derive from."""
+"""The events that Craft Easy itself publishes, and `DomainEvent`, from which all events derive."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class ResourceCreated(DomainEvent):
 
 
 class ResourceUpdated(DomainEvent):
-    """A resource was changed; `changes` says in which fields."""
+    """A resource was changed; `changes` holds the changed fields."""
 
     event_type: str = "resource.updated"
     resource: str
@@ -49,7 +49,7 @@ class PaymentCompleted(DomainEvent):
 
 
 class UserRegistered(DomainEvent):
-    """Somebody registered an account."""
+    """A user registered an account."""
 
     event_type: str = "user.registered"
     user_id: str

@@ -1,8 +1,7 @@
-"""Figures: how many events and deliveries, of what, and a window of time cut into bars of equal width.
+"""The figures of summaries and charts: counts by type, tenant and handler; a window of time cut into bars.
 
-Pure data, no clock and no database. Bars begin at whole multiples of their width, as people expect of a chart (at the
-hour, at midnight UTC), so that the first and the last one may be cut short by the window. What lies in a bar that is
-over hardly changes any more.
+Bars begin at whole multiples of their width (at the hour, at midnight UTC), as people expect of a chart, so the window
+may cut the first and the last bar short.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, Final
 
 @dataclass(slots=True)
 class Counts:
-    """How many events and deliveries, and of what."""
+    """Numbers of events and deliveries, in total and by event type, tenant and handler."""
 
     events: int = 0
     deliveries: int = 0
@@ -25,7 +24,7 @@ class Counts:
     by_handler: Counter[str] = field(default_factory=Counter)
 
     def add(self, document: Mapping[str, Any], handlers: Sequence[str]) -> None:
-        """Count one event and the deliveries of it that would run."""
+        """Count one event and its deliveries to these handlers."""
         self.events += 1
         self.deliveries += len(handlers)
         self.by_type[str(document.get("event_type"))] += 1
@@ -34,7 +33,7 @@ class Counts:
         self.by_handler.update(handlers)
 
     def add_many(self, event_type: str, tenant_id: str | None, events: int, handlers: Sequence[str]) -> None:
-        """Count events of one type and tenant, where any of them would run."""
+        """Count events of one type and tenant, unless no handler would run."""
         if handlers:
             self.events += events
             self.deliveries += events * len(handlers)
@@ -44,7 +43,7 @@ class Counts:
 
 
 MAX_BARS: Final = 1_000
-"""More are refused: each is a question to the server."""
+"""The maximum number of bars, because each costs a query."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -60,7 +59,7 @@ _WIDTHS: Final = tuple(
         *(years * 365 * _DAY for years in (1, 5, 10, 50, 100, 1_000, 10_000)),
     )
 )
-"""Widths that a person can add up."""
+"""Round widths, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Bars:
     """The window `since <= t < until` in bars of one width.
 
     Raises:
-        ValueError: the window is empty, the width is less than a millisecond, or there would be more than `MAX_BARS`.
+        ValueError: the window is empty, the width is less than a millisecond, or there are more than `MAX_BARS` bars.
     """
 
     since: datetime
@@ -79,29 +78,29 @@ class Bars:
         if self.since >= self.until:
             raise ValueError("the window is empty")
         if self.width < _MILLISECOND:
-            raise ValueError("a bar is a millisecond wide at least")
+            raise ValueError("a bar must be at least a millisecond wide")
         if len(self) > MAX_BARS:
-            raise ValueError(f"that would be {len(self):,} bars, and there may be {MAX_BARS:,}")
+            raise ValueError(f"the window has {len(self):,} bars of this width, more than the maximum of {MAX_BARS:,}")
 
     @property
     def origin(self) -> datetime:
-        """Where the first bar would begin if the window did not cut it short; no earlier than time itself."""
+        """The beginning of the first bar where the window does not cut it short; at the earliest the year 1."""
         return self.since - min((self.since - _EPOCH) % self.width, self.since - _BEGINNING)
 
     def __len__(self) -> int:
         return -((self.origin - self.until) // self.width)
 
     def __iter__(self) -> Iterator[tuple[datetime, datetime]]:
-        """Yield beginning and end of each bar, within the window."""
+        """Yield the beginning and the end of each bar, cut to the window."""
         for number in range(len(self)):
             begins_at = self.origin + number * self.width
-            # the end of a bar may lie past the end of all time
+            # the end of the last bar may be past the year 9999
             ends_at = self.until if self.until - begins_at <= self.width else begins_at + self.width
             yield max(begins_at, self.since), ends_at
 
 
 def cut_into_bars(since: datetime, until: datetime, *, most: int) -> Bars:
-    """Return the window in the narrowest bars that are no more than `most`, of widths that a person can add up.
+    """Return the window cut into the narrowest bars of a round width that are at most `most`.
 
     >>> day = datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)
     >>> cut_into_bars(*day, most=60).width, cut_into_bars(*day, most=24).width

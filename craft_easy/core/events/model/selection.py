@@ -1,8 +1,7 @@
-"""Which events are meant: the selection that every command and use-case shares. Pure data, no database.
+"""The selection of events that commands and operations share, with its patterns of event types and its times.
 
-Patterns over event types, points and windows of time as people write them (`2h`, `1d12h`, `2026-01-31`,
-`2026-01-31T10:00:00Z`, epoch seconds), and the selection itself. Pure: whoever resolves a relative time brings the
-clock, which is the database's. Without a zone a time is UTC.
+Times are written as people write them (`2h`, `1d12h`, `2026-01-31`, `2026-01-31T10:00:00Z`, epoch seconds); a time
+without a zone is UTC. All of it is pure: the caller that resolves a relative time passes the database's time.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ STATES: Final = ("open", "dead", "done", "untracked")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A choice of events: values of one field are OR, different fields AND; nothing given chooses all.
+    """A selection of events: the values of one field are joined with OR, the fields with AND; an empty one selects all.
 
     Args:
         tenants: tenant ids.
-        no_tenant: also events without a tenant; alone, only those.
+        no_tenant: events without a tenant, in addition to those of `tenants` where any are given.
         types: patterns of event types.
         except_types: patterns of event types that are left out.
         actors: actor ids.
-        event_ids: ids of events, no more than one query holds, say 1,000; None for any.
-        states: of "open", "dead", "done" and "untracked".
-        since: the first time meant, aware.
-        until: the first time not meant any more, aware.
-        limit: at most so many, counted after every other condition; None for all.
+        states: any of "open", "dead", "done" and "untracked".
+        since: aware; earlier events are left out.
+        until: aware; events at this time and later are left out.
+        limit: the maximum number of events, applied after every other condition; None for all.
         reverse: newest first.
+        event_ids: ids of events, at most about 1,000, because one query holds them all; None for any.
 
     Raises:
         ValueError: a limit below 1, a naive time, an unknown state, an empty pattern.
@@ -67,7 +66,7 @@ class Selection:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, not {self.limit}")
         if not all((*self.types, *self.except_types)):
-            raise ValueError("a pattern of event types must not be empty")
+            raise ValueError("a pattern of event types must not be empty; '*' matches every event type")
         for state in self.states:
             if state not in STATES:
                 raise ValueError(f"there is no state {state!r}: there are {', '.join(STATES)}")
@@ -85,7 +84,7 @@ class Selection:
         limit: int | None = None,
         reverse: bool = False,
     ) -> Self:
-        """Return the selection that the arguments of `EventStore.replay` mean."""
+        """Return the selection for the arguments of `EventStore.replay`."""
         return cls(
             tenants=() if tenant_id is None or tenant_id is NO_TENANT else (tenant_id,),
             no_tenant=tenant_id is NO_TENANT,
@@ -98,24 +97,24 @@ class Selection:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether the window of time holds no moment, so that nothing can be chosen."""
+        """Whether the window contains no time, so that nothing can be selected."""
         if self.since is None or self.until is None:
             return False
         return up_to_millisecond(self.since) >= up_to_millisecond(self.until)
 
     def without_limit(self) -> Self:
-        """Return the same selection of all events that meet it."""
+        """Return the same selection without its limit."""
         return replace(self, limit=None)
 
 
 def up_to_millisecond(moment: datetime) -> datetime:
-    """Return the first whole millisecond, in UTC, that is not before the moment.
+    """Return a time rounded up to whole milliseconds, in UTC.
 
-    The log keeps whole milliseconds: `since <= t < until` means the same for both ends rounded up.
+    The log keeps whole milliseconds, so `since <= t < until` selects the same events when both ends are rounded up.
     """
-    rest = moment.microsecond % 1000
-    whole = moment.astimezone(UTC)
-    return whole if rest == 0 else whole + timedelta(microseconds=1000 - rest)
+    microseconds = moment.microsecond % 1000
+    utc = moment.astimezone(UTC)
+    return utc if microseconds == 0 else utc + timedelta(microseconds=1000 - microseconds)
 
 
 def _check_aware(name: Literal["since", "until"], moment: datetime | None) -> None:
@@ -127,18 +126,18 @@ def _check_aware(name: Literal["since", "until"], moment: datetime | None) -> No
 
 _WILDCARDS: Final = re.compile(r"([*?]+)")
 _END: Final = r"(?![\s\S])"
-"""The true end of the text: `$` would also stop before a trailing newline."""
+"""The end of the text: `$` would also match before a trailing newline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern over event types: `*` is any run of characters, dots included, `?` is one, all else is literal.
+    """A pattern of event types: `*` matches any run of characters, dots included, `?` any single character.
 
     Args:
         text: the pattern as it was written.
-        is_exact: it holds no wildcard, so it matches the type of its own text and nothing else.
-        prefix: what every matching type starts with: the literal text before the first wildcard.
-        regex: the same as an anchored regular expression that Python's `re` and PCRE (MongoDB's `$regex`) both read.
+        is_exact: the pattern has no wildcard and matches one event type only.
+        prefix: the literal text before the first wildcard, with which every matching type starts.
+        regex: the pattern as an anchored regular expression that Python's `re` and PCRE (MongoDB's `$regex`) both read.
     """
 
     text: str
@@ -148,7 +147,7 @@ class Pattern:
     _compiled: re.Pattern[str] = field(repr=False, compare=False)
 
     def matches(self, event_type: str) -> bool:
-        """Tell whether the whole event type matches."""
+        """Return whether the whole event type matches."""
         if self.is_exact:
             return event_type == self.text
         return self._compiled.match(event_type) is not None
@@ -163,10 +162,10 @@ def compile_pattern(pattern: str) -> Pattern:
 
     Raises:
         ValueError: the pattern is empty.
-        TypeError: it is not a string.
+        TypeError: the pattern is not a string.
     """
     if not isinstance(pattern, str):
-        raise TypeError(f"a pattern is a string such as 'payment.*', not {pattern!r}")
+        raise TypeError(f"a pattern must be a string such as 'payment.*', not {pattern!r}")
     if not pattern:
         raise ValueError("a pattern must not be empty; '*' matches every event type")
     literal, *rest = _WILDCARDS.split(pattern)
@@ -200,7 +199,7 @@ _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A point in time: absolute, or so long before a `now` that is not known yet; one of the two is set."""
+    """A point in time: either absolute, or `ago` before the `now` that is passed when it is resolved."""
 
     text: str
     absolute: datetime | None = None
@@ -210,19 +209,19 @@ class Moment:
         """Return the point in time, aware and in UTC.
 
         Raises:
-            ValueError: it lies before the year 1.
+            ValueError: the time is before the year 1.
         """
         if self.absolute is not None:
             return self.absolute
         try:
             return now.astimezone(UTC) - (self.ago or timedelta())
         except OverflowError:
-            raise ValueError(f"{_quoted(self.text)} lies before the year 1. {EXAMPLES}") from None
+            raise ValueError(f"{_quoted(self.text)} is before the year 1. {EXAMPLES}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`since ≤ timestamp < until`; None is open."""
+    """A window of time, `since ≤ timestamp < until`; None leaves that end open."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -234,26 +233,26 @@ class Window:
 
 
 def parse_moment(text: str) -> Moment:
-    """Read a time.
+    """Parse a time, absolute or relative.
 
     Raises:
-        ValueError: it is no time, or none that exists; the message shows how times are written.
+        ValueError: the text is not a time, or names one that does not exist; the message shows how times are written.
     """
     try:
         moment = _read(text)
     except OverflowError:
         raise ValueError(
-            f"{_quoted(text)} lies outside the years 1 to 9999{_milliseconds_hint(text)}. {EXAMPLES}"
+            f"{_quoted(text)} is outside the years 1 to 9999{_milliseconds_hint(text)}. {EXAMPLES}"
         ) from None
     except ValueError:
         moment = None
     if moment is None:
-        raise ValueError(f"{_quoted(text)} is no time. {EXAMPLES}")
+        raise ValueError(f"{_quoted(text)} is not a valid time. {EXAMPLES}")
     return moment
 
 
 def parse_time(text: str, *, now: datetime) -> datetime:
-    """Read a time; a relative one is that long before `now`."""
+    """Parse a time; a relative one is subtracted from `now`."""
     return parse_moment(text).at(now)
 
 
@@ -261,7 +260,7 @@ def window(since: Moment | None, until: Moment | None, *, now: datetime) -> Wind
     """Return the window between two moments.
 
     Raises:
-        ValueError: it is empty, or a moment cannot be resolved.
+        ValueError: the window is empty, or a moment cannot be resolved.
     """
     resolved = Window(since.at(now) if since else None, until.at(now) if until else None)
     if resolved.since and resolved.until and resolved.since >= resolved.until:
@@ -273,7 +272,7 @@ def _read(text: str) -> Moment | None:
     if match := _AGO.fullmatch(text):
         weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         ago = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-        return Moment(text, ago=ago) if text else None
+        return Moment(text, ago=ago) if text else None  # every part of the pattern is optional
     if match := _EPOCH.fullmatch(text):
         return Moment(text, absolute=_from_epoch(match[1], match[2] or ""))
     if match := _DATE.fullmatch(text):
@@ -288,7 +287,7 @@ def _from_epoch(seconds: str, fraction: str) -> datetime:
 
 def _from_date(match: re.Match[str]) -> datetime:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
-    naive = datetime(  # noqa: DTZ001 - the zone is put on below
+    naive = datetime(  # noqa: DTZ001 - the zone is added below
         int(year),
         int(month),
         int(day),

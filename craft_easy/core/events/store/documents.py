@@ -1,4 +1,4 @@
-"""The record: how an event and its delivery become one, its derived `_id`, and when two say the same."""
+"""The mapping between records and events, and between documents and deliveries; the derived `_id` of a record."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _is_uuid7: Final = re.compile(f"{_H}{{8}}-{_H}{{4}}-7{_H}{{3}}-[89abAB]{_H}{{3}}
 _ID_SECONDS: Final = 2**32
 _log: Final = logging.getLogger("craft_easy.core.events")
 _warned: Final[set[str]] = set()
-"""The classes whose changes have been named."""
+"""The names of classes that a warning has named."""
 _FIELDS: Final = ("event_id", "event_type", "tenant_id", "actor_id")
 
 
 class EventLog(BaseDocument):
-    """An event as the log keeps it; what is noted of its deliveries is the engine's and stands beside these fields."""
+    """The record of an event, without the fields of the engine: `delivery`, `causation_id` and `correlation_id`."""
 
     collection: ClassVar[str] = "event_log"
     tenant_scoped: ClassVar[bool] = False
@@ -50,16 +50,15 @@ class EventLog(BaseDocument):
 
     @classmethod
     def from_event(cls, event: DomainEvent) -> Self:
-        """Return the document that stands for an event."""
-        record = new_record(event)
-        return cls.model_validate(record)
+        """Return the record of an event."""
+        return cls.model_validate(new_record(event))
 
 
 def record_id(event_id: str) -> ObjectId:
     """Return the `_id` of an event's record, a function of its `event_id` alone.
 
-    For a UUID of version 7 (RFC 9562) its own seconds and 8 bytes of BLAKE2b (RFC 7693), so that records come to lie
-    in order of time as ObjectIds do; for any other 12 bytes of BLAKE2b.
+    For a UUID of version 7 (RFC 9562) the seconds of the UUID and 8 bytes of BLAKE2b (RFC 7693), so that the index on
+    `_id` is in order of time, as it is with generated ObjectIds; for any other id 12 bytes of BLAKE2b.
     """
     data = event_id.encode("utf-8", "surrogatepass")
     if _is_uuid7(event_id) and (seconds := _seconds(event_id[:13])):
@@ -69,17 +68,21 @@ def record_id(event_id: str) -> ObjectId:
 
 @lru_cache(maxsize=256)
 def _seconds(time: str) -> bytes:
-    """Return the seconds of a UUIDv7's time, eight digits and four, as an ObjectId begins; nothing past its range."""
+    """Return the first four bytes of an ObjectId for the time of a UUIDv7; empty where the time is past their range.
+
+    Args:
+        time: the first 12 hexadecimal digits, `01890a5d-ac96`: milliseconds.
+    """
     seconds = int(time.replace("-", ""), 16) // 1000
     return seconds.to_bytes(4, "big") if seconds < _ID_SECONDS else b""
 
 
 def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the record of an event, checked, in its final shape.
+    """Return the record of an event, ready to be inserted.
 
     Args:
-        event: what happened; one that was read from the log keeps the payload of its record.
-        delivery: what stands under `delivery`; None leaves the record untracked.
+        event: an event that was read from the log keeps the payload of its record.
+        delivery: the value of `delivery`; None leaves the record untracked.
 
     Raises:
         InvalidEvent: the log could not keep the event exactly.
@@ -90,7 +93,7 @@ def new_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) ->
 
 
 def unmeasured_record(event: DomainEvent, delivery: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the record of an event, for whoever encodes it at once and so learns whether it is too large.
+    """Return the record of an event without the check of its size, for a caller that encodes it anyway.
 
     Raises:
         InvalidEvent: the log could not keep a value exactly.
@@ -117,47 +120,47 @@ def _payload_of(event: DomainEvent) -> dict[str, Any]:
     try:
         payload = stored_payload(event)
     except Exception as error:
-        stored_form(event.payload)  # raises what names the place of a cycle, or of too many levels
+        stored_form(event.payload)  # raises an error with the path, where a cycle or too many levels are the cause
         raise InvalidEvent("payload", f"a field cannot be serialized: {ErrorText.of(error).message}") from error
     stored: dict[str, Any] = stored_form(payload)
     return stored
 
 
 def stored_event(event: DomainEvent) -> tuple[dict[str, Any], DomainEvent]:
-    """Return the record of an event, and the event as the log gives it back: with a store, what runs is what is stored.
+    """Return the record of an event, and the event as it is read back from that record, which is what handlers get.
 
-    Each class whose field values change on this trip is named in one warning: a validator that is not idempotent, a
-    generic that comes back as a dict, a set in a payload that comes back as a list.
+    A class whose field values change on this round trip is named in a warning, once: by a validator that is not
+    idempotent, a generic that is read back as a dict, a set in a payload that is read back as a list.
 
     Raises:
-        InvalidEvent: the log could not keep the event exactly, or it does not come back as its own class: a field that
-            is excluded and required, a field that cannot be validated again, a class that states no type of its own.
+        InvalidEvent: the log could not keep the event exactly, or it is not read back as its own class: a required
+            field is excluded, a field cannot be validated again, or the class does not define its own event type.
     """
     record = unmeasured_record(event)
     stored: dict[str, Any] = bson.decode(encoded(record), CODEC)
-    back = DomainEvent.from_record(stored)
-    _check_class(event, back)
-    _warn_of_changes(event, back)
-    return record, back
+    read_back = DomainEvent.from_record(stored)
+    _check_class(event, read_back)
+    _warn_of_changes(event, read_back)
+    return record, read_back
 
 
-def _check_class(event: DomainEvent, back: DomainEvent) -> None:
+def _check_class(event: DomainEvent, read_back: DomainEvent) -> None:
     own = class_name(type(event))
-    if own not in (class_name(type(back)), class_name(DomainEvent)):
+    if own not in (class_name(type(read_back)), class_name(DomainEvent)):
         raise InvalidEvent(
             "payload",
-            f"{own} comes back from the log as {class_name(type(back))}: each of its fields must be stored and must "
-            "validate again from its stored form, and the class must state an event_type of its own",
+            f"{own} comes back from the log as {class_name(type(read_back))}: each of its fields must be stored and "
+            "must validate again from its stored form, and the class must state an event_type of its own",
         )
 
 
-def _warn_of_changes(event: DomainEvent, back: DomainEvent) -> None:
-    before, after = _values_of(event), _values_of(back)
+def _warn_of_changes(event: DomainEvent, read_back: DomainEvent) -> None:
+    before, after = _values_of(event), _values_of(read_back)
     changed = [name for name, value in before.items() if not (name in after and _is_equal(value, after[name]))]
     own = class_name(type(event))
     if changed and own not in _warned:
         _warned.add(own)
-        text = "%s: %s change on the way through the log; handlers get them as the log gives them back"
+        text = "%s: %s change when the event is stored; handlers get the stored values"
         _log.warning(text, own, ", ".join(sorted(changed)))
 
 
@@ -165,75 +168,74 @@ def _values_of(event: DomainEvent) -> dict[str, Any]:
     return event.payload | {name: getattr(event, name) for name in event.__own_fields__}
 
 
-def _is_equal(one: object, other: object) -> bool:
+def _is_equal(before: object, after: object) -> bool:
     try:
-        return bool(one == other)
+        return bool(before == after)
     except Exception:  # noqa: BLE001  # an array has no single truth
         return False
 
 
 def event_content(event: DomainEvent) -> bytes:
-    """Return bytes that are equal for events that say the same, whatever their id and time.
+    """Return bytes that are equal for events of equal type, tenant, actor and payload.
 
     Raises:
-        InvalidEvent: the log could not keep it exactly.
+        InvalidEvent: the log could not keep the event exactly.
     """
     return canonical([event.event_type, event.tenant_id, event.actor_id, _payload_of(event)])
 
 
 def record_event_id(record: Mapping[str, Any]) -> str:
-    """Return the id of a record's event, whoever wrote it."""
+    """Return the id of a record's event, whatever program wrote it."""
     return read_envelope(record).event_id
 
 
-def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two records say the same: id, type, tenant, actor and payload, by their stored form.
+def same_content(record: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two records have equal id, type, tenant, actor and payload, by their stored form.
 
-    A payload that was removed on request says nothing any more, and contradicts nothing.
+    A payload that was removed on request is not compared.
     """
-    if is_redacted(one) or is_redacted(other):
-        one, other = ({**record, "payload": {}} for record in (one, other))
-    return content(one) == content(other)
+    if is_redacted(record) or is_redacted(other):
+        record, other = ({**each, "payload": {}} for each in (record, other))
+    return content(record) == content(other)
 
 
 def content(record: Mapping[str, Any]) -> bytes:
-    """Return bytes that are equal for records that say the same, whatever their time and deliveries."""
+    """Return bytes that are equal for records of equal id, type, tenant, actor and payload."""
     envelope = read_envelope(record)
-    said = [envelope.event_id, envelope.event_type, envelope.tenant_id, envelope.actor_id, envelope.payload]
-    return canonical(said)
+    return canonical([envelope.event_id, envelope.event_type, envelope.tenant_id, envelope.actor_id, envelope.payload])
 
 
 class CompoundId(dict[str, Any]):
-    """An `_id` that is a document: here it is a key like any other."""
+    """An `_id` that is a document, made hashable."""
 
     def __hash__(self) -> int:  # type: ignore[override]  # nobody changes an `_id`
         return hash(tuple(self))
 
 
 def key_of(document: Mapping[str, Any]) -> Any:
-    """Return the `_id` of a decoded record, hashable and equal to that of the same record alone."""
+    """Return the `_id` of a decoded record as a hashable value."""
     value = document["_id"]
     return CompoundId(value) if isinstance(value, dict) else value
 
 
 def by_value(records: Iterable[Mapping[str, Any]], field: str) -> dict[Any, Mapping[str, Any]]:
-    """Return records by what they have in a field, by each of its values where another writer has a list there.
+    """Return records by the value of a field; a record with a list there appears under each of its items.
 
-    So does the server look them up; documents are not among what it is asked for.
+    MongoDB matches a list by its items in the same way. Documents and nested lists are left out: no query asks for one.
     """
-    found: dict[Any, Mapping[str, Any]] = {}
+    by_key: dict[Any, Mapping[str, Any]] = {}
     for record in records:
         value = record[field]
-        values = value if isinstance(value, list) else [value]
-        found |= {one: record for one in values if not isinstance(one, (dict, list))}
-    return found
+        keys = value if isinstance(value, list) else [value]
+        by_key |= {key: record for key in keys if not isinstance(key, (dict, list))}
+    return by_key
 
 
 # ---------------------------------------------------------------------- deliveries
 
 
 def to_document(delivery: Delivery) -> dict[str, Any]:
-    """Return the delivery as the record keeps it under `delivery`, keys in the order of the design."""
+    """Return the delivery as the value of `delivery` in its record."""
     return {
         "rev": delivery.rev,
         "state": delivery.state,
@@ -274,11 +276,11 @@ def failure_document(error: Failure) -> dict[str, Any]:
 
 
 def from_document(document: Mapping[str, Any]) -> Delivery:
-    """Read what a record says under `delivery`; a field that is missing or unfit is null, zero or empty."""
+    """Return the delivery of a record; a field that is missing or of another type is null, zero or empty."""
     get = document.get
     entries, state = get("handlers"), get("state")
     listed = entries if isinstance(entries, list) else []
-    handlers = tuple([_read_handler(one) for one in listed if type(one) is dict or isinstance(one, Mapping)])
+    handlers = tuple([_read_handler(entry) for entry in listed if type(entry) is dict or isinstance(entry, Mapping)])
     return Delivery(
         _count(get("rev")),
         state if state in ("open", "done", "dead") else state_of(handlers),
@@ -313,18 +315,17 @@ def _read_handler(document: Mapping[str, Any]) -> HandlerDelivery:
 
 
 def _read_errors(errors: object) -> tuple[Failure, ...]:
-    return tuple(_read_failure(one) for one in errors if isinstance(one, Mapping)) if isinstance(errors, list) else ()
+    listed = errors if isinstance(errors, list) else []
+    return tuple(_read_failure(error) for error in listed if isinstance(error, Mapping))
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 _DELIVERY_KEYS: Final = {field.name for field in fields(Delivery)} - {"extra"}
 _HANDLER_KEYS: Final = {field.name for field in fields(HandlerDelivery)} - {"extra"}
 
 
 def _extra(document: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """Return what a later version wrote that this one does not know."""
+    """Return the keys that this version does not know, to be written back; a later version wrote them."""
     return {name: value for name, value in document.items() if name not in known}
 
 
@@ -341,7 +342,7 @@ def _read_failure(document: Mapping[str, Any]) -> Failure:
 
 
 def _count(value: object) -> int:
-    """Read a count; a shell writes even whole numbers as doubles."""
+    """Return a count, also from a double, as which mongosh writes whole numbers."""
     if type(value) is int:
         return value
     if isinstance(value, float) and value.is_integer():

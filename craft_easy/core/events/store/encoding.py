@@ -257,7 +257,7 @@ def _new_key(key: object, stored: Mapping[str, Any]) -> str:
     if "\0" in name:
         raise _Refused("a key that holds NUL")
     if name in stored:
-        raise _Refused("a key that stands twice, once as text")
+        raise _Refused("a key that appears twice, once as text")
     return name
 
 

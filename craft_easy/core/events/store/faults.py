@@ -1,7 +1,7 @@
 """The one place where an error of the driver becomes one of ours.
 
-Each class of `pymongo.errors` and `bson.errors` is listed; a test fails when the driver adds one. A message is one line
-with host and port and the driver's reason, and never contains a credential.
+Each class of `pymongo.errors` and `bson.errors` is listed; a test fails when the driver adds one. A message is one
+line: host and port, then the driver's reason, without credentials.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ KINDS: Final[Mapping[type[Exception], type[StoreError]]] = {
     errors.NetworkTimeout: StoreUnavailable,
     errors.NotPrimaryError: StoreUnavailable,
     errors.ServerSelectionTimeoutError: StoreUnavailable,
-    errors._OperationCancelled: StoreUnavailable,  # noqa: SLF001 - the test asks for every class
-    errors.ConfigurationError: StoreUnavailable,  # during a call: the set has another name, or the server is too old
+    errors._OperationCancelled: StoreUnavailable,  # noqa: SLF001 - a test requires every class
+    # during a call: the replica set has another name, or the server is too old
+    errors.ConfigurationError: StoreUnavailable,
     errors.InvalidURI: StoreUnavailable,
     errors.OperationFailure: StoreError,
     errors.CursorNotFound: StoreUnavailable,
@@ -61,30 +62,30 @@ KINDS: Final[Mapping[type[Exception], type[StoreError]]] = {
 }
 
 _DROPPED_INDEX: Final = "does not correspond to an existing index"
-"""The server's reason where an index was dropped after it was listed: the query is made again without it."""
+"""The server's reason where a query names an index that was dropped meanwhile; it is sent again without the index."""
 DRIVER_ERRORS: Final = (errors.PyMongoError, bson.errors.BSONError, TimeoutError)
-"""The errors that a call of the driver raises, or its deadline."""
+"""The errors that a call of the driver or its deadline raises."""
 _LOGIN_CODES: Final = frozenset({11, 13, 18, 31, 33, 8000})
-"""UserNotFound, Unauthorized, AuthenticationFailed, RoleNotFound, AuthMechanismUnavailable, Atlas's own.
+"""UserNotFound, Unauthorized, AuthenticationFailed, RoleNotFound, AuthMechanismUnavailable, and Atlas's own 8000.
 
 https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 """
 _UNREACHABLE_CODES: Final = frozenset({6, 7, 89, 91, 133, 189, 202, 279, 317, 384, 9001, 10107, 13435, 13436})
-"""No such host, no route, network timeouts, shutting down, stepped down, no member of a shard to read or write."""
+"""Host not found or unreachable, network timeout, shutting down, stepped down, no member of a shard available."""
 _INTERRUPTED_CODES: Final = frozenset({43, 50, 79, 134, 175, 237, 262, 290, 365, 462, 11600, 11601, 11602})
 """A cursor or query was lost or killed, a time limit was exceeded, the server was too busy."""
 _CONTENDED_CODES: Final = frozenset({24, 46, 112, 117, 150, 239, 246, 249, 251, 13388})
-"""A lock, a write conflict, another operation, a chunk or a snapshot that moved on meanwhile."""
+"""A lock, a write conflict, a conflicting operation, a migrated chunk or an outdated snapshot."""
 _UNACKNOWLEDGED_CODES: Final = frozenset({64, 100})
 PASSING_CODES: Final = _UNREACHABLE_CODES | _INTERRUPTED_CODES | _CONTENDED_CODES | _UNACKNOWLEDGED_CODES
-"""The same call may succeed later."""
+"""Temporary errors: the same call may succeed later."""
 PERMANENT_CODES: Final = frozenset(
     {2, 9, 14, 15, 16, 22, 28, 40, 52, 54, 55, 56, 57, 66, 121, 171, 10003, 10334, 11000, 16755, 17280, 17419, 17420}
 )
-"""This record is refused, however often it is sent: its values, field names, size, id, validation or index keys."""
+"""Errors that a retry cannot mend: the record's values, field names, size, id, validation or index keys."""
 _PASSING_LABELS: Final = ("RetryableWriteError", "TransientTransactionError", "NetworkError")
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\].*", re.DOTALL)
-"""How both drivers report a system error, with words of their own for each host."""
+"""A system error as both drivers report it, followed by text that differs from host to host."""
 _MAX_TEXT: Final = 300
 _HINTS: Final[Mapping[type[StoreError], str]] = {
     StoreUnavailable: "is the server running there, and is the URI (--uri, CRAFT_EVENTS_URI) right?",
@@ -96,7 +97,7 @@ def translated(error: Exception, where: str) -> EventsError:
     """Return our error for one of the driver's.
 
     Args:
-        error: what the driver raised, or a TimeoutError of a deadline.
+        error: one of `DRIVER_ERRORS`.
         where: `host:port` of the servers.
     """
     kind = _kind_of(error)
@@ -122,9 +123,9 @@ def is_dropped_index(error: StoreError) -> bool:
 
 
 def kind_of_refusal(code: int | None) -> type[StoreError]:
-    """Return the error for one write that the server did not do, by the code in its reply.
+    """Return the error for one write that the server refused, by the code in its reply.
 
-    `RecordRefused` only for codes that are known to be permanent, so that nothing is dropped for a fault that may pass.
+    `RecordRefused` is for permanent codes alone, so that no record is dropped because of a temporary error.
     """
     if code in PASSING_CODES:
         return StoreUnavailable
@@ -134,19 +135,20 @@ def kind_of_refusal(code: int | None) -> type[StoreError]:
 
 
 def kind_of_bulk(details: Mapping[str, Any]) -> type[StoreError]:
-    """Return the error for several writes together, by the details of a `BulkWriteError`.
+    """Return the error for a bulk write, by the details of a `BulkWriteError`.
 
-    `StoreUnavailable` where the majority did not acknowledge one, or one may succeed later: all can be sent again.
+    It is `StoreUnavailable` where the majority did not acknowledge a write or a write may succeed later: the caller may
+    send all of them again.
     """
-    kinds = {kind_of_refusal(each.get("code")) for each in details.get("writeErrors", ())}
+    kinds = {kind_of_refusal(refusal.get("code")) for refusal in details.get("writeErrors", ())}
     if details.get("writeConcernErrors") or not kinds:
         return StoreUnavailable
     return next(kind for kind in (StoreUnavailable, StoreLoginRefused, StoreError, RecordRefused) if kind in kinds)
 
 
 def refusal_of_each(details: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """Return the server's reply for each write that it did not do, by the index of the write."""
-    return {each["index"]: each for each in details.get("writeErrors", ())}
+    """Return the server's reply for each write that it refused, by the index of the write."""
+    return {refusal["index"]: refusal for refusal in details.get("writeErrors", ())}
 
 
 def _kind_of(error: Exception) -> type[StoreError]:
@@ -174,7 +176,7 @@ def _text_of(error: Exception, kind: type[StoreError]) -> str:
     text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
     if kind is StoreUnavailable and text.startswith(("No servers found yet", "No servers match")):
         return "no server answered before the deadline"
-    return one_line(_ERRNO.sub(lambda found: os.strerror(int(found[1])).lower(), text)) or type(error).__name__
+    return one_line(_ERRNO.sub(lambda match: os.strerror(int(match[1])).lower(), text)) or type(error).__name__
 
 
 def _text_of_bulk(details: Mapping[str, Any]) -> str:
@@ -184,7 +186,7 @@ def _text_of_bulk(details: Mapping[str, Any]) -> str:
 
 
 def reason_of(refusal: Mapping[str, Any]) -> str:
-    """Return the server's reason in its reply for one write."""
+    """Return the reason in the server's reply for one write."""
     return one_line(str(refusal.get("errmsg", "")))
 
 
@@ -195,6 +197,6 @@ def one_line(text: str) -> str:
 
 
 def invalid_uri(error: Exception, uri: str, origin: str | None = None) -> InvalidSetting:
-    """Return our error for an address that the driver refuses, with its reason unless that may contain a password."""
+    """Return our error for a URI that the driver refuses, with the driver's reason unless it may contain a password."""
     detail = "" if "@" in uri else f": {one_line(str(error))}"
     return InvalidSetting("uri", f"the driver cannot use it{detail}", origin=origin)

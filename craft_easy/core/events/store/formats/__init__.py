@@ -1,4 +1,4 @@
-"""How records leave the log and enter it: Event JSON and MongoDB Extended JSON.
+"""The text forms of a record: Event JSON and MongoDB Extended JSON.
 
 May import what `store` may; no module here reads or writes the database.
 """

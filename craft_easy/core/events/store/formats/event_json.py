@@ -1,13 +1,13 @@
-"""A record as Event JSON: one object a line, the same keys in the same order always, ASCII alone.
+"""Event JSON: a record as one line of ASCII, always with the same keys in the same order.
 
     event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery [redacted]
 
-In payloads strings, booleans, null, 64-bit integers and finite floats are plain, everything else is relaxed Extended
-JSON at its place (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md). No
-record fails: `read_envelope` and `from_document` define the form of a malformed one. `redacted`, `{at, by, reason}`, is
-present where the payload was removed on request.
+In payloads strings, booleans, null, 64-bit integers and finite floats are plain; every other value is relaxed Extended
+JSON (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md). Every record has a
+line: `read_envelope` and `from_document` define the form of a malformed one. `redacted`, `{at, by, reason}`, is present
+where the payload was removed on request.
 
-Records are decoded with `CODEC`, whose naive times cost half as much as aware ones.
+Records must be decoded with `CODEC`, whose naive times cost half as much as aware ones.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _RELAXED: Final = json_util.JSONOptions(
 
 
 class JavaScript:
-    """Code of JavaScript in a record: in the driver a kind of string, which would pass for one."""
+    """JavaScript code in a record; the driver's class for it is a string, and JSON would write it as one."""
 
     __slots__ = ("code",)
 
@@ -67,7 +67,7 @@ class _CodeDecoder(TypeDecoder):
 
 
 class _ReferenceDecoder(TypeDecoder):
-    """Give back as the object that it is what the driver takes for a reference, as in a JSON schema."""
+    """Decodes a DBRef as the object that is stored, which need not be a reference: a JSON schema has `$ref` too."""
 
     bson_type = DBRef
 
@@ -82,7 +82,7 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     type_registry=TypeRegistry([_CodeDecoder(), _ReferenceDecoder()]),
 )
-"""How records are decoded that will be written out as JSON."""
+"""The codec for records that will be written as JSON."""
 
 
 def lines(records: Iterable[Record]) -> bytes:
@@ -97,9 +97,9 @@ def line(record: Record) -> str:
 
 
 def event_json(record: Record) -> dict[str, Any]:
-    """Return a record as Event JSON, in the types of Python that JSON has."""
-    described: dict[str, Any] = json.loads(line(record))
-    return described
+    """Return a record as Event JSON, parsed into dicts, lists and plain values."""
+    parsed: dict[str, Any] = json.loads(line(record))
+    return parsed
 
 
 def to_json(value: Any) -> str:
@@ -111,7 +111,7 @@ def to_json(value: Any) -> str:
 
 
 def text_of(moment: datetime) -> str:
-    """Return a time as Event JSON has it; a naive one is UTC.
+    """Return a time in the form of Event JSON; a naive one is UTC.
 
     >>> text_of(datetime(2026, 1, 31, 10, tzinfo=UTC))
     '2026-01-31T10:00:00.000Z'
@@ -121,9 +121,9 @@ def text_of(moment: datetime) -> str:
 
 
 def _usual_line(record: Record) -> str | None:
-    """Return the line of a record that is as this package writes it, else None.
+    """Return the line of a record in the form that this package writes; None for any other record.
 
-    The formatting is the check: what is of another type than ours cannot be formatted, and raises.
+    Formatting is the check of types: a value of another type cannot be formatted, and raises.
     """
     if not _is_usual(tuple(record)):
         return None
@@ -171,7 +171,7 @@ def _usual_handler(document: dict[str, Any]) -> str:
     handler_id, state, attempts, budget, crashes, due_at, finished_at, took_ms, errors, reason, by = document.values()
     if state not in _HANDLER_STATES or not (took_ms is None or isfinite(took_ms)):
         raise ValueError
-    # adding 0 turns a boolean, which is a number to Python, into one
+    # adding 0 turns a boolean into an integer
     return (
         f'{{"id":{_quoted(handler_id)},"state":"{state}","attempts":{attempts:d},"budget_from":{budget:d},'
         f'"crashes":{crashes:d},"due_at":{_time_json(due_at)},"finished_at":{_time_json(finished_at)},'
@@ -194,7 +194,7 @@ def _time_json(moment: datetime | None) -> str:
 
 def _any_line(record: Record) -> str:
     envelope = read_envelope(record)
-    described: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "event_id": envelope.event_id,
         "event_type": envelope.event_type,
         "timestamp": text_of(envelope.timestamp),
@@ -206,12 +206,12 @@ def _any_line(record: Record) -> str:
         "delivery": _delivery(record.get("delivery")),
     }
     if is_redacted(record):
-        described["redacted"] = _trace(record["redacted"])
-    return to_json(described)
+        fields["redacted"] = _redaction(record["redacted"])
+    return to_json(fields)
 
 
 def _delivery(value: Any) -> dict[str, Any] | None:
-    """Return the delivery of a record, its times as text; a field of another type is null, zero or empty."""
+    """Return the delivery of a record with times as text; a field of another type is null, zero or empty."""
     if not isinstance(value, Mapping):
         return None
     delivery = from_document(value)
@@ -248,13 +248,13 @@ def _time(moment: datetime | None) -> str | None:
     return None if moment is None else text_of(moment)
 
 
-def _trace(trace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return when, by whom and why a payload was removed, the time as text."""
-    return {"at": text_of(trace["at"]), "by": trace.get("by"), "reason": trace.get("reason")}
+def _redaction(redaction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the note on a removed payload, with its time as text."""
+    return {"at": text_of(redaction["at"]), "by": redaction.get("by"), "reason": redaction.get("reason")}
 
 
 def _plain(value: Any) -> Any:
-    """Return a value in plain dicts, lists, texts, booleans and finite numbers."""
+    """Return a value as plain dicts, lists, strings, booleans and finite numbers."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -267,9 +267,9 @@ def _plain(value: Any) -> Any:
 
 
 def _extended(value: Any) -> Any:
-    """Return a value that JSON has no form for as relaxed Extended JSON."""
+    """Return relaxed Extended JSON for a value that JSON has no form for."""
     if isinstance(value, datetime) and value.tzinfo is None and value >= _EPOCH:
-        # the fraction is left out where it is zero, says the specification
+        # the specification omits a fraction of zero
         return {"$date": value.isoformat("T", "milliseconds" if value.microsecond else "seconds") + "Z"}
     if isinstance(value, JavaScript):
         return json_util.default(value.code, _RELAXED)
@@ -280,7 +280,7 @@ def _extended(value: Any) -> Any:
     try:
         return json_util.default(value, _RELAXED)
     except TypeError:
-        return str(value)  # what only a stand-in for the database can hold
+        return str(value)  # mongomock stores values that BSON has no type for
 
 
 _quoted: Final = json_encoder.encode_basestring_ascii

@@ -1,10 +1,10 @@
-"""MongoDB's Extended JSON, version 2: written in both of its forms, and read strictly.
+"""MongoDB's Extended JSON, version 2: the writer of its canonical and relaxed forms, and a strict reader.
 
 https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md
 
-`bson.json_util` reads it. It is more lenient than the log, which keeps values exactly: it drops characters that are not
-base64, takes `"5_0"` for a number, ignores further keys, reads a number past 64 bits as a 64-bit one, and cuts 570
-milliseconds to 569. So each value of a type is first compared with the form that the specification gives it.
+`bson.json_util` does the reading, but it is more lenient than the log, which keeps values exactly: it drops characters
+that are not base64, accepts `"5_0"` as a number, ignores additional keys, reads a number past 64 bits as a 64-bit one,
+and cuts 570 milliseconds to 569. So each typed value is first checked against the form in the specification.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FORMS: Final[Mapping[str, Form]] = {
     "$regularExpression": {"options": re.compile(r"[ilmsux]*"), "pattern": re.compile(r"[^\0]*")},
     "$uuid": re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
 }
-"""The exact text of a type, or of each of its parts, where `bson.json_util` takes other texts as well."""
+"""The exact text of a type, or of each of its parts, where `bson.json_util` accepts other texts as well."""
 _OBSOLETE: Final = frozenset({"$dbPointer", "$symbol", "$undefined"})
 _TYPES: Final = _OBSOLETE | _FORMS.keys() | {"$code", "$date", "$maxKey", "$minKey", "$timestamp"}
 _LIMITS: Final = {"$numberInt": 2**31, "$numberLong": 2**63}
@@ -57,7 +57,7 @@ _CANONICAL: Final = json_util.JSONOptions(
 _READ: Final = json_util.JSONOptions(
     tz_aware=True,
     tzinfo=UTC,
-    uuid_representation=UuidRepresentation.UNSPECIFIED,  # else a UUID of the old subtype 3 becomes one of subtype 4
+    uuid_representation=UuidRepresentation.UNSPECIFIED,  # or a UUID of the old subtype 3 becomes one of subtype 4
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 
@@ -76,7 +76,7 @@ def record_line(record: Mapping[str, Any], *, canonical: bool = False) -> str:
     The line has every field but `_id`, in the order of the record.
 
     Args:
-        canonical: keep the types of numbers; else 64-bit numbers and times are plain, as `mongoexport` has them.
+        canonical: keep the types of numbers; otherwise 64-bit numbers and times are plain, as `mongoexport` has them.
     """
     fields = {name: value for name, value in record.items() if name != "_id"}
     return to_json(_canonical(fields) if canonical else fields)
@@ -99,11 +99,11 @@ def _canonical(value: Any) -> Any:
 
 
 def is_ambiguous(record: Mapping[str, Any], line: str) -> bool:
-    """Tell whether a record holds an object that Extended JSON reads as something else, as `{"$oid": "x"}` is.
+    """Return whether a record holds an object, such as `{"$oid": "x"}`, that Extended JSON reads as another value.
 
     Args:
-        record: decoded as `store.event_json` takes it.
-        line: its line, which shows at once that most records do not.
+        record: decoded with `event_json.CODEC`.
+        line: the record's line; one without `"$` needs no search.
     """
     return '"$' in line and any(map(_looks_like_another, record.values()))
 
@@ -118,9 +118,9 @@ def _looks_like_another(value: Any) -> bool:
 
 
 def parse(text: str) -> Any:
-    """Return the value of a JSON text, with the types of Extended JSON.
+    """Return the value of a text in Extended JSON.
 
-    Integers have 64 bits, plain numbers are finite, and no object has a key twice.
+    Integers past 64 bits, plain numbers that are not finite and objects with a key twice are refused.
 
     Raises:
         InvalidEvent: the text is not valid JSON, or the log could not keep its value exactly.
@@ -135,10 +135,10 @@ def parse(text: str) -> Any:
 
 
 def parse_time(text: str) -> datetime:
-    """Return the time that a text in the form of RFC 3339 names, cut to milliseconds.
+    """Return the time of a text in the form of RFC 3339, cut to milliseconds.
 
     Raises:
-        InvalidEvent: the text has another form or no zone, or names a time outside the years 1 to 9999.
+        InvalidEvent: the text has another form or no zone, or its time is outside the years 1 to 9999.
     """
     match = _TIME.fullmatch(text)
     if match is None:
@@ -157,7 +157,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> Any:
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidEvent("JSON", f"the key {_quoted(twice)} stands twice")
+        raise InvalidEvent("JSON", f"the key {_quoted(twice)} appears twice")
     for name in value:
         if name[:1] == "$" and name in _TYPES:
             return _typed(name, value)
@@ -165,12 +165,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> Any:
 
 
 def _typed(name: str, value: Object) -> Any:
-    """Return the value of an object that stands for a type of BSON."""
+    """Return the value of an object with a type key such as `$oid`."""
     if name in _OBSOLETE:
         raise InvalidEvent(name, "is an obsolete type of BSON, which no driver writes")
     allowed = {"$code", "$scope"} if name == "$code" else {name}
-    if further := [key for key in value if key not in allowed]:
-        raise InvalidEvent(name, f"must not have a further key, {_quoted(further[0])}")
+    if additional := [key for key in value if key not in allowed]:
+        raise InvalidEvent(name, f"must not have the additional key {_quoted(additional[0])}")
     text, form = value[name], _FORMS.get(name)
     if name == "$date" and isinstance(text, str):
         return _date(text)
@@ -192,7 +192,7 @@ def _has_form(value: Any, form: Form) -> bool:
 
 
 def _read(value: Object) -> Any:
-    """Return the value as `bson.json_util` reads it; None where it refuses."""
+    """Return the value as `bson.json_util` reads it; None where it raises."""
     try:
         read = json_util.object_hook(value, _READ)
         is_uuid = isinstance(read, bson.Binary) and read.subtype == UUID_SUBTYPE

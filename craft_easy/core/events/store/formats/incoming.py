@@ -1,12 +1,13 @@
-"""A line of NDJSON as the record that it is to become, checked before anything is written.
+"""The records of imported lines and the events of published ones, checked before anything is written.
 
-Two forms are read, told apart by how `timestamp` is written:
+A line has one of two forms, which `timestamp` tells apart:
 
-    text                    Event JSON, as `replay` and `tail` write it; what it leaves out is null, or empty
-    {"$date": …}            a record in Extended JSON, as `export` and `mongoexport` write it; kept as it is
+    text                    Event JSON, as `replay` and `tail` write it; a missing field is null or empty
+    {"$date": …}            a record in Extended JSON, as `export` and `mongoexport` write it; stored as it is
 
-`_id` is never taken over: it follows from `event_id`. Of a delivery only what a handler has come to is, and only on
-request: no worker of another log owns anything here, and what follows from the handlers is derived anew.
+The `_id` of a line is dropped, because it follows from `event_id`. Deliveries are imported on request only. Their
+results are kept, their owner is dropped (no worker of another log owns a record in this one), and the fields that
+follow from the results are computed again.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ _OF_EVENT_JSON: Final = frozenset({*ENVELOPE, "causation_id", "correlation_id", 
 """The keys of Event JSON; version 1 wrote `foreign` as well."""
 _STATES: Final = ("pending", "done", "dead", "skipped")
 _OTHER_IDS: Final = (ObjectId, UUID, int)
-"""What other writers keep ids as, beside text."""
+"""The types of ids, besides text, that other programs store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How lines are read.
+    """The options of reading lines.
 
     Args:
-        at: the database's time, for what is derived anew.
-        with_delivery: take over what became of an event; else it is stored untracked.
+        at: the database's time, for the fields of a delivery that are computed again.
+        with_delivery: keep the results of deliveries; otherwise events become untracked records.
     """
 
     at: datetime
@@ -61,7 +62,7 @@ def record_of(line: Any, reading: Reading) -> dict[str, Any]:
     """Return the record of a line that was parsed as Extended JSON.
 
     Raises:
-        InvalidEvent: it is no event, or the log could not keep it exactly; the path says which part of it.
+        InvalidEvent: the line is not an event, or the log could not keep it exactly; `path` names the part at fault.
     """
     if not isinstance(line, dict):
         is_array = isinstance(line, list)
@@ -71,7 +72,9 @@ def record_of(line: Any, reading: Reading) -> dict[str, Any]:
     record = _from_event_json(line) if isinstance(line.get("timestamp"), str) else _from_extended_json(line)
     if reading.with_delivery and record.get("delivery") is not None:
         is_text = isinstance(line["timestamp"], str)
-        record["delivery"] = to_document(take_in(_Reader(is_text).delivery(record["delivery"]), at=reading.at))
+        record["delivery"] = to_document(
+            take_in(_DeliveryReader(has_text_times=is_text).delivery(record["delivery"]), at=reading.at)
+        )
     elif not reading.with_delivery:
         record.pop("delivery", None)
     record = {"_id": record_id(read_envelope(record).event_id), **record}
@@ -89,16 +92,16 @@ def _from_event_json(line: Mapping[str, Any]) -> dict[str, Any]:
     record |= {name: _text(line, name) for name in ("causation_id", "correlation_id") if line.get(name) is not None}
     if line.get("delivery") is not None:
         record["delivery"] = line["delivery"]
-    if (trace := line.get("redacted")) is not None:
-        record["redacted"] = _trace(trace)
+    if (redaction := line.get("redacted")) is not None:
+        record["redacted"] = _redaction(redaction)
     return record
 
 
-def _trace(trace: Any) -> dict[str, Any]:
-    """Return what says that the payload was removed, its time as a date."""
-    if not isinstance(trace, dict) or not isinstance(trace.get("at"), str):
-        raise InvalidEvent("redacted", "is no object of at, by and reason")
-    return {**stored_form(trace, "redacted"), "at": _moment("redacted.at", trace["at"])}
+def _redaction(redaction: Any) -> dict[str, Any]:
+    """Return the note on a removed payload, with its time as a datetime."""
+    if not isinstance(redaction, dict) or not isinstance(redaction.get("at"), str):
+        raise InvalidEvent("redacted", "is not an object of at, by and reason")
+    return {**stored_form(redaction, "redacted"), "at": _moment("redacted.at", redaction["at"])}
 
 
 def _from_extended_json(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,13 +113,13 @@ def _from_extended_json(line: Mapping[str, Any]) -> dict[str, Any]:
     if "payload" in record:
         _payload(record, None)
     if not isinstance(record.get("timestamp"), (datetime, DatetimeMS)):
-        raise InvalidEvent("timestamp", "is missing" if record.get("timestamp") is None else "is no time")
+        raise InvalidEvent("timestamp", "is missing" if record.get("timestamp") is None else "is not a time")
     stored_form(dict.fromkeys(record), "line")  # the keys themselves
     return {name: _stored(name, value) for name, value in record.items()}
 
 
 def _stored(name: str, value: Any) -> Any:
-    # what stands under `delivery` is read by a reader of its own, whose levels are few
+    # `_DeliveryReader` checks `delivery`, and only where deliveries are imported
     return value if name == "delivery" else stored_form(value, _shown(name))
 
 
@@ -125,7 +128,7 @@ def _text(line: Mapping[str, Any], name: str, *, is_required: bool = False) -> s
     if value is None and not is_required:
         return None
     if not isinstance(value, str) or not (value or not is_required):
-        raise InvalidEvent(name, _what_is_wrong(value, "no text"))
+        raise InvalidEvent(name, _reason(value, "text"))
     stored: str = stored_form(value, name)
     return stored
 
@@ -137,23 +140,23 @@ def _id(line: Mapping[str, Any], name: str, *, is_required: bool = False) -> Non
     _text(line, name, is_required=is_required)
 
 
-def _what_is_wrong(value: object, otherwise: str) -> str:
+def _reason(value: object, expected: str) -> str:
     if value is None:
         return "is missing"
-    return "is empty" if value == "" else f"is {otherwise} but {_article(value)}"
+    return "is empty" if value == "" else f"is not {expected} but {_kind(value)}"
 
 
-def _article(value: object) -> str:
+def _kind(value: object) -> str:
     names = {dict: "an object", list: "an array", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), f"of type {type(value).__name__}")
 
 
-def _payload(line: Mapping[str, Any], otherwise: Any) -> Any:
-    value = line.get("payload", otherwise)
-    if value is None and otherwise is not None:
-        return otherwise
+def _payload(line: Mapping[str, Any], default: Any) -> Any:
+    value = line.get("payload", default)
+    if value is None and default is not None:
+        return default
     if not isinstance(value, dict):
-        raise InvalidEvent("payload", _what_is_wrong(value, "no object"))
+        raise InvalidEvent("payload", _reason(value, "an object"))
     return stored_form(value)
 
 
@@ -168,14 +171,14 @@ def _shown(name: str) -> str:
     return name.encode("ascii", "backslashreplace").decode()[:80]
 
 
-class _Reader:
-    """Reads a delivery strictly: a key that is not known here is kept, a value that does not fit is refused.
+class _DeliveryReader:
+    """Reads a delivery strictly: a key that this version does not know is kept, a value of another type is refused.
 
     Args:
-        has_text_times: times are written as Event JSON has them.
+        has_text_times: times are text, as in Event JSON.
     """
 
-    def __init__(self, has_text_times: bool) -> None:  # noqa: FBT001 - the one thing that it is told
+    def __init__(self, *, has_text_times: bool) -> None:
         self._has_text_times = has_text_times
 
     def delivery(self, document: Any) -> Delivery:
@@ -183,10 +186,10 @@ class _Reader:
         extra = _unknown(document, path, _OF_DELIVERY)
         entries = document.get("handlers", [])
         if not isinstance(entries, list):
-            raise InvalidEvent(f"{path}.handlers", _what_is_wrong(entries, "no array"))
-        handlers = tuple(self._handler(one, f"{path}.handlers.{index}") for index, one in enumerate(entries))
-        if len({one.id for one in handlers}) != len(handlers):
-            raise InvalidEvent(f"{path}.handlers", "one handler stands in it twice")
+            raise InvalidEvent(f"{path}.handlers", _reason(entries, "an array"))
+        handlers = tuple(self._handler(entry, f"{path}.handlers.{index}") for index, entry in enumerate(entries))
+        if len({handler.id for handler in handlers}) != len(handlers):
+            raise InvalidEvent(f"{path}.handlers", "lists a handler twice")
         state = document.get("state")
         return Delivery(
             rev=_count(document, "rev", path),
@@ -204,13 +207,13 @@ class _Reader:
     def _handler(self, document: Any, path: str) -> HandlerDelivery:
         extra = _unknown(document, path, _OF_HANDLER)
         if document.get("state") not in _STATES:
-            raise InvalidEvent(f"{path}.state", f"is none of {', '.join(_STATES)}")
+            raise InvalidEvent(f"{path}.state", f"is not one of {', '.join(_STATES)}")
         errors = document.get("errors", [])
         if not isinstance(errors, list):
-            raise InvalidEvent(f"{path}.errors", _what_is_wrong(errors, "no array"))
+            raise InvalidEvent(f"{path}.errors", _reason(errors, "an array"))
         handler_id = _any_text(document, "id", path)
         if not handler_id:
-            raise InvalidEvent(f"{path}.id", _what_is_wrong(handler_id, "no text"))
+            raise InvalidEvent(f"{path}.id", _reason(handler_id, "text"))
         return HandlerDelivery(
             id=handler_id,
             state=document["state"],
@@ -220,7 +223,7 @@ class _Reader:
             due_at=self._time(document, "due_at", path),
             finished_at=self._time(document, "finished_at", path),
             took_ms=_duration(document, path),
-            errors=tuple(self._error(one, f"{path}.errors.{index}") for index, one in enumerate(errors)),
+            errors=tuple(self._error(error, f"{path}.errors.{index}") for index, error in enumerate(errors)),
             reason=_any_text(document, "reason", path),
             by=_any_text(document, "by", path),
             extra=extra,
@@ -228,7 +231,7 @@ class _Reader:
 
     def _error(self, document: Any, path: str) -> Failure:
         if unknown := _unknown(document, path, _OF_ERROR):
-            raise InvalidEvent(f"{path}.{_shown(next(iter(unknown)))}", "is not known here")
+            raise InvalidEvent(f"{path}.{_shown(next(iter(unknown)))}", "is not a key of an error")
         frames = document.get("frames") or []
         if not isinstance(frames, list) or not all(isinstance(frame, str) for frame in frames):
             raise InvalidEvent(f"{path}.frames", "is not an array of texts")
@@ -247,13 +250,13 @@ class _Reader:
             return value
         if isinstance(value, str) and self._has_text_times:
             return _moment(f"{path}.{name}", value)
-        raise InvalidEvent(f"{path}.{name}", _what_is_wrong(value, "no time"))
+        raise InvalidEvent(f"{path}.{name}", _reason(value, "a time"))
 
 
 def _unknown(document: Any, path: str, known: frozenset[str]) -> dict[str, Any]:
-    """Return what an object holds that this version does not know; it is kept."""
+    """Return the keys of an object that this version does not know, which are kept."""
     if not isinstance(document, dict):
-        raise InvalidEvent(path, _what_is_wrong(document, "no object"))
+        raise InvalidEvent(path, _reason(document, "an object"))
     unknown = {name: value for name, value in document.items() if name not in known}
     stored: dict[str, Any] = stored_form(unknown, path)
     return stored
@@ -262,7 +265,7 @@ def _unknown(document: Any, path: str, known: frozenset[str]) -> dict[str, Any]:
 def _any_text(document: Mapping[str, Any], name: str, path: str) -> str | None:
     value = document.get(name)
     if value is not None and not isinstance(value, str):
-        raise InvalidEvent(f"{path}.{name}", _what_is_wrong(value, "no text"))
+        raise InvalidEvent(f"{path}.{name}", _reason(value, "text"))
     text: str | None = stored_form(value, f"{path}.{name}")
     return text
 
@@ -272,7 +275,7 @@ def _count(document: Mapping[str, Any], name: str, path: str) -> int:
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_REV:
-        raise InvalidEvent(f"{path}.{name}", "is no count")
+        raise InvalidEvent(f"{path}.{name}", "is not a count")
     return value
 
 
@@ -281,30 +284,30 @@ def _duration(document: Mapping[str, Any], path: str) -> float | None:
     if value is None:
         return None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not isfinite(value):
-        raise InvalidEvent(f"{path}.took_ms", "is no number of milliseconds")
+        raise InvalidEvent(f"{path}.took_ms", "is not a number of milliseconds")
     return value
 
 
-# ---------------------------------------------------------------------- events that are new
+# ---------------------------------------------------------------------- new events
 
 
 def new_event(line: Any, *, at: datetime) -> DomainEvent:
     """Return the event of a line of Event JSON that is about to be published.
 
-    Its id and its time may be left out; what became of it elsewhere is no part of it. It holds what it would hold after
-    a trip through the log.
+    The line may omit the id and the time, and its `delivery` is ignored. The event is read back from its record, as one
+    from the log would be.
 
     Args:
-        line: as it was parsed.
-        at: its time, where it says none.
+        line: the parsed line.
+        at: the time of the event where the line has none.
 
     Raises:
-        InvalidEvent: it is no event, or the log could not keep it exactly.
+        InvalidEvent: the line is not an event, or the log could not keep it exactly.
     """
     if isinstance(line, dict):
         timestamp = line.get("timestamp")
         if timestamp is not None and not isinstance(timestamp, str):
-            raise InvalidEvent("timestamp", _what_is_wrong(timestamp, "no text"))
+            raise InvalidEvent("timestamp", _reason(timestamp, "text"))
         line = {**line, "timestamp": text_of(at) if timestamp is None else timestamp, "delivery": None}
         if line.get("event_id") is None:
             line["event_id"] = new_event_id()
