@@ -20,7 +20,7 @@ from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSumma
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 LEASE: Final = 1.0
 DEADLINE: Final = 1.5

@@ -18,7 +18,7 @@ import pytest
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerEntry, WorkerRegistry
 from tests.faults.application import (
     Gate,
     Ran,

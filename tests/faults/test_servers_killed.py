@@ -13,7 +13,7 @@ from craft_easy.core.events.engine import outcomes
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import deliveries, sessions
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from tests.faults.application import (
     Gate,
     Ran,

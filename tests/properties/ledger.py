@@ -8,7 +8,7 @@ from typing import Final
 
 from craft_easy.core.events.model.delivery import MAX_CRASHES, Delivery, HandlerDelivery, state_of
 from craft_easy.core.events.model.retry import OutcomeKind, RetryPolicy
-from craft_easy.core.events.store.registry import WorkerEntry
+from craft_easy.core.events.store.worker_registry import WorkerEntry
 
 TWICE: Final = RetryPolicy(max_attempts=2, delay=1, jitter=0)
 ONCE: Final = RetryPolicy(max_attempts=1)

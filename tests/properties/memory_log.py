@@ -13,7 +13,7 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import BATCH, PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
-from craft_easy.core.events.store.registry import WorkerEntry
+from craft_easy.core.events.store.worker_registry import WorkerEntry
 from tests.properties.network import Network, Wire
 
 START: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)

@@ -16,7 +16,7 @@ from craft_easy.core.events.model import delivery as machine
 from craft_easy.core.events.model.delivery import Delivery, Ended, HandlerDelivery
 from craft_easy.core.events.model.retry import Outcome, RetryPolicy
 from craft_easy.core.events.store.deliveries import PendingChange, Transition
-from craft_easy.core.events.store.registry import WorkerEntry
+from craft_easy.core.events.store.worker_registry import WorkerEntry
 from tests.properties import process
 from tests.properties.memory_log import MemoryLog
 from tests.properties.process import LEASE, Held, Process

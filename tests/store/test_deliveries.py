@@ -17,7 +17,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.backlog import count_unowned, orphans
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LATER = START + timedelta(hours=1)

@@ -19,7 +19,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.connection import LogConnection
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
-from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerEntry, WorkerRegistry
 from tests.properties.delivery_model import DeliveryMachine
 from tests.properties.memory_log import START, wanted
 from tests.properties.network import Network, Wire

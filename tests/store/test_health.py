@@ -27,7 +27,7 @@ from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.filters import MALFORMED, WELL_FORMED
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.queries import server
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 CHECKS = [

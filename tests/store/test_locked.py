@@ -12,7 +12,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 
 @pytest.fixture

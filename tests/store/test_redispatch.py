@@ -21,7 +21,7 @@ from craft_easy.core.events.redispatch.claiming import BATCH
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 LEASE = 0.6
 

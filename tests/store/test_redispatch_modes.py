@@ -24,7 +24,7 @@ from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.documents import record_id
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from tests.support.conditions import becomes
 
 LEASE = 1.0

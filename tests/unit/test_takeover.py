@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 from craft_easy.core.events.engine.takeover import LeaseWatch
-from craft_easy.core.events.store.registry import WorkerEntry
+from craft_easy.core.events.store.worker_registry import WorkerEntry
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 

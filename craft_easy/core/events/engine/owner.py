@@ -20,7 +20,7 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended, give_back, note_running
 from craft_easy.core.events.model.retry import Outcome
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked, Transition
-from craft_easy.core.events.store.registry import WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from craft_easy.core.events.model.delivery import Delivery, Ended
     from craft_easy.core.events.store.deliveries import Tracked
-    from craft_easy.core.events.store.registry import WorkerEntry
+    from craft_easy.core.events.store.worker_registry import WorkerEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from craft_easy.core.events.store.deliveries import PendingChange, Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.owner import RecordOwner
-    from craft_easy.core.events.store.registry import WorkerEntry
+    from craft_easy.core.events.store.worker_registry import WorkerEntry
 
 
 PAGE: Final = 100

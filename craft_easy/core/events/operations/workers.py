@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from craft_easy.core.events.store.deliveries import Deliveries
-from craft_easy.core.events.store.registry import WorkerEntry, WorkerRegistry
+from craft_easy.core.events.store.worker_registry import WorkerEntry, WorkerRegistry
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore

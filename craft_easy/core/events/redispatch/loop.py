@@ -39,7 +39,7 @@ from craft_easy.core.events.store.deliveries import Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.store.registry import WorkerEntry
+    from craft_easy.core.events.store.worker_registry import WorkerEntry
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
