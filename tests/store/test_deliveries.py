@@ -14,7 +14,7 @@ from craft_easy.core.events.model.delivery import Delivery, Ended, discard, fini
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.backlog import count_unowned, orphans
+from craft_easy.core.events.store.counts import count_unowned, orphans
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
@@ -125,7 +125,7 @@ async def test_a_delivery_of_a_type_that_its_handler_is_not_for_is_an_orphan(
 async def test_every_orphan_is_named_past_the_bound_of_a_count(
     store: EventStore, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("craft_easy.core.events.store.backlog.MAX_COUNTED", 2)
+    monkeypatch.setattr("craft_easy.core.events.store.counts.MAX_COUNTED", 2)
     for number in range(9):
         await stored(store, event(number), handlers=["often" if number < 7 else f"rare{number}"])
     assert set(await orphans(store, wanted("a"))) == {"often", "rare7", "rare8"}

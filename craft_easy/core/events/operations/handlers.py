@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.model.selection import Selection, compile_pattern
-from craft_easy.core.events.store.backlog import orphans
+from craft_easy.core.events.store.counts import orphans
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.queries import handlers as handler_queries
 from craft_easy.core.events.store.queries.handlers import HandlerBacklog

@@ -34,7 +34,7 @@ from craft_easy.core.events.redispatch.backlog import begin_to_track
 from craft_easy.core.events.redispatch.claiming import Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
-from craft_easy.core.events.store.backlog import MAX_COUNTED, count_unowned, count_waiting, orphans
+from craft_easy.core.events.store.counts import MAX_COUNTED, count_unowned, count_waiting, orphans
 from craft_easy.core.events.store.deliveries import Tracked
 
 if TYPE_CHECKING:

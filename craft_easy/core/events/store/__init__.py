@@ -4,7 +4,7 @@
     log.py            the connection to the log, deadlines, the database's time (`connection`, `drivers`, `faults`)
     append.py         inserts, many callers in one write (`group_commit`)
     read.py           the one resumable scan that every listing pages with (`position`)
-    deliveries.py     the claim protocol: list, claim, compare-and-set (`backlog`: its counts)
+    deliveries.py     the claim protocol: list, claim, compare-and-set (`counts`: how many)
     worker_registry.py   workers: register, heartbeat, fence
     filters.py        selections and claims as conditions of MongoDB; `indexes.py` answers them
     documents.py      event and record, delivery and document (`encoding`: what the log can keep exactly)
