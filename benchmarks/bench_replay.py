@@ -29,7 +29,7 @@ from pymongo import MongoClient
 from benchmarks import memory
 from benchmarks.canned import Canned
 from craft_easy.core.events import DomainEvent, embedded
-from craft_easy.core.events.history.replay import history
+from craft_easy.core.events.history.reading import history
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.formats.event_json import lines

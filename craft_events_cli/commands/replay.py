@@ -205,7 +205,7 @@ async def _replay(
 
 
 async def _print(store: "EventStore", selection: "Selection", chosen: Output) -> int:
-    from craft_easy.core.events.history.replay import Total, history
+    from craft_easy.core.events.history.reading import Total, history
     from craft_events_cli.render.events import writer
     from craft_events_cli.render.progress import SHOWN_AFTER, Progress
 

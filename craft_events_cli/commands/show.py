@@ -32,7 +32,7 @@ def show(
 
 
 async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.history.replay import record_of
+    from craft_easy.core.events.history.reading import record_of
     from craft_easy.core.events.store.formats import event_json
 
     async with options.opened(settings) as store:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.history.replay import Total, history
+from craft_easy.core.events.history.reading import Total, history
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from tests.support.conditions import becomes
