@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.checkpoint import Checkpoint
     from craft_easy.core.events.history.plan import ReplayPlan
-    from craft_easy.core.events.history.rerun import ReplayOptions, ReplaySummary, Rerun
+    from craft_easy.core.events.history.replay import ReplayOptions, ReplaySummary, Rerun
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
@@ -152,7 +152,7 @@ class Acting:
 
     def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "ReplayOptions":
         """Return what the library calls them."""
-        from craft_easy.core.events.history.rerun import ReplayOptions
+        from craft_easy.core.events.history.replay import ReplayOptions
 
         return ReplayOptions(
             handlers=tuple(self.handler),
@@ -326,9 +326,9 @@ async def _act(settings: "Settings", work: _Work) -> ExitCode:
 async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkpoint | None") -> tuple[ExitCode, int]:
     """Say what would run, ask, and run it; return the code, and how many handlers never ended."""
     from craft_easy.core.events.engine.report import Began
-    from craft_easy.core.events.history.rerun import Rerun
+    from craft_easy.core.events.history.replay import Rerun
     from craft_events_cli.failures import Failures
-    from craft_events_cli.render.rerun import View, write_summary
+    from craft_events_cli.render.replay import View, write_summary
 
     how = work.how
     one = Rerun(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
@@ -374,7 +374,7 @@ async def _plan(one: "Rerun", *, is_needed: bool) -> "ReplayPlan":
 
 def _tell(work: _Work, one: "Rerun", plan: "ReplayPlan") -> None:
     from craft_events_cli.render.redispatch import missing_lines
-    from craft_events_cli.render.rerun import plan_lines, position_line
+    from craft_events_cli.render.replay import plan_lines, position_line
 
     if one.position.mark is not None:
         terminal.note(position_line(one.position, str(work.how.checkpoint)))
@@ -393,7 +393,7 @@ def _question(plan: "ReplayPlan", how: Acting) -> str:
 
 def _count(work: _Work, one: "Rerun", plan: "ReplayPlan") -> ExitCode:
     from craft_events_cli.render.redispatch import write_counts
-    from craft_events_cli.render.rerun import amount
+    from craft_events_cli.render.replay import amount
 
     write_counts(plan.counts, work.chosen)
     terminal.flush()
@@ -402,7 +402,7 @@ def _count(work: _Work, one: "Rerun", plan: "ReplayPlan") -> ExitCode:
 
 
 def _next_step(work: _Work, summary: "ReplaySummary", failed: str | None) -> str | None:
-    from craft_events_cli.render.rerun import show
+    from craft_events_cli.render.replay import show
 
     if not summary.is_complete and work.how.checkpoint is not None:
         return f"the same command goes on from there ({work.how.checkpoint})"

@@ -9,7 +9,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict
-from craft_easy.core.events.history.rerun import rerun
+from craft_easy.core.events.history.replay import rerun
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection

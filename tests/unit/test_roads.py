@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.history.rerun import rerun
+from craft_easy.core.events.history.replay import rerun
 from craft_easy.core.events.history.tail import follow
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.stats import stats
@@ -28,7 +28,7 @@ CALLBACKS = {
     ("store.deliveries", "engine.outcomes"),
     ("engine.outcomes", "redispatch.summary"),
     ("engine.pool", "redispatch.loop"),
-    ("engine.sinks", "history.rerun"),
+    ("engine.sinks", "history.replay"),
     ("engine.outage", "redispatch.loop"),
     ("engine.outage", "history.range"),
 }

@@ -19,7 +19,7 @@ from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice
 from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
-from craft_easy.core.events.history.rerun import ReplayOptions, ReplaySummary, Rerun, rerun
+from craft_easy.core.events.history.replay import ReplayOptions, ReplaySummary, Rerun, rerun
 from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.report import DeliveryReport
     from craft_easy.core.events.history.plan import ReplayPlan
     from craft_easy.core.events.history.progress import Position
-    from craft_easy.core.events.history.rerun import ReplaySummary
+    from craft_easy.core.events.history.replay import ReplaySummary
     from craft_events_cli.failures import Failures
 
 MOST_NAMED: Final = 5
