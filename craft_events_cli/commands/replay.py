@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.checkpoint import Checkpoint
     from craft_easy.core.events.history.plan import ReplayPlan
-    from craft_easy.core.events.history.replay import ReplayOptions, ReplaySummary, Rerun
+    from craft_easy.core.events.history.replay import Replay, ReplayOptions, ReplaySummary
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
@@ -326,12 +326,12 @@ async def _act(settings: "Settings", work: _Work) -> ExitCode:
 async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkpoint | None") -> tuple[ExitCode, int]:
     """Say what would run, ask, and run it; return the code, and how many handlers never ended."""
     from craft_easy.core.events.engine.report import Began
-    from craft_easy.core.events.history.replay import Rerun
+    from craft_easy.core.events.history.replay import Replay
     from craft_events_cli.failures import Failures
     from craft_events_cli.render.replay import View, write_summary
 
     how = work.how
-    one = Rerun(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
+    one = Replay(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
     one.on_hang = _end_what_hangs
     await one.begin()
     goes_on = one.position.mark is not None
@@ -358,7 +358,7 @@ def _end_what_hangs(text: str) -> None:
     os._exit(ExitCode.UNFINISHED)
 
 
-async def _plan(one: "Rerun", *, is_needed: bool) -> "ReplayPlan":
+async def _plan(one: "Replay", *, is_needed: bool) -> "ReplayPlan":
     """Count what would run; where nobody is asked, a server that cannot count in time is no reason to end."""
     from craft_easy.core.events.errors import StoreUnavailable
     from craft_easy.core.events.history.plan import ReplayPlan
@@ -372,7 +372,7 @@ async def _plan(one: "Rerun", *, is_needed: bool) -> "ReplayPlan":
         return ReplayPlan()
 
 
-def _tell(work: _Work, one: "Rerun", plan: "ReplayPlan") -> None:
+def _tell(work: _Work, one: "Replay", plan: "ReplayPlan") -> None:
     from craft_events_cli.render.redispatch import missing_lines
     from craft_events_cli.render.replay import plan_lines, position_line
 
@@ -391,7 +391,7 @@ def _question(plan: "ReplayPlan", how: Acting) -> str:
     return f"{deliveries} of {counted(counts.events, 'event')} {runs} again, {published}."
 
 
-def _count(work: _Work, one: "Rerun", plan: "ReplayPlan") -> ExitCode:
+def _count(work: _Work, one: "Replay", plan: "ReplayPlan") -> ExitCode:
     from craft_events_cli.render.redispatch import write_counts
     from craft_events_cli.render.replay import amount
 

@@ -81,7 +81,7 @@ class View:
         self._progress.note(text)
 
     def show(self, notice: Notice) -> None:
-        """Show what the run reports; the observer of `redispatch` and `rerun`."""
+        """Show what the run reports; the observer of `redispatch` and `replay`."""
         match notice:
             case Began(events=events):
                 self._progress.start(events)

@@ -9,7 +9,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict
-from craft_easy.core.events.history.replay import rerun
+from craft_easy.core.events.history.replay import replay
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
@@ -350,7 +350,7 @@ async def test_a_replay_prints_it_and_runs_no_handler_over_it(store: EventStore)
     async with EventBus() as bus:
         bus.configure_store(store, lease=3)
         bus.subscribe("*", ran.append, id="mail")
-        summary = await rerun(bus, Selection())
+        summary = await replay(bus, Selection())
     assert ([one.event_id for one in ran], summary.events, summary.redacted) == (["e2"], 1, 1)
 
 

@@ -19,7 +19,7 @@ from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice
 from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
-from craft_easy.core.events.history.replay import ReplayOptions, ReplaySummary, Rerun, rerun
+from craft_easy.core.events.history.replay import Replay, ReplayOptions, ReplaySummary, replay
 from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
@@ -125,7 +125,7 @@ async def test_handlers_get_each_event_as_it_was_and_know_that_it_is_a_replay(bu
         seen.append((got, current.is_replay, current.replay_id, current.handler_id, current.attempt))
 
     bus.subscribe("*", look, id="t:look")
-    summary = await rerun(bus, EVERYTHING)
+    summary = await replay(bus, EVERYTHING)
     assert seen == [(event, True, summary.replay_id, "t:look", 1)]
     assert seen[0][0].timestamp == event.timestamp
     assert (summary.events, summary.done, summary.failed, summary.is_complete) == (1, 1, 0, True)
@@ -134,7 +134,7 @@ async def test_handlers_get_each_event_as_it_was_and_know_that_it_is_a_replay(bu
 async def test_each_tenant_comes_in_order_and_those_without_one_too(bus: EventBus, store: EventStore, ran: Ran) -> None:
     stored = events(300)
     await store.append_many(stored)
-    summary = await rerun(bus, EVERYTHING, ReplayOptions(concurrency=3))
+    summary = await replay(bus, EVERYTHING, ReplayOptions(concurrency=3))
     assert summary.events == 300
     for tenant in ("a", "b", None):
         assert ran.by_tenant[tenant] == in_order([one for one in stored if one.tenant_id == tenant])
@@ -144,7 +144,7 @@ async def test_each_tenant_comes_in_order_and_those_without_one_too(bus: EventBu
 async def test_one_at_a_time_goes_through_history_in_its_order(bus: EventBus, store: EventStore, ran: Ran) -> None:
     stored = events(40, tenants=["a"])
     await store.append_many(stored)
-    await rerun(bus, EVERYTHING, ReplayOptions(concurrency=1))
+    await replay(bus, EVERYTHING, ReplayOptions(concurrency=1))
     assert ran.order == in_order(stored)
 
 
@@ -174,7 +174,7 @@ async def test_nothing_is_written_whatever_handlers_do(bus: EventBus, store: Eve
     bus.subscribe("*", store.append, id="t:append")
     before = state()
     stop = asyncio.Event()
-    summary = await rerun(bus, EVERYTHING, stop=stop)
+    summary = await replay(bus, EVERYTHING, stop=stop)
     may_end.set()
     await asyncio.gather(*left)
     for thread in threads:
@@ -201,7 +201,7 @@ async def test_a_transaction_of_a_handler_is_committed_without_its_events(
             await client[database_name]["booked"].insert_one({"_id": "exactly once"}, session=session)
 
     bus.subscribe("*", book, id="t:book")
-    summary = await rerun(bus, EVERYTHING)
+    summary = await replay(bus, EVERYTHING)
     await client.aclose()
     assert (summary.done, summary.suppressed) == (1, 1)
     assert database["booked"].count_documents({}) == 2
@@ -212,7 +212,7 @@ async def test_a_transaction_of_a_handler_is_committed_without_its_events(
 async def test_after_it_the_application_publishes_as_before(bus: EventBus, store: EventStore, database: Any) -> None:
     await store.append_many(events(1))
     bus.subscribe("order.*", Ran().handle, id="t:note")
-    await rerun(bus, EVERYTHING)
+    await replay(bus, EVERYTHING)
     await bus.publish(DomainEvent(event_type="order.paid"))
     assert database["event_log"].count_documents({}) == 2
 
@@ -234,14 +234,14 @@ async def test_with_cascade_what_is_published_is_stored_and_runs_and_is_the_same
     bus.subscribe("stock.*", reserved, id="t:reserved", background=True)
     options = ReplayOptions(cascade=True, handlers=("t:publish",))
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    one = Rerun(bus, EVERYTHING, options, checkpoint=point)
+    one = Replay(bus, EVERYTHING, options, checkpoint=point)
     await one.begin()
     point.write(one.position.to_json())
     summary = await one.run(asyncio.Event())
     assert (summary.events, summary.suppressed, len(ran)) == (3, 0, 3)
     assert database["event_log"].count_documents({}) == 6
     point.write(one.position.to_json())
-    await rerun(bus, EVERYTHING, options, checkpoint=point)
+    await replay(bus, EVERYTHING, options, checkpoint=point)
     assert database["event_log"].count_documents({}) == 6
 
 
@@ -252,7 +252,7 @@ async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
     bus.subscribe("order.*", Ran().handle, id="t:once", replayable=False)
-    one = Rerun(bus, EVERYTHING, ReplayOptions(handlers=("t:note", "t:once")))
+    one = Replay(bus, EVERYTHING, ReplayOptions(handlers=("t:note", "t:once")))
     await one.begin()
     plan = await one.plan()
     summary = await one.run(asyncio.Event())
@@ -262,7 +262,7 @@ async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not
 
 async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, ran: Ran) -> None:
     with pytest.raises(HandlerNotFound):
-        await rerun(bus, EVERYTHING, ReplayOptions(handlers=("t:nobody",)))
+        await replay(bus, EVERYTHING, ReplayOptions(handlers=("t:nobody",)))
 
 
 async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
@@ -273,7 +273,7 @@ async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
     await store.append_many([*events(6), *events(4, event_type="mail.sent", tenants=["c"])])
 
     async def plan(selection: Selection, *handlers: str) -> Any:
-        one = Rerun(bus, selection, ReplayOptions(handlers=handlers))
+        one = Replay(bus, selection, ReplayOptions(handlers=handlers))
         await one.begin()
         return await one.plan()
 
@@ -305,7 +305,7 @@ async def test_a_failing_handler_stops_nobody_and_is_told(bus: EventBus, store: 
     bus.subscribe("*", signal, id="t:signal", background=True)
     bus.subscribe("*", ran.handle, id="t:note")
     recorder = Recorder()
-    summary = await rerun(bus, EVERYTHING, observer=recorder)
+    summary = await replay(bus, EVERYTHING, observer=recorder)
     assert ran.order == in_order(stored)
     assert (summary.events, summary.done, summary.failed, summary.skipped) == (4, 7, 2, 3)
     assert not summary.is_clean
@@ -331,10 +331,10 @@ async def test_fail_fast_begins_nothing_more_and_the_next_run_begins_with_what_f
 
     bus.subscribe("*", fail, id="t:fail")
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    summary = await rerun(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
+    summary = await replay(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
     assert (ran.order, summary.failed, summary.is_complete) == (ids[:4], 1, False)
     is_broken = False
-    summary = await rerun(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
+    summary = await replay(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
     assert (ran.order[4:], summary.is_complete) == (ids[3:], True)
 
 
@@ -342,7 +342,7 @@ async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, sto
     await store.append_many(events(3))
     ran = Ran()
     bus.subscribe("*", ran.handle, id="t:note")
-    one = Rerun(bus, EVERYTHING, ReplayOptions())
+    one = Replay(bus, EVERYTHING, ReplayOptions())
     await one.begin()
     await store.append(DomainEvent(event_type="later"))
     assert (await one.plan()).counts.events == 3
@@ -350,7 +350,7 @@ async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, sto
 
 
 async def test_an_empty_log_is_gone_through_at_once(bus: EventBus, ran: Ran) -> None:
-    summary = await rerun(bus, EVERYTHING)
+    summary = await replay(bus, EVERYTHING)
     assert (summary.events, summary.is_complete) == (0, True)
 
 
@@ -371,9 +371,9 @@ async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
             stop.set()
 
     limited = Selection(limit=20)
-    await rerun(bus, limited, observer=stop_after_five, stop=stop, checkpoint=point)
+    await replay(bus, limited, observer=stop_after_five, stop=stop, checkpoint=point)
     assert 5 <= len(ran.order) < 20
-    one = Rerun(bus, limited, ReplayOptions(), checkpoint=point)
+    one = Replay(bus, limited, ReplayOptions(), checkpoint=point)
     await one.begin()
     assert (await one.plan()).counts.events == 20 - len(ran.order)
     await one.run(asyncio.Event())
@@ -385,12 +385,12 @@ async def test_a_finished_checkpoint_runs_nothing_again(
 ) -> None:
     await store.append_many(events(3))
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    first = await rerun(bus, EVERYTHING, checkpoint=point)
+    first = await replay(bus, EVERYTHING, checkpoint=point)
     await store.append(DomainEvent(event_type="later"))
-    again = await rerun(bus, EVERYTHING, checkpoint=point)
+    again = await replay(bus, EVERYTHING, checkpoint=point)
     assert (first.events, again.events, again.is_complete, again.replay_id) == (3, 0, True, first.replay_id)
     with pytest.raises(CheckpointError, match="other filters"):
-        await rerun(
+        await replay(
             bus, EVERYTHING, checkpoint=Checkpoint(tmp_path / "point", kind="replay", log="l", filters={"x": 1})
         )
 
@@ -403,7 +403,7 @@ async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran:
     ):
         point.write(position)
         with pytest.raises(CheckpointError, match="no position of a replay"):
-            await rerun(bus, EVERYTHING, checkpoint=point)
+            await replay(bus, EVERYTHING, checkpoint=point)
 
 
 async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
@@ -415,7 +415,7 @@ async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
     only = dict.fromkeys(reversed(ids[:2_200])) | {"nobody": None, ids[2_300]: frozenset({"t:other"})}
-    one = Rerun(bus, Selection(tenants=("a",)), ReplayOptions(only=only))
+    one = Replay(bus, Selection(tenants=("a",)), ReplayOptions(only=only))
     await one.begin()
     plan, summary = await one.plan(), await one.run(asyncio.Event())
     of_a = {one.event_id for one in stored if one.tenant_id == "a"}
@@ -434,9 +434,9 @@ async def test_malformed_records_are_counted_and_nothing_runs_on_them(
     before_all = [{"event_id": number, "timestamp": BEGAN - timedelta(days=1)} for number in range(3)]
     database["event_log"].insert_many([*odd, *before_all])
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    summary = await rerun(bus, EVERYTHING, checkpoint=point)
+    summary = await replay(bus, EVERYTHING, checkpoint=point)
     assert (summary.events, summary.malformed, summary.is_complete) == (2, 3, True)
-    named = Rerun(bus, EVERYTHING, ReplayOptions(only=dict.fromkeys([*ran.order, "x"])))
+    named = Replay(bus, EVERYTHING, ReplayOptions(only=dict.fromkeys([*ran.order, "x"])))
     await named.begin()
     assert (await named.run(asyncio.Event())).missing == ("x",)
     assert max(Counter(ran.order).values()) == 2
@@ -460,7 +460,7 @@ async def test_a_handler_past_its_limit_has_failed_and_one_that_goes_on_is_aband
     bus.subscribe("*", hang, id="t:hang", background=True)
     bus.subscribe("*", slow, id="t:slow")
     recorder = Recorder()
-    summary = await rerun(bus, EVERYTHING, ReplayOptions(timeout=0.02), observer=recorder)
+    summary = await replay(bus, EVERYTHING, ReplayOptions(timeout=0.02), observer=recorder)
     may_end.set()
     assert (summary.failed, summary.abandoned, summary.events) == (4, 2, 2)
     assert {one.error for one in recorder.reports if one.handler == "t:slow"} == {
@@ -480,7 +480,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_limit_is_named(bus: Event
         released.set()
 
     bus.subscribe("*", block, id="t:block")
-    one = Rerun(bus, EVERYTHING, ReplayOptions(timeout=0.01))
+    one = Replay(bus, EVERYTHING, ReplayOptions(timeout=0.01))
     one.on_hang = hang
     await one.begin()
     await one.run(asyncio.Event())
@@ -504,7 +504,7 @@ async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_res
 
     bus.subscribe("*", wait, id="t:wait")
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    running = asyncio.create_task(rerun(bus, EVERYTHING, ReplayOptions(grace=0.1), stop=stop, checkpoint=point))
+    running = asyncio.create_task(replay(bus, EVERYTHING, ReplayOptions(grace=0.1), stop=stop, checkpoint=point))
     await becomes(lambda: len(started) == 2)
     stop.set()
     may_end.set()
@@ -521,7 +521,7 @@ async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus,
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        await asyncio.wait_for(rerun(bus, EVERYTHING, observer=fail_on_a_report), 10)
+        await asyncio.wait_for(replay(bus, EVERYTHING, observer=fail_on_a_report), 10)
 
 
 async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
@@ -540,7 +540,7 @@ async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
 
     bus.subscribe("*", wait, id="t:wait")
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    running = asyncio.create_task(rerun(bus, EVERYTHING, checkpoint=point))
+    running = asyncio.create_task(replay(bus, EVERYTHING, checkpoint=point))
     await becomes(lambda: started == 501)
     for _ in range(200):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The range of a rerun: where it begins and ends, and how it waits out an outage."""
+"""The range of a replay: where it begins and ends, and how it waits out an outage."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.history.replay import rerun
+from craft_easy.core.events.history.replay import replay as replay_history
 from craft_easy.core.events.history.tail import follow
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations.stats import stats
@@ -51,7 +51,7 @@ async def deliver(bus: EventBus, _: EventStore) -> None:
 
 
 async def replay(bus: EventBus, _: EventStore) -> None:
-    await rerun(bus, Selection())
+    await replay_history(bus, Selection())
 
 
 async def tail(_: EventBus, store: EventStore) -> None:

@@ -22,7 +22,7 @@ WRITTEN_EVERY: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a rerun has come, and the range that it goes through, as it was fixed at its start.
+    """How far a replay has come, and the range that it goes through, as it was fixed at its start.
 
     Args:
         replay_id: the id of the replay, which its resumed runs share.

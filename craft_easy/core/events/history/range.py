@@ -1,4 +1,4 @@
-"""The range of history that a rerun goes through: fixed at its start, read from where an earlier run ended."""
+"""The range of history that a replay goes through: fixed at its start, read from where an earlier run ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Record = Mapping[str, Any]
 
 
 async def fixed(store: EventStore, selection: Selection, *, is_named: bool) -> Position:
-    """Return the start of a rerun, with the end that it will come to: the last event in the log now.
+    """Return the start of a replay, with the end that it will come to: the last event in the log now.
 
     Args:
         store: the event log.

@@ -1,4 +1,4 @@
-"""Rerun: replay history through handlers.
+"""Replay: run handlers over a range of history.
 
 begin   fix the end of the range, or find where an earlier run ended
 plan    count what would run
@@ -120,7 +120,7 @@ class _Item:
     handlers: Sequence[Handler]
 
 
-async def rerun(
+async def replay(
     bus: EventBus,
     selection: Selection,
     options: ReplayOptions | None = None,
@@ -134,7 +134,7 @@ async def rerun(
         async with EventStore() as store:
             bus.configure_store(store)
             last_week = Selection(types=("payment.*",), since=now - timedelta(days=7))
-            await rerun(bus, last_week, ReplayOptions(handlers=("shop.ledger:book",)))
+            await replay(bus, last_week, ReplayOptions(handlers=("shop.ledger:book",)))
 
     A handler gets the event as it was, its id, time and actor, and `current_delivery().is_replay` is true. Deliveries
     in the log are neither read nor changed; without `cascade` nothing at all is written to the log. Every publish in
@@ -160,13 +160,13 @@ async def rerun(
         CheckpointError: the checkpoint cannot be used, or cannot be written any more.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        run = Rerun(bus, selection, options or ReplayOptions(), checkpoint=checkpoint)
+        run = Replay(bus, selection, options or ReplayOptions(), checkpoint=checkpoint)
         await run.begin()
         return await run.run(stop or asyncio.Event(), observer=observer)
 
 
-class Rerun:
-    """One run of `rerun`, in steps: `begin`, then `plan` if it is needed, then `run`.
+class Replay:
+    """One run of `replay`, in steps: `begin`, then `plan` if it is needed, then `run`.
 
     Raises:
         HandlerNotFound: `options.handlers` names a handler that is not loaded.
