@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from craft_easy.core.events.engine.runner import DueDelivery
 from craft_easy.core.events.handlers.attempt import attempt
 from craft_easy.core.events.handlers.context import CurrentDelivery, current_delivery, open_delivery
 from craft_easy.core.events.handlers.registry import Handler, Registry
@@ -23,7 +24,7 @@ def handler(function: Callable[..., Any], **options: Any) -> Handler:
 
 async def run(function: Callable[..., Any], *, limit: float | None = None, number: int = 1, **options: Any) -> Outcome:
     current = CurrentDelivery(EVENT, "shop:h", number)
-    outcome = await attempt(handler(function, **options), current, timeout=limit)
+    outcome = await attempt(handler(function, **options), current, limit=limit)
     assert not current.is_open
     assert open_delivery() is None
     return outcome
@@ -81,7 +82,7 @@ async def test_the_cancellation_of_this_task_is_raised_on() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(attempt(handler(waits), current))
+    task = asyncio.create_task(attempt(handler(waits), current, limit=None))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -111,7 +112,7 @@ async def test_a_keyboard_interrupt_is_raised_on() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await attempt(handler(interrupted), CurrentDelivery(EVENT, "shop:h"))
+        await attempt(handler(interrupted), CurrentDelivery(EVENT, "shop:h"), limit=None)
 
 
 async def test_the_closing_of_the_coroutine_is_raised_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -123,7 +124,7 @@ async def test_the_closing_of_the_coroutine_is_raised_on(caplog: pytest.LogCaptu
         finally:
             ended.append(1)
 
-    coroutine = attempt(handler(waits, timeout=60), CurrentDelivery(EVENT, "shop:h"))
+    coroutine = attempt(handler(waits), CurrentDelivery(EVENT, "shop:h"), limit=60)
     coroutine.send(None)
     coroutine.close()
     assert ended == [1]
@@ -165,13 +166,16 @@ async def test_an_attempt_that_takes_too_long_has_failed() -> None:
     async def hangs(event: DomainEvent) -> None:
         await asyncio.Event().wait()
 
-    own, runs = await run(hangs, timeout=0.01, limit=60), await run(hangs, limit=0.02)
+    outcome = await run(hangs, limit=0.01)
 
-    assert own.error is not None
-    assert (own.kind, own.error.type) == (OutcomeKind.FAILED, "TimeoutError")
-    assert own.error.message == "ran past its limit of 0.01 s"
-    assert runs.error is not None
-    assert runs.error.message == "ran past its limit of 0.02 s"
+    assert outcome.error is not None
+    assert (outcome.kind, outcome.error.type) == (OutcomeKind.FAILED, "TimeoutError")
+    assert outcome.error.message == "ran past its limit of 0.01 s"
+
+
+@pytest.mark.parametrize(("own", "limit"), [(5.0, 5.0), (None, 60.0)])
+def test_the_limit_of_a_handler_overrides_that_of_the_run(own: float | None, limit: float) -> None:
+    assert DueDelivery(handler(print, timeout=own), "shop:h", default_limit=60.0).limit == limit
 
 
 async def test_a_handler_that_swallows_its_cancellation_has_failed() -> None:
@@ -181,7 +185,7 @@ async def test_a_handler_that_swallows_its_cancellation_has_failed() -> None:
         except asyncio.CancelledError:
             await asyncio.sleep(0)
 
-    outcome = await run(swallows, timeout=0.01)
+    outcome = await run(swallows, limit=0.01)
 
     assert outcome.error is not None
     assert outcome.error.type == "TimeoutError"
@@ -197,7 +201,7 @@ async def test_what_a_handler_raises_when_it_is_cancelled_at_its_limit_is_the_ca
         finally:
             raise OSError("no more space")
 
-    outcome = await run(raises, timeout=0.01)
+    outcome = await run(raises, limit=0.01)
 
     assert outcome.error is not None
     assert outcome.error.type == "TimeoutError"
@@ -208,7 +212,7 @@ async def test_a_time_out_of_the_handlers_own_keeps_its_text() -> None:
     async def times_out(event: DomainEvent) -> None:
         raise TimeoutError("the bank does not answer")
 
-    outcome = await run(times_out, timeout=60)
+    outcome = await run(times_out, limit=60)
 
     assert outcome.error is not None
     assert outcome.error.message == "the bank does not answer"
@@ -217,7 +221,7 @@ async def test_a_time_out_of_the_handlers_own_keeps_its_text() -> None:
 async def test_what_a_limited_handler_returns_in_time_is_a_success() -> None:
     async def works(event: DomainEvent) -> None: ...
 
-    assert (await run(works, timeout=60)).kind is OutcomeKind.SUCCEEDED
+    assert (await run(works, limit=60)).kind is OutcomeKind.SUCCEEDED
 
 
 async def test_a_cancelled_limited_handler_is_no_time_out() -> None:
@@ -227,7 +231,7 @@ async def test_a_cancelled_limited_handler_is_no_time_out() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(attempt(handler(waits, timeout=60), CurrentDelivery(EVENT, "shop:h")))
+    task = asyncio.create_task(attempt(handler(waits), CurrentDelivery(EVENT, "shop:h"), limit=60))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -272,7 +276,7 @@ async def test_a_plain_handler_that_blocks_the_loop_past_its_limit_is_named(
 ) -> None:
     clock = iter(range(0, 100, 7))
     monkeypatch.setattr("craft_easy.core.events.handlers.attempt.time.perf_counter", lambda: next(clock))
-    outcome = await run(lambda event: None, timeout=5)
+    outcome = await run(lambda event: None, limit=5)
 
     assert outcome.kind is OutcomeKind.SUCCEEDED
     assert "'shop:h' blocked its event loop for 7 s, past its limit of 5 s" in caplog.records[0].message
@@ -286,7 +290,7 @@ async def test_a_plain_handler_in_a_thread_is_abandoned_at_its_limit() -> None:
         go.wait(20)
         ended.append(open_delivery())
 
-    outcome = await run(blocks, background=True, timeout=0.01)
+    outcome = await run(blocks, background=True, limit=0.01)
     assert outcome.error is not None
     assert outcome.error.type == "TimeoutError"
     go.set()
@@ -301,7 +305,7 @@ async def test_an_attempt_inside_a_delivery_gives_it_back_afterwards() -> None:
 
     async def outer(event: DomainEvent) -> None:
         mine = current_delivery()
-        await attempt(handler(inner), CurrentDelivery(EVENT, "inner"))
+        await attempt(handler(inner), CurrentDelivery(EVENT, "inner"), limit=None)
         seen.append(current_delivery() is mine)
 
     async def inner(event: DomainEvent) -> None:

@@ -160,7 +160,7 @@ class EventBus:
                 token = enter(current)
                 try:
                     is_bare = handler.is_async and handler.timeout is None
-                    await (handler.function(event) if is_bare else call(handler, event))
+                    await (handler.function(event) if is_bare else call(handler, event, handler.timeout))
                 except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
                     settle_untracked(handler, current, error)
                 finally:

@@ -28,8 +28,6 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 BEATS_A_LEASE: Final = 3
 TRIES_A_LEASE: Final = 10
-DEFAULT_LIMIT: Final = 15 * 60.0
-"""Seconds that a handler may run when neither it nor the run names a limit."""
 
 
 class HeartbeatChannel(Protocol):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.engine.children import as_child
-from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import Acquisition, RecordOwner
 from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
@@ -130,7 +129,7 @@ class Publisher:
         if handlers:
             running_handlers = record_owner.worker.running_handlers
             sink = UnstoredSink(running_handlers) if owned is None else RecordSink(record_owner, owned)
-            due = [DueDelivery(handler, handler.id, limit=handler.timeout or DEFAULT_LIMIT) for handler in handlers]
+            due = [DueDelivery(handler, handler.id) for handler in handlers]
             await RecordRun(sink, pending.event, due).dispatch(lambda delivery: self.tasks().start(delivery))
 
     # the record first

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.watchdog import RunningHandler
 from craft_easy.core.events.handlers.attempt import attempt, extra_of
 from craft_easy.core.events.handlers.background import thread_for
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
+DEFAULT_LIMIT: Final = 15 * 60.0
+"""Seconds that a handler may run where neither the handler nor the run has a limit."""
 LOOK_S: Final = 0.5
 """Seconds between two looks for handlers that went on past their limit."""
 CANCELLED_S: Final = 1.0
@@ -49,13 +50,18 @@ class DueDelivery:
         handler: as it is registered now.
         known_as: the id under which the record names it; another one after a rename.
         attempt: the number of this run, the first is 1.
-        limit: seconds it may take.
+        default_limit: seconds that it may take where the handler has no limit of its own.
     """
 
     handler: Handler
     known_as: str
     attempt: int = 1
-    limit: float = DEFAULT_LIMIT
+    default_limit: float = DEFAULT_LIMIT
+
+    @property
+    def limit(self) -> float:
+        """The seconds that it may take."""
+        return self.default_limit if self.handler.timeout is None else self.handler.timeout
 
     @property
     def given_back(self) -> Outcome:
@@ -235,7 +241,7 @@ class RecordRun:
             code = getattr(due.handler.function, "__code__", None)
             with self._sink.running_handlers.including(current, RunningHandler(due.handler.id, code, due.limit)):
                 hooks.kill_point("handler.running")
-                outcome = await attempt(due.handler, current, timeout=due.limit)
+                outcome = await attempt(due.handler, current, limit=due.limit)
                 hooks.kill_point("handler.returned")
         except KeyboardInterrupt:
             await self._leave(due)

@@ -31,7 +31,7 @@ async def attempt(
     handler: Handler,
     current: CurrentDelivery,
     *,
-    timeout: float | None = None,  # noqa: ASYNC109 - it is the handler's, and ends as an outcome
+    limit: float | None,
 ) -> Outcome:
     """Run one attempt of a delivery and return how it ended.
 
@@ -40,7 +40,7 @@ async def attempt(
     Args:
         handler: one that needs a thread must have it already; see `thread_for`.
         current: the delivery as the handler sees it; it is over when the attempt has ended.
-        timeout: seconds that it may take, unless the handler has a limit of its own.
+        limit: seconds that it may take; None for no limit.
 
     Raises:
         CancelledError: this task was cancelled meanwhile; one that only the handler raises is its failure.
@@ -50,7 +50,7 @@ async def attempt(
     began = time.perf_counter()
     token = enter(current)
     try:
-        await call(handler, current.event, timeout)
+        await call(handler, current.event, limit)
     except BaseException as error:
         if is_from_outside(error, cancelled_before):
             raise
@@ -71,7 +71,8 @@ async def attempt(
 async def deliver_untracked(handler: Handler, event: DomainEvent, transactions: TransactionProvider) -> None:
     """Run a delivery that no store keeps."""
     async with thread_for(handler):
-        outcome = await attempt(handler, CurrentDelivery(event, handler.id, transactions=transactions))
+        current = CurrentDelivery(event, handler.id, transactions=transactions)
+        outcome = await attempt(handler, current, limit=handler.timeout)
     log_signal(handler, event, outcome)
 
 
@@ -130,13 +131,12 @@ def extra_of(handler: Handler, event: DomainEvent) -> dict[str, str]:
     return {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
 
 
-async def call(handler: Handler, event: DomainEvent, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as `attempt`
-    """Call a handler within its limit.
+async def call(handler: Handler, event: DomainEvent, limit: float | None) -> None:
+    """Call a handler within a limit in seconds; None for no limit.
 
     Raises:
         TimeoutError: it ran past its limit, even if it raised another exception when it was cancelled there.
     """
-    limit = handler.timeout if handler.timeout is not None else timeout
     scope = asyncio.timeout(limit)
     try:
         async with scope:

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
 from craft_easy.core.events.engine.pool import Slots
 from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Observer, ignore
-from craft_easy.core.events.engine.runner import CANCELLED_S, DueDelivery, RecordRun
+from craft_easy.core.events.engine.runner import CANCELLED_S, DEFAULT_LIMIT, DueDelivery, RecordRun
 from craft_easy.core.events.engine.sinks import ReportSink
 from craft_easy.core.events.engine.watchdog import RunningHandlers, Watchdog, watching
 from craft_easy.core.events.handlers.context import Suppression, suppressing
@@ -339,10 +338,7 @@ class Replay:
             running_handlers=self._running_handlers,
             replay_id=self._position.replay_id,
         )
-        due = [
-            DueDelivery(handler, handler.id, limit=handler.timeout or self._options.timeout)
-            for handler in item.handlers
-        ]
+        due = [DueDelivery(handler, handler.id, default_limit=self._options.timeout) for handler in item.handlers]
         run = RecordRun(sink, item.event, due)
         try:
             await run.run()

@@ -269,8 +269,7 @@ class Redispatch:
         for entry in record.delivery.pending:
             handler = self._bus.registry.handler(entry.id)
             if handler is not None and self._filter.matches(entry, event_type):
-                limit = handler.timeout or self._options.timeout
-                due.append(DueDelivery(handler, entry.id, entry.attempts + 1, limit))
+                due.append(DueDelivery(handler, entry.id, entry.attempts + 1, self._options.timeout))
         return due
 
     # wait

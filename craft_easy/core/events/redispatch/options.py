@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from craft_easy.core.events.engine.lease import DEFAULT_LIMIT
+from craft_easy.core.events.engine.runner import DEFAULT_LIMIT
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.registry import Registry
 from craft_easy.core.events.model.selection import Selection
