@@ -17,7 +17,7 @@ from tests.support import kill
 from tests.support.conditions import until
 
 RECORDS = 60
-SMALL_PAGES = "from craft_easy.core.events.store.queries import prune; prune.PAGE = 7"
+SMALL_PAGES = "from craft_easy.core.events.store.queries import prune; prune.PRUNE_PAGE = 7"
 FILES = ("old.ndjson", "old.ndjson.gz")
 
 

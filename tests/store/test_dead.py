@@ -279,7 +279,7 @@ async def test_each_delivery_is_told_of_once_it_is_stored(store: EventStore) -> 
 async def test_nothing_is_passed_over_while_ones_own_writes_empty_the_index(
     real_store: EventStore, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead, "PAGE", size)
+    monkeypatch.setattr(dead, "DEAD_PAGE", size)
     await real_store.append_many([event(number) for number in range(40)], handlers=["a", "b"])
     log = await real_store.collection()
     await log.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers": [failed("a"), failed("b")]}})
@@ -292,7 +292,7 @@ async def test_nothing_is_passed_over_while_ones_own_writes_empty_the_index(
 async def test_a_cursor_that_the_server_has_lost_is_opened_again(
     real_store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead, "PAGE", 4)
+    monkeypatch.setattr(dead, "DEAD_PAGE", 4)
     await real_store.append_many([event(number) for number in range(20)], handlers=["a"])
     log = await real_store.collection()
     await log.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers": [failed("a")]}})
@@ -520,7 +520,7 @@ async def test_a_retry_that_has_already_run_to_its_end_still_counts(
 async def test_an_operator_and_a_redispatch_at_once_undo_nothing_of_each_other(
     real_store: EventStore, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead, "PAGE", 7)
+    monkeypatch.setattr(dead, "DEAD_PAGE", 7)
     await real_store.append_many([event(number) for number in range(60)], handlers=["a"])
     if command == "retry":
         changed = {"delivery.state": "open", "delivery.handlers": [failed("a"), failed("b", "pending")]}

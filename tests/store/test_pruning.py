@@ -174,7 +174,7 @@ async def test_a_record_that_says_done_while_a_handler_of_its_parent_is_pending_
 async def test_many_pages_are_gone_through_while_they_vanish(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_queries, "PAGE", 7)
+    monkeypatch.setattr(prune_queries, "PRUNE_PAGE", 7)
     monkeypatch.setattr(prune_queries, "MAX_BYTES", 1_000)
     await put(store, *(record(1, **new) for new in _namesakes(40)))
     told: list[int] = []

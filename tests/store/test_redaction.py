@@ -143,7 +143,7 @@ async def test_a_second_redaction_finds_nothing_and_leaves_the_first_ones_trace(
 
 
 async def test_many_pages_are_gone_through(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact_queries, "PAGE", 7)
+    monkeypatch.setattr(redact_queries, "REDACT_PAGE", 7)
     await store.append_many([event(number) for number in range(30)], handlers=["mail"])
     told: list[int] = []
     redacted = await redact.redact(store, OF_ACME, on_redacted=told.append)

@@ -357,7 +357,7 @@ async def test_an_export_goes_on_where_it_was_killed(
     real_store: EventStore, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "KEPT_EVERY", 0.0)
-    monkeypatch.setattr(export, "PAGE", 10)
+    monkeypatch.setattr(export, "EXPORT_PAGE", 10)
     at_one_time = [event(number).model_copy(update={"timestamp": AT}) for number in range(25)]
     await real_store.append_many(at_one_time)
     file, kept = tmp_path / name, tmp_path / "checkpoint"
@@ -408,7 +408,7 @@ async def test_malformed_records_are_exported_as_they_are_once(
     real_store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "KEPT_EVERY", 0.0)
-    monkeypatch.setattr(export, "PAGE", 3)
+    monkeypatch.setattr(export, "EXPORT_PAGE", 3)
     times = [AT, "yesterday"] * 5
     malformed = [{"_id": number, "event_type": "old", "timestamp": time} for number, time in enumerate(times)]
     await real_store.append_many([event(number).model_copy(update={"timestamp": AT}) for number in range(2)])
@@ -467,7 +467,7 @@ async def test_an_event_that_cannot_be_said_exactly_is_named(real_store: EventSt
 
 
 async def test_an_export_goes_on_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "PAGE", 10)
+    monkeypatch.setattr(export, "EXPORT_PAGE", 10)
     await real_store.append_many([event(number) for number in range(25)])
     fetch, pages = read.Scan._fetch, 0
 

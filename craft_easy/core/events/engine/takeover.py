@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.worker_registry import WorkerEntry
 
 
-PAGE: Final = 100
+FREED_AT_ONCE: Final = 100
 """Records that are freed with one write: few, so that a locked record holds up few others."""
 TOGETHER_S: Final = 5.0
 """Seconds after which each record of that write gets a write of its own: one of them may be locked."""
@@ -123,7 +123,7 @@ class TakeOver:
 
     async def _free(self, gone: Sequence[str]) -> int:
         freed = 0
-        async with aclosing(self._record_owner.deliveries.owned_by(gone, size=PAGE)) as pages:
+        async with aclosing(self._record_owner.deliveries.owned_by(gone, size=FREED_AT_ONCE)) as pages:
             async for page in pages:
                 freed += await self._free_page(page)
                 hooks.kill_point("takeover.freed")

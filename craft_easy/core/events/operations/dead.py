@@ -40,7 +40,7 @@ _State = Literal["pending", "dead"]
 _Transition = Callable[[Delivery, Sequence[str], datetime], Delivery]
 _Moved = Callable[[HandlerDelivery, HandlerDelivery, datetime], bool]
 
-PAGE: Final = 200
+DEAD_PAGE: Final = 200
 """Records that are read, and changed, at a time."""
 _DEAD: Final[Sequence[_State]] = ("dead",)
 _UNFINISHED: Final[Sequence[_State]] = ("pending", "dead")
@@ -248,7 +248,7 @@ class _Search:
             chosen.having(state),
             fields=WITHOUT_PAYLOAD,
             reverse=self._choice.selection.reverse,
-            size=PAGE,
+            size=DEAD_PAGE,
             index=chosen.index(state),
         )
 

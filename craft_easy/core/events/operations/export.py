@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 JsonFormat = Literal["relaxed", "canonical"]
 
-PAGE: Final = 1_000
+EXPORT_PAGE: Final = 1_000
 """Records of a block."""
 KEPT_EVERY: Final = 5.0
 """Seconds between two marks of a checkpoint; each ends a gzip member."""
@@ -111,7 +111,7 @@ async def blocks(
         StoreUnavailable: the log was not reached for a minute.
     """
     outage, is_canonical = Outage(observer, limit=LIMIT_S), json_format == "canonical"
-    scan = read.select(store, selection, size=PAGE, for_json=True, after=None if after is None else after.key)
+    scan = read.select(store, selection, size=EXPORT_PAGE, for_json=True, after=None if after is None else after.key)
     async with aclosing(scan):
         page = await scan.next()  # not waited for: a wrong address is reported at once
         while page:

@@ -178,7 +178,7 @@ class EventStore(Log):
                         yield DomainEvent.from_record(record)
 
     async def batches(
-        self, selection: Selection, *, size: int = read.PAGE, for_json: bool = False
+        self, selection: Selection, *, size: int = read.SCAN_PAGE, for_json: bool = False
     ) -> AsyncGenerator[read.Page, None]:
         """Yield the selected records as they are stored, `size` at a time at most, with flat memory.
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Page = list[dict[str, Any]]
 
-PAGE: Final = 1_000
+SCAN_PAGE: Final = 1_000
 MAX_IDS: Final = 1_000
 """Events that one query looks up by `_id`."""
 WITHOUT_PAYLOAD: Final = ("event_id", "event_type", "tenant_id", "timestamp", "delivery")
@@ -96,7 +96,7 @@ async def scan(
     fields: Sequence[str] | None = None,
     reverse: bool = False,
     limit: int | None = None,
-    size: int = PAGE,
+    size: int = SCAN_PAGE,
     for_json: bool = False,
     index: str | None = None,
     reads_ahead: bool = False,
@@ -150,7 +150,7 @@ class Scan:
     fields: Sequence[str] | None = None
     reverse: bool = False
     limit: int | None = None
-    size: int = PAGE
+    size: int = SCAN_PAGE
     for_json: bool = False
     index: str | None = None
     reads_ahead: bool = False

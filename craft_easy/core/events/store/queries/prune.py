@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 
-PAGE: Final = 500
+PRUNE_PAGE: Final = 500
 """Records that are copied, and then removed, together; fewer where they are large."""
 MAX_BYTES: Final = 16_000_000
 RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
@@ -122,7 +122,7 @@ async def count(store: Log, old: Old) -> int:
 
 async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
     """Yield the records that are old, oldest first, without their payload; the limit is not kept."""
-    async with aclosing(read.scan(store, old.condition(), fields=_LISTED, size=PAGE)) as pages:
+    async with aclosing(read.scan(store, old.condition(), fields=_LISTED, size=PRUNE_PAGE)) as pages:
         async for page in pages:
             yield [record for record in page if not is_malformed(record)]
 

@@ -27,7 +27,7 @@ from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
-PAGE: Final = 500
+REDACT_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ async def unredacted(store: Log, selection: Selection) -> AsyncGenerator[list[Tr
     """Yield the selected records that still have their payload, in order, without it."""
     condition = joined(selection_filter(selection), dict(UNREDACTED))
     pages = read.scan(
-        store, condition, fields=WITHOUT_PAYLOAD, reverse=selection.reverse, limit=selection.limit, size=PAGE
+        store, condition, fields=WITHOUT_PAYLOAD, reverse=selection.reverse, limit=selection.limit, size=REDACT_PAGE
     )
     async with aclosing(pages):
         async for page in pages:
