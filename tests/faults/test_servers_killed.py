@@ -99,7 +99,7 @@ async def test_what_was_published_before_the_server_was_killed_is_there_after_it
 async def test_outcomes_of_an_outage_are_written_when_it_is_over(
     server: Server, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((outcomes, "TOGETHER_S"), (deliveries, "APART_S"), (sessions, "TRY_S")):
+    for module, limit in ((outcomes, "BULK_WRITE_S"), (deliveries, "APART_S"), (sessions, "TRY_S")):
         monkeypatch.setattr(module, limit, 0.3)
     gate = Gate()
     async with application(server.uri, database_name, lease=30, deadline=0.5) as bus:

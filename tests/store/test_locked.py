@@ -25,7 +25,7 @@ async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
     store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "APART_S", 0.3)
-    monkeypatch.setattr("craft_easy.core.events.engine.takeover.TOGETHER_S", 1.0)
+    monkeypatch.setattr("craft_easy.core.events.engine.takeover.FREEING_S", 1.0)
     events = [DomainEvent(event_type="order.placed", payload={"n": number}) for number in range(10)]
     await store.append_many(events, handlers=["a"])
     registry = WorkerRegistry(store)

@@ -275,7 +275,7 @@ async def test_two_redactions_at_once_leave_one_trace_and_count_each_event_at_le
 async def test_a_record_that_is_locked_is_named_and_holds_up_no_other(
     store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redact_queries, "TOGETHER_S", 0.5)
+    monkeypatch.setattr(redact_queries, "BULK_WRITE_S", 0.5)
     monkeypatch.setattr(redact_queries, "APART_S", 0.3)
     events = [event(number) for number in range(3)]
     await store.append_many(events)

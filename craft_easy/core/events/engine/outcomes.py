@@ -24,7 +24,7 @@ from typing import Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.errors import RecordRefused, StoreError, StoreLoginRefused
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish, forget_errors
-from craft_easy.core.events.store.deliveries import TOGETHER_S, Deliveries, PendingChange, Tracked
+from craft_easy.core.events.store.deliveries import BULK_WRITE_S, Deliveries, PendingChange, Tracked
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -204,7 +204,7 @@ class OutcomeWriter:
         changes = [write.change for write in self._group]
         hooks.kill_point("outcomes.sent")
         try:
-            await self._deliveries.change(changes, seconds=TOGETHER_S if len(changes) > 1 else None)
+            await self._deliveries.change(changes, seconds=BULK_WRITE_S if len(changes) > 1 else None)
             hooks.kill_point("outcomes.acknowledged")
         except UNFIT:
             for write in self._group:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FREED_AT_ONCE: Final = 100
 """Records that are freed with one write: few, so that a locked record holds up few others."""
-TOGETHER_S: Final = 5.0
+FREEING_S: Final = 5.0
 """Seconds after which each record of that write gets a write of its own: one of them may be locked."""
 
 log: Final = logging.getLogger("craft_easy.core.events")
@@ -145,7 +145,7 @@ class TakeOver:
         """Write the changes; a record that a dead worker left locked in a transaction is freed by a later look."""
         deliveries = self._record_owner.deliveries
         try:
-            await deliveries.change(changes, seconds=TOGETHER_S)
+            await deliveries.change(changes, seconds=FREEING_S)
         except StoreUnavailable:
             if left := await deliveries.change_apart(changes):
                 log.warning("%d records are locked by transactions that their workers left open", len(left))

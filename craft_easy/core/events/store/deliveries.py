@@ -50,7 +50,7 @@ Transition = Callable[[Delivery], Delivery]
 UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}
 OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
 BATCH: Final = 1_000
-TOGETHER_S: Final = 20.0
+BULK_WRITE_S: Final = 20.0
 """Seconds after which a write of many records is split: one of them may be locked."""
 APART_S: Final = 1.0
 

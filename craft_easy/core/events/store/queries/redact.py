@@ -19,7 +19,7 @@ from craft_easy.core.events.model.delivery import Delivery, redact
 from craft_easy.core.events.model.envelope import is_malformed, is_redacted
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, read
-from craft_easy.core.events.store.deliveries import APART_S, TOGETHER_S, Tracked, same_revision
+from craft_easy.core.events.store.deliveries import APART_S, BULK_WRITE_S, Tracked, same_revision
 from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.filters import UNREDACTED, joined, selection_filter
 from craft_easy.core.events.store.read import WITHOUT_PAYLOAD
@@ -71,7 +71,7 @@ async def remove_payloads(store: Log, records: Sequence[Tracked], trace: Redacti
         StoreUnavailable: the server was not reached; the same call may be made again.
     """
     try:
-        await _change(store, records, trace, TOGETHER_S)
+        await _change(store, records, trace, BULK_WRITE_S)
     except (StoreUnavailable, RecordRefused):
         return await _change_apart(store, records, trace)
     return []
