@@ -40,7 +40,7 @@ from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events import embedded as embedded_log
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
-from craft_easy.core.events.redispatch.claiming import BATCH
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.encoding import CODEC
 
@@ -77,8 +77,8 @@ async def by_hand(uri: str, most: int) -> int:
     done = 0
     async with AsyncMongoClient[Document](uri) as client:
         events = collection(client)
-        cursor = events.find(condition, {"_id": 1}, batch_size=BATCH).sort(IN_ORDER)
-        while page := await cursor.to_list(BATCH):
+        cursor = events.find(condition, {"_id": 1}, batch_size=CLAIM_SIZE).sort(IN_ORDER)
+        while page := await cursor.to_list(CLAIM_SIZE):
             ids = {"_id": {"$in": [one["_id"] for one in page]}}
             await events.update_many({**ids, **condition}, claim())
             claimed = await events.find({**ids, "delivery.owner": OWNER}).sort(IN_ORDER).to_list(None)

@@ -43,7 +43,7 @@ from craft_easy.core.events import DomainEvent, EventBus, embedded
 from craft_easy.core.events.engine.lease import new_owner
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch, redispatching
-from craft_easy.core.events.redispatch.claiming import BATCH
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -177,7 +177,7 @@ async def _trips(uri: str, trips: Trips, events: int) -> None:
         await store.append_many(backlog, handlers=handler_ids(1))
         trips.counts.clear()
         summary = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
-        print(f"a redispatch of {summary.done:,} events, in batches of {BATCH}: {trips}")
+        print(f"a redispatch of {summary.done:,} events, in batches of {CLAIM_SIZE}: {trips}")
         await _at_rest(bus, trips)
 
 

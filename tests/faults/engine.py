@@ -12,7 +12,7 @@ from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import BATCH, Deliveries
+from craft_easy.core.events.store.deliveries import LISTING_PAGE, Deliveries
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
 
 LEASE: Final = 30.0
@@ -45,8 +45,8 @@ class Engine:
     async def append_due(self, events: list[DomainEvent], at: datetime) -> None:
         """The same, and nothing of them is due before that time."""
         handlers = self._handlers(events[0])
-        for first in range(0, len(events), BATCH):
-            batch = events[first : first + BATCH]
+        for first in range(0, len(events), LISTING_PAGE):
+            batch = events[first : first + LISTING_PAGE]
             await self.store.insert([new_record(one, to_document(Delivery.new(handlers, at=at))) for one in batch])
 
     def _handlers(self, event: DomainEvent) -> list[str]:

@@ -20,7 +20,7 @@ from craft_easy.core.events.model.delivery import Ended, finish, take_over
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
-from craft_easy.core.events.redispatch.claiming import BATCH
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id, to_document
@@ -208,10 +208,10 @@ async def test_exhausted_waiting_and_unknown_entries_do_not_block_the_head_of_th
 ) -> None:
     past = await store.now() - timedelta(hours=1)
     collection = await store.collection()
-    await store.append_many(dead := events(BATCH + 20, timestamp=past), handlers=["a"])
+    await store.append_many(dead := events(CLAIM_SIZE + 20, timestamp=past), handlers=["a"])
     await collection.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers.0.state": "dead"}})
-    await store.append_many(events(BATCH + 20, timestamp=past, tenant_id="unknown"), handlers=["nobody"])
-    await store.append_many(events(BATCH + 20, timestamp=past, tenant_id="later"), handlers=["a"])
+    await store.append_many(events(CLAIM_SIZE + 20, timestamp=past, tenant_id="unknown"), handlers=["nobody"])
+    await store.append_many(events(CLAIM_SIZE + 20, timestamp=past, tenant_id="later"), handlers=["a"])
     later = await store.now() + timedelta(hours=1)
     waits = {"delivery.due_at": later, "delivery.handlers.0.due_at": later}
     await collection.update_many({"tenant_id": "later"}, {"$set": waits})
@@ -224,7 +224,7 @@ async def test_exhausted_waiting_and_unknown_entries_do_not_block_the_head_of_th
 
 async def test_a_filter_is_not_applied_after_the_limit(bus: EventBus, store: EventStore, ran: Ran) -> None:
     past = await store.now() - timedelta(hours=1)
-    await store.append_many(events(2 * BATCH, timestamp=past, tenant_id="first"), handlers=["a"])
+    await store.append_many(events(2 * CLAIM_SIZE, timestamp=past, tenant_id="first"), handlers=["a"])
     await store.append_many(mine := events(4, tenant_id="acme"), handlers=["a"])
     summary = await deliver(bus, Selection(tenants=("acme",), limit=3))
     assert (summary.claimed, summary.done) == (3, 3)

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.store.deliveries import BATCH, PendingChange, Tracked
+from craft_easy.core.events.store.deliveries import LISTING_PAGE, PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.worker_registry import WorkerEntry
 from tests.properties.network import Network, Wire
@@ -44,7 +44,7 @@ class Records(Protocol):
     ) -> list[Tracked]: ...
     async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None: ...
     async def owners(self) -> dict[str, int]: ...
-    def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]: ...
+    def owned_by(self, owners: Sequence[str], *, size: int = LISTING_PAGE) -> AsyncIterator[list[Tracked]]: ...
     async def find(self, event_id: str) -> Tracked | None: ...
     def id_of(self, event_id: str) -> Any: ...
 
@@ -217,7 +217,7 @@ class MemoryRecords:
     async def owners(self) -> dict[str, int]:
         return await self.wire.send(self.log.owners)
 
-    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncIterator[list[Tracked]]:
+    async def owned_by(self, owners: Sequence[str], *, size: int = LISTING_PAGE) -> AsyncIterator[list[Tracked]]:
         owned = await self.wire.send(lambda: self.log.owned_by(owners))
         for start in range(0, len(owned), size):
             yield owned[start : start + size]

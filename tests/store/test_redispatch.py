@@ -17,7 +17,7 @@ from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.redispatch.backlog import count
-from craft_easy.core.events.redispatch.claiming import BATCH
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
@@ -389,10 +389,10 @@ async def test_records_without_deliveries_are_left_alone_unless_they_are_asked_f
 async def test_without_a_limit_all_records_without_deliveries_are_taken_in(
     bus: EventBus, store: EventStore, ran: Ran
 ) -> None:
-    await store.append_many(events(BATCH + 20))
+    await store.append_many(events(CLAIM_SIZE + 20))
     bus.subscribe("order.*", ran.handler("a"), id="a")
     since = await store.now() - timedelta(hours=1)
-    assert (await deliver(bus, Selection(since=since), include_untracked=True)).done == BATCH + 20
+    assert (await deliver(bus, Selection(since=since), include_untracked=True)).done == CLAIM_SIZE + 20
 
 
 async def test_a_handler_may_block_the_loop_for_its_limit_while_it_runs_and_no_longer(

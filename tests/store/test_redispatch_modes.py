@@ -337,7 +337,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
 async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_none_behind(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claiming, "BATCH", 10)
+    monkeypatch.setattr(claiming, "CLAIM_SIZE", 10)
     monkeypatch.setattr(random, "randint", lambda least, most: most)
     published = events(200)
     await store.append_many(published, handlers=["a"])

@@ -16,9 +16,9 @@ from craft_easy.core.events.store.filters import ClaimFilter
 
 SUSPECT_AFTER: Final = 2
 """A record that was taken over this often is a suspect and runs alone: a handler of it may kill its process."""
-BATCH: Final = 100
+CLAIM_SIZE: Final = 100
 """Records in one claim at most: few enough for a server that is slow at long lists of ids."""
-UNWRITTEN: Final = 2 * BATCH
+UNWRITTEN: Final = 2 * CLAIM_SIZE
 """Records whose outcomes wait to be written at most before the next claim waits for them."""
 MAX_SUSPECTS: Final = 10_000
 """Suspects remembered in one listing at most; the others come in the next."""
@@ -58,7 +58,7 @@ class Claimer:
 
     @property
     def _room(self) -> int:
-        return BATCH if self._left is None else self._left
+        return CLAIM_SIZE if self._left is None else self._left
 
     async def claim_all(self, claim_filter: ClaimFilter, start: Start) -> list[Any]:
         """Claim the backlog, the next batch while `start` takes the last one in; return the `_id`s of suspects."""
@@ -92,7 +92,7 @@ class Claimer:
         of a run end when nothing is left behind.
         """
         to_skip = 0
-        async with aclosing(self._record_owner.deliveries.unowned(claim_filter, size=BATCH)) as pages:
+        async with aclosing(self._record_owner.deliveries.unowned(claim_filter, size=CLAIM_SIZE)) as pages:
             async for page in pages:
                 if not self.has_room:
                     break

@@ -49,7 +49,7 @@ Transition = Callable[[Delivery], Delivery]
 
 UNOWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": None}
 OWNED: Final[dict[str, Any]] = {"delivery.state": "open", "delivery.owner": {"$gt": ""}}
-BATCH: Final = 1_000
+LISTING_PAGE: Final = 1_000
 BULK_WRITE_S: Final = 20.0
 """Seconds after which a write of many records is split: one of them may be locked."""
 APART_S: Final = 1.0
@@ -112,7 +112,7 @@ class Deliveries:
 
     # list, claim
 
-    async def unowned(self, wanted: ClaimFilter, *, size: int = BATCH) -> AsyncGenerator[list[Listed], None]:
+    async def unowned(self, wanted: ClaimFilter, *, size: int = LISTING_PAGE) -> AsyncGenerator[list[Listed], None]:
         """Yield what may be claimed, by `(due_at, _id)`, at most `size` records at a time.
 
         A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already.
@@ -317,7 +317,7 @@ class Deliveries:
         # another program may have stored an array there, which is not a worker
         return {row["_id"]: row["records"] for row in rows if isinstance(row["_id"], str)}
 
-    async def owned_by(self, owners: Sequence[str], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
+    async def owned_by(self, owners: Sequence[str], *, size: int = LISTING_PAGE) -> AsyncGenerator[list[Tracked], None]:
         """Yield the open records of these workers, without their payloads, in any order."""
         condition = {**OWNED, "delivery.owner": {"$in": list(owners), "$gt": ""}}
         pages = scan(self._store, condition, order=None, fields=WITHOUT_PAYLOAD, size=size, index=OWNER_INDEX)
@@ -325,7 +325,9 @@ class Deliveries:
             async for page in pages:
                 yield [Tracked.of(document) for document in page]
 
-    async def matching(self, condition: dict[str, Any], *, size: int = BATCH) -> AsyncGenerator[list[Tracked], None]:
+    async def matching(
+        self, condition: dict[str, Any], *, size: int = LISTING_PAGE
+    ) -> AsyncGenerator[list[Tracked], None]:
         """Yield the records that meet a condition of a `ClaimFilter`, in the order of history, without payloads."""
         async with aclosing(scan(self._store, condition, fields=WITHOUT_PAYLOAD, size=size)) as pages:
             async for page in pages:
