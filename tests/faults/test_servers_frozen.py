@@ -79,7 +79,7 @@ async def _ending(call: Awaitable[object]) -> float:
 async def test_a_publish_and_a_redispatch_end_in_time_and_what_was_owned_is_finished_later(
     server: Server, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "LIMIT_S", 1.0)
+    monkeypatch.setattr(loop, "OUTAGE_LIMIT_S", 1.0)
     monkeypatch.setattr(loop, "WRITING_S", 1.0)
     gate = Gate()
     async with application(server.uri, database_name, lease=30) as bus:

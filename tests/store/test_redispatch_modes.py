@@ -254,7 +254,7 @@ async def test_a_run_that_has_an_end_gives_up_after_a_minute_without_its_log(
         yield []
 
     monkeypatch.setattr(outage, "RETRY_S", 0.01)
-    monkeypatch.setattr(module, "LIMIT_S", 0.05)
+    monkeypatch.setattr(module, "OUTAGE_LIMIT_S", 0.05)
     monkeypatch.setattr(Deliveries, "unowned", unreachable)
     bus.subscribe("*", lambda event: None, id="a")
     with pytest.raises(StoreUnavailable):

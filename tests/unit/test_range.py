@@ -93,7 +93,7 @@ async def test_an_outage_neither_loses_nor_repeats_an_event(read: Read, no_wait:
 
 
 async def test_an_outage_that_lasts_is_raised(read: Read, no_wait: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIMIT_S", 0)
+    monkeypatch.setattr(module, "OUTAGE_LIMIT_S", 0)
     with pytest.raises(StoreUnavailable):
         await read(Log([[record(1)]], lost_before=[0] * 1_000), Position("r"))
 

@@ -12,7 +12,7 @@ from craft_easy.core.events.errors import StoreUnavailable
 
 Answer = TypeVar("Answer")
 
-LIMIT_S: Final = 60.0
+OUTAGE_LIMIT_S: Final = 60.0
 """Seconds without any answer after which a run that has an end gives up."""
 RETRY_S: Final = 1.0
 

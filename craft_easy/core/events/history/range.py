@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from craft_easy.core.events.engine.outage import LIMIT_S, Outage
+from craft_easy.core.events.engine.outage import OUTAGE_LIMIT_S, Outage
 from craft_easy.core.events.engine.report import Observer
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.history.progress import Position
@@ -106,7 +106,7 @@ class ReplayRange:
         Raises:
             StoreUnavailable: the log did not answer for a minute.
         """
-        outage = Outage(observer, limit=LIMIT_S)
+        outage = Outage(observer, limit=OUTAGE_LIMIT_S)
         try:
             while self._left != 0 and (page := await outage.ride_out(self._next_page)) is not None:
                 yield page

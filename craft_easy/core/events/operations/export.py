@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.outage import LIMIT_S, Outage
+from craft_easy.core.events.engine.outage import OUTAGE_LIMIT_S, Outage
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, ignore
 from craft_easy.core.events.errors import CheckpointError, EventsError
 from craft_easy.core.events.model.envelope import read_envelope
@@ -110,7 +110,7 @@ async def blocks(
     Raises:
         StoreUnavailable: the log was not reached for a minute.
     """
-    outage, is_canonical = Outage(observer, limit=LIMIT_S), json_format == "canonical"
+    outage, is_canonical = Outage(observer, limit=OUTAGE_LIMIT_S), json_format == "canonical"
     scan = read.select(store, selection, size=EXPORT_PAGE, for_json=True, after=None if after is None else after.key)
     async with aclosing(scan):
         page = await scan.next()  # not waited for: a wrong address is reported at once

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
-from craft_easy.core.events.engine.outage import LIMIT_S, Outage
+from craft_easy.core.events.engine.outage import OUTAGE_LIMIT_S, Outage
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import WRITING_S
 from craft_easy.core.events.engine.pool import RunnerPool
@@ -129,7 +129,7 @@ class Redispatch:
         self._pool = RunnerPool(self._record_owner, options.concurrency, self._due, lambda: observer(EventEnded()))
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
         self._began_at: datetime | None = None
-        self._outage = Outage(observer, limit=None if options.watch else LIMIT_S)
+        self._outage = Outage(observer, limit=None if options.watch else OUTAGE_LIMIT_S)
 
     async def run(self, stop: asyncio.Event) -> RedispatchSummary:
         """Work until nothing is left or `stop` is set; return the summary."""
