@@ -87,7 +87,7 @@ def test_a_place_that_the_server_has_forgotten_is_exit_6_and_says_what_to_do(log
     with Run(*args) as tail:
         assert tail.ended() == 6
         said = tail.err.rest()[1:]
-    assert "no longer knows what was stored after" in said[0]
+    assert "no longer reaches back to" in said[0]
     assert "craft-events replay --since " in said[1]
     assert "craft-events tail --since " in said[2]
     assert tail.out.rest() == []

@@ -1,4 +1,4 @@
-"""How far a tail came: the position in the change stream, noted in its checkpoint."""
+"""The bookmark of a tail: its position in the change stream, written to its checkpoint."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.history.changes import StreamPosition
 
 NOTED_EVERY: Final = 0.2
-"""Seconds between two writes of a checkpoint while events come: what came since the last may come again."""
+"""Seconds between two writes of a checkpoint while events come: those since the last write may come again."""
 NOTED_IDLE_EVERY: Final = 10.0
 MAX_UNNOTED: Final = 1_000
-"""Events at most that may come again."""
+"""The maximum number of events that may come again."""
 
 
 def position_in(checkpoint: Checkpoint) -> StreamPosition | None:
-    """Return the position that the last tail noted; None before the first note.
+    """Return the position that the last tail wrote; None before the first write.
 
     Raises:
-        CheckpointError: it is not a position of a change stream, or the file cannot be used.
+        CheckpointError: the checkpoint holds no position of a change stream, or cannot be used.
     """
     position = checkpoint.read()
     if position is None:
@@ -32,12 +32,12 @@ def position_in(checkpoint: Checkpoint) -> StreamPosition | None:
     except ValueError as error:
         raise CheckpointError(
             f"{checkpoint.path} holds no position of a change stream",
-            hint="remove it, and name with --since where to begin",
+            hint="remove it, and set the beginning with --since",
         ) from error
 
 
 class Bookmark:
-    """Notes in the checkpoint how far the tail came: what is yielded after the last note may be yielded again."""
+    """Writes the position of a tail to its checkpoint; events after the last write may be yielded again."""
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
         self._checkpoint = checkpoint
@@ -47,12 +47,12 @@ class Bookmark:
         self._shown = 0
 
     async def begin(self, position: StreamPosition | None) -> None:
-        """Note where the stream was opened, so that nothing that comes from now on is ever missed."""
+        """Write the position at which the stream was opened, so that no later event is ever missed."""
         self._position = position
         await self.write()
 
     async def reached(self, position: StreamPosition | None, *, is_shown: bool) -> None:
-        """Note a position, at once or with others that follow it closely."""
+        """Note a position, and write it at once or with the next ones that follow closely."""
         if self._checkpoint is None:
             return
         self._position = position
@@ -62,7 +62,7 @@ class Bookmark:
             await self.write()
 
     async def write(self) -> None:
-        """Write the position that was reached, in a thread: fsync may take long."""
+        """Write the latest position, in a thread, since fsync may take long."""
         position = self._position
         if self._checkpoint is None or position is None or position.token == self._written:
             return

@@ -1,7 +1,7 @@
-"""Where a tail reads its changes from: a change stream, or polling on a server that has none.
+"""The sources of a tail's changes: a change stream, or polling on a server that has none.
 
-Either source goes on by itself after a lost connection: the call of `next` that lost it raises `StoreUnavailable`, and
-the call after that one continues where the last change was read.
+Either source continues after a lost connection: the call of `next` that lost it raises `StoreUnavailable`, and the next
+call continues after the last change that was read.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 REACH: Final = timedelta(minutes=5)
-"""How far back a server without change streams is polled: a record that is stored with an older time is not seen."""
+"""The age up to which a server without change streams is polled: a record stored with an older time is missed."""
 NEAR: Final = timedelta(seconds=15)
-"""How far back most polls go."""
+"""The age up to which most polls go."""
 WHOLE_EVERY: Final = 15
-"""One poll in this many goes all the way back."""
+"""One of this many polls goes back to `REACH`."""
 POLL_EVERY: Final = 1.0
 """Seconds between two polls."""
 LONGEST_ANSWER: Final = 60.0
-"""Seconds that a server gets at most to answer, after failures that each doubled the time."""
+"""The longest time in seconds that a server gets to answer; each failure doubles the time up to it."""
 _SAFELY_BEFORE: Final = timedelta(minutes=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,10 +54,10 @@ class StreamPosition:
 
     @classmethod
     def from_json(cls, position: Mapping[str, Any]) -> Self:
-        """Read what `to_json` returned.
+        """Return the position that `to_json` described.
 
         Raises:
-            ValueError: it is not a position.
+            ValueError: the mapping does not describe a position.
         """
         at = datetime.fromisoformat(str(position.get("at")))
         if at.tzinfo is None or not 1970 < at.year < 9999:
@@ -66,11 +66,11 @@ class StreamPosition:
 
 
 class ChangeSource(Protocol):
-    """Where changes come from."""
+    """A source of changes."""
 
     @property
     def position(self) -> StreamPosition | None:
-        """Where it has come to; None where there is nothing to continue from."""
+        """The position after the last change; None where a source cannot be continued."""
 
     async def next(self) -> LogChange | None:
         """Return the next change, or None where there was none for a second.
@@ -80,11 +80,11 @@ class ChangeSource(Protocol):
         """
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close the source."""
 
 
 class StreamSource:
-    """A change stream, and the position that it has come to."""
+    """Reads changes from a change stream, and opens it again where it was lost."""
 
     def __init__(self, store: EventStore, selection: Selection, *, updates: bool) -> None:
         self._store = store
@@ -99,10 +99,10 @@ class StreamSource:
     async def open(
         cls, store: EventStore, selection: Selection, *, after: StreamPosition | None = None, updates: bool = False
     ) -> Self:
-        """Open a stream; when this returns, nothing is missed from here on, or from `after` on.
+        """Open a stream; no change from now on, or from `after` on, is missed.
 
         Raises:
-            ChangeStreamsMissing: the server has none.
+            ChangeStreamsMissing: the server has no change streams.
             CheckpointError: the oplog no longer reaches back to `after`.
         """
         source = cls(store, selection, updates=updates)
@@ -137,8 +137,8 @@ class StreamSource:
     async def _reopen(self) -> None:
         """Open the stream behind the last change; each failure doubles the time that the next try gets.
 
-        A busy oplog takes its time to be searched for the position: with the same short limit for every try a tail
-        would never come back.
+        The server searches the oplog for the position, which takes long on a busy one: with the same short limit for
+        every try a tail would never come back.
         """
         if self._token is None:
             raise self._lost()
@@ -157,9 +157,9 @@ class StreamSource:
     def _lost(self) -> CheckpointError:
         since = (self._at - _SAFELY_BEFORE).strftime("%Y-%m-%dT%H:%M:%SZ")
         return CheckpointError(
-            f"the server no longer knows what was stored after {self._at:%Y-%m-%d %H:%M:%S} UTC, where this ended: its "
-            "oplog reaches back less far, or it is another server",
-            hint=f"print what came since: craft-events replay --since {since}\n"
+            f"the server's oplog no longer reaches back to {self._at:%Y-%m-%d %H:%M:%S} UTC, where this tail ended, or "
+            "it is another server",
+            hint=f"print the events since then: craft-events replay --since {since}\n"
             f"follow from there, with a new checkpoint: craft-events tail --since {since}",
         )
 
@@ -170,7 +170,7 @@ class StreamSource:
 
 
 class PollingSource:
-    """Reads the last minutes again and again, and passes on what was not there before."""
+    """Reads the last minutes again and again, and returns the records and changes that are new."""
 
     position: StreamPosition | None = None
 
@@ -186,7 +186,7 @@ class PollingSource:
 
     @classmethod
     async def open(cls, store: EventStore, selection: Selection, *, updates: bool = False) -> Self:
-        """Note what is there already."""
+        """Note the records that are stored already."""
         source = cls(store, selection, updates=updates)
         source._polled_at = await store.now()
         await source._poll(REACH)
@@ -199,7 +199,7 @@ class PollingSource:
         return self._new.popleft() if self._new else None
 
     async def _poll_again(self) -> None:
-        """Poll near or far; after a failure at once, and back to before it."""
+        """Poll back to `NEAR` or `REACH`; after a failure at once, and back to `REACH`."""
         if not self._has_failed:
             await asyncio.sleep(POLL_EVERY)
             self._polls += 1
@@ -223,7 +223,7 @@ class PollingSource:
         self._new.extend(new)
 
     def _changes(self, record: Mapping[str, Any]) -> Iterator[LogChange]:
-        """Yield what is new about a record: itself, and deliveries that may have ended."""
+        """Yield the changes of a record: the record itself if it is new, and one for deliveries that may have ended."""
         key = key_of(record)
         if key not in self._known:
             yield LogChange(record)
@@ -235,6 +235,6 @@ class PollingSource:
 
 
 def _revision(record: Mapping[str, Any]) -> object:
-    """Return what differs after every change of a record's deliveries; None where it has none."""
+    """Return a value that differs after every change of a record's deliveries; None for an untracked record."""
     delivery = record.get("delivery")
     return delivery.get("rev") if isinstance(delivery, Mapping) else None

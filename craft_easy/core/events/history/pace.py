@@ -1,4 +1,4 @@
-"""When each event of a replay starts: at a limited rate, or with the gaps that the events once had between them."""
+"""The pace of a replay: a limited rate, or the original gaps between the events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pace:
 
     Args:
         halt: ends every wait.
-        rate: starts in a second at most; None for no limit.
+        rate: the maximum number of starts in a second; None for no limit.
         speed: the factor by which the gaps between events are shortened; None for no gaps.
         clock: returns seconds.
     """
@@ -60,8 +60,8 @@ class Pace:
         await self._until(at)
 
     async def _until(self, at: float) -> None:
-        left = at - self._clock()
-        if left > 0:
+        wait = at - self._clock()
+        if wait > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(wait):
                     await self._halt.wait()

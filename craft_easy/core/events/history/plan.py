@@ -1,4 +1,4 @@
-"""The plan of a replay: which handlers run for which events, and how many deliveries that makes."""
+"""The plan of a replay: the handlers that run for each event, and the number of deliveries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ReplayPlan:
-    """What a run would do: `counts` of the events that have a handler, and what is left out."""
+    """The effect of a run: `counts` of the events that have a handler, and the numbers that are left out."""
 
     counts: Counts = field(default_factory=Counts)
     not_replayable: Counter[str] = field(default_factory=Counter)
     """Deliveries to handlers with `replayable=False`, by handler."""
     unhandled: int = 0
-    """Events that none of the handlers is for."""
+    """Events without a handler."""
 
 
 class ReplayHandlers:
@@ -32,10 +32,10 @@ class ReplayHandlers:
     Args:
         bus: the bus that they are subscribed on.
         names: ids or aliases; all that are loaded when empty.
-        only: for some events the handlers that may run; None for no such limit.
+        only: the handlers that may run, for some events; None for no such limit.
 
     Raises:
-        HandlerNotFound: a name is not that of a loaded handler.
+        HandlerNotFound: no loaded handler has one of the names.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ReplayHandlers:
         return frozenset(chosen)
 
     def of(self, event_type: str, event_id: str | None = None) -> list[Handler]:
-        """Return the handlers that run for an event, or for any of a type."""
+        """Return the handlers that run for an event, or for any event of a type."""
         return [handler for handler in self._matching(event_type, event_id) if handler.replayable]
 
     def count(

@@ -1,4 +1,4 @@
-"""The low watermark of a replay, up to which every event has ended, and how it is stored."""
+"""The progress of a replay: its low watermark, up to which every event has ended, and the checkpoint that stores it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from craft_easy.core.events.errors import CheckpointError
 from craft_easy.core.events.store.position import RecordPosition
 
 WINDOW: Final = 1_000
-"""Events at most that begin beyond the stored mark, and so may repeat after `kill -9`."""
+"""The maximum number of events that begin beyond the stored mark, and so may repeat after `kill -9`."""
 WRITTEN_EVERY: Final = 0.5
 """Seconds between two writes of the mark, unless the window fills earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a replay has come, and the range that it goes through, as it was fixed at its start.
+    """The progress of a replay in its range, which was fixed at the start.
 
     Args:
         replay_id: the id of the replay, which its resumed runs share.
@@ -45,7 +45,7 @@ class Position:
     is_complete: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the position as plain JSON."""
         return {
             "replay_id": self.replay_id,
             **{name: _text(getattr(self, name)) for name in ("began_at", "since", "until")},
@@ -57,10 +57,10 @@ class Position:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Position:
-        """Return what `to_json` gave.
+        """Return the position that `to_json` described.
 
         Raises:
-            CheckpointError: it is not a position.
+            CheckpointError: the fields do not describe a position.
         """
         try:
             return cls(
@@ -81,7 +81,7 @@ class Position:
 
 @dataclass(slots=True, eq=False)
 class ProgressStep:
-    """An event whose handlers run, with the events after it that no handler is for."""
+    """An event whose handlers run, together with the events after it that have no handler."""
 
     number: int
     position: RecordPosition
@@ -98,7 +98,7 @@ class LowWater:
         water.mark, water.passed
 
     Args:
-        mark: where an earlier run ended.
+        mark: the position at which an earlier run ended.
         passed: the number of selected events up to there.
     """
 
@@ -125,7 +125,7 @@ class LowWater:
         return step
 
     def pass_over(self, position: RecordPosition) -> None:
-        """Note an event that no handler is for."""
+        """Note an event that has no handler."""
         self._seen += 1
         if self._steps:
             self._steps[-1].position, self._steps[-1].passed = position, self._seen
@@ -133,7 +133,7 @@ class LowWater:
             self.mark, self.passed = position, self._seen
 
     def end(self, step: ProgressStep) -> None:
-        """Note that an event has ended; the mark moves up to the first that has not."""
+        """Note that an event has ended; the mark moves up to the first event that has not."""
         step.is_over = True
         while self._steps and self._steps[0].is_over:
             first = self._steps.popleft()
@@ -144,8 +144,8 @@ class ProgressWriter:
     """Writes the low watermark to a checkpoint, and holds back events that would begin too far beyond it.
 
     Args:
-        checkpoint: where it is written; None writes nothing.
-        position: where an earlier run ended.
+        checkpoint: the checkpoint to write; None writes nothing.
+        position: the position at which an earlier run ended.
     """
 
     def __init__(self, checkpoint: Checkpoint | None, position: Position) -> None:
@@ -186,7 +186,7 @@ class ProgressWriter:
         """Write the mark whenever it has moved, until `stop`; in a thread, since fsync may take long.
 
         Raises:
-            CheckpointError: it cannot be written.
+            CheckpointError: the checkpoint cannot be written.
         """
         while self._checkpoint is not None and not self._is_stopped:
             await self._has_moved.wait()
@@ -198,13 +198,13 @@ class ProgressWriter:
             self._is_pressed.clear()
 
     def stop(self) -> None:
-        """Let `keep` end once it has finished the write that it is in."""
+        """End `keep` after its current write."""
         self._is_stopped = True
         self._has_moved.set()
         self._is_pressed.set()
 
     async def close(self, *, is_complete: bool) -> None:
-        """Write where the run ended; called once `keep` has ended."""
+        """Write the final position; called once `keep` has ended."""
         await self._write(replace(self.position, is_complete=is_complete), self.water.number)
 
     async def _write(self, position: Position, number: int) -> None:

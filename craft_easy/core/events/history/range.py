@@ -1,4 +1,4 @@
-"""The range of history that a replay goes through: fixed at its start, read from where an earlier run ended."""
+"""The range of history that a replay reads: fixed at the start, continued where an earlier run ended."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Record = Mapping[str, Any]
 
 
 async def fixed(store: EventStore, selection: Selection, *, is_named: bool) -> Position:
-    """Return the start of a replay, with the end that it will come to: the last event in the log now.
+    """Return the position at the start of a replay; its range ends with the last event in the log now.
 
     Args:
         store: the event log.
-        selection: which events.
-        is_named: events are named one by one, and need no end.
+        selection: the events to replay.
+        is_named: the events are named one by one, so the range needs no end.
     """
     end = None if is_named else await queries.last_position(store)
     return Position(
@@ -51,8 +51,8 @@ class ReplayRange:
 
     Args:
         store: the event log.
-        selection: which events; its window is the one of the position.
-        position: where to begin and to end.
+        selection: the events; their window is that of the position.
+        position: the position to continue from, with the end of the range.
         event_ids: only these events; None for all.
     """
 
@@ -64,7 +64,7 @@ class ReplayRange:
         self._end = position.end
         self._began_at = position.began_at
         self._mark = position.mark
-        self._left = None if selection.limit is None else selection.limit - position.passed
+        self._remaining = None if selection.limit is None else selection.limit - position.passed
         self._event_ids = event_ids
         self._pages: AsyncGenerator[Sequence[Record], None] | None = None
         self.missing: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class ReplayRange:
         """Records that were passed over because their id, type or timestamp cannot be used."""
 
     async def locate(self) -> None:
-        """Look the named events up and put them in order; those up to the mark are done."""
+        """Look up the named events and sort them; those up to the mark are left out."""
         if self._event_ids is None:
             return
         located = await positions(self._store, self._event_ids)
@@ -83,21 +83,21 @@ class ReplayRange:
         ]
 
     async def tally(self) -> Counter[tuple[str, str | None]]:
-        """Count the events by type and tenant, of a range that names none."""
+        """Count the events by type and tenant; for a range without named events."""
         counted: Counter[tuple[str, str | None]] = Counter()
         for condition in self._conditions():
-            counted += await queries.tally(self._store, condition, self._left)
+            counted += await queries.tally(self._store, condition, self._remaining)
         return counted
 
     async def named(self) -> AsyncGenerator[Envelope, None]:
         """Yield the named events, without their payloads, in order."""
-        left = self._left
+        remaining = self._remaining
         for condition in self._conditions():
-            async with aclosing(queries.outlines(self._store, condition, left)) as events:
+            async with aclosing(queries.outlines(self._store, condition, remaining)) as events:
                 async for event in events:
                     yield event
-                    left = None if left is None else left - 1
-            if left == 0:
+                    remaining = None if remaining is None else remaining - 1
+            if remaining == 0:
                 return
 
     async def pages(self, observer: Observer) -> AsyncGenerator[Sequence[Record], None]:
@@ -108,14 +108,14 @@ class ReplayRange:
         """
         outage = Outage(observer, limit=OUTAGE_LIMIT_S)
         try:
-            while self._left != 0 and (page := await outage.ride_out(self._next_page)) is not None:
+            while self._remaining != 0 and (page := await outage.ride_out(self._next_page)) is not None:
                 yield page
         finally:
             if self._pages is not None:
                 await self._pages.aclose()
 
     async def _next_page(self) -> Sequence[Record] | None:
-        """Return the next page, read on after the last record where the log was lost; None at the end."""
+        """Return the next page, continued after the last record if the connection was lost; None at the end."""
         if self._pages is None:
             self._pages = self._from_here_on()
         try:
@@ -132,19 +132,19 @@ class ReplayRange:
                     yield page
 
     def _conditions(self) -> Sequence[Condition]:
-        """Return the conditions for what is left, one for each query that is made, in order."""
-        if self._selection.is_empty or self._left == 0:
+        """Return the conditions for the remaining events, one for each query, in order."""
+        if self._selection.is_empty or self._remaining == 0:
             return []
         if self._event_ids is None:
             return [queries.within(self._selection, self._mark, self._end)]
         return [
-            queries.within(replace(self._selection, event_ids=tuple(some)), self._mark, self._end)
-            for some in in_batches(self._event_ids)
+            queries.within(replace(self._selection, event_ids=tuple(batch)), self._mark, self._end)
+            for batch in in_batches(self._event_ids)
         ]
 
     def _of_page(self, page: Sequence[Record]) -> Sequence[Record]:
         """Return the well-formed records of a page that belong to the range, and move the mark behind them."""
-        some: list[Record] = []
+        records: list[Record] = []
         for record in page:
             position = RecordPosition.of(record)
             if position is None:
@@ -152,16 +152,16 @@ class ReplayRange:
                 continue
             self._mark = position
             if not self._came_later(record):
-                some.append(record)
-        some = some[: self._left]
-        self._left = None if self._left is None else self._left - len(some)
-        return some
+                records.append(record)
+        records = records[: self._remaining]
+        self._remaining = None if self._remaining is None else self._remaining - len(records)
+        return records
 
     def _came_later(self, record: Record) -> bool:
-        """Return whether a record that stands before the end was surely stored after the start.
+        """Return whether a record before the end of the range was surely stored after the start.
 
-        Where the log holds an event of the future, all that is published meanwhile stands before it: what a cascade
-        publishes would be replayed for ever.
+        If the log holds an event of the future, every event that is published meanwhile comes before it: a cascade
+        would replay its own events for ever.
         """
         delivery = record.get("delivery")
         claimed_at = delivery.get("claimed_at") if isinstance(delivery, dict) else None
