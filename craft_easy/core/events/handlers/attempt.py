@@ -1,4 +1,4 @@
-"""One attempt: run one handler once, within its limit, and return how it ended."""
+"""One attempt of a delivery: the call of its handler within a limit, and the outcome."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def attempt(
     *,
     limit: float | None,
 ) -> Outcome:
-    """Run one attempt of a delivery and return how it ended.
+    """Run one attempt of a delivery and return its outcome.
 
     An error is logged with `handler_id`, `event_id` and `event_type` as extras.
 
@@ -43,8 +43,8 @@ async def attempt(
         limit: seconds that it may take; None for no limit.
 
     Raises:
-        CancelledError: this task was cancelled meanwhile; one that only the handler raises is its failure.
-        KeyboardInterrupt: the process is to end.
+        CancelledError: this task was cancelled meanwhile; a CancelledError of the handler's own is its failure.
+        KeyboardInterrupt: the process was interrupted.
     """
     cancelled_before = _cancellations()
     began = time.perf_counter()
@@ -77,7 +77,7 @@ async def deliver_untracked(handler: Handler, event: DomainEvent, transactions: 
 
 
 def settle_untracked(handler: Handler, current: CurrentDelivery, error: BaseException) -> None:
-    """Log how a delivery failed that no store keeps; raise an exception that came from outside the handler."""
+    """Log the error or the signal of a delivery that no store keeps; raise an error from outside the handler."""
     if is_from_outside(error):
         raise error
     log_signal(handler, current.event, outcome_of(handler, current, error))
@@ -100,7 +100,7 @@ def is_from_outside(error: BaseException, cancelled_before: int = 0) -> bool:
 
 
 def outcome_of(handler: Handler, current: CurrentDelivery, error: BaseException, took_ms: float = 0.0) -> Outcome:
-    """Return how an attempt ended that raised; an error is logged."""
+    """Return the outcome of an attempt that raised; log the error unless it is a signal."""
     retry = handler.retry or DEFAULT_RETRY
     match signal_of(error):
         case Retry(after=after):
@@ -116,7 +116,7 @@ def outcome_of(handler: Handler, current: CurrentDelivery, error: BaseException,
 
 
 def log_signal(handler: Handler, event: DomainEvent, outcome: Outcome) -> None:
-    """Log a signal that nothing follows, since no store keeps the delivery."""
+    """Log a signal without effect: no store keeps the delivery."""
     match outcome.kind:
         case OutcomeKind.RETRY:
             text = "handler %r asks for another attempt at %r %s, which only a store can give: configure_store()"
@@ -135,7 +135,7 @@ async def call(handler: Handler, event: DomainEvent, limit: float | None) -> Non
     """Call a handler within a limit in seconds; None for no limit.
 
     Raises:
-        TimeoutError: it ran past its limit, even if it raised another exception when it was cancelled there.
+        TimeoutError: the handler ran past the limit, even if it raised another exception when it was cancelled.
     """
     scope = asyncio.timeout(limit)
     try:

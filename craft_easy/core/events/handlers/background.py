@@ -1,4 +1,4 @@
-"""Background deliveries: tasks that are held and drained, and threads for plain functions."""
+"""Running deliveries in the background: in tasks that are held until they end, plain functions in threads."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Tasks:
         return len(self._running)
 
     async def admit(self) -> None:
-        """Wait while the limit is reached, in the order of asking.
+        """Wait while the limit is reached; callers are admitted in the order of their calls.
 
-        Inside a delivery it never waits: the delivery would wait for itself.
+        Inside a delivery it never waits, because the delivery would wait for itself.
         """
         if self._loop_end is None:
             self._loop_end = self._until_loop_end()
@@ -82,7 +82,7 @@ class Tasks:
         """Return when every task has ended, including those that start meanwhile.
 
         Raises:
-            RuntimeError: inside a delivery, which would wait for itself.
+            RuntimeError: called inside a delivery, which would wait for itself.
         """
         if open_delivery() is not None:
             raise RuntimeError("drain() inside a delivery would wait for that delivery itself: call it outside")
@@ -92,8 +92,8 @@ class Tasks:
     async def _keep(self) -> None:
         """End after the last background task, so that a closing loop waits for all of them and for their outcomes.
 
-        `asyncio.run` cancels the tasks that it finds and waits for those alone: others that these start on their way
-        out would be destroyed.
+        `asyncio.run` cancels the tasks of the loop and waits for those alone: tasks that these start while they end
+        would be destroyed.
         """
         try:
             while self._running:
@@ -136,17 +136,17 @@ _thread_slots: Final = PerLoop(lambda: asyncio.Semaphore(MAX_THREADS))
 def thread_for(handler: Handler) -> AbstractAsyncContextManager[None]:
     """Wait until a thread is free for a plain background handler; any other handler needs none.
 
-    At most 64 threads of an event loop are at work. The clock of a handler starts inside this block, so that waiting
-    for a thread counts against no limit. An abandoned thread no longer counts: another one takes its place.
+    An event loop runs at most 64 such handlers at once. The time limit of a handler starts inside this block, so that
+    waiting for a thread does not count against it. An abandoned thread frees its slot.
     """
     return _thread_slots.here() if handler.is_threaded else nullcontext()
 
 
 async def in_thread(function: Callable[..., Any], argument: object) -> Any:
-    """Call a plain function in a daemon thread, within this context; return or raise what it does.
+    """Call a plain function in a daemon thread, within this context, and return its result or raise its error.
 
-    The process may end while a daemon thread runs; it would wait for one of `asyncio.to_thread`. A cancelled caller
-    abandons the call.
+    The process may end while a daemon thread runs; it would wait for a thread of `asyncio.to_thread`. A cancelled
+    caller abandons the call.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()

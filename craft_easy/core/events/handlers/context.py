@@ -27,7 +27,7 @@ class Numbering:
         self._numbers: dict[bytes, dict[str, int]] = {}
 
     def number(self, event_id: str, content: bytes) -> int:
-        """Return the number of an event; one that is published again, as after an error, keeps its own."""
+        """Return the number of an event; an event that is published again, as after an error, keeps its number."""
         numbers = self._numbers.setdefault(content, {})
         return numbers.setdefault(event_id, len(numbers))
 
@@ -62,7 +62,7 @@ class CurrentDelivery:
 
     @property
     def is_replay(self) -> bool:
-        """Whether history is being run again: nothing of this delivery changes the state of a record."""
+        """Whether a replay runs this delivery, which then changes the state of no record."""
         return self.replay_id is not None
 
     @property
@@ -71,26 +71,26 @@ class CurrentDelivery:
         return f"{self.event.event_id}:{self.handler_id}"
 
     def transaction(self, client: Any) -> AbstractAsyncContextManager[Any]:
-        """Give a session whose transaction commits what the handler writes with it and this delivery's `done` together.
+        """Give a session whose transaction commits the handler's own writes together with this delivery's `done`.
 
             async with current_delivery().transaction(client) as session:
                 await client["shop"]["stock"].update_one(item, {"$inc": {"left": -1}}, session=session)
 
-        `done` is written last, and only where the delivery is still pending; otherwise nothing of the block is kept. So
-        two workers that run the same delivery commit once. In a replay, and where no store keeps the delivery, it is a
-        plain transaction.
+        `done` is written last, and only where the delivery is still pending; otherwise the transaction is rolled back.
+        So of two workers that run the same delivery only one commits. In a replay, and without a store, it is a plain
+        transaction.
 
         Args:
             client: the PyMongo or Motor client that the handler writes with, of the log's deployment.
 
         Raises:
             TransactionsMissing: the server does not support transactions; the block was not entered.
-            WrongDeployment: the client is one of another deployment; the block was not entered.
-            DeliveryOver: another worker has finished this delivery; nothing is kept.
-            CommitUnknown: the answer to the commit was lost; the next run reads from the log whether it took effect.
+            WrongDeployment: the client belongs to another deployment; the block was not entered.
+            DeliveryOver: another worker has finished this delivery; the transaction is rolled back.
+            CommitUnknown: the reply to the commit was lost; the next run reads from the log whether it took effect.
         """
         if self.transactions is None:
-            raise RuntimeError(f"delivery {self.idempotency_key} has nothing that opens transactions")
+            raise RuntimeError(f"delivery {self.idempotency_key} has no provider of transactions")
         return self.transactions.transaction(self, client)
 
 
@@ -98,11 +98,11 @@ _current: Final[ContextVar[CurrentDelivery | None]] = ContextVar("craft_easy.cor
 enter: Final = _current.set
 """Make a delivery the current one; returns the token for `leave`."""
 leave: Final = _current.reset
-"""Return to the delivery around it. Set `is_open` to False first: tasks and threads that run on are outside then."""
+"""Return to the outer delivery. Set `is_open` to False first: tasks and threads that run on are then in none."""
 
 
 def open_delivery() -> CurrentDelivery | None:
-    """Return the delivery that this code runs in; None outside of any, and where it has ended."""
+    """Return the delivery that this code runs in; None outside of any delivery, and once it has ended."""
     current = _current.get()
     return current if current is not None and current.is_open else None
 
@@ -110,7 +110,7 @@ def open_delivery() -> CurrentDelivery | None:
 def current_delivery() -> CurrentDelivery:
     """Return the delivery that this code runs in.
 
-    Tasks and threads that a handler starts are in its delivery until it ends; those that run on are outside then.
+    Tasks and threads that a handler starts are in its delivery until that ends.
 
     Raises:
         NoDelivery: this code runs outside of any delivery.
@@ -145,9 +145,9 @@ suppressed_here: Final = _suppression.get
 def suppressing() -> Iterator[Suppression]:
     """Suppress, in the whole process, every event published until the block ends; nested blocks share one counter.
 
-    `publish`, `publish_many`, `publish_from_thread`, a transaction of a bus, and `append` of a store return as if they
-    had done it; `append` answers that nothing is new. Arguments are checked as before. Code in the context of a
-    handler stays suppressed after the block, too: a task that ends late publishes nothing.
+    `publish`, `publish_many`, `publish_from_thread`, a transaction of a bus, and `append` of a store check their
+    arguments and return as if the event had been published; `append` returns that nothing is new. Code in the context
+    of a handler stays suppressed after the block, too: a task that ends late publishes nothing.
     """
     global suppressed_everywhere
     outer = suppressed_everywhere

@@ -1,4 +1,4 @@
-"""One object for each event loop: made when the loop first asks for it, dropped when the loop has closed."""
+"""Objects that belong to an event loop: made at their first use in it, dropped once the loop has closed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 POLL_S: Final = 1.0
-"""Seconds between two looks of a waiting thread whether the loop still runs."""
+"""Seconds after which a waiting thread checks again that the loop still runs."""
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class PerLoop(Generic[T]):
         self._objects: dict[asyncio.AbstractEventLoop, T] = {}
 
     def here(self) -> T:
-        """Return the object of the running loop; make it if it has none."""
+        """Return the object of the running loop; make one if it has none."""
         known = self.find()
         if known is None:
             for closed in [loop for loop in tuple(self._objects) if loop.is_closed()]:
@@ -48,7 +48,7 @@ class PerLoop(Generic[T]):
         return known
 
     def running(self) -> asyncio.AbstractEventLoop | None:
-        """Return the loop that runs now, of those that have an object; the one that asked first, if several do."""
+        """Return a running loop that has an object: of several, the one whose object was made first."""
         return next((loop for loop in tuple(self._objects) if loop.is_running()), None)
 
 

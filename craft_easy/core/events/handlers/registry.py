@@ -1,4 +1,4 @@
-"""Subscriptions: the handlers of an event type, their order and their options; the id of a handler."""
+"""The registry of subscriptions: handlers with their ids and options, and the plan for an event type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.model.selection import compile_pattern
 
 MAX_PLANS: Final = 1024
-"""Plans that are kept at most: the number of event types has no limit, since they may come from outside."""
+"""The maximum number of plans that are kept: event types may come from outside, so their number has no limit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The handlers of one event type, each once, in registration order; and the background ones alone."""
+    """The handlers of one event type, each once, in registration order; `background` lists those in the background."""
 
     event_type: str
     handlers: tuple[Handler, ...]
@@ -120,8 +120,9 @@ class Registry:
         module replaces its former self under every pattern.
 
         Raises:
-            TypeError: not a handler, or one whose id cannot be found or is another's; the message shows the fix.
-            ValueError: an option that cannot be used.
+            TypeError: the function is not a handler, has no lasting id, or has the id of another handler; the message
+                shows the fix.
+            ValueError: an option cannot be used.
         """
         _check_pattern(pattern)
         check_handler(function)
@@ -157,7 +158,7 @@ class Registry:
         return tuple(self._subscriptions.values())
 
     def names(self) -> tuple[str, ...]:
-        """Return the ids of all handlers, each followed by those that it had before."""
+        """Return the ids of all handlers, each followed by its aliases."""
         handlers = [subscription.handler for subscription in self.subscriptions()]
         return tuple(dict.fromkeys(name for handler in handlers for name in (handler.id, *handler.aliases)))
 
@@ -170,7 +171,7 @@ class Registry:
         return patterns
 
     def handler(self, name: str) -> Handler | None:
-        """Return the handler with this id, or otherwise the one that had it before."""
+        """Return the handler with this id, or otherwise the one with this alias."""
         handlers = [subscription.handler for subscription in self.subscriptions()]
         by_id = (handler for handler in handlers if handler.id == name)
         by_alias = (handler for handler in handlers if name in handler.aliases)
@@ -209,11 +210,11 @@ class Registry:
     def _remove(self, keys: Iterable[tuple[str, str]]) -> None:
         for key in keys:
             del self._subscriptions[key]
-        left = [
+        kept = [
             replace(subscription, order=order) for order, subscription in enumerate(self._subscriptions.values(), 1)
         ]
-        self._subscriptions = {(subscription.pattern, subscription.handler.id): subscription for subscription in left}
-        self._handlers = {subscription.handler.id: subscription.handler for subscription in left}
+        self._subscriptions = {(subscription.pattern, subscription.handler.id): subscription for subscription in kept}
+        self._handlers = {subscription.handler.id: subscription.handler for subscription in kept}
         self.plans.clear()
 
 
@@ -245,7 +246,7 @@ def _check_pattern(pattern: object) -> None:
 
 def _checked_id(name: object) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"a handler's id is a string, not {name!r}")
+        raise TypeError(f"a handler's id must be a string, not {name!r}")
     if not name:
         raise ValueError("a handler's id must not be empty")
     return name
@@ -253,19 +254,19 @@ def _checked_id(name: object) -> str:
 
 def _checked_aliases(aliases: Iterable[str]) -> tuple[str, ...]:
     if isinstance(aliases, str):
-        raise TypeError(f"aliases is a collection of ids: aliases=({aliases!r},)")
+        raise TypeError(f"aliases must be a collection of ids: aliases=({aliases!r},)")
     return tuple(_checked_id(alias) for alias in aliases)
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout is a positive number of seconds, or None, not {timeout!r}")
+        raise ValueError(f"timeout must be a positive number of seconds, or None, not {timeout!r}")
     return timeout
 
 
 def _checked_retry(retry: RetryPolicy | None) -> RetryPolicy | None:
     if retry is not None and not isinstance(retry, RetryPolicy):
-        raise TypeError(f"retry is a policy: retry=RetryPolicy(max_attempts=5); not {retry!r}")
+        raise TypeError(f"retry must be a policy, retry=RetryPolicy(max_attempts=5), not {retry!r}")
     return retry
 
 
@@ -273,7 +274,7 @@ def _checked_retry(retry: RetryPolicy | None) -> RetryPolicy | None:
 
 
 def check_handler(function: object) -> None:
-    """Refuse, with a `TypeError` that shows the fix, what cannot be called with an event."""
+    """Refuse an object that cannot be called with an event, with a `TypeError` that shows the fix."""
     if not callable(function):
         raise TypeError(f"a handler is a function that takes the event: async def handler(event); not {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -301,7 +302,7 @@ def handler_id(function: Callable[..., Any]) -> str:
     """Return the id of a function or method that its module can name.
 
     Raises:
-        TypeError: a lambda, a partial, a local function or a callable object; the message shows what to type.
+        TypeError: it is a lambda, a partial, a local function or a callable object; the message shows what to type.
     """
     kind = _without_name(function)
     if kind is not None:
@@ -337,7 +338,7 @@ def origin(function: Callable[..., Any]) -> object:
 
 
 def _without_name(function: Callable[..., Any]) -> str | None:
-    """Return what kind of callable has no lasting name; None if it has one."""
+    """Describe a callable that has no lasting name; return None if it has one."""
     if isinstance(function, functools.partial):
         return "a partial"
     qualname = getattr(function, "__qualname__", None)
