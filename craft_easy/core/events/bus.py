@@ -38,7 +38,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class UntrackedTransactions:
-    """Opens the transactions of deliveries that no store keeps; only then the driver is imported."""
+    """Opens the transactions of deliveries that no store keeps; the driver is imported at the first one."""
 
     def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]:
         return events.PlainTransactions().transaction(current, client)
@@ -84,22 +84,22 @@ class EventBus:
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> Subscription:
-        """Have a handler called with every event whose type matches.
+        """Call a handler with every event whose type matches a pattern.
 
         Args:
-            pattern: `*` is any run of characters, dots included, `?` is one; the whole type must match.
+            pattern: `*` matches any run of characters, dots included, `?` any single one; the whole type must match.
             handler: `async def` or plain `def`, called with the event. A plain one runs inline in the foreground and in
                 a thread in the background.
             background: run it as a task that `publish` does not wait for.
             id: the name of its deliveries in the log; `module:qualname` unless given.
-            aliases: ids that it had before, so that it gets the deliveries that are pending under them.
+            aliases: former ids of the handler, under which deliveries may be pending.
             replayable: whether a replay may run it again.
             timeout: seconds that one attempt may take.
             retry: when a failed delivery is tried again, with a store; None for the default policy.
 
         Raises:
-            TypeError: not a handler, or one without a lasting id; the message shows the fix.
-            ValueError: an option that cannot be used.
+            TypeError: the handler is not a callable, or has no lasting id; the message shows the fix.
+            ValueError: an option cannot be used.
         """
         self._see_loop()
         return self.registry.subscribe(
@@ -132,14 +132,15 @@ class EventBus:
     # Publish
 
     async def publish(self, event: DomainEvent) -> None:
-        """Run the handlers of an event.
+        """Store an event, where there is a store, and run its handlers.
 
-        Foreground handlers are awaited in registration order. One that raises is logged, and the rest still run:
-        `publish` never raises because of a handler. Past 10,000 background tasks it waits, unless it is called inside a
-        delivery. A cancelled caller leaves the running handler and the later foreground ones undone.
+        It returns when the foreground handlers have ended, in registration order. Background handlers may still run,
+        and outcomes may not be stored yet: `drain` waits for both. A handler that raises is logged, and the rest still
+        run: `publish` never raises because of a handler. Past 10,000 background tasks it waits, unless it is called
+        inside a delivery. A cancelled caller leaves the running handler and the later foreground ones undone.
 
         Raises:
-            TypeError: not a `DomainEvent`.
+            TypeError: the event is not a `DomainEvent`.
             InvalidEvent, EventConflict, StoreUnavailable: with a store, see `configure_store`; no handler ran.
         """
         plan = self._plan(event)
@@ -202,27 +203,27 @@ class EventBus:
         later.
 
         Args:
-            client: the PyMongo or Motor client whose writes belong to it, of the log's deployment.
+            client: the PyMongo or Motor client that makes the writes; it belongs to the log's deployment.
 
         Raises:
             RuntimeError: this bus has no store.
-            TransactionsMissing: the server does not support them; nothing was written and the block was not entered.
-            WrongDeployment: the client is one of another deployment; the block was not entered.
-            CommitUnknown: the answer to the commit was lost. No handler was run; if it was committed, a redispatch
-                delivers its events.
+            TransactionsMissing: the server does not support transactions; the block was not entered.
+            WrongDeployment: the client belongs to another deployment; the block was not entered.
+            CommitUnknown: the reply to the commit was lost. No handler was run; if the transaction was committed, a
+                redispatch delivers its events.
         """
         if context.suppresses(0):
             return events.begin_suppressed(client, self._plan)
         return events.begin(self.publisher, client, self._plan)
 
     def publish_from_thread(self, event: DomainEvent) -> None:
-        """Publish an event from plain code in another thread and return when that is done.
+        """Publish an event from plain code in another thread, as `publish` does, and block until it returns.
 
-        It is published on the running event loop that used the bus first: to subscribe, to configure the store, to
-        enter `async with bus:` or to publish.
+        The event is published on the running event loop that used the bus first: to subscribe, to configure the store,
+        to enter `async with bus:` or to publish.
 
         Raises:
-            RuntimeError: no running loop has used the bus, it ended meanwhile, or this thread runs a loop itself.
+            RuntimeError: no running loop has used the bus, that loop ended meanwhile, or this thread runs a loop.
         """
         if is_in_loop():
             raise RuntimeError(
@@ -243,14 +244,14 @@ class EventBus:
 
         Args:
             store: the event log.
-            on_error: where an event cannot be stored, "raise" raises `StoreUnavailable`, and no handler runs; "log"
-                runs the handlers nevertheless, and a crash then loses the event.
+            on_error: "raise" raises `StoreUnavailable` for an event that cannot be stored, and runs no handler; "log"
+                runs its handlers nevertheless, and a crash then loses the event.
             lease: seconds without a heartbeat after which other workers may take over the records of this process.
         """
         if on_error not in ("raise", "log"):
-            raise ValueError(f'on_error is "raise" or "log", not {on_error!r}')
+            raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
         if not lease > 0:
-            raise ValueError(f"lease is a positive number of seconds, not {lease!r}")
+            raise ValueError(f"lease must be a positive number of seconds, not {lease!r}")
         if self._publisher is not None:
             self._former_publishers.append(self._publisher)
         self._publisher = None
@@ -279,11 +280,11 @@ class EventBus:
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the design's word
         """Return when the background handlers of the running loop have ended and their outcomes are stored.
 
-        It waits for those that start meanwhile, too.
+        Background handlers that start meanwhile are awaited, too.
 
         Raises:
-            TimeoutError: some still run after `timeout` seconds; they go on.
-            RuntimeError: inside a delivery, which would wait for itself.
+            TimeoutError: some handlers still run after `timeout` seconds; they go on.
+            RuntimeError: called inside a delivery, which would wait for itself.
         """
         tasks = self.tasks()
         try:
@@ -313,7 +314,7 @@ class EventBus:
         with a warning, and another worker delivers their events. The bus can be used again afterwards.
 
         Raises:
-            RuntimeError: inside a delivery, which would wait for itself.
+            RuntimeError: called inside a delivery, which would wait for itself.
         """
         await self.tasks().drain()
         for publisher in self._publishers():
@@ -361,7 +362,7 @@ def get_event_bus() -> EventBus:
 
 
 def set_event_bus(bus: EventBus) -> EventBus:
-    """Put a bus in place of the process's and return the one that it replaces; `testing.fresh_bus()` does it."""
+    """Replace the bus of the process and return the former one; for `testing.fresh_bus()`."""
     global _process_bus
     former, _process_bus = _process_bus, bus
     return former

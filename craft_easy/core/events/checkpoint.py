@@ -54,7 +54,7 @@ class Checkpoint:
         """Return the position that was written last; None before the first.
 
         Raises:
-            CheckpointError: it belongs to another command or log, or has other filters; it is not a checkpoint; it
+            CheckpointError: the file belongs to another command or log, or has other filters; is not a checkpoint;
                 cannot be read, or could not be written later.
         """
         data = self._content()
@@ -70,7 +70,7 @@ class Checkpoint:
         """Replace the position; when this returns the new one is on disk.
 
         Raises:
-            CheckpointError: it cannot be written; the position before is still there.
+            CheckpointError: the file cannot be written; the former position is still there.
         """
         data = json.dumps({**self._head, "position": dict(position)}, indent=1).encode() + b"\n"
         try:
@@ -80,10 +80,10 @@ class Checkpoint:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that uses the file, until the block ends or the process does.
+        """Lock the file for this process, until the block or the process ends.
 
         Raises:
-            CheckpointError: another process uses it; it cannot be opened.
+            CheckpointError: another process uses the file, or it cannot be opened.
         """
         self._lock = self._locked()
         try:

@@ -1,22 +1,22 @@
-"""What can go wrong, as one tree.
+"""The errors of the library, as one tree.
 
     EventsError
-    ├── InvalidEvent            (ValueError)  the log could not keep it exactly
+    ├── InvalidEvent            (ValueError)  the log could not keep an event exactly
     ├── EventConflict                         the id is stored with other content
     ├── InvalidSetting          (ValueError)  a setting's value cannot be used
-    ├── StoreError                            the event log did not do what was asked
+    ├── StoreError                            an operation on the event log failed
     │   ├── StoreUnavailable                  not reached, or not in time
-    │   │   └── CommitUnknown                 whether a transaction was committed could not be learnt
+    │   │   └── CommitUnknown                 the reply to a commit was lost
     │   ├── StoreLoginRefused                 reached, and refused the login or the right
     │   ├── RecordRefused                     reached, and refused this one record
     │   ├── TransactionsMissing               the server has no transactions
-    │   └── WrongDeployment                   a client of another deployment than the log's
+    │   └── WrongDeployment                   the client belongs to another deployment than the log
     ├── DeliveryOver                          another worker has finished this delivery
     ├── NoDelivery              (LookupError) asked for the current delivery outside of any
     ├── HandlerModuleError                    a handler module could not be loaded
     ├── HandlerNotFound                       no loaded handler has this id
     ├── EmbeddedLogError                      the embedded event log cannot be used
-    ├── ArchiveError                          an archive does not take or give back what it should
+    ├── ArchiveError                          an archive cannot be used, or does not return its records
     └── CheckpointError                       a checkpoint cannot be used
 
 `Retry` and `Discard` are signals of a handler, not errors: they live in `model.retry`.
@@ -72,7 +72,7 @@ class EventConflict(EventsError):
 
 
 class InvalidSetting(EventsError, ValueError):
-    """The value of a setting cannot be used; says where the value came from."""
+    """The value of a setting cannot be used; `origin` is the place that it came from."""
 
     def __init__(self, name: str, reason: str, *, origin: str | None = None, hint: str | None = None) -> None:
         where = f" (from {origin})" if origin else ""
@@ -83,7 +83,7 @@ class InvalidSetting(EventsError, ValueError):
 
 
 class StoreError(EventsError):
-    """The event log did not do what it was asked."""
+    """An operation on the event log failed."""
 
 
 class StoreUnavailable(StoreError):
@@ -91,7 +91,7 @@ class StoreUnavailable(StoreError):
 
 
 class CommitUnknown(StoreUnavailable):
-    """Whether the transaction was committed could not be learnt: if it was, a redispatch delivers its events."""
+    """The reply to a commit was lost: if the transaction was committed, a redispatch delivers its events."""
 
 
 class StoreLoginRefused(StoreError):
@@ -103,11 +103,11 @@ class RecordRefused(StoreError):
 
 
 class TransactionsMissing(StoreError):
-    """The server has no transactions: it is neither of a replica set nor a router of a sharded cluster."""
+    """The server has no transactions: it is neither a member of a replica set nor the router of a sharded cluster."""
 
 
 class WrongDeployment(StoreError):
-    """The client is one of another deployment, or of another database, than the event log."""
+    """The client belongs to another deployment, or the database is another one, than the event log's."""
 
 
 class DeliveryOver(EventsError):
@@ -148,7 +148,7 @@ class EmbeddedLogError(EventsError):
 
 
 class ArchiveError(EventsError):
-    """An archive cannot be used, or does not give back what was put into it: nothing of that left the log."""
+    """An archive cannot be used, or does not return the records that were put into it: none of them left the log."""
 
 
 class CheckpointError(EventsError):

@@ -17,11 +17,11 @@ _hook: Hook = _do_nothing
 
 
 def kill_point(point: str) -> None:
-    """Mark a point; `….sent` lies just before a request, `….acknowledged` just after its reply."""
+    """Mark a point; `….sent` is just before a request, `….acknowledged` just after its reply."""
     _hook(point)
 
 
 def install(hook: Hook) -> None:
-    """Call this with the name of each point that the process reaches from now on; for tests."""
+    """Call a hook with the name of each point that the process reaches from now on; for tests."""
     global _hook
     _hook = hook

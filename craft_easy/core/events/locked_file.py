@@ -26,7 +26,7 @@ def try_lock(descriptor: int) -> bool:
     """Lock an open file for this process alone; return False where another one has locked it.
 
     Raises:
-        OSError: the file system gives no locks.
+        OSError: the file system has no locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,10 +38,10 @@ def try_lock(descriptor: int) -> bool:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte where the file stands, however many calls that takes.
+    """Write every byte at the current position of a file, with as many calls as that takes.
 
     Raises:
-        OSError: the file did not take them.
+        OSError: the data could not be written.
     """
     view = memoryview(data)
     while view:
@@ -49,10 +49,10 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Write the directory itself to disk, without which a rename may be lost in a power cut (fsync(2)).
+    """Write a directory to disk, so that a rename in it survives a power cut (fsync(2)).
 
     Raises:
-        OSError: it cannot be read, or not be written to disk.
+        OSError: the directory cannot be read, or not be written to disk.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

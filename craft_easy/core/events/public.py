@@ -1,6 +1,6 @@
-"""The names that are imported at their first use, and the modules that they live in.
+"""The table of names that are imported at their first use.
 
-A help page must not wait for Pydantic, nor completion at TAB for more than PyMongo: with plain imports it would take
+It spares a help page the import of Pydantic, and completion at TAB all but PyMongo: with plain imports both would take
 nearly twice as long.
 """
 

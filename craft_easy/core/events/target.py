@@ -1,4 +1,4 @@
-"""A file that is written whole, or in place up to a mark; packed with gzip where its name ends with `.gz`."""
+"""The file that an export writes: whole, or in place up to a mark; packed with gzip where its name ends with `.gz`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _LEVEL: Final = 6
 
 
 class Target:
-    """The file that is written.
+    """A file that is being written.
 
     Args:
-        path: its final name.
-        size: its length when an earlier run noted it; the rest is cut off. None for a new file.
-        in_place: write it under its final name, because a checkpoint holds the length that counts.
+        path: the final name.
+        size: the length that the checkpoint of an earlier run holds; the file is cut to it. None for a new file.
+        in_place: write under the final name, because a checkpoint holds the length that counts.
 
     Raises:
-        InvalidSetting: it cannot be written.
-        CheckpointError: it is not the file of the earlier run.
+        InvalidSetting: the file cannot be written.
+        CheckpointError: the file is not the one that the earlier run wrote.
     """
 
     def __init__(self, path: Path, *, size: int | None = None, in_place: bool = False) -> None:
@@ -49,7 +49,7 @@ class Target:
         except FileNotFoundError as error:
             if size is None:
                 raise _unwritable(self._path, error) from error
-            raise self._not_the_one("is not there any more") from error
+            raise self._changed("is not there any more") from error
         except OSError as error:
             raise _unwritable(self._path, error) from error
         try:
@@ -70,11 +70,11 @@ class Target:
         if not is_locked:
             raise InvalidSetting(str(self._path), "another export is writing it")
         if status.st_size < size:
-            raise self._not_the_one(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
+            raise self._changed(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
         os.ftruncate(descriptor, size)
         os.lseek(descriptor, size, os.SEEK_SET)
 
-    def _not_the_one(self, reason: str) -> CheckpointError:
+    def _changed(self, reason: str) -> CheckpointError:
         return CheckpointError(f"{self._path} {reason}", hint="start again: remove the checkpoint, and name a new file")
 
     def write(self, data: bytes) -> None:
@@ -86,7 +86,7 @@ class Target:
         locked_file.write_all(self._descriptor, data)
 
     def mark(self) -> int:
-        """Write all of it to disk and return the length of the file."""
+        """Write everything to disk and return the length of the file."""
         if self._member is not None:
             member, self._member = self._member, None
             locked_file.write_all(self._descriptor, member.flush())
@@ -96,16 +96,16 @@ class Target:
         return status.st_size
 
     def finish(self) -> None:
-        """Write it to disk and give it its final name."""
+        """Write everything to disk and give the file its final name."""
         if self._is_packed and self._member is None and os.fstat(self._descriptor).st_size == 0:
-            self.write(b"")  # a gzip file of nothing is not an empty file
+            self.write(b"")  # an empty file is not a valid gzip file
         self.mark()
         if self._written_to != self._path:
             os.replace(self._written_to, self._path)
             self._written_to = self._path
 
     def close(self) -> None:
-        """Close it; remove one that is neither complete nor can be continued."""
+        """Close the file; remove one that is incomplete and cannot be continued."""
         os.close(self._descriptor)
         if self._written_to != self._path:
             with suppress(OSError):
@@ -116,7 +116,7 @@ def check(path: str | Path, *, force: bool = False) -> None:
     """Make sure that a file may be written; a device or a pipe always may.
 
     Raises:
-        InvalidSetting: it exists already, is a directory, or cannot be written.
+        InvalidSetting: the file exists already, is a directory, or cannot be written.
     """
     target = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""For the tests of applications: a bus of their own in place of the process's, and an event log in memory."""
+"""Support for the tests of applications: a bus in place of the process's, and an event log in memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from craft_easy.core.events.types import DomainEvent
 class RecordingBus(EventBus):
     """An event bus that remembers what was published.
 
-    Without a store, handlers get each event as a log would give it back, so that a value which the log changes is
-    changed in the test, too.
+    Without a store, handlers get each event as a log would return it, so that a value which the log changes is changed
+    in the test, too.
 
     Attributes:
         published: the events in the order in which their publishing began, those of handlers included.
@@ -30,7 +30,7 @@ class RecordingBus(EventBus):
         """Note the event and publish it.
 
         Raises:
-            InvalidEvent: a log could not keep it exactly, or would not give it back as its own class.
+            InvalidEvent: a log could not keep the event exactly, or would not return it as its own class.
         """
         if not isinstance(event, DomainEvent) or self.has_store:
             self._note([event])
@@ -53,7 +53,7 @@ class RecordingBus(EventBus):
 
 @contextmanager
 def fresh_bus() -> Iterator[RecordingBus]:
-    """Put an empty bus in place of the process's, for all threads and tasks, until the block ends.
+    """Replace the bus of the process with an empty one, for all threads and tasks, until the block ends.
 
         with fresh_bus() as bus:
             bus.subscribe("order.placed", reserve_stock)
@@ -61,8 +61,8 @@ def fresh_bus() -> Iterator[RecordingBus]:
             await bus.drain()
             assert [event.event_type for event in bus.published] == ["order.placed", "stock.reserved"]
 
-    `get_event_bus()` and `@event_handler` inside use it. The subscriptions of the process's bus are not on it, and are
-    back afterwards. Event classes that are defined inside are forgotten with it. Blocks may be nested.
+    `get_event_bus()` and `@event_handler` inside use it. It has none of the process's subscriptions, which are back
+    afterwards. Event classes that are defined inside the block are forgotten at its end. Blocks may be nested.
     """
     bus = RecordingBus()
     former = set_event_bus(bus)
@@ -74,16 +74,16 @@ def fresh_bus() -> Iterator[RecordingBus]:
 
 
 def memory_store() -> EventStore:
-    """Return an event log in memory, empty, for tests that need no server.
+    """Return an empty event log in memory, for tests that need no server.
 
         with fresh_bus() as bus:
             bus.configure_store(memory_store())
 
-    It is mongomock's: enough for publishing, handlers, retries and reading; not for transactions and change streams.
+    mongomock is enough for publishing, handlers, retries and reading, but not for transactions and change streams.
 
     Raises:
         ImportError: mongomock-motor is not installed.
     """
-    from mongomock_motor import AsyncMongoMockClient  # a package for tests, which applications do not have
+    from mongomock_motor import AsyncMongoMockClient  # an optional dependency
 
     return EventStore(AsyncMongoMockClient()["craft_easy"])
