@@ -36,7 +36,7 @@ def test_a_retry_may_name_its_wait(after: float | timedelta | None, wait: timede
 
 @pytest.mark.parametrize("after", [-1, timedelta(seconds=-1), float("nan"), float("inf")])
 def test_a_retry_whose_wait_is_negative_or_endless_is_refused(after: float | timedelta) -> None:
-    with pytest.raises(ValueError, match="a wait is"):
+    with pytest.raises(ValueError, match="the wait must"):
         Retry(after=after)
 
 

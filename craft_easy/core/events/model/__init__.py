@@ -5,8 +5,8 @@
     envelope.py       the event fields of a record
     delivery.py       the state machine of a record: every transition of its deliveries
     retry.py          RetryPolicy, the signals Retry and Discard, outcomes
-    selection.py      which events: tenants, patterns of types, states, a window of time
-    figures.py        counts and bars, which operations and history have in common
+    selection.py      the selection of events: tenants, patterns of types, states, a window of time
+    figures.py        counts for summaries, bars for charts
 
 May import `errors` and `clock`.
 """

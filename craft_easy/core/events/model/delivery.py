@@ -1,4 +1,4 @@
-"""The state machine of a record: what its deliveries go through, one handler each.
+"""The state machine of a record: the transitions of its deliveries, one for each handler.
 
 A handler's delivery:
 
@@ -8,16 +8,18 @@ A handler's delivery:
        ├─── failed, no attempts left; third crash ──→ dead ── retry (an operator) ──→ pending
        └─── discarded ─────────────────────────────→ skipped
 
-A success also turns dead into done, whoever reports it; everything else applies only while its worker owns the record.
+A success also turns dead into done, whichever worker reports it; every other outcome applies only while its worker owns
+the record.
 
-The record follows from its handlers: it is open while any is pending, else dead if one is dead, else done.
+The state of the record follows from its handlers: open while any is pending, otherwise dead if one is dead, otherwise
+done.
 
     claim        an unowned record gets an owner               store.deliveries
-    finish       outcomes of the owner's handlers; frees the record when the owner is through with it
+    finish       applies the outcomes of the owner's handlers; frees the record once the owner has finished with it
     give_back    the owner frees a record without having run its handlers
     take_over    frees a record of a worker that died
     note_running names the handler of a suspect that is about to run
-    retry, discard, redact, take_in, track                     what operators do
+    retry, discard, redact, take_in, track                     changes by operators
 
 Every change is a pure function from a `Delivery` to a `Delivery`: no clock, no I/O. The store writes the result where
 `rev` is unchanged; otherwise it reads the record and applies the change again. A function that has nothing to change
@@ -37,9 +39,9 @@ HandlerState = Literal["pending", "done", "dead", "skipped"]
 DeliveryState = Literal["open", "done", "dead"]
 
 MAX_CRASHES: Final = 3
-"""A handler that was noted as running in this many take-overs is dead."""
+"""The number of crashes that make a delivery dead: take-overs during which its handler was noted as running."""
 MAX_ERRORS: Final = 5
-"""At most this many errors of a handler are kept, the newest last."""
+"""The maximum number of errors that are kept of a handler, the newest last."""
 REDACTED: Final = "redacted"
 """The reason of a delivery that was skipped because the payload of its event was removed."""
 
@@ -67,7 +69,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class HandlerDelivery:
-    """One event × one handler, as the record keeps it."""
+    """One event × one handler, as it is in the record."""
 
     id: str
     state: HandlerState = "pending"
@@ -94,7 +96,7 @@ class HandlerDelivery:
         return replace(self, state="done", attempts=self.attempts + 1, due_at=None, finished_at=at, took_ms=took_ms)
 
     def fail(self, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
-        """Count a failed run once: it must name the next attempt, otherwise it was counted before."""
+        """Count a failed run, unless its number shows that it was counted before."""
         if not self.is_pending or outcome.attempt != self.attempts + 1:
             return self
         attempts = self.attempts + 1
@@ -115,7 +117,7 @@ class HandlerDelivery:
         )
 
     def redact(self, at: datetime, by: str | None) -> HandlerDelivery:
-        """Drop the texts that may repeat the payload: messages of errors, and the reason of a skip."""
+        """Remove the texts that may repeat the payload: messages of errors, and the reason of a skip."""
         errors = tuple(replace(error, message="") for error in self.errors)
         return replace(self, errors=errors, reason=None).skip(REDACTED, at, by=by)
 
@@ -136,7 +138,7 @@ class HandlerDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a tracked record says under `delivery`."""
+    """The delivery part of a tracked record."""
 
     rev: int = 0
     state: DeliveryState = "open"
@@ -182,7 +184,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An outcome, the database's time of it, and the id under which the record knows the handler."""
+    """An outcome, its time by the database's clock, and the handler's id in the record."""
 
     outcome: Outcome
     at: datetime
@@ -201,19 +203,19 @@ def finish(
 ) -> Delivery:
     """Apply the outcomes of a worker's handlers, and free the record where `release` is set.
 
-    A success counts always; everything else only while `owner` still owns the record.
+    A success always applies, every other outcome only while `owner` still owns the record.
 
     Args:
         key: the event's id; it spreads the waits.
         at: the database's time of this change.
-        release: free the record, because the worker is through with it.
+        release: free the record, because the worker has finished with it.
         has_run: a handler was started since the claim; `claimed_at` stays, so that the same redispatch does not claim
             the record again.
     """
     owns = delivery.owner == owner
     handlers = delivery.handlers
-    for one in ended:
-        handlers = _apply(handlers, one, owns=owns, key=key)
+    for outcome in ended:
+        handlers = _apply(handlers, outcome, owns=owns, key=key)
     if not owns:
         return _settle(delivery, handlers, at)
     if release:
@@ -241,23 +243,23 @@ def take_over(delivery: Delivery, owner: str, *, at: datetime) -> Delivery:
         return delivery
     handlers = delivery.handlers
     if delivery.running is not None:
-        handlers = tuple(one.crash(at) if one.id == delivery.running else one for one in handlers)
+        handlers = tuple(entry.crash(at) if entry.id == delivery.running else entry for entry in handlers)
     return _settle(delivery, handlers, at, **_free(delivery, keep_claim=False), takeovers=delivery.takeovers + 1)
 
 
 def forget_errors(delivery: Delivery) -> Delivery:
-    """Drop the texts of all errors, where the record would grow too large with them."""
-    return replace(delivery, handlers=tuple(replace(one, errors=()) for one in delivery.handlers))
+    """Remove all errors, for a record that would grow too large with them."""
+    return replace(delivery, handlers=tuple(replace(entry, errors=()) for entry in delivery.handlers))
 
 
 def retry(delivery: Delivery, handler_ids: Iterable[str], *, at: datetime) -> Delivery:
     """Give dead deliveries a fresh budget; their history stays."""
     wanted = set(handler_ids)
     handlers = tuple(
-        replace(one, state="pending", budget_from=one.attempts, crashes=0, due_at=at, finished_at=None, reason=None)
-        if one.state == "dead" and one.id in wanted
-        else one
-        for one in delivery.handlers
+        replace(entry, state="pending", budget_from=entry.attempts, crashes=0, due_at=at, finished_at=None, reason=None)
+        if entry.state == "dead" and entry.id in wanted
+        else entry
+        for entry in delivery.handlers
     )
     return _settle(delivery, handlers, at)
 
@@ -267,16 +269,18 @@ def discard(
 ) -> Delivery:
     """Skip deliveries that are pending or dead: they are never reported as done."""
     wanted = set(handler_ids)
-    handlers = tuple(one.skip(reason, at, by=by) if one.id in wanted else one for one in delivery.handlers)
+    handlers = tuple(entry.skip(reason, at, by=by) if entry.id in wanted else entry for entry in delivery.handlers)
     return _settle(delivery, handlers, at)
 
 
 def redact(delivery: Delivery, *, at: datetime, by: str | None = None) -> Delivery:
-    """Skip what is pending or dead, and drop all texts of errors and reasons: the payload goes with the same write.
+    """Skip the pending and dead deliveries, and remove all texts of errors and reasons.
 
-    It always adds 1 to `rev`, so that a worker that read the record before must read it again.
+    The payload is removed with the same write.
+
+    `rev` always grows by 1, so that a worker that read the record before must read it again.
     """
-    after = _settle(delivery, tuple(one.redact(at, by) for one in delivery.handlers), at)
+    after = _settle(delivery, tuple(entry.redact(at, by) for entry in delivery.handlers), at)
     return after if after is not delivery else replace(delivery, rev=delivery.rev + 1)
 
 
@@ -287,7 +291,7 @@ def take_in(delivery: Delivery, *, at: datetime) -> Delivery:
     original cannot overwrite it.
     """
     handlers = tuple(
-        replace(one, due_at=at) if one.is_pending and one.due_at is None else one for one in delivery.handlers
+        replace(entry, due_at=at) if entry.is_pending and entry.due_at is None else entry for entry in delivery.handlers
     )
     is_free = delivery.owner is None and delivery.running is None
     return _settle(delivery, handlers, at, **({} if is_free else _free(delivery, keep_claim=False)))
@@ -297,8 +301,8 @@ def track(handlers: Iterable[str], delivery: Delivery | None, *, at: datetime) -
     """Add handlers to a record that was stored without any (`--include-untracked`, `--include-unhandled`)."""
     if delivery is None:
         return Delivery.new(handlers, at=at)
-    known = {one.id for one in delivery.handlers}
-    added = tuple(HandlerDelivery(one, due_at=at) for one in dict.fromkeys(handlers) if one not in known)
+    known = {entry.id for entry in delivery.handlers}
+    added = tuple(HandlerDelivery(handler, due_at=at) for handler in dict.fromkeys(handlers) if handler not in known)
     return _settle(delivery, delivery.handlers + added, at)
 
 
@@ -327,7 +331,7 @@ def _free(delivery: Delivery, *, keep_claim: bool) -> dict[str, Any]:
 
 
 def _settle(before: Delivery, handlers: tuple[HandlerDelivery, ...], at: datetime, **changes: Any) -> Delivery:
-    """Derive what follows from the handlers, and add 1 to `rev` where anything changed."""
+    """Derive the other fields from the handlers, and add 1 to `rev` if any field has changed."""
     state = state_of(handlers)
     if state == "open":
         changes |= {"due_at": _earliest(handlers) or at, "finished_at": None}
@@ -351,4 +355,4 @@ def state_of(handlers: Sequence[HandlerDelivery]) -> DeliveryState:
 
 
 def _earliest(handlers: Sequence[HandlerDelivery]) -> datetime | None:
-    return min((one.due_at for one in handlers if one.is_pending and one.due_at is not None), default=None)
+    return min((entry.due_at for entry in handlers if entry.is_pending and entry.due_at is not None), default=None)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 ENVELOPE: Final = ("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload")
-"""The fields of every event, in the order in which they are shown; all others are the subclass's own."""
+"""The fields of every event, in the order of display; a subclass adds its own."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 LATEST: Final = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
@@ -14,7 +14,7 @@ LATEST: Final = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The fields of an event as its record has them, each of its right type."""
+    """The fields of an event in its record, each of the right type."""
 
     event_id: str
     event_type: str
@@ -27,9 +27,9 @@ class Envelope:
 
 
 def is_malformed(record: Mapping[str, Any]) -> bool:
-    """Return whether a record is no event: its id, its type or its time is missing or of another type.
+    """Return whether a record is not an event: its id, type or time is missing or of another type.
 
-    A time outside of Python's years, 1 to 9999, is of another type: the driver gives it as a number.
+    A time outside the years 1 to 9999 is of another type, because the driver returns it as a number.
     """
     event_id, event_type = record.get("event_id"), record.get("event_type")
     is_named = type(event_id) is str and type(event_type) is str  # BSON code is a kind of str
@@ -37,16 +37,16 @@ def is_malformed(record: Mapping[str, Any]) -> bool:
 
 
 def is_redacted(record: Mapping[str, Any]) -> bool:
-    """Tell whether the payload of a record was removed on request (`craft-events prune redact`)."""
-    trace = record.get("redacted")
-    return isinstance(trace, Mapping) and isinstance(trace.get("at"), datetime)
+    """Return whether the payload of a record was removed on request (`craft-events redact`)."""
+    mark = record.get("redacted")
+    return isinstance(mark, Mapping) and isinstance(mark.get("at"), datetime)
 
 
 def read_envelope(record: Mapping[str, Any]) -> Envelope:
-    """Return the fields of the event in a decoded record; raises nothing.
+    """Return the fields of the event in a decoded record; never raises.
 
-    In a malformed record an id or a type is its text, empty where it is missing, a time that is not a datetime is the
-    epoch, and a payload that is not an object is `{"value": …}`.
+    In a malformed record an id or type of another type becomes text, a missing one is empty, a time that is not a
+    datetime becomes the epoch, and a payload that is not an object becomes `{"value": …}`.
     """
     get = record.get
     return Envelope(
@@ -62,9 +62,10 @@ def read_envelope(record: Mapping[str, Any]) -> Envelope:
 
 
 def cut_to_milliseconds(moment: datetime) -> datetime:
-    """Return an aware time in UTC and in whole milliseconds, which is what BSON keeps.
+    """Return an aware time in UTC, cut to the whole milliseconds that BSON keeps.
 
-    Raises OverflowError where UTC has no such date, as in the first hours of year 1 east of Greenwich.
+    Raises:
+        OverflowError: UTC has no such date, as in the first hours of year 1 east of Greenwich.
     """
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     if utc.microsecond % 1000 == 0:

@@ -27,7 +27,7 @@ from craft_easy.core.events.model.envelope import ENVELOPE, Envelope, cut_to_mil
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an event comes from; no part of its fields, its dumps and its comparisons.
+    """The origin of an event, which is not part of its fields, dumps and comparisons.
 
     Args:
         is_stored: the event was read from the log, so that its payload is the stored form already.
@@ -45,24 +45,24 @@ _ENVELOPE: Final = set(ENVELOPE)
 
 
 def new_event_id() -> str:
-    """Return a new UUID of version 7 (RFC 9562): it sorts by the millisecond in which it was made."""
+    """Return a new UUID of version 7 (RFC 9562), which sorts by the millisecond of its creation."""
     return str(uuid7())
 
 
 class DomainEvent(BaseModel):
-    """States an immutable fact, in the past tense.
+    """An immutable fact, named in the past tense.
 
-    A subclass sets `event_type` and declares fields of its own; they are in the payload, too, under their names, where
-    a field wins over a key of the same name. An argument that is not a field and a naive `timestamp` are a
-    `ValidationError`. Handlers share one payload and must not change it.
+    A subclass sets `event_type` and declares fields of its own. They are in the payload, too, where a field overrides a
+    key of the same name. An argument that is not a field and a naive `timestamp` raise a `ValidationError`. Handlers
+    share one payload and must not change it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
     __event_type__: ClassVar[str | None] = None
-    """The type that every instance of the class states, if the class has one."""
+    """The event type of every instance, if the class has one."""
     __states_type__: ClassVar[bool] = False
-    """Whether the class states it in its own body."""
+    """Whether the class states that type in its own body."""
     __own_fields__: ClassVar[tuple[str, ...]] = ()
     """The names of the fields that `DomainEvent` lacks, in the order of their declaration."""
 
@@ -74,7 +74,7 @@ class DomainEvent(BaseModel):
     payload: dict[str, Any] = Field(default_factory=dict)
 
     _origin: ClassVar[Origin] = _MADE_HERE
-    """Where the event comes from; an instance of which more is known has its own, as with a cached property."""
+    """The default; an instance with another origin has it in its `__dict__`, like a cached property."""
 
     @field_validator("event_type")
     @classmethod
@@ -104,11 +104,11 @@ class DomainEvent(BaseModel):
 
     def __init_subclass__(cls, **kwargs: Unpack[ConfigDict]) -> None:
         super().__init_subclass__(**kwargs)
-        # Pydantic takes the defaults out of the class right after this, so here is where the body can be seen.
+        # the body must be read here: right after this Pydantic removes the defaults from the class
         stated = cls.__dict__.get("event_type")
         cls.__states_type__ = stated is not None
         if isinstance(stated, str):
-            cls.event_type = str.__str__(stated)  # a member of an Enum prints as its name in some places
+            cls.event_type = str.__str__(stated)  # plain text: a member of an Enum may print as its name
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -123,8 +123,8 @@ class DomainEvent(BaseModel):
     def from_record(cls, record: Mapping[str, Any]) -> "DomainEvent":
         """Return the event of a decoded record, as an instance of the class that claims its type.
 
-        An unknown type, or a payload that no longer fits its class, gives a plain `DomainEvent`. Either way `payload`
-        is what is stored. Raises nothing, whatever the record holds.
+        For an unknown type, or a payload that no longer fits its class, it is a plain `DomainEvent`. Either way
+        `payload` is the stored one. Never raises, whatever the record holds.
         """
         envelope = read_envelope(record)
         event = _typed(envelope) or _plain(envelope)
@@ -136,13 +136,13 @@ class DomainEvent(BaseModel):
 
     @classmethod
     def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-        """Return an event of values that are known to be valid: its fields are in its payload, nothing is checked."""
+        """Return an event of values that are known to be valid, without checks; its fields are in its payload."""
         event = super().model_construct(_fields_set, **values)
         _fold_fields(event)
         return event
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, its changed fields in its payload too; as elsewhere in Pydantic they are not validated."""
+        """Return a copy whose changed fields are also in its payload; as always in Pydantic they are not validated."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
             _fold_fields(copy)
@@ -167,7 +167,7 @@ class DomainEvent(BaseModel):
         def correlation_id(self) -> str | None:
             """The id of the first event of that chain."""
 
-    else:  # an attribute that is only looked up where it is missing leaves both names free for fields of users
+    else:  # `__getattr__` leaves both names free for fields of users
 
         def __getattr__(self, name: str) -> Any:
             if name in ("causation_id", "correlation_id"):
@@ -176,10 +176,10 @@ class DomainEvent(BaseModel):
 
 
 def stored_payload(event: DomainEvent) -> dict[str, Any]:
-    """Return the payload to store, print and compare: that of the record, if the event was read from the log.
+    """Return the payload to store, print and compare; the stored one if the event was read from the log.
 
-    Else it is the event's own fields as their serializers give them, and then the further keys of the payload. Raises
-    what a serializer raises.
+    Otherwise it holds the event's own fields, as their serializers write them, and the other keys of its payload. An
+    error of a serializer is raised.
     """
     own, payload = event.__own_fields__, event.payload
     if origin_of(event).is_stored or not own:
@@ -190,8 +190,8 @@ def stored_payload(event: DomainEvent) -> dict[str, Any]:
 
 
 def origin_of(event: DomainEvent) -> Origin:
-    """Return where an event comes from."""
-    return event._origin  # noqa: SLF001  # an attribute of this module, out of the way of users' fields
+    """Return the origin of an event."""
+    return event._origin  # noqa: SLF001  # private, so that it cannot conflict with users' fields
 
 
 def _set_origin(event: DomainEvent, origin: Origin) -> None:
@@ -201,13 +201,13 @@ def _set_origin(event: DomainEvent, origin: Origin) -> None:
 def caused_event(
     event: DomainEvent, *, causation_id: str, correlation_id: str, event_id: str | None = None
 ) -> DomainEvent:
-    """Return a copy that names the event in whose handler this one was published, and the first event of that chain.
+    """Return a copy of an event with its cause.
 
     Args:
-        event: stays as it is.
+        event: the event, which stays as it is.
         causation_id: the id of the event in whose handler it was published.
         correlation_id: the id of the first event of that chain.
-        event_id: the id that was derived for it; None keeps the one that it has.
+        event_id: the id of the copy; None keeps that of the event.
     """
     copy = BaseModel.model_copy(event, update={} if event_id is None else {"event_id": event_id})
     origin = replace(origin_of(event), causation_id=causation_id, correlation_id=correlation_id)
@@ -216,7 +216,7 @@ def caused_event(
 
 
 def _fold_fields(event: DomainEvent) -> None:
-    """Give an event a new payload: its own fields, and then the further keys of the payload that it has."""
+    """Set the payload of an event to its own fields and the other keys of its former payload."""
     values = event.__dict__
     if own := {name: values[name] for name in event.__own_fields__ if name in values}:
         payload = values["payload"]
@@ -249,7 +249,7 @@ def _typed(envelope: Envelope) -> DomainEvent | None:
     values |= {**_fields_of(envelope), "payload": payload}
     try:
         event = cls.model_validate(values, strict=False, by_alias=True, by_name=True)
-    except Exception:  # noqa: BLE001  # validators of users raise what they like, and no event may be lost for it
+    except Exception:  # noqa: BLE001  # users' validators may raise anything, and no event may be lost for it
         return None
     return event if isinstance(event, DomainEvent) else None
 
@@ -278,7 +278,7 @@ def _class_of(cls: type[DomainEvent]) -> type[BaseModel]:
 
 
 def _facts(event: DomainEvent) -> dict[str, Any]:
-    """Return the fields of an event, its payload without those that it repeats; cached properties are left out."""
+    """Return the fields of an event, without cached properties; its payload without the fields that it repeats."""
     values = {name: value for name, value in event.__dict__.items() if name in event.__pydantic_fields__}
     payload = values.get("payload") or {}
     return {**values, "payload": {key: value for key, value in payload.items() if key not in event.__own_fields__}}

@@ -1,8 +1,8 @@
-"""Which class reads which event type back from the log.
+"""The classes that read events back from the log, by event type.
 
-A class claims a type by stating `event_type` in its own body. Two classes that claim one type would make the log say
-different things in different processes, so the second is refused, unless it is the first one again: a module that is
-reloaded, a notebook's cell that is run once more.
+A class claims a type by stating `event_type` in its own body. If two classes claimed one type, processes would read the
+same record differently, so the second is refused, unless it is a new version of the first: from a module that is
+reloaded, or a notebook's cell that is run again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _classes: Final[dict[str, type[BaseModel]]] = {}
 
 
 def register(event_class: type[BaseModel], event_type: str) -> None:
-    """Make a class the one that reads events of a type; one of the same qualified name is replaced.
+    """Have a class read the events of a type; a class of the same qualified name is replaced.
 
     Raises:
         TypeError: another class claims the type already; the message names both.
@@ -37,20 +37,19 @@ def class_of(event_type: str) -> type[BaseModel] | None:
 
 
 def name_of(event_class: type[BaseModel]) -> str:
-    """Return the qualified name of a class, as an import would reach it."""
+    """Return the qualified name of a class, with its module."""
     return f"{event_class.__module__}.{event_class.__qualname__}"
 
 
 @contextmanager
 def forgetting_classes(*, keep: str = "") -> Iterator[None]:
-    """Forget the classes that claim a type within the block; those that it replaces are back afterwards.
+    """At the end of the block, forget the classes that claimed a type in it and restore the former ones.
 
     Args:
-        keep: the beginning of the modules whose classes count within the block, as "craft_easy."; "" for all.
+        keep: the prefix of the modules whose classes still count within the block, as "craft_easy."; "" for all.
     """
     former = dict(_classes)
-    kept = {event_type: one for event_type, one in former.items() if one.__module__.startswith(keep)}
-    _set(kept)
+    _set({event_type: cls for event_type, cls in former.items() if cls.__module__.startswith(keep)})
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""How one attempt ended, and when the next one is due: the retry policy, the signals of handlers, the outcome."""
+"""The outcome of an attempt, the signals that a handler may raise, and the retry policy."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from types import FrameType
 from typing import Final, Self
 
 MAX_ERROR_TEXT: Final = 2_000
-"""An error's text is cut at this many characters."""
+"""The maximum length of an error's text, in characters."""
 MAX_FRAMES: Final = 5
-"""This many frames of an error are kept, the innermost last."""
+"""The maximum number of frames that are kept of an error, the innermost last."""
 MAX_LEAVES: Final = 10
-"""This many exceptions of a group are described."""
+"""The maximum number of exceptions of a group that are described."""
 _OURS: Final = str(Path(__file__).parents[1])
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 MAX_WAIT: Final = timedelta(days=3650)
-"""No wait is longer, whatever a policy or a handler asks for: the calendar has an end."""
+"""The longest wait that a policy or a handler can set, because the calendar has an end."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Says after how long a failed delivery is tried again, and when it is dead.
+    """The waits between the attempts of a failing delivery, and their maximum number.
 
-    Without `delay` the wait grows with the fourth power of the attempt, as Sidekiq's does:
+    Without `delay` the wait grows with the fourth power of the attempt, as in Sidekiq:
     `min(max_delay, attempt⁴ + 15)` seconds, give or take `jitter`; 20 attempts take about 2 days and 11 hours.
 
     Args:
-        max_attempts: runs that end before the delivery is dead; at least 1.
-        delay: seconds between two attempts, always the same; None for the growing wait.
-        max_delay: seconds that no wait exceeds, jitter aside.
-        jitter: the share of the wait by which it is spread, so that a thousand failures do not return at once.
+        max_attempts: the number of failed attempts after which the delivery is dead; at least 1.
+        delay: a constant wait in seconds; None for the growing wait.
+        max_delay: the longest wait in seconds, apart from jitter.
+        jitter: the share of the wait by which it is spread, so that a thousand failures are not retried at once.
     """
 
     max_attempts: int = 20
@@ -50,13 +50,13 @@ class RetryPolicy:
             raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
         delays = (self.max_delay,) if self.delay is None else (self.delay, self.max_delay)
         if not all(delay >= 0 for delay in delays) or not 0 <= self.jitter <= 1:
-            raise ValueError("delay and max_delay must not be negative, and jitter lies between 0 and 1")
+            raise ValueError("delay and max_delay must not be negative, and jitter must be between 0 and 1")
 
     def wait(self, attempt: int, spread: float = 0.5) -> timedelta:
-        """Return the wait after the given attempt (the first is 1); `spread` in [0, 1) places it within the jitter."""
+        """Return the wait after an attempt (the first is 1); `spread` in [0, 1) is its place within the jitter."""
         seconds = float(attempt**4 + 15) if self.delay is None else self.delay
-        spread_out = min(self.max_delay, seconds, MAX_WAIT.total_seconds()) * (1 + self.jitter * (2 * spread - 1))
-        return timedelta(milliseconds=round(spread_out * 1000))
+        with_jitter = min(self.max_delay, seconds, MAX_WAIT.total_seconds()) * (1 + self.jitter * (2 * spread - 1))
+        return timedelta(milliseconds=round(with_jitter * 1000))
 
     def __str__(self) -> str:
         if self == DEFAULT_RETRY:
@@ -71,11 +71,11 @@ class Retry(Exception):
     """Asks for another attempt: a signal that a handler raises, not an error.
 
     Args:
-        after: how long to wait, in seconds or as a timedelta; None for the wait of the handler's retry policy.
+        after: the wait in seconds or as a timedelta; None for that of the handler's retry policy.
     """
 
     after: timedelta | None = None
-    """What a class derived from it has that does not say more."""
+    """The default for a subclass that does not call this `__init__`."""
 
     def __init__(self, after: float | timedelta | None = None) -> None:
         self.after = None if after is None else _as_wait(after)
@@ -86,10 +86,10 @@ class Retry(Exception):
 
 
 class Discard(Exception):
-    """Gives a delivery up for good, with a reason: a signal that a handler raises, not an error."""
+    """Gives up a delivery for good, with a reason: a signal that a handler raises, not an error."""
 
     reason: str = ""
-    """What a class derived from it has that does not say more."""
+    """The default for a subclass that does not call this `__init__`."""
 
     def __init__(self, reason: str) -> None:
         self.reason = str(reason)
@@ -97,19 +97,19 @@ class Discard(Exception):
 
 
 def signal_of(error: BaseException) -> Retry | Discard | None:
-    """Return the signal that an exception is; a group of signals alone is one, too.
+    """Return an exception as a signal; None if it is an error.
 
-    It is the group's first `Retry`: a delivery is given up only where nothing in the group asks for another attempt.
+    A group that consists of signals alone stands for its first `Retry`, or for its first `Discard` where it has none.
     """
     leaves = leaves_of(error)
     signals = [leaf for leaf in leaves if isinstance(leaf, Retry | Discard)]
     if not leaves or len(signals) < len(leaves):
         return None
-    return next((one for one in signals if isinstance(one, Retry)), signals[0])
+    return next((signal for signal in signals if isinstance(signal, Retry)), signals[0])
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
-    """Return the exceptions that a group holds, at any depth; another exception is its own only leaf."""
+    """Return the exceptions in a group, at any depth; any other exception is its own only leaf."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
@@ -118,32 +118,32 @@ def leaves_of(error: BaseException) -> list[BaseException]:
 def _as_wait(after: float | timedelta) -> timedelta:
     wait = after if isinstance(after, timedelta) else timedelta(seconds=_finite(after))
     if wait < timedelta(0):
-        raise ValueError(f"Retry(after={after!r}): a wait is not negative")
+        raise ValueError(f"Retry(after={after!r}): the wait must not be negative")
     return wait
 
 
 def _finite(seconds: float) -> float:
     if not math.isfinite(seconds):
-        raise ValueError(f"Retry(after={seconds!r}): a wait is a finite number of seconds")
+        raise ValueError(f"Retry(after={seconds!r}): the wait must be a finite number of seconds")
     return seconds
 
 
 class OutcomeKind(StrEnum):
-    """How a run of a handler ended."""
+    """The kinds of outcomes."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     RETRY = "retry"
-    """The handler raised `Retry`: another attempt, asked for and no error."""
+    """The handler raised `Retry`, which asks for another attempt and is not an error."""
     DISCARDED = "discarded"
-    """The handler raised `Discard`: skipped, with a reason."""
+    """The handler raised `Discard`, which skips the delivery with a reason."""
     GIVEN_BACK = "given back"
-    """The run was broken off from outside: no attempt is counted."""
+    """The run was broken off from outside, and does not count as an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """What an exception said, made fit for the log: short, and of characters that UTF-8 can carry.
+    """The text of an exception in the form that the log keeps: short, and without lone surrogates.
 
     Args:
         type: the class of the exception; of a group the classes of its leaves.
@@ -201,12 +201,12 @@ def cut(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt ended; what `dispatch` hands to whoever keeps the record.
+    """The outcome of one attempt.
 
     Args:
         handler_id: the handler that ran, as it is registered now.
         attempt: the number of the run, the first is 1.
-        took_ms: milliseconds it ran.
+        took_ms: milliseconds that it ran.
         error: set when `kind` is FAILED.
         after: set when `kind` is RETRY and the handler named a wait.
         reason: set when `kind` is DISCARDED.
@@ -224,5 +224,5 @@ class Outcome:
 
 
 def spread(key: str, attempt: int) -> float:
-    """Return a number in [0, 1) that differs between events and attempts, and is always the same."""
+    """Return a number in [0, 1) that depends on the event and the attempt alone."""
     return zlib.crc32(f"{key}:{attempt}".encode("utf-8", "surrogatepass")) / 2**32

@@ -188,13 +188,13 @@ def _escape(text: str) -> str:
 EXAMPLES: Final = "Try 2h, 1d12h, 2026-01-31 or 2026-01-31T10:00:00Z"
 
 _AGO: Final = re.compile(r"(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
-_EPOCH: Final = re.compile(r"(-?[0-9]+)(?:\.([0-9]{1,9}))?")
+_EPOCH_SECONDS: Final = re.compile(r"(-?[0-9]+)(?:\.([0-9]{1,9}))?")
 _DATE: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
     r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def _read(text: str) -> Moment | None:
         weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         ago = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         return Moment(text, ago=ago) if text else None  # every part of the pattern is optional
-    if match := _EPOCH.fullmatch(text):
+    if match := _EPOCH_SECONDS.fullmatch(text):
         return Moment(text, absolute=_from_epoch(match[1], match[2] or ""))
     if match := _DATE.fullmatch(text):
         return Moment(text, absolute=_from_date(match))
@@ -282,7 +282,7 @@ def _read(text: str) -> Moment | None:
 
 def _from_epoch(seconds: str, fraction: str) -> datetime:
     sign = -1 if seconds.startswith("-") else 1
-    return _BEGINNING + timedelta(seconds=int(seconds), microseconds=sign * _microseconds(fraction))
+    return _EPOCH + timedelta(seconds=int(seconds), microseconds=sign * _microseconds(fraction))
 
 
 def _from_date(match: re.Match[str]) -> datetime:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar, Final, Self
@@ -19,7 +19,7 @@ from pymongo import IndexModel
 from craft_easy.core.documents import BaseDocument
 from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of
-from craft_easy.core.events.model.envelope import is_redacted, read_envelope
+from craft_easy.core.events.model.envelope import EPOCH, is_redacted, read_envelope
 from craft_easy.core.events.model.event import DomainEvent, class_name, origin_of, stored_payload
 from craft_easy.core.events.model.retry import ErrorText
 from craft_easy.core.events.store.encoding import CODEC, canonical, encoded, stored_form
@@ -319,7 +319,6 @@ def _read_errors(errors: object) -> tuple[Failure, ...]:
     return tuple(_read_failure(error) for error in listed if isinstance(error, Mapping))
 
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DELIVERY_KEYS: Final = {field.name for field in fields(Delivery)} - {"extra"}
 _HANDLER_KEYS: Final = {field.name for field in fields(HandlerDelivery)} - {"extra"}
 

@@ -24,9 +24,9 @@ from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of, take_in
-from craft_easy.core.events.model.envelope import ENVELOPE, read_envelope
+from craft_easy.core.events.model.envelope import ENVELOPE, EPOCH, read_envelope
 from craft_easy.core.events.model.event import DomainEvent, new_event_id
-from craft_easy.core.events.store.documents import EPOCH, from_document, record_id, to_document
+from craft_easy.core.events.store.documents import from_document, record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC, encoded, stored_form
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_easy.core.events.store.formats.extended_json import parse_time
