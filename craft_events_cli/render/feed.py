@@ -32,8 +32,8 @@ def _text_of(notice: TailNotice, log: str) -> str:
     match notice:
         case ContinuesFrom(at):
             return f"going on from {at:%Y-%m-%d %H:%M:%S}, where the checkpoint ends"
-        case SearchedEnough(events, found):
-            return f"{found or 'none'} of the last {events:,} events match · further back: --since"
+        case SearchedEnough(events, matching):
+            return f"{matching or 'none'} of the last {events:,} events match · further back: --since"
         case WentLive():
             return f"following {log} · times are UTC · Ctrl-C ends it"
         case PollsInstead(reach):

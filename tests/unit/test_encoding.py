@@ -241,7 +241,7 @@ def test_a_record_past_15_mib_is_refused() -> None:
 
 def test_what_only_bson_can_refuse_is_refused_too() -> None:
     scope = bson.Code("f()", {"a": object()})
-    with pytest.raises(InvalidEvent, match="BSON cannot carry it"):
+    with pytest.raises(InvalidEvent, match="BSON cannot encode it"):
         encoded({"payload": stored_form({"code": scope})})
 
 

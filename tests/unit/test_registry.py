@@ -199,7 +199,7 @@ def test_two_functions_under_one_id_are_refused_and_both_places_are_named(regist
         ("*", shop.yields, {}, TypeError, "yields"),
         ("*", shop.takes_two, {}, TypeError, "called with the event and nothing else"),
         ("*", shop.charge, {"id": ""}, ValueError, "must not be empty"),
-        ("*", shop.charge, {"id": 7}, TypeError, "is a string"),
+        ("*", shop.charge, {"id": 7}, TypeError, "must be a string"),
         ("*", shop.charge, {"aliases": "old"}, TypeError, r"aliases=\('old',\)"),
         ("*", shop.charge, {"timeout": 0}, ValueError, "timeout"),
         ("*", shop.charge, {"retry": 3}, TypeError, "RetryPolicy"),

@@ -1,8 +1,8 @@
-"""Endings of deliveries: the attempts that each change of a record has ended, each reported once. Pure.
+"""The endings of deliveries: which attempts each change of a record has ended, each reported once. Pure.
 
-A record stores the state of its deliveries, not what happened last. So the deliveries of the records that changed
-lately are remembered; of any other record those are new that ended after its latest claim, because the worker that
-claims it has read all that ended before.
+A record stores the state of its deliveries, not the latest change. So the deliveries of recently changed records are
+remembered. In any other record an ending is new if it came after the latest claim, because earlier ones were in the
+record that the worker claimed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from craft_easy.core.events.store.documents import from_document
 Record = Mapping[str, Any]
 
 REMEMBERED: Final = 10_000
-"""Records at most whose deliveries are remembered."""
+"""The maximum number of records whose deliveries are remembered."""
 _Seen = tuple[int, str]
 """Attempts and state of one handler's delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One attempt of a delivery, ended; or a delivery that an operator or a crash ended without one.
+    """The end of one attempt of a delivery, or of a delivery that an operator or a crash ended without an attempt.
 
     Args:
         outcome: done, failed (another attempt follows), dead or skipped.
         attempt: the number of attempts so far.
-        error: what this attempt raised, type and message.
+        error: type and message of the exception that this attempt raised.
         took_ms: milliseconds that this attempt ran.
-        reason: why it was skipped, or died without an error.
-        at: when, by the database's time; None where the record has no time, as for a `Retry`.
+        reason: why the delivery was skipped, or died without an error.
+        at: the database's time of the end; None where the record has none, as for a `Retry`.
     """
 
     event_id: str
@@ -51,10 +51,10 @@ class Ending:
 
 
 class Endings:
-    """Finds what ended with each change of a record.
+    """Finds the deliveries that ended with each change of a record.
 
     Args:
-        since: in a record that is not remembered, nothing that ended before this time is new.
+        since: in a record that is not remembered, no earlier ending is new.
     """
 
     def __init__(self, since: datetime) -> None:
@@ -62,20 +62,20 @@ class Endings:
         self._known: OrderedDict[object, dict[str, _Seen]] = OrderedDict()
 
     def of(self, key: object, record: Record) -> list[Ending]:
-        """Return what ended, in order of time, and remember it.
+        """Return the new endings of a record in order of time, and remember them.
 
         Args:
-            key: differs for each record.
-            record: as it is after the change.
+            key: identifies the record.
+            record: the record after the change.
         """
         document = record.get("delivery")
         if not isinstance(document, Mapping):
             return []
         delivery = from_document(document)
         before = self._known.pop(key, None)
-        news = [entry for entry in delivery.handlers if _has_ended(entry) and self._is_new(entry, delivery, before)]
+        ended = [entry for entry in delivery.handlers if _has_ended(entry) and self._is_new(entry, delivery, before)]
         self._remember(key, delivery)
-        return sorted((_ending(record, entry) for entry in news), key=_time_of)
+        return sorted((_ending(record, entry) for entry in ended), key=_time_of)
 
     def _is_new(self, entry: HandlerDelivery, delivery: Delivery, before: Mapping[str, _Seen] | None) -> bool:
         if before is not None:
@@ -91,7 +91,7 @@ class Endings:
 
 
 def _has_ended(entry: HandlerDelivery) -> bool:
-    """Return whether an attempt ended: not where a delivery waits for its first, or the first of a fresh budget."""
+    """Return whether an attempt ended: a pending delivery may still wait for its first, also of a fresh budget."""
     return not entry.is_pending or entry.attempts > entry.budget_from
 
 
@@ -113,7 +113,7 @@ def _ending(record: Record, entry: HandlerDelivery) -> Ending:
 
 
 def _error_of(entry: HandlerDelivery) -> Failure | None:
-    """Return what the latest attempt raised; errors of earlier ones stay in the record."""
+    """Return the error of the latest attempt; the record also keeps those of earlier attempts."""
     failures: Sequence[Failure] = entry.errors[-1:]
     is_its_own = entry.is_pending or (entry.state == "dead" and entry.reason is None)
     return next((failure for failure in failures if is_its_own and failure.attempt == entry.attempts), None)

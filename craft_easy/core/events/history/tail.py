@@ -1,12 +1,12 @@
-"""Follow the log live: what was stored last, then what is stored from now on, each event once.
+"""The tail of the log: the latest events, then those that are stored from now on, each once.
 
-    open     the change stream, so that nothing stored from here on is missed
-    recall   the last events, or those since a time, from the primary
+    open     the change stream, so that no event from now on is missed
+    recall   the latest events, or those since a time, from the primary
     follow   the stream, without the events that were recalled
 
-After a lost connection it continues behind the last change that was read: no gap, no repeat. A server without change
-streams is polled for the last minutes instead. With a checkpoint the next run continues where this one ended, and
-recalls nothing:
+After a lost connection the tail continues after the last change that was read: no gap, no repeat. A server without
+change streams is polled for the last minutes instead. With a checkpoint the next run continues where this one ended,
+without a recall:
 
     async with EventStore() as store:
         selection = Selection(tenants=("acme",))
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 Choice = Callable[[Record, Ending | None], bool]
-"""Returns whether to show an event, or with an ending, whether to show the ending."""
+"""Returns whether to show an event; called with an ending, whether to show that ending."""
 
 LAST: Final = 10
-"""Events that are recalled unless a number or a time is given."""
+"""The default number of events that are recalled."""
 SEARCHED: Final = 10_000
-"""Events among which the last ones are searched for, where a choice leaves some of them out."""
+"""The number of events among which the latest ones are searched for, where a choice leaves some out."""
 LATE: Final = timedelta(minutes=1)
 """How late a delivery's end may be stored; a run that was resumed reports no delivery that ended earlier."""
 _REMEMBERED: Final = 100_000
@@ -78,27 +78,27 @@ class ContinuesFrom:
 
 @dataclass(frozen=True, slots=True)
 class SearchedEnough:
-    """The last events were searched for among `events`, and only `found` of them match."""
+    """The search for the latest events stopped after `events`, of which `matching` match."""
 
     events: int
-    found: int
+    matching: int
 
 
 @dataclass(frozen=True, slots=True)
 class WentLive:
-    """Everything that was to be recalled has been; what comes from here on is live."""
+    """The recall has ended; events are live from here on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollsInstead:
-    """The server has no change streams: only events whose time lies within `reach` are shown."""
+    """The server has no change streams: only events that are at most `reach` old are shown."""
 
     reach: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class NothingCame:
-    """The tail ends because nothing came for `seconds`."""
+    """The tail ends because no event came for `seconds`."""
 
     seconds: float
 
@@ -114,17 +114,17 @@ def _ignore(_: TailNotice) -> None:
     """Observe nothing."""
 
 
-# ---------------------------------------------------------------- what a user calls
+# ---------------------------------------------------------------- public functions
 
 
 def checkpoint(path: str | Path, store: EventStore, selection: Selection, **others: Any) -> Checkpoint:
-    """Return the checkpoint of a tail; it goes with the same selection of the same log alone.
+    """Return the checkpoint of a tail; it can only be used with the same selection of the same log.
 
     Args:
         path: the file; it need not exist.
-        store: whose log.
-        selection: its time, limit and order do not count.
-        others: further filters, as JSON has them.
+        store: the event log.
+        selection: the selection; its window, limit and order may differ.
+        others: further filters, in the types of JSON.
     """
     filters: dict[str, Any] = {
         "tenant": list(selection.tenants),
@@ -144,26 +144,26 @@ async def recall(
     only: Choice | None = None,
     observer: TailObserver = _ignore,
 ) -> AsyncGenerator[Block, None]:
-    """Yield what was stored before: everything since the selection's time, or else the last events, oldest first.
+    """Yield the stored events since the selection's time, or the latest ones where it has none, oldest first.
 
     Args:
-        store: whose log.
-        selection: which events; its limit counts those that `only` lets through.
-        last: the number of events, where the selection names no time.
-        only: a further choice; the last events are then searched for among the last `SEARCHED`.
-        observer: receives a notice where that search ended without all of them.
+        store: the event log.
+        selection: the events; its limit counts those that `only` lets through.
+        last: the number of events, where the selection has no time.
+        only: a further choice; the latest events are then searched for among the latest `SEARCHED`.
+        observer: receives a notice where that search ended early.
     """
     if selection.since is None:
         yield Block(await _last(store, selection, last, only, observer))
         return
-    left = selection.limit
+    remaining = selection.limit
     wanted = selection if only is None else selection.without_limit()
     async with aclosing(store.batches(wanted, for_json=True)) as pages:
         async for page in pages:
             chosen = page if only is None else [record for record in page if only(record, None)]
-            yield Block(chosen[:left])
-            left = None if left is None else left - len(chosen)
-            if left is not None and left <= 0:
+            yield Block(chosen[:remaining])
+            remaining = None if remaining is None else remaining - len(chosen)
+            if remaining is not None and remaining <= 0:
                 return
 
 
@@ -198,23 +198,23 @@ async def follow(
     checkpoint: Checkpoint | None = None,
     observer: TailObserver = _ignore,
 ) -> AsyncGenerator[Block, None]:
-    """Yield what `recall` does and then what is stored from now on, until the selection's limit is reached.
+    """Yield the blocks of `recall`, and then the events that are stored from now on, up to the selection's limit.
 
     Args:
-        store: whose log.
-        selection: which events; its limit counts those that are yielded.
-        last: the number of events that are recalled, where the selection names no time.
-        only: a further choice, of events and of deliveries that ended.
-        outcomes: also deliveries of the selected events, as they end; those do not count for the limit.
-        wait_max: seconds without anything to yield, after which it ends; kept within a second.
-        checkpoint: where to continue from, and to note how far this came; nothing is recalled where it has a position.
-            A block counts as done when the next one is asked for.
+        store: the event log.
+        selection: the events; its limit counts those that are yielded.
+        last: the number of events that are recalled, where the selection has no time.
+        only: a further choice, of events and of endings.
+        outcomes: also yield the deliveries of the selected events as they end; these do not count for the limit.
+        wait_max: seconds without anything to yield, after which the tail ends, to within a second.
+        checkpoint: stores the position of the tail, and continues from the stored one, without a recall. A block
+            counts as done when the next one is asked for.
         observer: called with each notice.
 
     Raises:
         LogDropped: the collection was dropped or renamed.
-        CheckpointError: the checkpoint cannot be used, or the server no longer knows what was stored since.
-        StoreUnavailable: the server could not be reached to begin with.
+        CheckpointError: the checkpoint cannot be used, or the oplog no longer reaches back to its position.
+        StoreUnavailable: the server could not be reached at the start.
     """
     run = _Follow(store, selection, only, outcomes=outcomes, observer=observer)
     with nullcontext() if checkpoint is None else checkpoint.lock():
@@ -227,7 +227,7 @@ async def follow(
 
 
 class _Follow:
-    """One run: what is chosen, what was recalled, and how many events are left to yield."""
+    """One run of `follow`."""
 
     def __init__(
         self, store: EventStore, selection: Selection, only: Choice | None, *, outcomes: bool, observer: TailObserver
@@ -238,7 +238,7 @@ class _Follow:
         self._outcomes = outcomes
         self._observer = observer
         self._outage = Outage(self._on_connection, limit=None)
-        self._left = selection.limit
+        self._remaining = selection.limit
         self._quiet_since = steady()
 
     async def blocks(
@@ -292,11 +292,11 @@ class _Follow:
 
     @property
     def _is_done(self) -> bool:
-        return self._left is not None and self._left <= 0
+        return self._remaining is not None and self._remaining <= 0
 
     def _count(self, block: Block) -> None:
         self._quiet_since = steady()
-        self._left = None if self._left is None else self._left - len(block.records)
+        self._remaining = None if self._remaining is None else self._remaining - len(block.records)
 
     def _on_connection(self, notice: ConnectionLost | ConnectionResumed) -> None:
         self._quiet_since = steady()  # an outage does not count as quiet time

@@ -1,4 +1,4 @@
-"""Trace: the chain that an event belongs to, what caused it and what it caused.
+"""The trace of an event: the chain of causes and effects that it belongs to.
 
     from craft_easy.core.events.history.trace import trace
 
@@ -6,8 +6,8 @@
     for step in chain.steps:
         print("  " * step.depth, step.event_type, step.handler, step.delivery)
 
-It changes nothing. The events are found by one indexed query; `steps` are in the order of a tree that is drawn from top
-to bottom. A chain of any depth is walked without recursion.
+One indexed query finds the events, and nothing is changed. `steps` are in the order of a tree that is drawn from top to
+bottom. A chain of any depth is walked without recursion.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Kind = Literal["event", "missing", "again"]
 
 LIMIT: Final = 1_000
 MAX_LOOKED_UP: Final = 1_000
-"""Causes that are looked up by their ids, one query each, where the query for the chain did not return them."""
+"""The maximum number of causes that are looked up by their ids, one query each, as they are not among the chain's."""
 MAX_GUESSES: Final = 200_000
-"""Ids that are derived at most to find which handler published which event; one takes a microsecond or two."""
+"""The maximum number of ids that are derived to find the publisher of each event; one takes a microsecond or two."""
 _SPARE_NUMBERS: Final = 16
-"""Numbers among equal events that may belong to events that are not shown."""
+"""Additional numbers of equal events that are tried, for those that are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class TraceStep:
     """One event of a chain.
 
     Args:
-        kind: "event"; "missing", named as a cause and not in the log; "again", where a chain comes back to itself.
-        depth: 0 for the first of the chain.
-        link: what it is, and what caused it; None where it is missing.
-        handler: the handler of its cause that published it; None where its id was not derived from one.
+        kind: "event"; "missing", a cause that is not in the log; "again", where a chain comes back to itself.
+        depth: 0 for the first event of the chain.
+        link: the event and its cause; None where it is missing.
+        handler: the handler that published it; None where its id was not derived from one.
         delivery: its delivery; None where it is untracked.
-        is_asked: it is the event that was asked for.
+        is_asked: it is the event whose trace was requested.
         children: the number of events that it caused.
-        left_out: of them, by type, those below the depth that was asked for.
+        left_out: the numbers of these, by type, that are below the requested depth.
     """
 
     kind: Kind
@@ -68,10 +68,10 @@ class Trace:
     """A chain of events.
 
     Args:
-        steps: its events, each before those that it caused, and those of one in order of handlers and time.
+        steps: its events, each before those that it caused; siblings are in order of handlers and time.
         events: the number of events in the chain, shown or not.
-        missing: ids that are named as causes and are not in the log.
-        left_out: events of the chain beyond the limit, which were not read.
+        missing: ids of causes that are not in the log.
+        left_out: the number of events beyond the limit, which were not read.
     """
 
     event_id: str
@@ -100,13 +100,13 @@ class Trace:
 async def trace(store: EventStore, event_id: str, *, depth: int | None = None, limit: int = LIMIT) -> Trace | None:
     """Return the chain that an event belongs to, or None if the log does not have the event.
 
-    The chain is every event whose `event_id` or `correlation_id` is that of the chain's first.
+    The chain is every event whose `event_id` or `correlation_id` is the id of the chain's first event.
 
     Args:
-        store: where the log is.
+        store: the event log.
         event_id: any event of the chain.
-        depth: levels below the first; None for all. The way to the event itself is always among the steps.
-        limit: events of the chain that are read at most; the way to the event itself comes on top.
+        depth: levels below the first; None for all. The path to the event itself is always among the steps.
+        limit: the maximum number of events that are read, besides those on the path to the event itself.
 
     Raises:
         StoreError: the log has no index on `correlation_id`.
@@ -119,7 +119,7 @@ async def trace(store: EventStore, event_id: str, *, depth: int | None = None, l
     records = await _read(store, chain, chosen)
     return Trace(
         event_id=chain.asked.event_id,
-        root_id=chain.way[0],
+        root_id=chain.path[0],
         steps=tuple(_steps(chain, chosen, records)),
         events=len(chain.links) + chain.left_out,
         missing=tuple(chain.missing),
@@ -135,12 +135,12 @@ class _Chain:
     """The events of a chain.
 
     Args:
-        asked: the event that was asked for.
+        asked: the event whose trace was requested.
         links: the events, by id.
-        missing: ids that are named as causes and are not in the log; the keys alone count.
+        missing: ids of causes that are not in the log, as keys.
         left_out: the number of events that were not read.
-        children: the ids of the events that name an id as their cause, in order of time.
-        way: the ids from the first of the chain to the event that was asked for.
+        children: the ids of the events that each event caused, in order of time.
+        path: the ids from the first event of the chain to the requested one.
     """
 
     asked: Link
@@ -148,7 +148,7 @@ class _Chain:
     missing: dict[str, None] = field(default_factory=dict)
     left_out: int = 0
     children: dict[str, list[str]] = field(default_factory=dict)
-    way: list[str] = field(default_factory=list)
+    path: list[str] = field(default_factory=list)
 
 
 async def _chain_of(store: EventStore, event_id: str, limit: int) -> _Chain | None:
@@ -167,12 +167,12 @@ async def _chain_of(store: EventStore, event_id: str, limit: int) -> _Chain | No
     for link in sorted(chain.links.values(), key=lambda link: (link.timestamp, link.event_id)):
         if link.causation_id is not None:
             chain.children.setdefault(link.causation_id, []).append(link.event_id)
-    chain.way = _way_to_asked(chain)
+    chain.path = _path_to_asked(chain)
     return chain
 
 
 async def _look_up_causes(store: EventStore, chain: _Chain) -> None:
-    """Add the causes that are not among the events, those of the event that was asked for first."""
+    """Add the causes that are not among the events, first those of the requested event."""
     todo, looked_up = deque(chain.links.values()), 0
     while todo and looked_up < MAX_LOOKED_UP:
         cause = todo.popleft().causation_id
@@ -187,21 +187,21 @@ async def _look_up_causes(store: EventStore, chain: _Chain) -> None:
             todo.appendleft(chain.links[cause])
 
 
-def _way_to_asked(chain: _Chain) -> list[str]:
-    way = {chain.asked.event_id: None}
+def _path_to_asked(chain: _Chain) -> list[str]:
+    path = {chain.asked.event_id: None}
     cause = chain.asked.causation_id
-    while cause is not None and cause not in way and (cause in chain.links or cause in chain.missing):
-        way[cause] = None
+    while cause is not None and cause not in path and (cause in chain.links or cause in chain.missing):
+        path[cause] = None
         cause = chain.links[cause].causation_id if cause in chain.links else None
-    return list(way)[::-1]
+    return list(path)[::-1]
 
 
 def _tops(chain: _Chain) -> Iterator[str]:
-    """Yield where a tree may begin: the first of the chain, then the events without a known cause, then the others.
+    """Yield the ids at which a tree may begin: the first event, the events without a known cause, then all others.
 
-    The others are reached from these, but for a circle that nothing outside it caused.
+    Only the events of a circle without an outside cause are not reached from the former.
     """
-    yield chain.way[0]
+    yield chain.path[0]
     yield from chain.missing
     for link in chain.links.values():
         if link.causation_id not in chain.links and link.causation_id not in chain.missing:
@@ -210,10 +210,10 @@ def _tops(chain: _Chain) -> Iterator[str]:
 
 
 def _within(chain: _Chain, depth: int | None) -> set[str]:
-    """Return the ids that are shown: the way to the event that was asked for, and all down to the depth."""
+    """Return the ids that are shown: the path to the requested event, and every event down to the depth."""
     if depth is None:
         return {*chain.links, *chain.missing}
-    chosen, level_of = set(chain.way), dict[str, int]()
+    chosen, level_of = set(chain.path), dict[str, int]()
     for top in _tops(chain):
         todo = [] if top in level_of else [(top, 0)]
         while todo:
@@ -229,7 +229,7 @@ def _within(chain: _Chain, depth: int | None) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What is known of a record that is shown: its delivery, and what its id may have been derived from."""
+    """The delivery of a record that is shown, and the content from which its id may have been derived."""
 
     delivery: Delivery | None
     content: bytes | None
@@ -247,16 +247,16 @@ async def _read(store: EventStore, chain: _Chain, chosen: Iterable[str]) -> dict
 
 
 def _key(record_id: Any) -> str:
-    """Return a text that differs for each `_id`: those of other programs may be documents."""
+    """Return a text that identifies an `_id`, which may be a document in records of other programs."""
     return f"{type(record_id).__name__} {record_id!r}"
 
 
 def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, bytes | None]) -> dict[str, str]:
-    """Return which handler published which child, as far as the derived ids show.
+    """Return the handler that published each child, as far as the derived ids show it.
 
     Args:
-        parent_id: the event that caused them.
-        handlers: the ids that its record names.
+        parent_id: the event that caused the children.
+        handlers: the ids of the handlers in its record.
         children: the content of each child, by its id.
     """
     published: dict[str, str] = {}
@@ -265,15 +265,15 @@ def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, b
         if content is not None:
             same.setdefault(content, set()).add(event_id.lower())
     guesses = 0
-    for content, left in same.items():
-        for number in range(len(left) + _SPARE_NUMBERS):
+    for content, unmatched in same.items():
+        for number in range(len(unmatched) + _SPARE_NUMBERS):
             for handler in handlers:
                 guesses += 1
                 event_id = derived_id(parent_id, handler, content, number)
-                if event_id in left:
+                if event_id in unmatched:
                     published[event_id] = handler
-                    left.discard(event_id)
-            if not left or guesses > MAX_GUESSES:
+                    unmatched.discard(event_id)
+            if not unmatched or guesses > MAX_GUESSES:
                 break
     return published
 
@@ -283,15 +283,15 @@ def publishers(parent_id: str, handlers: Sequence[str], children: Mapping[str, b
 
 def _steps(chain: _Chain, chosen: set[str], records: Mapping[str, _Record]) -> Iterator[TraceStep]:
     """Yield the chosen events, each before those that it caused."""
-    met: set[str] = set()
+    visited: set[str] = set()
     for top in _tops(chain):
-        todo = [TraceStep("event", top, 0)] if top in chosen and top not in met else []
+        todo = [TraceStep("event", top, 0)] if top in chosen and top not in visited else []
         while todo:
             step = todo.pop()
-            if step.event_id in met:
+            if step.event_id in visited:
                 yield replace(step, kind="again", link=chain.links.get(step.event_id))
                 continue
-            met.add(step.event_id)
+            visited.add(step.event_id)
             yield (step := _filled(step, chain, chosen, records))
             shown = [child for child in chain.children.get(step.event_id, ()) if child in chosen]
             todo.extend(reversed(_children_of(step, shown, records)))

@@ -1,7 +1,7 @@
-"""Storing records: the one write path, with a result for each record.
+"""The insert of records, the one write path: it has a result for each record.
 
-Concurrent callers share writes by group commit, so that the log has the records in the order of the calls. A write does
-not stop at a record that is refused or stored already.
+Concurrent callers share writes by group commit, and records are stored in the order of the calls. A record that is
+refused or already stored does not stop the others of its write.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 MAX_RECORDS: Final = 1_000
 MAX_BYTES: Final = 8_000_000
 MAX_NAMED: Final = 100
-"""Ids of one query at most: the embedded server compares each with each record."""
+"""The maximum number of ids in one query, because the embedded server compares each of them with each record."""
 _DUPLICATE: Final = 11_000
 
 
@@ -84,7 +84,7 @@ class Appender:
 
         Raises:
             InvalidEvent: a record is too large; none of the call is stored.
-            StoreUnavailable: some are not known to be stored; the same call can be made again.
+            StoreUnavailable: some may not be stored; the same call can be made again.
         """
         if not records:
             return []

@@ -1,4 +1,4 @@
-"""The form in which the log keeps a value, or the reason why it cannot keep it exactly.
+"""The stored form of a value, and the reasons why a value cannot be stored exactly.
 
     str, bool, None, bytes      as they are; a lone surrogate is refused
     int, float                  64 bits; finite
@@ -42,12 +42,12 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from craft_easy.core.events.errors import InvalidEvent
 
 MAX_LEVELS: Final = 97
-"""Levels of objects and arrays in a payload, itself the first: an insert command adds three, and 100 are allowed.
+"""The maximum depth of objects and arrays in a payload, itself included: an insert adds three, and MongoDB allows 100.
 
 https://www.mongodb.com/docs/manual/reference/limits/#mongodb-limit-Nested-Depth-for-BSON-Documents
 """
 MAX_RECORD_BYTES: Final = 15 * 1024 * 1024
-"""A record may grow by what is noted under `delivery`, and MongoDB allows 16 MiB."""
+"""The maximum size of a new record: MongoDB allows 16 MiB, and its deliveries may grow."""
 _MAX_PATH: Final = 300
 
 
@@ -66,7 +66,7 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     type_registry=TypeRegistry([_DecimalDecoder()]),
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-"""How records are written and read: nothing that another writer left makes reading fail."""
+"""The codec of records, which can read whatever other programs stored."""
 CODEC_OF_RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 
 
@@ -83,14 +83,14 @@ class _Refused(Exception):
 
 
 def stored_form(value: Any, path: str = "payload") -> Any:
-    """Return the form in which the log keeps a value; containers are always new.
+    """Return the stored form of a value; containers are always new.
 
     Args:
-        value: any value of the types at the head of this module.
-        path: what to call the value itself in the error.
+        value: a value of the types at the top of this module.
+        path: the name of the value itself in an error.
 
     Raises:
-        InvalidEvent: the log could not keep it exactly; `path` says which part of it.
+        InvalidEvent: the log could not keep the value exactly; `path` names the part at fault.
     """
     try:
         return _stored(value, 1)
@@ -118,7 +118,7 @@ def _visible(key: str) -> str:
 
 @singledispatch
 def _stored(value: Any, level: int) -> Any:
-    """Return the stored form of a value at a level of objects and arrays; this is the rule for all other types."""
+    """Return the stored form of a value at a level of objects and arrays; this function is for all other types."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, level)
     return _stored(_jsonable(value), level)
@@ -148,7 +148,7 @@ for _type_of_bson in (
 
 @_stored.register(str)
 def _text(value: str, _level: int) -> str:
-    text = str.__str__(value)  # a member of an Enum prints as its name in some places
+    text = str.__str__(value)  # plain text: a member of an Enum may print as its name
     if not text.isascii():
         try:
             text.encode()
@@ -232,7 +232,7 @@ def _secret(_value: object, _level: int) -> NoReturn:
 def _model(value: BaseModel, level: int) -> Any:
     try:
         dumped = value.model_dump(by_alias=False, round_trip=True, warnings=False)
-    except Exception as error:  # noqa: BLE001  # serializers of users raise what they like
+    except Exception as error:  # noqa: BLE001  # users' serializers may raise anything
         raise _Refused(f"{_article(value)}, which cannot be serialized ({type(error).__name__})") from None
     return _stored(dumped, level)
 
@@ -248,7 +248,7 @@ def _object(value: Mapping[Any, Any], level: int) -> dict[str, Any]:
             refusal.within(value, key)
             raise
     if "$ref" in stored and "$id" in stored:
-        raise _Refused("an object with $ref and $id, which is read back as a reference (bson.DBRef says so outright)")
+        raise _Refused("an object with $ref and $id, which is read back as a reference (use bson.DBRef for one)")
     return stored
 
 
@@ -310,12 +310,12 @@ def encoded(record: Mapping[str, Any]) -> bytes:
     """Return a record as BSON.
 
     Raises:
-        InvalidEvent: it is too large, or holds a value of BSON's own that BSON cannot carry.
+        InvalidEvent: the record is too large, or holds a value that BSON cannot encode.
     """
     try:
         data = bson.encode(record, False, CODEC)  # noqa: FBT003 - keywords cost a tenth of it
     except (BSONError, ValueError, OverflowError, TypeError, RecursionError) as error:
-        raise InvalidEvent("payload", f"BSON cannot carry it ({type(error).__name__})") from error
+        raise InvalidEvent("payload", f"BSON cannot encode it ({type(error).__name__})") from error
     if len(data) > MAX_RECORD_BYTES:
         raise InvalidEvent(
             "payload", f"the record would take {len(data):,} bytes, and {MAX_RECORD_BYTES:,} are allowed"
@@ -324,7 +324,7 @@ def encoded(record: Mapping[str, Any]) -> bytes:
 
 
 def canonical(stored: Any) -> bytes:
-    """Return bytes that are equal where two stored forms are: keys sorted, integers of one width."""
+    """Return bytes that are equal for equal stored forms: keys are sorted, integers have one width."""
     return bson.encode({"": _canonical(stored)}, codec_options=CODEC)
 
 

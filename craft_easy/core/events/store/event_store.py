@@ -92,8 +92,8 @@ class EventStore(Log):
         if isinstance(events, Sequence):
             return await self._append(events, wanted)
         stored = present = 0
-        for some in _by_thousands(iter(events)):
-            result = await self._append(some, wanted)
+        for batch in _by_thousands(iter(events)):
+            result = await self._append(batch, wanted)
             stored, present = stored + result.stored, present + result.present
         return AppendResult(stored, present)
 
@@ -123,7 +123,7 @@ class EventStore(Log):
                     )
 
     async def insert(self, records: Sequence[Mapping[str, Any]]) -> list[InsertResult]:
-        """Store records of `new_record` and return what became of each, in the same order.
+        """Store records of `new_record` and return the result of each, in the same order.
 
         For other packages of the library: a record that is refused or already stored does not stop the others.
 
@@ -183,7 +183,7 @@ class EventStore(Log):
         """Yield the selected records as they are stored, `size` at a time at most, with flat memory.
 
         For other packages of the library. Ascending by `(timestamp, event_id)`, descending where the selection is
-        reversed. With `for_json` they are decoded as `store.event_json` takes them.
+        reversed. With `for_json` they are decoded for `formats.event_json`.
         """
         async with aclosing(read.select(self, selection, size=size, for_json=for_json).pages()) as pages:
             async for page in pages:
@@ -203,7 +203,7 @@ class EventStore(Log):
     ) -> ChangeStream:
         """Return an open stream of the selected records that are inserted from now on, or `after` a resume token.
 
-        For other packages of the library; a limit is ignored. Records are decoded as `store.event_json` takes them.
+        For other packages of the library; a limit is ignored. Records are decoded for `formats.event_json`.
         With `updates` it also yields the selected records whose deliveries change. `within` is the deadline of each
         answer, in seconds.
 
@@ -215,7 +215,7 @@ class EventStore(Log):
         return await ChangeStream.open(self, selection, after=after, updates=updates, within=within)
 
     async def get(self, event_id: str) -> DomainEvent | None:
-        """Return an event, or None where the id is not stored."""
+        """Return an event, or None if the log does not have it."""
         record = await self.find_record(event_id)
         return None if record is None else DomainEvent.from_record(record)
 
@@ -228,5 +228,5 @@ class EventStore(Log):
 
 
 def _by_thousands(events: Iterator[DomainEvent]) -> Iterator[list[DomainEvent]]:
-    while some := list(islice(events, append.MAX_RECORDS)):
-        yield some
+    while batch := list(islice(events, append.MAX_RECORDS)):
+        yield batch

@@ -1,6 +1,6 @@
-"""Conditions of MongoDB for a selection, for a claim, and for the deliveries that an operator names. Pure, no I/O.
+"""MongoDB's conditions for a selection, for a claim, and for an operator's choice of deliveries. Pure.
 
-A value that a user gave stands under `$eq` or `$in` only, so that `{"$ne": null}` is a text like any other.
+Values from users go under `$eq` or `$in` only, so that `{"$ne": null}` is a text like any other.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ASCENDING: Final = 1
 DESCENDING: Final = -1
 MAX_HANDLERS: Final = 100
-"""Handler ids in one query for claims."""
+"""The maximum number of handler ids in one query for claims."""
 UNREDACTED: Final[Mapping[str, Any]] = {"redacted.at": {"$not": {"$type": "date"}}}
-"""The payload was not removed on request; a field of this name that another program stored is ignored."""
+"""The condition that the payload was not removed on request; a field of this name by another program is ignored."""
 
 _NO_ARRAY: Final[Mapping[str, Any]] = {"$not": {"$type": "array"}}
 """The server matches an array by its items as well."""
@@ -42,7 +42,7 @@ MALFORMED: Final[Mapping[str, Any]] = {"$nor": [WELL_FORMED]}
 
 
 def selection_filter(selection: Selection) -> Condition:
-    """Return the condition that the records of a selection meet, apart from its limit."""
+    """Return the condition of a selection, without its limit."""
     return joined(
         _named(selection.event_ids),
         _values("tenant_id", selection.tenants, none=selection.no_tenant),
@@ -65,11 +65,11 @@ def window(since: datetime | None, until: datetime | None) -> Condition:
 
 
 def joined(*conditions: Condition) -> Condition:
-    """Return the condition that all of these are met, with `$and` only where two name the same field."""
-    met: Condition = {}
+    """Return the conjunction of conditions, with `$and` only where two use the same field."""
+    merged: Condition = {}
     for condition in conditions:
-        met = {"$and": [met, condition]} if met.keys() & condition.keys() else {**met, **condition}
-    return met
+        merged = {"$and": [merged, condition]} if merged.keys() & condition.keys() else {**merged, **condition}
+    return merged
 
 
 def _one_of(field: str, values: Sequence[Any]) -> Condition:
@@ -95,7 +95,7 @@ def can_be_stored(text: object) -> bool:
 
 
 def stored_forms(text: str) -> list[Any]:
-    """Return the values that are shown as this text: other programs store ids as numbers, UUIDs or ObjectIds."""
+    """Return the values that are displayed as a text: other programs store ids as numbers, UUIDs or ObjectIds."""
     forms: list[Any] = [text]
     if not isinstance(text, str):
         return forms
@@ -125,10 +125,10 @@ def _named(event_ids: Sequence[str] | None) -> Condition:
 
 def _types(patterns: Sequence[str]) -> Condition:
     if not patterns or any(not pattern.strip("*") for pattern in patterns):
-        return {}  # a bare * means any
+        return {}  # a lone * matches any type
     compiled = [compile_pattern(pattern) for pattern in patterns if can_be_stored(pattern)]
     exact = [pattern.text for pattern in compiled if pattern.is_exact]
-    # `$regex`, since the embedded server takes a plain regular expression for a value where there is an index
+    # `$regex`, because the embedded server compares a plain regular expression as a value where there is an index
     wild = [{"event_type": {"$regex": pattern.regex}} for pattern in compiled if not pattern.is_exact]
     return _any_of([_one_of("event_type", exact), *wild] if exact or not wild else wild)
 
@@ -146,7 +146,7 @@ def _states(states: Iterable[str]) -> Condition:
     if "untracked" in chosen:
         alternatives.append({"delivery": {"$eq": None}})
     if "dead" in chosen:
-        # the second condition is always met too; the partial index on dead deliveries needs it
+        # the second condition follows from the first; the partial index on dead deliveries needs it
         alternatives.append({"delivery.state": {"$eq": "dead"}, "delivery.handlers.state": {"$eq": "dead"}})
     alternatives.extend({"delivery.state": {"$eq": state}} for state in ("open", "done") if state in chosen)
     return _any_of(alternatives)
@@ -160,17 +160,17 @@ def _any_of(alternatives: Sequence[Condition]) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class ClaimFilter:
-    """Which records a redispatch may claim, and which of their deliveries it may run.
+    """The records that a redispatch may claim, and the deliveries that it may run.
 
     A delivery runs only where its handler id is one of `handlers` and one of that handler's patterns matches the
     event's type: two services on one log may use the same id for handlers of different events.
 
     Args:
-        selection: which events; its states and its limit are ignored.
-        handlers: the handlers that are to run: the patterns of each, by the ids that records may have (aliases too).
-        loaded: the same of every handler that this process has; any other pending delivery is an orphan here.
-        began_at: database time; a record claimed at or after this time has had its turn. None claims it again.
-        due_at: database time; a delivery whose back-off ends later is left alone. None ignores back-off.
+        selection: the events; its states and its limit are ignored.
+        handlers: the patterns of each handler that is to run, by the ids that records may have (aliases too).
+        loaded: the same of every handler of this process; a pending delivery of any other handler is an orphan here.
+        began_at: the database's time; a record claimed at or after it has had its turn. None ignores former claims.
+        due_at: the database's time; a delivery that is due later is left out. None ignores back-off.
     """
 
     selection: Selection
@@ -184,7 +184,7 @@ class ClaimFilter:
     def open(self) -> Condition:
         """Return the condition for an open record with a pending delivery that may run here."""
         is_due: Condition = {} if self.due_at is None else {"due_at": {"$not": {"$gt": self.due_at}}}
-        # the record's own due time is the earliest of its handlers', and stands in the index
+        # the record's own due time is the earliest of its handlers', and is in the index
         first_due = {f"delivery.{field}": condition for field, condition in is_due.items()}
         return joined(self.selected(), {"delivery.state": "open"}, first_due, self._pending(is_due))
 
@@ -202,7 +202,7 @@ class ClaimFilter:
         )
 
     def free(self, gone: Sequence[str]) -> Condition:
-        """Return the condition for what may be claimed once the records of these workers are freed."""
+        """Return the condition for the records that may be claimed once those of these workers are freed."""
         return joined(self.open(), {"delivery.owner": {"$in": [None, *gone]}})
 
     def orphaned(self, named: Iterable[str] = ()) -> Condition:
@@ -230,7 +230,7 @@ class ClaimFilter:
     def chunks(self) -> list[ClaimFilter]:
         """Return filters that together ask for the same records, each with at most `MAX_HANDLERS` handler ids.
 
-        MongoDB merges the index ranges of that many ids in order; past it, it sorts the whole backlog.
+        MongoDB merges the index ranges of that many ids in order; for more ids it sorts the whole backlog.
         """
         ids = list(self.handlers)
         chunks = [ids[first : first + MAX_HANDLERS] for first in range(0, len(ids), MAX_HANDLERS)] or [ids]
@@ -241,9 +241,9 @@ class ClaimFilter:
         return selection_filter(replace(self.selection, states=()))
 
     def _pending(self, due: Condition) -> Condition:
-        """Return the condition for a pending delivery of one of the handlers, of a type that the handler is for.
+        """Return the condition for a pending delivery of one of the handlers, and a type that the handler matches.
 
-        The first condition alone is what the index over claims answers; the types only narrow what it finds.
+        The index over claims answers the first condition; the types narrow its result.
         """
         anyone: Condition = {"delivery.handlers": _pending_of(self.handlers, due)}
         groups = [(_types(patterns), ids) for patterns, ids in _by_patterns(self.handlers).items()]
@@ -259,7 +259,7 @@ class ClaimFilter:
     # the same in Python, for a record that was read
 
     def matches(self, entry: HandlerDelivery, event_type: str) -> bool:
-        """Return whether a delivery is pending, due, and for a handler that is to run here for this type of event."""
+        """Return whether a delivery is pending and due, and its handler is to run here for this event type."""
         return entry.state == "pending" and self.is_due(entry) and _is_for(self.handlers, entry.id, event_type)
 
     def is_orphan(self, entry: HandlerDelivery, event_type: str) -> bool:
@@ -297,11 +297,11 @@ def _is_for(handlers: Patterns, handler_id: str, event_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which records an operator chose: by a selection, by handlers, and by the `_id`s of events.
+    """The records that an operator chose: by a selection, by handlers, and by the `_id`s of events.
 
     Args:
-        selection: which events; its limit and its states are ignored.
-        handlers: ids of handlers, as records have them; all when empty.
+        selection: the events; its limit and its states are ignored.
+        handlers: ids of handlers in the records; all when empty.
         ids: `_id`s of records; None for any.
     """
 

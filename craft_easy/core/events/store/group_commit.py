@@ -1,7 +1,7 @@
-"""Group commit: what concurrent callers hand in goes out with one write.
+"""Group commit: one write for the items of concurrent callers.
 
-No timer: a lone item goes at once. While a write is under way, the items of all who call meanwhile gather for the next
-one, in the order of their calls; one write is under way at a time.
+There is no timer: a lone item is written at once. While a write is under way, items are collected for the next one, in
+the order of the calls; one write is under way at a time.
 (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984.)
 """
 
@@ -22,14 +22,14 @@ Result = TypeVar("Result")
 class GroupCommit(Generic[Item, Result]):
     """Writes the items of all callers on one event loop in groups.
 
-    Where a write raises `StoreUnavailable`, every item that was handed in before it ended fails with the same error:
-    no caller waits for the sum of several deadlines. Any other error fails the items of that write alone.
+    If a write raises `StoreUnavailable`, every item that was submitted before its end fails with the same error, so
+    that no caller waits for the sum of several deadlines. Any other error fails the items of that write alone.
 
     Args:
-        write: stores items and returns a result for each, in the same order. Its deadline is its own.
-        name: of the task that writes.
-        max_items: items of one write at most.
-        max_bytes: their size at most; a single larger item goes alone. None for no limit.
+        write: stores items and returns a result for each, in the same order; it has its own deadline.
+        name: the name of the task that writes.
+        max_items: the maximum number of items in one write.
+        max_bytes: the maximum size of one write; a single larger item is written alone. None for no limit.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class GroupCommit(Generic[Item, Result]):
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, item: Item, *, size: int = 0) -> asyncio.Future[Result]:
-        """Hand in an item and return the future of its result; cancelling that in time takes the item back.
+        """Submit an item and return the future of its result; cancelling the future in time withdraws the item.
 
         Args:
-            item: for the next write.
-            size: in bytes.
+            item: the item for the next write.
+            size: its size in bytes.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
@@ -82,7 +82,7 @@ class GroupCommit(Generic[Item, Result]):
                         each.answer.set_result(result)
 
     def _take(self) -> list[_Waiting[Item, Result]]:
-        """Return what goes out with the next write, without the items of callers who were cancelled."""
+        """Return the items of the next write, without those of cancelled callers."""
         group: list[_Waiting[Item, Result]] = []
         size = 0
         while self._waiting and len(group) < self._max_items:
@@ -97,7 +97,7 @@ class GroupCommit(Generic[Item, Result]):
 
 
 class _Waiting(Generic[Item, Result]):
-    """An item on its way, and the future that its caller awaits."""
+    """A submitted item, and the future that its caller awaits."""
 
     __slots__ = ("answer", "item", "size")
 
