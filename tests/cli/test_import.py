@@ -67,7 +67,7 @@ HOSTILE_INPUT: Table = {
     "gzip under a plain name": (gzip.compress(FINE), 1, {}),
     "gzip in two members": (gzip.compress(FINE) + gzip.compress(line(1)), 2, {}),
     "gzip that was cut off": (CUT_OFF, 50, {51: "the gzip data end too early"}),
-    "gzip with something behind": (gzip.compress(FINE) + b"tail", 1, {2: "something else follows the gzip data"}),
+    "gzip with something behind": (gzip.compress(FINE) + b"tail", 1, {2: "other data follow the gzip data"}),
     "UTF-16": ((FINE.decode() + "x").encode("utf-16"), 0, {1: "iconv -f UTF-16", 2: "JSON: "}),
     "Latin-1": (b'{"a": "\xe9"}\n' + FINE, 1, {1: "not UTF-8: byte 8 of the line"}),
     "a truncated last line": (FINE + line(1)[:-3], 1, {2: "may have been cut off"}),

@@ -69,7 +69,7 @@ async def test_a_gzip_file_that_was_cut_off_gives_its_lines_and_then_a_fault() -
     ("data", "fault"),
     [
         (b"\x1f\x8b\x08nonsense" * 10, "damaged"),
-        (gzip.compress(b"one\n", mtime=0) + b"more", "something else follows"),
+        (gzip.compress(b"one\n", mtime=0) + b"more", "other data follow"),
         (gzip.compress(b"one\n", mtime=0)[:-8] + bytes(8), "damaged"),
         (b"\x1f\x8b", "end too early"),
     ],

@@ -8,8 +8,8 @@
     await dead.discard(store, dead.Choice(event_ids=("019abf3e-…",)), reason="paid by hand", by="ada")
 
 A record may be open while one of its handlers is dead: that delivery counts too. Every change follows the one rule of
-deliveries, a pure transition written where `rev` is unchanged, so that a worker that is busy with the same record
-neither undoes an operator's command nor is undone by it.
+deliveries, a pure transition written where `rev` is unchanged, so that an operator's command and a worker that runs the
+same record do not undo each other.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ _Transition = Callable[[Delivery, Sequence[str], datetime], Delivery]
 _Moved = Callable[[HandlerDelivery, HandlerDelivery, datetime], bool]
 
 DEAD_PAGE: Final = 200
-"""Records that are read, and changed, at a time."""
+"""The number of records that are read and changed at a time."""
 _DEAD: Final[Sequence[_State]] = ("dead",)
 _UNFINISHED: Final[Sequence[_State]] = ("pending", "dead")
-"""In this order: a delivery that dies while the pending ones are listed is found among the dead."""
+"""In this order, so that a delivery that dies while the pending ones are listed is listed among the dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which deliveries to list or to change; by default every dead one.
+    """The deliveries to list or to change; by default every dead one.
 
     Args:
-        selection: of their events; its `limit` counts deliveries, after every other condition.
-        handlers: ids of handlers, as records name them.
-        event_ids: only of these events.
-        as_of: leave out deliveries that died later, so that a command changes only what was counted before.
+        selection: their events; its `limit` counts deliveries, after every other condition.
+        handlers: ids of handlers in the records.
+        event_ids: only deliveries of these events.
+        as_of: leave out deliveries that died later, so that a command changes only those that were counted before.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -66,14 +66,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What a command would change, or has changed.
+    """The deliveries that a command would change, or has changed.
 
     Args:
-        counts: events and deliveries, and of what.
-        moved_by_others: chosen deliveries that a worker or another operator moved first.
-        not_found: event ids that were named and are not in the log.
-        not_dead: event ids that were named and have no chosen delivery.
-        last_death: when the last of them died; as the `as_of` of a choice it leaves out what dies from now on.
+        counts: the numbers of events and deliveries.
+        moved_by_others: chosen deliveries that a worker or another operator changed first.
+        not_found: named event ids that are not in the log.
+        not_dead: named event ids without a chosen delivery.
+        last_death: the latest time of death; as the `as_of` of a choice it leaves out later deaths.
     """
 
     counts: Counts
@@ -84,7 +84,7 @@ class Touched:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every event that was named had a delivery to touch."""
+        """Whether every named event had a chosen delivery."""
         return not (self.not_found or self.not_dead)
 
 
@@ -108,8 +108,7 @@ async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error")
     """Return the chosen dead deliveries in groups, the largest first.
 
     Args:
-        by: what a group shares: the handler and the kind of its last error, the handler, the event type, or the
-            tenant.
+        by: the key of a group: the handler and the type of its last error, the handler, the event type, or the tenant.
     """
     deaths = DeathGroups(by)
     async with aclosing(deliveries(store, choice)) as each:
@@ -119,7 +118,7 @@ async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error")
 
 
 async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = False) -> Touched:
-    """Count what `retry`, or `discard` with the same `pending`, would touch now; nothing is written.
+    """Count the deliveries that `retry`, or `discard` with the same `pending`, would change now; nothing is written.
 
     Raises:
         ValueError: `pending` without a handler.
@@ -162,13 +161,13 @@ async def discard(
     """Skip the chosen dead deliveries: they are never reported as done.
 
     Args:
-        reason: why; kept in the record, cut at 2,000 characters.
+        reason: the reason that the record keeps, cut at 2,000 characters.
         by: the operator.
-        pending: also what is pending for the handlers of the choice, which are gone for good.
+        pending: also skip pending deliveries to the handlers of the choice, which are gone for good.
         on_stored: called with each delivery once its change is stored.
 
     Raises:
-        ValueError: no reason, or `pending` without a handler.
+        ValueError: the reason is empty, or `pending` was given without a handler.
         StoreUnavailable: the log was not reached; the same call may be made again.
     """
     if not reason.strip():

@@ -1,4 +1,4 @@
-"""A dead delivery as an operator sees it, and groups of those that have something in common."""
+"""The dead deliveries that `dead` lists, one by one or in groups."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DeadDelivery:
 
     @property
     def cause(self) -> str:
-        """Why it died, in one word: the type of its last error, or "crashed"."""
+        """The cause of death in one word: the type of the last error, or "crashed"."""
         return self.reason or self.error_type or "unknown"
 
     @property
@@ -69,10 +69,10 @@ class DeadDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Deaths:
-    """Dead deliveries that have something in common.
+    """A group of dead deliveries.
 
-    `group` is what: an error, a handler, an event type or a tenant. `oldest` and `newest` are times of death;
-    `event_id`, `handler` and `error` are of the newest.
+    `group` is the error, handler, event type or tenant that they share. `oldest` and `newest` are times of death;
+    `event_id`, `handler` and `error` are those of the newest.
     """
 
     group: str | None
@@ -85,7 +85,7 @@ class Deaths:
 
 
 class DeathGroups:
-    """Dead deliveries in groups, with memory for the groups alone."""
+    """Groups dead deliveries, with memory for the groups alone."""
 
     def __init__(self, by: By) -> None:
         self._by = by

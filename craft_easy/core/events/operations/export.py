@@ -1,13 +1,13 @@
-"""Export: write a selection of the log as NDJSON, in MongoDB's Extended JSON.
+"""The export of a selection of the log as NDJSON, in MongoDB's Extended JSON.
 
     from craft_easy.core.events.operations.export import export_file
 
     exported = await export_file(store, "events.ndjson.gz", Selection(tenants=("acme",)))
     print(exported.events)
 
-A line is a record as it is stored, its delivery included and its `_id` left out; `mongoimport` reads it, and so does
-`import_`. A file is written under another name, with `.part` behind it, and gets its own when it is complete. With a
-checkpoint it is written in place: the next run cuts off the lines behind the mark and goes on from there.
+A line is a record as it is stored, with its delivery and without its `_id`; `mongoimport` and `import_` read it. A file
+has the suffix `.part` until it is complete. With a checkpoint it is written in place: the next run cuts off the lines
+after the stored length and continues from there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 JsonFormat = Literal["relaxed", "canonical"]
 
 EXPORT_PAGE: Final = 1_000
-"""Records of a block."""
+"""The number of records in a block."""
 KEPT_EVERY: Final = 5.0
 """Seconds between two marks of a checkpoint; each ends a gzip member."""
 MAX_NAMED: Final = 10
@@ -72,7 +72,7 @@ class Exported:
     ambiguous_ids: list[str] = field(default_factory=list)
 
     def add(self, block: ExportBlock) -> None:
-        """Count what was written."""
+        """Count a block that was written."""
         self.events += block.events
         self.ambiguous += len(block.ambiguous)
         self.ambiguous_ids = [*self.ambiguous_ids, *block.ambiguous][:MAX_NAMED]
@@ -80,13 +80,13 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class ExportBegan:
-    """What is left to write; a few of these events may be written already, where an earlier run ended."""
+    """The remaining selection; an earlier run may have written a few of its events."""
 
     selection: Selection
 
 
 ExportNotice: TypeAlias = ExportBegan | ExportBlock | ConnectionLost | ConnectionResumed
-"""What an observer is called with; a block has been written."""
+"""The notices to an observer; an `ExportBlock` has been written."""
 ExportObserver: TypeAlias = Callable[[ExportNotice], object]
 
 
@@ -101,10 +101,10 @@ async def blocks(
     """Yield the selected records as lines, oldest first, with flat memory; an outage is waited out for a minute.
 
     Args:
-        store: the log.
-        selection: which events.
+        store: the event log.
+        selection: the events.
         json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
-        after: begin behind this record.
+        after: begin after this record.
         observer: called when an outage begins and ends.
 
     Raises:
@@ -113,7 +113,7 @@ async def blocks(
     outage, is_canonical = Outage(observer, limit=OUTAGE_LIMIT_S), json_format == "canonical"
     scan = read.select(store, selection, size=EXPORT_PAGE, for_json=True, after=None if after is None else after.key)
     async with aclosing(scan):
-        page = await scan.next()  # not waited for: a wrong address is reported at once
+        page = await scan.next()  # outside of `ride_out`, so that a wrong address is reported at once
         while page:
             yield _block(page, is_canonical=is_canonical)
             page = await outage.ride_out(scan.next)

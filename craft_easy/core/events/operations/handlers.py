@@ -1,4 +1,4 @@
-"""Handlers and the log: whether the loaded handlers fit its events, and how many deliveries are open and dead for each.
+"""The fit of the loaded handlers to the log, and the open and dead deliveries of each.
 
 A check before a deployment:
 
@@ -29,14 +29,14 @@ __all__ = ["Coverage", "HandlerBacklog", "counts_of", "coverage"]
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How the handlers that are loaded fit the log.
+    """The fit of the loaded handlers to the log.
 
     Args:
         types: every event type of the log.
-        handlers: the ids that are loaded.
-        unhandled: types that no handler is subscribed to: their events are done as they come.
-        idle: handlers none of whose patterns matches a type of the log, with these patterns.
-        orphans: ids that open records wait for and that are not loaded, with how many deliveries: nobody runs them.
+        handlers: the ids of the loaded handlers.
+        unhandled: types without a subscribed handler, whose events are done at once.
+        idle: handlers whose patterns match no type of the log, with these patterns.
+        orphans: the numbers of open deliveries whose handler is not loaded, by its id: no process here runs them.
     """
 
     types: tuple[str, ...]
@@ -60,7 +60,7 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
     """Compare the handlers of a registry with the types and the open deliveries of the log.
 
     Raises:
-        StoreUnavailable: the log was not reached, or is too large to be looked through in time.
+        StoreUnavailable: the log was not reached, or is too large to be searched in time.
     """
     types = await handler_queries.event_types(store)
     loaded = registry.patterns()

@@ -1,12 +1,12 @@
-"""Import: take events from a file or a pipe into the log, and lose no line.
+"""The import of events from a file or a pipe, which accounts for every line.
 
     from craft_easy.core.events.operations.import_ import import_events
 
     imported = await import_events(store, "events.ndjson.gz")
     print(imported.stored, imported.present, imported.bad)
 
-A line is checked before it is written. What cannot be taken in is handed to the observer with its number, and the rest
-goes on. What is stored already is never written over, so that the same import may be run again, whatever ended it.
+Each line is checked before it is written. A line that cannot be imported is passed to the observer with its number, and
+the import continues. A stored record is never overwritten, so that the same import may be run again, however it ended.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 PATIENCE: Final = 60.0
-"""Seconds that an outage of the log is waited out."""
+"""The longest outage in seconds that is waited out."""
 MAX_AT_ONCE: Final = 1_000
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
@@ -64,7 +64,8 @@ class Refused:
 class Imported:
     """The result of each line: stored, present before with the same content, in conflict, or bad.
 
-    `open` is how many of those stored are open for their handlers; `counts` is of what a dry run would store.
+    `open` is the number of stored events that are open for their handlers; `counts` are those that a dry run would
+    store.
     """
 
     stored: int = 0
@@ -87,13 +88,13 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class LinesRead:
-    """How many lines were looked at so far."""
+    """The number of lines that were read so far."""
 
     lines: int
 
 
 ImportNotice: TypeAlias = Refused | LinesRead | ConnectionLost
-"""What an observer is called with."""
+"""The notices to an observer."""
 ImportObserver: TypeAlias = Callable[[ImportNotice], object]
 
 
@@ -108,15 +109,15 @@ async def import_events(
     """Store the events of NDJSON, Extended JSON or Event JSON a line, packed with gzip or not, with flat memory.
 
     Args:
-        store: the log.
-        source: a file, `-` for standard input, or bytes as they come.
+        store: the event log.
+        source: a file, `-` for standard input, or an iterable of bytes.
         with_delivery: keep the deliveries of the lines; by default the events are stored untracked.
-        dry_run: write nothing; the answer has what would be done.
-        observer: called with each line that was not taken in, with the progress, and with each failed attempt.
+        dry_run: write nothing; the result has the events that would be stored.
+        observer: called with each line that was not imported, with the progress, and with each failed attempt.
 
     Raises:
         InvalidSetting: the file cannot be read.
-        StoreUnavailable: the log was not reached for a minute; what was stored is stored, and the same call goes on.
+        StoreUnavailable: the log was not reached for a minute; the same call imports the remaining lines.
     """
     if isinstance(source, (str, Path)):
         intake.check(source)
@@ -145,8 +146,8 @@ class _Import:
 
     async def take(self, page: Sequence[Line]) -> None:
         for start in range(0, len(page), MAX_AT_ONCE):
-            some = page[start : start + MAX_AT_ONCE]
-            batch = [(line, record) for line in some if (record := self._read(line)) is not None]
+            lines = page[start : start + MAX_AT_ONCE]
+            batch = [(line, record) for line in lines if (record := self._read(line)) is not None]
             if batch:
                 await self._stored()
                 self._storing = asyncio.create_task(self._put(batch))
@@ -221,7 +222,7 @@ class _Import:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     async def _twins(self, records: Sequence[dict[str, Any]]) -> list[Any]:
-        """Return for each record what is stored in its place, or its error; None where it is new."""
+        """Return for each record the one that is stored under its id, or its error; None where it is new."""
         if self._is_unique is None:
             self._is_unique = self._is_dry or await is_unique(self._store)
         known = await stored_otherwise(self._store, records, by_event_id=not self._is_unique)

@@ -1,8 +1,8 @@
-"""Lines of a file or a pipe, numbered, packed with gzip or not, with flat memory for any input.
+"""The reader of lines from a file or a pipe, packed with gzip or not, with flat memory for any input.
 
     chunks  →  Unpacking  →  Splitting  →  lines
 
-A line that cannot be read has a fault; its reader reports it by its number and goes on.
+A line that cannot be read has a fault; the caller reports it with its number and continues.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from craft_easy.core.events.errors import InvalidSetting
 
 CHUNK: Final = 1 << 20
 MAX_LINE: Final = 100 * 1024 * 1024
-"""Bytes of the longest line that is looked at: six for each of a record of 15 MiB, as escapes take, and more."""
+"""The maximum length of a line in bytes: a record of 15 MiB takes up to six times as many, with escapes."""
 STDIN: Final = "-"
 _PIECE: Final = 1 << 16
 _KEPT: Final = 1_000
-"""Bytes that are kept of a line that is too long, so that it can be found again."""
+"""The number of bytes that are kept of a line that is too long, to recognise it by."""
 _GZIP: Final = b"\x1f\x8b"
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
@@ -34,13 +34,13 @@ _BLANK: Final = b" \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line without its end, and why it cannot be read, where it cannot.
+    """One line without its newline, and its fault if it cannot be read.
 
     Args:
         number: from 1, as editors count, blank lines included.
-        data: its bytes; the first thousand of one that is too long.
-        fault: what is wrong with the bytes.
-        is_last: no line's end came behind it: the file may have been cut off here.
+        data: its bytes; the first thousand of a line that is too long.
+        fault: the reason why the bytes cannot be read.
+        is_last: the line has no newline: the file may have been cut off here.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Line:
         """Return the line as text.
 
         Raises:
-            ValueError: its bytes are not UTF-8; the message names what else they may be.
+            ValueError: the bytes are not UTF-8, or the line has a fault.
         """
         if self.fault is not None:
             raise ValueError(self.fault)
@@ -64,7 +64,7 @@ class Line:
             raise ValueError(f"not UTF-8: byte {error.start + 1:,} of the line") from None
 
     def raw_text(self) -> str:
-        """Return the line as text whatever its bytes are; each that is not UTF-8 is a lone surrogate, as in PEP 383."""
+        """Return the line as text; each byte that is not UTF-8 becomes a lone surrogate, as in PEP 383."""
         return self.data.decode(errors="surrogateescape")
 
 
@@ -95,7 +95,7 @@ class Unpacking:
             yield from self._unpacked(data)
 
     def end(self) -> Iterator[bytes]:
-        """Yield what is left at the end of the input."""
+        """Yield the remaining bytes at the end of the input."""
         if not self._is_known and self._head:
             yield self._head
         if self._member is not None and self.fault is None and not self._member.eof:
@@ -106,11 +106,11 @@ class Unpacking:
             member = self._member
             assert member is not None
             if member.eof:
-                data = data.lstrip(b"\0")  # padding, as tapes have it
+                data = data.lstrip(b"\0")  # padding, as on tapes
                 if not data:
                     return
                 if not _GZIP.startswith(data[:2]):
-                    self.fault = "something else follows the gzip data"
+                    self.fault = "other data follow the gzip data"
                     return
                 member = self._member = _new_member()
             try:
@@ -128,7 +128,7 @@ def _new_member() -> zlib._Decompress:
 
 
 class Splitting:
-    """Splits bytes into lines at each newline, leaving out blank ones, and holds at most one that is not complete."""
+    """Splits bytes into lines at each newline, without blank lines; holds at most one incomplete line."""
 
     def __init__(self, *, longest: int = MAX_LINE) -> None:
         self._longest = longest
@@ -145,7 +145,7 @@ class Splitting:
         self._keep(rest)
 
     def end(self, fault: str | None = None) -> Iterator[Line]:
-        """Yield the last line, if it has no end; with a fault of the input, say so in its place."""
+        """Yield the last line if it has no newline; with a fault of the input, yield that in its place."""
         yield from self._line(fault, is_last=True)
 
     def _keep(self, data: bytes) -> None:
@@ -212,7 +212,7 @@ async def _passed_on(source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None
 
 
 async def chunks(source: str | Path) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a file or, for `-`, of standard input: what is there already, a mebibyte at most.
+    """Yield the available bytes of a file or, for `-`, of standard input, at most a mebibyte at a time.
 
     A pipe is waited for in the event loop, so that a signal still ends the run.
 
@@ -251,7 +251,7 @@ def _unreadable(source: str | Path, error: OSError | ValueError) -> InvalidSetti
 
 
 async def _available(source: str | Path, descriptor: int) -> bytes:
-    """Return what a pipe, a terminal or a socket holds, once it holds anything; nothing at its end."""
+    """Return the available bytes of a pipe, a terminal or a socket, and wait for the first; empty at its end."""
     await _readable(descriptor)
     parts = [_read(source, descriptor, _PIECE)]
     size = len(parts[0])
@@ -274,7 +274,7 @@ async def _readable(descriptor: int) -> None:
 
 
 async def count_lines(path: str | Path) -> int | None:
-    """Return how many lines a file has that are not blank; None for what can be read only once.
+    """Return the number of lines in a file, without blank ones; None for a pipe, which can be read only once.
 
     Raises:
         InvalidSetting: the file does not exist, or cannot be read.

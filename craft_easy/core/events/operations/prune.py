@@ -1,4 +1,4 @@
-"""Pruning: old records that are done go into an archive, and leave the log when the copy is known to be good.
+"""Pruning: old done records are copied into an archive, and removed from the log once the copy is verified.
 
     from craft_easy.core.events.operations.prune import FileArchive, Old, prune
 
@@ -6,13 +6,13 @@
     async with FileArchive("2026-q1.ndjson.gz") as archive:
         pruned = await prune(store, Old(before), archive)
 
-A record leaves the log only after its copy was read back and is the same to the byte, only where its `rev` is still
-the one that was copied, and never while an event that caused it is open or dead: a retry of that would publish it
-again. A run that is killed loses nothing: the next one copies again what was copied and not removed. Publishers,
-workers and other prunings may run at the same time.
+A record is removed only if its copy was read back and is equal to the byte, its `rev` is still the copied one, and the
+event that caused it is neither open nor dead: a retry of that would publish it again. A run that is killed loses
+nothing: the next one copies the records again that were not removed. Publishers, workers and other prunings may run at
+the same time.
 
-An event that was pruned is new to the log: published again, its handlers run again. So what is pruned should be older
-than anything that a publisher may still try again.
+If a pruned event is published again, it is new to the log, and its handlers run again. So prune only events that are
+older than any that a publisher may still retry.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _HEADER: Final = b"\x1f\x8b\x08\x10\0\0\0\0\0\xffcraft-events\0"
 
 
 class Archive(Protocol):
-    """Where copies go: `archive.FileArchive`, or `CollectionArchive`."""
+    """Keeps copies of records: a `FileArchive` or a `CollectionArchive`."""
 
     async def keep(self, copies: Sequence[Copy]) -> list[Copy]:
         """Keep copies, read them back, and return the records that have no exact copy."""
@@ -62,11 +62,11 @@ class Archive(Protocol):
 
 @dataclass(slots=True)
 class Pruned:
-    """What a pruning is about to remove, or has removed.
+    """The records that a pruning would remove, or has removed.
 
-    `counts` are the events that go, and their deliveries. The others stay: `held` were published by a handler of an
-    event that is open or dead, `changed` were written by another meanwhile, `inexact` have no exact copy in the
-    archive; `inexact_ids` name the first hundred.
+    `counts` are the removed events and their deliveries. Of the records that stay, `held` were published by a handler
+    of an event that is open or dead, `changed` were written meanwhile, and `inexact` have no exact copy in the archive;
+    `inexact_ids` are the first hundred of these.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -77,12 +77,12 @@ class Pruned:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the archive could take every record that was to go."""
+        """Whether the archive could keep every record that was to be removed."""
         return not self.inexact
 
 
 async def estimate(store: EventStore, old: Old) -> int:
-    """Return how many records are old; what caused them is not looked at.
+    """Return the number of old records, without a look at the events that caused them.
 
     Raises:
         StoreUnavailable: the log was not reached.
@@ -95,7 +95,7 @@ async def count(store: EventStore, old: Old, *, on_counted: Callable[[int], None
     """Count what `prune` would remove now; nothing is written.
 
     Args:
-        on_counted: called with the number of records in each page that was looked at.
+        on_counted: called with the number of records in each page.
 
     Raises:
         StoreUnavailable: the log was not reached.
@@ -116,11 +116,11 @@ async def prune(
     """Copy old records into an archive and remove them from the log.
 
     Args:
-        archive: where the copies go; None removes without any.
+        archive: keeps the copies; None removes without any.
         on_removed: called with the number of records that each write removed.
 
     Raises:
-        ArchiveError: the archive did not take a copy, or gave back something else; none of those records left the log.
+        ArchiveError: the archive could not store a copy, or returned another; none of those records was removed.
         StoreUnavailable: the log was not reached; the same call may be made again.
     """
     pruned = Pruned()
@@ -135,18 +135,18 @@ async def prune(
 
 
 async def _pages(store: EventStore, old: Old, pruned: Pruned) -> AsyncGenerator[list[prune_queries.Record], None]:
-    """Yield the records that may go, and count those that stay for the sake of what caused them."""
-    left = old.selection.limit
+    """Yield the records that may be removed; count those that stay because their cause is open or dead."""
+    remaining = old.selection.limit
     async with aclosing(prune_queries.listed(store, old)) as pages:
         async for page in pages:
             free = await prune_queries.without_open_parents(store, page)
             pruned.held += len(page) - len(free)
-            if left is not None:
-                free = free[:left]
-                left -= len(free)
+            if remaining is not None:
+                free = free[:remaining]
+                remaining -= len(free)
             if free:
                 yield free
-            if left == 0:
+            if remaining == 0:
                 return
 
 
@@ -158,10 +158,10 @@ async def _remove(store: EventStore, copies: Sequence[Copy], archive: Archive | 
             pruned.inexact_ids.append(copy.event_id)
     hooks.kill_point("prune.verified")
     kept = [copy for copy in copies if not any(copy is other for other in refused)]
-    left = await prune_queries.remove(store, kept) if kept else []
+    changed = await prune_queries.remove(store, kept) if kept else []
     hooks.kill_point("prune.removed")
-    pruned.changed += len(left)
-    removed = [copy for copy in kept if not left or copy.id not in left]
+    pruned.changed += len(changed)
+    removed = [copy for copy in kept if not changed or copy.id not in changed]
     for copy in removed:
         pruned.counts.add(copy.document, _handlers(copy.document))
     return len(removed)
@@ -194,10 +194,10 @@ class FileArchive:
         return str(self.path)
 
     async def __aenter__(self) -> Self:
-        """Open the file, or make it, and look it through.
+        """Open or create the file, and check it.
 
         Raises:
-            ArchiveError: it cannot be opened or locked, is not a regular file, is used by another process, or is
+            ArchiveError: the file cannot be opened or locked, is not a regular file, is used by another process, or is
                 damaged.
         """
         if not locked_file.is_supported():
@@ -219,10 +219,10 @@ class FileArchive:
         self._close()
 
     async def keep(self, copies: Sequence[Copy]) -> list[Copy]:
-        """Append records, read them back, and return the records that a line cannot say exactly: they are not kept.
+        """Append records and read them back; return those without an exact line, which are not kept.
 
         Raises:
-            ArchiveError: the file did not take them, or gives back something else.
+            ArchiveError: the file cannot be written, or does not read back as it was written.
         """
 
         def write() -> list[Copy]:
@@ -274,7 +274,7 @@ class FileArchive:
         os.close(descriptor)
 
     def _mended(self) -> int:
-        """Return where the next line goes; what was left half written is gone, and the file's name is on disk."""
+        """Return the position of the next line; cut off an incomplete one, and write the file's name to disk."""
         size = os.fstat(self._descriptor).st_size
         end = self._end_of_members(size) if self._is_compressed else self._end_of_lines(size)
         if end < size:
@@ -284,7 +284,7 @@ class FileArchive:
         return end
 
     def _end_of_lines(self, size: int) -> int:
-        """Return the end of the last whole line; where only the newline is missing it is added."""
+        """Return the end of the last whole line; add the newline if only that is missing."""
         start, tail = size, b""
         while start and b"\n" not in tail:
             start = max(start - _CHUNK, 0)
@@ -302,7 +302,7 @@ class FileArchive:
         return size - len(last)
 
     def _end_of_members(self, size: int) -> int:
-        """Return the end of the last whole member; the whole file is read for it, and so known to be sound."""
+        """Return the end of the last whole member; this reads, and so checks, the whole file."""
         start = 0
         while start < size:
             end = self._end_of_member(start, size)

@@ -1,4 +1,4 @@
-"""Publish from outside an application: an event, or lines of Event JSON, stored and left open or dispatched at once.
+"""Publishing from outside an application: events are dispatched at once, or left open for a redispatch.
 
     from craft_easy.core.events.operations.publish import publish_lines
 
@@ -44,11 +44,11 @@ class PublishedEvent:
     """An event that is in the log, and the state of its delivery.
 
     Args:
-        event: what was published.
+        event: the event.
         is_new: it was not stored before.
-        state: "untracked", or of its delivery.
+        state: "untracked", or the state of its delivery.
         handlers: the state of each handler by its id.
-        failed: what handlers ended with that ran just now and did not succeed, by their ids.
+        failed: the errors of the handlers that ran just now and did not succeed, by their ids.
     """
 
     event: DomainEvent
@@ -100,26 +100,26 @@ class UnfitPayload:
 
 
 PublishNotice: TypeAlias = PublishedEvent | Refused | UnfitPayload
-"""What an observer is called with: an event is in the log, and its handlers have run where that was asked for; a line
-was not published; a payload is unfit."""
+"""The notices to an observer: an event is in the log, and its handlers have run if it was dispatched; a line was not
+published; a payload is unfit."""
 PublishObserver: TypeAlias = Callable[[PublishNotice], object]
 
 
 async def publish_event(
     store: EventStore, event: DomainEvent, *, bus: EventBus | None = None, dispatch: bool = False
 ) -> PublishedEvent:
-    """Store one event, and run its handlers where that is asked for; the same event again changes nothing.
+    """Store one event, and run its handlers with `dispatch`; publishing the same event again changes nothing.
 
     Args:
-        store: the log.
-        event: what happened.
-        bus: whose handlers it is open for; None leaves it untracked. To dispatch, the store must be configured on it.
+        store: the event log.
+        event: the event.
+        bus: the bus with its handlers; None leaves it untracked. To dispatch, the bus must have this store.
         dispatch: run the handlers now, as the application would.
 
     Raises:
-        InvalidEvent: the log could not keep it exactly.
+        InvalidEvent: the log could not keep the event exactly.
         EventConflict: its id is stored with other content.
-        StoreUnavailable: it is not known to be stored.
+        StoreUnavailable: the event may not be stored.
     """
     (answer,) = await _Run(store, bus, is_dispatching=dispatch).publish([event])
     if isinstance(answer, EventsError):
@@ -135,21 +135,21 @@ async def publish_lines(
     dispatch: bool = False,
     observer: PublishObserver = ignore,
 ) -> PublishSummary:
-    """Publish lines of Event JSON in their order, those that are there already at once.
+    """Publish lines of Event JSON in their order, as soon as they can be read.
 
-    `event_id`, `timestamp`, `tenant_id`, `actor_id` and `payload` may be left out. A bad line is handed to the observer
-    with its number, and the rest goes on.
+    `event_id`, `timestamp`, `tenant_id`, `actor_id` and `payload` may be left out. A bad line is passed to the observer
+    with its number, and the others are published.
 
     Args:
-        store: the log.
-        source: a file, `-` for standard input, or bytes as they come.
-        bus: whose handlers the events are open for; None leaves them untracked.
+        store: the event log.
+        source: a file, `-` for standard input, or an iterable of bytes.
+        bus: the bus with the handlers of the events; None leaves them untracked.
         dispatch: run the handlers now, one event after another.
         observer: called with each event and each line that was refused.
 
     Raises:
         InvalidSetting: the file cannot be read.
-        StoreUnavailable: an event is not known to be stored; the observer was called with those that are.
+        StoreUnavailable: an event may not be stored; the observer was called with those that are.
     """
     if isinstance(source, (str, Path)):
         intake.check(source)
@@ -170,11 +170,11 @@ async def _publish(run: _Run, lines: Sequence[Line], summary: PublishSummary, ob
         except ValueError as error:  # as InvalidEvent is, too
             summary.bad += 1
             observer(Refused.of(line, error))
-    for some in [[pair] for pair in events] if run.is_dispatching else [events]:
-        for _, event in some:
+    for batch in [[pair] for pair in events] if run.is_dispatching else [events]:
+        for _, event in batch:
             if (name := unfit_class(event)) is not None:
                 observer(UnfitPayload(event.event_type, name))
-        for (line, event), answer in zip(some, await run.publish([event for _, event in some]), strict=True):
+        for (line, event), answer in zip(batch, await run.publish([event for _, event in batch]), strict=True):
             if isinstance(answer, PublishedEvent):
                 summary.add(answer)
                 observer(answer)
@@ -197,7 +197,7 @@ class _Run:
 
     def __init__(self, store: EventStore, bus: EventBus | None, *, is_dispatching: bool) -> None:
         if is_dispatching and bus is None:
-            raise ValueError("to dispatch takes a bus with the handlers that are to run")
+            raise ValueError("dispatch=True needs a bus with the handlers that are to run")
         self._store = store
         self._bus = bus
         self.is_dispatching = is_dispatching

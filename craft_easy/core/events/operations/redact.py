@@ -1,15 +1,14 @@
-"""Redaction: payloads are removed on request, ids and deliveries stay.
+"""Redaction: the removal of payloads on request, while ids and deliveries stay.
 
     from craft_easy.core.events.operations.redact import redact
     from craft_easy.core.events.model.selection import Selection
 
     redacted = await redact(store, Selection(tenants=("acme",)), by="ada", reason="request 17")
 
-It is the one thing that changes the payload of a stored event. With the same write what is pending or dead becomes
-skipped, reason `redacted`, and the texts of errors, and the reasons that handlers and operators gave for a skip, go
-too. The record says so itself, under `redacted`: when, by whom, why. Type, time, tenant, actor, ids and deliveries
-stay; so does what lies elsewhere: archives, backups, the database's own log of its writes, and whatever handlers made
-of the event. The same event published again is answered as a no-op.
+Nothing else changes the payload of a stored event. The same write skips pending and dead deliveries, with the reason
+`redacted`, and removes the texts of errors and the reasons of skips. The record keeps the time, the operator and the
+reason under `redacted`. Type, time, tenant, actor, ids and deliveries stay. So do copies elsewhere: in archives,
+backups, the database's oplog, and whatever handlers made of the event. Publishing the same event again is a no-op.
 """
 
 from __future__ import annotations
@@ -34,10 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Redacted:
-    """What a redaction would change, or has changed.
+    """The events that a redaction would change, or has changed.
 
-    `counts` are events that lose their payload, and their deliveries that are skipped; `kept` are ids of events that
-    keep it, and why: a transaction held them, or the server refused. The same call may be made again.
+    `counts` are the events that lose their payload, with their skipped deliveries. `kept` are the ids of the events
+    that keep it, with the reason: a transaction locked the record, or the server refused. The same call may be made
+    again.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -50,7 +50,7 @@ class Redacted:
 
 
 async def count(store: EventStore, selection: Selection) -> Redacted:
-    """Count what `redact` would touch now; nothing is written.
+    """Count the events that `redact` would change now; nothing is written.
 
     Raises:
         ValueError: the selection names neither a tenant nor an actor.
@@ -75,12 +75,12 @@ async def redact(
 ) -> Redacted:
     """Remove the payloads of the selected events for good.
 
-    What is published while it runs may be passed over; what lost its payload before is left as it is.
+    Events that are published while it runs may be passed over; those already redacted stay as they are.
 
     Args:
-        selection: names tenants or actors; its states are kept to as well.
-        by: the operator; kept in the record, as `reason` is, cut at 2,000 characters.
-        reason: why, without personal data.
+        selection: the events; it must name tenants or actors.
+        by: the operator; the record keeps it, as well as `reason`, cut at 2,000 characters.
+        reason: the reason, without personal data.
         on_redacted: called with the number of events that each write reached.
 
     Raises:
@@ -101,7 +101,7 @@ async def redact(
 
 def _check(selection: Selection) -> None:
     if not (selection.tenants or selection.actors):
-        raise ValueError("a redaction is for a tenant or an actor: name one")
+        raise ValueError("a redaction needs a tenant or an actor: name one")
 
 
 def _text(text: str | None) -> str | None:

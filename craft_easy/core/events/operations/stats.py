@@ -1,4 +1,4 @@
-"""Stats: the backlog, its age and its handlers; the events and failures over time.
+"""The figures of a log: the backlog with its age and handlers, and the events and failures over time.
 
     from craft_easy.core.events.operations.stats import stats
 
@@ -7,10 +7,10 @@
     for group in figures.groups:
         print(group.name, group.open, group.failed, group.median_ms)
 
-What is open or dead is counted whole, however old, from the partial indexes over it alone. What happened over time
-belongs to a window, the last 24 hours unless the selection has one; the server counts it, bar by bar, and no payload
-leaves it. Failures are the errors that the records keep, the last five of a delivery: those of open and dead records of
-any age, and those of done ones that were published within the window. An event without a time is in no bar.
+Open and dead deliveries of any age are counted, from the partial indexes alone. The figures over time are of a window,
+by default the last 24 hours; the server counts them, bar by bar, and returns no payload. Failures are the errors that
+the records keep, the last five of a delivery: those of open and dead records of any age, and those of done ones that
+were published within the window. An event without a time is in no bar.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BARS: Final = 48
 """The maximum number of bars, unless their width is given."""
 EVERYTHING: Final = Selection()
 _ALWAYS_FRESH: Final = 2
-"""The last bars are counted at each look: events still come, and fail, in them."""
+"""The number of latest bars that each look counts again, because events are still stored, and fail, in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Oldest:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The events of a piece of the window, and the errors that happened in it."""
+    """The events of a part of the window, and the errors that happened in it."""
 
     since: datetime
     until: datetime
@@ -74,14 +74,14 @@ class StatsGroup:
     """The figures of a handler, an event type, a tenant or a kind of error.
 
     Args:
-        name: None for events without a tenant, and for what has not failed yet.
-        open: events by type and tenant, deliveries by handler and error.
-        waiting: of them, those that nobody works on and that are not due yet.
-        dead: deliveries.
+        name: None for events without a tenant, and for deliveries that have not failed yet.
+        open: open events by type and tenant, pending deliveries by handler and error.
+        waiting: the number of these that are unowned and not due yet.
+        dead: dead deliveries.
         failed: errors that happened within the window.
-        events: of the window; of them, those that a handler was subscribed to. None by error.
-        median_ms: how long the last run of a delivery took, of the newest 10,000 events of the window; only by handler.
-        mean_ms: the same, where the server is older than MongoDB 7 and cannot give a median.
+        events: events of the window; by handler, those that it was subscribed to. None by error.
+        median_ms: the time of a delivery's last run, of the newest 10,000 events of the window; only by handler.
+        mean_ms: the same, where the server is older than MongoDB 7 and has no median.
     """
 
     name: str | None
@@ -100,20 +100,20 @@ class Stats:
 
     Args:
         at: the database's time of the look.
-        open: events with something pending.
-        owned: of them, those that a worker owns.
-        waiting: of them, those that nobody owns and that are not due yet: they wait for their next attempt.
-        dead: deliveries that used up their attempts.
+        open: open events.
+        owned: the number of these that a worker owns.
+        waiting: the number of these that are unowned and wait for their next attempt.
+        dead: dead deliveries.
         oldest: the event that has been open for the longest.
-        since: where the window begins.
-        until: where it ends.
-        bar: how wide a bar is.
-        events: of the window.
-        failed: errors that happened within it.
+        since: the beginning of the window.
+        until: the end of the window.
+        bar: the width of a bar.
+        events: the events of the window.
+        failed: the errors that happened within the window.
         bars: the window, bar by bar.
-        by: what the members of a group share.
-        groups: what is stuck first, then by failures and events; the largest thousand of them.
-        orphaned: the handlers that open events wait for and that are not loaded; None where none were given.
+        by: the key of a group.
+        groups: the largest thousand groups, by open and dead deliveries, then by failures and events.
+        orphaned: the handlers of open events that are not loaded; None where `loaded` was not given.
     """
 
     at: datetime
@@ -134,7 +134,7 @@ class Stats:
 
     @property
     def due(self) -> int:
-        """Open events that nobody owns and that a redispatch would run now."""
+        """The number of open events that a redispatch would claim now."""
         return self.open - self.owned - self.waiting
 
 
@@ -169,7 +169,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A limit that is crossed, by its name in `Limits`, and what was measured; an age in seconds."""
+    """A limit that is crossed, by its name in `Limits`, with the measured value; an age in seconds."""
 
     name: str
     value: float
@@ -187,10 +187,10 @@ async def stats(
     """Read the figures once; nothing is changed.
 
     Args:
-        selection: of which events; its window is that of the figures over time. It has no limit and no states.
-        by: what the members of a group share.
-        bar: how wide a bar is; None chooses.
-        loaded: ids, aliases included, of the handlers that there are.
+        selection: the events; its window is that of the figures over time. It has no limit and no states.
+        by: the key of a group.
+        bar: the width of a bar; None for a round one.
+        loaded: ids of the loaded handlers, aliases included.
 
     Raises:
         ValueError: the window is empty, or has too many bars of this width.
@@ -201,7 +201,7 @@ async def stats(
 
 @dataclass(slots=True)
 class _Known:
-    """What was counted of a bar that is over, and when."""
+    """The counts of a bar, and the time of the look."""
 
     counted: Counted
     failed_at: Mapping[datetime, int]
@@ -210,17 +210,17 @@ class _Known:
 
 @dataclass(slots=True)
 class Meter:
-    """Reads the same figures repeatedly, and counts again only what may have changed.
+    """Reads the same figures repeatedly, and counts again only those that may have changed.
 
-    The backlog is counted at each look, and so are the last bars; of the others one at each look, in turn.
+    Each look counts the backlog, the latest bars, and one of the other bars, in turn.
 
     Args:
-        store: the log.
-        by: what the members of a group share.
-        bar: how wide a bar is; None chooses at the first look.
+        store: the event log.
+        by: the key of a group.
+        bar: the width of a bar; None for a round one, chosen at the first look.
         most_bars: the maximum number of bars, where `bar` is None.
-        loaded: ids, aliases included, of the handlers that there are.
-        on_bar: called with the number of bars that are counted, and of all.
+        loaded: ids of the loaded handlers, aliases included.
+        on_bar: called with the number of bars that were counted so far, and of all to count.
     """
 
     store: EventStore
@@ -275,7 +275,7 @@ class Meter:
 
 
 def _by_begin(bars: Bars, counted: Counted) -> Mapping[datetime, int]:
-    """Return errors by where the bar begins that they happened in: the numbers of bars change as the window moves."""
+    """Return the errors by the beginning of their bar, because the numbers of bars change as the window moves."""
     return {bars.origin + number * bars.width: errors for number, errors in counted.failed_at.items()}
 
 

@@ -1,4 +1,4 @@
-"""Workers: how many records each owns, and which are silent."""
+"""The status of the workers: the records that each owns, and its last heartbeat."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _IN_ORDER: Final[tuple[WorkerState, ...]] = ("gone", "silent", "alive", "fenced"
 class WorkerStatus:
     """A process that may own records.
 
-    `state` is "alive"; "silent" when its last beat is longer ago than its lease; "fenced" when it was taken over;
-    "gone" when it owns open records and is not in the registry, where what is not in an entry is None. A redispatch
-    judges by having watched for a whole lease, and takes over who is silent, fenced or gone.
+    `state` is "alive"; "silent" when its last heartbeat is older than its lease; "fenced" when it was taken over;
+    "gone" when it owns open records and has no entry in the registry, whose fields are then None. A redispatch watches
+    a worker for a whole lease, and takes over those that are silent, fenced or gone.
 
     Args:
         open: open records that it owns.
-        silent_s: seconds since its last beat, by the database's clock.
+        silent_s: seconds since its last heartbeat, by the database's clock.
         lease: in seconds.
     """
 
@@ -43,12 +43,12 @@ class WorkerStatus:
 
 
 async def workers(store: EventStore) -> list[WorkerStatus]:
-    """Return every worker that is registered or owns an open record: who needs a look first, the busiest of them first.
+    """Return every worker that is registered or owns an open record, those that need a look first, then the busiest.
 
     Raises:
         StoreUnavailable: the log was not reached.
     """
-    # in this order: a worker registers before it owns, so an owner that is not there is gone
+    # in this order: a worker registers before it owns records, so an owner without an entry is gone
     owned = await Deliveries(store).owners()
     entries = await WorkerRegistry(store).entries()
     now = await store.now()

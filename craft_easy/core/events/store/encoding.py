@@ -225,7 +225,7 @@ def _enum(value: Enum, level: int) -> Any:
 @_stored.register(SecretBytes)
 @_stored.register(Secret)
 def _secret(_value: object, _level: int) -> NoReturn:
-    raise _Refused("a secret; what must not be shown must not be logged")
+    raise _Refused("a secret, which must not be stored")
 
 
 @_stored.register(BaseModel)

@@ -1,4 +1,4 @@
-"""Checks of the server and of what a log needs of it: indexes, change streams, transactions, a clock."""
+"""Checks of the server and the capabilities that a log needs: indexes, change streams, transactions, a clock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def connection(facts: ServerFacts) -> list[Finding]:
 
 
 async def write_concern(store: EventStore) -> list[Finding]:
-    """Have a write that changes nothing acknowledged as every write of the log is."""
+    """Check that a majority write is acknowledged, with one that changes nothing."""
     try:
         took_ms = round(await server.acknowledge(store), 1)
     except StoreLoginRefused:
@@ -60,7 +60,7 @@ async def write_concern(store: EventStore) -> list[Finding]:
 
 
 async def change_streams(store: EventStore) -> list[Finding]:
-    """Open a change stream, and close it."""
+    """Check that a change stream can be opened."""
     try:
         stream = await store.watch(Selection())
     except StoreError as error:
@@ -71,7 +71,7 @@ async def change_streams(store: EventStore) -> list[Finding]:
 
 
 async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
-    """Read in a transaction, and abort it."""
+    """Check that a transaction can be begun."""
     missing = "the outbox and current_delivery().transaction() need a replica set; the rest works without"
     if not facts.has_streams:
         return [Finding.warn("transactions", "not on a single server", missing)]
@@ -83,7 +83,7 @@ async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
 
 
 async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
-    """Compare the indexes with those that the log needs; create those that are missing where that is asked for."""
+    """Compare the indexes with those that the log needs; with `fix`, create the missing ones."""
     built = await _built(store) if fix else store_indexes.BuiltIndexes((), {})
     created = list(built.created)
     async with store.call() as connection:
@@ -137,7 +137,7 @@ async def _built(store: EventStore) -> store_indexes.BuiltIndexes:
 
 
 async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -> list[Finding]:
-    """Look for indexes by which records are removed; create the safe one where that is asked for.
+    """Look for indexes by which records are removed; create the safe one if `after` and `fix` are given.
 
     Args:
         after: the age, since the last delivery ended, at which done records are to be removed; None: no such index.

@@ -1,4 +1,4 @@
-"""Checks of what the log holds: who owns what, what nobody delivers, and whether the handlers fit it."""
+"""Checks of the log's contents: owners, undelivered events, and the fit of the handlers."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ MAX_CHECKPOINT: Final = 1_000_000
 
 
 async def workers(store: EventStore) -> list[Finding]:
-    """Look for workers that own open events and do not beat."""
+    """Look for workers that own open events and send no heartbeats."""
     statuses = await all_workers(store)
     details = {
         state: sum(worker.state == state for worker in statuses) for state in ("alive", "silent", "gone", "fenced")
     }
-    left = [worker for worker in statuses if worker.state != "alive" and worker.open]
-    if not left:
+    silent_owners = [worker for worker in statuses if worker.state != "alive" and worker.open]
+    if not silent_owners:
         message = f"{counted(details['alive'], 'worker')} alive" if statuses else "none is registered"
         silent = f", {details['silent']:,} silent and without an event" if details["silent"] else ""
         return [Finding.ok("workers", message + silent, **details)]
-    owned = sum(worker.open for worker in left)
-    message = f"{counted(owned, 'open event')} of {named([_worker_text(worker) for worker in left], 3)}"
+    owned = sum(worker.open for worker in silent_owners)
+    message = f"{counted(owned, 'open event')} of {named([_worker_text(worker) for worker in silent_owners], 3)}"
     advice = f"the next redispatch takes over what does not beat: {REDISPATCH}   more: craft-events workers"
     return [Finding.warn("workers", message, advice, **details, owned=owned)]
 
@@ -54,7 +54,7 @@ def _worker_text(worker: WorkerStatus) -> str:
 
 
 async def backlog(store: EventStore) -> list[Finding]:
-    """Count what is open and dead, and look for open records that nobody can find."""
+    """Count the open and dead events, and look for open records that no worker can find."""
     held = await doctor_queries.held(store)
     dead = await doctor_queries.dead(store)
     lost = [group for group in held if group.is_lost]
@@ -86,7 +86,7 @@ def _lost(store: EventStore, lost: Sequence[doctor_queries.OwnedCount]) -> Findi
 
 
 async def records(store: EventStore) -> list[Finding]:
-    """Draw a sample and say how much of it has no delivery or had no handler."""
+    """Sample events, and report the share that has no delivery or had no handler."""
     drawn = await doctor_queries.sample(store)
     details = {
         "events": drawn.events, "looked_at": drawn.looked_at, "untracked": drawn.untracked,

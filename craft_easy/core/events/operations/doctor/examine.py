@@ -1,4 +1,4 @@
-"""Health: is all well with the log, the server that holds it, and those who work on it?
+"""The examination of a log: every check of its server, contents, workers and handlers.
 
     from craft_easy.core.events.operations.doctor.examine import examine
 
@@ -117,7 +117,7 @@ async def _made(check: _Check, name: str, seconds: float | None) -> list[Finding
 async def _connection(
     store: EventStore, uri: str | None, seconds: float, facts: list[server.ServerFacts]
 ) -> AsyncGenerator[Finding, None]:
-    """Connect and say what the server is; where that fails, say which step of the way did."""
+    """Connect and describe the server; if that fails, report the step that failed."""
     try:
         async with asyncio.timeout(seconds):
             facts.append(await server.facts(store))
@@ -144,8 +144,8 @@ async def _connection(
 
 
 _ADVICE: Final = {
-    "address": "is it right? --uri and CRAFT_EVENTS_URI say it",
-    "dns": "is the host's name right, and does this machine's name server know it?",
+    "address": "is it right? it comes from --uri or CRAFT_EVENTS_URI",
+    "dns": "is the host's name right, and can this machine resolve it?",
     "tcp": "does the server run there, on that port, and does a firewall let this machine through?",
     "hello": "is it MongoDB, with or without TLS (?tls=true), and is the name of the set right (?replicaSet=NAME)?",
     "login": "check user name, password and authSource of the address, and the rights of that user",
