@@ -133,7 +133,7 @@ def test_a_variable_that_goes_before_the_environment_is_warned_of(
 ) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_URI", log.uri)
     ended = cli("dead", "list", "--env", "dev")
-    assert ended.err.startswith("warning: CRAFT_EVENTS_URI goes before the uri of dev\n")
+    assert ended.err.startswith("warning: CRAFT_EVENTS_URI overrides the uri of dev\n")
 
 
 @pytest.mark.parametrize(

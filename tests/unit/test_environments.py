@@ -106,7 +106,7 @@ def test_a_variable_that_goes_before_what_the_environment_says_is_warned_of(file
     environ = {"CRAFT_EVENTS_URI": "mongodb://other:1", "CRAFT_EVENTS_COLLECTION": "c"}
     found = resolve({"env": "staging"}, environ=environ, directory=file.parent)
     assert found.uri.value == "mongodb://other:1"
-    assert found.warnings == ("CRAFT_EVENTS_URI goes before the uri of staging",)
+    assert found.warnings == ("CRAFT_EVENTS_URI overrides the uri of staging",)
     assert resolve({"env": "prod", "uri": "mongodb://h"}, environ=environ, directory=file.parent).warnings == ()
     assert resolve({}, environ=environ, directory=file.parent).warnings == ()
 

@@ -65,7 +65,7 @@ class Directory:
 
     @classmethod
     def open(cls, directory: str | Path) -> Self:
-        """Open a directory, making it where it does not exist; whatever is in it is left alone.
+        """Open a directory; create it if it does not exist, and leave its content alone.
 
         Raises:
             EmbeddedLogError: it is not a directory, holds other files, or cannot be written.
@@ -90,7 +90,7 @@ class Directory:
 
     @contextmanager
     def gate(self, deadline: float) -> Iterator[None]:
-        """Let only one process at a time start, join or leave."""
+        """Lock the gate, so that one process at a time starts, joins or leaves."""
         if not _lock(self._gate, fcntl.LOCK_EX, deadline):
             raise EmbeddedLogError(
                 f"another process keeps starting or stopping the embedded event log in {self.path}",
@@ -106,11 +106,11 @@ class Directory:
         _lock(self._users, fcntl.LOCK_SH, deadline)
 
     def is_last(self) -> bool:
-        """Return whether nobody else uses the log; call behind the gate. If somebody does, the share is given up."""
+        """Return whether no other process uses the log; otherwise give up this share. Call it behind the gate."""
         return _lock(self._users, fcntl.LOCK_EX)
 
     def is_used(self) -> bool:
-        """Return whether anybody uses the log; for a process that is not a user. Call it behind the gate."""
+        """Return whether any process uses the log; for one that is not a user. Call it behind the gate."""
         is_free = _lock(self._users, fcntl.LOCK_EX)
         if is_free:
             fcntl.flock(self._users, fcntl.LOCK_UN)
@@ -125,7 +125,7 @@ class Directory:
 
     @contextmanager
     def lock_for_server(self, deadline: float) -> Iterator[int]:
-        """Hold the server's lock while its process is made, which keeps it: the descriptor is to be inherited."""
+        """Hold the server's lock while its process is started, which inherits the descriptor and so keeps the lock."""
         lock = os.open(self.path / "server.lock", os.O_RDWR)
         try:
             _lock(lock, fcntl.LOCK_EX, deadline)
@@ -143,7 +143,7 @@ class Directory:
         return Note.read(self.path / "server.json")
 
     def last_port(self) -> int | None:
-        """Return the port of the server before."""
+        """Return the port of the former server."""
         note = Note.read(self.path / "last.json")
         return note.port if note else None
 

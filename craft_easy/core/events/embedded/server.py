@@ -41,9 +41,9 @@ umask 077
 printf '{"pid": %d, "port": %d, "nonce": "%s"}\\n' "$$" "$1" "$2" > server.json.new &&
 mv -f server.json.new server.json && { "$3" -P -m "$4" "$PWD" >/dev/null 2>&1 & } && shift 4 && exec "$@"
 """
-"""The note, the keeper, the server; all that a signal or a kill can leave out is what has not begun."""
+"""Writes the note, then starts the keeper, then becomes the server, so that a kill can only leave out later steps."""
 _DETACH: Final = '/bin/sh -c "$0" sh "$@" &'
-"""The shell that starts the server ends at once, so that the server is nobody's child and nobody has to reap it."""
+"""The shell that starts the server ends at once, so that init adopts the server and reaps it."""
 
 
 class _Ended(Exception):

@@ -1,4 +1,4 @@
-"""Where the event log is and which handler modules to load: the value of each setting, and where it came from.
+"""The settings: the address of the event log and the handler modules, each value with its origin.
 
 Precedence: a flag, an environment variable, the chosen environment of `[tool.craft-events]` in the nearest
 `pyproject.toml` that has this table, the table itself, the default. An empty variable counts as not set.
@@ -61,11 +61,11 @@ Flags = Mapping[str, str | Sequence[str] | None]
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A named environment; a protected one has its name typed before anything acts on it.
+    """A named environment; for a protected one, commands that act ask for its name first.
 
     Args:
-        origin: the flag or variable that chose it; in a list, where it is defined.
-        defined_in: the file, and its place there.
+        origin: the flag or variable that chose it; in a list, the place of its definition.
+        defined_in: the place of its definition: the file and the table.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the event log is, checked; `repr` shows no password."""
+    """The checked address of the event log; `repr` shows no password."""
 
     uri: Value[str]
     database: Value[str]
@@ -87,7 +87,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Modules:
-    """Which handler modules to load, `M` or `M:bus`, and the folder where they are looked up last."""
+    """The handler modules to load, `M` or `M:bus`, and the folder that is searched for them last."""
 
     handlers: Value[tuple[str, ...]]
     app_dir: Value[str]
@@ -99,15 +99,15 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Settings:
-    """Return where the event log is.
+    """Return the settings of the event log.
 
     Args:
-        flags: values given outright, by setting (`env`, `uri`, `database`, `collection`); None is not set.
-        environ: the environment; None for the process's.
-        directory: where the search for `pyproject.toml` begins, upwards; None reads no file and has no `env`.
+        flags: explicit values by setting (`env`, `uri`, `database`, `collection`); None is not set.
+        environ: the environment variables; None for the process's.
+        directory: the search for `pyproject.toml` goes upwards from here; None reads no file and has no `env`.
 
     Raises:
-        InvalidSetting: a value cannot be used; the message names where it came from.
+        InvalidSetting: a value cannot be used; the message names its origin.
     """
     sources = _sources(flags, environ, directory)
     uri = sources.uri()
@@ -127,7 +127,7 @@ def resolve_modules(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Modules:
-    """Return which handler modules to load; the arguments are those of `resolve`, the flags `handlers` and `app-dir`.
+    """Return the handler modules; the arguments are those of `resolve`, the flags `handlers` and `app-dir`.
 
     Raises:
         InvalidSetting: the file has a value that cannot be used.
@@ -137,7 +137,7 @@ def resolve_modules(
 
 
 def environments(directory: Path) -> list[Environment]:
-    """Return the environments that the nearest file names.
+    """Return the environments of the nearest `pyproject.toml` that has the table.
 
     Raises:
         InvalidSetting: the file cannot be used.
@@ -180,7 +180,7 @@ def _hint(name: str, config: Configuration) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """Where values are looked for; `tables` are the chosen environment's and the base one, in this order."""
+    """The sources of values; `tables` are the chosen environment's and the base one, in this order."""
 
     flags: Flags
     environ: Mapping[str, str]
@@ -188,18 +188,18 @@ class _Sources:
     environment: Environment | None
 
     def uri(self) -> Value[str]:
-        if (outright := self._outright("uri")) is not None:
-            return outright
+        if (explicit := self._explicit("uri")) is not None:
+            return explicit
         for table in self.tables:
             if (uri := table.uri(self.environ)) is not None:
                 return uri
         return Value(DEFAULT_URI, DEFAULT_ORIGIN)
 
     def text(self, setting: str, default: str) -> Value[str]:
-        outright = self._outright(setting)
-        if outright is not None:
-            return outright
-        for table in self._that_say(setting):
+        explicit = self._explicit(setting)
+        if explicit is not None:
+            return explicit
+        for table in self._tables_with(setting):
             text = table.text(setting)
             return Value(str(table.folder / text) if setting == "app-dir" else text, table.origin)
         return Value(default, DEFAULT_ORIGIN)
@@ -211,7 +211,7 @@ class _Sources:
         variable = ENVIRONMENT[setting]
         if self.environ.get(variable):
             return Value(_split([self.environ[variable]]), variable)
-        for table in self._that_say(setting):
+        for table in self._tables_with(setting):
             return Value(_split(table.texts(setting)), table.origin)
         return Value((), DEFAULT_ORIGIN)
 
@@ -220,19 +220,19 @@ class _Sources:
         if self.environment is None:
             return
         for setting in ("uri", "database", "collection"):
-            says = any(key.partition("-")[0] == setting for key in self.tables[0].values)
+            is_set = any(key.partition("-")[0] == setting for key in self.tables[0].values)
             variable = ENVIRONMENT[setting]
-            if says and self.environ.get(variable) and not isinstance(self.flags.get(setting), str):
-                yield f"{variable} goes before the {setting} of {self.environment.name}"
+            if is_set and self.environ.get(variable) and not isinstance(self.flags.get(setting), str):
+                yield f"{variable} overrides the {setting} of {self.environment.name}"
 
-    def _outright(self, setting: str) -> Value[str] | None:
+    def _explicit(self, setting: str) -> Value[str] | None:
         flag = self.flags.get(setting)
         if isinstance(flag, str):
             return Value(flag, f"--{setting}")
         variable = ENVIRONMENT.get(setting, "")
         return Value(self.environ[variable], variable) if self.environ.get(variable) else None
 
-    def _that_say(self, setting: str) -> Iterator[SettingsTable]:
+    def _tables_with(self, setting: str) -> Iterator[SettingsTable]:
         return (table for table in self.tables if setting in table.values)
 
 

@@ -23,10 +23,10 @@ _BARE_PERCENT: Final = r"%(?![0-9A-Fa-f]{2})"
 
 
 def check_uri(uri: Value[str]) -> None:
-    """Refuse an address that no driver understands, before a driver's own error could quote a password.
+    """Refuse an invalid address, before the error of a driver could quote a password in it.
 
     Raises:
-        InvalidSetting: it is not a valid address.
+        InvalidSetting: the address is not valid.
     """
     text = uri.value
     _check_text("uri", uri)
@@ -43,7 +43,7 @@ def check_uri(uri: Value[str]) -> None:
 
 
 def _check_authority(uri: Value[str], rest: str) -> None:
-    """Refuse what is between the scheme and the path where something in it must be escaped."""
+    """Refuse user, password and hosts with a character that must be escaped."""
     authority, path = _split_address(rest)
     user_info, at, hosts = authority.rpartition("@")
     if "@" in path or "@" in user_info or user_info.count(":") > 1 or (at and re.search(_BARE_PERCENT, user_info)):

@@ -18,7 +18,7 @@ _SECRET_OPTION: Final = r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AW
 
 @dataclass(frozen=True, slots=True)
 class Value(Generic[T]):
-    """A setting's value and where it came from: a flag, a variable, a file or the default."""
+    """A setting's value and its origin: a flag, a variable, a file or the default."""
 
     value: T
     origin: str
@@ -40,14 +40,14 @@ def redact(text: str) -> str:
 
 
 def invalid(setting: str, value: Value[Any], reason: str, *, hint: str | None = None) -> InvalidSetting:
-    """Return the error for a value that cannot be used, which names where it came from."""
+    """Return the error for a value that cannot be used; it names the origin."""
     if value.origin.startswith("--"):
         return InvalidSetting(value.origin, reason, hint=hint)
     return InvalidSetting(setting, reason, origin=value.origin, hint=hint)
 
 
 def quoted(text: str) -> str:
-    """Return the text as a message shows it: in quotes, cut, without passwords."""
+    """Return a text for a message: in quotes, cut, without passwords."""
     short = text if len(text) <= 80 else text[:79] + "…"
     return f'"{redact(short)}"'
 

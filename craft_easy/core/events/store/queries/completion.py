@@ -1,6 +1,6 @@
-"""Values that the log holds, for completion at TAB: few, fast, and nothing that matters depends on them.
+"""Values of the log for completion at TAB: a few that can be read fast, which need not be complete.
 
-A synchronous client with short timeouts asks; an embedded log is asked only where it runs already.
+The queries use a synchronous client with short timeouts; an embedded log is not started for them.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def known_values(settings: Settings, kind: Kind, prefix: str, *, timeout_ms: int
     """Yield values of the log that begin with the prefix, those of the newest records first; some repeat.
 
     Args:
-        settings: where the log is.
+        settings: the settings of the log.
         kind: tenants, event types, or the ids of the newest records' handlers.
         prefix: the first letters.
-        timeout_ms: milliseconds for each step: to connect, to be answered.
+        timeout_ms: milliseconds for each step, connecting or a reply.
 
     Raises:
         PyMongoError: the server cannot be reached, or not in time.
@@ -79,7 +79,7 @@ def _values(record: Mapping[str, Any], kind: Kind) -> list[Any]:
 
 
 def _all(records: Records, kind: Kind, prefix: str) -> Iterator[Any]:
-    """Yield every value with this prefix; MongoDB reads them off an index, one step for each."""
+    """Yield every value with this prefix; MongoDB reads each with one step in an index."""
     if kind == "handler":
         return
     begins = {"$regex": f"^{re.escape(prefix)}"} if prefix else {"$gt": ""}

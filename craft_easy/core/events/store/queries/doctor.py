@@ -1,4 +1,4 @@
-"""Counting what a log holds, without reading all of it: by its indexes, and by drawing a sample."""
+"""The queries of the doctor: counts by indexes, a sample of the events, and the indexes that remove records."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ async def is_empty(store: Log) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What some events that were drawn at random are like.
+    """A random sample of the events.
 
     Args:
-        events: how many there are in all, as the server estimates.
-        looked_at: how many were drawn.
-        untracked: of them, those without a delivery.
-        unhandled: those that had no handler when they were published.
+        events: the number of all events, as the server estimates it.
+        looked_at: the size of the sample.
+        untracked: the number in the sample without a delivery.
+        unhandled: the number in the sample that had no handler when they were published.
     """
 
     events: int
@@ -67,23 +67,23 @@ async def sample(store: Log, *, size: int = SAMPLE) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecords:
-    """How many records lack the id, the type or the time of an event, or have another type there; and some `_id`s."""
+    """The number of malformed records, and the `_id`s of some; see `model.envelope.is_malformed`."""
 
     number: int
     ids: tuple[str, ...]
 
 
 async def malformed(log: Log) -> MalformedRecords:
-    """Count the records that no command reads as an event; the server reads the whole log for it."""
+    """Count the malformed records; the server reads the whole log for it."""
     async with log.call(log.scan_timeout) as connection:
         number = await connection.events.count_documents(MALFORMED)
-        some = await connection.events.find(MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
-    return MalformedRecords(number, tuple(str(record["_id"]) for record in some))
+        named = await connection.events.find(MALFORMED, {"_id": 1}).limit(MAX_NAMED).to_list(None) if number else []
+    return MalformedRecords(number, tuple(str(record["_id"]) for record in named))
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedCount:
-    """Open records that have the same owner, None where they have none, and the oldest of their times."""
+    """The number of open records with one owner, or with none (None), and the oldest of their times."""
 
     owner: Any
     records: int
@@ -92,7 +92,7 @@ class OwnedCount:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nobody finds these records: their owner is neither missing nor a name."""
+        """Whether no worker can find these records: their owner is neither missing nor a name."""
         return self.owner is not None and (not isinstance(self.owner, str) or not self.owner)
 
 
@@ -121,7 +121,7 @@ def _held(row: Mapping[str, Any]) -> OwnedCount:
 
 
 async def dead(store: Log) -> int:
-    """Return how many records have a dead delivery, by the partial index over them."""
+    """Return the number of records with a dead delivery, from the partial index over them."""
     async with store.call(store.scan_timeout) as connection:
         condition = {"delivery.handlers.state": "dead"}
         return int(await connection.events.count_documents(condition, **await hint(connection, DEAD_INDEX)))
@@ -129,9 +129,9 @@ async def dead(store: Log) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """An index by which MongoDB removes records at an age, counted from the time in a field.
+    """An index by which MongoDB removes records once the time in a field has a certain age.
 
-    `is_safe` where it touches nothing that is open or dead.
+    `is_safe` if it removes no open or dead records.
     """
 
     name: str
@@ -141,7 +141,7 @@ class Expiry:
 
 
 def expiries_among(existing: Iterable[Mapping[str, Any]]) -> list[Expiry]:
-    """Return the indexes with these specifications by which records are removed."""
+    """Return those of the listed indexes by which records are removed."""
     return [_expiry(index) for index in existing if "expireAfterSeconds" in index]
 
 
@@ -159,7 +159,7 @@ async def expiries(store: Log) -> list[Expiry]:
 
 
 def expiring_index(after: timedelta) -> IndexModel:
-    """Return the index by which done records are removed at this age, counted from the end of their last delivery."""
+    """Return the index that removes done records at this age, counted from the end of their last delivery."""
     return IndexModel(
         list(_EXPIRY_KEYS.items()),
         name=EXPIRY_INDEX,
@@ -169,13 +169,13 @@ def expiring_index(after: timedelta) -> IndexModel:
 
 
 async def create_expiring_index(store: Log, after: timedelta) -> None:
-    """Create that index; from then on MongoDB removes records, without a look at what they caused."""
+    """Create that index; from then on MongoDB removes records, whatever the state of the events that caused them."""
     async with store.call(BUILD_DEADLINE) as connection:
         await connection.events.create_indexes([expiring_index(after)])
 
 
 def shell_command(collection: str, after: timedelta) -> str:
-    """Return what creates that index in MongoDB's shell."""
+    """Return the command that creates that index in MongoDB's shell."""
     return (
         f'db.getCollection("{collection}").createIndex({{"delivery.finished_at": 1}}, '
         f'{{name: "{EXPIRY_INDEX}", expireAfterSeconds: {int(after.total_seconds())}, '

@@ -1,4 +1,4 @@
-"""What a log holds for handlers: its event types, and how much is open and dead for one of them."""
+"""The queries about handlers: the event types of a log, and the backlog of one handler."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ async def event_types(store: Log) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class HandlerBacklog:
-    """How many events a handler has still to be delivered, and how many of its deliveries are dead."""
+    """The numbers of pending and dead deliveries of a handler."""
 
     pending: int
     dead: int
 
 
 async def of_handler(store: Log, names: tuple[str, ...]) -> HandlerBacklog:
-    """Count what a handler has open and dead, by the partial indexes.
+    """Count the pending and dead deliveries of a handler, from the partial indexes.
 
     Args:
-        names: its id, and those that it had before.
+        store: the event log.
+        names: its id and its aliases.
     """
     chosen = DeliveryFilter(Selection(), names)
     async with store.call(store.scan_timeout) as connection:

@@ -1,7 +1,7 @@
-"""Old records: which of them may go, their bytes as they are stored, and their removal.
+"""The queries of pruning: the old records, exact copies of them, and their removal.
 
-A record may go when it is done, is older than asked, and was not published by a handler of an event that is open or
-dead: a retry of that would publish it again. It is removed only where it is still the one that was copied.
+A record may be removed when it is done and old enough, and was not published by a handler of an event that is open or
+dead: a retry of that would publish it again. It is removed only if it was not changed since it was copied.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 PRUNE_PAGE: Final = 500
-"""Records that are copied, and then removed, together; fewer where they are large."""
+"""The number of records that are copied and then removed together; fewer where they are large."""
 MAX_BYTES: Final = 16_000_000
 RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 _UNFINISHED: Final[frozenset[HandlerState]] = frozenset({"pending", "dead"})
@@ -48,12 +48,12 @@ _LISTED: Final = (*WITHOUT_PAYLOAD, "causation_id")
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """Which records are old.
+    """The condition for old records.
 
     Args:
-        before: the event's own time lies before this, and so does the time when it was done, where that is known.
-        selection: further conditions, and how many at most; its window and its states are not looked at.
-        include_untracked: also records without a delivery: whether they were handled is unknown.
+        before: the event's own time is before this, and so is the time when it was done, where that is known.
+        selection: further conditions and a limit; its window and its states are ignored.
+        include_untracked: also records without a delivery, which may or may not have been handled.
     """
 
     before: datetime
@@ -61,7 +61,7 @@ class Old:
     include_untracked: bool = False
 
     def condition(self) -> Condition:
-        """Return the condition that an old record meets."""
+        """Return the condition for an old record."""
         selection = replace(self.selection, since=None, until=self.before, states=(), limit=None, reverse=False)
         return joined(selection_filter(selection), self._may_go())
 
@@ -93,7 +93,7 @@ class Copy:
 
     @property
     def key(self) -> bytes:
-        """Its `_id` as BSON, which may be looked up, of whatever type it is."""
+        """Its `_id` as BSON, which is hashable for an `_id` of any type."""
         return bson.encode({"_id": self.document["_id"]}, codec_options=CODEC)
 
     @property
@@ -106,7 +106,7 @@ class Copy:
         return record_event_id(self.document)
 
     def still(self) -> Condition:
-        """Return the condition that the record is the one that was copied."""
+        """Return the condition that the record was not changed since it was copied."""
         delivery = self.document.get("delivery")
         if isinstance(delivery, Mapping):
             rev = delivery.get("rev")
@@ -115,20 +115,20 @@ class Copy:
 
 
 async def count(store: Log, old: Old) -> int:
-    """Return how many records are old, those included that a retry of their parent would publish again."""
+    """Return the number of old records, including those that a retry of their parent would publish again."""
     async with store.call(store.scan_timeout) as connection:
         return int(await connection.events.count_documents(old.condition()))
 
 
 async def listed(store: Log, old: Old) -> AsyncGenerator[list[dict[str, Any]], None]:
-    """Yield the records that are old, oldest first, without their payload; the limit is not kept."""
+    """Yield the old records, oldest first, without their payload; the limit is ignored."""
     async with aclosing(read.scan(store, old.condition(), fields=_LISTED, size=PRUNE_PAGE)) as pages:
         async for page in pages:
             yield [record for record in page if not is_malformed(record)]
 
 
 async def without_open_parents(store: Log, records: Sequence[Record]) -> list[Record]:
-    """Return the records that no handler can publish again: what caused them is neither open nor dead."""
+    """Return the records whose cause is neither open nor dead, so that no handler can publish them again."""
     causes = {cause for record in records if _is_key(cause := record.get("causation_id"))}
     unfinished = await _unfinished(store, causes) if causes else frozenset()
     return [record for record in records if not _is_key(cause := record.get("causation_id")) or cause not in unfinished]
@@ -139,13 +139,13 @@ def _is_key(value: Any) -> bool:
 
 
 async def _unfinished(store: Log, event_ids: Iterable[Any]) -> frozenset[Any]:
-    """Return which of these events are open or dead, as the majority has them: by the derived `_id`, then by id."""
-    left, parents = list(event_ids), list[Record]()
+    """Return those of the events that are open or dead by a majority read: by the derived `_id`, then by `event_id`."""
+    ids, parents = list(event_ids), list[Record]()
     for key in ("_id", "event_id"):
-        values = [record_id(event_id) for event_id in left if isinstance(event_id, str)] if key == "_id" else left
+        values = [record_id(event_id) for event_id in ids if isinstance(event_id, str)] if key == "_id" else ids
         parents += await _parents(store, key, values)
         known = {parent.get("event_id") for parent in parents if _is_key(parent.get("event_id"))}
-        left = [event_id for event_id in left if event_id not in known]
+        ids = [event_id for event_id in ids if event_id not in known]
     return frozenset(
         parent["event_id"] for parent in parents if _is_key(parent.get("event_id")) and _is_unfinished(parent)
     )
@@ -170,10 +170,10 @@ def _is_unfinished(parent: Record) -> bool:
 
 
 async def copies(store: Log, old: Old, ids: Sequence[Any]) -> AsyncGenerator[list[Copy], None]:
-    """Yield the records with these `_id`s that may still go, as they are stored, in batches of limited size."""
-    left, gathered, size = list(ids), list[Copy](), 0
-    while left:
-        batch, left = await _copied(store, left)
+    """Yield exact copies of the records with these `_id`s that may still be removed, in batches of limited size."""
+    remaining, gathered, size = list(ids), list[Copy](), 0
+    while remaining:
+        batch, remaining = await _copied(store, remaining)
         gathered += [copy for copy in batch if old.has(copy.document)]
         size += sum(len(copy.data) for copy in batch)
         if size >= MAX_BYTES:
@@ -184,12 +184,12 @@ async def copies(store: Log, old: Old, ids: Sequence[Any]) -> AsyncGenerator[lis
 
 
 async def _copied(store: Log, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]]:
-    """Return the first of the records with these `_id`s, and the `_id`s that are left to be read."""
-    some, rest = ids[:MAX_NAMED], list(ids[MAX_NAMED:])
+    """Return the first of the records with these `_id`s, and the `_id`s that remain to be read."""
+    first, rest = ids[:MAX_NAMED], list(ids[MAX_NAMED:])
     batch: list[Copy] = []
     size = 0
     async with store.call() as connection:
-        cursor: Any = drivers.decoding(connection.events, RAW).find({"_id": {"$in": some}})
+        cursor: Any = drivers.decoding(connection.events, RAW).find({"_id": {"$in": first}})
         async for document in cursor:
             batch.append(Copy(document))
             size += len(batch[-1].data)
@@ -199,11 +199,11 @@ async def _copied(store: Log, ids: Sequence[Any]) -> tuple[list[Copy], list[Any]
             return batch, rest
         await cursor.close()
     known = [copy.id for copy in batch]
-    return batch, [*(id_ for id_ in some if id_ not in known), *rest]
+    return batch, [*(id_ for id_ in first if id_ not in known), *rest]
 
 
 async def remove(store: Log, copied: Sequence[Copy]) -> list[Any]:
-    """Remove records where they are the ones that were copied; return the `_id`s of those that are still there."""
+    """Remove the records that were not changed since they were copied; return the `_id`s of the others."""
     async with store.call() as connection:
         result = await connection.events.bulk_write([DeleteOne(copy.still()) for copy in copied], ordered=False)
     if result.deleted_count == len(copied):
@@ -222,14 +222,14 @@ async def _still_there(store: Log, ids: Sequence[Any]) -> list[Any]:
     return remaining
 
 
-# ---------------------------------------------------------------- archives: a line of a file, a collection
+# ---------------------------------------------------------------- archives
 
 
 def exact_line(copy: Copy) -> bytes | None:
-    """Return the line of a record, with its end; None where reading it would not give the same bytes again.
+    """Return the line of a record, with its newline; None if the line would not read back as the same bytes.
 
-    What Extended JSON cannot say exactly is rare: keys that stand twice, text that is not UTF-8, an object that looks
-    like a type of its own.
+    The latter is rare: a key that appears twice, text that is not UTF-8, an object that Extended JSON reads as another
+    value.
     """
     record = bson.decode(copy.data, event_json.CODEC)
     try:
@@ -242,7 +242,7 @@ def exact_line(copy: Copy) -> bytes | None:
 
 
 def _without_id(copy: Copy) -> bytes:
-    """Return the bytes of a record behind its `_id`, which the server has put first."""
+    """Return the bytes of a record after its `_id`, which the server stores first."""
     first = bson.encode({"_id": copy.document["_id"]}, codec_options=CODEC)[_HEAD:-1]
     if not copy.data.startswith(first, _HEAD):
         raise ValueError("_id is not the first field")
@@ -252,12 +252,12 @@ def _without_id(copy: Copy) -> bytes:
 class CollectionArchive:
     """Keeps records in a collection of the log's database.
 
-    A record that an earlier run kept, and that was written since, takes the place of its older copy; another event
-    under the same id does not.
+    A record that was changed since an earlier run copied it replaces that copy; another event under the same id does
+    not.
 
     Args:
-        store: the log.
-        name: of the collection.
+        store: the event log.
+        name: the name of the collection.
     """
 
     def __init__(self, store: Log, name: str) -> None:
@@ -273,7 +273,7 @@ class CollectionArchive:
         """Keep copies of records and return the records that have no exact copy afterwards.
 
         Raises:
-            StoreUnavailable: nothing is known of the copies; the same call may be made again.
+            StoreUnavailable: the copies may not be stored; the same call may be made again.
         """
         await self._insert([original.document for original in copies])
         hooks.kill_point("prune.copied")
@@ -291,10 +291,10 @@ class CollectionArchive:
                 refused = error.details.get("writeErrors", ())
                 if error.details.get("writeConcernErrors") or not refused:
                     raise
-                # those that are there already, or that it does not take: what is there is looked at next
+                # records that are there already, or are refused: `_differing` compares them next
 
     async def _differing(self, copies: Sequence[Copy]) -> list[tuple[Copy, RawBSONDocument | None]]:
-        """Return the records whose copy, as the majority has it, is not the record to the byte, and that copy."""
+        """Return the records whose copy, by a majority read, is missing or differs by a byte, with that copy."""
         kept: dict[bytes, RawBSONDocument] = {}
         for start in range(0, len(copies), MAX_NAMED):
             ids = [original.id for original in copies[start : start + MAX_NAMED]]
