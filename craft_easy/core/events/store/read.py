@@ -1,12 +1,12 @@
-"""Reading the log: one resumable scan, which everything pages with, and looking events up by their ids.
+"""The reader of the log: one resumable scan, by which all listings are paged, and look-ups by event id.
 
-A scan is one cursor, read page by page. Each page has a deadline of its own. A cursor that the server has lost is
-opened again behind the last key that was read: after a restart or a failover, after ten idle minutes, and where
-`maxTimeMS`, which MongoDB adds up over all pages of a cursor, has passed
+A scan is one cursor, read page by page. Each page has its own deadline. A cursor that the server has lost is opened
+again after the last key that was read: after a restart or a failover, after ten idle minutes, and when `maxTimeMS`,
+which MongoDB adds up over all pages of a cursor, has passed
 (https://www.mongodb.com/docs/manual/reference/method/cursor.maxTimeMS/).
 
-Records with a key of another type (malformed ones, or an `_id` of another program) have no place that a query can name
-in one condition: a cursor that was lost among them is opened behind the last regular key and skips those it has read.
+No single condition can express the place of a record with a key of another type (a malformed one, or an `_id` of
+another program): a cursor that was lost among these is opened after the last regular key, and skips those already read.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Page = list[dict[str, Any]]
 
 SCAN_PAGE: Final = 1_000
 MAX_IDS: Final = 1_000
-"""Events that one query looks up by `_id`."""
+"""The maximum number of events that one query looks up by `_id`."""
 WITHOUT_PAYLOAD: Final = ("event_id", "event_type", "tenant_id", "timestamp", "delivery")
-"""The fields of a record but the payload, which may be large."""
+"""The fields of a record without the payload, which may be large."""
 DATES: Final = (datetime, DatetimeMS)
-"""How a date is decoded: as the second where Python has no such year."""
+"""The types of a decoded date; the second is for years that Python does not have."""
 
 
 # The scan
@@ -47,13 +47,13 @@ DATES: Final = (datetime, DatetimeMS)
 
 @dataclass(frozen=True, slots=True)
 class ScanOrder:
-    """The key by which a scan is sorted: a date, then a field that tells equal dates apart.
+    """The key by which a scan is sorted: a date, then a field that breaks ties.
 
     Args:
         date: the name of the first field.
-        tie: the name of the second.
-        tie_type: its type in a regular record, and
-        tie_bson_type: the same as `$type` names it.
+        tie: the name of the second field.
+        tie_type: the type of the second field in a regular record.
+        tie_bson_type: the name of that type for `$type`.
     """
 
     date: str
@@ -65,14 +65,14 @@ class ScanOrder:
         return [(self.date, direction), (self.tie, direction)]
 
     def key(self, record: Mapping[str, Any]) -> tuple[Any, Any] | None:
-        """Return the key of a record; None where it is not of the regular types."""
+        """Return the key of a record; None if it has other types than the regular ones."""
         date, tie = _value(record, self.date), _value(record, self.tie)
         return (date, tie) if isinstance(date, DATES) and isinstance(tie, self.tie_type) else None
 
     def behind(self, key: tuple[Any, Any], direction: int) -> Condition:
-        """Return the condition for the records behind a key.
+        """Return the condition for the records after a key.
 
-        MongoDB compares values of one type only. Other types stand before dates, texts and ObjectIds, nearly all.
+        MongoDB compares values of one type only. Nearly all other types sort before dates, texts and ObjectIds.
         """
         date, tie = key
         later, not_before = ("$gt", "$gte") if direction == ASCENDING else ("$lt", "$lte")
@@ -101,26 +101,26 @@ async def scan(
     index: str | None = None,
     reads_ahead: bool = False,
 ) -> AsyncGenerator[Page, None]:
-    """Yield the records that meet a condition, at most `size` at a time, with flat memory.
+    """Yield the records of a condition, at most `size` at a time, with flat memory.
 
-    A record that begins or ceases to meet it meanwhile is listed or not, and makes no other be passed over.
+    A record that changes meanwhile may be listed or not, but never causes another one to be passed over.
 
     Args:
         log: the event log.
-        condition: what a record must meet.
-        order: the order; None for any, in which a lost cursor begins again from the start.
-        fields: read only these, and `_id`; None reads whole records. The fields of the order must be among them.
+        condition: the condition.
+        order: the order; None for any, with which a lost cursor starts again from the beginning.
+        fields: read only these and `_id`; None reads whole records. The fields of the order must be among them.
         reverse: descending.
-        limit: records at most; None for all.
-        size: records of a page.
-        for_json: decode records as `formats.event_json` takes them.
-        index: the name of the index to go through, see `indexes`; a log that lacks it is read without.
+        limit: the maximum number of records; None for all.
+        size: the number of records in a page.
+        for_json: decode records for `formats.event_json`.
+        index: the name of the index to use, see `indexes`; ignored if the log does not have it.
         reads_ahead: fetch the next page while the caller works on this one.
 
     Raises:
-        StoreUnavailable: the server did not answer; in the middle of a scan, nor when it was asked again.
+        StoreUnavailable: the server did not answer; in the middle of a scan, not to a second try either.
     """
-    places = Scan(
+    records = Scan(
         log,
         condition,
         order=order,
@@ -132,16 +132,16 @@ async def scan(
         index=index,
         reads_ahead=reads_ahead,
     )
-    async with aclosing(places.pages()) as pages:
+    async with aclosing(records.pages()) as pages:
         async for page in pages:
             yield page
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Scan:
-    """A cursor over the records that meet a condition, and the key that it has come to; see `scan`.
+    """A cursor over the records of a condition, and the last key that was read; see `scan`.
 
-    It may be read on after an outage: `next` goes on behind the last record that it has read.
+    After an outage `next` continues after the last record that was read.
     """
 
     log: Log = field(kw_only=False)
@@ -155,12 +155,12 @@ class Scan:
     index: str | None = None
     reads_ahead: bool = False
     after: tuple[Any, Any] | None = None
-    """The key behind which the scan begins, and later the last regular key that was read."""
+    """The key after which the scan begins, and later the last regular key that was read."""
     _cursor: Any = None
     _coming: asyncio.Task[Page] | None = None
     _read: int = 0
     _irregular: int = 0
-    """Records that were read behind the last regular key."""
+    """The number of records that were read after the last regular key."""
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Yield the pages, and close the scan."""
@@ -174,8 +174,8 @@ class Scan:
         """Return the next page; an empty one is the end.
 
         Raises:
-            StoreUnavailable: the server did not answer; in the middle of a scan, nor when it was asked again. A further
-                call goes on from there.
+            StoreUnavailable: the server did not answer; in the middle of a scan, not to a second try either. The next
+                call continues from there.
         """
         if not self.reads_ahead:
             return await self._page()
@@ -258,7 +258,7 @@ def _value(record: Mapping[str, Any], path: str) -> Any:
 def select(
     log: Log, selection: Selection, *, size: int, for_json: bool = False, after: tuple[Any, Any] | None = None
 ) -> Scan:
-    """Return a scan of the selected records, of those behind a key in the order of history where one is given."""
+    """Return a scan of the selected records, or of those after a key in the order of history."""
     return Scan(
         log,
         filters.selection_filter(selection),
@@ -279,7 +279,7 @@ def _index_for(selection: Selection) -> str | None:
 
 
 async def count(log: Log, selection: Selection) -> int:
-    """Return how many records are selected; see `EventStore.count`."""
+    """Return the number of selected records; see `EventStore.count`."""
     async with log.call(log.scan_timeout) as connection:
         number = await connection.events.count_documents(filters.selection_filter(selection))
     return number if selection.limit is None else min(number, selection.limit)

@@ -1,7 +1,7 @@
-"""Removing payloads: with the same write, what is pending or dead is skipped.
+"""The queries of redaction: one write removes a payload and skips the pending and dead deliveries.
 
-It follows the one rule of deliveries, written where `rev` is the one that was read, so that no worker's write brings a
-text back. A record is redacted once: a second run finds it redacted.
+The write follows the rule of deliveries and requires the `rev` that was read, so that no worker's write brings a text
+back. A record that is redacted already is left out.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ REDACT_PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class RedactionMark:
-    """The mark of a redaction in a record: when, by whom, why."""
+    """The mark of a redaction in a record: its time, the operator and the reason."""
 
     at: datetime
     by: str | None = None
     reason: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return it as the record keeps it, under `redacted`."""
+        """Return the value of `redacted` in the record."""
         return {"at": self.at, "by": self.by, "reason": self.reason}
 
 
 async def unredacted(store: Log, selection: Selection) -> AsyncGenerator[list[Tracked], None]:
-    """Yield the selected records that still have their payload, in order, without it."""
+    """Yield the selected records that are not redacted yet, in order, without their payload."""
     condition = joined(selection_filter(selection), dict(UNREDACTED))
     pages = read.scan(
         store, condition, fields=WITHOUT_PAYLOAD, reverse=selection.reverse, limit=selection.limit, size=REDACT_PAGE
@@ -56,45 +56,45 @@ async def unredacted(store: Log, selection: Selection) -> AsyncGenerator[list[Tr
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record that keeps its payload, since a transaction holds it or the server refuses to change it."""
+    """A record that keeps its payload, because a transaction locks it or the server refuses to change it."""
 
     record: Tracked
     reason: str
 
 
-async def remove_payloads(store: Log, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
-    """Remove the payloads of records and return those that could not be written.
+async def remove_payloads(store: Log, records: Sequence[Tracked], mark: RedactionMark) -> list[Kept]:
+    """Remove the payloads of records and return the records that could not be changed.
 
-    Afterwards each `delivery` of the others is what the log holds. A record that is gone is left as it is.
+    Afterwards the `delivery` of each other record is the stored one. A record that was removed is left as it is.
 
     Raises:
         StoreUnavailable: the server was not reached; the same call may be made again.
     """
     try:
-        await _change(store, records, trace, BULK_WRITE_S)
+        await _change(store, records, mark, BULK_WRITE_S)
     except (StoreUnavailable, RecordRefused):
-        return await _change_apart(store, records, trace)
+        return await _change_apart(store, records, mark)
     return []
 
 
-async def _change_apart(store: Log, records: Sequence[Tracked], trace: RedactionMark) -> list[Kept]:
+async def _change_apart(store: Log, records: Sequence[Tracked], mark: RedactionMark) -> list[Kept]:
     kept = []
     for record in records:
         try:
-            await _change(store, [record], trace, APART_S)
+            await _change(store, [record], mark, APART_S)
         except StoreUnavailable:
-            await store.now()  # where this is not answered either, it is an outage and not a lock
+            await store.now()  # raises in an outage, which a lock is not
             kept.append(Kept(record, "it is locked by a transaction"))
         except RecordRefused as error:
             kept.append(Kept(record, error.message))
     return kept
 
 
-async def _change(store: Log, records: Sequence[Tracked], trace: RedactionMark, seconds: float) -> None:
+async def _change(store: Log, records: Sequence[Tracked], mark: RedactionMark, seconds: float) -> None:
     todo = list(records)
     while todo:
-        after = [redact(record.delivery, at=trace.at, by=trace.by) for record in todo]
-        writes = [_write(record, delivery, trace) for record, delivery in zip(todo, after, strict=True)]
+        after = [redact(record.delivery, at=mark.at, by=mark.by) for record in todo]
+        writes = [_write(record, delivery, mark) for record, delivery in zip(todo, after, strict=True)]
         async with store.call(seconds) as connection:
             matched = (await connection.events.bulk_write(writes, ordered=False)).matched_count
         if matched == len(todo):
@@ -104,9 +104,9 @@ async def _change(store: Log, records: Sequence[Tracked], trace: RedactionMark, 
         todo = await _lost(store, todo)
 
 
-def _write(record: Tracked, after: Delivery, trace: RedactionMark) -> UpdateOne:
+def _write(record: Tracked, after: Delivery, mark: RedactionMark) -> UpdateOne:
     document = record.document.get("delivery")
-    fields: dict[str, Any] = {"payload": {}, "redacted": trace.document()}
+    fields: dict[str, Any] = {"payload": {}, "redacted": mark.document()}
     if not isinstance(document, Mapping):
         return UpdateOne({"_id": record.id, "delivery": {"$eq": document}, **UNREDACTED}, {"$set": fields})
     as_it_was = {"_id": record.id, "delivery.rev": same_revision(record.delivery.rev), **UNREDACTED}
@@ -114,7 +114,7 @@ def _write(record: Tracked, after: Delivery, trace: RedactionMark) -> UpdateOne:
 
 
 async def _lost(store: Log, records: Sequence[Tracked]) -> list[Tracked]:
-    """Return the records that another has written meanwhile, as they are now, and that still have their payload."""
+    """Return the records that were changed meanwhile and still have their payload, as they are now."""
     ids = [record.id for record in records]
     fields = dict.fromkeys((*WITHOUT_PAYLOAD, "redacted"), 1)
     async with store.call() as connection:

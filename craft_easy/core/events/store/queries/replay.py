@@ -1,6 +1,6 @@
-"""The queries of a replay through handlers: which records, in what order, and how many.
+"""The queries of a replay through handlers: the records of its range, their order and their number.
 
-Only well-formed records count: the others have no place in the order of history, and no handler gets them.
+Malformed records do not count: they have no place in the order of history, and no handler gets them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def within(selection: Selection, after: RecordPosition | None, end: RecordPosition | None) -> Condition:
-    """Return the condition for the selected records that stand after one position, and not after another.
+    """Return the condition for the selected records after one position, up to and including another.
 
-    The limit of the selection is not in it.
+    The limit of the selection is ignored.
     """
     since, until = selection.since, selection.until
     conditions: list[Condition] = []
@@ -37,7 +37,7 @@ def within(selection: Selection, after: RecordPosition | None, end: RecordPositi
         since = after.timestamp if since is None else max(since, after.timestamp)
         conditions.append({"$or": [{"timestamp": {"$gt": after.timestamp}}, {"event_id": {"$gt": after.event_id}}]})
     if end is not None:
-        if end.timestamp < LATEST:  # the last moment has no next one
+        if end.timestamp < LATEST:  # the latest time has no next one
             until = min(until or LATEST, end.timestamp + _MILLISECOND)
         conditions.append({"$or": [{"timestamp": {"$lt": end.timestamp}}, {"event_id": {"$lte": end.event_id}}]})
     return filters.joined(filters.selection_filter(replace(selection, since=since, until=until)), *conditions)
@@ -49,29 +49,29 @@ async def last_position(store: Log) -> RecordPosition | None:
         cursor = (
             connection.events.find(filters.WELL_FORMED, OUTLINE).sort(read.HISTORY.sort(filters.DESCENDING)).limit(1)
         )
-        found = await cursor.to_list(1)
-    return RecordPosition.of(found[0]) if found else None
+        last = await cursor.to_list(1)
+    return RecordPosition.of(last[0]) if last else None
 
 
 async def outlines(store: Log, condition: Condition, limit: int | None = None) -> AsyncGenerator[Envelope, None]:
-    """Yield the records that meet a condition, in order and without their payloads, at most `limit` of them."""
-    left = limit
+    """Yield the records of a condition, in order and without their payloads, at most `limit` of them."""
+    remaining = limit
     async with aclosing(read.scan(store, condition, fields=OUTLINE)) as pages:
         async for page in pages:
-            for record in page[:left]:
+            for record in page[:remaining]:
                 yield read_envelope(record)
-            left = None if left is None else left - len(page)
-            if left is not None and left <= 0:
+            remaining = None if remaining is None else remaining - len(page)
+            if remaining is not None and remaining <= 0:
                 return
 
 
 async def tally(store: Log, condition: Condition, limit: int | None = None) -> Counter[tuple[str, str | None]]:
-    """Count the records that meet a condition by type and tenant; the server counts, on a large log for a while.
+    """Count the records of a condition by type and tenant, on the server, which takes a while on a large log.
 
     Args:
-        store: where the log is.
-        condition: what a record must meet.
-        limit: count only the first records: they are read, since a server that groups them would sort them all.
+        store: the event log.
+        condition: the condition.
+        limit: count only the first records; they are read, because a server that groups them would sort all records.
     """
     counted: Counter[tuple[str, str | None]] = Counter()
     if limit is not None:

@@ -36,7 +36,7 @@ _NOBODY: Final = "no worker, asked for by a check"
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """A server's version and kind.
+    """The version and kind of a server.
 
     Args:
         where: `host:port` of its members.
@@ -62,7 +62,7 @@ class ServerFacts:
 
     @property
     def is_too_old(self) -> bool:
-        """Whether it is older than any version that is supported."""
+        """Whether its version is not supported any more."""
         parts = self.version.split(".")[:2]
         return not self.is_embedded and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST
 
@@ -104,14 +104,14 @@ def _topology(hello: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """How far this machine's clock is ahead of the database's, or behind if negative, with the possible error."""
+    """The lead of this machine's clock over the database's, negative if it is behind, with the possible error."""
 
     ahead: timedelta
     error: timedelta
 
 
 async def clock_offset(store: Log) -> ClockOffset:
-    """Compare the clocks by the quickest of several replies, whose error is the smallest."""
+    """Compare the clocks; of several replies the quickest one counts, whose error is the smallest."""
     offsets = [await _offset(store) for _ in range(_PINGS)]
     return min(offsets, key=lambda offset: offset.error)
 

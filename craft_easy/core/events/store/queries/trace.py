@@ -1,7 +1,7 @@
-"""The events of one chain: what ties them together, and the one indexed query that finds them.
+"""The queries of a trace: the events of one chain, found by one indexed query.
 
-An event that a handler publishes names the first event of its chain as its `correlation_id`. The log has a sparse index
-on that field, so a chain of any age is found by one query.
+The `correlation_id` of an event that a handler publishes is the id of the chain's first event. The log has a sparse
+index on that field, so one query finds a chain of any age.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 FIELDS: Final = ("event_id", "event_type", "tenant_id", "timestamp", "causation_id", "correlation_id")
 READ_AT_ONCE: Final = 100
-"""Records that are read whole at a time, payloads included."""
+"""The number of records that are read at a time with their payloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An event of a chain: what it is, and what caused it. `record_id` is the `_id` of its record."""
+    """An event of a chain and its cause. `record_id` is the `_id` of its record."""
 
     record_id: Any
     event_id: str
@@ -41,7 +41,7 @@ class Link:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
-        """Return what ties a record to others, whichever program wrote it."""
+        """Return the link of a record, whichever program wrote it."""
         envelope = read_envelope(record)
         return cls(
             record_id=record.get("_id"),
@@ -56,19 +56,19 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class ChainMembers:
-    """The events that name one event as the first of their chain; `total` counts those beyond the limit too."""
+    """The events of a chain that refer to its first event; `total` counts those beyond the limit too."""
 
     links: Sequence[Link]
     total: int
 
 
 async def members(store: Log, root_id: str, *, limit: int) -> ChainMembers:
-    """Return the events whose `correlation_id` is this event's id, in the order in which they were stored.
+    """Return the events whose `correlation_id` is the id of an event.
 
     Args:
-        store: where the log is.
-        root_id: the first event of the chain.
-        limit: at most this many links.
+        store: the event log.
+        root_id: the id of the first event of the chain.
+        limit: the maximum number of links.
 
     Raises:
         StoreError: the log has no index on `correlation_id`, and the query would read all of it.
@@ -101,9 +101,9 @@ async def whole_records(store: Log, ids: Sequence[Any]) -> AsyncGenerator[Sequen
 
 
 def derivation_content(record: Mapping[str, Any]) -> bytes | None:
-    """Return the bytes that a child's id was derived from, the same as `documents.event_content` returns of its event.
+    """Return the bytes from which a child's id was derived, as `documents.event_content` returns them for its event.
 
-    None where another program stored a value that has no such form: then the id was not derived.
+    None if another program stored a value without such a form, whose id was therefore not derived.
     """
     envelope = read_envelope(record)
     try:
