@@ -1,7 +1,7 @@
 """Redispatch: deliver events whose handlers never finished.
 
 take over   free the records of workers whose lease has expired
-claim       make unowned records one's own, in batches (`claiming`)
+claim       become the owner of unowned records, in batches (`claiming`)
 run         the handlers that are not done, in a pool (`engine.pool`)
 wait        for living owners, until each has sent a heartbeat, freed its records, or is taken over
 """
@@ -59,12 +59,12 @@ async def redispatch(
 ) -> RedispatchSummary:
     """Deliver every unprocessed event of a selection through the handlers of a bus.
 
-    The bus has a store. Each record runs at most once in a run, whatever its back-off, unless the options say
-    otherwise. Setting `stop` ends the run: no more is claimed, running handlers get `options.grace`, the rest is given
-    back without an attempt.
+    The bus must have a store. Each record runs at most once in a run, except in a watch. Setting `stop` ends the run:
+    no more records are claimed, running handlers get `options.grace` to end, and the other records are given back
+    without an attempt.
 
     Raises:
-        HandlerNotFound: `options.handlers` names one that is not loaded.
+        HandlerNotFound: `options.handlers` names a handler that is not loaded.
         StoreUnavailable: the log was not reached; the claimed records are freed when the lease ends.
     """
     run = Redispatch(bus, selection, options or RedispatchOptions(), observer or ignore)
