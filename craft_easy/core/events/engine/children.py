@@ -1,7 +1,7 @@
-"""Events that handlers publish: what caused them, and an id that a second run of the handler finds again.
+"""The events that handlers publish: their causes, and ids that are the same at a second run of the handler.
 
-A handler that runs twice and publishes the same content publishes the *same* events, which the log answers as no-ops.
-Content that differs is another event: nothing is dropped because a second run took another path.
+A handler that runs twice and publishes the same content publishes the *same* events, the second time as no-ops. Events
+of other content have other ids: none is dropped because a second run took another path.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]
 
 
 def child_id(parent: CurrentDelivery, content: bytes, number: int) -> str:
-    """Return the id of an event that is published inside a delivery, the same at each of its runs.
+    """Return the id of an event that is published inside a delivery, which is the same at each run.
 
     Args:
         parent: the delivery; a replay that publishes has ids of its own.
         content: the content of the event, as bytes that are equal where two events have the same content.
-        number: how many equal ones this delivery published before.
+        number: the number of equal events that this delivery published before.
     """
     return derived_id(parent.event.event_id, parent.handler_id, content, number, replay_id=parent.replay_id or "")
 
@@ -32,8 +32,8 @@ def child_id(parent: CurrentDelivery, content: bytes, number: int) -> str:
 def derived_id(parent_id: str, handler_id: str, content: bytes, number: int, *, replay_id: str = "") -> str:
     """Return the id of a child, computed from its parts; see `child_id`.
 
-    A UUID of version 7 (RFC 9562) with the parent's milliseconds, so that it lies next to the parent in the log, and a
-    BLAKE2b (RFC 7693) of the rest where random bits would be; of version 8 where the parent's id contains no time.
+    It is a UUID of version 7 (RFC 9562) with the milliseconds of the parent, so that the event is next to the parent in
+    the log, and a BLAKE2b (RFC 7693) in place of random bits; or of version 8 if the parent's id contains no time.
     """
     digest = blake2b(digest_size=16)
     for part in (parent_id, handler_id, replay_id, str(number)):

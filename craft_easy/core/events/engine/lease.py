@@ -31,7 +31,7 @@ TRIES_A_LEASE: Final = 10
 
 
 class HeartbeatChannel(Protocol):
-    """The thread's own way to the registry; each call ends in time or raises."""
+    """The access of the heartbeat thread to the registry; each call ends in time or raises."""
 
     def beat(self, owner: str) -> datetime | None: ...
     def end(self, owner: str) -> None: ...
@@ -49,9 +49,9 @@ class WorkerDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heartbeat:
-    """A heartbeat that was acknowledged: stored at `at` of the database's clock, between `sent` and `received` of ours.
+    """An acknowledged heartbeat: stored at `at` by the database's clock, between `sent` and `received` by our own.
 
-    The lease is counted from `sent`, the database's time from `received`: each errs to the safe side.
+    The lease is counted from `sent` and the database's time from `received`, so that each errs on the safe side.
     """
 
     sent: float
@@ -60,16 +60,16 @@ class Heartbeat:
 
 
 def new_owner() -> str:
-    """Return an identity that was never used before: host, process and 48 random bits."""
+    """Return a new identity: host, process and 48 random bits."""
     return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(6).hex()}"
 
 
 class Worker:
-    """Holds an identity in the registry and renews its lease until it is stopped.
+    """Registers an identity and renews its lease until it is stopped.
 
     Args:
-        registry: where workers are entered.
-        lease: seconds of silence after which others may take over.
+        registry: the registry of workers.
+        lease: seconds without a heartbeat after which other workers may take over.
     """
 
     def __init__(self, registry: WorkerDirectory, *, lease: float) -> None:
@@ -84,7 +84,7 @@ class Worker:
         self.lease = lease
         self.owner = new_owner()
         self.unanswered = 0
-        """Heartbeats without an answer so far; while the number does not change, the log was reachable."""
+        """The number of heartbeats without a reply so far; while it does not change, the log was reachable."""
         self.running_handlers = RunningHandlers()
         self.watchdog = Watchdog(
             self.running_handlers,
@@ -96,7 +96,7 @@ class Worker:
 
     @property
     def is_current(self) -> bool:
-        """Whether this is the process and the loop that the worker was made for; a fork makes a new one."""
+        """Whether the worker belongs to this process and its loop is open; a fork needs a new worker."""
         return self._pid == os.getpid() and not self._loop.is_closed()
 
     @property
@@ -106,15 +106,15 @@ class Worker:
 
     @property
     def hang_limit(self) -> float:
-        """Seconds for which a loop that does not answer may have a handler at work."""
+        """The seconds for which a handler may keep the loop from answering."""
         return max(self.lease, self.running_handlers.longest)
 
     # the database's time
 
     def now(self) -> datetime:
-        """Return the database's time in whole milliseconds, reckoned from the last heartbeat; it never goes back.
+        """Return the database's time in whole milliseconds, computed from the last heartbeat; it never goes back.
 
-        It may be behind by the time that the reply to that heartbeat took, and is never ahead.
+        It is behind by at most the time that the reply to that heartbeat took, and never ahead.
         """
         beat = self._last_beat()
         at = beat.at + _milliseconds(steady() - beat.received)
@@ -124,7 +124,7 @@ class Worker:
     def not_before(self) -> datetime:
         """Return a time at least a millisecond ahead of the database's clock; `now` reaches it soon.
 
-        Every time that a worker noted before this call, by its `now`, is earlier.
+        Every time that a worker stored before this call, by its `now`, is earlier.
         """
         beat = self._last_beat()
         return max(self.now(), beat.at + _milliseconds(steady() - beat.sent)) + _milliseconds(0.001)

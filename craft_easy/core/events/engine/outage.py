@@ -1,4 +1,4 @@
-"""Waiting out an outage of the log, the same way for every long run."""
+"""The wait for the end of an outage, the same for every long run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from craft_easy.core.events.errors import StoreUnavailable
 Answer = TypeVar("Answer")
 
 OUTAGE_LIMIT_S: Final = 60.0
-"""Seconds without any answer after which a run that has an end gives up."""
+"""Seconds without an answer after which a run that has an end gives up."""
 RETRY_S: Final = 1.0
 
 
 class Outage:
-    """Repeats calls that the log did not answer, and reports when an outage begins and ends.
+    """Repeats calls that the log did not answer, and reports the beginning and the end of an outage.
 
     Args:
         report: called with each notice.
-        limit: seconds without any answer after which the error is raised; None waits for ever.
+        limit: seconds without an answer after which the error is raised; None for no limit.
     """
 
     def __init__(self, report: Callable[[ConnectionLost | ConnectionResumed], object], *, limit: float | None) -> None:
@@ -37,7 +37,7 @@ class Outage:
             self._lost_at = None
 
     async def ride_out(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Take a step, repeat it while the log cannot be reached, and return its result.
+        """Call a step, repeat it while the log cannot be reached, and return its result.
 
         Raises:
             StoreUnavailable: the log has not answered for `limit` seconds.

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("craft_easy.core.events")
 
 DUE_AFTER: Final = timedelta(seconds=60)
-"""From then on a redispatch claims a record of a transaction: its publisher has claimed it before, or has died."""
+"""The age at which a redispatch claims a record of a transaction whose publisher has not: that has died."""
 
 
 class Transaction:
-    """A transaction that is under way: writes with `session` and events of `publish` are committed together.
+    """A running transaction: writes with `session` and the events of `publish` are committed together.
 
     Args:
         publisher: stores the events of the bus and runs their handlers.
-        session: of the caller's client, its transaction begun.
-        client: the session's.
+        session: a session of the caller's client, with a running transaction.
+        client: the client of the session.
         plan: returns the handlers of an event.
     """
 
@@ -44,14 +44,14 @@ class Transaction:
         self._stored: list[tuple[PendingPublish, Tracked]] = []
 
     async def publish(self, event: DomainEvent) -> None:
-        """Store an event in this transaction; its handlers run once that is committed.
+        """Store an event in this transaction; its handlers run once the transaction is committed.
 
-        Leave the block with any exception of this: the server has aborted the transaction.
+        Let any exception end the block: the server has aborted the transaction.
 
         Raises:
-            InvalidEvent: the log could not keep it exactly; nothing was written.
+            InvalidEvent: the log could not keep the event exactly; nothing was written.
             EventConflict: its id is stored with another type, tenant, actor or payload.
-            PyMongoError: the driver's own, as the caller's writes raise it, with its labels.
+            PyMongoError: an error of the driver, with its labels, as the caller's own writes raise it.
         """
         record_owner, pending = self._publisher.record_owner(), PendingPublish(event, self._plan(event))
         record = self._publisher.unowned_record(pending, at=record_owner.worker.now() + DUE_AFTER)
@@ -81,9 +81,9 @@ async def begin(publisher: Publisher, client: Any, plan: Callable[[DomainEvent],
     owner = await publisher.record_owner().worker.ready()
     flush = await check(client, publisher.store, owner)
     async with transaction(client, flush=flush) as session:
-        under_way = Transaction(publisher, session, client, plan)
-        yield under_way
-    await under_way.dispatch()
+        running = Transaction(publisher, session, client, plan)
+        yield running
+    await running.dispatch()
 
 
 class SuppressedTransaction:

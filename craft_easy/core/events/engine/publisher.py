@@ -1,4 +1,4 @@
-"""Publishing with a store: first the record, then the handlers, then the outcome."""
+"""The publisher of a bus with a store: first the record, then the handlers, then the outcome."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def _tracked(document: dict[str, Any], plan: Plan, *, at: datetime, owner: str |
 
 
 def _has_landed(record: Tracked, result: InsertResult) -> bool:
-    """Return whether the id is taken by this very insert: the driver sent it again after a lost reply."""
+    """Return whether the stored record is of this very insert, which the driver sent again after a lost reply."""
     is_same = result.stored is not None and not result.is_conflict
     return is_same and Tracked.of(result.stored or {}).delivery == record.delivery
 
 
 @dataclass(eq=False, slots=True)
 class PendingPublish:
-    """An event on its way.
+    """An event that is being published.
 
     Args:
-        event: as it is stored and as its handlers get it; inside a delivery it is a copy of the caller's object.
+        event: the event in its stored form, as its handlers get it.
         plan: its handlers.
-        owned: its record; None where there are no handlers, or where they run without a record (`on_error="log"`).
+        owned: its record; None if it has no handlers, or they run without a record (`on_error="log"`).
         runs: whether its handlers are to run here.
-        error: raised once the handlers of all events have run.
+        error: an error that is raised once the handlers of all events have run.
     """
 
     event: DomainEvent
@@ -69,8 +69,8 @@ class Publisher:
 
     Args:
         store: the event log.
-        on_error: "raise" refuses to publish what cannot be stored; "log" runs the handlers nevertheless.
-        lease: seconds of silence after which others may take over what this process owns.
+        on_error: "raise" refuses an event that cannot be stored; "log" runs its handlers nevertheless.
+        lease: seconds without a heartbeat after which other workers may take over the records of this process.
         tasks: the background tasks of the running loop.
     """
 
@@ -94,9 +94,9 @@ class Publisher:
         """Store an event and run its handlers.
 
         Raises:
-            InvalidEvent: the log could not keep it exactly; nothing was written.
-            EventConflict: the id is stored with other content.
-            StoreUnavailable: it is not known to be stored, and no handler ran.
+            InvalidEvent: the log could not keep the event exactly; nothing was written.
+            EventConflict: its id is stored with other content.
+            StoreUnavailable: the event may not be stored, and no handler ran.
         """
         await self.publish_many([event], [plan])
 

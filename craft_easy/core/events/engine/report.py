@@ -56,7 +56,7 @@ class EventEnded:
 
 @dataclass(frozen=True, slots=True)
 class AwaitedWorker:
-    """A worker that owns `events` records; it is taken over in `left` seconds unless it sends a heartbeat."""
+    """A worker that owns `events` records, and is taken over in `left` seconds unless it sends a heartbeat."""
 
     worker: WorkerEntry
     events: int
@@ -65,7 +65,7 @@ class AwaitedWorker:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """Nothing is left to do but to wait for these workers."""
+    """The run only waits for these workers now."""
 
     workers: tuple[AwaitedWorker, ...]
 

@@ -1,8 +1,8 @@
 """Taking over: find the workers whose lease has expired, fence them, and free the records that they own.
 
-A worker has *expired* for an observer that has seen the same heartbeat for that worker's whole lease, by the observer's
-own clock, which counts suspension, and with every look answered. So no server's clock matters, and an outage of the
-database takes over no worker that lives: the watch starts again with the next look that is answered.
+A worker has *expired* once an observer has read the same heartbeat for that worker's whole lease, by the observer's own
+clock, which counts suspension, and every read was answered. So the server's clock does not matter, and an outage of the
+database causes no take-over of a living worker: the watch starts again with the next read that is answered.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 FREED_AT_ONCE: Final = 100
-"""Records that are freed with one write: few, so that a locked record holds up few others."""
+"""The number of records that are freed with one write: few, so that a locked record delays few others."""
 FREEING_S: Final = 5.0
-"""Seconds after which each record of that write gets a write of its own: one of them may be locked."""
+"""Seconds after which such a write is split into one for each record, because one of them may be locked."""
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -41,12 +41,12 @@ class _Seen:
 
 @dataclass(slots=True)
 class LeaseWatch:
-    """Remembers since when each worker's last heartbeat is the same; times are seconds of `clock.steady`."""
+    """Remembers for each worker when its last heartbeat was first read; times are seconds of `clock.steady`."""
 
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     def look(self, entries: Iterable[WorkerEntry], now: float) -> list[WorkerEntry]:
-        """Take in an answered look at the registry and return the workers that have expired."""
+        """Process the entries of the registry and return the workers that have expired."""
         self._seen = {entry.owner: self._seen_since(entry, now) for entry in entries if not entry.fenced}
         return [seen.entry for seen in self._seen.values() if now - seen.since > seen.entry.lease]
 
@@ -60,12 +60,12 @@ class LeaseWatch:
         return entry.lease if seen is None else max(0.0, seen.since + entry.lease - now)
 
     def start_again(self) -> None:
-        """Start all watches again: a look was not answered."""
+        """Start all watches again, because a read was not answered."""
         self._seen.clear()
 
 
 class TakeOver:
-    """Fences the workers that have expired and frees the records of every worker that is gone.
+    """Fences the workers that have expired and frees the records of every fenced or unknown owner.
 
     Args:
         record_owner: the worker that takes over; it never fences itself.
@@ -81,11 +81,11 @@ class TakeOver:
         """Deliveries that became dead by the crash that a take-over counted."""
 
     async def once(self) -> int:
-        """Look once, and return how many records were freed.
+        """Look once, and return the number of freed records.
 
-        Freed are the records of *every* owner that is fenced or unknown, not only of those just fenced: an insert or
-        a claim that was under way may land after the fence. The owners are read first and the registry after: a
-        worker registers before it owns records, so an owner without an entry is gone.
+        The records of *every* fenced or unknown owner are freed, not only of those just fenced: an insert or a claim
+        that was under way may be applied after the fence. The owners are read before the registry: a worker registers
+        before it owns records, so an owner without an entry is gone.
         """
         try:
             owners = await self._record_owner.deliveries.owners()
@@ -100,8 +100,8 @@ class TakeOver:
     async def look(self) -> dict[str, WorkerEntry]:
         """Read the registry, fence the workers that have expired, and return all entries by owner.
 
-        A heartbeat of this worker's own that was not answered counts as a look that was not answered: while this worker
-        was too busy to look, the heartbeats of the others may not have been answered either.
+        An unanswered heartbeat of this worker counts as an unanswered read: while this worker was too busy to read, the
+        heartbeats of the others may not have been answered either.
         """
         if self._unanswered != self._record_owner.worker.unanswered:
             self._unanswered = self._record_owner.worker.unanswered

@@ -1,4 +1,4 @@
-"""The watchdog of an event loop: another thread asks the loop, and names the handler that blocks it."""
+"""The watchdog of an event loop: another thread that detects a blocked loop and names the handler at fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from craft_easy.core.events.clock import steady
 log: Final = logging.getLogger("craft_easy.core.events")
 
 ASK_S: Final = 0.5
-"""Seconds between two questions to the loop, where no heartbeat asks."""
+"""Seconds between two checks of a loop without a heartbeat thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class Watchdog:
 
     Args:
         running_handlers: the handlers that run on the loop.
-        limit: returns the seconds for which the loop may be silent.
-        consequence: what the loop's silence means, the end of the message.
-        on_hang: called from the other thread with a message that names what blocks the loop, once for each silence.
+        limit: returns the seconds for which the loop may be blocked.
+        consequence: the end of the message: the effect of a blocked loop.
+        on_hang: called from the other thread with a message that names the handler, once for each time of blocking.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The backlog: the events that a redispatch would deliver now, and the old records that it begins to track."""
+"""The backlog of a redispatch: the events that it would deliver now, including old records without deliveries."""
 
 from __future__ import annotations
 
@@ -41,10 +41,13 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
 
 
 async def begin_to_track(bus: EventBus, chosen: ClaimFilter, options: RedispatchOptions, room: int | None) -> int:
-    """Give the old records that the options ask for the deliveries that they lack; return how many.
+    """Add deliveries to the old records without any that the options include; return the number of these records.
 
     Args:
-        room: records at most; None for all.
+        bus: the bus with the handlers.
+        chosen: the selection of records.
+        options: `include_untracked` and `include_unhandled` select the old records.
+        room: the maximum number of records; None for all.
     """
     record_owner = bus.publisher.record_owner()
     deliveries, worker = record_owner.deliveries, record_owner.worker

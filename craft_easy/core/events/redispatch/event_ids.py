@@ -1,4 +1,4 @@
-"""Events that are named by their ids: a selection for each batch of them, oldest first."""
+"""The redispatch of events that are named by their ids, batch by batch, the oldest first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EventIds:
-    """The events that were asked for: selections that together hold those in the log, and the ids that are not."""
+    """The named events: selections that together hold those in the log, and the ids of the others."""
 
     selections: Sequence[Selection]
     events: int
@@ -35,13 +35,13 @@ async def look_up(store: EventStore, selection: Selection, event_ids: Sequence[s
 
     Args:
         store: the event log.
-        selection: the conditions that an event must meet besides.
-        event_ids: any number.
+        selection: further conditions.
+        event_ids: any number of ids.
     """
     positions_by_id = await positions(store, event_ids)
     in_order = sorted(positions_by_id, key=lambda event_id: positions_by_id[event_id])
     return EventIds(
-        [replace(selection, event_ids=tuple(some)) for some in in_batches(in_order)],
+        [replace(selection, event_ids=tuple(batch)) for batch in in_batches(in_order)],
         len(positions_by_id),
         [event_id for event_id in dict.fromkeys(event_ids) if event_id not in positions_by_id],
     )
@@ -58,7 +58,7 @@ async def redispatch_named(
     """Deliver the named events that are unprocessed, batch by batch; see `redispatch`.
 
     Raises:
-        HandlerNotFound: `options.handlers` names one that is not loaded.
+        HandlerNotFound: `options.handlers` names a handler that is not loaded.
         StoreUnavailable: the log was not reached.
     """
     observer, stop, total = observer or ignore, stop or asyncio.Event(), RedispatchSummary()

@@ -1,4 +1,4 @@
-"""How a redispatch runs, and which records it claims for that."""
+"""The options of a redispatch, and the filter of the records that it claims."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from craft_easy.core.events.store.filters import ClaimFilter
 
 @dataclass(frozen=True, slots=True)
 class RedispatchOptions:
-    """How a redispatch runs.
+    """The options of a redispatch.
 
     Args:
         handlers: ids of the handlers to run; empty for every loaded one.
@@ -21,7 +21,7 @@ class RedispatchOptions:
         concurrency: events whose handlers run at the same time.
         now: ignore back-off: run every pending delivery, due or not; a watch always honours back-off.
         wait: stay until each owner of a selected record has sent a heartbeat, freed its records, or is taken over.
-        watch: go on until stopped.
+        watch: run until stopped.
         include_untracked: also deliver records that were stored without a delivery; the selection needs `since`.
         include_unhandled: also deliver records that had no handler when they were published.
         timeout: seconds that an attempt may take where its handler has no limit of its own.
@@ -41,7 +41,7 @@ class RedispatchOptions:
 
 
 def claim_filter(registry: Registry, selection: Selection, options: RedispatchOptions) -> ClaimFilter:
-    """Return which records a run over these handlers may claim.
+    """Return the filter of the records that a run over these handlers may claim.
 
     Raises:
         HandlerNotFound: `options.handlers` names a handler that is not loaded.

@@ -1,4 +1,4 @@
-"""The summary of a redispatch: its counts of events and deliveries, and how stored outcomes enter them."""
+"""The summary of a redispatch, and the reporter that adds stored outcomes to it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped",
 
 @dataclass(slots=True)
 class RedispatchSummary:
-    """The counts of one run: `events` to `lost` and `not_due` count events, the rest deliveries.
+    """The counts of one run: `events` to `lost` and `not_due` count events, the others deliveries.
 
     Args:
-        events: events that were worked on; with `--watch` each of them may have been `claimed` several times.
+        events: claimed events; with `--watch` each of them may have been `claimed` several times.
         owned: events that a living worker still owns.
         lost: events that were claimed and then taken over by another worker.
         retried: deliveries whose handler asked for another attempt (`Retry`).

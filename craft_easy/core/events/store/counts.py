@@ -1,4 +1,4 @@
-"""Figures of the backlog: how many records may be claimed, wait for their back-off, or have no handler here."""
+"""The counts of open records that may be claimed, that wait for their back-off, or whose handler is not loaded."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 MAX_COUNTED: Final = 10_001
-"""Where a count stops: a person reads it, and the server should not read a whole backlog for it."""
+"""The number at which a count stops: people read it, and the server should not read a whole backlog for it."""
 _EARLIEST: Final = 100
-"""Records among which the first due time is looked for."""
+"""The number of records among which the first due time is searched."""
 
 
 async def count_unowned(log: Log, wanted: ClaimFilter) -> int:
-    """Return how many records may be claimed now; `MAX_COUNTED` stands for any number from there on."""
+    """Return the number of records that may be claimed now; `MAX_COUNTED` stands for any larger number too."""
     return await _count(log, wanted.unowned())
 
 
 async def count_waiting(log: Log, wanted: ClaimFilter, *, at: datetime) -> tuple[int, datetime | None]:
-    """Return how many unowned records wait for their back-off, up to `MAX_COUNTED`, and when the first of them is due.
+    """Return the number of unowned records that wait for their back-off, up to `MAX_COUNTED`, and the first due time.
 
     Args:
         log: the event log.
-        wanted: which records and handlers.
+        wanted: the records and handlers.
         at: the database's time; a delivery that is due later waits.
     """
     condition = wanted.waiting(at)
@@ -59,7 +59,7 @@ async def _first_due(log: Log, wanted: ClaimFilter, condition: Condition, at: da
 async def orphans(log: Log, wanted: ClaimFilter) -> dict[str, int]:
     """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
 
-    Every such id is named. A count stops at `MAX_COUNTED` records: any number from there on means "more than".
+    Every such id is in the result. Counting stops at `MAX_COUNTED` records, so a count from there on means "at least".
     """
     total: Counter[str] = Counter()
     while counted := await _orphans_besides(log, wanted, total):
