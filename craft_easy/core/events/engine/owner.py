@@ -175,7 +175,7 @@ class RecordOwner:
             self._is_reconciling = False
 
     async def reconcile(self) -> int:
-        """Give back the open records that are stored as this worker's and that it does not know of; return how many.
+        """Give back the open records that the log assigns to this worker without its knowledge; return their number.
 
         They come from inserts and claims whose reply was lost. No other worker takes them over while this one lives.
         """

@@ -1,4 +1,4 @@
-"""The runs that go on at the same time: at most as many as there are slots, suspects alone."""
+"""The pool of concurrent runs: one for each slot at most; suspects run alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the outcomes of an event's deliveries go: into its record, or into a report."""
+"""The sinks of outcomes: the record of the event, a report, or none."""
 
 from __future__ import annotations
 

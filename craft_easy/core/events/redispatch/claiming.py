@@ -1,4 +1,4 @@
-"""Claiming the backlog: page by page, the next batch while the last one runs, suspects set apart."""
+"""The claimer of the backlog: page by page, the next batch while the last one runs, suspects set apart."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ The protocol, from the insert of a record to its last outcome:
     claim       `claim`: one write repeats the whole condition of the listing, sets owner and claimed_at and adds 1 to
                 rev. Two workers may list a record; one of them claims it. A read by owner returns what was claimed.
     change      `change`: outcomes, give-backs and take-overs are pure transitions of `model.delivery`. The record is
-                written where its rev is the one that was read; else it is read and the transition is applied again
+                written where its rev is the one that was read; otherwise it is read and the transition applied again
     close       the transition that leaves nothing pending clears the owner in the same write
     take over   `owners`, then the registry of workers, then `owned_by`: the records of an owner that is fenced or not
                 registered are freed by a `change`
