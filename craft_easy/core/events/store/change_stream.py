@@ -1,4 +1,4 @@
-"""Changes of the log as they happen, from a change stream of MongoDB.
+"""The change stream of the log, which yields its changes as they happen.
 
 https://www.mongodb.com/docs/manual/changeStreams/
 """
@@ -139,7 +139,7 @@ class ChangeStream:
 
 
 def _change(document: Mapping[str, Any]) -> LogChange | None:
-    """Return a change of the log; None for one of no delivery, or of a record that was removed meanwhile."""
+    """Return a change of the log; None if it changed no delivery, or the record was removed meanwhile."""
     record, at = document.get("fullDocument"), document.get("wallTime")
     if document["operationType"] == "insert":
         return LogChange(document["fullDocument"], at=at)
@@ -152,7 +152,7 @@ def _change(document: Mapping[str, Any]) -> LogChange | None:
 
 
 def stages(selection: Selection, *, updates: bool = False) -> list[dict[str, Any]]:
-    """Return the pipeline of inserts of the selection, of updates if wanted, and of the end of the log."""
+    """Return the pipeline for inserts of the selection, for updates if wanted, and for the end of the log."""
     condition = filters.selection_filter(replace(selection, limit=None, reverse=False))
     kind: Any = {"$in": ["insert", *_UPDATES]} if updates else "insert"
     changes = {"operationType": kind, **_of_the_document(condition)}
@@ -179,7 +179,7 @@ def token_from_json(described: object) -> dict[str, Any]:
     """Return the resume token of a value that `token_to_json` returned.
 
     Raises:
-        ValueError: it is not a resume token.
+        ValueError: the value is not a resume token.
     """
     try:
         token = json_util.loads(json.dumps(described))

@@ -1,4 +1,4 @@
-"""One client for each process, address and event loop, shared by all stores that use it and closed by the last.
+"""The shared clients: one for each process, address and event loop, which the last store that uses it closes.
 
 A fork gets a client of its own, because two processes cannot use one connection; the clients of a closed loop are
 dropped, because they cannot be used any more. An address `embedded:DIR` starts or joins the embedded event log there.

@@ -28,7 +28,7 @@ from craft_easy.core.events.store.encoding import CODEC
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
-"""Motor's and mongomock's databases go by this type as well: apart from this module their methods are the same."""
+"""The type of Motor's and mongomock's databases, too: this module hides all differences between their methods."""
 Collection = AsyncCollection[Document]
 
 MAJORITY: Final = WriteConcern("majority", j=True)
@@ -38,7 +38,7 @@ MAJORITY_READ: Final = ReadConcern("majority")
 
 _COMMAND_NOT_FOUND: Final = 59
 _NOT_FOR_A_THREAD: Final = ("driver", "event_listeners", "auto_encryption_opts", "document_class", "type_registry")
-"""Arguments of a client that a heartbeat does not need, or that would run the user's code in its thread."""
+"""The arguments of a client that heartbeats do not need, or that would run the user's code in their thread."""
 
 
 def is_database(value: object) -> bool:

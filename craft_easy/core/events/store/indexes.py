@@ -1,4 +1,4 @@
-"""The indexes of the event log: what they are, which are missing, and how they are created.
+"""The indexes of the event log: their definitions, the comparison with a log's own, and their creation.
 
 Each query of the product, with the index that answers it:
 
@@ -94,11 +94,11 @@ class Comparison:
     """How the indexes of a log compare with those that it needs.
 
     Args:
-        missing: names of those that it lacks.
-        in_the_way: names of indexes that have the name, or the keys, of a missing one and are another: they must be
-            dropped before it can be created.
-        foreign: names of indexes that no query here uses; each costs every event a write. An index that lets records
-            expire does not count: see `queries/doctor.py`.
+        missing: names of those that the log lacks.
+        in_the_way: names of other indexes with the name or the keys of a missing one, which cannot be created before
+            they are dropped.
+        foreign: names of indexes that no query here uses; each costs every event a write. Expiry indexes are left out:
+            see `queries/doctor.py`.
         former: names of indexes of version 1, which may be dropped once no worker of that version runs.
     """
 
@@ -109,10 +109,10 @@ class Comparison:
 
 
 def compare(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> Comparison:
-    """Return how indexes with these specifications compare with those that the log needs.
+    """Compare indexes with those that the log needs.
 
     Args:
-        existing: what the server lists.
+        existing: the specifications that the server lists.
         sharded: on a sharded collection no index but that of the shard key can be unique.
     """
     present = [index for index in existing if list(index["key"]) != ["_id"] and "expireAfterSeconds" not in index]
@@ -135,10 +135,10 @@ def _is_in_the_way(index: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def missing(existing: Iterable[Mapping[str, Any]], *, sharded: bool = False) -> list[IndexModel]:
-    """Return the indexes that a collection with these specifications lacks.
+    """Return the indexes that a collection lacks.
 
     Args:
-        existing: what the server lists.
+        existing: the specifications that the server lists.
         sharded: on a sharded collection no index but that of the shard key can be unique.
     """
     shapes = [_shape(index, sharded=sharded) for index in existing]
@@ -155,14 +155,14 @@ def _shape(index: Mapping[str, Any], *, sharded: bool) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class BuiltIndexes:
-    """The indexes that were created on a log, and those that could not be: the reason of each by its name."""
+    """The indexes that were created on a log, and by name the reasons why others could not be."""
 
     created: tuple[str, ...]
     refused: Mapping[str, str]
 
 
 async def build(connection: LogConnection) -> BuiltIndexes:
-    """Create the missing indexes, each on its own: one that cannot be created keeps none of the others away."""
+    """Create the missing indexes, each on its own, so that one that cannot be created does not stop the others."""
     created, refused = list[str](), dict[str, str]()
     for index in await _missing(connection):
         name = str(index.document["name"])
@@ -195,7 +195,7 @@ async def ensure(connection: LogConnection) -> list[str]:
 async def prepare(connection: LogConnection) -> None:
     """Create the indexes of a log that is new or empty; log one warning that names those that an old one lacks."""
     events = connection.events
-    # in this order: a worker creates the indexes before it stores the first record, so a record means they are there
+    # in this order: a worker creates the indexes before it stores the first record, so a record implies the indexes
     is_empty = await events.find_one({}, {"_id": 1}) is None
     wanted = await _missing(connection)
     if is_empty:
@@ -240,14 +240,14 @@ async def _missing(connection: LogConnection) -> list[IndexModel]:
 
 
 async def hint(connection: LogConnection, index: str | None) -> dict[str, Any]:
-    """Return the options of a query that is to go through an index: none where the log lacks it.
+    """Return the options of a query that is to use an index; none if the log lacks it.
 
-    An index of this name with another shape is not used: through a partial one with another filter MongoDB would return
-    only what that index holds. Where the index was dropped meanwhile the query fails with `StoreUnavailable`, once.
+    An index of this name with another shape is not used: with a partial one with another filter MongoDB would return
+    only the records in that index. If the index was dropped meanwhile, the query fails with `StoreUnavailable`, once.
 
     Args:
-        connection: of the running call.
-        index: its name; None for a query that needs none.
+        connection: the connection of the running call.
+        index: the name of the index; None for a query that needs none.
     """
     return {"hint": index} if index is not None and index in await _listed(connection) else {}
 
@@ -255,7 +255,7 @@ async def hint(connection: LogConnection, index: str | None) -> dict[str, Any]:
 async def _listed(connection: LogConnection) -> frozenset[str]:
     if connection.indexes is not None:
         return connection.indexes
-    # in this order, as in `prepare`: a record means that they are there
+    # in this order, as in `prepare`: a record implies the indexes
     is_empty = await connection.events.find_one({}, {"_id": 1}) is None
     existing = await drivers.list_indexes(connection.events)
     if is_empty or not drivers.keeps_index_filters(connection.database):

@@ -1,4 +1,4 @@
-"""Positions in the order of history: what a checkpoint keeps, and where the events with given ids stand."""
+"""Positions in the order of history, which a checkpoint stores, and the look-up of positions by event id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 IDS: Final = 100
-"""Events that one query looks up by their ids: the embedded server is slow at long lists."""
+"""The maximum number of events that one query looks up by their ids: the embedded server is slow at long lists."""
 _FIELDS: Final = ("timestamp", "event_id", "event_type")
 _AS_JSON: Final = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, tz_aware=True)
 

@@ -1,4 +1,4 @@
-"""Transactions of MongoDB, on PyMongo and Motor.
+"""MongoDB's transactions, with PyMongo and Motor.
 
 A commit whose reply was lost is sent again: the server commits a transaction once.
 https://www.mongodb.com/docs/manual/core/transactions-in-applications/
@@ -45,9 +45,9 @@ async def check(client: Any, store: Log, owner: str) -> Flush | None:
         For `transaction`: a `Flush` for the embedded server, None for MongoDB.
 
     Raises:
-        TypeError: not a client of PyMongo's asynchronous API or of Motor.
+        TypeError: the client is not one of PyMongo's asynchronous API or of Motor.
         TransactionsMissing: the server has no transactions.
-        WrongDeployment: the client is one of another deployment.
+        WrongDeployment: the client belongs to another deployment.
     """
     hello = await _check_topology(client)
     connection = await store.connection()
@@ -95,7 +95,7 @@ class Flush:
         where = drivers.address(self._admin)
         try:
             with faults.translate_errors(where), pymongo.timeout(TRY_S):
-                with suppress(DuplicateKeyError):  # the write of a concurrent commit of ours did it
+                with suppress(DuplicateKeyError):  # a concurrent commit of ours made the write
                     await self._commits.update_many({"_id": self._owner}, {"$inc": {"commits": 1}}, upsert=True)
                 hello = await drivers.hello(self._admin)
         except StoreError as error:
@@ -128,7 +128,7 @@ async def transaction(client: Any, *, flush: Flush | None = None) -> AsyncIterat
     An error of the block is raised as it is, a driver's too, so that a caller can retry by its labels.
 
     Args:
-        client: of PyMongo's asynchronous API or of Motor.
+        client: a client of PyMongo's asynchronous API or of Motor.
         flush: the value of `check`.
 
     Raises:
