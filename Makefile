@@ -15,7 +15,7 @@ PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13
 	$$python -c 'import venv, '$$need'; $(SUITABLE)' 2>/dev/null && echo $$python && exit; done; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static cover bench proof pictures format clean check-latest check-oldest constraints
+.PHONY: help demo test check static docs cover bench proof pictures format clean check-latest check-oldest constraints
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,7 +26,7 @@ demo: $(VENV)/.demo ## watch what it does, on a log of its own
 test: $(VENV)/.test ## run the tests, on every core, without the slow ones; ARGS="-k serve" chooses some
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not drivers" $(ARGS)
 
-check: static cover ## run all that CI runs
+check: static docs cover ## run all that CI runs
 
 static: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -35,6 +35,9 @@ static: $(VENV)/.check
 	$(BIN)/lint-imports
 	@for file in benchmarks/[a-z]*.py; do \
 		module=$$(basename $$file .py); $(BIN)/python -W error -c "import benchmarks.$$module" || exit; done
+
+docs: $(VENV)/.check ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 cover: $(VENV)/.check
 	@rm -f .coverage .coverage.*
@@ -75,7 +78,7 @@ constraints: ## write constraints.txt anew, from the newest releases
 		> constraints.new && mv constraints.new constraints.txt
 
 clean: ## remove what was installed and made
-	rm -rf .venv .venv-latest .venv-oldest build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf .venv .venv-latest .venv-oldest build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 $(VENV)/.made: $(CONSTRAINTS)
@@ -99,7 +102,7 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml
-	$(PROJECT) '.[embedded,motor]' --group test --group check --group bench
+	$(PROJECT) '.[embedded,motor]' --group test --group check --group bench --group docs
 	@touch $@ $(VENV)/.test
 
 $(VENV)/.bench: $(VENV)/.made pyproject.toml
