@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 UNLIMITED = "scale"
-"""Prints figures for docs/scale.md, and takes long."""
+"""Prints figures for docs/explanation/performance.md, and takes long."""
 
 
 def main(names: list[str]) -> int:

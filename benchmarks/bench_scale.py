@@ -1,4 +1,4 @@
-"""What a log of a billion records, a backlog of ten million and a hundred workers are reckoned from (docs/scale.md).
+"""What a log of a billion records, a backlog of ten million and a hundred workers are reckoned from (docs/explanation).
 
     python benchmarks/bench_scale.py [--part sizes|trips|latency] [--seconds S] [--quick]
 

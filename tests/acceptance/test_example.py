@@ -274,7 +274,8 @@ def test_an_order_is_handled_and_so_is_what_follows_from_it(
 
 
 def test_what_the_documentation_shows_of_it_is_in_it() -> None:
-    shown = list(excerpts((ROOT / "README.md").read_text() + (EXAMPLES / "README.md").read_text()))
+    pages = [EXAMPLES / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    shown = [excerpt for page in pages for excerpt in excerpts(page.read_text())]
     assert shown
     for file, part in shown:
         assert part in (ROOT / file).read_text(), f"{file} has no such lines:\n{part}"

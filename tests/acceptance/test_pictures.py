@@ -1,4 +1,4 @@
-"""The pictures of the README: each is there, for dark pages and for light ones, and shows what its command says."""
+"""The pictures of the documentation: each is there, for dark pages and light ones, and shows what its command says."""
 
 import re
 from html import unescape
@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PICTURES = sorted(set(re.findall(r"docs/pictures/([a-z]+)-(?:dark|light)\.svg", (ROOT / "README.md").read_text())))
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+PICTURES = sorted(
+    {name for page in PAGES for name in re.findall(r"pictures/([a-z]+)-(?:dark|light)\.svg", page.read_text())}
+)
 
 
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_a_picture_of_the_readme_shows_its_command_and_no_error(name: str, theme: str) -> None:
+def test_a_picture_shows_its_command_and_no_error(name: str, theme: str) -> None:
     drawn = (ROOT / "docs" / "pictures" / f"{name}-{theme}.svg").read_text()
     said = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "", drawn, flags=re.DOTALL)).replace("\xa0", " ")
     assert f"craft-events {name}" in said
