@@ -139,13 +139,6 @@ def test_a_toml_block_has_settings_that_are_read(block: Block) -> None:
     assert set(tomllib.loads(block.text)["tool"]["craft-events"]) <= set(TABLE_KEYS)
 
 
-@pytest.mark.parametrize("block", blocks_of("json"))
-def test_a_json_block_is_json(block: Block) -> None:
-    import json
-
-    json.loads(block.text)
-
-
 # ---------------------------------------------------------------- names
 
 
