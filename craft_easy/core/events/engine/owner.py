@@ -53,7 +53,8 @@ class Acquisition:
 
     def is_new(self, record_id: Any) -> bool:
         """Return whether a record was not owned before and is not kept yet."""
-        return (record_id, self.owner) in self.new - self.kept
+        ownership = (record_id, self.owner)
+        return ownership in self.new and ownership not in self.kept
 
     def keep(self, record: Tracked) -> OwnedRecord | None:
         """Keep a record that the log has confirmed, if there is anything to run."""
