@@ -24,7 +24,7 @@ demo: $(VENV)/.demo ## watch what it does, on a log of its own
 	@$(BIN)/craft-events demo $(ARGS)
 
 test: $(VENV)/.test ## run the tests, on every core, without the slow ones; ARGS="-k serve" chooses some
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not drivers" $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not drivers and not proof" $(ARGS)
 
 check: static docs cover ## run all that CI runs
 
@@ -41,7 +41,7 @@ docs: $(VENV)/.check ## build the documentation into site/
 
 cover: $(VENV)/.check
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest -n $(JOBS) -m "not proof" $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered --show-missing
 	@$(BIN)/python -m coverage report --include='craft_easy/*' --fail-under=95 >/dev/null || \
@@ -51,6 +51,7 @@ bench: $(VENV)/.bench ## measure it beside its peers, as ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 proof: $(VENV)/.test ## kill it at every point, 500 times, and show that nothing is lost
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m proof tests/properties
 	@$(BIN)/python -m tests.proof $(ARGS)
 
 pictures: $(VENV)/.test ## draw the pictures of the README anew
@@ -69,7 +70,7 @@ check-oldest: ## run the tests on the oldest releases that pyproject.toml allows
 		extras = project["optional-dependencies"]; \
 		print(*[each.partition(";")[0].replace(">=", "==") for each in project["dependencies"] + extras["motor"]])' \
 		| xargs .venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet
-	@.venv-oldest/bin/python -m pytest -W default::DeprecationWarning $(ARGS)
+	@.venv-oldest/bin/python -m pytest -m "not proof" -W default::DeprecationWarning $(ARGS)
 
 constraints: ## write constraints.txt anew, from the newest releases
 	@rm -rf .venv-latest

@@ -71,7 +71,13 @@ def has(name: str) -> Callable[[DeliveryMachine], bool]:
     return lambda machine: bool(getattr(machine, name))
 
 
+class NothingThere(Exception):
+    """A step was given nothing that it could be done with."""
+
+
 def pick(choices: Sequence[T], number: int) -> T:
+    if not choices:
+        raise NothingThere
     return choices[number % len(choices)]
 
 
