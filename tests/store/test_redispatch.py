@@ -441,6 +441,20 @@ async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus
     assert (await count(bus, limited, RedispatchOptions())).events == 2
 
 
+async def test_a_count_includes_what_a_silent_worker_owns_and_the_run_delivers_it(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    bus.subscribe("*", ran.handler("a"), id="a")
+    await store.append_many(events(3), handlers=["a"])
+    await own(store, "elsewhere:1:silent", lease=0.2)
+    await store.append_many(events(2), handlers=["a"])
+    await asyncio.sleep(0.3)  # the database's clock decides which worker is silent
+    counts = await count(bus, Selection(), RedispatchOptions())
+    assert (counts.events, counts.after_take_over, counts.take_over_s) == (5, 3, 0.2)
+    summary = await deliver(bus)
+    assert (summary.events, summary.taken_over) == (5, 3)
+
+
 async def test_records_of_other_writers_are_delivered(bus: EventBus, store: EventStore, ran: Ran) -> None:
     await (await store.collection()).insert_one(
         {

@@ -22,6 +22,10 @@ class Counts:
     by_type: Counter[str] = field(default_factory=Counter)
     by_tenant: Counter[str | None] = field(default_factory=Counter)
     by_handler: Counter[str] = field(default_factory=Counter)
+    after_take_over: int = 0
+    """Events among them whose worker has been silent for its whole lease: a run takes them over first."""
+    take_over_s: float = 0.0
+    """Seconds that a run watches such a worker before it takes over."""
 
     def add(self, document: Mapping[str, Any], handlers: Sequence[str]) -> None:
         """Count one event and its deliveries to these handlers."""
@@ -40,6 +44,16 @@ class Counts:
             self.by_type[event_type] += events
             self.by_tenant[tenant_id] += events
             self.by_handler.update(dict.fromkeys(handlers, events))
+
+    def merge(self, other: Counts) -> None:
+        """Add the numbers of another count."""
+        self.events += other.events
+        self.deliveries += other.deliveries
+        self.by_type += other.by_type
+        self.by_tenant += other.by_tenant
+        self.by_handler += other.by_handler
+        self.after_take_over += other.after_take_over
+        self.take_over_s = max(self.take_over_s, other.take_over_s)
 
 
 MAX_BARS: Final = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from craft_easy.core.events.model.delivery import track
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 async def count(bus: EventBus, selection: Selection, options: RedispatchOptions) -> Counts:
     """Count the events that a run would deliver now; nothing is written.
 
-    Records of workers that are fenced or unknown count as free; those of living workers do not.
+    Records of workers that are fenced or unknown count as free, and so do those of a worker that has sent no heartbeat
+    for its whole lease: a run takes them over first. Records of living workers do not count.
 
     Raises:
         HandlerNotFound: `options.handlers` names a handler that is not loaded.
@@ -32,12 +33,30 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
     if not options.now:
         chosen = replace(chosen, due_at=await bus.publisher.store.now())
     counts = Counts()
-    async with aclosing(_Backlog(bus, chosen, options).everything()) as backlog:
+    silent = await _silent_workers(bus)
+    async with aclosing(_Backlog(bus, chosen, options).everything([*silent])) as backlog:
         async for record, handlers in backlog:
             counts.add(record.document, handlers)
+            if (lease := silent.get(record.delivery.owner or "")) is not None:
+                counts.after_take_over += 1
+                counts.take_over_s = max(counts.take_over_s, lease)
             if counts.events == selection.limit:
                 break
     return counts
+
+
+async def _silent_workers(bus: EventBus) -> dict[str, float]:
+    """Return the workers without a heartbeat for longer than their lease, by the database's clock, and their leases.
+
+    A count does not wait for a lease to end before its own eyes, as a take-over does.
+    """
+    entries = await bus.publisher.record_owner().registry.entries()
+    now = await bus.publisher.store.now()
+    return {
+        entry.owner: entry.lease
+        for entry in entries.values()
+        if not entry.fenced and now - entry.beat_at > timedelta(seconds=entry.lease)
+    }
 
 
 async def begin_to_track(bus: EventBus, chosen: ClaimFilter, options: RedispatchOptions, room: int | None) -> int:
@@ -77,8 +96,8 @@ class _Backlog:
         self._filter = chosen
         self._options = options
 
-    async def everything(self) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
-        async with aclosing(self._record_owner.deliveries.matching(await self._free())) as pages:
+    async def everything(self, silent: Sequence[str]) -> AsyncGenerator[tuple[Tracked, list[str]], None]:
+        async with aclosing(self._record_owner.deliveries.matching(await self._free(silent))) as pages:
             async for page in pages:
                 for record in page:
                     event_type = str(record.document.get("event_type"))
@@ -97,11 +116,11 @@ class _Backlog:
                         if handlers := self._handlers_for(record.document.get("event_type")):
                             yield record, handlers
 
-    async def _free(self) -> dict[str, Any]:
+    async def _free(self, silent: Sequence[str]) -> dict[str, Any]:
         owners = await self._record_owner.deliveries.owners()
         entries = await self._record_owner.registry.entries()
         gone = [owner for owner in owners if owner not in entries or entries[owner].fenced]
-        return self._filter.free(gone)
+        return self._filter.free([*gone, *silent])
 
     def _conditions(self) -> Iterable[dict[str, Any]]:
         if self._options.include_untracked:

@@ -80,12 +80,7 @@ async def count_named(bus: EventBus, named: EventIds, options: RedispatchOptions
         if room == 0:
             break
         batch = replace(selection, limit=room)
-        counts = await count(bus, batch, options)
-        total.events += counts.events
-        total.deliveries += counts.deliveries
-        total.by_type += counts.by_type
-        total.by_tenant += counts.by_tenant
-        total.by_handler += counts.by_handler
+        total.merge(await count(bus, batch, options))
     return total
 
 
