@@ -209,9 +209,13 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
 
 
-def test_each_page_is_in_the_navigation() -> None:
-    named = set(re.findall(r"[\w/.-]+\.md", (ROOT / "mkdocs.yml").read_text()))
-    assert named == {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+def test_each_page_is_in_the_navigation_and_each_decision_in_its_list() -> None:
+    docs = ROOT / "docs"
+    decisions = {path.name for path in (docs / "decisions").glob("0*.md")}
+    assert set(re.findall(r"\]\((0[^)]+)\)", (docs / "decisions/index.md").read_text())) == decisions
+    named = set(re.findall(r"[\w/-]+\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    others = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md") if path.name not in decisions}
+    assert named == others
 
 
 # ---------------------------------------------------------------- the README
