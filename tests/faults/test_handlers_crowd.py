@@ -13,7 +13,7 @@ import pytest
 from tests.faults.site import Site, ended
 from tests.support.conditions import until
 
-EVENTS: Final = 2_000
+EVENTS: Final = 500
 WORKERS: Final = 4
 TENANTS: Final = 20
 EACH: Final = 8

@@ -151,11 +151,11 @@ class Network:
             self._until_it_waits(request.task)
 
     def close(self) -> None:
-        """Drop everything."""
-        for request in list(self.pending):
+        """Drop everything; a task that is cancelled may have something to clear away first."""
+        while self.pending:
+            request = self.pending.pop()
             request.task.cancel()
             self._until_it_waits(request.task)
-        self.pending.clear()
 
     def _of(self, task: asyncio.Task[Any]) -> Request | None:
         waiting = (one for one in self.pending if one.task is task and not one.is_given_up)

@@ -6,9 +6,12 @@ After a change of the model a bug may need other steps; this looks for them, and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from craft_easy.core.events.model.retry import OutcomeKind
+from tests.properties.delivery_model import DeliveryMachine, NothingThere
 from tests.properties.network import Course, Fate
 
 Step = tuple[str, dict[str, Any]]
@@ -17,6 +20,16 @@ Step = tuple[str, dict[str, Any]]
 
 def step(rule: str, **given: Any) -> Step:
     return rule, given
+
+
+def take(steps: Iterable[Step], machine: DeliveryMachine) -> None:
+    """Take these steps and come to the end; a step that finds nothing to be done with is left out."""
+    try:
+        for rule, given in steps:
+            with suppress(NothingThere):
+                getattr(machine, rule)(**given)
+    finally:
+        machine.teardown()
 
 
 STEPS: Final[dict[str, list[Step]]] = {

@@ -21,11 +21,16 @@ from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
 from craft_easy.core.events.store.worker_registry import WorkerEntry, WorkerRegistry
 from tests.properties.delivery_model import DeliveryMachine
+from tests.properties.ledger import Violation
 from tests.properties.memory_log import START, wanted
 from tests.properties.network import Network, Wire
+from tests.properties.seeded_bugs import SEEDED
+from tests.properties.seeded_steps import STEPS, take
 
-EXAMPLES: Final = 20
-STEPS: Final = 30
+EXAMPLES: Final = 8
+LENGTH: Final = 20
+OF_THE_MEMORY: Final = ("no fencing", "a beat revives", "a claim of what another owns")
+"""Bugs of the log in memory, whose place a real server takes."""
 
 
 class WiredStore(EventStore):
@@ -140,9 +145,11 @@ def client(loop: asyncio.AbstractEventLoop, embedded_uri: str) -> Iterator[Async
     loop.run_until_complete(client.close())
 
 
-def test_no_promise_is_broken_over_a_real_server(
+@pytest.fixture
+def machine(
     loop: asyncio.AbstractEventLoop, client: AsyncMongoClient[dict[str, Any]], database_name: str
-) -> None:
+) -> type[DeliveryMachine]:
+    """Make machines over a log that is empty."""
     database = client[database_name]
     store = EventStore(database)
     loop.run_until_complete(store.ensure_indexes())
@@ -151,11 +158,22 @@ def test_no_promise_is_broken_over_a_real_server(
         def __init__(self) -> None:
             super().__init__(lambda _: StoredLog(Network(loop), database, store))
 
+    return OverTheServer
+
+
+@pytest.mark.parametrize("name", [name for name in SEEDED if name not in OF_THE_MEMORY])
+def test_the_model_finds_over_a_real_server(name: str, machine: type[DeliveryMachine]) -> None:
+    take(STEPS[name], machine())
+    with SEEDED[name](), pytest.raises(Violation):
+        take(STEPS[name], machine())
+
+
+def test_no_promise_is_broken_over_a_real_server(machine: type[DeliveryMachine]) -> None:
     run_state_machine_as_test(
-        OverTheServer,
+        machine,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
+            stateful_step_count=LENGTH,
             derandomize=True,
             database=None,
             deadline=None,
