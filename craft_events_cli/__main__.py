@@ -1,5 +1,5 @@
 """`python -m craft_events_cli`."""
 
-from craft_events_cli.main import main
+from craft_events_cli.app import main
 
 main()

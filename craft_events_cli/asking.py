@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from craft_easy.core.events.settings import Settings

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 
 OPTION: Final = "--ids-from"
 MAX_ID: Final = 1_000

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from craft_easy.core.events.errors import EventsError
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 from craft_events_cli.render.rows import json_line
 
 OPTION: Final = "--failures-out"

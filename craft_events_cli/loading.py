@@ -20,7 +20,7 @@ from craft_easy.core.events.errors import HandlerModuleError, HandlerNotFound
 from craft_easy.core.events.settings import Modules, Value
 from craft_easy.core.events.settings.values import invalid, quoted
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import Terminated, UsageError
+from craft_events_cli.errors import Terminated, UsageError
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus

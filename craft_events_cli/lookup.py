@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from craft_easy.core.events.settings import Settings
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.errors import ExitCode
 
 
 def not_found(event_id: str, settings: Settings) -> ExitCode:

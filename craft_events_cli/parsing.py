@@ -28,7 +28,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from craft_events_cli import logs, terminal
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 
 _ClickUsageError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 _click_errors: Final = sys.modules[_ClickUsageError.__module__]

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from types import FrameType
 from typing import Any, Final, TypeVar
 
-from craft_events_cli.exit_codes import Terminated
+from craft_events_cli.errors import Terminated
 
 T = TypeVar("T")
 

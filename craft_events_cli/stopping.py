@@ -11,7 +11,7 @@ from functools import partial
 from types import FrameType
 
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.errors import ExitCode
 
 
 class Stop:

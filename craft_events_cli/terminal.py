@@ -322,7 +322,7 @@ def output_format(chosen: Output | None, *, endless: bool = False) -> Output:
         UsageError: `json` for what is endless.
     """
     if chosen is Output.JSON and endless:
-        from craft_events_cli.exit_codes import UsageError
+        from craft_events_cli.errors import UsageError
 
         raise UsageError("-o json is one array, and this has no end", hint="use -o ndjson: one object a line")
     if chosen is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.errors import ExitCode
 
 
 class Shell(StrEnum):

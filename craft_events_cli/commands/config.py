@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from craft_events_cli import options, terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import params, terminal
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Setting:
     origin: str
 
 
-def show(connection: options.Connecting, handling: options.Handling, output: options.Format = None) -> ExitCode:
+def show(connection: params.Connecting, handling: params.Handling, output: params.Format = None) -> ExitCode:
     """Show the value of every setting and where it came from: a flag, a variable, a file or the default.
 
     Passwords are masked. It takes what any other command takes, and connects to nothing.
@@ -77,7 +77,7 @@ def _shown(name: str, value: "Value[str]") -> Setting:
 def _summary(settings: "Settings") -> str:
     from craft_easy.core.events.settings import environments
 
-    found = environments(options.current_directory())
+    found = environments(params.current_directory())
     if not found:
         return "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]"
     step = "" if settings.environment else f" · one of them: craft-events config show --env {found[0].name}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import asking, identity, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import asking, identity, params, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Meant:
     """Which deliveries."""
 
     event_id: EventIds = field(default_factory=list)
-    handler: options.HandlerIds = field(default_factory=list)
+    handler: params.HandlerIds = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,16 @@ class Gone:
 class Acting:
     """How a command acts."""
 
-    dry_run: options.DryRun = False
-    yes: options.Yes = False
+    dry_run: params.DryRun = False
+    yes: params.Yes = False
 
 
 def list_dead(
-    where: options.Selecting,
-    connection: options.Connecting,
-    handler: options.HandlerIds = [],  # noqa: B006 - as Typer reads it
+    where: params.Selecting,
+    connection: params.Connecting,
+    handler: params.HandlerIds = [],  # noqa: B006 - as Typer reads it
     by: Annotated[By | None, typer.Option("--by", help="in groups that have this in common")] = None,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Show the deliveries that used up their attempts, and what they died of.
 
@@ -92,12 +92,12 @@ def list_dead(
 
 
 async def _list(
-    settings: "Settings", where: options.Selecting, handlers: list[str], by: By | None, chosen: Output
+    settings: "Settings", where: params.Selecting, handlers: list[str], by: By | None, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
     from craft_events_cli.render.dead import write_groups
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         choice = dead.Choice(where.selection(await store.now()), tuple(handlers))
         if by is None:
             shown = await _write_each(store, choice, chosen)
@@ -153,7 +153,7 @@ def _groups_shown(groups: "list[Deaths]", by: By) -> _Shown | None:
     return _Shown(f"{deaths} in {counted(len(groups), 'group')}", first.event_id, narrowed)
 
 
-def _flags(where: options.Selecting, handlers: list[str], narrowed: Mapping[str, str | None]) -> list[str]:
+def _flags(where: params.Selecting, handlers: list[str], narrowed: Mapping[str, str | None]) -> list[str]:
     """Return the flags that choose the same deliveries again, those of one group where that is given."""
     values = {
         "--tenant": where.tenant,
@@ -174,10 +174,10 @@ def _flags(where: options.Selecting, handlers: list[str], narrowed: Mapping[str,
 
 def retry(
     which: Meant,
-    where: options.Selecting,
-    connection: options.Acting,
+    where: params.Selecting,
+    connection: params.Acting,
     acting: Acting,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Give dead deliveries a fresh budget of attempts, due at once. Their history stays.
 
@@ -208,10 +208,10 @@ def retry(
 def discard(
     which: Meant,
     gone: Gone,
-    where: options.Selecting,
-    connection: options.Acting,
+    where: params.Selecting,
+    connection: params.Acting,
     acting: Acting,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Give dead deliveries up: they are skipped, with the reason, and never reported as done.
 
@@ -262,7 +262,7 @@ class _Command:
 
 
 def _run(
-    which: Meant, where: options.Selecting, connection: options.Acting, acting: Acting, command: _Command
+    which: Meant, where: params.Selecting, connection: params.Acting, acting: Acting, command: _Command
 ) -> ExitCode:
     chosen = terminal.output_format(command.output)
     if not acting.dry_run:
@@ -272,11 +272,11 @@ def _run(
 
 
 async def _act(
-    settings: "Settings", which: Meant, where: options.Selecting, acting: Acting, command: _Command, chosen: Output
+    settings: "Settings", which: Meant, where: params.Selecting, acting: Acting, command: _Command, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), tuple(which.event_id))
         expected = None
         if acting.dry_run or not acting.yes:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.errors import ExitCode
 
 PAUSE_SECONDS: Final = 1.0
 

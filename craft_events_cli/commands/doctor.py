@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import loading, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import loading, params, running, terminal
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LEAST: Final = 0.1
 
 def span(text: str) -> timedelta:
     """Read a span of time that a TTL index may have: `90d`, `12h`."""
-    seconds = int(options.seconds(text))
+    seconds = int(params.seconds(text))
     if not 1 <= seconds <= MAX_TTL:
         raise ValueError(f'"{text}" is no span between a second and 68 years')
     return timedelta(seconds=seconds)
@@ -32,7 +32,7 @@ def span(text: str) -> timedelta:
 
 def time_to_answer(text: str) -> float:
     """Read how long an answer may take."""
-    found = options.deadline(text)
+    found = params.deadline(text)
     if found < LEAST:
         raise ValueError(f'"{text}" is too short for any answer, {LEAST:g} s is the least')
     return found
@@ -58,7 +58,7 @@ class Examining:
             help="is there an index by which done records are removed after so long? with --fix create it",
         ),
     ] = None
-    strict: options.Strict = False
+    strict: params.Strict = False
     within: Annotated[
         float,
         typer.Option("--within", metavar="DURATION", parser=time_to_answer, help="so long each check may take"),
@@ -66,10 +66,10 @@ class Examining:
 
 
 def doctor(
-    connection: options.Acting,
-    handling: options.Handling,
+    connection: params.Acting,
+    handling: params.Handling,
     examining: Examining,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Check the connection, the server, the indexes, the clock, the workers, what the log holds, and the handlers.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import params, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
@@ -52,7 +52,7 @@ class Writing:
             help="note here how far it came; the next run adds to FILE what has been stored behind that",
         ),
     ] = None
-    state: options.States = field(default_factory=list)
+    state: params.States = field(default_factory=list)
 
     @property
     def is_to_file(self) -> bool:
@@ -62,8 +62,8 @@ class Writing:
 
 def export(
     what: Writing,
-    where: options.Selecting,
-    connection: options.Connecting,
+    where: params.Selecting,
+    connection: params.Connecting,
 ) -> ExitCode:
     """Write events as NDJSON in MongoDB's Extended JSON, oldest first. It changes nothing in the log.
 
@@ -83,7 +83,7 @@ def export(
     return running.run(_export(settings, what, where))
 
 
-def _refuse_what_does_not_fit(what: Writing, where: options.Selecting) -> None:
+def _refuse_what_does_not_fit(what: Writing, where: params.Selecting) -> None:
     if what.checkpoint is not None and not what.is_to_file:
         raise UsageError("--checkpoint: standard output cannot be gone on with", hint="name a file to write")
     if what.checkpoint is not None and where.reverse:
@@ -95,10 +95,10 @@ def _refuse_what_does_not_fit(what: Writing, where: options.Selecting) -> None:
         target.check(what.file, force=what.force)
 
 
-async def _export(settings: "Settings", what: Writing, where: options.Selecting) -> ExitCode:
+async def _export(settings: "Settings", what: Writing, where: params.Selecting) -> ExitCode:
     from craft_events_cli.render.exporting import View, write_summary
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         selection = where.selection(await store.now(), states=what.state)
         is_quiet = not what.is_to_file and terminal.is_terminal(terminal.stdout())
         async with View(store, is_quiet=is_quiet) as view:
@@ -111,7 +111,7 @@ async def _export(settings: "Settings", what: Writing, where: options.Selecting)
 
 
 async def _to_file(
-    store: "EventStore", selection: "Selection", what: Writing, where: options.Selecting, view: "View"
+    store: "EventStore", selection: "Selection", what: Writing, where: params.Selecting, view: "View"
 ) -> "Exported":
     from craft_easy.core.events.operations import export
 

@@ -1,6 +1,6 @@
 """`craft-events handlers list | show | check`: which handlers there are, and whether they fit the log.
 
-The pattern that other commands follow: the signature declares the options, `loading`, `options.opened` or the library
+The pattern that other commands follow: the signature declares the options, `loading`, `params.opened` or the library
 do the work, `render` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
 """
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import loading, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import loading, params, running, terminal
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "re
 
 
 def list_handlers(
-    handling: options.Handling,
-    env: options.Env = None,
-    output: options.Format = None,
+    handling: params.Handling,
+    env: params.Env = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Show which handlers react to which events, and in which order they run.
 
@@ -72,9 +72,9 @@ def row_of(subscription: "Subscription") -> dict[str, Any]:
 
 def show(
     handler_id: Annotated[str, typer.Argument(metavar="ID", help="the handler's id, or one that it had before")],
-    handling: options.Handling,
-    connection: options.Connecting,
-    output: options.Format = None,
+    handling: params.Handling,
+    connection: params.Connecting,
+    output: params.Format = None,
 ) -> ExitCode:
     """Show one handler: what it reacts to, how it is run, where its code is.
 
@@ -111,7 +111,7 @@ async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog |
     from craft_easy.core.events.operations.handlers import counts_of
 
     try:
-        async with options.opened(settings) as store:
+        async with params.opened(settings) as store:
             return await counts_of(store, handler)
     except StoreError as error:
         terminal.warn(f"what waits for it is not known: {error.message}")
@@ -154,10 +154,10 @@ def _write_one(row: dict[str, Any], chosen: Output) -> None:
 
 
 def check(
-    handling: options.Handling,
-    connection: options.Connecting,
-    strict: options.Strict = False,  # noqa: FBT002 - as Typer reads it
-    output: options.Format = None,
+    handling: params.Handling,
+    connection: params.Connecting,
+    strict: params.Strict = False,  # noqa: FBT002 - as Typer reads it
+    output: params.Format = None,
 ) -> ExitCode:
     """Check whether the handlers that are loaded fit the log.
 
@@ -181,7 +181,7 @@ async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, stric
     from craft_easy.core.events.operations.handlers import coverage
     from craft_events_cli.render.findings import Findings
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         found = await coverage(store, bus.registry)
     out = Findings(chosen)
     out.begin()

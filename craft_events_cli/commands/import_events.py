@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import asking, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import asking, params, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ class Taking:
         Path | None,
         typer.Option("--rejects", metavar="FILE", help="keep the lines that are not taken in: {line, error, text}"),
     ] = None
-    dry_run: options.DryRun = False
-    yes: options.Yes = False
+    dry_run: params.DryRun = False
+    yes: params.Yes = False
 
 
 def import_events(
     what: Taking,
-    connection: options.Acting,
-    output: options.Format = None,
+    connection: params.Acting,
+    output: params.Format = None,
 ) -> ExitCode:
     """Take events into the log from NDJSON: Extended JSON of `export` or `mongoexport`, or Event JSON.
 
@@ -83,7 +83,7 @@ async def _import(settings: "Settings", source: str, what: Taking, chosen: Outpu
     from craft_events_cli.render.importing import Rejects, shown_source
     from craft_events_cli.render.redispatch import counted
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         total = None
         if not (what.yes or what.dry_run):
             total = await count_lines(source)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from craft_easy.core.events.model.selection import parse_moment
-from craft_events_cli import asking, identity, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import asking, identity, params, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class Pruning:
         bool,
         typer.Option("--include-untracked", help="also records without deliveries: nobody knows if they were handled"),
     ] = False
-    dry_run: options.DryRun = False
-    yes: options.Yes = False
+    dry_run: params.DryRun = False
+    yes: params.Yes = False
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, or leaves open where the copies go."""
@@ -96,38 +96,38 @@ class Which:
 
     tenant: Annotated[
         list[str],
-        typer.Option("--tenant", metavar="T", help="events of this tenant", rich_help_panel=options.SELECTING),
+        typer.Option("--tenant", metavar="T", help="events of this tenant", rich_help_panel=params.SELECTING),
     ] = field(default_factory=list)
     no_tenant: Annotated[
         bool,
-        typer.Option("--no-tenant", help="events without a tenant, or also those", rich_help_panel=options.SELECTING),
+        typer.Option("--no-tenant", help="events without a tenant, or also those", rich_help_panel=params.SELECTING),
     ] = False
     type: Annotated[
         list[str],
         typer.Option(
             "--type",
             metavar="PATTERN",
-            parser=options.pattern,
+            parser=params.pattern,
             help="events of this type; * is any run of characters, ? is one",
-            rich_help_panel=options.SELECTING,
+            rich_help_panel=params.SELECTING,
         ),
     ] = field(default_factory=list)
     actor: Annotated[
-        list[str], typer.Option("--actor", metavar="A", help="events of this actor", rich_help_panel=options.SELECTING)
+        list[str], typer.Option("--actor", metavar="A", help="events of this actor", rich_help_panel=params.SELECTING)
     ] = field(default_factory=list)
     limit: Annotated[
         int | None,
         typer.Option(
             "--limit",
             metavar="N",
-            parser=options.whole_number,
+            parser=params.whole_number,
             help="at most so many, the oldest first",
-            rich_help_panel=options.SELECTING,
+            rich_help_panel=params.SELECTING,
         ),
     ] = None
 
 
-def prune(what: Pruning, which: Which, connection: options.Acting, output: options.Format = None) -> ExitCode:
+def prune(what: Pruning, which: Which, connection: params.Acting, output: params.Format = None) -> ExitCode:
     """Copy old events that are done into an archive, and remove them from the log.
 
     An event leaves the log when its copy was read back and is the same to the byte, and only if nobody has written it
@@ -154,7 +154,7 @@ async def _prune(settings: "Settings", what: Pruning, which: Which, chosen: Outp
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.operations.prune import Old
 
-    async with options.opened(settings) as store, AsyncExitStack() as stack:
+    async with params.opened(settings) as store, AsyncExitStack() as stack:
         archive = None if what.archive is None else await _opened(store, settings, what.archive, stack, what)
         selection = Selection(
             tenants=tuple(which.tenant),
@@ -270,12 +270,12 @@ class Redacting:
         str | None,
         typer.Option("--reason", metavar="TEXT", help="why; it stands in each record, so no personal data"),
     ] = None
-    dry_run: options.DryRun = False
-    yes: options.Yes = False
+    dry_run: params.DryRun = False
+    yes: params.Yes = False
 
 
 def redact(
-    where: options.Selecting, how: Redacting, connection: options.Acting, output: options.Format = None
+    where: params.Selecting, how: Redacting, connection: params.Acting, output: params.Format = None
 ) -> ExitCode:
     """Remove the payloads of a tenant's or an actor's events for good, and keep the events.
 
@@ -302,12 +302,12 @@ def redact(
     return running.run(_redact(settings, where, how, chosen))
 
 
-async def _redact(settings: "Settings", where: options.Selecting, how: Redacting, chosen: Output) -> ExitCode:
+async def _redact(settings: "Settings", where: params.Selecting, how: Redacting, chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations import redact
     from craft_events_cli.render.pruning import Redactor
     from craft_events_cli.render.redispatch import write_counts
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         selection, expected = where.selection(await store.now()), None
         if how.dry_run or not how.yes:
             found = await redact.count(store, selection)
@@ -337,7 +337,7 @@ def _amount(found: "Redacted") -> str:
     return f"{counted(found.counts.events, 'payload')} · {skipped}"
 
 
-async def _is_redaction_meant(found: "Redacted", where: options.Selecting, store: "EventStore") -> bool:
+async def _is_redaction_meant(found: "Redacted", where: params.Selecting, store: "EventStore") -> bool:
     from craft_events_cli.render.redispatch import counted
 
     terminal.note("this is the one command that changes what a stored event says, and nothing brings it back")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from craft_easy.core.events.model.selection import Moment, parse_moment
-from craft_events_cli import loading, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import loading, params, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -103,14 +103,14 @@ class Lines:
 def publish(
     lines: Lines,
     event: Stating,
-    connection: options.Acting,
-    handling: options.Handling,
+    connection: params.Acting,
+    handling: params.Handling,
     *,
     dispatch: Annotated[
         bool,
-        typer.Option("--dispatch", help="run the handlers now, in this process", rich_help_panel=options.HANDLERS),
+        typer.Option("--dispatch", help="run the handlers now, in this process", rich_help_panel=params.HANDLERS),
     ] = False,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Publish one event, or each line of Event JSON. Its id is printed.
 
@@ -198,7 +198,7 @@ class _Publisher:
         from craft_events_cli.render.importing import Rejects
         from craft_events_cli.render.publish import View
 
-        async with options.opened(settings) as store:
+        async with params.opened(settings) as store:
             if self._bus is not None and self._is_dispatching:
                 self._bus.configure_store(store)
             rejects = None if lines.rejects is None else Rejects(lines.rejects)

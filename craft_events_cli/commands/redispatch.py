@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import event_ids, loading, options, running, stopping, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import event_ids, loading, params, running, stopping, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ DELIVERING: Final = "Delivering"
 class Delivering:
     """How deliveries run, and which records beyond the open ones are taken in."""
 
-    handler: options.HandlerIds = field(default_factory=list)
+    handler: params.HandlerIds = field(default_factory=list)
     concurrency: Annotated[
         int,
         typer.Option(
             "--concurrency",
             metavar="N",
-            parser=options.whole_number,
+            parser=params.whole_number,
             help="events whose handlers run at the same time",
             rich_help_panel=DELIVERING,
         ),
@@ -67,7 +67,7 @@ class Delivering:
         typer.Option(
             "--lease",
             metavar="DURATION",
-            parser=options.deadline,
+            parser=params.deadline,
             help="how long this worker may be silent before others take over what it claimed",
             rich_help_panel=DELIVERING,
         ),
@@ -77,7 +77,7 @@ class Delivering:
         typer.Option(
             "--timeout",
             metavar="DURATION",
-            parser=options.seconds,
+            parser=params.seconds,
             help="how long an attempt may take where its handler names no limit, in seconds or as 15m",
             rich_help_panel=DELIVERING,
         ),
@@ -87,7 +87,7 @@ class Delivering:
         typer.Option(
             "--grace",
             metavar="DURATION",
-            parser=options.seconds,
+            parser=params.seconds,
             help="how long a stop waits for what is running",
             rich_help_panel=DELIVERING,
         ),
@@ -128,14 +128,14 @@ class Delivering:
 
 
 def redispatch(
-    where: options.Selecting,
-    connection: options.Acting,
-    handling: options.Handling,
+    where: params.Selecting,
+    connection: params.Acting,
+    handling: params.Handling,
     how: Delivering,
     *,
-    dry_run: options.DryRun = False,
-    ids_from: options.IdsFrom = None,
-    output: options.Format = None,
+    dry_run: params.DryRun = False,
+    ids_from: params.IdsFrom = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Deliver what was never finished: run the handlers that are due, each event at most once.
 
@@ -164,10 +164,10 @@ def redispatch(
     ids = None if ids_from is None else tuple(event_ids.read(ids_from))
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
-    return running.run(_redispatch(bus, options.opened(settings), where, how, chosen, ids, is_dry=dry_run))
+    return running.run(_redispatch(bus, params.opened(settings), where, how, chosen, ids, is_dry=dry_run))
 
 
-def _refuse_what_watch_cannot(how: Delivering, where: options.Selecting, ids_from: str | None, *, is_dry: bool) -> None:
+def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids_from: str | None, *, is_dry: bool) -> None:
     if how.lease < 1:
         raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
     if not how.watch:
@@ -185,7 +185,7 @@ def _refuse_what_watch_cannot(how: Delivering, where: options.Selecting, ids_fro
 async def _redispatch(
     bus: "EventBus",
     opened: AbstractAsyncContextManager["EventStore"],
-    where: options.Selecting,
+    where: params.Selecting,
     how: Delivering,
     chosen: Output,
     ids: Sequence[str] | None,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import asking, options, pacing, running, stopping, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import asking, pacing, params, running, stopping, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Standing:
     """How the deliveries of an event stand."""
 
-    state: options.States = field(default_factory=list)
+    state: params.States = field(default_factory=list)
 
 
 RUNNING: Final = "Running handlers"
@@ -38,10 +38,10 @@ RUNNING: Final = "Running handlers"
 class Acting:
     """Which handlers run over the range, and how."""
 
-    handler: options.HandlerIds = field(default_factory=list)
+    handler: params.HandlerIds = field(default_factory=list)
     all_handlers: Annotated[
         bool,
-        typer.Option("--all-handlers", help="run every handler that is loaded", rich_help_panel=options.HANDLERS),
+        typer.Option("--all-handlers", help="run every handler that is loaded", rich_help_panel=params.HANDLERS),
     ] = False
     cascade: Annotated[
         bool,
@@ -56,7 +56,7 @@ class Acting:
         typer.Option(
             "--concurrency",
             metavar="N",
-            parser=options.whole_number,
+            parser=params.whole_number,
             help="tenants whose events run at the same time, each in order",
             rich_help_panel=RUNNING,
         ),
@@ -86,7 +86,7 @@ class Acting:
         typer.Option(
             "--timeout",
             metavar="DURATION",
-            parser=options.deadline,
+            parser=params.deadline,
             help="how long a handler may take that names no limit, in seconds or as 15m",
             rich_help_panel=RUNNING,
         ),
@@ -96,7 +96,7 @@ class Acting:
         typer.Option(
             "--grace",
             metavar="DURATION",
-            parser=options.seconds,
+            parser=params.seconds,
             help="how long a stop waits for what is running",
             rich_help_panel=RUNNING,
         ),
@@ -123,16 +123,16 @@ class Acting:
             rich_help_panel=RUNNING,
         ),
     ] = None
-    ids_from: options.IdsFrom = None
-    dry_run: options.DryRun = False
-    yes: options.Yes = False
+    ids_from: params.IdsFrom = None
+    dry_run: params.DryRun = False
+    yes: params.Yes = False
 
     @property
     def is_meant(self) -> bool:
         """Whether handlers are to run, and nothing is printed."""
         return self.all_handlers or bool(self.handler)
 
-    def check(self, handling: options.Handling, where: options.Selecting) -> None:
+    def check(self, handling: params.Handling, where: params.Selecting) -> None:
         """Refuse what contradicts itself, before anything is loaded."""
         if self.handler and self.all_handlers:
             raise UsageError("--handler chooses handlers, and --all-handlers takes all", hint="leave one of them out")
@@ -168,12 +168,12 @@ class Acting:
 
 
 def replay(
-    where: options.Selecting,
+    where: params.Selecting,
     standing: Standing,
-    connection: options.Acting,
-    handling: options.Handling,
+    connection: params.Acting,
+    handling: params.Handling,
     how: Acting,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Print a range of history, oldest first; or run handlers over it, with --handler ID or --all-handlers.
 
@@ -194,10 +194,8 @@ def replay(
     return running.run(_replay(connection.settings(), where, standing.state, chosen))
 
 
-async def _replay(
-    settings: "Settings", where: options.Selecting, state: list[options.State], chosen: Output
-) -> ExitCode:
-    async with options.opened(settings) as store:
+async def _replay(settings: "Settings", where: params.Selecting, state: list[params.State], chosen: Output) -> ExitCode:
+    async with params.opened(settings) as store:
         selection = where.selection(await store.now(), states=state)
         shown = await _print(store, selection, chosen)
     terminal.note(_summary(shown, selection, chosen))
@@ -240,10 +238,10 @@ def _summary(shown: int, selection: "Selection", chosen: Output) -> str:
 
 
 def _run(
-    where: options.Selecting,
-    states: list[options.State],
-    connection: options.Acting,
-    handling: options.Handling,
+    where: params.Selecting,
+    states: list[params.State],
+    connection: params.Acting,
+    handling: params.Handling,
     how: Acting,
     chosen: Output,
 ) -> ExitCode:
@@ -267,8 +265,8 @@ class _Work:
     """What is to be run, and how it is to be told."""
 
     bus: "EventBus"
-    where: options.Selecting
-    states: list[options.State]
+    where: params.Selecting
+    states: list[params.State]
     how: Acting
     chosen: Output
     only: Mapping[str, frozenset[str] | None] | None
@@ -309,7 +307,7 @@ class _Work:
 
 
 async def _act(settings: "Settings", work: _Work) -> ExitCode:
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         work.bus.configure_store(store)
         try:
             selection = work.where.selection(await store.now(), states=work.states)

@@ -13,7 +13,7 @@ import typer
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EmbeddedLogError
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import Terminated
+from craft_events_cli.errors import Terminated
 
 LOOK_SECONDS: Final = 0.2
 MAX_PORT: Final = 65_535

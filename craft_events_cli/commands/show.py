@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from craft_events_cli import lookup, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import lookup, params, running, terminal
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def show(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="the event's id")],
-    connection: options.Connecting,
-    output: options.Format = None,
+    connection: params.Connecting,
+    output: params.Format = None,
 ) -> ExitCode:
     """Show one event: its payload, and for each handler what became of it, with every error that the record keeps.
 
@@ -35,7 +35,7 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
     from craft_easy.core.events.history.reading import record_of
     from craft_easy.core.events.store.formats import event_json
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         record = await record_of(store, event_id)
     if record is None:
         return lookup.not_found(event_id, settings)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import loading, options, reader, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import loading, params, reader, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ class By(StrEnum):
 
 def whole_number(text: str) -> int:
     """Read a whole number of at least 0, in ASCII digits."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > options.MAX_NUMBER:
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > params.MAX_NUMBER:
         raise ValueError(f'"{text[:80]}" is no whole number of at least 0')
     return int(text)
 
 
 def pause(text: str) -> float:
     """Read how long to wait between two looks, in seconds."""
-    seconds = options.seconds(text)
+    seconds = params.seconds(text)
     if seconds < LEAST_PAUSE:
         raise ValueError(f'"{text}" is too short: it is at least {LEAST_PAUSE} s')
     return seconds
@@ -51,7 +51,7 @@ def pause(text: str) -> float:
 
 def width(text: str) -> timedelta:
     """Read how wide a bar is."""
-    seconds = options.seconds(text)
+    seconds = params.seconds(text)
     if not 1 <= seconds <= timedelta.max.total_seconds() / 2:
         raise ValueError(f'"{text}" is no width: a bar is a second wide at least')
     return timedelta(seconds=seconds)
@@ -105,7 +105,7 @@ class Alerting:
         typer.Option(
             "--max-age",
             metavar="DURATION",
-            parser=options.seconds,
+            parser=params.seconds,
             help="so old may the oldest open event be",
             rich_help_panel=ALERTING,
         ),
@@ -129,12 +129,12 @@ class Alerting:
 
 
 def stats(
-    where: options.Choosing,
+    where: params.Choosing,
     looking: Looking,
     alerting: Alerting,
-    connection: options.Connecting,
-    handling: options.Handling,
-    output: options.Format = None,
+    connection: params.Connecting,
+    handling: params.Handling,
+    output: params.Format = None,
 ) -> ExitCode:
     """Show what is stuck, since when and whose it is, and what came and failed over time.
 
@@ -155,7 +155,7 @@ def stats(
     return running.run(_stats(settings, where, looking, alerting, loaded, chosen))
 
 
-def _loaded(handling: options.Handling, connection: options.Connecting) -> list[str] | None:
+def _loaded(handling: params.Handling, connection: params.Connecting) -> list[str] | None:
     """Return the ids that `--handlers` loads; what a variable names is not loaded only to look at figures."""
     if not handling.handlers:
         return None
@@ -166,7 +166,7 @@ def _loaded(handling: options.Handling, connection: options.Connecting) -> list[
 
 async def _stats(
     settings: "Settings",
-    where: options.Choosing,
+    where: params.Choosing,
     looking: Looking,
     alerting: Alerting,
     loaded: list[str] | None,
@@ -177,7 +177,7 @@ async def _stats(
     from craft_events_cli.render.stats import alarms_of, bars_that_fit
 
     limits = alerting.limits()
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         meter = Meter(store, by=looking.by.value, bar=looking.bar, loaded=loaded)
         if chosen is Output.TABLE:
             meter.most_bars = bars_that_fit()
@@ -218,7 +218,7 @@ async def _first_look(meter: "Meter", selection: "Selection", chosen: Output) ->
 
 async def _go_on(
     meter: "Meter",
-    where: options.Choosing,
+    where: params.Choosing,
     selection: "Selection",
     limits: "Limits",
     looks: "Looks",
@@ -241,7 +241,7 @@ async def _go_on(
             looks.write(found, limits.crossed(found), _hints(found, where))
 
 
-def _window_of(where: options.Choosing, found: "Stats") -> str:
+def _window_of(where: params.Choosing, found: "Stats") -> str:
     """Say which window the figures over time are of."""
     from craft_events_cli.render.spans import minutes
     from craft_events_cli.render.stats import span_of
@@ -254,13 +254,13 @@ def _window_of(where: options.Choosing, found: "Stats") -> str:
     return f"last {span_of((found.until - found.since).total_seconds())}"
 
 
-def _hints(found: "Stats", where: options.Choosing) -> list[str]:
+def _hints(found: "Stats", where: params.Choosing) -> list[str]:
     """Return what is to be known of the figures, and what to type next."""
     known = ["failed counts the errors that are stored: the last five of a delivery"] if found.failed else []
     return [*known, _next_step(found, where)]
 
 
-def _next_step(found: "Stats", where: options.Choosing) -> str:
+def _next_step(found: "Stats", where: params.Choosing) -> str:
     flags = _flags(where)
     if found.dead:
         return f"next: {join(['craft-events', 'dead', 'list', '--by', 'error', *flags])}"
@@ -273,7 +273,7 @@ def _next_step(found: "Stats", where: options.Choosing) -> str:
     return "nothing is stuck"
 
 
-def _flags(where: options.Choosing) -> list[str]:
+def _flags(where: params.Choosing) -> list[str]:
     """Return the flags that choose the same events, whenever they were published."""
     values = {"--tenant": where.tenant, "--type": where.type, "--actor": where.actor}
     flags = [word for flag, given in values.items() for value in given for word in (flag, value)]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import options, reader, running, terminal
-from craft_events_cli.exit_codes import ExitCode, UsageError
+from craft_events_cli import params, reader, running, terminal
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.matching import Grep, search_text
 from craft_events_cli.terminal import Output
 
@@ -26,14 +26,14 @@ FOLLOWING: Final = "Following"
 
 def number_of_events(text: str) -> int:
     """Read a whole number of at least 0, in ASCII digits."""
-    if not (text.isascii() and text.isdigit()) or int(text) > options.MAX_NUMBER:
+    if not (text.isascii() and text.isdigit()) or int(text) > params.MAX_NUMBER:
         raise ValueError(f'"{text}" is no whole number of at least 0')
     return int(text)
 
 
 def span(text: str) -> float:
     """Read a duration of more than nothing."""
-    if not (found := options.seconds(text)):
+    if not (found := params.seconds(text)):
         raise ValueError(f'"{text}" is no time to wait. Try 30s or 5m')
     return found
 
@@ -47,9 +47,9 @@ class Leaving:
         typer.Option(
             "--exclude-type",
             metavar="PATTERN",
-            parser=options.pattern,
+            parser=params.pattern,
             help="leave out events of this type",
-            rich_help_panel=options.SELECTING,
+            rich_help_panel=params.SELECTING,
         ),
     ] = field(default_factory=list)
     grep: Annotated[
@@ -59,7 +59,7 @@ class Leaving:
             metavar="TEXT",
             parser=search_text,
             help="show only events that contain this text",
-            rich_help_panel=options.SELECTING,
+            rich_help_panel=params.SELECTING,
         ),
     ] = field(default_factory=list)
 
@@ -129,11 +129,11 @@ class Following:
 
 
 def tail(
-    where: options.Selecting,
+    where: params.Selecting,
     leaving: Leaving,
     following: Following,
-    connection: options.Connecting,
-    output: options.Format = None,
+    connection: params.Connecting,
+    output: params.Format = None,
 ) -> ExitCode:
     """Follow the log live: the last events, then each new one as it is stored.
 
@@ -149,21 +149,21 @@ def tail(
     return running.run(_tail(connection.settings(), where, leaving, following, chosen))
 
 
-def _refuse_end(where: options.Selecting) -> None:
+def _refuse_end(where: params.Selecting) -> None:
     for option, value in (("--until", where.until), ("--reverse", where.reverse)):
         if value:
             raise UsageError(f"{option}: tail follows what is to come", hint="craft-events replay prints what has been")
 
 
 async def _tail(
-    settings: "Settings", where: options.Selecting, leaving: Leaving, following: Following, chosen: Output
+    settings: "Settings", where: params.Selecting, leaving: Leaving, following: Following, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.store.change_stream import LogDropped
 
     out = _Out(chosen)
     if following.is_resumed:
         where = replace(where, since=None)
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         selection = replace(where.selection(await store.now()), except_types=tuple(leaving.exclude_type))
         try:
             with reader.while_read():

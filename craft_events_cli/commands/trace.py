@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import lookup, options, running, terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import lookup, params, running, terminal
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ class Showing:
     depth: Annotated[
         int | None,
         typer.Option(
-            "--depth", metavar="N", parser=options.whole_number, help="show at most N levels below the first event"
+            "--depth", metavar="N", parser=params.whole_number, help="show at most N levels below the first event"
         ),
     ] = None
     limit: Annotated[
         int,
-        typer.Option("--limit", metavar="N", parser=options.whole_number, help="read at most N events of the chain"),
+        typer.Option("--limit", metavar="N", parser=params.whole_number, help="read at most N events of the chain"),
     ] = 1_000
 
 
 def trace(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="the id of any event of the chain")],
-    connection: options.Connecting,
+    connection: params.Connecting,
     showing: Showing,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> ExitCode:
     """Draw the chain of an event: what caused it, what its handlers did, and what each of them published.
 
@@ -60,7 +60,7 @@ def trace(
 async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: Output) -> ExitCode:
     from craft_easy.core.events.history.trace import trace as find
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         found = await find(store, event_id, depth=showing.depth, limit=showing.limit)
     if found is None:
         return lookup.not_found(event_id, settings)

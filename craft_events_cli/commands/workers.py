@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_events_cli import options, running, terminal
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import params, running, terminal
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease")
 
 
-def workers(connection: options.Connecting, output: options.Format = None) -> ExitCode:
+def workers(connection: params.Connecting, output: params.Format = None) -> ExitCode:
     """Show the processes that own open events, and which of them are silent.
 
     alive: it has beaten within its lease. silent: it has not, and is taken over by the next redispatch unless it
@@ -32,7 +32,7 @@ async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations.workers import workers as all_workers
     from craft_events_cli.render import workers as render
 
-    async with options.opened(settings) as store:
+    async with params.opened(settings) as store:
         found = await all_workers(store)
     if chosen is Output.TABLE:
         render.write_table(found)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from craft_events_cli.main import COMMANDS, GROUPS, load
+from craft_events_cli.app import COMMANDS, GROUPS, load
 from craft_events_cli.parsing import Parameter, signature_of
 
 

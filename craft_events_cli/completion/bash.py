@@ -6,8 +6,8 @@ will put in. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
 
 from __future__ import annotations
 
+from craft_events_cli.app import COMMANDS
 from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
-from craft_events_cli.main import COMMANDS
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""# bash completion for craft-events, generated: python -m craft_events_cli.completion

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from craft_events_cli.app import COMMANDS
 from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
-from craft_events_cli.main import COMMANDS
 from craft_events_cli.parsing import Parameter
 
 _HEAD = r"""# fish completion for craft-events, generated: python -m craft_events_cli.completion

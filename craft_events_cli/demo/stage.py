@@ -22,7 +22,7 @@ from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EventsError
 from craft_events_cli import terminal
 from craft_events_cli.demo.ledger import VARIABLE
-from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError
+from craft_events_cli.errors import ExitCode, Terminated, UsageError
 
 PROGRAM: Final = "craft-events"
 SHOP: Final = "craft_events_cli.demo.shop"

@@ -17,7 +17,7 @@ from craft_easy.core.events.errors import EventsError, StoreUnavailable
 from craft_easy.core.events.operations.import_ import Imported, ImportNotice, LinesRead, Refused
 from craft_easy.core.events.operations.intake import STDIN, count_lines
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 from craft_events_cli.render.progress import SHOWN_AFTER, Progress
 from craft_events_cli.render.redispatch import counted
 from craft_events_cli.render.rows import RowWriter, json_line

@@ -271,9 +271,9 @@ def values(
     *args: str, cwd: Path, deadline: float | None = None, **environment: str
 ) -> tuple[subprocess.CompletedProcess[bytes], float]:
     program = (
-        "import sys; from craft_events_cli import main\n"
+        "import sys; from craft_events_cli import app\n"
         "from craft_events_cli.commands import completion_values as command\n"
-        f"command.DEADLINE = {deadline} or command.DEADLINE; main.run(['completion-values', *sys.argv[1:]])"
+        f"command.DEADLINE = {deadline} or command.DEADLINE; app.run(['completion-values', *sys.argv[1:]])"
     )
     began = time.perf_counter()
     ended = subprocess.run(

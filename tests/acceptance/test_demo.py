@@ -23,7 +23,7 @@ from typing import Final
 
 import pytest
 
-from craft_events_cli import main
+from craft_events_cli import app
 from craft_events_cli.demo import story
 from craft_events_cli.demo.shop import __name__ as SHOP  # noqa: N812 - the name that users type
 from tests.support.conditions import until
@@ -229,7 +229,7 @@ def test_a_demo_that_is_broken_off_leaves_nothing_behind(tmp_path: Path, number:
 
 def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    assert main.run(["demo", "--dir", str(tmp_path)]) == 2
+    assert app.run(["demo", "--dir", str(tmp_path)]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -246,8 +246,8 @@ def test_without_the_extra_it_says_what_to_install(
 
     monkeypatch.setattr(server, "distribution", missing)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert main.run(["demo"]) == 4
-    assert main.run(["demo", "--dir", str(tmp_path / "kept")]) == 4
+    assert app.run(["demo"]) == 4
+    assert app.run(["demo", "--dir", str(tmp_path / "kept")]) == 4
     errors = capsys.readouterr().err
     assert "needs SecantusDB" in errors
     assert "pip install 'craft-events[embedded]'" in errors
@@ -256,4 +256,4 @@ def test_without_the_extra_it_says_what_to_install(
 
 def test_a_count_that_is_wrong_is_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "tell", lambda *_args, **_options: False)
-    assert main.run(["demo"]) == 3
+    assert app.run(["demo"]) == 3

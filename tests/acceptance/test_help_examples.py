@@ -20,8 +20,8 @@ from typing import Any, Final
 import pytest
 
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli import asking, main
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli import app, asking
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.parsing import examples_of
 from tests.cli.conftest import Ended
 from tests.cli.history import Log, opened, record
@@ -81,11 +81,11 @@ ID: Final = "019abf3e-77d1-7000-8000-000000000057"
 
 def examples() -> list[tuple[str, str]]:
     """Return each example with the page that it stands on."""
-    found = [("craft-events", example) for example in main.EXAMPLES]
-    found += [(group, example) for group, examples in main.GROUP_EXAMPLES.items() for example in examples]
-    for words, entry in main.COMMANDS.items():
+    found = [("craft-events", example) for example in app.EXAMPLES]
+    found += [(group, example) for group, examples in app.GROUP_EXAMPLES.items() for example in examples]
+    for words, entry in app.COMMANDS.items():
         if not entry.is_hidden:
-            found += [(words, example) for example in examples_of(main.load(words))]
+            found += [(words, example) for example in examples_of(app.load(words))]
     return [(page, example) for page, example in found if page not in ELSEWHERE and example != "craft-events demo"]
 
 
@@ -172,7 +172,7 @@ def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         example = re.sub(r"mongodb://db-1/shop", shlex.quote(log.uri), example)
         if is_plain(example):
             capsys.readouterr()
-            code = main.run(shlex.split(example)[1:])
+            code = app.run(shlex.split(example)[1:])
             return Ended(code, *capsys.readouterr())
         done = subprocess.run(["/bin/sh", "-c", example], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -233,8 +233,8 @@ def test_an_example_without_an_end_goes_on_until_it_is_stopped(shop: Path, page:
 
 
 def test_every_page_has_two_to_four_examples_that_are_run() -> None:
-    pages = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden and words not in ELSEWHERE]
-    pages += [group for group in main.GROUPS if group not in main.COMMANDS]
+    pages = [words for words, entry in app.COMMANDS.items() if not entry.is_hidden and words not in ELSEWHERE]
+    pages += [group for group in app.GROUPS if group not in app.COMMANDS]
     counts = {page: sum(page == other for other, _ in EVERY) for page in pages}
     assert {page: count for page, count in counts.items() if not 2 <= count <= 4} == {}
     for page, file in ELSEWHERE.items():

@@ -20,7 +20,7 @@ from pymongo.errors import OperationFailure
 
 from craft_easy.core.events.store.filters import WELL_FORMED
 from craft_easy.core.events.store.formats import event_json, extended_json
-from craft_events_cli import main, terminal
+from craft_events_cli import app, terminal
 from craft_events_cli.render import show
 from craft_events_cli.render.events import writer
 from craft_events_cli.terminal import Output
@@ -94,7 +94,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     def run(log: Log, *args: str, codes: Sequence[int] = (0,)) -> Ended:
         capsys.readouterr()
         at = args.index("--") if "--" in args else len(args)
-        code = main.run([*args[:at], *log.where, *args[at:]])
+        code = app.run([*args[:at], *log.where, *args[at:]])
         ended = Ended(code, *capsys.readouterr())
         check(ended, codes)
         return ended

@@ -118,7 +118,7 @@ def test_a_reader_that_wants_one_line_gets_it_and_the_run_ends_well(log: Log) ->
 
 
 def test_ndjson_imports_no_rich_and_help_imports_no_driver(log: Log) -> None:
-    program = "import sys; from craft_events_cli.main import run; run(sys.argv[1:]); print(*sys.modules)"
+    program = "import sys; from craft_events_cli.app import run; run(sys.argv[1:]); print(*sys.modules)"
     for args, forbidden in (
         (["replay", *log.where], {"rich"}),
         (["tail", "--no-follow", *log.where], {"rich"}),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events.model import event_class
-from craft_events_cli import main
-from craft_events_cli.main import Entry
+from craft_events_cli import app
+from craft_events_cli.app import Entry
 
 ROOT = Path(__file__).parents[2]
 STUB = "tests.cli.stub"
@@ -52,8 +52,8 @@ def own_classes() -> Iterator[None]:
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the commands of `stub` into the table."""
-    monkeypatch.setitem(main.COMMANDS, "stub", Entry(f"{STUB}:command", "a command for tests"))
-    monkeypatch.setitem(main.COMMANDS, "fail", Entry(f"{STUB}:fail", "raises what it is told"))
+    monkeypatch.setitem(app.COMMANDS, "stub", Entry(f"{STUB}:command", "a command for tests"))
+    monkeypatch.setitem(app.COMMANDS, "fail", Entry(f"{STUB}:fail", "raises what it is told"))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def cli(stubs: None, capsys: pytest.CaptureFixture[str]) -> Cli:
 
     def run(*args: str) -> Ended:
         capsys.readouterr()
-        code = main.run(args)
+        code = app.run(args)
         return Ended(code, *capsys.readouterr())
 
     return run
@@ -74,11 +74,11 @@ def process(tmp_path: Path) -> Process:
 
     def start(*args: str, before: str = "", **options: object) -> subprocess.Popen[bytes]:
         program = (
-            f"{before}\nfrom craft_events_cli import main\n"
-            f"main.COMMANDS['stub'] = main.Entry('{STUB}:command', '')\n"
-            f"main.COMMANDS['lines'] = main.Entry('{STUB}:lines', '')\n"
-            f"main.COMMANDS['wait'] = main.Entry('{STUB}:wait', '')\n"
-            "main.main()"
+            f"{before}\nfrom craft_events_cli import app\n"
+            f"app.COMMANDS['stub'] = app.Entry('{STUB}:command', '')\n"
+            f"app.COMMANDS['lines'] = app.Entry('{STUB}:lines', '')\n"
+            f"app.COMMANDS['wait'] = app.Entry('{STUB}:wait', '')\n"
+            "app.main()"
         )
         env = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}  # type: ignore[dict-item]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path} | options

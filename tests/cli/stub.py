@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 
 from craft_easy.core.events import errors
-from craft_events_cli import options, running, terminal
-from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError
+from craft_events_cli import params, running, terminal
+from craft_events_cli.errors import ExitCode, Terminated, UsageError
 from craft_events_cli.terminal import Output
 
 
 def command(
-    where: options.Selecting,
-    connection: options.Connecting,
+    where: params.Selecting,
+    connection: params.Connecting,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="a name")] = None,
-    state: options.States = [],  # noqa: B006 - as Typer reads it
+    state: params.States = [],  # noqa: B006 - as Typer reads it
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="wait")] = True,
-    output: options.Format = None,
+    output: params.Format = None,
 ) -> None:
     """Do nothing, and say what was understood.
 

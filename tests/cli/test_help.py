@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from craft_events_cli import main
+from craft_events_cli import app
 from tests.cli.conftest import Cli
 
 
 def test_the_root_page_names_every_command_once(cli: Cli) -> None:
     page = cli("help").out
     names = re.findall(r"^  ([a-z]+)  ", page, re.MULTILINE)
-    assert sorted(names) == sorted({words.split()[0] for words in main._all_names()} | {"help", "fail", "stub"})
-    sections = [name for members in main.SECTIONS.values() for name in members]
+    assert sorted(names) == sorted({words.split()[0] for words in app._all_names()} | {"help", "fail", "stub"})
+    sections = [name for members in app.SECTIONS.values() for name in members]
     assert len(sections) == len(set(sections))
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli import main
+from craft_events_cli import app
 from craft_events_cli.parsing import Parameter, signature_of
 from tests.cli.conftest import Cli, Ended, Process
 from tests.cli.history import HOSTILE, Log, opened
 from tests.cli.test_dead import GRAVEYARD, HAUNTED, id_of
 
 FULL = Path("/dev/full")
-COMMANDS = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden]
+COMMANDS = [words for words, entry in app.COMMANDS.items() if not entry.is_hidden]
 BASE = {
     "replay": [],
     "tail": ["--no-follow"],
@@ -99,7 +99,7 @@ def _distinct() -> list[tuple[str, Parameter]]:
     """Return every option and argument that takes a value, once, at the first command that describes it so."""
     found: dict[tuple[str, str | None], tuple[str, Parameter]] = {}
     for words in BASE:
-        for one in signature_of(main.load(words)).parameters:
+        for one in signature_of(app.load(words)).parameters:
             if not one.is_flag and not one.info.hidden and one.label not in ENDLESS:
                 found.setdefault((one.label, one.info.help), (words, one))
     return list(found.values())

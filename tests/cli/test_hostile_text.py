@@ -29,7 +29,7 @@ from craft_easy.core.events.operations.workers import WorkerStatus
 from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.formats import event_json
-from craft_events_cli import exit_codes, terminal
+from craft_events_cli import errors, terminal
 from craft_events_cli.commands.config import Setting
 from craft_events_cli.render import config, events, findings, handlers, importing, looks, redispatch, show
 from craft_events_cli.render import dead as dead_lines
@@ -290,8 +290,8 @@ def write_notes() -> None:
 
 def write_errors() -> None:
     for one in texts():
-        exit_codes.report(exit_codes.UsageError(one, hint=one))
-        exit_codes.report(ValueError(one))
+        errors.report(errors.UsageError(one, hint=one))
+        errors.report(ValueError(one))
 
 
 IN_EVERY_FORMAT: Final[Sequence[Callable[[Output], Any]]] = (

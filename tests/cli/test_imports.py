@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from craft_events_cli import main
+from craft_events_cli import app
 
-WORDS = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden]
+WORDS = [words for words, entry in app.COMMANDS.items() if not entry.is_hidden]
 PROGRAM = """
 import sys
-from craft_events_cli import main
-code = main.run(sys.argv[1:])
+from craft_events_cli import app
+code = app.run(sys.argv[1:])
 sys.stderr.write("\\n" + " ".join(sorted({name.partition(".")[0] for name in sys.modules})) + "\\n")
 sys.stderr.write(" ".join(sorted(name for name in sys.modules if name.startswith("craft_"))) + "\\n")
 sys.exit(code)
@@ -48,8 +48,8 @@ def test_the_roots_own_pages_load_no_command_and_no_library(tmp_path: Path, args
     }
     assert ours == {
         "craft_events_cli",
-        "craft_events_cli.exit_codes",
-        "craft_events_cli.main",
+        "craft_events_cli.errors",
+        "craft_events_cli.app",
         "craft_events_cli.terminal",
     }
 
@@ -59,7 +59,7 @@ def test_a_help_page_loads_its_own_command_and_no_driver(tmp_path: Path, words: 
     packages, ours = imported(*words.split(), "--help", cwd=tmp_path)
     assert not packages & {"pymongo", "bson", "rich", "pydantic", "motor", "asyncio"}
     loaded = {name for name in ours if name.startswith("craft_events_cli.commands.")}
-    assert loaded == {main.COMMANDS[words].target.partition(":")[0]}
+    assert loaded == {app.COMMANDS[words].target.partition(":")[0]}
 
 
 @pytest.mark.parametrize("output", ["ndjson", "json", "csv"])

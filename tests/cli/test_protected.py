@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli import main
+from craft_events_cli import app
 from craft_events_cli.parsing import signature_of
 from tests.cli.conftest import Cli, Process
 from tests.cli.history import Log, opened
@@ -61,9 +61,8 @@ def everything(log: Log) -> list[object]:
 def test_every_command_that_can_be_told_a_protected_environment_is_tested_here() -> None:
     acting = {
         words
-        for words, entry in main.COMMANDS.items()
-        if not entry.is_hidden
-        and any("--confirm-env" in one.flags for one in signature_of(main.load(words)).parameters)
+        for words, entry in app.COMMANDS.items()
+        if not entry.is_hidden and any("--confirm-env" in one.flags for one in signature_of(app.load(words)).parameters)
     }
     assert acting == set(ACTING)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_events_cli import terminal
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 from craft_events_cli.terminal import Output, output_format, safe, streams
 
 UNSAFE: tuple[Literal["Cc", "Cf", "Cs", "Zl", "Zp"], ...] = ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -25,7 +25,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.errors import ExitCode
 from tests.faults.application import (
     Gate,
     Ran,

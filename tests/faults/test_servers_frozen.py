@@ -18,7 +18,7 @@ from craft_easy.core.events.operations.workers import workers
 from craft_easy.core.events.redispatch import loop
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries
-from craft_events_cli.exit_codes import ExitCode
+from craft_events_cli.errors import ExitCode
 from tests.faults.application import DEADLINE, Gate, application, deliver, events, states
 from tests.support.server import Server
 

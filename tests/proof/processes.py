@@ -108,7 +108,7 @@ class Processes:
         """Start a worker, as an operator does."""
         program = [str(Path(sys.executable).with_name("craft-events"))]
         if self._is_weak:
-            program = [sys.executable, "-m", "tests.proof.weak", "craft_events_cli.main"]
+            program = [sys.executable, "-m", "tests.proof.weak", "craft_events_cli.app"]
         arguments = ["redispatch", "--handlers", goods.MODULE, "-o", "ndjson", "--lease", str(lease), *options]
         return await self._start("worker", [*program, *arguments], kill_at)
 

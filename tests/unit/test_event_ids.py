@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from craft_events_cli import event_ids
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from craft_events_cli import event_ids, failures
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 from craft_events_cli.failures import Failures, FailuresLost
 
 ROW = {"event_id": "a", "handler": "h", "outcome": "failed", "error": "\x1b[31m"}

@@ -2,10 +2,10 @@
 
 Groups are frozen dataclasses that `parsing` fills; what one of them refuses is a usage error before any I/O:
 
-    def tail(where: options.Selecting, connection: options.Connecting, output: options.Format = None) -> int | None:
+    def tail(where: params.Selecting, connection: params.Connecting, output: params.Format = None) -> int | None:
         settings = connection.settings()
-        bus = loading.load_bus(handling.modules())          # where it takes `handling: options.Handling`
-        async with options.opened(settings) as store:
+        bus = loading.load_bus(handling.modules())          # where it takes `handling: params.Handling`
+        async with params.opened(settings) as store:
             selection = where.selection(await store.now())
 """
 
@@ -21,7 +21,7 @@ import typer
 
 from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
 from craft_events_cli import asking, terminal
-from craft_events_cli.exit_codes import UsageError
+from craft_events_cli.errors import UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from craft_easy.core.events import errors
-from craft_events_cli.exit_codes import ExitCode, exit_code_of
+from craft_events_cli.errors import ExitCode, exit_code_of
 from tests.cli.conftest import Cli
 
 
@@ -59,7 +59,7 @@ def test_every_error_of_the_library_has_a_code_of_its_own_or_is_unexpected() -> 
 
 
 def test_every_code_says_what_it_means() -> None:
-    source = importlib.import_module("craft_events_cli.exit_codes").__file__
+    source = importlib.import_module("craft_events_cli.errors").__file__
     assert source is not None
     with open(source) as file:
         text = file.read()
@@ -94,7 +94,7 @@ def test_a_message_without_end_is_cut(cli: Cli) -> None:
 
 
 def test_an_error_whose_text_cannot_be_read_is_still_named() -> None:
-    from craft_events_cli.exit_codes import report
+    from craft_events_cli.errors import report
 
     class Odd(Exception):
         def __str__(self) -> str:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from craft_events_cli import __version__, main
+from craft_events_cli import __version__, app
 from craft_events_cli.parsing import examples_of, signature_of, summary_of
 from tests.cli.conftest import Cli
 
-COMMANDS = [words for words, entry in main.COMMANDS.items() if not entry.is_hidden]
+COMMANDS = [words for words, entry in app.COMMANDS.items() if not entry.is_hidden]
 
 
 def test_the_version_is_data_on_stdout(cli: Cli) -> None:
@@ -28,7 +28,7 @@ def test_the_root_page_begins_with_examples_and_lists_every_command(cli: Cli, ar
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_page_begins_with_two_to_four_real_examples(cli: Cli, words: str) -> None:
-    function = main.load(words)
+    function = app.load(words)
     assert summary_of(function).endswith(".")
     examples = examples_of(function)
     assert 2 <= len(examples) <= 4

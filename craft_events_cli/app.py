@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from craft_events_cli import __version__, terminal
-from craft_events_cli.exit_codes import ExitCode, Terminated, UsageError, guarded
+from craft_events_cli.errors import ExitCode, Terminated, UsageError, guarded
 
 PROGRAM: Final = "craft-events"
 

@@ -8,9 +8,9 @@ import pytest
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.model.selection import parse_moment
 from craft_easy.core.events.settings import resolve
-from craft_events_cli import options
-from craft_events_cli.exit_codes import UsageError
-from craft_events_cli.options import Handling, Selecting, State
+from craft_events_cli import params
+from craft_events_cli.errors import UsageError
+from craft_events_cli.params import Handling, Selecting, State
 
 NOW = datetime(2026, 11, 23, 17, 43, 45, tzinfo=UTC)
 
@@ -39,13 +39,13 @@ def test_a_window_that_only_now_shows_to_be_empty_is_refused_then() -> None:
     ("text", "seconds"), [("10", 10.0), ("0.5", 0.5), ("30s", 30.0), ("1h30m", 5400.0), ("0", 0.0)]
 )
 def test_a_duration_is_seconds_or_units(text: str, seconds: float) -> None:
-    assert options.seconds(text) == seconds
+    assert params.seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "2026-01-31", "٣", ".", "nan", "1e3", "9" * 400])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no duration\. Try 10, 30s or 5m"):
-        options.seconds(text)
+        params.seconds(text)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_an_error_of_the_connection_says_where_the_address_came_from(
     flags: dict[str, str], environ: dict[str, str], origin: str, kind: type[StoreUnavailable]
 ) -> None:
     with pytest.raises(kind) as caught:
-        async with options.opened(resolve(flags, environ=environ)):
+        async with params.opened(resolve(flags, environ=environ)):
             raise kind("h:27017: connection refused", hint="the library's own")
     assert str(caught.value.hint).endswith(origin)
 
