@@ -49,7 +49,7 @@ ROWS = (
     Row(("--help",), "pass", None),
     Row(("replay", "--help"), "import typer, pydantic", 1.25),
     Row(("redispatch", "--help"), "import typer, pydantic", 1.25),
-    Row(("handlers", "list", "--handlers", "app"), "import typer, pydantic, asyncio, app", 1.25),
+    Row(("handlers", "list", "-m", "app"), "import typer, pydantic, asyncio, app", 1.25),
     Row(("replay", "--limit", "1"), READ_ONE, 1.25),
 )
 

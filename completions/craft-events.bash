@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail redispatch show trace stats dead workers export publish import prune handlers doctor config serve demo completion help --help --version
+        _craft_events_offer replay tail show trace export stats dead workers handlers doctor redispatch publish import prune redact serve demo config completion --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -55,12 +55,6 @@ _craft_events() {
             return 0
         fi
         command="dead ${COMP_WORDS[2]}"
-    fi
-    if [ "$command" = prune ]; then
-        [ "$COMP_CWORD" -eq 2 ] && _craft_events_offer redact
-        [ "$COMP_CWORD" -gt 2 ] && case ${COMP_WORDS[2]} in
-            redact) command="prune ${COMP_WORDS[2]}" ;;
-        esac
     fi
     if [ "$command" = handlers ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
@@ -76,13 +70,6 @@ _craft_events() {
         fi
         command="config ${COMP_WORDS[2]}"
     fi
-    if [ "$command" = help ]; then
-        if [ "$COMP_CWORD" -eq 2 ]; then
-            _craft_events_offer replay tail redispatch show trace stats dead workers export publish import prune handlers doctor config serve demo completion --help
-            return 0
-        fi
-        command="help ${COMP_WORDS[2]}"
-    fi
     case $command in
         'replay')
             case $option in
@@ -94,7 +81,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | --handlers | --concurrency | --rate | --pace | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | -m | --module | --concurrency | --rate | --pace | --timeout | --grace)
                     return 0
                     ;;
                 --state)
@@ -126,7 +113,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection --confirm-env --handlers --app-dir --handler --all-handlers --cascade --concurrency --rate --pace --timeout --grace --fail-fast --checkpoint --failures-out --ids-from --dry-run --yes -y -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection --confirm-env -m --module --app-dir --handler --all-handlers --cascade --concurrency --rate --pace --timeout --grace --fail-fast --checkpoint --failures-out --ids-from --dry-run -y --yes -o --output --color --debug --help
             ;;
         'tail')
             case $option in
@@ -159,46 +146,6 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --exclude-type --grep -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
-            ;;
-        'redispatch')
-            case $option in
-                --tenant)
-                    _craft_events_values tenant
-                    return 0
-                    ;;
-                --type)
-                    _craft_events_values type
-                    return 0
-                    ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | --handlers | --concurrency | --lease | --timeout | --grace)
-                    return 0
-                    ;;
-                --env)
-                    _craft_events_values env
-                    return 0
-                    ;;
-                --app-dir)
-                    _craft_events_paths dirnames -d
-                    return 0
-                    ;;
-                --handler)
-                    _craft_events_values handler
-                    return 0
-                    ;;
-                --ids-from)
-                    _craft_events_paths default -f
-                    return 0
-                    ;;
-                -o | --output)
-                    _craft_events_offer table ndjson json csv
-                    return 0
-                    ;;
-                --color)
-                    _craft_events_offer auto always never
-                    return 0
-                    ;;
-            esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --handlers --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help
             ;;
         'show')
             case $option in
@@ -246,6 +193,45 @@ _craft_events() {
                 *) : ;;
             esac
             ;;
+        'export')
+            case $option in
+                --json-format)
+                    _craft_events_offer relaxed canonical
+                    return 0
+                    ;;
+                --checkpoint)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                --state)
+                    _craft_events_offer open dead done untracked
+                    return 0
+                    ;;
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --json-format --force --checkpoint --state --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --color --debug --help ;;
+                *) _craft_events_paths default -f ;;
+            esac
+            ;;
         'stats')
             case $option in
                 --tenant)
@@ -256,7 +242,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --bar | --watch | --max-backlog | --max-age | --max-dead | --uri | --database | --collection | --handlers)
+                --actor | --since | --until | --bar | --watch | --max-backlog | --max-age | --max-dead | --uri | --database | --collection | -m | --module)
                     return 0
                     ;;
                 --by)
@@ -280,7 +266,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --by --bar --watch --max-backlog --max-age --max-dead --env --uri --database --collection --handlers --app-dir -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --by --bar --watch --max-backlog --max-age --max-dead --env --uri --database --collection -m --module --app-dir -o --output --color --debug --help
             ;;
         'dead list')
             case $option in
@@ -349,7 +335,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run --yes -y -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run -y --yes -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -384,7 +370,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run --yes -y -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run -y --yes -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -408,33 +394,45 @@ _craft_events() {
             esac
             _craft_events_offer --env --uri --database --collection -o --output --color --debug --help
             ;;
-        'export')
+        'handlers list')
             case $option in
-                --json-format)
-                    _craft_events_offer relaxed canonical
+                -m | --module)
                     return 0
                     ;;
-                --checkpoint)
-                    _craft_events_paths default -f
-                    return 0
-                    ;;
-                --state)
-                    _craft_events_offer open dead done untracked
-                    return 0
-                    ;;
-                --tenant)
-                    _craft_events_values tenant
-                    return 0
-                    ;;
-                --type)
-                    _craft_events_values type
-                    return 0
-                    ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --app-dir)
+                    _craft_events_paths dirnames -d
                     return 0
                     ;;
                 --env)
                     _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer -m --module --app-dir --env -o --output --color --debug --help
+            ;;
+        'handlers show')
+            case $option in
+                -m | --module | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
                     return 0
                     ;;
                 --color)
@@ -443,9 +441,101 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --json-format --force --checkpoint --state --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --color --debug --help ;;
-                *) _craft_events_paths default -f ;;
+                -*) _craft_events_offer -m --module --app-dir --env --uri --database --collection -o --output --color --debug --help ;;
+                *) _craft_events_values handler ;;
             esac
+            ;;
+        'handlers check')
+            case $option in
+                -m | --module | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer -m --module --app-dir --env --uri --database --collection --strict -o --output --color --debug --help
+            ;;
+        'doctor')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --confirm-env | -m | --module | --ttl | --within)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --checkpoint)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --env --uri --database --collection --confirm-env -m --module --app-dir --checkpoint --fix --ttl --strict --within -o --output --color --debug --help
+            ;;
+        'redispatch')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | -m | --module | --concurrency | --lease | --timeout | --grace)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                --ids-from)
+                    _craft_events_paths default -f
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env -m --module --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help
             ;;
         'publish')
             case $option in
@@ -461,7 +551,7 @@ _craft_events() {
                     _craft_events_values tenant
                     return 0
                     ;;
-                --actor | --data | --id | --timestamp | --uri | --database | --collection | --confirm-env | --handlers)
+                --actor | --data | --id | --timestamp | --uri | --database | --collection | --confirm-env | -m | --module)
                     return 0
                     ;;
                 --env)
@@ -482,7 +572,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --rejects --type --tenant --actor --data --id --timestamp --env --uri --database --collection --confirm-env --handlers --app-dir --dispatch -o --output --color --debug --help ;;
+                -*) _craft_events_offer --rejects --type --tenant --actor --data --id --timestamp --env --uri --database --collection --confirm-env -m --module --app-dir --dispatch -o --output --color --debug --help ;;
                 *) _craft_events_paths default -f ;;
             esac
             ;;
@@ -509,7 +599,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --with-delivery --rejects --dry-run --yes -y --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
+                -*) _craft_events_offer --with-delivery --rejects --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
                 *) _craft_events_paths default -f ;;
             esac
             ;;
@@ -543,9 +633,9 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --older-than --archive --no-archive --include-untracked --dry-run --yes -y --tenant --no-tenant --type --actor --limit --env --uri --database --collection --confirm-env -o --output --color --debug --help
+            _craft_events_offer --older-than --archive --no-archive --include-untracked --dry-run -y --yes --tenant --no-tenant --type --actor --limit --env --uri --database --collection --confirm-env -o --output --color --debug --help
             ;;
-        'prune redact')
+        'redact')
             case $option in
                 --tenant)
                     _craft_events_values tenant
@@ -571,134 +661,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --reason --dry-run --yes -y --env --uri --database --collection --confirm-env -o --output --color --debug --help
-            ;;
-        'handlers list')
-            case $option in
-                --handlers)
-                    return 0
-                    ;;
-                --app-dir)
-                    _craft_events_paths dirnames -d
-                    return 0
-                    ;;
-                --env)
-                    _craft_events_values env
-                    return 0
-                    ;;
-                -o | --output)
-                    _craft_events_offer table ndjson json csv
-                    return 0
-                    ;;
-                --color)
-                    _craft_events_offer auto always never
-                    return 0
-                    ;;
-            esac
-            _craft_events_offer --handlers --app-dir --env -o --output --color --debug --help
-            ;;
-        'handlers show')
-            case $option in
-                --handlers | --uri | --database | --collection)
-                    return 0
-                    ;;
-                --app-dir)
-                    _craft_events_paths dirnames -d
-                    return 0
-                    ;;
-                --env)
-                    _craft_events_values env
-                    return 0
-                    ;;
-                -o | --output)
-                    _craft_events_offer table ndjson json csv
-                    return 0
-                    ;;
-                --color)
-                    _craft_events_offer auto always never
-                    return 0
-                    ;;
-            esac
-            case $cur in
-                -*) _craft_events_offer --handlers --app-dir --env --uri --database --collection -o --output --color --debug --help ;;
-                *) _craft_events_values handler ;;
-            esac
-            ;;
-        'handlers check')
-            case $option in
-                --handlers | --uri | --database | --collection)
-                    return 0
-                    ;;
-                --app-dir)
-                    _craft_events_paths dirnames -d
-                    return 0
-                    ;;
-                --env)
-                    _craft_events_values env
-                    return 0
-                    ;;
-                -o | --output)
-                    _craft_events_offer table ndjson json csv
-                    return 0
-                    ;;
-                --color)
-                    _craft_events_offer auto always never
-                    return 0
-                    ;;
-            esac
-            _craft_events_offer --handlers --app-dir --env --uri --database --collection --strict -o --output --color --debug --help
-            ;;
-        'doctor')
-            case $option in
-                --env)
-                    _craft_events_values env
-                    return 0
-                    ;;
-                --uri | --database | --collection | --confirm-env | --handlers | --ttl | --within)
-                    return 0
-                    ;;
-                --app-dir)
-                    _craft_events_paths dirnames -d
-                    return 0
-                    ;;
-                --checkpoint)
-                    _craft_events_paths default -f
-                    return 0
-                    ;;
-                -o | --output)
-                    _craft_events_offer table ndjson json csv
-                    return 0
-                    ;;
-                --color)
-                    _craft_events_offer auto always never
-                    return 0
-                    ;;
-            esac
-            _craft_events_offer --env --uri --database --collection --confirm-env --handlers --app-dir --checkpoint --fix --ttl --strict --within -o --output --color --debug --help
-            ;;
-        'config show')
-            case $option in
-                --env)
-                    _craft_events_values env
-                    return 0
-                    ;;
-                --uri | --database | --collection | --handlers)
-                    return 0
-                    ;;
-                --app-dir)
-                    _craft_events_paths dirnames -d
-                    return 0
-                    ;;
-                -o | --output)
-                    _craft_events_offer table ndjson json csv
-                    return 0
-                    ;;
-                --color)
-                    _craft_events_offer auto always never
-                    return 0
-                    ;;
-            esac
-            _craft_events_offer --env --uri --database --collection --handlers --app-dir -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --reason --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help
             ;;
         'serve')
             case $option in
@@ -727,6 +690,30 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer --dir --color --debug --help
+            ;;
+        'config show')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | -m | --module)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --env --uri --database --collection -m --module --app-dir -o --output --color --debug --help
             ;;
         'completion')
             case $option in

@@ -1,110 +1,162 @@
-"""The entry point: a table of commands, of which one is loaded when it is named.
+"""The Typer application: a table of commands and groups, of which one is imported when it is run or its page is shown.
 
-The root's own pages (`--version`, `--help`) come from this table alone and import neither Typer nor the library.
-A command is a plain function: its signature declares its options, its docstring is its help page (see `parsing`).
+Each module of `commands` has a `typer.Typer` of its own called `app`, with one command or with several as a group.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 from craft_events_cli import __version__, terminal
-from craft_events_cli.errors import ExitCode, Terminated, UsageError, guarded
+from craft_events_cli.errors import Terminated, carried, guarded
 
 PROGRAM: Final = "craft-events"
+HAPPENED: Final = "What happened"
+WRONG: Final = "What is wrong"
+ACT: Final = "What to do"
+SETUP: Final = "Setting up"
 
 
-class Entry(NamedTuple):  # a dataclass would cost --version 7 ms of imports
-    """Where a command is, and what it does in one line; a hidden one is on no page."""
+class Entry(NamedTuple):
+    """A command or group: its module in `commands`, what it does in one line, its panel on the root's page."""
 
-    target: str
+    module: str
     help: str
-    is_hidden: bool = False
+    panel: str
 
 
 COMMANDS: Final[dict[str, Entry]] = {
-    "replay": Entry("craft_events_cli.commands.replay:replay", "print or re-run history"),
-    "tail": Entry("craft_events_cli.commands.tail:tail", "follow the log live"),
-    "redispatch": Entry("craft_events_cli.commands.redispatch:redispatch", "deliver what was never finished"),
-    "show": Entry("craft_events_cli.commands.show:show", "one event, its deliveries, attempts and errors"),
-    "trace": Entry("craft_events_cli.commands.trace:trace", "an event, what caused it, what it caused"),
-    "stats": Entry("craft_events_cli.commands.stats:stats", "backlog, rates, failures, over time"),
-    "dead list": Entry("craft_events_cli.commands.dead:list_dead", "show what used up its attempts"),
-    "dead retry": Entry("craft_events_cli.commands.dead:retry", "give it a fresh budget of attempts"),
-    "dead discard": Entry("craft_events_cli.commands.dead:discard", "give it up, with a reason"),
-    "workers": Entry("craft_events_cli.commands.workers:workers", "who owns what, and who is silent"),
-    "export": Entry("craft_events_cli.commands.export:export", "write events as NDJSON"),
-    "publish": Entry("craft_events_cli.commands.publish:publish", "publish one event, or lines of them"),
-    "import": Entry("craft_events_cli.commands.import_events:import_events", "take events in from NDJSON"),
-    "prune": Entry("craft_events_cli.commands.prune:prune", "archive and remove what is done, or redact it"),
-    "prune redact": Entry("craft_events_cli.commands.prune:redact", "remove payloads on request, keep the events"),
-    "handlers list": Entry("craft_events_cli.commands.handlers:list_handlers", "show which handlers there are"),
-    "handlers show": Entry("craft_events_cli.commands.handlers:show", "one handler: what it reacts to, and how"),
-    "handlers check": Entry("craft_events_cli.commands.handlers:check", "do the handlers fit the log?"),
-    "doctor": Entry("craft_events_cli.commands.doctor:doctor", "is all well, and what is to be done?"),
-    "config show": Entry("craft_events_cli.commands.config:show", "show every setting, and where it came from"),
-    "serve": Entry("craft_events_cli.commands.serve:serve", "run the embedded event log"),
-    "demo": Entry("craft_events_cli.commands.demo:demo", "watch a two-minute story on an embedded log"),
-    "completion": Entry("craft_events_cli.commands.completion:completion", "print the completions of a shell"),
-    "completion-values": Entry(
-        "craft_events_cli.commands.completion_values:completion_values", "values for completion", is_hidden=True
-    ),
-}
-"""Every command by its words; a group is what several commands begin with."""
-
-GROUPS: Final = {
-    "dead": "deliveries that used up their attempts",
-    "prune": "archive and remove what is done, or redact it",
-    "handlers": "the handlers that a module registers",
-    "config": "every setting, and where it came from",
+    "replay": Entry("replay", "Print or re-run history.", HAPPENED),
+    "tail": Entry("tail", "Follow the log live.", HAPPENED),
+    "show": Entry("show", "Show one event, its deliveries, attempts and errors.", HAPPENED),
+    "trace": Entry("trace", "Show what caused an event and what it caused.", HAPPENED),
+    "export": Entry("export", "Write events as NDJSON.", HAPPENED),
+    "stats": Entry("stats", "Show the backlog, rates and failures over time.", WRONG),
+    "dead": Entry("dead", "List, retry or discard deliveries that used up their attempts.", WRONG),
+    "workers": Entry("workers", "Show who owns what, and who is silent.", WRONG),
+    "handlers": Entry("handlers", "List, show or check the handlers of a module.", WRONG),
+    "doctor": Entry("doctor", "Check the connection, indexes, clock and handlers.", WRONG),
+    "redispatch": Entry("redispatch", "Deliver what was never finished.", ACT),
+    "publish": Entry("publish", "Publish one event, or lines of them.", ACT),
+    "import": Entry("import_events", "Read events from NDJSON into the log.", ACT),
+    "prune": Entry("prune", "Archive and remove old events that are done.", ACT),
+    "redact": Entry("redact", "Remove payloads on request, and keep the events.", ACT),
+    "serve": Entry("serve", "Run the embedded event log.", SETUP),
+    "demo": Entry("demo", "Watch a half-minute story on an embedded log.", SETUP),
+    "config": Entry("config", "Show every setting and where it came from.", SETUP),
+    "completion": Entry("completion", "Print the completions of a shell.", SETUP),
 }
 
-SECTIONS: Final = {
-    "What happened": ("replay", "tail", "show", "trace", "export"),
-    "What is wrong": ("stats", "dead", "workers", "handlers", "doctor"),
-    "What to do": ("redispatch", "publish", "import", "prune"),
-    "Setting up": ("serve", "demo", "config", "completion", "help"),
-}
-"""How the root's page orders its commands; what is in none of them comes last."""
 
-GROUP_EXAMPLES: Final = {
-    "dead": (
-        f"{PROGRAM} dead list --by error",
-        f"{PROGRAM} dead retry --handler shop.billing:charge",
-        f'{PROGRAM} dead discard --tenant trial --reason "tenant has left"',
-    ),
-    "handlers": (
-        f"{PROGRAM} handlers list --handlers shop.handlers",
-        f"{PROGRAM} handlers check --handlers shop.handlers",
-    ),
-    "config": (f"{PROGRAM} config show", f"{PROGRAM} config show --env prod"),
-}
-"""What the page of a group begins with; a group that is a command too has that command's page."""
+def page(docstring: str) -> str:
+    """Return a docstring as Typer's Rich pages need it: paragraphs as one line, examples indented, brackets escaped."""
+    paragraphs = inspect.cleandoc(re.sub(r"(\\*)(\[[a-zA-Z#/@])", r"\1\1\\\2", docstring)).split("\n\n")
+    return "\n\n".join(_examples(one) if "\n " in one else one.replace("\n", " ") for one in paragraphs)
 
-EXAMPLES: Final = (
-    f"{PROGRAM} stats",
-    f"{PROGRAM} replay --tenant acme --since 2d",
-    f"{PROGRAM} redispatch --since 2h --handlers shop.handlers",
-    f"{PROGRAM} demo",
+
+def _examples(paragraph: str) -> str:
+    heading, *lines = paragraph.splitlines()
+    return "\n".join([heading, *(f"[not dim]  {line.strip()}[/]" for line in lines)])  # Typer cuts off plain margins
+
+
+class StandIn(TyperCommand):
+    """A command or group that has not been imported: what the root's page shows of it."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, help=entry.help, rich_help_panel=entry.panel)
+        self._module = entry.module
+
+    def load(self) -> TyperCommand | TyperGroup:
+        """Import the module and return what it stands for."""
+        command = typer.main.get_command(import_module(f"craft_events_cli.commands.{self._module}").app)
+        assert isinstance(command, (TyperCommand, TyperGroup))
+        for one in (command, *getattr(command, "commands", {}).values()):
+            one.help = page(one.help or "")
+        return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+class Commands(TyperGroup):
+    """The root: a stand-in for each entry of the table."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.help = page(self.help or "")
+        for name, entry in COMMANDS.items():
+            self.add_command(StandIn(name, entry))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[:2] == ["prune", "redact"]:  # the name that `redact` had
+            args = args[1:]
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with carried():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
+    if is_asked:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="print the version")
+    ] = False,
+) -> None:
+    """Operate the event log: see what happened, what is wrong, and deliver what was never finished.
+
+    Examples:
+      craft-events stats
+      craft-events replay --tenant acme --since 2d
+      craft-events redispatch --since 2h -m shop.handlers
+      craft-events demo
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
     """Run the console script."""
-    _hear_sigterm()
+    _handle_sigterm()
     sys.exit(run([_decoded(argument) for argument in sys.argv[1:]]))
 
 
 def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    if args[:1] == ["completion-values"]:  # within 300 ms: Typer loads Pydantic to parse, which takes a third of it
+        from craft_events_cli.completion_values import completion_values
+
+        completion_values(args[1:])
     options = args[: args.index("--")] if "--" in args else args
     with terminal.streams(options):
-        return guarded(lambda: dispatch(args), debug=terminal.is_debug())
+        return guarded(lambda: app(list(args), prog_name=PROGRAM, standalone_mode=False), debug=terminal.is_debug())
 
 
 def _decoded(argument: str) -> str:
@@ -115,141 +167,7 @@ def _decoded(argument: str) -> str:
         return argument
 
 
-def dispatch(args: Sequence[str]) -> int | None:
-    """Find the command that the words name, load it, and run it."""
-    first = args[0] if args else "--help"
-    if first == "--version":
-        terminal.stdout().write(f"{PROGRAM} {__version__}\n")
-        return ExitCode.DONE
-    if first in ("--help", "-h"):
-        return _show_page("")
-    if first == "help":
-        return _help(args[1:])
-    if first.startswith("-"):
-        raise UsageError(_misplaced(first), hint=f"see {PROGRAM} --help")
-    if first in GROUPS:
-        return _dispatch_group(first, args[1:])
-    if first not in COMMANDS:
-        raise UsageError(_unknown(first, _all_names()), hint=f"see {PROGRAM} --help")
-    return _call(first, args[1:])
-
-
-def _help(args: Sequence[str]) -> int | None:
-    """Show the page of a command."""
-    words = [word for word in args if word not in ("--help", "-h")]
-    if words[:1] == ["help"] or not words:
-        return _show_page("")
-    if words[0] not in {*_names(), *GROUPS}:
-        raise UsageError(_unknown(words[0], _all_names()), hint=f"see {PROGRAM} --help")
-    return dispatch([*words, "--help"])
-
-
-def _dispatch_group(group: str, args: Sequence[str]) -> int | None:
-    if group in COMMANDS and (not args or args[0].startswith("-")):
-        return _call(group, args)  # a word that is a command by itself too
-    if args and args[0] in ("--help", "-h"):
-        return _show_page(group)
-    names = _names(group)
-    if not args or args[0].startswith("-"):
-        raise UsageError(f"{group} needs one of: {', '.join(names)}", hint=f"see {PROGRAM} {group} --help")
-    if args[0] not in names:
-        raise UsageError(_unknown(f"{group} {args[0]}", [f"{group} {name}" for name in names]))
-    return _call(f"{group} {args[0]}", args[1:])
-
-
-def load(words: str) -> Callable[..., int | None]:
-    """Import the function of one command."""
-    from importlib import import_module
-
-    module, _, name = COMMANDS[words].target.partition(":")
-    function: Callable[..., int | None] = getattr(import_module(module), name)
-    return function
-
-
-def _call(words: str, args: Sequence[str]) -> int | None:
-    function = load(words)
-    if getattr(function, "takes_bare_arguments", False):
-        return function(list(args))
-    from craft_events_cli import parsing
-
-    return parsing.call(function, f"{PROGRAM} {words}", list(args))
-
-
-def _names(group: str = "") -> list[str]:
-    """Return the words that may come next, in the order of the table."""
-    prefix = f"{group} " if group else ""
-    found = (
-        words.removeprefix(prefix)
-        for words, entry in COMMANDS.items()
-        if not entry.is_hidden and words.startswith(prefix)
-    )
-    return list(dict.fromkeys(words.split()[0] for words in found))
-
-
-def _all_names() -> list[str]:
-    """Return what may come first, and the full words of what only comes second."""
-    return list(dict.fromkeys([*_names(), *(words for words, entry in COMMANDS.items() if not entry.is_hidden)]))
-
-
-def _show_page(group: str) -> ExitCode:
-    """Print the page of the root or of a group: examples first, then its commands."""
-    prefix = f"{group} " if group else ""
-    summary = GROUPS[group] if group else "the operators' command line of the event log"
-    examples = GROUP_EXAMPLES[group] if group else EXAMPLES
-    lines = [f"{PROGRAM} {prefix}".rstrip() + f": {summary}", ""]
-    lines += [f"  {example}" for example in examples]
-    for title, names in _sections(group).items():
-        lines += ["", terminal.heading(title)]
-        lines += [line for name in names for line in _row(name, _help_of(prefix + name))]
-    if not group:
-        lines += ["", terminal.heading("Options")]
-        lines += ["  --version     print the version", "  --help        print this page"]
-    lines += ["", f"{PROGRAM} {prefix}COMMAND --help shows a command's options; they come after its name."]
-    terminal.stdout().write("\n".join(lines) + "\n")
-    return ExitCode.DONE
-
-
-def _sections(group: str) -> dict[str, list[str]]:
-    """Return the names on a page under their headings."""
-    if group:
-        return {"Commands": _names(group)}
-    names = [*_names(), "help"]
-    placed = {title: [name for name in members if name in names] for title, members in SECTIONS.items()}
-    rest = [name for name in names if not any(name in members for members in placed.values())]
-    return placed | ({"More": rest} if rest else {})
-
-
-def _row(name: str, text: str) -> list[str]:
-    """Return a name and what it does; on a narrow terminal the text goes on below itself."""
-    start, room = f"  {name:<12}  ", terminal.width() - 16
-    if len(text) <= room:
-        return [start + text]
-    from textwrap import wrap
-
-    first, *rest = wrap(text, room)
-    return [start + first, *(" " * 16 + line for line in rest)]
-
-
-def _help_of(words: str) -> str:
-    if words == "help":
-        return "the page of a command: help COMMAND"
-    return COMMANDS[words].help if words in COMMANDS else f"{GROUPS[words]}: {', '.join(_names(words))}"
-
-
-def _misplaced(option: str) -> str:
-    name = option.partition("=")[0]
-    return f"options come after the command, as in: {PROGRAM} replay {name}" if name != "-" else "no such command: -"
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    inside = [words for words in known if words.endswith(f" {name}")]
-    close = get_close_matches(name[:200], known, n=1) or inside[:1]
-    return f"no such command: {name}" + (f". Did you mean {close[0]}?" if close else "")
-
-
-def _hear_sigterm() -> None:
+def _handle_sigterm() -> None:
     """Make SIGTERM end the run as an exception does; a command with work in flight sets a handler of its own."""
 
     def terminate(_number: int, _frame: FrameType | None) -> None:

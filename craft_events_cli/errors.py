@@ -6,9 +6,12 @@ is shown nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
+
+import typer
 
 from craft_events_cli import terminal
 
@@ -46,6 +49,19 @@ class UsageError(Exception):
         self.hint = hint
 
 
+class Carried(Exception):
+    """Takes its cause past Typer, which would end the process on it in its own way."""
+
+
+@contextmanager
+def carried() -> Iterator[None]:
+    """Let an interrupt, a broken pipe or the end of stdin reach the error boundary: Typer exits 1 or 130 on them."""
+    try:
+        yield
+    except (KeyboardInterrupt, EOFError, OSError) as error:
+        raise Carried from error
+
+
 class Terminated(SystemExit):
     """SIGTERM has come; derived from SystemExit, so that an event loop lets it through at once."""
 
@@ -57,7 +73,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     """Map an exception to the code that the run ends with."""
     if isinstance(error, terminal.StdoutClosed):
         return ExitCode.DONE
-    if isinstance(error, UsageError):
+    if isinstance(error, (UsageError, typer.TyperException)):
         return ExitCode.USAGE
     if isinstance(error, Terminated):
         return ExitCode.TERMINATED
@@ -91,6 +107,8 @@ def guarded(action: Callable[[], int | None], *, debug: bool = False) -> int:
     try:
         code = ExitCode(action() or ExitCode.DONE)
         terminal.flush()
+    except Carried as error:
+        return int(report(error.__cause__ or error, debug=debug))
     except terminal.StdoutFailed as error:
         failed = report(error, debug=debug)
         return int(code or failed)
@@ -101,6 +119,8 @@ def guarded(action: Callable[[], int | None], *, debug: bool = False) -> int:
 
 def report(error: BaseException, *, debug: bool = False) -> ExitCode:
     """Say on stderr what went wrong and what to do next; return the code to exit with."""
+    if isinstance(error, typer.TyperException):
+        error = usage_error(error)
     code = exit_code_of(error)
     if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         terminal.discard()
@@ -113,6 +133,31 @@ def report(error: BaseException, *, debug: bool = False) -> ExitCode:
     for line in (hint or "").splitlines():
         terminal.note(_cut(line))
     return code
+
+
+def usage_error(error: typer.TyperException) -> UsageError:
+    """Return a usage error of Typer's as one of ours: its message in our form, and a next step."""
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    page = f"see {context.command_path if context else 'craft-events'} --help"
+    if isinstance(error, typer.BadParameter) and error.param is not None and error.message:
+        reason = error.message.removeprefix("Value error, ")
+        return UsageError(f"{_label_of(error.param)}: {_as_ours(reason)}", hint=page)
+    if close := getattr(error, "possibilities", None):
+        return UsageError(f"{_as_ours(error.message)}. Did you mean {close[0]}?", hint=page)
+    if option is not None and context is not None and context.parent is None:
+        page = f"options come after the command, as in: craft-events replay {option}"
+    return UsageError(_as_ours(error.format_message()), hint=page)
+
+
+def _label_of(parameter: Any) -> str:
+    """Return what an error calls a parameter: its long flag, or an argument's name."""
+    return next((flag for flag in parameter.opts if flag.startswith("--")), str(parameter.metavar or parameter.name))
+
+
+def _as_ours(message: str) -> str:
+    """Return a message of Typer's as the first line of an error: one line, no capital, no full stop."""
+    line = message.replace("\n\t", " ")
+    return (line[:1].lower() + line[1:]).removesuffix(".")
 
 
 def _message_of(error: BaseException) -> str:

@@ -57,16 +57,16 @@ class Failures:
             raise FailuresLost(f"{OPTION}: {self._path} cannot be written: {reason}") from error
 
 
-def check(path: Path | None, ids_from: str | None) -> None:
+def check(path: Path | None, ids_from: Path | None) -> None:
     """Refuse to write over the file that is being read.
 
     Raises:
         UsageError: both are the same.
     """
-    if path is None or ids_from in (None, "-"):
+    if path is None or ids_from is None or str(ids_from) == "-":
         return
     try:
-        is_same = os.path.samefile(path, str(ids_from))
+        is_same = os.path.samefile(path, ids_from)
     except OSError:
         return
     if is_same:

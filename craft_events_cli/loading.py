@@ -37,7 +37,7 @@ def load_bus(modules: Modules) -> EventBus:
     names = modules.handlers.value
     if not names:
         raise UsageError(
-            "no handler module is named", hint="name one with --handlers shop.handlers, or in CRAFT_EVENTS_HANDLERS"
+            "no handler module is named", hint="name one with -m shop.handlers, or in CRAFT_EVENTS_HANDLERS"
         )
     app_dir = Path(modules.app_dir.value)
     _append_to_path(modules.app_dir)
@@ -68,7 +68,7 @@ def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
             error = HandlerNotFound(name, loaded)
             close = get_close_matches(name, loaded, n=1)
             meant = f"did you mean {close[0]}? " if close else ""
-            error.hint = f"{meant}--handler takes the id of a handler; a module is loaded with --handlers"
+            error.hint = f"{meant}--handler takes the id of a handler; a module is loaded with -m"
             raise error
 
 
@@ -93,7 +93,7 @@ def _hint_for_silent(names: Sequence[str]) -> str:
     for name in names:
         for attribute, value in vars(sys.modules[name.partition(":")[0]]).items():
             if isinstance(value, EventBus) and value.subscriptions():
-                return f"{name} has a bus of its own: --handlers {name}:{attribute}"
+                return f"{name} has a bus of its own: -m {name}:{attribute}"
     return "a handler is registered by @event_handler(...) or bus.subscribe(...)"
 
 
@@ -113,7 +113,7 @@ def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
         found = None
     if isinstance(found, EventBus):
         return found
-    hint = f"{name} is a handler: name it with --handler, and its module with --handlers {module_name}"
+    hint = f"{name} is a handler: name it with --handler, and its module with -m {module_name}"
     raise HandlerModuleError(
         module_name,
         f"has no EventBus called {attribute}",

@@ -1,47 +1,138 @@
-"""The options that commands share, as types for their signatures.
+"""The options that commands share, as Typer's `Annotated` types, and groups of them as frozen dataclasses.
 
-Groups are frozen dataclasses that `parsing` fills; what one of them refuses is a usage error before any I/O:
+`expanded` shows Typer the fields of a group as options of the command, and builds the group when the command is called:
 
-    def tail(where: params.Selecting, connection: params.Connecting, output: params.Format = None) -> int | None:
-        settings = connection.settings()
-        bus = loading.load_bus(handling.modules())          # where it takes `handling: params.Handling`
-        async with params.opened(settings) as store:
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    @params.expanded
+    def tail(where: params.Selecting, connection: params.Connecting, output: params.Format = None) -> ExitCode:
+        async with params.opened(connection.settings()) as store:
             selection = where.selection(await store.now())
+
+A group may refuse a combination of its options in `__post_init__`, before any I/O.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
 
 from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
-from craft_events_cli import asking, terminal
+from craft_events_cli import asking, logs, terminal
 from craft_events_cli.errors import UsageError
-from craft_events_cli.terminal import Output
+from craft_events_cli.terminal import Color, Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Modules, Settings
     from craft_easy.core.events.store import EventStore
 
-SELECTING: Final = "Selecting (repeats of one option are OR, different options AND)"
+SELECTING: Final = "Selection (repeats of one option are OR, different options AND)"
 CONNECTION: Final = "Connection"
 HANDLERS: Final = "Handlers"
 OUTPUT: Final = "Output"
 MAX_NUMBER: Final = 2**63 - 1
+"""The largest integer that MongoDB stores."""
+MAX_NAME_BYTES: Final = 255
+"""The longest name of a file on Linux and macOS, limits.h(0p): NAME_MAX."""
 MAX_DEADLINE: Final = 86_400.0
 
+Command = Callable[..., int | None]
 
-def whole_number(text: str) -> int:
-    """Read a whole number of at least 1, in ASCII digits."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or not 1 <= int(text) <= MAX_NUMBER:
-        raise ValueError(f'"{text}" is no whole number of at least 1')
-    return int(text)
+
+# ------------------------------------------------------------------ groups of options
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command takes; `terminal.streams` reads both before anything is parsed."""
+
+    color: Annotated[Color, typer.Option("--color", help="colour the output", rich_help_panel=OUTPUT)] = Color.AUTO
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error", rich_help_panel=OUTPUT)] = (
+        False
+    )
+
+
+def expanded(function: Command) -> Command:
+    """Return a command whose groups of options Typer sees as options, with the common ones added."""
+    groups: dict[str, type] = {}
+    shown: list[inspect.Parameter] = []
+    hints = get_type_hints(function, include_extras=True)
+    for one in inspect.signature(function).parameters.values():
+        kind = hints[one.name]
+        if isinstance(kind, type) and is_dataclass(kind):
+            groups[one.name] = kind
+            shown += _members(kind)
+        else:
+            shown.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind))
+
+    @wraps(function)
+    def command(*, color: Color, debug: bool, **values: Any) -> int | None:
+        with terminal.data_only(), logs.shown(is_debug=debug):
+            _check(values)
+            for name, group in groups.items():
+                values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
+            return function(**values)
+
+    shown += _members(Common)
+    command.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in shown}
+    return command
+
+
+def _members(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            one.name, inspect.Parameter.KEYWORD_ONLY, default=_default_of(one), annotation=hints[one.name]
+        )
+        for one in fields(group)
+    ]
+
+
+def _default_of(one: Any) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return inspect.Parameter.empty if one.default is MISSING else one.default
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    """Refuse what no type of Typer's refuses: bytes that are not UTF-8, a number or a path that is too large."""
+    for name, value in values.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and one.encode(errors="replace") != one.encode(errors="surrogatepass"):
+                raise UsageError(f"{name.replace('_', '-')}: the value is not valid UTF-8")
+            if isinstance(one, int) and one > MAX_NUMBER:
+                raise UsageError(f"{name.replace('_', '-')}: {one} is too large")
+            if isinstance(one, Path) and any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in one.parts):
+                raise UsageError(f"{name.replace('_', '-')}: {str(one)[:40]}… is too long for a path")
+
+
+# ------------------------------------------------------------------ converters
+
+
+def reads(convert: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """Return a converter as Typer's `parser=` needs it: a `ValueError` is a bad parameter, a default stays as it is."""
+
+    @wraps(convert)
+    def parse(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parse
 
 
 def seconds(text: str) -> float:
@@ -53,15 +144,15 @@ def seconds(text: str) -> float:
     except ValueError:
         ago = None
     if ago is None:
-        raise ValueError(f'"{text[:80]}" is no duration. Try 10, 30s or 5m')
+        raise ValueError(f'"{text[:80]}" is not a valid duration. Try 10, 30s or 5m')
     return ago.total_seconds()
 
 
 def deadline(text: str) -> float:
-    """Read a duration that bounds a call of the database: a day at most, in seconds."""
+    """Read a duration that limits a call of the database: a day at most, in seconds."""
     found = seconds(text)
     if found > MAX_DEADLINE:
-        raise ValueError(f'"{text}" is too long, a day is the most')
+        raise ValueError(f'"{text}" is too long, the maximum is a day')
     return found
 
 
@@ -70,6 +161,9 @@ def pattern(text: str) -> str:
     if not text:
         raise ValueError("an empty pattern matches nothing. Try 'order.*' or '*'")
     return text
+
+
+# ------------------------------------------------------------------ single options
 
 
 class State(StrEnum):
@@ -86,72 +180,78 @@ Format = Annotated[
     typer.Option(
         "-o",
         "--output",
-        metavar="FORMAT",
-        help="table, ndjson, json or csv; a table on a terminal, NDJSON into a pipe",
+        help="choose the format",
+        show_default="table on a terminal, else ndjson",
         rich_help_panel=OUTPUT,
     ),
 ]
-States = Annotated[
-    list[State],
-    typer.Option("--state", metavar="STATE", help="open, dead, done or untracked", rich_help_panel=SELECTING),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and write nothing")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+States = Annotated[list[State], typer.Option("--state", help="select events in this state", rich_help_panel=SELECTING)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="report what would be done, and write nothing")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask before acting")]
 Env = Annotated[
     str | None,
     typer.Option(
         "--env",
         metavar="ENV",
-        help="an environment of pyproject.toml, [tool.craft-events.env.ENV]; else CRAFT_EVENTS_ENV",
+        help="use this environment of pyproject.toml (CRAFT_EVENTS_ENV)",
         rich_help_panel=CONNECTION,
     ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="a warning ends with 3 too")]
+Strict = Annotated[bool, typer.Option("--strict", help="exit 3 on a warning too")]
 HandlerIds = Annotated[
     list[str],
-    typer.Option("--handler", metavar="ID", help="only this handler, by its id", rich_help_panel=HANDLERS),
+    typer.Option("--handler", metavar="ID", help="select this handler", rich_help_panel=HANDLERS),
 ]
 IdsFrom = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         "--ids-from",
         metavar="FILE",
-        help="only the events that FILE names, an id or a failed delivery a line; - is stdin",
+        help="read event ids from this file; - reads stdin",
         rich_help_panel=SELECTING,
     ),
 ]
+Tenants = Annotated[
+    list[str], typer.Option("--tenant", metavar="T", help="select this tenant", rich_help_panel=SELECTING)
+]
+NoTenant = Annotated[
+    bool, typer.Option("--no-tenant", help="select events without a tenant", rich_help_panel=SELECTING)
+]
+Types = Annotated[
+    list[str],
+    typer.Option(
+        "--type",
+        metavar="PATTERN",
+        parser=reads(pattern),
+        help="select event types; * matches any text, ? one character",
+        rich_help_panel=SELECTING,
+    ),
+]
+Actors = Annotated[list[str], typer.Option("--actor", metavar="A", help="select this actor", rich_help_panel=SELECTING)]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="stop after N", rich_help_panel=SELECTING),
+]
+
+
+# ------------------------------------------------------------------ shared groups
 
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
     """Which events: tenants, types, actors, a window of time."""
 
-    tenant: Annotated[
-        list[str], typer.Option("--tenant", metavar="T", help="events of this tenant", rich_help_panel=SELECTING)
-    ] = field(default_factory=list)
-    no_tenant: Annotated[
-        bool, typer.Option("--no-tenant", help="events without a tenant, or also those", rich_help_panel=SELECTING)
-    ] = False
-    type: Annotated[
-        list[str],
-        typer.Option(
-            "--type",
-            metavar="PATTERN",
-            parser=pattern,
-            help="events of this type; * is any run of characters, ? is one",
-            rich_help_panel=SELECTING,
-        ),
-    ] = field(default_factory=list)
-    actor: Annotated[
-        list[str], typer.Option("--actor", metavar="A", help="events of this actor", rich_help_panel=SELECTING)
-    ] = field(default_factory=list)
+    tenant: Tenants = field(default_factory=list)
+    no_tenant: NoTenant = False
+    type: Types = field(default_factory=list)
+    actor: Actors = field(default_factory=list)
     since: Annotated[
         Moment | None,
         typer.Option(
             "--since",
             metavar="TIME",
-            parser=parse_moment,
-            help="from this time on: 2h, 1d12h, 2026-01-31, 2026-01-31T10:00:00Z, epoch seconds; UTC without a zone",
+            parser=reads(parse_moment),
+            help="select from this time on: 2h, 1d12h, 2026-01-31T10:00Z",
             rich_help_panel=SELECTING,
         ),
     ] = None
@@ -160,8 +260,8 @@ class Choosing:
         typer.Option(
             "--until",
             metavar="TIME",
-            parser=parse_moment,
-            help="before this time",
+            parser=reads(parse_moment),
+            help="select before this time",
             rich_help_panel=SELECTING,
         ),
     ] = None
@@ -200,17 +300,8 @@ class Choosing:
 class Selecting(Choosing):
     """The same, and how many, in which order."""
 
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            parser=whole_number,
-            help="at most so many, counted after all filters",
-            rich_help_panel=SELECTING,
-        ),
-    ] = None
-    reverse: Annotated[bool, typer.Option("--reverse", help="newest first", rich_help_panel=SELECTING)] = False
+    limit: Limit = None
+    reverse: Annotated[bool, typer.Option("--reverse", help="show the newest first", rich_help_panel=SELECTING)] = False
 
     def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
         """Return the selection; a window that was asked for is echoed on stderr."""
@@ -222,32 +313,45 @@ class Selecting(Choosing):
 class Handling:
     """Which handler modules to load, and from where."""
 
-    handlers: Annotated[
+    module: Annotated[
         list[str],
         typer.Option(
-            "--handlers",
+            "-m",
+            "--module",
             metavar="MODULE",
-            help="load this handler module, M or M:bus; else CRAFT_EVENTS_HANDLERS, separated by commas",
+            help="load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)",
             rich_help_panel=HANDLERS,
         ),
     ] = field(default_factory=list)
+    handlers: Annotated[list[str], typer.Option("--handlers", metavar="MODULE", hidden=True)] = field(
+        default_factory=list
+    )
     app_dir: Annotated[
         Path | None,
         typer.Option(
             "--app-dir",
             metavar="DIR",
-            help="where modules are looked up after the installed ones; else the current directory",
+            exists=True,
+            file_okay=False,
+            help="find modules in this directory",
+            show_default=".",
             rich_help_panel=HANDLERS,
         ),
     ] = None
 
+    @property
+    def named(self) -> list[str]:
+        """The modules that flags name; `--handlers` is the name that `--module` had."""
+        return [*self.module, *self.handlers]
+
     def modules(self, env: str | None = None) -> "Modules":
         """Resolve flags, variables, `pyproject.toml` and defaults; `env` is the command's own `--env`."""
-        from craft_easy.core.events.settings import resolve_modules
+        from craft_easy.core.events.settings import Value, resolve_modules
 
         app_dir = None if self.app_dir is None else str(self.app_dir)
-        flags = {"handlers": self.handlers, "app-dir": app_dir, "env": env}
-        return resolve_modules(flags, directory=current_directory())
+        flags = {"handlers": self.named, "app-dir": app_dir, "env": env}
+        found = resolve_modules(flags, directory=current_directory())
+        return replace(found, handlers=Value(found.handlers.value, "--module")) if self.named else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +364,8 @@ class Connecting:
         typer.Option(
             "--uri",
             metavar="URI",
-            help="MongoDB's address, or embedded:DIR; else CRAFT_EVENTS_URI, else mongodb://localhost:27017",
+            help="connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)",
+            show_default="mongodb://localhost:27017",
             rich_help_panel=CONNECTION,
         ),
     ] = None
@@ -269,7 +374,8 @@ class Connecting:
         typer.Option(
             "--database",
             metavar="NAME",
-            help="else CRAFT_EVENTS_DATABASE, else the address's, else craft_easy",
+            help="use this database (CRAFT_EVENTS_DATABASE)",
+            show_default="the address's, or craft_easy",
             rich_help_panel=CONNECTION,
         ),
     ] = None
@@ -278,7 +384,8 @@ class Connecting:
         typer.Option(
             "--collection",
             metavar="NAME",
-            help="else CRAFT_EVENTS_COLLECTION, else event_log",
+            help="use this collection (CRAFT_EVENTS_COLLECTION)",
+            show_default="event_log",
             rich_help_panel=CONNECTION,
         ),
     ] = None
@@ -303,7 +410,7 @@ class Acting(Connecting):
         typer.Option(
             "--confirm-env",
             metavar="ENV",
-            help="say that this protected environment is meant, where nobody can type its name",
+            help="confirm this protected environment without a question",
             rich_help_panel=CONNECTION,
         ),
     ] = None

@@ -1,7 +1,8 @@
 """The one place that touches the terminal: streams, colour, width, consoles, and text made safe.
 
 stdout is data alone: while a command runs, `sys.stdout` *is* stderr, so that a `print` in a handler cannot land between
-the lines of data; data goes to `stdout()`. Everything else (progress, warnings, summaries, errors) is a `note()`.
+the lines of data; data goes to `stdout()`, and so do Typer's pages, which are printed before a command runs. Everything
+else (progress, warnings, summaries, errors) is a `note()`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MIN_WIDTH: Final = 40
 MAX_NOTE: Final = 2_000
 """A line on stderr is cut at so many characters: an id of a megabyte says no more."""
 
-_RED, _YELLOW, _BOLD = "31;1", "33;1", "1"
+_RED, _YELLOW = "31;1", "33;1"
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -141,20 +142,47 @@ _state = _State()
 
 @contextmanager
 def streams(args: Sequence[str] = ()) -> Iterator[None]:
-    """Take stdout for data alone while the block runs, and write out what is left at its end."""
+    """Make stdout the stream for data while the block runs, and write out what is left at its end."""
     _open_closed_descriptors()
     plain = sys.stdout
     _state.raw, _state.color, _state.is_debug = None, color_asked_for(args), "--debug" in args
-    _state.stdout = _data_stream(plain)
-    sys.stdout = sys.stderr
+    sys.stdout = _state.stdout = _data_stream(plain)
     try:
-        yield
+        with _rich_colors():
+            yield
     finally:
         sys.stdout = plain
         with suppress(StdoutClosed, StdoutFailed):
             flush()
         discard()
         _state.stdout = _state.raw = None
+
+
+@contextmanager
+def data_only() -> Iterator[None]:
+    """Keep stdout for data while a command runs: what users' code prints goes to stderr."""
+    plain, sys.stdout = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = plain
+
+
+@contextmanager
+def _rich_colors() -> Iterator[None]:
+    """Let `--color` reach the consoles that Typer makes: they read the variables of the environment alone."""
+    if _state.color is Color.AUTO:
+        yield
+        return
+    before = {name: os.environ.pop(name, None) for name in ("NO_COLOR", "FORCE_COLOR")}
+    os.environ["FORCE_COLOR" if _state.color is Color.ALWAYS else "NO_COLOR"] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _open_closed_descriptors() -> None:
@@ -243,11 +271,6 @@ def redacted(text: str) -> str:
     from craft_easy.core.events.settings import redact
 
     return redact(text)
-
-
-def heading(text: str) -> str:
-    """Return a heading of a help page."""
-    return paint(text, _BOLD, stdout())
 
 
 def paint(text: str, style: str, stream: IO[str] | None) -> str:

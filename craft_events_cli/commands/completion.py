@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from craft_events_cli import terminal
+from craft_events_cli import params, terminal
 from craft_events_cli.errors import ExitCode
+
+app = typer.Typer(add_completion=False)
 
 
 class Shell(StrEnum):
@@ -17,10 +19,12 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+@app.command()
+@params.expanded
 def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash (3.2 or newer), zsh or fish")],
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="choose the shell; bash is 3.2 or newer")],
 ) -> ExitCode:
-    """Print the completions of a shell, to be read by it at its start.
+    """Print the completions of a shell.
 
     Examples:
         craft-events completion bash > ~/.local/share/bash-completion/completions/craft-events

@@ -3,12 +3,16 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+import typer
+
 from craft_events_cli import params, terminal
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.settings import Environment, Modules, Settings, Value
+
+app = typer.Typer(add_completion=False)
 
 COLUMNS: Final = ("setting", "value", "origin")
 
@@ -22,15 +26,27 @@ class Setting:
     origin: str
 
 
-def show(connection: params.Connecting, handling: params.Handling, output: params.Format = None) -> ExitCode:
-    """Show the value of every setting and where it came from: a flag, a variable, a file or the default.
+@app.callback()
+def config() -> None:
+    """Show every setting and where it came from.
 
-    Passwords are masked. It takes what any other command takes, and connects to nothing.
+    Examples:
+      craft-events config show
+      craft-events config show --env prod
+    """
+
+
+@app.command()
+@params.expanded
+def show(connection: params.Connecting, handling: params.Handling, output: params.Format = None) -> ExitCode:
+    """Show the value of every setting, and where it came from.
 
     Examples:
         craft-events config show
         craft-events config show --env prod
         craft-events config show -o json | jq -r '.[] | select(.setting == "uri").origin'
+
+    The origin is a flag, a variable, a file or the default. Passwords are masked. It connects to nothing.
     """
     chosen = terminal.output_format(output)
     settings, modules = connection.settings(), handling.modules(connection.env)

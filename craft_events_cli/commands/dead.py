@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     OnStored = Callable[[DeadDelivery], None]
 
 
+app = typer.Typer(add_completion=False)
+
+
 class By(StrEnum):
     """What the deliveries of one group have in common."""
 
@@ -38,7 +41,7 @@ def reason_given(text: str) -> str:
     return text
 
 
-EventIds = Annotated[list[str], typer.Argument(metavar="EVENT_ID", help="only deliveries of this event")]
+EventIds = Annotated[list[str], typer.Argument(metavar="EVENT_ID", help="select deliveries of this event")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,17 @@ class Gone:
     """What is said of a handler, and why."""
 
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", parser=reason_given, help="why; it stands in the record")
+        str,
+        typer.Option(
+            "--reason",
+            metavar="TEXT",
+            parser=params.reads(reason_given),
+            help="give the reason, which the record keeps",
+        ),
     ]
     pending: Annotated[
         bool,
-        typer.Option("--pending", help="also what is pending for the --handler that is gone for good"),
+        typer.Option("--pending", help="include pending deliveries of the --handler, gone for good"),
     ] = False
 
 
@@ -70,21 +79,34 @@ class Acting:
     yes: params.Yes = False
 
 
+@app.callback()
+def dead() -> None:
+    """List, retry or discard deliveries that used up their attempts.
+
+    Examples:
+      craft-events dead list --by error
+      craft-events dead retry --handler shop.billing:charge
+      craft-events dead discard --tenant trial --reason "tenant has left"
+    """
+
+
+@app.command("list")
+@params.expanded
 def list_dead(
     where: params.Selecting,
     connection: params.Connecting,
     handler: params.HandlerIds = [],  # noqa: B006 - as Typer reads it
-    by: Annotated[By | None, typer.Option("--by", help="in groups that have this in common")] = None,
+    by: Annotated[By | None, typer.Option("--by", help="group by this")] = None,
     output: params.Format = None,
 ) -> ExitCode:
-    """Show the deliveries that used up their attempts, and what they died of.
-
-    An event may be open while one of its deliveries is dead: that is shown too. --limit counts deliveries.
+    """Show the deliveries that used up their attempts, and their last errors.
 
     Examples:
         craft-events dead list --by error
         craft-events dead list --handler shop.billing:charge --since 2d
         craft-events dead list --tenant acme -o json | jq -r '.[].event_id'
+
+    An open event with a dead delivery is shown too. --limit counts deliveries.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
@@ -172,6 +194,8 @@ def _flags(where: params.Selecting, handlers: list[str], narrowed: Mapping[str, 
     return [*flags, *(["--no-tenant"] if has_no_tenant else []), *(["--reverse"] if where.reverse else [])]
 
 
+@app.command()
+@params.expanded
 def retry(
     which: Meant,
     where: params.Selecting,
@@ -179,15 +203,16 @@ def retry(
     acting: Acting,
     output: params.Format = None,
 ) -> ExitCode:
-    """Give dead deliveries a fresh budget of attempts, due at once. Their history stays.
-
-    Without ids and filters every dead delivery is meant; the question shows how many. The budget is that of their
-    handler's retry policy, else 20 attempts. A redispatch delivers them.
+    """Give dead deliveries a fresh budget of attempts, due at once.
 
     Examples:
         craft-events dead retry --handler shop.billing:charge
         craft-events dead retry 019abf3e-77d1-7000-8000-000000000057
         craft-events dead retry --tenant acme --since 2d --dry-run
+
+    Without ids and filters it retries every dead delivery; the question shows the number. The budget is that of the
+    handler's retry policy, by default 20 attempts. The errors so far stay in the record. A redispatch delivers
+    them.
     """
 
     async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
@@ -205,6 +230,8 @@ def retry(
     return _run(which, where, connection, acting, _Command("retried", act, question, output=output))
 
 
+@app.command()
+@params.expanded
 def discard(
     which: Meant,
     gone: Gone,
@@ -213,14 +240,15 @@ def discard(
     acting: Acting,
     output: params.Format = None,
 ) -> ExitCode:
-    """Give dead deliveries up: they are skipped, with the reason, and never reported as done.
-
-    With --handler ID --pending also what is pending for a handler that is gone for good, so that its events can close.
+    """Skip dead deliveries, with a reason.
 
     Examples:
         craft-events dead discard 019abf3e-77d1-7000-8000-000000000057 --reason "paid by hand"
         craft-events dead discard --handler shop.legacy:sync --pending --reason "removed in 4.0"
         craft-events dead discard --tenant trial --reason "tenant has left" --dry-run
+
+    They are never delivered, and never reported as done. With --handler ID --pending it also skips pending
+    deliveries of a handler that is gone for good, so that their events can close.
     """
     if gone.pending and not which.handler:
         raise UsageError(

@@ -5,26 +5,30 @@ from typing import Annotated, Final
 
 import typer
 
-from craft_events_cli import terminal
+from craft_events_cli import params, terminal
 from craft_events_cli.errors import ExitCode
+
+app = typer.Typer(add_completion=False)
 
 PAUSE_SECONDS: Final = 1.0
 
 
+@app.command()
+@params.expanded
 def demo(
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", metavar="DIR", help="put the log here and keep it; a directory that is new or empty"),
+        typer.Option("--dir", metavar="DIR", file_okay=False, help="keep the log here, in a new or empty directory"),
     ] = None,
 ) -> ExitCode:
-    """Watch a shop publish events, see its process killed, and what was left undone delivered.
-
-    It runs on an embedded log of its own, in half a minute, and leaves nothing behind. The exit code is 0 if the last
-    count found that nothing is missing, and else 3.
+    """Watch a shop publish events, a killed process, and the redispatch.
 
     Examples:
         craft-events demo
         craft-events demo --dir ./demo
+
+    It runs for half a minute on an embedded log of its own, and leaves nothing behind. The exit code is 0 if
+    nothing is missing at the end, 3 otherwise.
     """
     from craft_events_cli.demo.story import tell
 

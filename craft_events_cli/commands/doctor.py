@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from craft_events_cli.render.findings import Findings
 
 
+app = typer.Typer(add_completion=False)
+
 MAX_TTL: Final = 2**31 - 1
 LEAST: Final = 0.1
 
@@ -44,43 +46,49 @@ class Examining:
 
     checkpoint: Annotated[
         list[Path],
-        typer.Option("--checkpoint", metavar="FILE", help="look at this checkpoint too: whose it is, and how old"),
+        typer.Option("--checkpoint", metavar="FILE", help="check this checkpoint too"),
     ] = field(default_factory=list)
-    fix: Annotated[bool, typer.Option("--fix", help="create the indexes that are missing; none is ever dropped")] = (
-        False
-    )
+    fix: Annotated[bool, typer.Option("--fix", help="create missing indexes; drops none")] = False
     ttl: Annotated[
         timedelta | None,
         typer.Option(
             "--ttl",
             metavar="DURATION",
-            parser=span,
-            help="is there an index by which done records are removed after so long? with --fix create it",
+            parser=params.reads(span),
+            help="check for a TTL index of this age; with --fix create it",
         ),
     ] = None
     strict: params.Strict = False
     within: Annotated[
         float,
-        typer.Option("--within", metavar="DURATION", parser=time_to_answer, help="so long each check may take"),
+        typer.Option(
+            "--within",
+            metavar="DURATION",
+            parser=params.reads(time_to_answer),
+            help="limit the time of each check",
+            show_default="10s",
+        ),
     ] = 10.0
 
 
+@app.command()
+@params.expanded
 def doctor(
     connection: params.Acting,
     handling: params.Handling,
     examining: Examining,
     output: params.Format = None,
 ) -> ExitCode:
-    """Check the connection, the server, the indexes, the clock, the workers, what the log holds, and the handlers.
-
-    Each line is OK, WARN or FAIL, and says what to do. It writes nothing without --fix. A server that cannot be
-    reached is gone to step by step. FAIL ends with 3, a server that cannot be reached with 4.
+    """Check the connection, indexes, clock, workers, contents and handlers.
 
     Examples:
-        craft-events doctor --handlers shop.handlers
+        craft-events doctor -m shop.handlers
         craft-events doctor --fix
         craft-events doctor --checkpoint tail.checkpoint --strict
         craft-events doctor -o json | jq '.[] | select(.level != "OK")'
+
+    Each line is OK, WARN or FAIL, with what to do. Nothing is written without --fix. A server that does not answer
+    is checked step by step. FAIL ends with exit 3, a server that cannot be reached with 4.
     """
     settings = connection.confirmed(is_dry=not examining.fix)
     modules = handling.modules(connection.env)
@@ -122,7 +130,7 @@ async def _doctor(settings: "Settings", modules: "Modules", examining: Examining
     if not is_reached:
         terminal.note(f"the address came from {settings.uri.origin}")
     elif not modules.handlers.value:
-        terminal.note("whether your handlers fit the log: craft-events doctor --handlers MODULE")
+        terminal.note("whether your handlers fit the log: craft-events doctor -m MODULE")
     return _code(out, examining, is_reached=is_reached)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from craft_events_cli.render.exporting import View
 
 
+app = typer.Typer(add_completion=False)
+
+
 class JsonFormat(StrEnum):
     """Which of the two forms of Extended JSON."""
 
@@ -32,24 +35,22 @@ class Writing:
 
     file: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="FILE", help="packed with gzip where its name ends with .gz; - or nothing is standard output"
-        ),
+        typer.Argument(metavar="FILE", help="write to this file, .gz with gzip; - is stdout"),
     ] = None
     json_format: Annotated[
         JsonFormat,
         typer.Option(
             "--json-format",
-            help="relaxed has plain numbers and times; canonical keeps whether a number has 32 bits, 64 or a fraction",
+            help="choose the form; canonical keeps the types of numbers",
         ),
     ] = JsonFormat.RELAXED
-    force: Annotated[bool, typer.Option("--force", help="write over a file that is there already")] = False
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing file")] = False
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             "--checkpoint",
             metavar="CHECKPOINT",
-            help="note here how far it came; the next run adds to FILE what has been stored behind that",
+            help="continue after the position that this file keeps",
         ),
     ] = None
     state: params.States = field(default_factory=list)
@@ -60,23 +61,26 @@ class Writing:
         return self.file is not None and str(self.file) != "-"
 
 
+@app.command()
+@params.expanded
 def export(
     what: Writing,
     where: params.Selecting,
     connection: params.Connecting,
 ) -> ExitCode:
-    """Write events as NDJSON in MongoDB's Extended JSON, oldest first. It changes nothing in the log.
-
-    A line is a record as it is stored, its deliveries included and its _id left out: import and mongoimport read it.
-
-    A file is written as FILE.part and gets its own name when it is complete. With --checkpoint it is written in place,
-    goes on where the last run ended, however that ended, and what stands behind the mark is cut off first.
+    """Write events as NDJSON in MongoDB's Extended JSON, oldest first.
 
     Examples:
         craft-events export events.ndjson.gz
         craft-events export --tenant acme --since 30d acme.ndjson
         craft-events export events.ndjson.gz --checkpoint events.checkpoint
         craft-events export --json-format canonical | zstd > events.ndjson.zst
+
+    It changes nothing in the log. A line is a stored record with its deliveries and without its _id; import and
+    mongoimport read it.
+
+    A file is written as FILE.part and renamed when it is complete. With --checkpoint it is written in place, and
+    the next run continues where this one ended.
     """
     _refuse_what_does_not_fit(what, where)
     settings = connection.settings()

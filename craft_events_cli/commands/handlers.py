@@ -19,19 +19,33 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.handlers import HandlerBacklog
     from craft_easy.core.events.settings import Settings
 
+app = typer.Typer(add_completion=False)
+
 COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "retry", "aliases", "file", "line")
 
 
+@app.callback()
+def handlers() -> None:
+    """List, show or check the handlers of a module.
+
+    Examples:
+      craft-events handlers list -m shop.handlers
+      craft-events handlers check -m shop.handlers
+    """
+
+
+@app.command("list")
+@params.expanded
 def list_handlers(
     handling: params.Handling,
     env: params.Env = None,
     output: params.Format = None,
 ) -> ExitCode:
-    """Show which handlers react to which events, and in which order they run.
+    """Show which handlers react to which events, in the order in which they run.
 
     Examples:
-        craft-events handlers list --handlers shop.handlers
-        craft-events handlers list --handlers shop.handlers --handlers billing.app:bus
+        craft-events handlers list -m shop.handlers
+        craft-events handlers list -m shop.handlers -m billing.app:bus
         craft-events handlers list -o json | jq '.[] | select(.mode == "background").id'
     """
     modules = handling.modules(env)
@@ -70,19 +84,21 @@ def row_of(subscription: "Subscription") -> dict[str, Any]:
     }
 
 
+@app.command()
+@params.expanded
 def show(
-    handler_id: Annotated[str, typer.Argument(metavar="ID", help="the handler's id, or one that it had before")],
+    handler_id: Annotated[str, typer.Argument(metavar="ID", help="choose the handler, by its id or an alias")],
     handling: params.Handling,
     connection: params.Connecting,
     output: params.Format = None,
 ) -> ExitCode:
-    """Show one handler: what it reacts to, how it is run, where its code is.
-
-    Where a database is named, also how many events wait for it and how many of its deliveries are dead.
+    """Show one handler: its patterns, its settings, and where its code is.
 
     Examples:
-        craft-events handlers show shop.billing:charge --handlers shop.handlers
+        craft-events handlers show shop.billing:charge -m shop.handlers
         craft-events handlers show shop.billing:charge -o json | jq .patterns
+
+    With a database, also how many events wait for it and how many of its deliveries are dead.
     """
     modules = handling.modules(connection.env)
     settings = connection.settings()
@@ -124,7 +140,7 @@ def _next_step(handler_id: str, counts: "HandlerBacklog") -> str | None:
     if counts.dead:
         return f"next: {join(['craft-events', 'dead', 'list', '--handler', handler_id])}"
     if counts.pending:
-        return f"next: {join(['craft-events', 'redispatch', '--handler', handler_id])} --handlers MODULE"
+        return f"next: {join(['craft-events', 'redispatch', '--handler', handler_id])} -m MODULE"
     return None
 
 
@@ -153,20 +169,22 @@ def _write_one(row: dict[str, Any], chosen: Output) -> None:
         write_rows([row], tuple(row), chosen)
 
 
+@app.command()
+@params.expanded
 def check(
     handling: params.Handling,
     connection: params.Connecting,
     strict: params.Strict = False,  # noqa: FBT002 - as Typer reads it
     output: params.Format = None,
 ) -> ExitCode:
-    """Check whether the handlers that are loaded fit the log.
-
-    FAIL: open events wait for a handler that is not loaded, so that nobody delivers them. WARN: a type of the log has
-    no handler, or a handler waits for what the log has never seen. FAIL ends with 3.
+    """Check whether the loaded handlers fit the log.
 
     Examples:
-        craft-events handlers check --handlers shop.handlers
-        craft-events handlers check --handlers shop.handlers --strict -o json
+        craft-events handlers check -m shop.handlers
+        craft-events handlers check -m shop.handlers --strict -o json
+
+    FAIL: open events wait for a handler that is not loaded. WARN: a type in the log has no handler, or a handler
+    waits for a type that the log does not hold. FAIL ends with exit 3.
     """
     modules = handling.modules(connection.env)
     settings = connection.settings()

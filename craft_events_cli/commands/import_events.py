@@ -16,45 +16,50 @@ if TYPE_CHECKING:
     from craft_events_cli.render.importing import Rejects
 
 
+app = typer.Typer(add_completion=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Taking:
     """What is taken in, and how."""
 
     source: Annotated[
-        Path, typer.Argument(metavar="FILE|-", help="NDJSON, packed with gzip or not; - reads standard input")
+        Path, typer.Argument(metavar="FILE|-", help="read NDJSON from this file, gzip or not; - is stdin")
     ]
     with_delivery: Annotated[
         bool,
         typer.Option(
             "--with-delivery",
-            help="take over what became of the events; what was open or owned is open here, and owned by nobody",
+            help="keep the deliveries of the events; owned ones become open",
         ),
     ] = False
     rejects: Annotated[
         Path | None,
-        typer.Option("--rejects", metavar="FILE", help="keep the lines that are not taken in: {line, error, text}"),
+        typer.Option("--rejects", metavar="FILE", help="write rejected lines here: {line, error, text}"),
     ] = None
     dry_run: params.DryRun = False
     yes: params.Yes = False
 
 
+@app.command()
+@params.expanded
 def import_events(
     what: Taking,
     connection: params.Acting,
     output: params.Format = None,
 ) -> ExitCode:
-    """Take events into the log from NDJSON: Extended JSON of `export` or `mongoexport`, or Event JSON.
-
-    Each line is checked before it is written. A bad one is reported by its number, the rest goes on, and the run ends
-    with 3. Nothing is written over: what is stored with the same content counts as present, with other content as a
-    conflict. So the same import may be run again, whatever ended it.
-
-    Without --with-delivery the events are stored untracked, and no handler runs for them.
+    """Read events from NDJSON into the log: Extended JSON or Event JSON.
 
     Examples:
         craft-events import events.ndjson.gz --dry-run
         craft-events import events.ndjson.gz --rejects rejects.ndjson
         craft-events export --uri mongodb://db-1/shop - | craft-events import - --with-delivery --yes
+
+    Each line is checked before it is written. An invalid line is reported with its number, the others continue, and
+    the run ends with exit 3. Nothing is overwritten: an event that is stored with the same content counts as
+    present, with other content as a conflict. So the same import can run again after any end.
+
+    Without --with-delivery the events are stored untracked, and no handler runs for them.
     """
     source = str(what.source)
     _refuse_what_cannot_be_asked(source, what)

@@ -1,6 +1,5 @@
 """`craft-events prune` and `prune redact`: archive and remove what is done and old, remove payloads on request."""
 
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from craft_easy.core.events.model.selection import parse_moment
-from craft_events_cli import asking, identity, params, running, terminal
+from craft_events_cli import asking, params, running, terminal
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -18,9 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from craft_easy.core.events.operations.prune import Archive, Old, Pruned
-    from craft_easy.core.events.operations.redact import Redacted
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
+
+app = typer.Typer(add_completion=False)
 
 COLLECTION: Final = "collection:"
 ENDINGS: Final = (".ndjson", ".jsonl", ".json", ".gz")
@@ -56,8 +56,8 @@ class Pruning:
         typer.Option(
             "--older-than",
             metavar="AGE",
-            parser=age,
-            help="events that were published, and done, longer ago than this: 90d, 26w, 36h",
+            parser=params.reads(age),
+            help="select events published and done before: 90d, 26w, 36h",
         ),
     ]
     archive: Annotated[
@@ -65,16 +65,14 @@ class Pruning:
         typer.Option(
             "--archive",
             metavar="FILE",
-            parser=archive_place,
-            help="where the copies go: a file, ./old.ndjson or old.ndjson.gz, which is appended to; or collection:NAME",
+            parser=params.reads(archive_place),
+            help="append copies to a file or to collection:NAME",
         ),
     ] = None
-    no_archive: Annotated[
-        bool, typer.Option("--no-archive", help="keep no copies: what is removed is gone for good")
-    ] = False
+    no_archive: Annotated[bool, typer.Option("--no-archive", help="remove without a copy")] = False
     include_untracked: Annotated[
         bool,
-        typer.Option("--include-untracked", help="also records without deliveries: nobody knows if they were handled"),
+        typer.Option("--include-untracked", help="include events without deliveries"),
     ] = False
     dry_run: params.DryRun = False
     yes: params.Yes = False
@@ -94,54 +92,28 @@ class Pruning:
 class Which:
     """Which of the old events."""
 
-    tenant: Annotated[
-        list[str],
-        typer.Option("--tenant", metavar="T", help="events of this tenant", rich_help_panel=params.SELECTING),
-    ] = field(default_factory=list)
-    no_tenant: Annotated[
-        bool,
-        typer.Option("--no-tenant", help="events without a tenant, or also those", rich_help_panel=params.SELECTING),
-    ] = False
-    type: Annotated[
-        list[str],
-        typer.Option(
-            "--type",
-            metavar="PATTERN",
-            parser=params.pattern,
-            help="events of this type; * is any run of characters, ? is one",
-            rich_help_panel=params.SELECTING,
-        ),
-    ] = field(default_factory=list)
-    actor: Annotated[
-        list[str], typer.Option("--actor", metavar="A", help="events of this actor", rich_help_panel=params.SELECTING)
-    ] = field(default_factory=list)
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            parser=params.whole_number,
-            help="at most so many, the oldest first",
-            rich_help_panel=params.SELECTING,
-        ),
-    ] = None
+    tenant: params.Tenants = field(default_factory=list)
+    no_tenant: params.NoTenant = False
+    type: params.Types = field(default_factory=list)
+    actor: params.Actors = field(default_factory=list)
+    limit: params.Limit = None
 
 
+@app.command()
+@params.expanded
 def prune(what: Pruning, which: Which, connection: params.Acting, output: params.Format = None) -> ExitCode:
     """Copy old events that are done into an archive, and remove them from the log.
-
-    An event leaves the log when its copy was read back and is the same to the byte, and only if nobody has written it
-    meanwhile. What a handler of an open or dead event published stays: a retry would publish it anew. Whatever ends a
-    run, nothing is lost, and the same command goes on.
-
-    An event that was pruned is new to the log: whoever publishes it again has it handled again.
-
-    `craft-events prune redact` removes the payloads of a tenant or an actor instead, and keeps the events.
 
     Examples:
         craft-events prune --older-than 90d --dry-run
         craft-events prune --older-than 90d --archive 2026-q1.ndjson.gz
         craft-events prune --older-than 26w --type 'audit.*' --archive collection:old_audit --yes
+
+    An event is removed after its copy was read back and is identical, and only if it has not changed meanwhile.
+    Events that handlers of an open or dead event published stay: a retry would publish them again. An interrupted
+    run loses nothing, and the same command continues it.
+
+    The log does not know an event that was pruned: if it is published again, it is handled again.
     """
     chosen = terminal.output_format(output)
     if not what.dry_run:
@@ -260,99 +232,3 @@ async def _carry_out(
         pruned = await prune.prune(store, old, archive, on_removed=view.advance)
     view.write_summary(pruned)
     return ExitCode.DONE if pruned.is_complete else ExitCode.UNFINISHED
-
-
-@dataclass(frozen=True, slots=True)
-class Redacting:
-    """Why, and how."""
-
-    reason: Annotated[
-        str | None,
-        typer.Option("--reason", metavar="TEXT", help="why; it stands in each record, so no personal data"),
-    ] = None
-    dry_run: params.DryRun = False
-    yes: params.Yes = False
-
-
-def redact(
-    where: params.Selecting, how: Redacting, connection: params.Acting, output: params.Format = None
-) -> ExitCode:
-    """Remove the payloads of a tenant's or an actor's events for good, and keep the events.
-
-    This is the one command that changes what a stored event says. Payloads go, and so do the texts of errors and of the
-    reasons why something was skipped, since they may tell the same. Ids, types, times, tenants, actors and deliveries
-    stay. What is pending or dead is skipped, reason "redacted"; each record says when and by whom it was redacted.
-
-    It does not reach archives, exports, backups, the database's own log of its writes, or what handlers made of the
-    events. A replay prints such an event with an empty payload; published again, it is answered as known.
-
-    Examples:
-        craft-events prune redact --tenant acme --dry-run
-        craft-events prune redact --actor user_77 --reason "request 17"
-        craft-events prune redact --tenant acme --type 'user.*' --until 2026-01-31 --yes
-    """
-    if not (where.tenant or where.actor):
-        raise UsageError(
-            "a redaction is for a tenant or an actor", hint="name one: --tenant acme or --actor user_77, or both"
-        )
-    chosen = terminal.output_format(output)
-    if not how.dry_run:
-        asking.check(yes=how.yes)
-    settings = connection.confirmed(is_dry=how.dry_run)
-    return running.run(_redact(settings, where, how, chosen))
-
-
-async def _redact(settings: "Settings", where: params.Selecting, how: Redacting, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.operations import redact
-    from craft_events_cli.render.pruning import Redactor
-    from craft_events_cli.render.redispatch import write_counts
-
-    async with params.opened(settings) as store:
-        selection, expected = where.selection(await store.now()), None
-        if how.dry_run or not how.yes:
-            found = await redact.count(store, selection)
-            if how.dry_run:
-                write_counts(found.counts, chosen)
-                terminal.flush()
-                terminal.note(f"{_amount(found)} · nothing was written")
-                return ExitCode.DONE
-            if found.counts.events and not await _is_redaction_meant(found, where, store):
-                terminal.note("nothing was written")
-                return ExitCode.USAGE
-            expected = found.counts.events
-        terminal.acting()
-        async with Redactor(where.tenant, where.actor, chosen) as view:
-            view.expect(expected)
-            redacted = await redact.redact(
-                store, selection, by=identity.operator(), reason=how.reason, on_redacted=view.advance
-            )
-        view.write_summary(redacted)
-        return ExitCode.DONE if redacted.is_complete else ExitCode.UNFINISHED
-
-
-def _amount(found: "Redacted") -> str:
-    from craft_events_cli.render.redispatch import counted
-
-    skipped = counted(found.counts.deliveries, "pending or dead delivery", "pending or dead deliveries")
-    return f"{counted(found.counts.events, 'payload')} · {skipped}"
-
-
-async def _is_redaction_meant(found: "Redacted", where: params.Selecting, store: "EventStore") -> bool:
-    from craft_events_cli.render.redispatch import counted
-
-    terminal.note("this is the one command that changes what a stored event says, and nothing brings it back")
-    terminal.note("archives, exports and backups keep what they have, and so does whatever handlers made of the events")
-    events, deliveries = found.counts.events, found.counts.deliveries
-    lose = "loses its payload" if events == 1 else "lose their payload"
-    are = "is" if deliveries == 1 else "are"
-    skipped = f", {counted(deliveries, 'unfinished delivery', 'unfinished deliveries')} {are} skipped"
-    question = (
-        f"{counted(events, 'event')} of {store.database_name}.{store.name} {lose}{skipped if deliveries else ''}."
-    )
-    return await asking.typed(question, _word_for([*where.tenant, *where.actor]))
-
-
-def _word_for(names: Sequence[str]) -> str:
-    """Return what is to be typed: the one name that is meant, where a keyboard has it."""
-    is_plain = len(names) == 1 and names[0].isascii() and names[0].isprintable() and names[0] == names[0].strip()
-    return names[0] if is_plain and names[0] else "redact"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
     from craft_events_cli.render.publish import View
 
+app = typer.Typer(add_completion=False)
+
 THE_EVENT: Final = "The event"
 MAX_DATA: Final = 100 * 1024 * 1024
 
@@ -38,23 +40,31 @@ class Stating:
     type: Annotated[
         str | None,
         typer.Option(
-            "--type", metavar="TYPE", parser=not_empty, help="its type, as order.placed", rich_help_panel=THE_EVENT
+            "--type",
+            metavar="TYPE",
+            parser=params.reads(not_empty),
+            help="set the type, such as order.placed",
+            rich_help_panel=THE_EVENT,
         ),
     ] = None
     tenant: Annotated[
         str | None,
-        typer.Option("--tenant", metavar="T", parser=not_empty, help="its tenant", rich_help_panel=THE_EVENT),
+        typer.Option(
+            "--tenant", metavar="T", parser=params.reads(not_empty), help="set the tenant", rich_help_panel=THE_EVENT
+        ),
     ] = None
     actor: Annotated[
         str | None,
-        typer.Option("--actor", metavar="A", parser=not_empty, help="whose doing it is", rich_help_panel=THE_EVENT),
+        typer.Option(
+            "--actor", metavar="A", parser=params.reads(not_empty), help="set the actor", rich_help_panel=THE_EVENT
+        ),
     ] = None
     data: Annotated[
         str | None,
         typer.Option(
             "--data",
             metavar="JSON",
-            help="its payload, an object; @FILE reads a file, - standard input; else empty",
+            help="set the payload, an object; @FILE or - reads it",
             rich_help_panel=THE_EVENT,
         ),
     ] = None
@@ -63,8 +73,8 @@ class Stating:
         typer.Option(
             "--id",
             metavar="ID",
-            parser=not_empty,
-            help="its id, so that the same command may be run again; else a new one",
+            parser=params.reads(not_empty),
+            help="set the id, to make the command repeatable",
             rich_help_panel=THE_EVENT,
         ),
     ] = None
@@ -73,8 +83,8 @@ class Stating:
         typer.Option(
             "--timestamp",
             metavar="TIME",
-            parser=parse_moment,
-            help="when it happened: 2026-01-31T10:00:00Z, 2h ago as 2h; else now",
+            parser=params.reads(parse_moment),
+            help="set when it happened: 2h ago, 2026-01-31T10:00Z",
             rich_help_panel=THE_EVENT,
         ),
     ] = None
@@ -92,14 +102,16 @@ class Lines:
 
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE|-", help="lines of Event JSON in place of one event; - reads standard input"),
+        typer.Argument(metavar="FILE|-", help="read lines of Event JSON from this file; - is stdin"),
     ] = None
     rejects: Annotated[
         Path | None,
-        typer.Option("--rejects", metavar="FILE", help="keep the lines that are not published: {line, error, text}"),
+        typer.Option("--rejects", metavar="FILE", help="write rejected lines here: {line, error, text}"),
     ] = None
 
 
+@app.command()
+@params.expanded
 def publish(
     lines: Lines,
     event: Stating,
@@ -112,18 +124,19 @@ def publish(
     ] = False,
     output: params.Format = None,
 ) -> ExitCode:
-    """Publish one event, or each line of Event JSON. Its id is printed.
-
-    With a handler module the event is stored open for the handlers that the module subscribes to its type: a redispatch
-    runs them, or --dispatch does at once. Without one it is stored untracked: no handler runs for it.
-
-    In lines event_id, timestamp, tenant_id, actor_id and payload may be left out. A bad line is reported by its number,
-    the rest goes on, and the run ends with 3. An id that is stored with the same content is a no-op.
+    """Publish one event, or each line of Event JSON, and print its id.
 
     Examples:
-        craft-events publish --type order.placed --tenant acme --data '{"order_id": "o_1"}' --handlers shop.handlers
-        craft-events publish --type order.placed --data @order.json --handlers shop.handlers --dispatch
+        craft-events publish --type order.placed --tenant acme --data '{"order_id": "o_1"}' -m shop.handlers
+        craft-events publish --type order.placed --data @order.json -m shop.handlers --dispatch
         jq -c '{event_type: "user.seen", payload: .}' seen.json | craft-events publish - --rejects rejects.ndjson
+
+    With a handler module the event is stored open for the handlers of its type, and a redispatch runs them;
+    --dispatch runs them at once. Without a module it is stored untracked, and no handler runs.
+
+    A line may leave out event_id, timestamp, tenant_id, actor_id and payload. An invalid line is reported with its
+    number, the others continue, and the run ends with exit 3. An id that is stored with the same content changes
+    nothing.
     """
     _refuse_what_does_not_fit(lines, event)
     chosen = terminal.output_format(output)

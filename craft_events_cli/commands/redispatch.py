@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.redispatch.event_ids import EventIds
     from craft_easy.core.events.store import EventStore
 
+app = typer.Typer(add_completion=False)
+
 DELIVERING: Final = "Delivering"
 
 
@@ -32,8 +35,8 @@ class Delivering:
         typer.Option(
             "--concurrency",
             metavar="N",
-            parser=params.whole_number,
-            help="events whose handlers run at the same time",
+            min=1,
+            help="run the handlers of at most N events at once",
             rich_help_panel=DELIVERING,
         ),
     ] = 10
@@ -41,7 +44,7 @@ class Delivering:
         bool,
         typer.Option(
             "--wait/--no-wait",
-            help="stay until each owner of a selected event has beaten, has let go or is taken over",
+            help="wait for silent owners, and take over from them",
             rich_help_panel=DELIVERING,
         ),
     ] = True
@@ -49,26 +52,27 @@ class Delivering:
         bool,
         typer.Option(
             "--any-type",
-            help="with --handler: also types that its patterns do not match",
+            help="run the --handler on types that its patterns do not match",
             rich_help_panel=DELIVERING,
         ),
     ] = False
     now: Annotated[
         bool,
-        typer.Option("--now", help="ignore back-off: deliver what is not due yet, too", rich_help_panel=DELIVERING),
+        typer.Option("--now", help="ignore back-off, and deliver what is not due yet", rich_help_panel=DELIVERING),
     ] = False
     due: Annotated[bool, typer.Option("--due", hidden=True)] = False
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="go on until stopped", rich_help_panel=DELIVERING),
+        typer.Option("--watch", help="keep delivering until stopped", rich_help_panel=DELIVERING),
     ] = False
     lease: Annotated[
         float,
         typer.Option(
             "--lease",
             metavar="DURATION",
-            parser=params.deadline,
-            help="how long this worker may be silent before others take over what it claimed",
+            parser=params.reads(params.deadline),
+            help="set how long this worker may be silent",
+            show_default="30s",
             rich_help_panel=DELIVERING,
         ),
     ] = 30
@@ -77,8 +81,9 @@ class Delivering:
         typer.Option(
             "--timeout",
             metavar="DURATION",
-            parser=params.seconds,
-            help="how long an attempt may take where its handler names no limit, in seconds or as 15m",
+            parser=params.reads(params.seconds),
+            help="limit an attempt whose handler sets no limit",
+            show_default="15m",
             rich_help_panel=DELIVERING,
         ),
     ] = 900
@@ -87,8 +92,9 @@ class Delivering:
         typer.Option(
             "--grace",
             metavar="DURATION",
-            parser=params.seconds,
-            help="how long a stop waits for what is running",
+            parser=params.reads(params.seconds),
+            help="wait this long for running handlers when stopped",
+            show_default="10s",
             rich_help_panel=DELIVERING,
         ),
     ] = 10
@@ -96,7 +102,7 @@ class Delivering:
         bool,
         typer.Option(
             "--include-untracked",
-            help="also events that were stored without deliveries; needs --since",
+            help="include events without deliveries; needs --since",
             rich_help_panel=DELIVERING,
         ),
     ] = False
@@ -104,7 +110,7 @@ class Delivering:
         bool,
         typer.Option(
             "--include-unhandled",
-            help="also events that had no handler when they were published",
+            help="include events that had no handler when published",
             rich_help_panel=DELIVERING,
         ),
     ] = False
@@ -127,6 +133,8 @@ class Delivering:
         )
 
 
+@app.command()
+@params.expanded
 def redispatch(
     where: params.Selecting,
     connection: params.Acting,
@@ -137,17 +145,17 @@ def redispatch(
     ids_from: params.IdsFrom = None,
     output: params.Format = None,
 ) -> ExitCode:
-    """Deliver what was never finished: run the handlers that are due, each event at most once.
-
-    With --now what waits for its back-off, too; with --watch until stopped. Records of workers that are silent for a
-    whole lease are taken over. Load every handler module that the application loads, and narrow with --handler: an id
-    that is not loaded stays pending and is named.
+    """Deliver what was never finished: run the handlers that are due.
 
     Examples:
-        craft-events redispatch --since 2h --handlers shop.handlers
-        craft-events redispatch --tenant acme --handlers shop.handlers --dry-run
-        craft-events redispatch --watch --handlers shop.handlers
-        craft-events redispatch --since 7d --include-untracked --handlers shop.handlers
+        craft-events redispatch --since 2h -m shop.handlers
+        craft-events redispatch --tenant acme -m shop.handlers --dry-run
+        craft-events redispatch --watch -m shop.handlers
+        craft-events redispatch --since 7d --include-untracked -m shop.handlers
+
+    Records whose worker has been silent for a whole lease are taken over. Load every handler module of the
+    application, and narrow with --handler: a delivery whose handler is not loaded stays pending, and is reported.
+    With --now a delivery that waits for its back-off runs too; with --watch the run continues until it is stopped.
     """
     if how.include_untracked and where.since is None:
         raise UsageError(
@@ -161,13 +169,13 @@ def redispatch(
     _refuse_what_watch_cannot(how, where, ids_from, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=dry_run)
-    ids = None if ids_from is None else tuple(event_ids.read(ids_from))
+    ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
     return running.run(_redispatch(bus, params.opened(settings), where, how, chosen, ids, is_dry=dry_run))
 
 
-def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids_from: str | None, *, is_dry: bool) -> None:
+def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids_from: Path | None, *, is_dry: bool) -> None:
     if how.lease < 1:
         raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
     if not how.watch:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
 
+app = typer.Typer(add_completion=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How the deliveries of an event stand."""
@@ -41,13 +44,13 @@ class Acting:
     handler: params.HandlerIds = field(default_factory=list)
     all_handlers: Annotated[
         bool,
-        typer.Option("--all-handlers", help="run every handler that is loaded", rich_help_panel=params.HANDLERS),
+        typer.Option("--all-handlers", help="run every loaded handler", rich_help_panel=params.HANDLERS),
     ] = False
     cascade: Annotated[
         bool,
         typer.Option(
             "--cascade",
-            help="store and dispatch what handlers publish; else it is suppressed and counted",
+            help="store and dispatch what handlers publish",
             rich_help_panel=RUNNING,
         ),
     ] = False
@@ -56,8 +59,8 @@ class Acting:
         typer.Option(
             "--concurrency",
             metavar="N",
-            parser=params.whole_number,
-            help="tenants whose events run at the same time, each in order",
+            min=1,
+            help="run at most N tenants at once, each in order",
             rich_help_panel=RUNNING,
         ),
     ] = 10
@@ -66,8 +69,8 @@ class Acting:
         typer.Option(
             "--rate",
             metavar="N/s",
-            parser=pacing.events_a_second,
-            help="start no more events than that",
+            parser=params.reads(pacing.events_a_second),
+            help="limit the rate: 50/s, 600/m",
             rich_help_panel=RUNNING,
         ),
     ] = None
@@ -76,8 +79,8 @@ class Acting:
         typer.Option(
             "--pace",
             metavar="PACE",
-            parser=pacing.speed,
-            help="keep the gaps between events: original, or original*10 for ten times faster",
+            parser=params.reads(pacing.speed),
+            help="keep the gaps between events: original, original*10",
             rich_help_panel=RUNNING,
         ),
     ] = None
@@ -86,8 +89,9 @@ class Acting:
         typer.Option(
             "--timeout",
             metavar="DURATION",
-            parser=params.deadline,
-            help="how long a handler may take that names no limit, in seconds or as 15m",
+            parser=params.reads(params.deadline),
+            help="limit a handler that sets no limit",
+            show_default="15m",
             rich_help_panel=RUNNING,
         ),
     ] = 900
@@ -96,21 +100,22 @@ class Acting:
         typer.Option(
             "--grace",
             metavar="DURATION",
-            parser=params.seconds,
-            help="how long a stop waits for what is running",
+            parser=params.reads(params.seconds),
+            help="wait this long for running handlers when stopped",
+            show_default="10s",
             rich_help_panel=RUNNING,
         ),
     ] = 10
     fail_fast: Annotated[
         bool,
-        typer.Option("--fail-fast", help="stop at the first event that a handler fails on", rich_help_panel=RUNNING),
+        typer.Option("--fail-fast", help="stop at the first failure", rich_help_panel=RUNNING),
     ] = False
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             "--checkpoint",
             metavar="FILE",
-            help="keep there how far it came, and go on from there: also after kill -9",
+            help="keep the position here, and continue from it",
             rich_help_panel=RUNNING,
         ),
     ] = None
@@ -119,7 +124,7 @@ class Acting:
         typer.Option(
             "--failures-out",
             metavar="FILE",
-            help="write each delivery that fails there, for --ids-from",
+            help="write failed deliveries here, for --ids-from",
             rich_help_panel=RUNNING,
         ),
     ] = None
@@ -138,16 +143,16 @@ class Acting:
             raise UsageError("--handler chooses handlers, and --all-handlers takes all", hint="leave one of them out")
         if self.is_meant and where.reverse:
             raise UsageError("handlers run oldest first, and --reverse is for printing", hint="leave --reverse out")
-        if not self.is_meant and handling.handlers:
+        if not self.is_meant and handling.named:
             raise UsageError(
-                "--handlers loads handlers, and nothing says which of them are to run",
-                hint="add --handler ID or --all-handlers to run them; leave --handlers out to print",
+                "-m loads handlers, and nothing says which of them are to run",
+                hint="add --handler ID or --all-handlers to run them; leave -m out to print",
             )
         for one in () if self.is_meant else fields(self):
             if getattr(self, one.name) != (getattr(Acting(), one.name)):
                 raise UsageError(
                     f"--{one.name.replace('_', '-')} is for running handlers, and this prints",
-                    hint="add --handler ID or --all-handlers, and --handlers MODULE",
+                    hint="add --handler ID or --all-handlers, and -m MODULE",
                 )
 
     def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "ReplayOptions":
@@ -167,6 +172,8 @@ class Acting:
         )
 
 
+@app.command()
+@params.expanded
 def replay(
     where: params.Selecting,
     standing: Standing,
@@ -175,17 +182,18 @@ def replay(
     how: Acting,
     output: params.Format = None,
 ) -> ExitCode:
-    """Print a range of history, oldest first; or run handlers over it, with --handler ID or --all-handlers.
-
-    Printing changes nothing and runs no handler. Handlers get each event as it was, a tenant's events in order, and
-    can see that it is a replay. What the log says of deliveries stays as it is, and what handlers publish is suppressed
-    and counted, unless --cascade. The range ends with the last event there is at the start.
+    """Print a range of history, or run handlers over it.
 
     Examples:
         craft-events replay --tenant acme --type 'payment.*' --since 2d
         craft-events replay --reverse --limit 20
         craft-events replay --since 2026-01-31 --until 2026-02-01 > january-31.ndjson
-        craft-events replay --type 'order.*' --handlers shop.handlers --all-handlers --checkpoint orders.json
+        craft-events replay --type 'order.*' -m shop.handlers --all-handlers --checkpoint orders.json
+
+    Printing changes nothing and runs no handler. With --handler ID or --all-handlers the handlers run, the oldest
+    event first and each tenant in order; they can see that this is a replay. The deliveries in the log stay as they
+    are. Events that handlers publish are suppressed and counted, unless --cascade. The range ends with the last
+    event that is stored when the run starts.
     """
     how.check(handling, where)
     chosen = terminal.output_format(output)
@@ -252,7 +260,7 @@ def _run(
         asking.check(yes=how.yes)
     failures.check(how.failures_out, how.ids_from)
     modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=how.dry_run)
-    only = None if how.ids_from is None else event_ids.read(how.ids_from)
+    only = None if how.ids_from is None else event_ids.read(str(how.ids_from))
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
     work = _Work(bus, where, states, how, chosen, only, tuple(modules.handlers.value))
@@ -302,7 +310,7 @@ class _Work:
     def again(self) -> str:
         """Return the command that runs what failed once more."""
         chosen = [part for one in self.how.handler for part in ("--handler", one)] or ["--all-handlers"]
-        modules = [part for one in self.modules for part in ("--handlers", one)]
+        modules = [part for one in self.modules for part in ("-m", one)]
         return join(["craft-events", "replay", "--ids-from", str(self.how.failures_out), *modules, *chosen])
 
 

@@ -12,8 +12,10 @@ import typer
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EmbeddedLogError
-from craft_events_cli import terminal
+from craft_events_cli import params, terminal
 from craft_events_cli.errors import Terminated
+
+app = typer.Typer(add_completion=False)
 
 LOOK_SECONDS: Final = 0.2
 MAX_PORT: Final = 65_535
@@ -26,24 +28,31 @@ def port_number(text: str) -> int:
     return int(text)
 
 
+@app.command()
+@params.expanded
 def serve(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where the log lies: new, empty, or used so before")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="keep the log here, in a new or empty directory")
+    ],
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", metavar="N", parser=port_number, help="listen on this port; else on the last one, or a free one"
+            "--port",
+            metavar="N",
+            parser=params.reads(port_number),
+            help="listen on this port; else on the last or a free one",
         ),
     ] = None,
 ) -> None:
     """Run the embedded event log until Ctrl-C, and print its address.
 
-    It listens on 127.0.0.1 only and asks for no password. Commands with --uri embedded:DIR use the same one; the last
-    to leave stops it.
-
     Examples:
         craft-events serve ./events
         craft-events serve ./events --port 27017
         craft-events tail --uri embedded:./events
+
+    It listens on 127.0.0.1 only, without a password. Commands with --uri embedded:DIR use the same log; the last to
+    leave stops it.
     """
     log = embedded.join(directory, port=port)
     try:

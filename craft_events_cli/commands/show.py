@@ -13,18 +13,23 @@ if TYPE_CHECKING:
     from craft_easy.core.events.settings import Settings
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@params.expanded
 def show(
-    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="the event's id")],
+    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose the event, by its id")],
     connection: params.Connecting,
     output: params.Format = None,
 ) -> ExitCode:
-    """Show one event: its payload, and for each handler what became of it, with every error that the record keeps.
-
-    It changes nothing and needs no handler module.
+    """Show one event: its payload, its deliveries, and every stored error.
 
     Examples:
         craft-events show 019abf3e-77d1-7000-8000-000000000057
         craft-events show 019abf3e-77d1-7000-8000-000000000057 -o json | jq .payload
+
+    It changes nothing and needs no handler module.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
@@ -78,6 +83,6 @@ def next_steps(event: dict[str, Any]) -> Iterator[str]:
         yield f"again: {again}"
         yield f"given up: {given_up} --reason TEXT"
     elif "pending" in states:
-        yield "delivered by: craft-events redispatch --handlers MODULE"
+        yield "delivered by: craft-events redispatch -m MODULE"
     if handlers or event["causation_id"] is not None:
         yield f"what it caused: {join(['craft-events', 'trace', event_id])}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.settings import Settings
     from craft_events_cli.render.looks import Looks
 
+app = typer.Typer(add_completion=False)
+
 FIGURES: Final = "Figures"
 ALERTING: Final = "Alerting (exit 3 where one is crossed)"
 LEAST_PAUSE: Final = 0.2
@@ -61,16 +63,14 @@ def width(text: str) -> timedelta:
 class Looking:
     """What is shown, and how often."""
 
-    by: Annotated[By, typer.Option("--by", help="in groups that have this in common", rich_help_panel=FIGURES)] = (
-        By.HANDLER
-    )
+    by: Annotated[By, typer.Option("--by", help="group by this", rich_help_panel=FIGURES)] = By.HANDLER
     bar: Annotated[
         timedelta | None,
         typer.Option(
             "--bar",
             metavar="DURATION",
-            parser=width,
-            help="how wide a bar is, as 5m or 1h; else as it fits",
+            parser=params.reads(width),
+            help="set the width of a bar, such as 5m or 1h",
             rich_help_panel=FIGURES,
         ),
     ] = None
@@ -79,8 +79,8 @@ class Looking:
         typer.Option(
             "--watch",
             metavar="DURATION",
-            parser=pause,
-            help="look again after so long, as 2s, until stopped: a live screen, or an object for each look",
+            parser=params.reads(pause),
+            help="refresh after this long, such as 2s, until stopped",
             rich_help_panel=FIGURES,
         ),
     ] = None
@@ -95,8 +95,8 @@ class Alerting:
         typer.Option(
             "--max-backlog",
             metavar="N",
-            parser=whole_number,
-            help="so many events may be open",
+            parser=params.reads(whole_number),
+            help="exit 3 if more than N events are open",
             rich_help_panel=ALERTING,
         ),
     ] = None
@@ -105,8 +105,8 @@ class Alerting:
         typer.Option(
             "--max-age",
             metavar="DURATION",
-            parser=params.seconds,
-            help="so old may the oldest open event be",
+            parser=params.reads(params.seconds),
+            help="exit 3 if the oldest open event is older",
             rich_help_panel=ALERTING,
         ),
     ] = None
@@ -115,8 +115,8 @@ class Alerting:
         typer.Option(
             "--max-dead",
             metavar="N",
-            parser=whole_number,
-            help="so many deliveries may be dead",
+            parser=params.reads(whole_number),
+            help="exit 3 if more than N deliveries are dead",
             rich_help_panel=ALERTING,
         ),
     ] = None
@@ -128,6 +128,8 @@ class Alerting:
         return Limits(self.max_backlog, self.max_age, self.max_dead)
 
 
+@app.command()
+@params.expanded
 def stats(
     where: params.Choosing,
     looking: Looking,
@@ -136,18 +138,17 @@ def stats(
     handling: params.Handling,
     output: params.Format = None,
 ) -> ExitCode:
-    """Show what is stuck, since when and whose it is, and what came and failed over time.
-
-    What is open or dead is counted whole, however old. --since and --until are the window of the figures over time,
-    the last 24 hours by default. Failures are the errors that the records keep, the last five of a delivery. The median
-    is of the newest 10,000 events. With --handlers (the flag alone: a variable loads nothing here) the handlers that
-    open events name and that are not loaded are named, exit 3.
+    """Show what is stuck, since when and whose it is, and failures over time.
 
     Examples:
         craft-events stats
         craft-events stats --by error --since 2h
         craft-events stats --tenant acme --watch 2s
         craft-events stats --max-backlog 1000 --max-age 15m --max-dead 0 -o json
+
+    Open and dead deliveries are counted whole, however old. --since and --until set the window of the figures over
+    time, by default the last 24 hours. Failures are the stored errors, at most five of a delivery. The median is of
+    the newest 10,000 events. With -m, open events whose handlers are not loaded are reported, exit 3.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output, endless=looking.watch is not None)
@@ -156,8 +157,8 @@ def stats(
 
 
 def _loaded(handling: params.Handling, connection: params.Connecting) -> list[str] | None:
-    """Return the ids that `--handlers` loads; what a variable names is not loaded only to look at figures."""
-    if not handling.handlers:
+    """Return the ids that `-m` loads; what a variable names is not loaded only to look at figures."""
+    if not handling.named:
         return None
     bus = loading.load_bus(handling.modules(connection.env))
     handlers = [one.handler for one in bus.subscriptions()]
@@ -265,7 +266,7 @@ def _next_step(found: "Stats", where: params.Choosing) -> str:
     if found.dead:
         return f"next: {join(['craft-events', 'dead', 'list', '--by', 'error', *flags])}"
     if found.due:
-        return f"next: {join(['craft-events', 'redispatch', *flags, '--handlers', 'MODULE'])}"
+        return f"next: {join(['craft-events', 'redispatch', *flags, '-m', 'MODULE'])}"
     if found.owned:
         return "next: craft-events workers"
     if found.waiting:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 
+app = typer.Typer(add_completion=False)
+
 FOLLOWING: Final = "Following"
 
 
@@ -47,8 +49,8 @@ class Leaving:
         typer.Option(
             "--exclude-type",
             metavar="PATTERN",
-            parser=params.pattern,
-            help="leave out events of this type",
+            parser=params.reads(params.pattern),
+            help="leave out this event type",
             rich_help_panel=params.SELECTING,
         ),
     ] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Leaving:
         typer.Option(
             "--grep",
             metavar="TEXT",
-            parser=search_text,
+            parser=params.reads(search_text),
             help="show only events that contain this text",
             rich_help_panel=params.SELECTING,
         ),
@@ -79,25 +81,25 @@ class Following:
             "-n",
             "--last",
             metavar="N",
-            parser=number_of_events,
-            help="begin with the last N events, 10 unless --since is given; 0 for none",
+            parser=params.reads(number_of_events),
+            help="begin with the last N events; 10 without --since",
             rich_help_panel=FOLLOWING,
         ),
     ] = None
     follow: Annotated[
         bool,
-        typer.Option("--follow/--no-follow", help="go on with what is stored from now on", rich_help_panel=FOLLOWING),
+        typer.Option("--follow/--no-follow", help="keep showing new events", rich_help_panel=FOLLOWING),
     ] = True
     outcomes: Annotated[
         bool,
-        typer.Option("--outcomes", help="also deliveries of these events, as they end", rich_help_panel=FOLLOWING),
+        typer.Option("--outcomes", help="show deliveries too, as they end", rich_help_panel=FOLLOWING),
     ] = False
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             "--checkpoint",
             metavar="FILE",
-            help="note here how far it came, and go on from there; then -n and --since are of no account",
+            help="keep the position here, and continue from it",
             rich_help_panel=FOLLOWING,
         ),
     ] = None
@@ -106,8 +108,8 @@ class Following:
         typer.Option(
             "--wait-max",
             metavar="TIME",
-            parser=span,
-            help="end, with exit code 0, when nothing came for so long: 30s, 5m",
+            parser=params.reads(span),
+            help="stop after this long without an event: 30s, 5m",
             rich_help_panel=FOLLOWING,
         ),
     ] = None
@@ -128,6 +130,8 @@ class Following:
             return False
 
 
+@app.command()
+@params.expanded
 def tail(
     where: params.Selecting,
     leaving: Leaving,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.model.delivery import HandlerDelivery
     from craft_easy.core.events.settings import Settings
 
+app = typer.Typer(add_completion=False)
+
 COLUMNS: Final = (
     "depth", "kind", "event_id", "event_type", "timestamp", "tenant_id", "causation_id", "correlation_id", "asked",
     "published_by", "state", "handlers", "children", "left_out",
@@ -26,31 +28,30 @@ class Showing:
 
     depth: Annotated[
         int | None,
-        typer.Option(
-            "--depth", metavar="N", parser=params.whole_number, help="show at most N levels below the first event"
-        ),
+        typer.Option("--depth", metavar="N", min=1, help="show at most N levels below the first event"),
     ] = None
     limit: Annotated[
         int,
-        typer.Option("--limit", metavar="N", parser=params.whole_number, help="read at most N events of the chain"),
+        typer.Option("--limit", metavar="N", min=1, help="read at most N events of the chain"),
     ] = 1_000
 
 
+@app.command()
+@params.expanded
 def trace(
-    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="the id of any event of the chain")],
+    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose any event of the chain, by its id")],
     connection: params.Connecting,
     showing: Showing,
     output: params.Format = None,
 ) -> ExitCode:
-    """Draw the chain of an event: what caused it, what its handlers did, and what each of them published.
-
-    Any event of the chain will do. The index on correlation_id finds the others; a log that has none yet gets it by
-    doctor --fix.
+    """Show the chain of an event: what caused it, and what its handlers published.
 
     Examples:
         craft-events trace 019abf3e-77d1-7000-8000-000000000057
         craft-events trace 019abf3e-77d1-7000-8000-000000000057 --depth 2
         craft-events trace 019abf3e-77d1-7000-8000-000000000057 -o json | jq '.steps[] | select(.state == "dead")'
+
+    Any event of the chain will do. The index on correlation_id finds the others; doctor --fix creates it.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
+
 from craft_events_cli import params, running, terminal
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
@@ -10,18 +12,22 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.workers import WorkerStatus
     from craft_easy.core.events.settings import Settings
 
+app = typer.Typer(add_completion=False)
+
 COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease")
 
 
+@app.command()
+@params.expanded
 def workers(connection: params.Connecting, output: params.Format = None) -> ExitCode:
     """Show the processes that own open events, and which of them are silent.
-
-    alive: it has beaten within its lease. silent: it has not, and is taken over by the next redispatch unless it
-    beats. fenced: it was taken over. gone: it owns events and is not registered any more.
 
     Examples:
         craft-events workers
         craft-events workers -o json | jq '.[] | select(.state != "alive")'
+
+    alive: its heartbeat is younger than its lease. silent: it is older, and the next redispatch takes over. fenced:
+    it was taken over. gone: it owns events and is not registered any more.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)

@@ -1,10 +1,10 @@
-"""Completions for bash, zsh and fish, generated from the commands' own signatures.
+"""Completions for bash, zsh and fish, generated from the Typer application.
 
-The scripts know commands, flags and choices by heart and start no Python for them. The values of `--tenant`, `--type`,
+The scripts hold commands, flags and choices, and start no Python for them. The values of `--tenant`, `--type`,
 `--handler` and `--env` come from the hidden command `completion-values`; here and there every value that is not
 `[A-Za-z0-9._:@/+-]+` is dropped, so that no tenant's name can run code at TAB.
 
-`python -m craft_events_cli.completion` writes the files in `completions/` anew.
+`python -m craft_events_cli.completion` writes the files in `completions/`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from craft_events_cli.app import COMMANDS, GROUPS, load
-from craft_events_cli.parsing import Parameter, signature_of
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from craft_events_cli.app import COMMANDS, StandIn, app
+
+Parameter = TyperOption | TyperArgument
 
 
 class Kind(StrEnum):
@@ -39,7 +43,6 @@ DYNAMIC: Final = {
     "ID": Kind.HANDLERS,
     "--env": Kind.ENVIRONMENTS,
 }
-HELP: Final = "show the page of a command, or about a topic"
 PATHS: Final = {"FILE": Kind.FILES, "FILE|-": Kind.FILES, "CHECKPOINT": Kind.FILES, "DIR": Kind.DIRECTORIES}
 
 
@@ -49,70 +52,105 @@ class Command:
 
     words: str
     help: str
-    options: tuple[Parameter, ...]
-    arguments: tuple[Parameter, ...]
+    options: tuple[TyperOption, ...]
+    arguments: tuple[TyperArgument, ...]
 
     @property
     def flags(self) -> list[str]:
         """Every spelling of every option, in the order of the help page."""
-        return [flag for one in self.options for flag in one.flags] + ["--help"]
+        return [flag for one in self.options for flag in flags_of(one)] + ["--help"]
 
     @property
-    def valued(self) -> list[Parameter]:
+    def valued(self) -> list[TyperOption]:
         """The options that take a value."""
         return [one for one in self.options if not one.is_flag]
 
 
-def by_offer(parameters: Sequence[Parameter], offer: Callable[[Parameter], str]) -> dict[str, list[str]]:
+def flags_of(option: Parameter) -> list[str]:
+    """Return every spelling of an option, short ones first; an argument has none."""
+    return [] if isinstance(option, TyperArgument) else [*sorted(option.opts, key=len), *option.secondary_opts]
+
+
+def choices_of(parameter: Parameter) -> list[str]:
+    """Return the values that an option or argument takes, where they are few and known."""
+    return [str(one.value) for one in parameter.type_descriptor.choices or ()]
+
+
+def label_of(parameter: Parameter) -> str:
+    """Return the long flag of an option, or the name of an argument."""
+    return next((flag for flag in flags_of(parameter) if flag.startswith("--")), metavar_of(parameter))
+
+
+def metavar_of(parameter: Parameter) -> str:
+    """Return what stands for the value."""
+    return parameter.metavar or "|".join(choices_of(parameter)) or str(parameter.name).upper()
+
+
+def is_repeatable(parameter: Parameter) -> bool:
+    """Return whether more than one value may be given."""
+    return parameter.multiple or parameter.nargs == -1
+
+
+def by_offer(parameters: Sequence[TyperOption], offer: Callable[[Parameter], str]) -> dict[str, list[str]]:
     """Return the flags of options by what is offered for their values, so that a script says each thing once."""
     found: dict[str, list[str]] = {}
     for one in parameters:
-        found.setdefault(offer(one), []).extend(one.flags)
+        found.setdefault(offer(one), []).extend(flags_of(one))
     return found
 
 
 def kind_of(parameter: Parameter) -> Kind:
-    """Tell what may stand for an option's or argument's value."""
-    if parameter.choices:
+    """Return what may stand for an option's or argument's value."""
+    if choices_of(parameter):
         return Kind.CHOICES
-    return DYNAMIC.get(parameter.label) or PATHS.get(parameter.metavar, Kind.NOTHING)
+    return DYNAMIC.get(label_of(parameter)) or PATHS.get(metavar_of(parameter), Kind.NOTHING)
 
 
 def commands() -> list[Command]:
     """Return every command that is on a help page."""
-    return [_command(words) for words, entry in COMMANDS.items() if not entry.is_hidden]
+    found: list[Command] = []
+    for name, loaded in _loaded().items():
+        members = loaded.commands if isinstance(loaded, TyperGroup) else {"": loaded}
+        for member, command in members.items():
+            assert isinstance(command, TyperCommand)
+            found.append(_command(f"{name} {member}".strip(), command))
+    return found
 
 
-def _command(words: str) -> Command:
-    shown = [one for one in signature_of(load(words)).parameters if not one.info.hidden]
-    options = tuple(one for one in shown if one.is_option)
-    return Command(words, COMMANDS[words].help, options, tuple(one for one in shown if not one.is_option))
+def _loaded() -> dict[str, TyperCommand | TyperGroup]:
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    return {name: one.load() for name, one in root.commands.items() if isinstance(one, StandIn)}
+
+
+def _command(words: str, command: TyperCommand) -> Command:
+    shown = [one for one in command.params if isinstance(one, (TyperOption, TyperArgument)) and not one.hidden]
+    options = tuple(one for one in shown if isinstance(one, TyperOption))
+    arguments = tuple(one for one in shown if isinstance(one, TyperArgument))
+    return Command(words, summary_of(command), options, arguments)
+
+
+def summary_of(command: TyperCommand | TyperGroup) -> str:
+    """Return the first paragraph of a command's page."""
+    return (command.help or "").split("\n\n")[0].replace("\n", " ")
 
 
 def first_words() -> dict[str, str]:
     """Return what may come first, a command or a group, and what it does."""
-    return {**_commands_and_groups(), "help": HELP}
-
-
-def _commands_and_groups() -> dict[str, str]:
-    return {
-        words.split()[0]: GROUPS.get(words.split()[0], entry.help)
-        for words, entry in COMMANDS.items()
-        if not entry.is_hidden
-    }
+    return {name: entry.help for name, entry in COMMANDS.items()}
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Return what may follow a group or `help`, and what it does; a group may be a command by itself."""
-    members = {
-        group: {
-            words.removeprefix(f"{group} "): entry.help
-            for words, entry in COMMANDS.items()
-            if words.startswith(f"{group} ")
+    """Return what may follow a group, and what it does."""
+    return {
+        name: {
+            member: summary_of(command)
+            for member, command in loaded.commands.items()
+            if isinstance(command, TyperCommand)
         }
-        for group in GROUPS
+        for name, loaded in _loaded().items()
+        if isinstance(loaded, TyperGroup)
     }
-    return {**members, "help": _commands_and_groups()}
 
 
 def files() -> dict[str, Callable[[], str]]:

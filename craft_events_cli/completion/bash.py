@@ -6,9 +6,17 @@ will put in. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
 
 from __future__ import annotations
 
-from craft_events_cli.app import COMMANDS
-from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
-from craft_events_cli.parsing import Parameter
+from craft_events_cli.completion import (
+    Command,
+    Kind,
+    Parameter,
+    by_offer,
+    choices_of,
+    commands,
+    first_words,
+    groups,
+    kind_of,
+)
 
 _HEAD = r"""# bash completion for craft-events, generated: python -m craft_events_cli.completion
 
@@ -86,13 +94,6 @@ def script() -> str:
 
 
 def _group(name: str, members: list[str]) -> str:
-    if name in COMMANDS:
-        return f"""    if [ "$command" = {name} ]; then
-        [ "$COMP_CWORD" -eq 2 ] && _craft_events_offer {" ".join(members)}
-        [ "$COMP_CWORD" -gt 2 ] && case ${{COMP_WORDS[2]}} in
-            {" | ".join(members)}) command="{name} ${{COMP_WORDS[2]}}" ;;
-        esac
-    fi"""
     return f"""    if [ "$command" = {name} ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
             _craft_events_offer {" ".join([*members, "--help"])}
@@ -124,7 +125,7 @@ def _offer(parameter: Parameter) -> str:
     if kind is Kind.NOTHING:
         return ""
     if kind is Kind.CHOICES:
-        return f"_craft_events_offer {' '.join(parameter.choices)}"
+        return f"_craft_events_offer {' '.join(choices_of(parameter))}"
     if kind in (Kind.FILES, Kind.DIRECTORIES):
         return "_craft_events_paths " + ("default -f" if kind is Kind.FILES else "dirnames -d")
     return f"_craft_events_values {kind.value}"

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from craft_events_cli.app import COMMANDS
-from craft_events_cli.completion import Command, Kind, by_offer, commands, first_words, groups, kind_of
-from craft_events_cli.parsing import Parameter
+from craft_events_cli.completion import (
+    Command,
+    Kind,
+    Parameter,
+    by_offer,
+    choices_of,
+    commands,
+    first_words,
+    flags_of,
+    groups,
+    kind_of,
+)
 
 _HEAD = r"""# fish completion for craft-events, generated: python -m craft_events_cli.completion
 
@@ -58,14 +67,6 @@ def script() -> str:
 
 
 def _group(name: str, members: dict[str, str]) -> str:
-    if name in COMMANDS:
-        return f"""    if test "$command" = {name}
-        if test (count $words) -eq 2
-            printf '%s\\t%s\\n' {_described(members)}
-        else if contains -- $words[3] {" ".join(members)}
-            set command "{name} $words[3]"
-        end
-    end"""
     return f"""    if test "$command" = {name}
         if test (count $words) -eq 2
             printf '%s\\t%s\\n' {_described(members)}
@@ -83,7 +84,7 @@ def _command(command: Command) -> str:
             lines += [f"                case {' '.join(names)}", *([f"                    {offer}"] if offer else [])]
             lines += ["                    return"]
         lines += ["            end"]
-    flags = {flag: one.info.help or "" for one in command.options for flag in one.flags} | {
+    flags = {flag: one.help or "" for one in command.options for flag in flags_of(one)} | {
         "--help": "show the help page"
     }
     offer = f"printf '%s\\t%s\\n' {_described(flags)}"
@@ -98,7 +99,7 @@ def _offer(parameter: Parameter) -> str:
     if kind is Kind.NOTHING:
         return ""
     if kind is Kind.CHOICES:
-        return f"printf '%s\\n' $prefix{{{','.join(parameter.choices)}}}"
+        return f"printf '%s\\n' $prefix{{{','.join(choices_of(parameter))}}}"
     if kind in (Kind.FILES, Kind.DIRECTORIES):
         lister = "__fish_complete_path" if kind is Kind.FILES else "__fish_complete_directories"
         return f"printf '%s\\n' $prefix({lister} $value)"

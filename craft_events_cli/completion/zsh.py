@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from craft_events_cli.app import COMMANDS
-from craft_events_cli.completion import Command, Kind, commands, first_words, groups, kind_of
-from craft_events_cli.parsing import Parameter
+from typer.core import TyperOption
+
+from craft_events_cli.completion import (
+    Command,
+    Kind,
+    Parameter,
+    choices_of,
+    commands,
+    first_words,
+    flags_of,
+    groups,
+    is_repeatable,
+    kind_of,
+    metavar_of,
+)
 
 _HEAD = r"""#compdef craft-events
 # zsh completion for craft-events, generated: python -m craft_events_cli.completion
@@ -60,17 +72,6 @@ def script() -> str:
 
 
 def _group(name: str, members: dict[str, str]) -> str:
-    if name in COMMANDS:
-        return f"""        {name})
-            if (( CURRENT == 2 )) && [[ $PREFIX != -* ]]; then
-{_described(members, " " * 16)}
-                compadd -l -d shown -a names
-            fi
-            if (( CURRENT > 2 )) && [[ $words[2] == ({"|".join(members)}) ]]; then
-                command="{name} $words[2]"
-                shift words; (( CURRENT-- ))
-            fi
-            ;;"""
     return f"""        {name})
             if (( CURRENT == 2 )); then
 {_described(members, " " * 16)}
@@ -94,21 +95,21 @@ def _command(command: Command) -> str:
     specs = [spec for one in command.options for spec in _specs(one)]
     specs += ["'(- *)--help[show the help page]'"]
     specs += [
-        _quoted(f"{'*' if one.is_repeatable else number}:{one.metavar}:{_positional(one)}")
+        _quoted(f"{'*' if is_repeatable(one) else number}:{metavar_of(one)}:{_positional(one)}")
         for number, one in enumerate(command.arguments, 1)
     ]
     lines = " \\\n".join(f"                {spec}" for spec in specs)
     return f"        {_quoted(command.words)})\n            _arguments -S \\\n{lines}\n            ;;"
 
 
-def _specs(option: Parameter) -> list[str]:
-    help_text = _escaped(option.info.help or "")
+def _specs(option: TyperOption) -> list[str]:
+    help_text = _escaped(option.help or "")
     if option.is_flag:
-        others = f"({' '.join(option.flags)})" if len(option.flags) > 1 else ""
-        return [_quoted(f"{others}{flag}[{help_text}]") for flag in option.flags]
-    others = "*" if option.is_repeatable else f"({' '.join(option.flags)})" if len(option.flags) > 1 else ""
-    value = f"[{help_text}]:{_escaped(option.metavar)}:{_action(option)}"
-    return [_quoted(f"{others}{flag}{'=' if flag.startswith('--') else ''}{value}") for flag in option.flags]
+        others = f"({' '.join(flags_of(option))})" if len(flags_of(option)) > 1 else ""
+        return [_quoted(f"{others}{flag}[{help_text}]") for flag in flags_of(option)]
+    others = "*" if is_repeatable(option) else f"({' '.join(flags_of(option))})" if len(flags_of(option)) > 1 else ""
+    value = f"[{help_text}]:{_escaped(metavar_of(option))}:{_action(option)}"
+    return [_quoted(f"{others}{flag}{'=' if flag.startswith('--') else ''}{value}") for flag in flags_of(option)]
 
 
 def _positional(argument: Parameter) -> str:
@@ -121,7 +122,7 @@ def _action(parameter: Parameter) -> str:
     if kind is Kind.NOTHING:
         return " "
     if kind is Kind.CHOICES:
-        return f"({' '.join(parameter.choices)})"
+        return f"({' '.join(choices_of(parameter))})"
     return {Kind.FILES: "_files", Kind.DIRECTORIES: "_files -/"}.get(kind, f"_craft_events_values {kind.value}")
 
 

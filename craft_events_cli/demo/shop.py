@@ -1,6 +1,6 @@
 """The handler module of the demo's shop: what happens when an order is placed, paid and shipped.
 
-craft-events handlers list --handlers craft_events_cli.demo.shop
+craft-events handlers list -m craft_events_cli.demo.shop
 """
 
 import asyncio

@@ -209,7 +209,7 @@ class Acted:
         yield from missing(self._meant, touched)
         if self._outcome == "retried" and touched.counts.deliveries:
             modules = self._modules if len(self._modules) <= 3 and "MODULE" not in self._modules else ["MODULE"]
-            yield "next: " + " ".join(["craft-events redispatch", *(f"--handlers {module}" for module in modules)])
+            yield "next: " + " ".join(["craft-events redispatch", *(f"-m {module}" for module in modules)])
 
 
 def headline(outcome: str, meant: str, touched: Touched) -> str:

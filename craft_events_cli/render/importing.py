@@ -175,7 +175,7 @@ class View:
             yield self._what_to_mend()
         elif imported.open and not self._is_dry:
             are = "is" if imported.open == 1 else "are"
-            yield f"{counted(imported.open, 'event')} {are} open; next: craft-events redispatch --handlers MODULE"
+            yield f"{counted(imported.open, 'event')} {are} open; next: craft-events redispatch -m MODULE"
         elif imported.stored and not with_delivery and not self._is_dry:
             yield "stored untracked: no handler runs for them, unless with redispatch --include-untracked --since TIME"
 

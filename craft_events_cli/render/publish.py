@@ -96,9 +96,9 @@ class View:
         elif self._refused and self._rejects is not None:
             yield f"they are in {self._rejects.path}"
         if summary.untracked:
-            yield "untracked, since no handler module is named: no handler will run (--handlers MODULE)"
+            yield "untracked, since no handler module is named: no handler will run (-m MODULE)"
         elif summary.open or summary.failed:
-            named = [word for module in modules for word in ("--handlers", module)]
+            named = [word for module in modules for word in ("-m", module)]
             yield f"next: {join(['craft-events', 'redispatch', *named])}"
         elif self.last is not None:
             yield f"in full: {join(['craft-events', 'show', self.last.event.event_id])}"

@@ -135,7 +135,7 @@ class View:
         yield headline(summary, self._next_due)
         yield from self.errors()
         for handler in summary.orphaned_handlers:
-            yield f"{handler} is named by open events and is not loaded: load its module too, with --handlers"
+            yield f"{handler} is named by open events and is not loaded: load its module too, with -m"
         if (step := next_step(summary, self._died_at)) is not None:
             yield f"next: {step}"
 

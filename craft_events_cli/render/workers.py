@@ -49,7 +49,7 @@ def summary(workers: Sequence[WorkerStatus]) -> str:
     owned = sum(one.open for one in left)
     parts = [counted(len(workers), "worker"), *_counts(workers)]
     if owned:
-        parts.append(f"{counted(owned, 'event')} to be taken over: craft-events redispatch --handlers MODULE")
+        parts.append(f"{counted(owned, 'event')} to be taken over: craft-events redispatch -m MODULE")
     return " · ".join(parts)
 
 

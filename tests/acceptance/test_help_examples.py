@@ -22,10 +22,10 @@ import pytest
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli import app, asking
 from craft_events_cli.errors import ExitCode
-from craft_events_cli.parsing import examples_of
 from tests.cli.conftest import Ended
 from tests.cli.history import Log, opened, record
 from tests.cli.test_dead import handler, tracked
+from tests.support.commands import PAGES, examples_of
 from tests.support.conditions import until
 
 ENDLESS: Final = {"tail", "serve", "--watch"}
@@ -35,7 +35,7 @@ ELSEWHERE: Final = {"demo": "tests/acceptance/test_demo.py"}
 """What other tests run, because it takes half a minute."""
 UNFINISHED: Final = {
     "craft-events stats --max-backlog 1000 --max-age 15m --max-dead 0 -o json",
-    "craft-events redispatch --ids-from failed.ndjson --handlers shop.handlers",
+    "craft-events redispatch --ids-from failed.ndjson -m shop.handlers",
 }
 """What ends with 3 here, because it finds what it looks for."""
 STUCK: Final = {"craft-events", "redispatch", "handlers", "handlers check", "doctor", "replay"}
@@ -81,11 +81,7 @@ ID: Final = "019abf3e-77d1-7000-8000-000000000057"
 
 def examples() -> list[tuple[str, str]]:
     """Return each example with the page that it stands on."""
-    found = [("craft-events", example) for example in app.EXAMPLES]
-    found += [(group, example) for group, examples in app.GROUP_EXAMPLES.items() for example in examples]
-    for words, entry in app.COMMANDS.items():
-        if not entry.is_hidden:
-            found += [(words, example) for example in examples_of(app.load(words))]
+    found = [(words or "craft-events", example) for words in PAGES for example in examples_of(words)]
     return [(page, example) for page, example in found if page not in ELSEWHERE and example != "craft-events demo"]
 
 
@@ -233,8 +229,7 @@ def test_an_example_without_an_end_goes_on_until_it_is_stopped(shop: Path, page:
 
 
 def test_every_page_has_two_to_four_examples_that_are_run() -> None:
-    pages = [words for words, entry in app.COMMANDS.items() if not entry.is_hidden and words not in ELSEWHERE]
-    pages += [group for group in app.GROUPS if group not in app.COMMANDS]
+    pages = [words for words in PAGES[1:] if words not in ELSEWHERE]
     counts = {page: sum(page == other for other, _ in EVERY) for page in pages}
     assert {page: count for page, count in counts.items() if not 2 <= count <= 4} == {}
     for page, file in ELSEWHERE.items():

@@ -113,7 +113,7 @@ def check(ended: Ended, codes: Sequence[int]) -> None:
 def process(log: Log, folder: Path, *args: str) -> Ended:
     """Run a command line that loads a handler module, in a process of its own."""
     (folder / "hostile_handlers.py").write_text(HANDLERS)
-    command = [sys.executable, "-m", "craft_events_cli", *args, *log.where, "--handlers", "hostile_handlers"]
+    command = [sys.executable, "-m", "craft_events_cli", *args, *log.where, "-m", "hostile_handlers"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -73,7 +73,7 @@ class Site:
     def redispatch(self) -> subprocess.Popen[str]:
         """Start the repair, as an operator does."""
         program = str(Path(sys.executable).with_name("craft-events"))
-        return self.start(program, "redispatch", "--wait", "--now", "--lease", "3", "--handlers", MODULE, "-o", "json")
+        return self.start(program, "redispatch", "--wait", "--now", "--lease", "3", "-m", MODULE, "-o", "json")
 
     def handled(self) -> Counter[str]:
         """Return how often each delivery is in the ledger."""

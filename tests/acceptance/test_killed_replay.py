@@ -79,7 +79,7 @@ def lines(ledger: Path) -> list[list[str]]:
 
 
 def replay(directory: Path, uri: str, database: str, root: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "craft_events_cli", "replay", "--handlers", "books", "--all-handlers", "--yes"]
+    command = [sys.executable, "-m", "craft_events_cli", "replay", "-m", "books", "--all-handlers", "--yes"]
     return subprocess.Popen(
         [*command, "--checkpoint", "point", "-o", "table"],
         cwd=directory,

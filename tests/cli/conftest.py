@@ -11,10 +11,9 @@ import pytest
 
 from craft_easy.core.events.model import event_class
 from craft_events_cli import app
-from craft_events_cli.app import Entry
+from tests.cli import stub
 
 ROOT = Path(__file__).parents[2]
-STUB = "tests.cli.stub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ def own_classes() -> Iterator[None]:
 
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the commands of `stub` into the table."""
-    monkeypatch.setitem(app.COMMANDS, "stub", Entry(f"{STUB}:command", "a command for tests"))
-    monkeypatch.setitem(app.COMMANDS, "fail", Entry(f"{STUB}:fail", "raises what it is told"))
+    """Add the commands of `stub` to the application."""
+    monkeypatch.setattr(app.app, "registered_commands", [])
+    stub.register(app.app)
 
 
 @pytest.fixture
@@ -74,11 +73,8 @@ def process(tmp_path: Path) -> Process:
 
     def start(*args: str, before: str = "", **options: object) -> subprocess.Popen[bytes]:
         program = (
-            f"{before}\nfrom craft_events_cli import app\n"
-            f"app.COMMANDS['stub'] = app.Entry('{STUB}:command', '')\n"
-            f"app.COMMANDS['lines'] = app.Entry('{STUB}:lines', '')\n"
-            f"app.COMMANDS['wait'] = app.Entry('{STUB}:wait', '')\n"
-            "app.main()"
+            f"{before}\nfrom craft_events_cli import app\nfrom tests.cli import stub\n"
+            "stub.register(app.app); app.main()"
         )
         env = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}  # type: ignore[dict-item]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path} | options

@@ -10,8 +10,8 @@ import typer
 
 from craft_easy.core.events import errors
 from craft_events_cli import params, running, terminal
+from craft_events_cli.app import page
 from craft_events_cli.errors import ExitCode, Terminated, UsageError
-from craft_events_cli.terminal import Output
 
 
 def command(
@@ -24,11 +24,11 @@ def command(
 ) -> None:
     """Do nothing, and say what was understood.
 
-    It has a second paragraph.
-
     Examples:
-        craft-events stub one
+        craft-events stub one | jq '.[0]'
         craft-events stub two
+
+    It has a second paragraph, with [brackets] in it.
     """
     chosen = terminal.output_format(output)
     settings = connection.settings()
@@ -36,7 +36,9 @@ def command(
     terminal.stdout().write(repr([where, settings, name, state, wait, chosen]) + "\n")
 
 
-def fail(kind: Annotated[str, typer.Argument()], text: Annotated[str, typer.Argument()] = "it broke") -> None:
+def fail(
+    kind: Annotated[str, typer.Argument(metavar="KIND")], text: Annotated[str, typer.Argument()] = "it broke"
+) -> None:
     """Raise an error."""
     found = getattr(errors, kind, None) or {"UsageError": UsageError, "Terminated": Terminated}.get(kind)
     if found is None:
@@ -49,7 +51,7 @@ def fail(kind: Annotated[str, typer.Argument()], text: Annotated[str, typer.Argu
 
 
 def lines(
-    count: Annotated[int, typer.Option("--count", metavar="N", parser=int)] = 1_000_000,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=0)] = 1_000_000,
     acts: Annotated[bool, typer.Option("--acts")] = False,
 ) -> ExitCode:
     """Print lines, and end with 3 where it acts."""
@@ -89,4 +91,8 @@ async def _wait(*, stubborn: bool, forgetful: bool) -> None:
             await asyncio.Event().wait()
 
 
-__all__ = ["Output", "command", "fail", "lines", "wait"]
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    functions: dict[str, params.Command] = {"stub": command, "fail": fail, "lines": lines, "wait": wait}
+    for name, function in functions.items():
+        app.command(name, help=page(function.__doc__ or ""))(params.expanded(function))

@@ -47,6 +47,7 @@ def test_without_anything_every_value_is_the_default(cli: Cli) -> None:
 
 def test_every_value_has_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_COLLECTION", "other")
+    Path("src").mkdir()
     ended = cli("config", "show", "--env", "prod", "--app-dir", "src", "-o", "json")
     uri = "mongodb://app:***@prod/?tlsCertificateKeyFilePassword=***"
     assert [(row["setting"], row["value"], row["origin"]) for row in json.loads(ended.out)] == [

@@ -95,17 +95,17 @@ def test_a_person_sees_what_is_wrong_and_what_to_do(
     monkeypatch.setenv("COLUMNS", str(columns))
     log.insert(LEGACY, record(3, event_type="mail.sent"))
     log.events.drop_index("event_id_1")
-    ended = cli("doctor", "--handlers", "shop.handlers", "-o", "table")
+    ended = cli("doctor", "-m", "shop.handlers", "-o", "table")
     assert ended.code == 3
     golden(f"doctor-{columns}.table", ended.out)
     assert settled(ended.err, log) == "DATABASE.event_log: 1 failure, 3 warnings\n"
 
 
 def test_a_healthy_log_ends_with_0(cli: Cli, log: Log) -> None:
-    ended = cli("doctor", "--handlers", "shop.handlers", "--strict")
+    ended = cli("doctor", "-m", "shop.handlers", "--strict")
     assert ended.code == 0
     assert settled(ended.err, log) == "DATABASE.event_log: all is well: 12 checks\n"
-    assert "craft-events doctor --handlers MODULE" in cli("doctor").err
+    assert "craft-events doctor -m MODULE" in cli("doctor").err
 
 
 def test_every_format_says_the_same(cli: Cli, log: Log) -> None:
@@ -132,7 +132,7 @@ def test_a_warning_ends_with_3_where_that_is_asked_for(cli: Cli, log: Log) -> No
 
 
 def test_a_module_that_cannot_be_loaded_is_a_finding_and_the_rest_is_still_looked_at(cli: Cli, log: Log) -> None:
-    ended = cli("doctor", "--handlers", "broken", "-o", "json")
+    ended = cli("doctor", "-m", "broken", "-o", "json")
     first, *rest = json.loads(ended.out)
     assert ended.code == 3
     assert (first["check"], first["level"]) == ("handler modules", "FAIL")
@@ -143,7 +143,7 @@ def test_a_module_that_cannot_be_loaded_is_a_finding_and_the_rest_is_still_looke
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
 def test_a_server_that_cannot_be_reached_ends_with_4_and_shows_the_steps(cli: Cli, log: Log, output: str) -> None:
     uri = "mongodb://app:secret@127.0.0.1:9/"
-    ended = cli("doctor", "--uri", uri, "--within", "0.2", "--handlers", "shop.handlers", "-o", output)
+    ended = cli("doctor", "--uri", uri, "--within", "0.2", "-m", "shop.handlers", "-o", output)
     assert ended.code == 4
     assert all(step in ended.out for step in ("handler modules", "address", "dns", "tcp", "connection refused"))
     assert ended.err.endswith("the address came from --uri\n")
@@ -188,14 +188,14 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> 
         record(5, delivery=delivery("open", entry(HOSTILE, "pending", 0), owner=HOSTILE)),
     )
     log.events.create_index([("payload.x", 1)], name="\x1b[31mred")
-    ended = cli("doctor", "--handlers", "shop.handlers", "-o", output)
+    ended = cli("doctor", "-m", "shop.handlers", "-o", output)
     assert ended.code == 3
     assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
 
 
 def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: None) -> None:
     log.insert(LEGACY)
-    arguments = ("doctor", "--handlers", "shop.handlers", "-o", "table")
+    arguments = ("doctor", "-m", "shop.handlers", "-o", "table")
     plain, colored = cli(*arguments).out, cli(*arguments, "--color", "always").out
     assert "\x1b[31;1mFAIL\x1b[0m" in colored
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
@@ -210,7 +210,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: 
         (["--within", "0"], "too short for any answer"),
         (["--within", "x"], "--within"),
         (["--uri", "http://x/"], "not a MongoDB address"),
-        (["more"], "unexpected argument: more"),
+        (["more"], "unexpected extra argument(s) (more)"),
     ],
 )
 def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], said: str) -> None:

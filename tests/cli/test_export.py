@@ -104,7 +104,7 @@ def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, l
     [
         (["."], 2, "error: .: is a directory, not a file to write"),
         (["nowhere/events.ndjson"], 2, "error: nowhere/events.ndjson: cannot be written: there is no such directory"),
-        (["a/\0"], 2, "error: FILE: names no path"),
+        (["a/\0"], 2, "error: FILE: embedded null byte"),
         (["/dev/full"], 1, "error: /dev/full cannot be written: no space left on device"),
         (["--checkpoint", "c"], 2, "error: --checkpoint: standard output cannot be gone on with"),
         (["-", "--checkpoint", "c"], 2, "error: --checkpoint: standard output cannot be gone on with"),

@@ -31,8 +31,8 @@ def mail(event): ...
 @event_handler("never.seen", id="idle")
 def idle(event): ...
 '''
-SHOW = ("handlers", "show", "charge", "--handlers", "shop")
-CHECK = ("handlers", "check", "--handlers", "shop")
+SHOW = ("handlers", "show", "charge", "-m", "shop")
+CHECK = ("handlers", "check", "-m", "shop")
 
 
 @pytest.fixture(autouse=True)
@@ -91,19 +91,19 @@ def test_a_program_gets_an_object(cli: Cli, log: Log, app: Path) -> None:
 
 
 def test_an_old_name_leads_to_the_handler(cli: Cli, log: Log) -> None:
-    assert json.loads(cli("handlers", "show", "shop:old", "--handlers", "shop").out)["id"] == "charge"
+    assert json.loads(cli("handlers", "show", "shop:old", "-m", "shop").out)["id"] == "charge"
 
 
 def test_what_waits_leads_to_a_redispatch(cli: Cli, log: Log) -> None:
     log.events.delete_one({"event_type": "order.paid"})
-    assert cli(*SHOW).err == "next: craft-events redispatch --handler charge --handlers MODULE\n"
-    assert cli("handlers", "show", "mail", "--handlers", "shop").err == ""
+    assert cli(*SHOW).err == "next: craft-events redispatch --handler charge -m MODULE\n"
+    assert cli("handlers", "show", "mail", "-m", "shop").err == ""
 
 
 def test_without_a_database_the_rest_is_shown(cli: Cli) -> None:
     row = json.loads(cli(*SHOW).out)
     assert (row["open"], row["dead"]) == (None, None)
-    table = cli("handlers", "show", "mail", "--handlers", "shop", "-o", "table").out
+    table = cli("handlers", "show", "mail", "-m", "shop", "-o", "table").out
     assert "background, in a thread" in table
     assert "never runs it" in table
     assert "in the log" not in table
@@ -117,7 +117,7 @@ def test_a_database_that_is_away_is_warned_of(cli: Cli, log: Log, monkeypatch: p
 
 
 def test_a_handler_that_is_not_loaded_ends_with_3(cli: Cli, log: Log) -> None:
-    ended = cli("handlers", "show", "chrge", "--handlers", "shop")
+    ended = cli("handlers", "show", "chrge", "-m", "shop")
     assert (ended.code, ended.out) == (3, "")
     assert "did you mean charge?" in ended.err
 
@@ -157,10 +157,10 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["handlers", "show"], 2, "ID is missing"),
+        (["handlers", "show"], 2, "missing argument 'ID'"),
         (["handlers", "show", "charge"], 2, "no handler module is named"),
         (["handlers", "check"], 2, "no handler module is named"),
-        (["handlers", "check", "--handlers", "nowhere"], 5, "nowhere"),
+        (["handlers", "check", "-m", "nowhere"], 5, "nowhere"),
     ],
 )
 def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:

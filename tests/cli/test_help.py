@@ -1,65 +1,93 @@
-"""What `help` has to say beyond the pages of commands, and what is meant by a word that is wrong."""
+"""The pages: one for the root, each group and each command."""
 
 import re
 
 import pytest
 
 from craft_events_cli import app
+from craft_events_cli.completion import flags_of
 from tests.cli.conftest import Cli
+from tests.support.commands import COMMANDS, GROUPS, PAGES, examples_of, help_of, parameters_of
+
+NAMES = {
+    "": app.COMMANDS,
+    **{group: [words.split()[1] for words in COMMANDS if words.startswith(f"{group} ")] for group in GROUPS},
+}
 
 
-def test_the_root_page_names_every_command_once(cli: Cli) -> None:
-    page = cli("help").out
-    names = re.findall(r"^  ([a-z]+)  ", page, re.MULTILINE)
-    assert sorted(names) == sorted({words.split()[0] for words in app._all_names()} | {"help", "fail", "stub"})
-    sections = [name for members in app.SECTIONS.values() for name in members]
-    assert len(sections) == len(set(sections))
+def words_of(page: str) -> str:
+    """Return the text of a page without frames, line breaks and repeated spaces."""
+    return " ".join(re.sub("[│╭╮╰╯─]", " ", page).split())
 
 
-def test_a_command_that_is_in_no_section_is_on_the_root_page_too(cli: Cli) -> None:
-    page = cli("--help").out
-    assert "\nMore\n  stub " in page
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("words", PAGES)
+def test_every_page_ends_with_0_and_says_nothing_on_stderr(cli: Cli, words: str, flag: str) -> None:
+    ended = cli(*words.split(), flag)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.split(maxsplit=1)[0] == "Usage:"
 
 
-def test_the_root_page_fits_a_narrow_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    rows = [line for line in cli("--help").out.splitlines() if line.startswith("  ") and "craft-events" not in line]
-    assert max(map(len, rows)) <= 40
+@pytest.mark.parametrize("words", PAGES)
+def test_every_page_shows_its_text_whole_brackets_included(cli: Cli, words: str) -> None:
+    assert words_of(help_of(words)) in words_of(cli(*words.split(), "--help").out)
 
 
-@pytest.mark.parametrize(
-    ("args", "message", "hint"),
-    [
-        (["help", "replya"], "no such command: replya. Did you mean replay?", "see craft-events --help"),
-        (["help", "dead", "rtry"], "no such command: dead rtry. Did you mean dead retry?", ""),
-        (["help", "qqqq"], "no such command: qqqq", "see craft-events --help"),
-        (["help", "completion-values"], "no such command: completion-values. Did you mean completion?", ""),
-        (["retry"], "no such command: retry. Did you mean dead retry?", "see craft-events --help"),
-        (["check"], "no such command: check. Did you mean handlers check?", "see craft-events --help"),
-        (["stub", "-o", "JSON"], '--output: "JSON" is none of table, ndjson, json, csv', "did you mean json?"),
-        (["stub", "-o", "jsonl"], '--output: "jsonl" is none of table, ndjson, json, csv', "did you mean json?"),
-        (["stub", "--state", "opne"], '--state: "opne" is none of open, dead, done, untracked', "did you mean open?"),
-        (["stub", "--state", "x"], '--state: "x" is none of open, dead, done, untracked', ""),
-        (["stub", "--color", "allways"], '--color: "allways" is none of auto, always, never', "did you mean always?"),
-        (["dead", "list", "--by", "tennant"], '--by: "tennant" is none of', "did you mean tenant?"),
-        (["completion", "bsh"], 'SHELL: "bsh" is none of bash, zsh, fish', "did you mean bash?"),
-        (["help", "x" * 100_000], "no such command: xxx", "see craft-events --help"),
-    ],
-)  # fmt: skip
-def test_what_is_meant_is_asked_where_a_word_is_wrong(cli: Cli, args: list[str], message: str, hint: str) -> None:
-    ended = cli(*args)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"error: {message}")
-    assert hint in ended.err
-    assert len(ended.err.splitlines()) <= 2
-    assert len(ended.err) < 1_300
+def test_brackets_are_no_markup(cli: Cli) -> None:
+    page = cli("stub", "--help").out
+    assert "jq '.[0]'" in page
+    assert "with [brackets] in it" in page
+    assert app.page("a [red] b \\[/x] c") == "a \\[red] b \\\\\\[/x] c"
 
 
-@pytest.mark.parametrize("args", [["help", "help"], ["help", "--help"], ["help", "-h"]])
-def test_help_of_help_is_the_root_page(cli: Cli, args: list[str]) -> None:
-    assert cli(*args).out == cli("--help").out
+@pytest.mark.parametrize("words", [*GROUPS, *COMMANDS])
+def test_a_page_begins_with_a_sentence_and_two_to_four_examples(words: str) -> None:
+    summary, examples, *_ = help_of(words).split("\n\n")
+    assert re.fullmatch(r"[A-Z][^\n]+\.", summary)
+    assert examples.startswith("Examples:\n")
+    assert 2 <= len(examples_of(words)) <= 4
+    assert all(f"craft-events {words}" in example or words == "serve" for example in examples_of(words))
 
 
-def test_help_of_a_group_and_of_a_command_are_their_pages(cli: Cli) -> None:
-    assert cli("help", "dead").out == cli("dead", "--help").out
-    assert cli("help", "dead", "list").out == cli("dead", "list", "--help").out
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_option_has_a_short_help_and_stands_on_the_page(cli: Cli, words: str) -> None:
+    page = words_of(cli(*words.split(), "--help").out)
+    for one in parameters_of(words):
+        assert one.help is not None
+        assert re.match("[a-z]", one.help)
+        assert len(one.help) <= 60
+        assert one.help in page
+        assert all(flag in page for flag in flags_of(one))
+    for flag in ("--handlers", "--due"):
+        assert not re.search(rf"{flag}\b", page)
+
+
+@pytest.mark.parametrize("group", NAMES)
+def test_a_page_names_every_command_once(cli: Cli, group: str) -> None:
+    rows = re.findall(r"^│ ([a-z][a-z-]*)  ", cli(*group.split(), "--help").out, re.MULTILINE)
+    assert sorted(set(rows) - {"stub", "fail", "lines", "wait"}) == sorted(NAMES[group])
+    assert len(rows) == len(set(rows))
+
+
+def test_the_root_page_is_shown_without_arguments(cli: Cli) -> None:
+    assert cli().out == cli("--help").out
+    assert "completion-values" not in cli().out
+
+
+def test_help_wins_over_a_value_that_is_wrong(cli: Cli) -> None:
+    assert cli("stub", "--limit", "0", "-h").out == cli("stub", "--help").out
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+@pytest.mark.parametrize("words", ["", "replay", "prune"])
+def test_a_page_fits_the_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch, words: str, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(len(line) for line in cli(*words.split(), "--help").out.splitlines()) <= columns
+
+
+@pytest.mark.parametrize("mode", ["auto", "always", "never"])
+def test_color_is_an_option_of_every_command(cli: Cli, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    if mode == "always":
+        monkeypatch.setenv("NO_COLOR", "1")
+    ended = cli("stub", "--help", "--color", mode)
+    assert ("\x1b[" in ended.out) is (mode == "always")

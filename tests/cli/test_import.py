@@ -240,7 +240,7 @@ def test_what_is_open_then_is_said_with_what_to_type(cli: Cli, log: Log) -> None
     untracked = import_file(cli, line(1, delivery=delivery))
     assert untracked.err.splitlines()[-1].startswith("stored untracked: ")
     taken_over = import_file(cli, line(2, delivery=delivery), "--with-delivery")
-    assert taken_over.err.splitlines()[-1] == "1 event is open; next: craft-events redispatch --handlers MODULE"
+    assert taken_over.err.splitlines()[-1] == "1 event is open; next: craft-events redispatch -m MODULE"
 
 
 def test_standard_input_is_read_but_not_asked(cli: Cli, log: Log, process: Process) -> None:
@@ -282,7 +282,7 @@ def test_a_person_is_asked_with_the_number_of_lines(
         (["events.ndjson", "--rejects", "."], "error: --rejects: . cannot be written: is a directory"),
         (["events.ndjson", "--rejects", "other"], "error: --rejects: other is there already, and holds no rejects"),
         (["events.ndjson", "--rejects", "/dev/full"], "error: --rejects: /dev/full cannot be written: no space left"),
-        ([], "error: FILE|- is missing"),
+        ([], "error: missing argument 'FILE|-'"),
     ],
 )
 def test_what_cannot_be_read_or_written_is_wrong_usage(cli: Cli, log: Log, args: list[str], reason: str) -> None:

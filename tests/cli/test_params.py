@@ -44,7 +44,7 @@ def test_a_duration_is_seconds_or_units(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "2026-01-31", "٣", ".", "nan", "1e3", "9" * 400])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no duration\. Try 10, 30s or 5m"):
+    with pytest.raises(ValueError, match=r"is not a valid duration\. Try 10, 30s or 5m"):
         params.seconds(text)
 
 
@@ -68,5 +68,5 @@ async def test_an_error_of_the_connection_says_where_the_address_came_from(
 
 def test_an_app_dir_from_a_flag_is_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Handling(["shop"], Path("src")).modules().app_dir.value == "src"
+    assert Handling(["shop"], app_dir=Path("src")).modules().app_dir.value == "src"
     assert Handling().modules().app_dir.value == "."

@@ -80,7 +80,7 @@ def fill(embedded_uri: str, database_name: str) -> Fill:
 
 def test_a_line_a_delivery_goes_into_a_pipe_and_the_summary_to_stderr(cli: Cli, fill: Fill) -> None:
     [event] = fill(1, tenant_id="acme")
-    ended = cli("redispatch", "--handlers", "shop")
+    ended = cli("redispatch", "-m", "shop")
     assert ended.code == 0
     assert [json.loads(line) for line in ended.out.splitlines()] == [
         {
@@ -101,7 +101,7 @@ def test_a_line_a_delivery_goes_into_a_pipe_and_the_summary_to_stderr(cli: Cli, 
 
 def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
     fill(2)
-    ended = cli("redispatch", "--handlers", "shop", "-o", "json")
+    ended = cli("redispatch", "-m", "shop", "-o", "json")
     summary = json.loads(ended.out)
     elapsed = summary.pop("elapsed_s")
     assert elapsed > 0
@@ -127,7 +127,7 @@ def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
 
 def test_csv_has_a_header_and_a_row_a_delivery(cli: Cli, fill: Fill) -> None:
     fill(1, tenant_id="=cmd")
-    ended = cli("redispatch", "--handlers", "shop", "-o", "csv")
+    ended = cli("redispatch", "-m", "shop", "-o", "csv")
     header, *rows = ended.out.splitlines()
     assert header == "event_id,event_type,tenant_id,handler,outcome,attempt,error"
     assert len(rows) == 2
@@ -136,13 +136,13 @@ def test_csv_has_a_header_and_a_row_a_delivery(cli: Cli, fill: Fill) -> None:
 
 def test_a_table_leaves_stdout_empty(cli: Cli, fill: Fill) -> None:
     fill(1)
-    ended = cli("redispatch", "--handlers", "shop", "-o", "table")
+    ended = cli("redispatch", "-m", "shop", "-o", "table")
     assert (ended.code, ended.out) == (0, "")
     assert "1 event · 2 delivered" in ended.err
 
 
 def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli) -> None:
-    ended = cli("redispatch", "--handlers", "shop", "--since", "2h")
+    ended = cli("redispatch", "-m", "shop", "--since", "2h")
     assert (ended.code, ended.out) == (0, "")
     assert "nothing is due" in ended.err
     assert "… now UTC" in ended.err
@@ -150,7 +150,7 @@ def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli) -> None:
 
 def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill) -> None:
     fill(2, payload={"card": "expired"})
-    ended = cli("redispatch", "--handlers", "shop")
+    ended = cli("redispatch", "-m", "shop")
     assert ended.code == 3
     assert "2 events · 2 delivered · 2 failed, tried again from " in ended.err
     assert (
@@ -164,13 +164,13 @@ def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill
         "ValueError: the \x1b[31mcard\x07 \u202e\\ud800 of [bold]p_1[/bold]\nexpired"
     }
     assert not any(character in ended.out + ended.err for character in "\x1b\x07\u202e\x7f")
-    dead = cli("redispatch", "--now", "--handlers", "shop", "-o", "json")
+    dead = cli("redispatch", "--now", "-m", "shop", "-o", "json")
     assert (dead.code, json.loads(dead.out)["dead"]) == (3, 2)
 
 
 def test_debug_shows_where_a_handler_raised(fill: Fill, app: Path) -> None:
     fill(1, payload={"card": "expired"})
-    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "--handlers", "shop", "--debug"]
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "--debug"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, cwd=app, env=environment, capture_output=True, check=False, timeout=60)
     assert ended.returncode == 3
@@ -181,7 +181,7 @@ def test_debug_shows_where_a_handler_raised(fill: Fill, app: Path) -> None:
 
 def test_a_handler_that_is_not_loaded_is_named_and_ends_with_3(cli: Cli, fill: Fill) -> None:
     fill(1, handlers=["shop:reserve", "shop:gone"])
-    ended = cli("redispatch", "--handlers", "shop", "-o", "json")
+    ended = cli("redispatch", "-m", "shop", "-o", "json")
     assert ended.code == 3
     assert "shop:gone is named by open events and is not loaded" in ended.err
     assert json.loads(ended.out)["orphaned_handlers"] == ["shop:gone"]
@@ -189,19 +189,19 @@ def test_a_handler_that_is_not_loaded_is_named_and_ends_with_3(cli: Cli, fill: F
 
 def test_a_handler_can_be_chosen_and_an_unknown_one_is_refused(cli: Cli, fill: Fill) -> None:
     fill(1)
-    ended = cli("redispatch", "--handlers", "shop", "--handler", "shop:charge")
+    ended = cli("redispatch", "-m", "shop", "--handler", "shop:charge")
     assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:charge"]
-    refused = cli("redispatch", "--handlers", "shop", "--handler", "shop")
+    refused = cli("redispatch", "-m", "shop", "--handler", "shop")
     assert refused.code == 3
     assert "'shop'" in refused.err
-    assert "--handlers" in refused.err
+    assert "-m" in refused.err
 
 
 @pytest.mark.parametrize("output", ["ndjson", "json"])
 def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) -> None:
     fill(2, tenant_id="acme")
     fill(1)
-    ended = cli("redispatch", "--handlers", "shop", "--dry-run", "-o", output)
+    ended = cli("redispatch", "-m", "shop", "--dry-run", "-o", output)
     assert ended.code == 0
     assert json.loads(ended.out) == {
         "dry_run": True,
@@ -212,12 +212,12 @@ def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) 
         "by_handler": {"shop:charge": 3, "shop:reserve": 3},
     }
     assert "nothing was written" in ended.err
-    assert json.loads(cli("redispatch", "--handlers", "shop", "-o", "json").out)["claimed"] == 3
+    assert json.loads(cli("redispatch", "-m", "shop", "-o", "json").out)["claimed"] == 3
 
 
 def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, fill: Fill) -> None:
     fill(2, tenant_id="[red]\x1b[31m")
-    ended = cli("redispatch", "--handlers", "shop", "--dry-run", "-o", "table")
+    ended = cli("redispatch", "-m", "shop", "--dry-run", "-o", "table")
     lines = [line.split() for line in ended.out.splitlines() if line.strip()]
     assert ["By", "type", "Events"] in lines
     assert [r"[red]\x1b[31m", "2"] in lines
@@ -226,16 +226,16 @@ def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, fill: Fill) -> Non
 
 def test_a_selection_of_a_strange_tenant_is_a_text(cli: Cli, fill: Fill) -> None:
     fill(1, tenant_id="acme")
-    ended = cli("redispatch", "--handlers", "shop", "--tenant", '{"$ne": null}', "-o", "json")
+    ended = cli("redispatch", "-m", "shop", "--tenant", '{"$ne": null}', "-o", "json")
     assert (ended.code, json.loads(ended.out)["claimed"]) == (0, 0)
 
 
 def test_old_records_need_a_beginning(cli: Cli, fill: Fill) -> None:
     fill(2, handlers=None)
-    refused = cli("redispatch", "--handlers", "shop", "--include-untracked")
+    refused = cli("redispatch", "-m", "shop", "--include-untracked")
     assert (refused.code, refused.out) == (2, "")
     assert "--since" in refused.err
-    ended = cli("redispatch", "--handlers", "shop", "--include-untracked", "--since", "1h", "-o", "json")
+    ended = cli("redispatch", "-m", "shop", "--include-untracked", "--since", "1h", "-o", "json")
     assert json.loads(ended.out)["done"] == 4
 
 
@@ -248,13 +248,13 @@ def test_old_records_need_a_beginning(cli: Cli, fill: Fill) -> None:
         (["--concurrency", "0"], 2),
         (["--timeout", "soon"], 2),
         (["--state", "dead"], 2),
-        (["--handlers", "no_such_shop"], 5),
+        (["-m", "no_such_shop"], 5),
         (["--uri", "mongodb://127.0.0.1:9/"], 4),
         (["--database", "$shop"], 2),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_to_three_lines(cli: Cli, arguments: list[str], code: int) -> None:
-    modules = [] if "--handlers" in arguments else ["--handlers", "shop"]
+    modules = [] if "-m" in arguments else ["-m", "shop"]
     ended = cli("redispatch", *modules, *arguments)
     assert (ended.code, ended.out) == (code, "")
     said = [line for line in ended.err.splitlines() if "handlers loaded" not in line]
@@ -265,7 +265,7 @@ def test_what_cannot_be_done_is_said_in_one_to_three_lines(cli: Cli, arguments: 
 def test_without_a_handler_module_it_says_how_to_name_one(cli: Cli) -> None:
     ended = cli("redispatch")
     assert ended.code == 2
-    assert "--handlers" in ended.err
+    assert "-m" in ended.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -273,7 +273,7 @@ def test_a_signal_gives_back_what_did_not_finish(
     fill: Fill, app: Path, embedded_uri: str, database_name: str, number: signal.Signals, code: int
 ) -> None:
     [event] = fill(1, event_type="slow.order", handlers=["shop:wait"])
-    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "--handlers", "shop", "--grace", "0.2"]
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "--grace", "0.2"]
     running = subprocess.Popen(
         command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -294,7 +294,7 @@ def test_a_signal_gives_back_what_did_not_finish(
 
 def test_a_reader_that_goes_away_does_not_stop_what_acts(fill: Fill, app: Path) -> None:
     fill(40)
-    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "--handlers", "shop"]
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert first.stdout is not None

@@ -168,7 +168,7 @@ def test_a_table_says_once_that_times_are_utc(replay: Cli) -> None:
         (["--state", "lost"], "--state"),
         (["--all-handlers"], "there is no terminal to ask on"),
         (["--checkpoint", "f"], "--checkpoint is for running handlers"),
-        (["--handlers", "shop"], "nothing says which of them are to run"),
+        (["-m", "shop"], "nothing says which of them are to run"),
     ],
     ids=str,
 )

@@ -57,7 +57,7 @@ SHOP = """
         Path(f"{os.getpid()}.started").touch()
         await asyncio.Event().wait()
 """
-RUN = ("replay", "--handlers", "shop", "--all-handlers")
+RUN = ("replay", "-m", "shop", "--all-handlers")
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
@@ -190,7 +190,7 @@ def test_a_dry_run_counts_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> N
 
 def test_only_the_handlers_that_are_named_run(cli: Cli, fill: Fill, app: Path) -> None:
     fill(2)
-    ended = cli("replay", "--handlers", "shop", "--handler", "shop:charge", "--yes")
+    ended = cli("replay", "-m", "shop", "--handler", "shop:charge", "--yes")
     assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:charge"] * 2
     assert ledger(app) == []
 
@@ -218,20 +218,20 @@ def test_handlers_from_the_environment_alone_still_print(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--handlers", "shop"], "nothing says which of them are to run"),
-        (["--handlers", "shop", "--all-handlers", "--handler", "shop:charge"], "leave one of them out"),
-        (["--handlers", "shop", "--all-handlers", "--reverse"], "oldest first"),
-        (["--handlers", "shop", "--all-handlers"], "there is no terminal to ask on"),
+        (["-m", "shop"], "nothing says which of them are to run"),
+        (["-m", "shop", "--all-handlers", "--handler", "shop:charge"], "leave one of them out"),
+        (["-m", "shop", "--all-handlers", "--reverse"], "oldest first"),
+        (["-m", "shop", "--all-handlers"], "there is no terminal to ask on"),
         (["--rate", "5"], "--rate is for running handlers"),
         (["--fail-fast"], "--fail-fast is for running handlers"),
         (["--ids-from", "-"], "--ids-from is for running handlers"),
         (["--yes"], "--yes is for running handlers"),
         (["--all-handlers", "--yes"], "no handler module is named"),
-        (["--handlers", "shop", "--all-handlers", "--yes", "--ids-from", "none"], "--ids-from: none"),
-        (["--handlers", "shop", "--all-handlers", "--yes", "--failures-out", "no/where"], "--failures-out"),
-        (["--handlers", "shop", "--all-handlers", "--rate", "0/s"], "is no rate"),
-        (["--handlers", "shop", "--all-handlers", "--pace", "slow"], "is no pace"),
-        (["--handlers", "shop", "--all-handlers", "--concurrency", "0"], "--concurrency"),
+        (["-m", "shop", "--all-handlers", "--yes", "--ids-from", "none"], "--ids-from: none"),
+        (["-m", "shop", "--all-handlers", "--yes", "--failures-out", "no/where"], "--failures-out"),
+        (["-m", "shop", "--all-handlers", "--rate", "0/s"], "is no rate"),
+        (["-m", "shop", "--all-handlers", "--pace", "slow"], "is no pace"),
+        (["-m", "shop", "--all-handlers", "--concurrency", "0"], "--concurrency"),
     ],
     ids=str,
 )
@@ -243,7 +243,7 @@ def test_what_cannot_be_meant_is_exit_2(cli: Cli, fill: Fill, app: Path, args: l
 
 
 def test_a_handler_that_is_not_loaded_is_named_with_the_one_that_may_be_meant(cli: Cli) -> None:
-    ended = cli("replay", "--handlers", "shop", "--handler", "shop:chargee", "--yes")
+    ended = cli("replay", "-m", "shop", "--handler", "shop:chargee", "--yes")
     assert ended.code == 3
     assert "did you mean shop:charge?" in ended.err
 
@@ -278,7 +278,7 @@ def test_what_failed_is_told_by_handler_and_error_and_goes_into_a_file_that_is_t
     said = ended.err.splitlines()
     assert said[-3].startswith("4 events · 6 delivered · 2 failed · 4 publishes suppressed")
     assert said[-2].startswith("    2  shop:charge   ValueError: the ")
-    assert said[-1] == "next: craft-events replay --ids-from failed.ndjson --handlers shop --all-handlers"
+    assert said[-1] == "next: craft-events replay --ids-from failed.ndjson -m shop --all-handlers"
     assert "\x1b" not in ended.err
     rows = [json.loads(line) for line in (app / "failed.ndjson").read_text().splitlines()]
     assert [(row["event_id"], row["handler"], row["outcome"]) for row in rows] == [
@@ -442,7 +442,7 @@ def test_a_checkpoint_of_other_filters_is_exit_6_by_name(cli: Cli, fill: Fill, a
     ended = cli(*RUN, "--yes", "--checkpoint", "point", "--tenant", "globex")
     assert (ended.code, ended.out) == (6, "")
     assert 'other filters: --tenant was ["acme"] and is ["globex"]' in ended.err
-    other = ("replay", "--handlers", "shop", "--handler", "shop:charge", "--yes", "--tenant", "acme")
+    other = ("replay", "-m", "shop", "--handler", "shop:charge", "--yes", "--tenant", "acme")
     assert '--handler was not given and is ["shop:charge"]' in cli(*other, "--checkpoint", "point").err
     (app / "other").write_text("{")
     assert cli(*RUN, "--yes", "--checkpoint", "other").code == 6
@@ -515,7 +515,7 @@ def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, 
     asyncio.run(append())
     named = events[2:]
     (app / "ids").write_text("\n".join([*ids(named), "nobody"]))
-    command = ("redispatch", "--handlers", "shop", "--ids-from", "ids")
+    command = ("redispatch", "-m", "shop", "--ids-from", "ids")
     dry = cli(*command, "--dry-run", "-o", "json")
     assert (dry.code, json.loads(dry.out)["events"]) == (3, 203)
     limited = cli(*command, "--limit", "101", "-o", "json")
@@ -525,4 +525,4 @@ def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, 
     assert "not in the log: nobody" in ended.err
     left = [one["event_id"] for one in log.events.find({"delivery.state": "open"})]
     assert sorted(left) == sorted(ids(events[:2]))
-    assert cli("redispatch", "--handlers", "shop", "--ids-from", "ids", "--watch").code == 2
+    assert cli("redispatch", "-m", "shop", "--ids-from", "ids", "--watch").code == 2

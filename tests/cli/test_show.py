@@ -177,8 +177,7 @@ def test_what_may_be_typed_next_follows_from_what_is_left(cli: Cli, log: Log) ->
         f"what it caused: craft-events trace {event_id}\n"
     )
     assert cli("show", OPEN["event_id"], "-o", "table").err == (
-        "delivered by: craft-events redispatch --handlers MODULE\n"
-        f"what it caused: craft-events trace {OPEN['event_id']}\n"
+        f"delivered by: craft-events redispatch -m MODULE\nwhat it caused: craft-events trace {OPEN['event_id']}\n"
     )
     assert cli("show", UNTRACKED["event_id"], "-o", "table").err == ""
     caused = {"event_id": "a b", "causation_id": "c", "delivery": {"handlers": [{"state": "dead"}]}}
@@ -205,8 +204,8 @@ def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str,
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([], 2, "EVENT_ID is missing"),
-        (["a", "b"], 2, "unexpected argument: b"),
+        ([], 2, "missing argument 'EVENT_ID'"),
+        (["a", "b"], 2, "unexpected extra argument(s) (b)"),
         (["a", "--tenant", "x"], 2, "no such option: --tenant"),
         (["a", "--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
     ],

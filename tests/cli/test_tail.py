@@ -96,7 +96,7 @@ def test_only_what_holds_the_text_is_shown(tail: Cli) -> None:
         (["--no-follow", "--outcomes"], "--outcomes"),
         (["--no-follow", "--wait-max", "1s"], "--wait-max"),
         (["--wait-max", "0"], "no time to wait"),
-        (["--wait-max", "soon"], "no duration"),
+        (["--wait-max", "soon"], "is not a valid duration"),
         (["--outcomes", "-o", "csv"], "-o csv"),
         (["--grep", ""], "every event"),
         (["--exclude-type", ""], "empty pattern"),

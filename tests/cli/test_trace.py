@@ -191,7 +191,7 @@ def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([], 2, "EVENT_ID is missing"),
+        ([], 2, "missing argument 'EVENT_ID'"),
         (["a", "--depth", "0"], 2, "--depth"),
         (["a", "--limit", "٣"], 2, "--limit"),
         (["a", "--within", "5m"], 2, "--within"),

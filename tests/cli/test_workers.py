@@ -56,7 +56,7 @@ def test_every_format_shows_the_same_workers(cli: Cli, crew: list[WorkerStatus],
     golden(f"workers.{output}", ended.out)
     assert ended.err == (
         "4 workers · 1 gone · 1 silent · 1 alive · 1 fenced"
-        " · 1,278 events to be taken over: craft-events redispatch --handlers MODULE\n"
+        " · 1,278 events to be taken over: craft-events redispatch -m MODULE\n"
     )
 
 
@@ -107,7 +107,7 @@ def test_an_owner_that_is_not_registered_is_gone(cli: Cli, log: Log) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["x"], 2, "unexpected argument: x"),
+        (["x"], 2, "unexpected extra argument(s) (x)"),
         (["--tenant", "x"], 2, "no such option: --tenant"),
         (["--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
     ],

@@ -87,7 +87,7 @@ class Site:
     def redispatch(self, *options: str, lease: int = 30) -> Process:
         """Start the command; with a lease of 1, the shortest there is, the next one takes over soon."""
         back_off = () if "--watch" in options else ("--now",)  # a watch honours back-off
-        command = ("redispatch", "--handlers", MODULE, "--lease", str(lease), "-o", "ndjson", *back_off, *options)
+        command = ("redispatch", "-m", MODULE, "--lease", str(lease), "-o", "ndjson", *back_off, *options)
         return self.python("-m", "craft_events_cli", *command)
 
     def python(self, *arguments: str) -> Process:

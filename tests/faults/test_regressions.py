@@ -410,7 +410,7 @@ async def test_a_deploy_uses_up_no_attempts(
         began.unlink(missing_ok=True)
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("craft-events")),
-            *["redispatch", "--handlers", "slow_handlers", "--grace", "0.1"],
+            *["redispatch", "-m", "slow_handlers", "--grace", "0.1"],
             *["--uri", embedded_uri, "--database", database_name],
             cwd=tmp_path,
             stderr=asyncio.subprocess.DEVNULL,

@@ -32,7 +32,7 @@ COMMANDS: Final = (
     ["show", "one"],
     ["workers"],
     ["dead", "list"],
-    ["redispatch", "--handlers", "tests.proof.application"],
+    ["redispatch", "-m", "tests.proof.application"],
 )
 
 

@@ -83,7 +83,7 @@ async def store(uri: str, events: int) -> None:
 
 def work(uri: str, ledger: Path, workers: int) -> list[int]:
     """Run so many workers side by side, and return what they ended with."""
-    program = [str(Path(sys.executable).with_name("craft-events")), "redispatch", "--handlers", MODULE, "-o", "json"]
+    program = [str(Path(sys.executable).with_name("craft-events")), "redispatch", "-m", MODULE, "-o", "json"]
     environment = {**os.environ, "CRAFT_EVENTS_URI": uri, "CRAFT_EVENTS_DATABASE": "craft_crowd", LEDGER: str(ledger)}
     running = [subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) for _ in range(workers)]
     try:

@@ -109,7 +109,7 @@ class Processes:
         program = [str(Path(sys.executable).with_name("craft-events"))]
         if self._is_weak:
             program = [sys.executable, "-m", "tests.proof.weak", "craft_events_cli.app"]
-        arguments = ["redispatch", "--handlers", goods.MODULE, "-o", "ndjson", "--lease", str(lease), *options]
+        arguments = ["redispatch", "-m", goods.MODULE, "-o", "ndjson", "--lease", str(lease), *options]
         return await self._start("worker", [*program, *arguments], kill_at)
 
     async def _start(self, role: str, command: Iterable[str], kill_at: str) -> Process:

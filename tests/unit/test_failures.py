@@ -51,6 +51,6 @@ def test_what_is_read_is_never_written_over(tmp_path: Path) -> None:
     path.touch()
     os.link(path, tmp_path / "same")
     with pytest.raises(UsageError, match="are the same file"):
-        failures.check(tmp_path / "same", str(path))
-    for out, read in ((None, str(path)), (path, None), (path, "-"), (tmp_path / "other", str(path))):
+        failures.check(tmp_path / "same", path)
+    for out, read in ((None, path), (path, None), (path, Path("-")), (tmp_path / "other", path)):
         failures.check(out, read)

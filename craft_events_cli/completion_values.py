@@ -40,9 +40,6 @@ def completion_values(args: Sequence[str]) -> NoReturn:
         _answer(found, answer)
 
 
-completion_values.takes_bare_arguments = True  # type: ignore[attr-defined]  # Typer would cost half of the time
-
-
 def _age() -> float:
     """Return for how many seconds this process has lived (proc(5)); without /proc what it used of the processor."""
     try:
