@@ -7,23 +7,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
+
+from craft_events_cli import completion
 
 
 def commands() -> list[str]:
     """Return the commands that the help lists, those of groups as `dead list`."""
-    if find_spec("craft_events_cli.app") is None:
-        table = import_module("craft_events_cli.main").COMMANDS
-        return [words for words, command in table.items() if not command.is_hidden]
-    import typer
-
-    names: list[str] = []
-    root = typer.main.get_command(import_module("craft_events_cli.app").app)
-    for name, stand_in in root.commands.items():  # type: ignore[attr-defined]
-        group = getattr(stand_in.load(), "commands", None)
-        names += [f"{name} {one}" for one, command in group.items() if not command.hidden] if group else [name]
-    return names
+    return [command.words for command in completion.commands()]
 
 
 @cache

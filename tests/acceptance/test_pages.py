@@ -9,8 +9,6 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +19,11 @@ from craft_easy.core.events.settings import TABLE_KEYS
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.demo.proof import Proof
 from craft_events_cli.demo.story import _table
+from craft_events_cli.errors import ExitCode
 from docs import command_line
 from tests.acceptance import examples, pages
 from tests.acceptance.pages import PAGES, README, ROOT, Block, blocks, name_of
 
-ExitCode: Final = import_module(
-    "craft_events_cli.errors" if find_spec("craft_events_cli.errors") else "craft_events_cli.exit_codes"
-).ExitCode
 MAX_LINES: Final = 250
 FOREIGN_OPTIONS: Final = {
     "reference/output.md": {"--indent"},
