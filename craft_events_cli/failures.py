@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from craft_easy.core.events.errors import EventsError
 from craft_events_cli.errors import UsageError
-from craft_events_cli.render.rows import json_line
+from craft_events_cli.output.rows import json_line
 
 OPTION: Final = "--failures-out"
 

@@ -38,7 +38,7 @@ def _line_of(record: Mapping[str, Any], ending: Ending | None) -> str:
     line = _unescaped(event_json.line({**record, "delivery": None}))
     if ending is None:
         return line
-    from craft_events_cli.render.outcome import outcome_row
+    from craft_events_cli.output.outcome import outcome_row
 
     return f"{line}\n{json.dumps(outcome_row(ending), ensure_ascii=False)}"
 

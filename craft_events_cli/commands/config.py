@@ -52,11 +52,11 @@ def show(connection: params.Connecting, handling: params.Handling, output: param
     settings, modules = connection.settings(), handling.modules(connection.env)
     rows = settings_shown(settings, modules)
     if chosen is Output.TABLE:
-        from craft_events_cli.render.config import write_settings
+        from craft_events_cli.output.config import write_settings
 
         write_settings(rows)
     else:
-        from craft_events_cli.render.rows import write_rows
+        from craft_events_cli.output.rows import write_rows
 
         write_rows(map(asdict, rows), COLUMNS, chosen)
     terminal.flush()

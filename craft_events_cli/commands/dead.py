@@ -117,7 +117,7 @@ async def _list(
     settings: "Settings", where: params.Selecting, handlers: list[str], by: By | None, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
-    from craft_events_cli.render.dead import write_groups
+    from craft_events_cli.output.dead import write_groups
 
     async with params.opened(settings) as store:
         choice = dead.Choice(where.selection(await store.now()), tuple(handlers))
@@ -149,8 +149,8 @@ class _Shown:
 
 async def _write_each(store: "EventStore", choice: "Choice", chosen: Output) -> _Shown | None:
     from craft_easy.core.events.operations import dead
-    from craft_events_cli.render.dead import DeadWriter
-    from craft_events_cli.render.redispatch import counted
+    from craft_events_cli.output.dead import DeadWriter
+    from craft_events_cli.output.redispatch import counted
 
     out = DeadWriter(chosen)
     out.begin()
@@ -165,7 +165,7 @@ async def _write_each(store: "EventStore", choice: "Choice", chosen: Output) -> 
 
 
 def _groups_shown(groups: "list[Deaths]", by: By) -> _Shown | None:
-    from craft_events_cli.render.redispatch import counted
+    from craft_events_cli.output.redispatch import counted
 
     if not groups:
         return None
@@ -222,7 +222,7 @@ def retry(
 
     def question(touched: "Touched") -> str:
         from craft_easy.core.events.model.retry import DEFAULT_RETRY
-        from craft_events_cli.render.dead import amount
+        from craft_events_cli.output.dead import amount
 
         gets = "gets" if touched.counts.deliveries == 1 else "get"
         return f"{amount(touched)} {gets} a fresh budget of {DEFAULT_RETRY.max_attempts} attempts."
@@ -264,7 +264,7 @@ def discard(
         )
 
     def question(touched: "Touched") -> str:
-        from craft_events_cli.render.dead import amount
+        from craft_events_cli.output.dead import amount
 
         are = "is" if touched.counts.deliveries == 1 else "are"
         return f"{amount(touched)} {are} skipped and never delivered."
@@ -324,7 +324,7 @@ async def _carry_out(
     store: "EventStore", choice: "Choice", command: _Command, chosen: Output, expected: "Touched | None"
 ) -> ExitCode:
     from craft_easy.core.events.clock import steady
-    from craft_events_cli.render.dead import Acted
+    from craft_events_cli.output.dead import Acted
 
     terminal.acting()
     view = Acted(command.outcome, command.meant, chosen, None if expected is None else expected.counts.deliveries)
@@ -339,8 +339,8 @@ async def _carry_out(
 
 
 def _tell(command: _Command, expected: "Touched", chosen: Output) -> ExitCode:
-    from craft_events_cli.render.dead import amount, missing
-    from craft_events_cli.render.redispatch import write_counts
+    from craft_events_cli.output.dead import amount, missing
+    from craft_events_cli.output.redispatch import write_counts
 
     write_counts(expected.counts, chosen)
     terminal.flush()
@@ -352,7 +352,7 @@ def _tell(command: _Command, expected: "Touched", chosen: Output) -> ExitCode:
 
 def _done(command: _Command, chosen: Output, touched: "Touched") -> ExitCode:
     """Say that there was nothing to do."""
-    from craft_events_cli.render.dead import Acted
+    from craft_events_cli.output.dead import Acted
 
     view = Acted(command.outcome, command.meant, chosen, None)
     view.begin()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.export import Exported
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
-    from craft_events_cli.render.exporting import View
+    from craft_events_cli.output.exporting import View
 
 
 app = typer.Typer(add_completion=False)
@@ -100,7 +100,7 @@ def _refuse_what_does_not_fit(what: Writing, where: params.Selecting) -> None:
 
 
 async def _export(settings: "Settings", what: Writing, where: params.Selecting) -> ExitCode:
-    from craft_events_cli.render.exporting import View, write_summary
+    from craft_events_cli.output.exporting import View, write_summary
 
     async with params.opened(settings) as store:
         selection = where.selection(await store.now(), states=what.state)
@@ -137,7 +137,7 @@ async def _to_file(
 
 async def _to_stdout(store: "EventStore", selection: "Selection", what: Writing, view: "View") -> "Exported":
     from craft_easy.core.events.operations import export
-    from craft_events_cli.render.exporting import write_lines
+    from craft_events_cli.output.exporting import write_lines
 
     exported = export.Exported()
     view.observe(export.ExportBegan(selection))

@@ -1,7 +1,7 @@
 """`craft-events handlers list | show | check`: which handlers there are, and whether they fit the log.
 
 The pattern that other commands follow: the signature declares the options, `loading`, `params.opened` or the library
-do the work, `render` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
+do the work, `output` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
 """
 
 from inspect import getdoc
@@ -53,11 +53,11 @@ def list_handlers(
     bus = loading.load_bus(modules)
     subscriptions = bus.subscriptions()
     if chosen is Output.TABLE:
-        from craft_events_cli.render.handlers import write_table
+        from craft_events_cli.output.handlers import write_table
 
         write_table(subscriptions)
     else:
-        from craft_events_cli.render.rows import write_rows
+        from craft_events_cli.output.rows import write_rows
 
         write_rows(map(row_of, subscriptions), COLUMNS, chosen)
     terminal.flush()
@@ -110,7 +110,7 @@ def show(
     counts = None if settings.uri.is_default else running.run(_counts(settings, handler))
     row = described(handler, bus, counts)
     if chosen is Output.TABLE:
-        from craft_events_cli.render.handlers import write_handler
+        from craft_events_cli.output.handlers import write_handler
 
         write_handler(row)
     else:
@@ -161,7 +161,7 @@ def described(handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | Non
 
 
 def _write_one(row: dict[str, Any], chosen: Output) -> None:
-    from craft_events_cli.render.rows import json_line, write_rows
+    from craft_events_cli.output.rows import json_line, write_rows
 
     if chosen is Output.JSON:  # one handler is one object
         terminal.stdout().write(json_line(row))
@@ -197,7 +197,7 @@ def check(
 async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, strict: bool) -> ExitCode:
     from craft_easy.core.events.operations.doctor.contents import about
     from craft_easy.core.events.operations.handlers import coverage
-    from craft_events_cli.render.findings import Findings
+    from craft_events_cli.output.findings import Findings
 
     async with params.opened(settings) as store:
         found = await coverage(store, bus.registry)

@@ -13,7 +13,7 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
-    from craft_events_cli.render.importing import Rejects
+    from craft_events_cli.output.importing import Rejects
 
 
 app = typer.Typer(add_completion=False)
@@ -85,8 +85,8 @@ def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
 
 async def _import(settings: "Settings", source: str, what: Taking, chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations.intake import count_lines
-    from craft_events_cli.render.importing import Rejects, shown_source
-    from craft_events_cli.render.redispatch import counted
+    from craft_events_cli.output.importing import Rejects, shown_source
+    from craft_events_cli.output.redispatch import counted
 
     async with params.opened(settings) as store:
         total = None
@@ -109,8 +109,8 @@ async def _carry_out(
     store: "EventStore", source: str, what: Taking, chosen: Output, rejects: "Rejects | None", total: int | None
 ) -> ExitCode:
     from craft_easy.core.events.operations.import_ import import_events
-    from craft_events_cli.render.importing import View
-    from craft_events_cli.render.redispatch import write_counts
+    from craft_events_cli.output.importing import View
+    from craft_events_cli.output.redispatch import write_counts
 
     if not what.dry_run:
         terminal.acting()

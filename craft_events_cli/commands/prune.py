@@ -176,8 +176,8 @@ def _before(now: "datetime", older_than: timedelta) -> "datetime":
 
 
 async def _tell(store: "EventStore", old: "Old", chosen: Output) -> ExitCode:
-    from craft_events_cli.render.pruning import remarks
-    from craft_events_cli.render.redispatch import counted, write_counts
+    from craft_events_cli.output.pruning import remarks
+    from craft_events_cli.output.redispatch import counted, write_counts
 
     found = await _counted(store, old)
     write_counts(found.counts, chosen)
@@ -188,7 +188,7 @@ async def _tell(store: "EventStore", old: "Old", chosen: Output) -> ExitCode:
 
 async def _counted(store: "EventStore", old: "Old") -> "Pruned":
     from craft_easy.core.events.operations import prune
-    from craft_events_cli.render.progress import Progress
+    from craft_events_cli.output.progress import Progress
 
     progress = Progress("counting")
     try:
@@ -198,8 +198,8 @@ async def _counted(store: "EventStore", old: "Old") -> "Pruned":
 
 
 async def _is_meant(expected: "Pruned", store: "EventStore", what: Pruning) -> bool:
-    from craft_events_cli.render.pruning import remarks
-    from craft_events_cli.render.redispatch import counted
+    from craft_events_cli.output.pruning import remarks
+    from craft_events_cli.output.redispatch import counted
 
     events = expected.counts.events
     if not events:
@@ -221,7 +221,7 @@ async def _carry_out(
     expected: "Pruned | None",
 ) -> ExitCode:
     from craft_easy.core.events.operations import prune
-    from craft_events_cli.render.pruning import Pruner
+    from craft_events_cli.output.pruning import Pruner
 
     terminal.acting()
     async with Pruner(what.archive, chosen) as view:

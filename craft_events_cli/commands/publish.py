@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.publish import PublishSummary
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
-    from craft_events_cli.render.publish import View
+    from craft_events_cli.output.publish import View
 
 app = typer.Typer(add_completion=False)
 
@@ -208,8 +208,8 @@ class _Publisher:
         self._is_dispatching = is_dispatching
 
     async def run(self, settings: "Settings", lines: Lines, event: Stating, payload: dict[str, Any] | None) -> ExitCode:
-        from craft_events_cli.render.importing import Rejects
-        from craft_events_cli.render.publish import View
+        from craft_events_cli.output.importing import Rejects
+        from craft_events_cli.output.publish import View
 
         async with params.opened(settings) as store:
             if self._bus is not None and self._is_dispatching:

@@ -212,8 +212,8 @@ async def _replay(settings: "Settings", where: params.Selecting, state: list[par
 
 async def _print(store: "EventStore", selection: "Selection", chosen: Output) -> int:
     from craft_easy.core.events.history.reading import Total, history
-    from craft_events_cli.render.events import writer
-    from craft_events_cli.render.progress import SHOWN_AFTER, Progress
+    from craft_events_cli.output.events import writer
+    from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 
     out, shown = writer(chosen), 0
     progress = Progress("replaying", is_quiet=terminal.is_terminal(terminal.stdout()))
@@ -334,7 +334,7 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
     from craft_easy.core.events.engine.report import Began
     from craft_easy.core.events.history.replay import Replay
     from craft_events_cli.failures import Failures
-    from craft_events_cli.render.replay import View, write_summary
+    from craft_events_cli.output.replay import View, write_summary
 
     how = work.how
     one = Replay(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
@@ -379,8 +379,8 @@ async def _plan(one: "Replay", *, is_needed: bool) -> "ReplayPlan":
 
 
 def _tell(work: _Work, one: "Replay", plan: "ReplayPlan") -> None:
-    from craft_events_cli.render.redispatch import missing_lines
-    from craft_events_cli.render.replay import plan_lines, position_line
+    from craft_events_cli.output.redispatch import missing_lines
+    from craft_events_cli.output.replay import plan_lines, position_line
 
     if one.position.mark is not None:
         terminal.note(position_line(one.position, str(work.how.checkpoint)))
@@ -389,7 +389,7 @@ def _tell(work: _Work, one: "Replay", plan: "ReplayPlan") -> None:
 
 
 def _question(plan: "ReplayPlan", how: Acting) -> str:
-    from craft_events_cli.render.redispatch import counted
+    from craft_events_cli.output.redispatch import counted
 
     counts = plan.counts
     deliveries, runs = counted(counts.deliveries, "delivery", "deliveries"), "runs" if counts.deliveries == 1 else "run"
@@ -398,8 +398,8 @@ def _question(plan: "ReplayPlan", how: Acting) -> str:
 
 
 def _count(work: _Work, one: "Replay", plan: "ReplayPlan") -> ExitCode:
-    from craft_events_cli.render.redispatch import write_counts
-    from craft_events_cli.render.replay import amount
+    from craft_events_cli.output.redispatch import write_counts
+    from craft_events_cli.output.replay import amount
 
     write_counts(plan.counts, work.chosen)
     terminal.flush()
@@ -408,7 +408,7 @@ def _count(work: _Work, one: "Replay", plan: "ReplayPlan") -> ExitCode:
 
 
 def _next_step(work: _Work, summary: "ReplaySummary", failed: str | None) -> str | None:
-    from craft_events_cli.render.replay import show
+    from craft_events_cli.output.replay import show
 
     if not summary.is_complete and work.how.checkpoint is not None:
         return f"the same command goes on from there ({work.how.checkpoint})"

@@ -46,7 +46,7 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
         return lookup.not_found(event_id, settings)
     event = event_json.event_json(record)
     if chosen is Output.TABLE:
-        from craft_events_cli.render.show import write_event
+        from craft_events_cli.output.show import write_event
 
         write_event(event)
     else:
@@ -60,7 +60,7 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
 
 def _write(record: Any, chosen: Output) -> None:
     from craft_easy.core.events.store.formats import event_json
-    from craft_events_cli.render.events import writer
+    from craft_events_cli.output.events import writer
 
     if chosen is Output.JSON:  # one event is one object
         terminal.stdout().write(event_json.line(record) + "\n")

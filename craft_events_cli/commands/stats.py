@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.operations.stats import Limits, Meter, Stats
     from craft_easy.core.events.settings import Settings
-    from craft_events_cli.render.looks import Looks
+    from craft_events_cli.output.looks import Looks
 
 app = typer.Typer(add_completion=False)
 
@@ -174,8 +174,8 @@ async def _stats(
     chosen: Output,
 ) -> ExitCode:
     from craft_easy.core.events.operations.stats import Meter
-    from craft_events_cli.render.looks import Looks
-    from craft_events_cli.render.stats import alarms_of, bars_that_fit
+    from craft_events_cli.output.looks import Looks
+    from craft_events_cli.output.stats import alarms_of, bars_that_fit
 
     limits = alerting.limits()
     async with params.opened(settings) as store:
@@ -198,7 +198,7 @@ async def _stats(
 
 
 async def _first_look(meter: "Meter", selection: "Selection", chosen: Output) -> "Stats":
-    from craft_events_cli.render.progress import Progress
+    from craft_events_cli.output.progress import Progress
 
     is_quiet = chosen is not Output.TABLE and terminal.is_terminal(terminal.stdout())
     progress = Progress("counting", is_quiet=is_quiet)
@@ -244,8 +244,8 @@ async def _go_on(
 
 def _window_of(where: params.Choosing, found: "Stats") -> str:
     """Say which window the figures over time are of."""
-    from craft_events_cli.render.spans import minutes
-    from craft_events_cli.render.stats import span_of
+    from craft_events_cli.output.spans import minutes
+    from craft_events_cli.output.stats import span_of
 
     since, until = minutes([found.since, found.until])
     if where.until is not None:

@@ -185,7 +185,7 @@ def _blocks(
     store: "EventStore", selection: "Selection", leaving: Leaving, following: Following
 ) -> "AsyncGenerator[Block, None]":
     from craft_easy.core.events.history import tail
-    from craft_events_cli.render.feed import notes
+    from craft_events_cli.output.feed import notes
 
     last = tail.LAST if following.last is None else following.last
     observer = notes(f"{store.database_name}.{store.name}")
@@ -211,8 +211,8 @@ class _Out:
     """Writes events and outcomes as they come, and counts them."""
 
     def __init__(self, chosen: Output) -> None:
-        from craft_events_cli.render.events import writer
-        from craft_events_cli.render.outcome import outcome_writer
+        from craft_events_cli.output.events import writer
+        from craft_events_cli.output.outcome import outcome_writer
 
         self._events = writer(chosen, is_live=True)
         self._outcomes = outcome_writer(chosen)
@@ -240,7 +240,7 @@ class _Out:
     def summary(self) -> str:
         if not self._written and not self._ended:
             return "no events in this selection"
-        from craft_events_cli.render.redispatch import counted
+        from craft_events_cli.output.redispatch import counted
 
         parts = [counted(self._written, "event")]
         if self._ended:

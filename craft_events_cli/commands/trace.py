@@ -65,7 +65,7 @@ async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: 
         found = await find(store, event_id, depth=showing.depth, limit=showing.limit)
     if found is None:
         return lookup.not_found(event_id, settings)
-    from craft_events_cli.render import trace as render
+    from craft_events_cli.output import trace as render
 
     if chosen is Output.TABLE:
         render.write_tree(found)
@@ -78,7 +78,7 @@ async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: 
 
 
 def _write(found: "Trace", chosen: Output) -> None:
-    from craft_events_cli.render.rows import json_line, write_rows
+    from craft_events_cli.output.rows import json_line, write_rows
 
     rows = [row_of(step) for step in found.steps]
     if chosen is Output.JSON:

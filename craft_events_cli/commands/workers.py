@@ -36,14 +36,14 @@ def workers(connection: params.Connecting, output: params.Format = None) -> Exit
 
 async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations.workers import workers as all_workers
-    from craft_events_cli.render import workers as render
+    from craft_events_cli.output import workers as render
 
     async with params.opened(settings) as store:
         found = await all_workers(store)
     if chosen is Output.TABLE:
         render.write_table(found)
     else:
-        from craft_events_cli.render.rows import write_rows
+        from craft_events_cli.output.rows import write_rows
 
         write_rows(map(row_of, found), COLUMNS, chosen)
     terminal.flush()

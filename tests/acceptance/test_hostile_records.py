@@ -21,8 +21,8 @@ from pymongo.errors import OperationFailure
 from craft_easy.core.events.store.filters import WELL_FORMED
 from craft_easy.core.events.store.formats import event_json, extended_json
 from craft_events_cli import app, terminal
-from craft_events_cli.render import show
-from craft_events_cli.render.events import writer
+from craft_events_cli.output import show
+from craft_events_cli.output.events import writer
 from craft_events_cli.terminal import Output
 from tests.acceptance import hostile
 

@@ -18,7 +18,7 @@ from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli.render.redispatch import headline, next_step
+from craft_events_cli.output.redispatch import headline, next_step
 from tests.cli.conftest import ROOT, Cli
 from tests.support.conditions import until
 

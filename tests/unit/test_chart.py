@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_events_cli.render.chart import bar, has_blocks, sparkline
+from craft_events_cli.output.chart import bar, has_blocks, sparkline
 
 values = st.lists(st.integers(0, 10**12), max_size=60)
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_events_cli import terminal
-from craft_events_cli.render import event_line
-from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.event_line import LineWriter
-from craft_events_cli.render.payload import payload_parts, short
-from craft_events_cli.render.progress import duration, progress_line
+from craft_events_cli.output import event_line
+from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.event_line import LineWriter
+from craft_events_cli.output.payload import payload_parts, short
+from craft_events_cli.output.progress import duration, progress_line
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVENT = {

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from craft_easy.core.events.history.endings import Ending
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import width_of
-from craft_events_cli.render.outcome import COLUMNS, OutcomeLines, OutcomeRows
+from craft_events_cli.output.cells import width_of
+from craft_events_cli.output.outcome import COLUMNS, OutcomeLines, OutcomeRows
 
 NOW = datetime(2026, 11, 23, 17, 44, 2, 131_000, tzinfo=UTC)
 DONE = Ending("e-1", "order.placed", "acme", "shop.stock:reserve", "done", 1, None, 12.4, None, NOW)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from craft_easy.core.events import clock
-from craft_events_cli.render.spans import minutes, said
+from craft_events_cli.output.spans import minutes, said
 
 
 @pytest.mark.parametrize(

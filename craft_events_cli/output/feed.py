@@ -13,7 +13,7 @@ from craft_easy.core.events.history.tail import (
     WentLive,
 )
 from craft_events_cli import terminal
-from craft_events_cli.render.spans import said
+from craft_events_cli.output.spans import said
 
 
 def notes(log: str) -> TailObserver:

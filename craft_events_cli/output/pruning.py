@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError
 from craft_events_cli import terminal
-from craft_events_cli.render.progress import Progress
-from craft_events_cli.render.redispatch import counted
-from craft_events_cli.render.rows import csv_line, json_line
+from craft_events_cli.output.progress import Progress
+from craft_events_cli.output.redispatch import counted
+from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any, Final, Self
 from craft_easy.core.events.operations.import_ import Refused
 from craft_easy.core.events.operations.publish import PublishedEvent, PublishNotice, PublishSummary, UnfitPayload
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut
-from craft_events_cli.render.importing import MOST_SHOWN, Rejects
-from craft_events_cli.render.redispatch import counted, shorten
-from craft_events_cli.render.rows import RowWriter, json_line
+from craft_events_cli.output.cells import cut
+from craft_events_cli.output.importing import MOST_SHOWN, Rejects
+from craft_events_cli.output.redispatch import counted, shorten
+from craft_events_cli.output.rows import RowWriter, json_line
 from craft_events_cli.terminal import Output, safe
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "outcome", "state", "handlers")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from craft_events_cli.render.event_line import NOTHING
-from craft_events_cli.render.redispatch import counted
-from craft_events_cli.render.spans import minutes, said
-from craft_events_cli.render.table import DIM, Column, Table
+from craft_events_cli.output.event_line import NOTHING
+from craft_events_cli.output.redispatch import counted
+from craft_events_cli.output.spans import minutes, said
+from craft_events_cli.output.table import DIM, Column, Table
 
 if TYPE_CHECKING:
     from craft_easy.core.events.operations.workers import WorkerStatus

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut
-from craft_events_cli.render.rows import csv_line, json_line
-from craft_events_cli.render.stats import COLUMNS, MAX_ROWS, Screen, alarms_of, object_of, rows_of
-from craft_events_cli.render.table import DIM, MARGIN, RED
+from craft_events_cli.output.cells import cut
+from craft_events_cli.output.rows import csv_line, json_line
+from craft_events_cli.output.stats import COLUMNS, MAX_ROWS, Screen, alarms_of, object_of, rows_of
+from craft_events_cli.output.table import DIM, MARGIN, RED
 from craft_events_cli.terminal import Output, safe
 
 if TYPE_CHECKING:

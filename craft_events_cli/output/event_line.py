@@ -16,8 +16,8 @@ from zlib import crc32
 from craft_easy.core.events import clock
 from craft_easy.core.events.model.envelope import Envelope, read_envelope
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.payload import Part, payload_parts
+from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.payload import Part, payload_parts
 from craft_events_cli.terminal import safe
 
 NOTHING: Final = "–"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.output.cells import cut, width_of
 from craft_events_cli.terminal import safe
 
 MARGIN: Final = "  "

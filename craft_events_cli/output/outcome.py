@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.rows import json_line
+from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.rows import json_line
 from craft_events_cli.terminal import Output, safe
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from textwrap import wrap
 from typing import Any, Final
 
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.event_line import hue_of, hues
-from craft_events_cli.render.redispatch import counted
+from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.event_line import hue_of, hues
+from craft_events_cli.output.redispatch import counted
 from craft_events_cli.terminal import safe
 
 Event = Mapping[str, Any]

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Final
 from craft_easy.core.events import clock
 from craft_easy.core.events.operations.doctor.finding import named
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import cut, width_of
-from craft_events_cli.render.event_line import hue_of, hues
-from craft_events_cli.render.redispatch import counted
-from craft_events_cli.render.spans import said
+from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.event_line import hue_of, hues
+from craft_events_cli.output.redispatch import counted
+from craft_events_cli.output.spans import said
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from craft_events_cli import terminal
-from craft_events_cli.render.cells import width_of
-from craft_events_cli.render.event_line import NOTHING
-from craft_events_cli.render.table import BOLD, DIM, GAP, MARGIN
+from craft_events_cli.output.cells import width_of
+from craft_events_cli.output.event_line import NOTHING
+from craft_events_cli.output.table import BOLD, DIM, GAP, MARGIN
 
 if TYPE_CHECKING:
     from craft_events_cli.commands.config import Setting

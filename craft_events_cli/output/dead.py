@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
-from craft_events_cli.render.event_line import NOTHING, hue_of, hues
-from craft_events_cli.render.progress import Progress
-from craft_events_cli.render.redispatch import COLUMNS as OUTCOME_COLUMNS
-from craft_events_cli.render.redispatch import counted
-from craft_events_cli.render.rows import RowWriter, json_line, write_rows
-from craft_events_cli.render.spans import minutes
-from craft_events_cli.render.table import CYAN, DIM, RED, Column, Table
+from craft_events_cli.output.event_line import NOTHING, hue_of, hues
+from craft_events_cli.output.progress import Progress
+from craft_events_cli.output.redispatch import COLUMNS as OUTCOME_COLUMNS
+from craft_events_cli.output.redispatch import counted
+from craft_events_cli.output.rows import RowWriter, json_line, write_rows
+from craft_events_cli.output.spans import minutes
+from craft_events_cli.output.table import CYAN, DIM, RED, Column, Table
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:

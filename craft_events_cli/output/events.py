@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import terminal
-from craft_events_cli.render.rows import csv_line
+from craft_events_cli.output.rows import csv_line
 from craft_events_cli.terminal import Output
 
 Record = Mapping[str, Any]
@@ -52,7 +52,7 @@ def writer(output: Output, *, is_live: bool = False) -> Writer:
         is_live: today's events show no date.
     """
     if output is Output.TABLE:
-        from craft_events_cli.render.event_line import LineWriter
+        from craft_events_cli.output.event_line import LineWriter
 
         return LineWriter(is_live=is_live)
     kinds: dict[Output, Callable[[], Writer]] = {

@@ -21,8 +21,8 @@ from craft_easy.core.events.engine.report import (
 )
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
-from craft_events_cli.render.progress import Progress
-from craft_events_cli.render.rows import csv_line, json_line
+from craft_events_cli.output.progress import Progress
+from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.model.selection import Window
 from craft_events_cli import terminal
-from craft_events_cli.render import redispatch
-from craft_events_cli.render.redispatch import counted, missing_lines, report_row
-from craft_events_cli.render.rows import json_line
+from craft_events_cli.output import redispatch
+from craft_events_cli.output.redispatch import counted, missing_lines, report_row
+from craft_events_cli.output.rows import json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from craft_easy.core.events.store.formats.event_json import text_of, to_json
-from craft_events_cli.render.cells import cut, width_of
+from craft_events_cli.output.cells import cut, width_of
 from craft_events_cli.terminal import safe
 
 MAX_TEXT: Final = 200
