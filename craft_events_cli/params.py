@@ -7,7 +7,7 @@
     @app.command()
     @params.expanded
     def tail(where: params.Selecting, connection: params.Connecting, output: params.Format = None) -> ExitCode:
-        async with params.opened(connection.settings()) as store:
+        async with opened(connection.settings()) as store:
             selection = where.selection(await store.now())
 
 A group may refuse a combination of its options in `__post_init__`, before any I/O.
@@ -15,8 +15,7 @@ A group may refuse a combination of its options in `__post_init__`, before any I
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,14 +26,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 import typer
 
 from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
-from craft_events_cli import asking, logs, terminal
+from craft_events_cli import acting, connection, logs, terminal
 from craft_events_cli.errors import UsageError
 from craft_events_cli.terminal import Color, Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.settings import Modules, Settings
-    from craft_easy.core.events.store import EventStore
 
 SELECTING: Final = "Selection (repeats of one option are OR, different options AND)"
 CONNECTION: Final = "Connection"
@@ -350,7 +348,7 @@ class Handling:
 
         app_dir = None if self.app_dir is None else str(self.app_dir)
         flags = {"handlers": self.named, "app-dir": app_dir, "env": env}
-        found = resolve_modules(flags, directory=current_directory())
+        found = resolve_modules(flags, directory=connection.current_directory())
         return replace(found, handlers=Value(found.handlers.value, "--module")) if self.named else found
 
 
@@ -395,7 +393,7 @@ class Connecting:
         from craft_easy.core.events.settings import resolve
 
         flags = {"env": self.env, "uri": self.uri, "database": self.database, "collection": self.collection}
-        found = resolve(flags, directory=current_directory())
+        found = resolve(flags, directory=connection.current_directory())
         for warning in found.warnings:
             terminal.warn(warning)
         return found
@@ -418,45 +416,5 @@ class Acting(Connecting):
     def confirmed(self, *, is_dry: bool = False) -> "Settings":
         """Resolve the settings and, unless nothing will be written, have a protected environment's name typed."""
         found = self.settings()
-        asking.confirm_environment(found, named=self.confirm_env, is_dry=is_dry)
+        acting.confirm_environment(found, named=self.confirm_env, is_dry=is_dry)
         return found
-
-
-def current_directory() -> Path:
-    """Return where the search for `pyproject.toml` begins.
-
-    Raises:
-        UsageError: it was removed.
-    """
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        raise UsageError("the current directory is not there any more", hint="cd to one that is") from None
-
-
-@asynccontextmanager
-async def opened(settings: "Settings") -> AsyncIterator["EventStore"]:
-    """Open the event log that the settings name and close it at the end.
-
-    An error of the connection says where the address came from.
-    """
-    from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
-    from craft_easy.core.events.store import EventStore
-
-    store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
-    try:
-        yield store
-    except StoreUnavailable as error:
-        error.hint = f"is the address right, and does the server run? {_came_from(settings)}"
-        raise
-    except StoreLoginRefused as error:
-        error.hint = f"is the login right, its authSource and its rights? {_came_from(settings)}"
-        raise
-    finally:
-        await store.aclose()
-
-
-def _came_from(settings: "Settings") -> str:
-    if settings.uri.is_default:
-        return "it is the default: name yours with --uri or CRAFT_EVENTS_URI"
-    return f"it came from {settings.uri.origin}"

@@ -1,12 +1,14 @@
 """`craft-events config show`: the value of every setting, and where it came from."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from craft_events_cli import params, terminal
+from craft_events_cli.connection import current_directory
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output.config import Setting, write_settings
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -15,15 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 COLUMNS: Final = ("setting", "value", "origin")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting as it is shown: a password in it is masked."""
-
-    setting: str
-    value: str | bool | list[str] | None
-    origin: str
 
 
 @app.callback()
@@ -52,8 +45,6 @@ def show(connection: params.Connecting, handling: params.Handling, output: param
     settings, modules = connection.settings(), handling.modules(connection.env)
     rows = settings_shown(settings, modules)
     if chosen is Output.TABLE:
-        from craft_events_cli.output.config import write_settings
-
         write_settings(rows)
     else:
         from craft_events_cli.output.rows import write_rows
@@ -93,7 +84,7 @@ def _shown(name: str, value: "Value[str]") -> Setting:
 def _summary(settings: "Settings") -> str:
     from craft_easy.core.events.settings import environments
 
-    found = environments(params.current_directory())
+    found = environments(current_directory())
     if not found:
         return "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]"
     step = "" if settings.environment else f" · one of them: craft-events config show --env {found[0].name}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import asking, identity, params, running, terminal
+from craft_events_cli import acting, lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -110,7 +111,7 @@ def list_dead(
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
-    return running.run(_list(settings, where, handler, by, chosen))
+    return lifecycle.run(_list(settings, where, handler, by, chosen))
 
 
 async def _list(
@@ -119,7 +120,7 @@ async def _list(
     from craft_easy.core.events.operations import dead
     from craft_events_cli.output.dead import write_groups
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         choice = dead.Choice(where.selection(await store.now()), tuple(handlers))
         if by is None:
             shown = await _write_each(store, choice, chosen)
@@ -200,7 +201,7 @@ def retry(
     which: Meant,
     where: params.Selecting,
     connection: params.Acting,
-    acting: Acting,
+    how: Acting,
     output: params.Format = None,
 ) -> ExitCode:
     """Give dead deliveries a fresh budget of attempts, due at once.
@@ -227,7 +228,7 @@ def retry(
         gets = "gets" if touched.counts.deliveries == 1 else "get"
         return f"{amount(touched)} {gets} a fresh budget of {DEFAULT_RETRY.max_attempts} attempts."
 
-    return _run(which, where, connection, acting, _Command("retried", act, question, output=output))
+    return _run(which, where, connection, how, _Command("retried", act, question, output=output))
 
 
 @app.command()
@@ -237,7 +238,7 @@ def discard(
     gone: Gone,
     where: params.Selecting,
     connection: params.Acting,
-    acting: Acting,
+    how: Acting,
     output: params.Format = None,
 ) -> ExitCode:
     """Skip dead deliveries, with a reason.
@@ -260,7 +261,7 @@ def discard(
         from craft_easy.core.events.operations import dead
 
         return await dead.discard(
-            store, choice, reason=gone.reason, by=identity.operator(), pending=gone.pending, on_stored=on_stored
+            store, choice, reason=gone.reason, by=acting.operator(), pending=gone.pending, on_stored=on_stored
         )
 
     def question(touched: "Touched") -> str:
@@ -270,7 +271,7 @@ def discard(
         return f"{amount(touched)} {are} skipped and never delivered."
 
     command = _Command("skipped", act, question, is_pending=gone.pending, output=output)
-    return _run(which, where, connection, acting, command)
+    return _run(which, where, connection, how, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,31 +290,29 @@ class _Command:
         return "dead or pending" if self.is_pending else "dead"
 
 
-def _run(
-    which: Meant, where: params.Selecting, connection: params.Acting, acting: Acting, command: _Command
-) -> ExitCode:
+def _run(which: Meant, where: params.Selecting, connection: params.Acting, how: Acting, command: _Command) -> ExitCode:
     chosen = terminal.output_format(command.output)
-    if not acting.dry_run:
-        asking.check(yes=acting.yes)
-    settings = connection.confirmed(is_dry=acting.dry_run)
-    return running.run(_act(settings, which, where, acting, command, chosen))
+    if not how.dry_run:
+        acting.check(yes=how.yes)
+    settings = connection.confirmed(is_dry=how.dry_run)
+    return lifecycle.run(_act(settings, which, where, how, command, chosen))
 
 
 async def _act(
-    settings: "Settings", which: Meant, where: params.Selecting, acting: Acting, command: _Command, chosen: Output
+    settings: "Settings", which: Meant, where: params.Selecting, how: Acting, command: _Command, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), tuple(which.event_id))
         expected = None
-        if acting.dry_run or not acting.yes:
+        if how.dry_run or not how.yes:
             expected = await dead.count(store, choice, pending=command.is_pending)
-            if acting.dry_run:
+            if how.dry_run:
                 return _tell(command, expected, chosen)
             if not expected.counts.deliveries:
                 return _done(command, chosen, expected)
-            if not await asking.agreed(command.question(expected)):
+            if not await acting.agreed(command.question(expected)):
                 terminal.note("nothing was written")
                 return ExitCode.USAGE
             choice = replace(choice, as_of=expected.last_death)  # no more than was agreed to

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import loading, params, running, terminal
+from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -93,7 +93,7 @@ def doctor(
     settings = connection.confirmed(is_dry=not examining.fix)
     modules = handling.modules(connection.env)
     chosen = terminal.output_format(output)
-    return running.run(_doctor(settings, modules, examining, chosen))
+    return lifecycle.run(_doctor(settings, modules, examining, chosen))
 
 
 async def _doctor(settings: "Settings", modules: "Modules", examining: Examining, chosen: Output) -> ExitCode:

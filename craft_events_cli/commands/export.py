@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import params, running, terminal
+from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def export(
     """
     _refuse_what_does_not_fit(what, where)
     settings = connection.settings()
-    return running.run(_export(settings, what, where))
+    return lifecycle.run(_export(settings, what, where))
 
 
 def _refuse_what_does_not_fit(what: Writing, where: params.Selecting) -> None:
@@ -102,7 +103,7 @@ def _refuse_what_does_not_fit(what: Writing, where: params.Selecting) -> None:
 async def _export(settings: "Settings", what: Writing, where: params.Selecting) -> ExitCode:
     from craft_events_cli.output.exporting import View, write_summary
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         selection = where.selection(await store.now(), states=what.state)
         is_quiet = not what.is_to_file and terminal.is_terminal(terminal.stdout())
         async with View(store, is_quiet=is_quiet) as view:

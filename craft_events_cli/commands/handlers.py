@@ -1,6 +1,6 @@
 """`craft-events handlers list | show | check`: which handlers there are, and whether they fit the log.
 
-The pattern that other commands follow: the signature declares the options, `loading`, `params.opened` or the library
+The pattern that other commands follow: the signature declares the options, `loading`, `opened` or the library
 do the work, `output` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
 """
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import loading, params, running, terminal
+from craft_events_cli import lifecycle, loading, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -107,7 +108,7 @@ def show(
     loading.require_handlers(bus, [handler_id])
     handler = bus.registry.handler(handler_id)
     assert handler is not None
-    counts = None if settings.uri.is_default else running.run(_counts(settings, handler))
+    counts = None if settings.uri.is_default else lifecycle.run(_counts(settings, handler))
     row = described(handler, bus, counts)
     if chosen is Output.TABLE:
         from craft_events_cli.output.handlers import write_handler
@@ -127,7 +128,7 @@ async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog |
     from craft_easy.core.events.operations.handlers import counts_of
 
     try:
-        async with params.opened(settings) as store:
+        async with opened(settings) as store:
             return await counts_of(store, handler)
     except StoreError as error:
         terminal.warn(f"what waits for it is not known: {error.message}")
@@ -191,7 +192,7 @@ def check(
     chosen = terminal.output_format(output)
     bus = loading.load_bus(modules)
     loading.announce(bus, modules)
-    return running.run(_check(settings, bus, chosen, strict=strict))
+    return lifecycle.run(_check(settings, bus, chosen, strict=strict))
 
 
 async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, strict: bool) -> ExitCode:
@@ -199,7 +200,7 @@ async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, stric
     from craft_easy.core.events.operations.handlers import coverage
     from craft_events_cli.output.findings import Findings
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         found = await coverage(store, bus.registry)
     out = Findings(chosen)
     out.begin()

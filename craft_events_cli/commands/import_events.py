@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import asking, params, running, terminal
+from craft_events_cli import acting, lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -65,7 +66,7 @@ def import_events(
     _refuse_what_cannot_be_asked(source, what)
     chosen = terminal.output_format(output)
     settings = connection.confirmed(is_dry=what.dry_run)
-    return running.run(_import(settings, source, what, chosen))
+    return lifecycle.run(_import(settings, source, what, chosen))
 
 
 def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
@@ -78,7 +79,7 @@ def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
         )
     intake.check(source)
     if not what.dry_run:
-        asking.check(yes=what.yes)
+        acting.check(yes=what.yes)
     if what.rejects is not None and what.rejects.exists() and source != "-" and what.rejects.samefile(what.source):
         raise UsageError("--rejects: this is the file that is read", hint="name another file")
 
@@ -88,13 +89,13 @@ async def _import(settings: "Settings", source: str, what: Taking, chosen: Outpu
     from craft_events_cli.output.importing import Rejects, shown_source
     from craft_events_cli.output.redispatch import counted
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         total = None
         if not (what.yes or what.dry_run):
             total = await count_lines(source)
             amount = "the lines" if total is None else counted(total, "line")
             log = f"{store.database_name}.{store.name} at {await store.open()}"
-            if not await asking.agreed(f"{amount} of {shown_source(source)} are taken into {log}."):
+            if not await acting.agreed(f"{amount} of {shown_source(source)} are taken into {log}."):
                 terminal.note("nothing was written")
                 return ExitCode.USAGE
         rejects = None if what.rejects is None else Rejects(what.rejects)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from craft_easy.core.events.model.selection import parse_moment
-from craft_events_cli import asking, params, running, terminal
+from craft_events_cli import acting, lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -117,16 +118,16 @@ def prune(what: Pruning, which: Which, connection: params.Acting, output: params
     """
     chosen = terminal.output_format(output)
     if not what.dry_run:
-        asking.check(yes=what.yes)
+        acting.check(yes=what.yes)
     settings = connection.confirmed(is_dry=what.dry_run)
-    return running.run(_prune(settings, what, which, chosen))
+    return lifecycle.run(_prune(settings, what, which, chosen))
 
 
 async def _prune(settings: "Settings", what: Pruning, which: Which, chosen: Output) -> ExitCode:
     from craft_easy.core.events.model.selection import Selection
     from craft_easy.core.events.operations.prune import Old
 
-    async with params.opened(settings) as store, AsyncExitStack() as stack:
+    async with opened(settings) as store, AsyncExitStack() as stack:
         archive = None if what.archive is None else await _opened(store, settings, what.archive, stack, what)
         selection = Selection(
             tenants=tuple(which.tenant),
@@ -208,8 +209,8 @@ async def _is_meant(expected: "Pruned", store: "EventStore", what: Pruning) -> b
         terminal.note(line)
     which, log = f"{counted(events, 'event')} {'is' if events == 1 else 'are'}", f"{store.database_name}.{store.name}"
     if what.archive is None:
-        return await asking.typed(f"{which} removed from {log} for good, without a copy.", store.name)
-    return await asking.agreed(f"{which} copied to {what.archive} and removed from {log}.")
+        return await acting.typed(f"{which} removed from {log} for good, without a copy.", store.name)
+    return await acting.agreed(f"{which} copied to {what.archive} and removed from {log}.")
 
 
 async def _carry_out(

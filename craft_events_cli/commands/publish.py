@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from craft_easy.core.events.model.selection import Moment, parse_moment
-from craft_events_cli import loading, params, running, terminal
+from craft_events_cli import lifecycle, loading, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -145,7 +146,7 @@ def publish(
     bus = loading.load_bus(modules) if dispatch or modules.handlers.value else None
     payload = None if lines.source is not None else _payload(event.data)
     publisher = _Publisher(bus, list(modules.handlers.value), chosen, is_dispatching=dispatch)
-    return running.run(publisher.run(settings, lines, event, payload))
+    return lifecycle.run(publisher.run(settings, lines, event, payload))
 
 
 def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
@@ -211,7 +212,7 @@ class _Publisher:
         from craft_events_cli.output.importing import Rejects
         from craft_events_cli.output.publish import View
 
-        async with params.opened(settings) as store:
+        async with opened(settings) as store:
             if self._bus is not None and self._is_dispatching:
                 self._bus.configure_store(store)
             rejects = None if lines.rejects is None else Rejects(lines.rejects)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import asking, identity, params, running, terminal
+from craft_events_cli import acting, lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -54,9 +55,9 @@ def redact(
         )
     chosen = terminal.output_format(output)
     if not how.dry_run:
-        asking.check(yes=how.yes)
+        acting.check(yes=how.yes)
     settings = connection.confirmed(is_dry=how.dry_run)
-    return running.run(_redact(settings, where, how, chosen))
+    return lifecycle.run(_redact(settings, where, how, chosen))
 
 
 async def _redact(settings: "Settings", where: params.Selecting, how: Redacting, chosen: Output) -> ExitCode:
@@ -64,7 +65,7 @@ async def _redact(settings: "Settings", where: params.Selecting, how: Redacting,
     from craft_events_cli.output.pruning import Redactor
     from craft_events_cli.output.redispatch import write_counts
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         selection, expected = where.selection(await store.now()), None
         if how.dry_run or not how.yes:
             found = await redact.count(store, selection)
@@ -81,7 +82,7 @@ async def _redact(settings: "Settings", where: params.Selecting, how: Redacting,
         async with Redactor(where.tenant, where.actor, chosen) as view:
             view.expect(expected)
             redacted = await redact.redact(
-                store, selection, by=identity.operator(), reason=how.reason, on_redacted=view.advance
+                store, selection, by=acting.operator(), reason=how.reason, on_redacted=view.advance
             )
         view.write_summary(redacted)
         return ExitCode.DONE if redacted.is_complete else ExitCode.UNFINISHED
@@ -106,7 +107,7 @@ async def _is_redaction_meant(found: "Redacted", where: params.Selecting, store:
     question = (
         f"{counted(events, 'event')} of {store.database_name}.{store.name} {lose}{skipped if deliveries else ''}."
     )
-    return await asking.typed(question, _word_for([*where.tenant, *where.actor]))
+    return await acting.typed(question, _word_for([*where.tenant, *where.actor]))
 
 
 def _word_for(names: Sequence[str]) -> str:

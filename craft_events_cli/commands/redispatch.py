@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import event_ids, loading, params, running, stopping, terminal
+from craft_events_cli import event_ids, lifecycle, loading, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -172,7 +173,7 @@ def redispatch(
     ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
-    return running.run(_redispatch(bus, params.opened(settings), where, how, chosen, ids, is_dry=dry_run))
+    return lifecycle.run(_redispatch(bus, opened(settings), where, how, chosen, ids, is_dry=dry_run))
 
 
 def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids_from: Path | None, *, is_dry: bool) -> None:
@@ -216,7 +217,7 @@ async def _redispatch(
         finally:
             await bus.aclose()
     if summary.abandoned:
-        stopping.leave(code)
+        lifecycle.leave(code)
     return code
 
 
@@ -255,7 +256,7 @@ async def _deliver(
 
     terminal.acting()
     with View(chosen) as view:
-        stop = stopping.Stop(view.note)
+        stop = lifecycle.Stop(view.note)
         if isinstance(meant, EventIds):
             summary = await redispatch_named(bus, meant, how, observer=view.show, stop=stop.event)
         else:

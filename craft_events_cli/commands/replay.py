@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import asking, pacing, params, running, stopping, terminal
+from craft_events_cli import acting, lifecycle, pacing, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -199,11 +200,11 @@ def replay(
     chosen = terminal.output_format(output)
     if how.is_meant:
         return _run(where, standing.state, connection, handling, how, chosen)
-    return running.run(_replay(connection.settings(), where, standing.state, chosen))
+    return lifecycle.run(_replay(connection.settings(), where, standing.state, chosen))
 
 
 async def _replay(settings: "Settings", where: params.Selecting, state: list[params.State], chosen: Output) -> ExitCode:
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         selection = where.selection(await store.now(), states=state)
         shown = await _print(store, selection, chosen)
     terminal.note(_summary(shown, selection, chosen))
@@ -254,10 +255,11 @@ def _run(
     chosen: Output,
 ) -> ExitCode:
     from craft_easy.core.events.handlers.context import suppressing
-    from craft_events_cli import event_ids, failures, loading
+    from craft_events_cli import event_ids, loading
+    from craft_events_cli.output import failures
 
     if not how.dry_run:
-        asking.check(yes=how.yes)
+        acting.check(yes=how.yes)
     failures.check(how.failures_out, how.ids_from)
     modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=how.dry_run)
     only = None if how.ids_from is None else event_ids.read(str(how.ids_from))
@@ -265,7 +267,7 @@ def _run(
     loading.require_handlers(bus, how.handler)
     work = _Work(bus, where, states, how, chosen, only, tuple(modules.handlers.value))
     with nullcontext() if how.cascade else suppressing():  # until the loop has closed: what handlers left may publish
-        return running.run(_act(settings, work))
+        return lifecycle.run(_act(settings, work))
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,7 @@ class _Work:
 
 
 async def _act(settings: "Settings", work: _Work) -> ExitCode:
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         work.bus.configure_store(store)
         try:
             selection = work.where.selection(await store.now(), states=work.states)
@@ -325,7 +327,7 @@ async def _act(settings: "Settings", work: _Work) -> ExitCode:
         finally:
             await work.bus.aclose()
     if abandoned:
-        stopping.leave(code)
+        lifecycle.leave(code)
     return code
 
 
@@ -333,7 +335,7 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
     """Say what would run, ask, and run it; return the code, and how many handlers never ended."""
     from craft_easy.core.events.engine.report import Began
     from craft_easy.core.events.history.replay import Replay
-    from craft_events_cli.failures import Failures
+    from craft_events_cli.output.failures import Failures
     from craft_events_cli.output.replay import View, write_summary
 
     how = work.how
@@ -345,12 +347,12 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
     _tell(work, one, plan)
     if how.dry_run:
         return _count(work, one, plan), 0
-    if plan.counts.events and not how.yes and not await asking.agreed(_question(plan, how)):
+    if plan.counts.events and not how.yes and not await acting.agreed(_question(plan, how)):
         terminal.note("nothing was run")
         return ExitCode.USAGE, 0
     terminal.acting()
     with Failures(how.failures_out, goes_on=goes_on) as failures, View(work.chosen, failures) as view:
-        stop = stopping.Stop(view.note)
+        stop = lifecycle.Stop(view.note)
         view.show(Began(plan.counts.events))
         summary = await one.run(stop.event, observer=view.show)
     write_summary(view, summary, work.chosen, _next_step(work, summary, view.first_failed), goes_on=goes_on)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from craft_events_cli import lookup, params, running, terminal
+from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -33,17 +34,17 @@ def show(
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
-    return running.run(_show(settings, event_id, chosen))
+    return lifecycle.run(_show(settings, event_id, chosen))
 
 
 async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode:
     from craft_easy.core.events.history.reading import record_of
     from craft_easy.core.events.store.formats import event_json
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         record = await record_of(store, event_id)
     if record is None:
-        return lookup.not_found(event_id, settings)
+        return not_found(event_id, settings)
     event = event_json.event_json(record)
     if chosen is Output.TABLE:
         from craft_events_cli.output.show import write_event

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import loading, params, reader, running, terminal
+from craft_events_cli import lifecycle, loading, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -153,7 +154,7 @@ def stats(
     settings = connection.settings()
     chosen = terminal.output_format(output, endless=looking.watch is not None)
     loaded = _loaded(handling, connection)
-    return running.run(_stats(settings, where, looking, alerting, loaded, chosen))
+    return lifecycle.run(_stats(settings, where, looking, alerting, loaded, chosen))
 
 
 def _loaded(handling: params.Handling, connection: params.Connecting) -> list[str] | None:
@@ -178,7 +179,7 @@ async def _stats(
     from craft_events_cli.output.stats import alarms_of, bars_that_fit
 
     limits = alerting.limits()
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         meter = Meter(store, by=looking.by.value, bar=looking.bar, loaded=loaded)
         if chosen is Output.TABLE:
             meter.most_bars = bars_that_fit()
@@ -230,7 +231,7 @@ async def _go_on(
 
     from craft_easy.core.events.errors import StoreUnavailable
 
-    with reader.while_read():
+    with lifecycle.while_read():
         while True:
             await asyncio.sleep(every)
             try:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import params, reader, running, terminal
+from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.matching import Grep, search_text
 from craft_events_cli.terminal import Output
@@ -150,7 +151,7 @@ def tail(
     chosen = terminal.output_format(output, endless=following.follow)
     if following.outcomes and chosen is Output.CSV:
         raise UsageError("-o csv has a form for events alone: use -o ndjson or -o table with --outcomes")
-    return running.run(_tail(connection.settings(), where, leaving, following, chosen))
+    return lifecycle.run(_tail(connection.settings(), where, leaving, following, chosen))
 
 
 def _refuse_end(where: params.Selecting) -> None:
@@ -167,10 +168,10 @@ async def _tail(
     out = _Out(chosen)
     if following.is_resumed:
         where = replace(where, since=None)
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         selection = replace(where.selection(await store.now()), except_types=tuple(leaving.exclude_type))
         try:
-            with reader.while_read():
+            with lifecycle.while_read():
                 async with aclosing(_blocks(store, selection, leaving, following)) as blocks:
                     await out.write(blocks)
         except LogDropped as ending:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import lookup, params, running, terminal
+from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -55,16 +56,16 @@ def trace(
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
-    return running.run(_trace(settings, event_id, showing, chosen))
+    return lifecycle.run(_trace(settings, event_id, showing, chosen))
 
 
 async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: Output) -> ExitCode:
     from craft_easy.core.events.history.trace import trace as find
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         found = await find(store, event_id, depth=showing.depth, limit=showing.limit)
     if found is None:
-        return lookup.not_found(event_id, settings)
+        return not_found(event_id, settings)
     from craft_events_cli.output import trace as render
 
     if chosen is Output.TABLE:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from craft_events_cli import params, running, terminal
+from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -31,14 +32,14 @@ def workers(connection: params.Connecting, output: params.Format = None) -> Exit
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
-    return running.run(_workers(settings, chosen))
+    return lifecycle.run(_workers(settings, chosen))
 
 
 async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations.workers import workers as all_workers
     from craft_events_cli.output import workers as render
 
-    async with params.opened(settings) as store:
+    async with opened(settings) as store:
         found = await all_workers(store)
     if chosen is Output.TABLE:
         render.write_table(found)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+NOTHING: Final = "–"
+"""What stands in a cell without a value."""
+
 
 def width_of(text: str) -> int:
     """Return how many columns a text without control characters takes."""

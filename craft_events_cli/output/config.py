@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import width_of
-from craft_events_cli.output.event_line import NOTHING
+from craft_events_cli.output.cells import NOTHING, width_of
 from craft_events_cli.output.table import BOLD, DIM, GAP, MARGIN
 
-if TYPE_CHECKING:
-    from craft_events_cli.commands.config import Setting
-
 _HEADINGS: Final = ("Setting", "Value", "From")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it is shown: a password in it is masked."""
+
+    setting: str
+    value: str | bool | list[str] | None
+    origin: str
 
 
 def write_settings(settings: Sequence[Setting]) -> None:

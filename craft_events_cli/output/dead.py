@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
-from craft_events_cli.output.event_line import NOTHING, hue_of, hues
+from craft_events_cli.output.cells import NOTHING
+from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.redispatch import COLUMNS as OUTCOME_COLUMNS
 from craft_events_cli.output.redispatch import counted

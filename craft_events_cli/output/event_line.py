@@ -16,11 +16,10 @@ from zlib import crc32
 from craft_easy.core.events import clock
 from craft_easy.core.events.model.envelope import Envelope, read_envelope
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.cells import NOTHING, cut, width_of
 from craft_events_cli.output.payload import Part, payload_parts
 from craft_events_cli.terminal import safe
 
-NOTHING: Final = "–"
 WITHOUT_ACTOR_BELOW: Final = 80
 ROOMY: Final = 100
 MIN_PAYLOAD: Final = 8

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.history.plan import ReplayPlan
     from craft_easy.core.events.history.progress import Position
     from craft_easy.core.events.history.replay import ReplaySummary
-    from craft_events_cli.failures import Failures
+    from craft_events_cli.output.failures import Failures
 
 MOST_NAMED: Final = 5
 SEPARATOR: Final = " · "

@@ -17,9 +17,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.cells import NOTHING, cut, width_of
 from craft_events_cli.output.chart import bar, has_blocks, sparkline
-from craft_events_cli.output.event_line import NOTHING, hue_of, hues
+from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.spans import minutes, said
 from craft_events_cli.output.table import CYAN, DIM, GAP, MARGIN, RED, Column, Table
 from craft_events_cli.terminal import safe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from craft_events_cli.output.event_line import NOTHING
+from craft_events_cli.output.cells import NOTHING
 from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.spans import minutes, said
 from craft_events_cli.output.table import DIM, Column, Table

@@ -20,7 +20,7 @@ from typing import Any, Final
 import pytest
 
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli import app, asking
+from craft_events_cli import acting, app
 from craft_events_cli.errors import ExitCode
 from tests.cli.conftest import Ended
 from tests.cli.history import Log, opened, record
@@ -161,8 +161,8 @@ def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         return True
 
     for question in ("agreed", "typed"):
-        monkeypatch.setattr(asking, question, yes)
-    monkeypatch.setattr(asking, "check", lambda **_: None)
+        monkeypatch.setattr(acting, question, yes)
+    monkeypatch.setattr(acting, "check", lambda **_: None)
 
     def run(example: str) -> Ended:
         example = re.sub(r"mongodb://db-1/shop", shlex.quote(log.uri), example)

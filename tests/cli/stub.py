@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from craft_easy.core.events import errors
-from craft_events_cli import params, running, terminal
+from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.app import page
 from craft_events_cli.errors import ExitCode, Terminated, UsageError
 
@@ -73,7 +73,7 @@ def wait(
         terminal.stdout().write("ready\n")
         terminal.flush()
         sys.stdin.read()
-    running.run(_wait(stubborn=stubborn, forgetful=forgetful))
+    lifecycle.run(_wait(stubborn=stubborn, forgetful=forgetful))
 
 
 async def _wait(*, stubborn: bool, forgetful: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from craft_events_cli import asking
+from craft_events_cli import acting
 from tests.cli.conftest import Cli, Ended, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
 from tests.support.terminals import before_a_person
@@ -331,7 +331,7 @@ def test_a_user_without_a_name_is_an_operator(cli: Cli, log: Log, monkeypatch: p
     def nobody() -> str:
         raise KeyError("uid not found: 1000")
 
-    monkeypatch.setattr("craft_events_cli.identity.getuser", nobody)
+    monkeypatch.setattr("craft_events_cli.acting.getuser", nobody)
     assert cli("dead", "discard", id_of(3), "--reason", "r", "--yes").code == 0
     [entry] = log.events.find_one({"event_id": id_of(3)})["delivery"]["handlers"]
     assert entry["by"].startswith("operator@")
@@ -411,8 +411,8 @@ def test_what_dies_while_the_question_stands_is_not_touched(
         log.insert(record(9, delivery=tracked(handler("shop.billing:charge", hours=9))))
         return True
 
-    monkeypatch.setattr(asking, "check", lambda *, yes: None)
-    monkeypatch.setattr(asking, "agreed", agreed)
+    monkeypatch.setattr(acting, "check", lambda *, yes: None)
+    monkeypatch.setattr(acting, "agreed", agreed)
     assert json.loads(cli("dead", "retry", "-o", "json").out)["retried"] == 4
     assert asked == ["4 deliveries of 4 events get a fresh budget of 20 attempts."]
     assert states(log, 9) == ["dead"]

@@ -30,12 +30,12 @@ from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import errors, terminal
-from craft_events_cli.commands.config import Setting
 from craft_events_cli.output import config, events, findings, handlers, importing, looks, redispatch, show
 from craft_events_cli.output import dead as dead_lines
 from craft_events_cli.output import pruning as pruning_lines
 from craft_events_cli.output import trace as trace_lines
 from craft_events_cli.output import workers as workers_lines
+from craft_events_cli.output.config import Setting
 from craft_events_cli.output.rows import write_rows
 from craft_events_cli.output.table import CYAN, Column, Table
 from craft_events_cli.terminal import Output

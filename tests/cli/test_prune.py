@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events.operations import prune
-from craft_events_cli import asking
+from craft_events_cli import acting
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
 from tests.support.terminals import before_a_person
@@ -267,8 +267,8 @@ def test_what_no_keyboard_has_need_not_be_typed(
         return False
 
     log.insert(*(done(20 + number, tenant_id=name) for number, name in enumerate((HOSTILE, "åland", " acme"))))
-    monkeypatch.setattr(asking, "check", lambda *, yes: None)
-    monkeypatch.setattr(asking, "typed", typed)
+    monkeypatch.setattr(acting, "check", lambda *, yes: None)
+    monkeypatch.setattr(acting, "typed", typed)
     ended = cli("prune", "redact", *names)
     assert (ended.code, asked) == (2, [word])
     assert ended.err.endswith("nothing was written\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from craft_events_cli import running
+from craft_events_cli import lifecycle
 from tests.cli.conftest import Process
 
 FULL = Path("/dev/full")
@@ -112,7 +112,9 @@ def test_a_second_signal_ends_what_does_not_want_to_end(process: Process, number
 def test_a_signal_is_enough_though_a_driver_lost_its_cancellation(
     process: Process, number: signal.Signals, code: int
 ) -> None:
-    running = process("wait", "--forgetful", before="from craft_events_cli import running; running.LOST_AFTER = 0.1")
+    running = process(
+        "wait", "--forgetful", before="from craft_events_cli import lifecycle; lifecycle.LOST_AFTER = 0.1"
+    )
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
     running.send_signal(number)
@@ -152,6 +154,6 @@ def test_a_signal_before_the_loop_has_begun_leaves_no_coroutine_behind(monkeypat
 
     monkeypatch.setattr("asyncio.run", interrupted)
     with pytest.raises(KeyboardInterrupt), warnings.catch_warnings(record=True) as warned:
-        running.run(never())
+        lifecycle.run(never())
     gc.collect()
     assert warned == []

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from craft_events_cli import event_ids, failures
+from craft_events_cli import event_ids
 from craft_events_cli.errors import UsageError
-from craft_events_cli.failures import Failures, FailuresLost
+from craft_events_cli.output import failures
+from craft_events_cli.output.failures import Failures, FailuresLost
 
 ROW = {"event_id": "a", "handler": "h", "outcome": "failed", "error": "\x1b[31m"}
 

@@ -1,9 +1,11 @@
-"""Questions before what an operator may regret: on a terminal alone, and no is the default."""
+"""Before and while a command acts: questions on a terminal, whose default is no, and the name of the operator."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from getpass import getuser
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from craft_events_cli import terminal
@@ -125,3 +127,12 @@ async def _line() -> str:
     finally:
         loop.remove_reader(sys.stdin)
     return _answer()
+
+
+def operator() -> str:
+    """Return user and host."""
+    try:
+        user = getuser()
+    except (OSError, KeyError):  # a container without a user of that number
+        user = "operator"
+    return f"{user}@{gethostname()}"

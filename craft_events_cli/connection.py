@@ -1,0 +1,62 @@
+"""From settings to an open event log, and errors that say where the address came from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from craft_events_cli import terminal
+from craft_events_cli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.settings import Settings
+    from craft_easy.core.events.store import EventStore
+
+
+def current_directory() -> Path:
+    """Return where the search for `pyproject.toml` begins.
+
+    Raises:
+        UsageError: it was removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory is not there any more", hint="cd to one that is") from None
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[EventStore]:
+    """Open the event log that the settings name and close it at the end.
+
+    An error of the connection says where the address came from.
+    """
+    from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
+    from craft_easy.core.events.store import EventStore
+
+    store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
+    try:
+        yield store
+    except StoreUnavailable as error:
+        error.hint = f"is the address right, and does the server run? {_came_from(settings)}"
+        raise
+    except StoreLoginRefused as error:
+        error.hint = f"is the login right, its authSource and its rights? {_came_from(settings)}"
+        raise
+    finally:
+        await store.aclose()
+
+
+def _came_from(settings: Settings) -> str:
+    if settings.uri.is_default:
+        return "it is the default: name yours with --uri or CRAFT_EVENTS_URI"
+    return f"it came from {settings.uri.origin}"
+
+
+def not_found(event_id: str, settings: Settings) -> ExitCode:
+    """Say on stderr that there is no such event, and return the code to exit with."""
+    terminal.error(f"there is no event {event_id} in {settings.collection.value}")
+    terminal.note("is it another database or collection? --database and --collection name them")
+    return ExitCode.UNFINISHED
