@@ -26,7 +26,7 @@ from craft_easy.core.events.store import EventStore
 from tests.acceptance.warehouse import ledger
 from tests.support.conditions import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MODULE: Final = "tests.acceptance.warehouse.handlers"
 ROOT: Final = Path(__file__).parents[2]

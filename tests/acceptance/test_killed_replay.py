@@ -21,7 +21,7 @@ from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.store import EventStore
 from tests.support.conditions import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 EVENTS = 900
 WINDOW = 300
