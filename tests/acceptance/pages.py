@@ -188,6 +188,8 @@ def main(names: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory() as directory:
             ran = [one for one in run(page, Path(directory)) if not matches(one.printed, one.command.shown)]
         for one in reversed(ran):
+            if "Traceback" in one.printed:
+                raise SystemExit(f"{name_of(page)}:{one.command.line}: {one.command.words}\n{one.printed}")
             start = one.command.line - 1 + one.command.words.count("\n") + 1
             lines[start : start + one.command.shown.count("\n")] = [one.printed]
             print(f"{name_of(page)}:{one.command.line}: {one.command.words}")
