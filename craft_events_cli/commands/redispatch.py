@@ -234,6 +234,8 @@ async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "Redispatc
     terminal.flush()
     deliveries = counted(counts.deliveries, "delivery", "deliveries")
     terminal.note(f"{counted(counts.events, 'event')}, {deliveries} · nothing was written")
+    if counts.after_take_over:
+        terminal.note(f"{counts.after_take_over:,} of them after a take-over, in {counts.take_over_s:.0f} s")
     return ExitCode.UNFINISHED if _tell_missing(meant) else ExitCode.DONE
 
 

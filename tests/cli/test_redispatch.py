@@ -17,6 +17,7 @@ import pytest
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.output.redispatch import headline, next_step
 from tests.cli.conftest import ROOT, Cli
@@ -213,6 +214,24 @@ def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) 
     }
     assert "nothing was written" in ended.err
     assert json.loads(cli("redispatch", "-m", "shop", "-o", "json").out)["claimed"] == 3
+
+
+def test_a_dry_run_says_how_many_come_after_a_take_over(
+    cli: Cli, fill: Fill, embedded_uri: str, database_name: str
+) -> None:
+    fill(2)
+
+    async def die() -> None:
+        async with EventStore(database_name, uri=embedded_uri) as log:
+            await WorkerRegistry(log).register("elsewhere:1:dead", lease=0.2)
+            await (await log.collection()).update_many({}, {"$set": {"delivery.owner": "elsewhere:1:dead"}})
+        await asyncio.sleep(0.3)  # the database's clock decides which worker is silent
+
+    asyncio.run(die())
+    fill(1)
+    ended = cli("redispatch", "-m", "shop", "--dry-run", "-o", "ndjson")
+    assert json.loads(ended.out)["events"] == 3
+    assert "2 of them after a take-over" in ended.err
 
 
 def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, fill: Fill) -> None:
