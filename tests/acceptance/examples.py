@@ -12,16 +12,19 @@ from textwrap import dedent
 from types import ModuleType
 from typing import Any, Final
 
+from craft_easy.core.events.model.event_class import forgetting_classes
+
 _numbers: Final = count(1)
 
 
 @contextmanager
 def module(name: str, file: str) -> Iterator[ModuleType]:
-    """Give a module that can be imported by its name until the block ends."""
+    """Give a module that can be imported by its name until the block ends, and whose event classes end with it."""
     made = sys.modules[name] = ModuleType(name)
     made.__file__ = file
     try:
-        yield made
+        with forgetting_classes():
+            yield made
     finally:
         del sys.modules[name]
 

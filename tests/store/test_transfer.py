@@ -559,5 +559,5 @@ async def test_lines_are_published_as_they_come(real_store: EventStore) -> None:
 
 
 def test_to_dispatch_takes_a_bus() -> None:
-    with pytest.raises(ValueError, match="takes a bus"):
+    with pytest.raises(ValueError, match="needs a bus"):
         asyncio.run(publish_event(EventStore(uri="mongodb://127.0.0.1:1/"), event(1), dispatch=True))

@@ -102,7 +102,7 @@ def test_handler_modules_are_separated_by_commas_and_named_once(text: str) -> No
     found = resolve_modules(environ={"CRAFT_EVENTS_HANDLERS": text}).handlers
     assert found == Value(("shop.handlers", "billing.app:bus"), "CRAFT_EVENTS_HANDLERS")
     assert resolve_modules({"handlers": [text]}, environ={}).handlers == Value(
-        ("shop.handlers", "billing.app:bus"), "-m"
+        ("shop.handlers", "billing.app:bus"), "--module"
     )
 
 

@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 DEFAULT_COLLECTION: Final = "event_log"
+MODULE_FLAG: Final = "--module"
+"""The flag of the setting `handlers`."""
 ENVIRONMENT: Final = {
     "env": "CRAFT_EVENTS_ENV",
     "uri": "CRAFT_EVENTS_URI",
@@ -205,9 +207,10 @@ class _Sources:
         return Value(default, DEFAULT_ORIGIN)
 
     def names(self, setting: str) -> Value[tuple[str, ...]]:
+        """Return handler modules, the one setting of several names."""
         flag = self.flags.get(setting)
         if flag:
-            return Value(_split([flag] if isinstance(flag, str) else flag), f"--{setting}")
+            return Value(_split([flag] if isinstance(flag, str) else flag), MODULE_FLAG)
         variable = ENVIRONMENT[setting]
         if self.environ.get(variable):
             return Value(_split([self.environ[variable]]), variable)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.workers import WorkerStatus
     from craft_easy.core.events.store import EventStore
 
-REDISPATCH: Final = "craft-events redispatch --handlers MODULE"
+REDISPATCH: Final = "craft-events redispatch -m MODULE"
 _NO_NAME: Final = '$or: [{"delivery.owner": {$not: {$gt: ""}, $ne: null}}, {"delivery.owner": {$type: "array"}}]'
 """In MongoDB's shell; a comparison looks into arrays, and an array is not a name."""
 OLD_CHECKPOINT: Final = timedelta(days=1)
