@@ -63,7 +63,8 @@ async def test_a_redispatch_goes_on_where_the_server_is_killed_in_the_middle(
         assert (summary.claimed, summary.done, len(recorder.reports)) == (MANY, 2 * MANY, 2 * MANY)
         assert set(ran.runs.values()) == {1}
         assert await states(store, published) == {("done", None): MANY}
-        assert recorder.lost_at or in_the_middle_of is commands.outcome, "the run has noticed"
+        if in_the_middle_of is commands.claim:  # a listing is opened again, and outcomes wait, without a word
+            assert recorder.lost_at, "the run has noticed"
 
 
 def _third(meant: Callable[[Command], bool]) -> Callable[[Command], bool]:
