@@ -66,3 +66,8 @@ def test_the_width_is_one_that_a_person_can_add_up(window: timedelta, most: int,
 def test_what_is_no_chart_is_refused(window: timedelta, width: timedelta, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Bars(NOON, NOON + window, width)
+
+
+def test_a_window_that_no_width_cuts_into_so_few_bars_gets_the_widest() -> None:
+    widest = cut_into_bars(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC), most=1).width
+    assert cut_into_bars(NOON, NOON + HOUR, most=0).width == widest

@@ -299,3 +299,10 @@ def test_a_redaction_skips_what_is_unfinished_and_keeps_no_text() -> None:
 def test_a_redaction_of_what_is_done_is_a_revision_too() -> None:
     delivery = run(owned("a"), ended(OutcomeKind.SUCCEEDED))
     assert redact(delivery, at=LATER) == replace(delivery, rev=delivery.rev + 1)
+
+
+def test_an_outcome_of_a_handler_that_another_program_removed_changes_no_other() -> None:
+    delivery = owned("a")
+    after = run(delivery, failed("removed"))
+    assert after.handlers == delivery.handlers
+    assert after.handler("removed") is None

@@ -94,3 +94,12 @@ def test_a_group_is_described_by_its_leaves() -> None:
     text = ErrorText.of(group)
 
     assert (text.type, text.message) == ("KeyError, ValueError", "'a'; b")
+
+
+def test_an_interrupt_while_the_text_of_an_error_is_read_is_an_interrupt() -> None:
+    class HaltingError(Exception):
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ErrorText.of(HaltingError())
