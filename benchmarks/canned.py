@@ -47,7 +47,7 @@ class Canned:
         self, *, records: int = 0, handlers: int | None = None, backlog: bool = False, latency_ms: float = 0
     ) -> None:
         self._arguments = ["--records", str(records), "--latency", str(latency_ms)]
-        self._arguments += ["-m", str(handlers)] if handlers is not None else []
+        self._arguments += ["--handlers", str(handlers)] if handlers is not None else []
         self._arguments += ["--backlog"] if backlog else []
         self.uri = ""
 
@@ -166,7 +166,7 @@ def main() -> None:
     """Serve, and print the port."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=0)
-    parser.add_argument("-m", type=int)
+    parser.add_argument("--handlers", type=int)
     parser.add_argument("--backlog", action="store_true", help="the records are open, and may be claimed and closed")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="hold back each reply")
     chosen = parser.parse_args()
