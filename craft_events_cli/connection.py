@@ -56,7 +56,7 @@ def _came_from(settings: Settings) -> str:
 
 
 def not_found(event_id: str, settings: Settings) -> ExitCode:
-    """Say on stderr that there is no such event, and return the code to exit with."""
+    """Report on stderr that an event does not exist, and return the exit code."""
     terminal.error(f"there is no event {event_id} in {settings.collection.value}")
     terminal.note("is it another database or collection? --database and --collection name them")
     return ExitCode.UNFINISHED

@@ -344,12 +344,11 @@ class Handling:
 
     def modules(self, env: str | None = None) -> "Modules":
         """Resolve flags, variables, `pyproject.toml` and defaults; `env` is the command's own `--env`."""
-        from craft_easy.core.events.settings import Value, resolve_modules
+        from craft_easy.core.events.settings import resolve_modules
 
         app_dir = None if self.app_dir is None else str(self.app_dir)
         flags = {"handlers": self.named, "app-dir": app_dir, "env": env}
-        found = resolve_modules(flags, directory=connection.current_directory())
-        return replace(found, handlers=Value(found.handlers.value, "--module")) if self.named else found
+        return resolve_modules(flags, directory=connection.current_directory())
 
 
 @dataclass(frozen=True, slots=True)
