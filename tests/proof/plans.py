@@ -60,7 +60,7 @@ class Plan:
 
     Args:
         queues: those who are killed; each queue runs one process at a time, side by side with the others.
-        server_kills: how often the server is killed meanwhile, which needs a server of its own.
+        server_kills: how often the server is killed meanwhile.
         seed: of everything that is left to chance.
         is_weak: writes ask for no journal.
         is_fed: a publisher that nobody kills goes on publishing.

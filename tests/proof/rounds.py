@@ -74,7 +74,7 @@ class Round:
 
     Args:
         plan: who is killed.
-        server: where the database is; it is killed only where the plan says so.
+        server: the round's own, killed only where the plan says so.
         directory: for the ledger and what the processes say.
         killed: told of each kill.
     """
@@ -268,5 +268,5 @@ class Round:
             pids={one.name: one.pid for one in self._processes.all},
             looks=tuple(self._looks),
             early=tuple(self._watch.early),
-            server_kills=self._server.kills if self._plan.server_kills else 0,
+            server_kills=self._server.kills,
         )

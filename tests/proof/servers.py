@@ -35,6 +35,10 @@ class Server:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the share back; the server ends with the last one."""
         self._shares.close()
 
     async def kill(self, away_s: float) -> None:
