@@ -1,4 +1,8 @@
-"""One suite over every driver: mongomock-motor (what it can carry), Motor and PyMongo on a real server."""
+"""One suite over every driver: mongomock-motor (what it can carry), Motor and PyMongo on a real server.
+
+A module that one driver is enough for says so: `DRIVERS = ("a URI",)` gives it a store that connects by itself, as an
+application's does. `LEASE` is the lease of its `bus`, in seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 
+from craft_easy.core.events import EventBus
 from craft_easy.core.events.store import EventStore, drivers
 
 
@@ -23,28 +28,42 @@ async def _open(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[An
     await drivers.close(client)
 
 
+A_URI = "a URI"
 MONGOMOCK = pytest.param("mongomock", marks=pytest.mark.drivers)
 MOTOR = pytest.param("motor", marks=pytest.mark.drivers)
 
 
-@pytest.fixture(params=[MONGOMOCK, MOTOR, "pymongo"])
-async def database(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    """A database of this test's own, with each driver in turn."""
-    async for database in _open(request.param, request):
-        yield database
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses `database` over every driver, and what uses `real_database` where a stand-in would not do."""
+    if "driver" in metafunc.fixturenames:
+        metafunc.parametrize("driver", getattr(metafunc.module, "DRIVERS", (MONGOMOCK, MOTOR, "pymongo")))
+    if "real_driver" in metafunc.fixturenames:
+        metafunc.parametrize("real_driver", (MOTOR, "pymongo"))
 
 
-@pytest.fixture(params=[MOTOR, "pymongo"])
-async def real_database(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    """The same where a stand-in would not do."""
-    async for database in _open(request.param, request):
+@pytest.fixture
+async def database(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """A database of this test's own."""
+    async for database in _open(driver, request):
         yield database
 
 
 @pytest.fixture
-async def store(database: Any) -> AsyncIterator[EventStore]:
+async def real_database(real_driver: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """The same on a real server."""
+    async for database in _open(real_driver, request):
+        yield database
+
+
+@pytest.fixture
+async def store(driver: str, database: Any, request: pytest.FixtureRequest) -> AsyncIterator[EventStore]:
     """An empty log."""
-    async with EventStore(database) as store:
+    if driver == A_URI:
+        uri, name = request.getfixturevalue("embedded_uri"), request.getfixturevalue("database_name")
+        opened = EventStore(name, uri=uri)
+    else:
+        opened = EventStore(database)
+    async with opened as store:
         yield store
 
 
@@ -53,3 +72,11 @@ async def real_store(real_database: Any) -> AsyncIterator[EventStore]:
     """An empty log on a real server."""
     async with EventStore(real_database) as store:
         yield store
+
+
+@pytest.fixture
+async def bus(store: EventStore, request: pytest.FixtureRequest) -> AsyncIterator[EventBus]:
+    """A bus that stores in that log; it is closed after the test."""
+    async with EventBus() as bus:
+        bus.configure_store(store, lease=getattr(request.module, "LEASE", 30.0))
+        yield bus

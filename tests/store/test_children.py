@@ -1,7 +1,6 @@
 """What handlers publish: the same events at every run, whatever path a run takes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,8 @@ from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store import append as append_module
 
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
-
-
-@pytest.fixture
-async def bus(store: EventStore) -> AsyncIterator[EventBus]:
-    async with EventBus() as bus:
-        bus.configure_store(store, lease=3)
-        yield bus
+DRIVERS = ("a URI",)
+LEASE = 3.0
 
 
 def child(text: str = "x", **values: Any) -> DomainEvent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from craft_easy.core.events.store.queries import doctor as doctor_queries
 from craft_easy.core.events.store.queries import server
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
+DRIVERS = ("a URI",)
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 CHECKS = [
     "connection", "write concern", "change streams", "transactions", "indexes", "expiry", "clock", "workers", "backlog",
@@ -37,10 +38,9 @@ CHECKS = [
 
 
 @pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        await store.ensure_indexes()
-        yield store
+async def store(store: EventStore) -> EventStore:
+    await store.ensure_indexes()
+    return store
 
 
 async def react(_: DomainEvent) -> None:

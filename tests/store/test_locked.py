@@ -1,7 +1,6 @@
 """A record that a dead process left locked in a transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,11 +13,7 @@ from craft_easy.core.events.store import EventStore, deliveries
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
+DRIVERS = ("a URI",)
 
 
 async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from craft_easy.core.events.store.queries import prune as prune_queries
 from craft_easy.core.events.store.queries.prune import Copy
 from tests.support.conditions import becomes
 
+DRIVERS = ("a URI",)
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 NOW = START + timedelta(days=100)
 OLD = Old(START + timedelta(days=10))
@@ -32,10 +33,9 @@ Change = Callable[[], Any]
 
 
 @pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        await store.ensure_indexes()
-        yield store
+async def store(store: EventStore) -> EventStore:
+    await store.ensure_indexes()
+    return store
 
 
 def record(number: int, state: str | None = "done", **fields: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -23,18 +22,8 @@ from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.types import PaymentCompleted
 from tests.support.conditions import becomes
 
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
-
-
-@pytest.fixture
-async def bus(store: EventStore) -> AsyncIterator[EventBus]:
-    async with EventBus() as bus:
-        bus.configure_store(store, lease=3)
-        yield bus
+DRIVERS = ("a URI",)
+LEASE = 3.0
 
 
 def payment(number: int = 1, **values: Any) -> PaymentCompleted:

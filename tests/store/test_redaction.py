@@ -22,15 +22,10 @@ from craft_easy.core.events.store.formats.event_json import event_json
 from craft_easy.core.events.store.queries import redact as redact_queries
 from craft_easy.core.events.types import UserRegistered
 
+DRIVERS = ("a URI",)
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 OF_ACME = Selection(tenants=("acme",))
 SECRET = "ada@example.org"
-
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
 
 
 def event(number: int, **values: Any) -> DomainEvent:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +22,7 @@ from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
+DRIVERS = ("a URI",)
 LEASE = 0.6
 
 
@@ -58,19 +58,6 @@ class Ran:
             self.order.append(event.event_id)
 
         return handle
-
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
-
-
-@pytest.fixture
-async def bus(store: EventStore) -> AsyncIterator[EventBus]:
-    async with EventBus() as bus:
-        bus.configure_store(store, lease=LEASE)
-        yield bus
 
 
 @pytest.fixture

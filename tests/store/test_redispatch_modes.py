@@ -27,21 +27,9 @@ from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from tests.support.conditions import becomes
 
+DRIVERS = ("a URI",)
 LEASE = 1.0
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
-
-
-@pytest.fixture
-async def bus(store: EventStore) -> AsyncIterator[EventBus]:
-    async with EventBus() as bus:
-        bus.configure_store(store, lease=LEASE)
-        yield bus
 
 
 def events(count: int, tenants: Sequence[str | None] = (None,)) -> list[DomainEvent]:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from tests.support.conditions import becomes
 
+DRIVERS = ("a URI",)
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 EVERYTHING = Selection()
 Hash = Callable[[], str]
@@ -58,19 +59,6 @@ class Ran:
         self.order.append(event.event_id)
         self.by_tenant[event.tenant_id].append(event.event_id)
         self.now -= 1
-
-
-@pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        yield store
-
-
-@pytest.fixture
-async def bus(store: EventStore) -> AsyncIterator[EventBus]:
-    async with EventBus() as bus:
-        bus.configure_store(store)
-        yield bus
 
 
 @pytest.fixture

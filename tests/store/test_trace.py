@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,21 +17,15 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore
 
+DRIVERS = ("a URI",)
+LEASE = 3.0
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
 @pytest.fixture
-async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    async with EventStore(database_name, uri=embedded_uri) as store:
-        await store.ensure_indexes()
-        yield store
-
-
-@pytest.fixture
-async def bus(store: EventStore) -> AsyncIterator[EventBus]:
-    async with EventBus() as bus:
-        bus.configure_store(store, lease=3)
-        yield bus
+async def store(store: EventStore) -> EventStore:
+    await store.ensure_indexes()
+    return store
 
 
 def uuid7(number: int, at: datetime = BEGAN) -> str:
