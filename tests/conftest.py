@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from craft_easy.core.events import embedded
+from craft_easy.core.events.model import event_class
 
 TEST_URI = os.environ.get("CRAFT_EVENTS_TEST_URI", "")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -66,6 +67,13 @@ def database_name(_janitor: Any) -> Iterator[str]:
 def fresh_database_name(database_name: str) -> str:
     """The same as `database_name`."""
     return database_name
+
+
+@pytest.fixture(autouse=True)
+def own_event_classes() -> Iterator[None]:
+    """Forget the event classes that a test defines, and let none of an example or of the demo reach it."""
+    with event_class.forgetting_classes(keep=("craft_easy.", "tests.")):
+        yield
 
 
 @pytest.fixture(scope="session")

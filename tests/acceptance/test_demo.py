@@ -25,9 +25,10 @@ import pytest
 
 from craft_events_cli import app
 from craft_events_cli.demo import story
-from craft_events_cli.demo.shop import __name__ as SHOP  # noqa: N812 - the name that users type
 from tests.support.conditions import until
 
+SHOP: Final = "craft_events_cli.demo.shop"
+"""Not imported here: it subscribes its handlers on the bus of the process and claims `order.placed`."""
 PROGRAM: Final = str(Path(sys.executable).with_name("craft-events"))
 LIMIT: Final = 60.0
 """Seconds that a demo may take."""

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import EventBus
-from craft_easy.core.events.model import event_class
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
@@ -18,13 +17,6 @@ from tests.acceptance import examples
 
 PACKAGE = "tests.acceptance.documentation"
 REACTING = ("receipts", "accounting", "analytics")
-
-
-@pytest.fixture(autouse=True)
-def only_the_package_claims_types() -> Iterator[None]:
-    """Begin as a new process does, whatever event classes other tests made."""
-    with event_class.forgetting_classes(keep="craft_easy."):
-        yield
 
 
 @pytest.fixture

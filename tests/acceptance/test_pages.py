@@ -14,7 +14,6 @@ from typing import Final
 
 import pytest
 
-from craft_easy.core.events.model import event_class
 from craft_easy.core.events.settings import TABLE_KEYS
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.demo.proof import Proof
@@ -59,8 +58,7 @@ def new_process(
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    with event_class.forgetting_classes(keep="craft_easy."):
-        yield tmp_path
+    yield tmp_path
     sys.modules.pop("shop", None)
 
 

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.model import event_class
 from craft_events_cli import app
 from tests.cli import stub
 
@@ -39,13 +38,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def own_classes() -> Iterator[None]:
-    """Know the package's own event classes alone, whatever other tests have declared in this process."""
-    with event_class.forgetting_classes(keep="craft_easy."):
-        yield
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,6 @@ from craft_easy.core.events.errors import (
     StoreUnavailable,
 )
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery
-from craft_easy.core.events.model.event_class import forgetting_classes
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import export, import_, publish
 from craft_easy.core.events.operations.export import ExportBegan, ExportBlock, ExportNotice, export_file
@@ -51,13 +50,6 @@ DELIVERIES = (
     Delivery(rev=1, state="done", finished_at=AT, handlers=(DONE,)),
     Delivery.new([], at=AT),
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_class_claims_a_type() -> Iterator[None]:
-    """Forget the event classes that modules of other tests have registered: lines here have payloads of any form."""
-    with forgetting_classes(keep="craft_easy."):
-        yield
 
 
 def event(number: int, **fields: Any) -> DomainEvent:

@@ -2,24 +2,16 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from craft_easy.core.events import EventBus
-from craft_easy.core.events.model import event_class
 from tests.unit.noting import Seen
 
 Load = Callable[[str, str], Any]
-
-
-@pytest.fixture
-def own_classes() -> Iterator[None]:
-    """Classes that a test defines are forgotten after it."""
-    with event_class.forgetting_classes():
-        yield
 
 
 @pytest.fixture

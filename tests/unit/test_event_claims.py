@@ -10,7 +10,7 @@ from tests.unit.event_samples import BookingCancelled, Changed, Kind, Shipped, U
 
 
 class TestClaiming:
-    def test_an_instance_cannot_state_another_type_than_its_class(self, own_classes: None) -> None:
+    def test_an_instance_cannot_state_another_type_than_its_class(self) -> None:
         class Below(PaymentCompleted):
             more: int = 0
 
@@ -22,7 +22,7 @@ class TestClaiming:
         with pytest.raises(ValidationError, match="cannot state another type"):
             Changed[int](value=1, event_type="x")
 
-    def test_a_class_that_inherits_its_type_is_not_registered(self, own_classes: None) -> None:
+    def test_a_class_that_inherits_its_type_is_not_registered(self) -> None:
         class Below(BookingCancelled):
             more: int = 0
 
@@ -37,7 +37,7 @@ class TestClaiming:
         assert Untyped.__event_type__ is None
         assert event_class.class_of("") is None
 
-    def test_a_literal_or_a_field_states_a_type_too(self, own_classes: None) -> None:
+    def test_a_literal_or_a_field_states_a_type_too(self) -> None:
         class Literally(DomainEvent):
             event_type: Literal["types.literally"] = "types.literally"
 

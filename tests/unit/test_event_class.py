@@ -1,16 +1,13 @@
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from craft_easy.core.events.model.event_class import class_of, forgetting_classes
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
-
-Load = Callable[[str, str], Any]
+from tests.unit.conftest import Load
 
 MOVED = """
 from craft_easy.core.events.types import DomainEvent
@@ -18,26 +15,6 @@ from craft_easy.core.events.types import DomainEvent
 class Moved(DomainEvent):
     event_type: str = "class.moved"
 """
-
-
-@pytest.fixture(autouse=True)
-def _own_classes() -> Iterator[None]:
-    with forgetting_classes():
-        yield
-
-
-@pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Import a module that a test writes; it is forgotten after the test."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def load(name: str, source: str) -> Any:
-        (tmp_path / f"{name}.py").write_text(source)
-        monkeypatch.setitem(sys.modules, name, None)  # so that the import is undone
-        del sys.modules[name]
-        return importlib.import_module(name)
-
-    return load
 
 
 def test_a_class_claims_the_type_that_its_body_states(load: Load) -> None:

@@ -135,7 +135,7 @@ class TestFolding:
         assert Tree(left=Tree(leaf=Leaf())).payload["left"].payload == {"left": None, "leaf": Leaf()}
         assert Later(number=1).payload == {"number": 1}
 
-    def test_future_annotations_of_a_users_module_are_understood(self, load: Load, own_classes: None) -> None:
+    def test_future_annotations_of_a_users_module_are_understood(self, load: Load) -> None:
         module = load(
             "future_events",
             "from __future__ import annotations\n"

@@ -75,7 +75,7 @@ class TestFromRecord:
 
         assert DomainEvent.from_record(record_of(event, day="2026-01-31", numbers=[1])) == event
 
-    def test_a_nested_model_comes_back_by_the_names_of_its_fields(self, own_classes: None) -> None:
+    def test_a_nested_model_comes_back_by_the_names_of_its_fields(self) -> None:
         class Sent(DomainEvent):
             event_type: str = "types.sent"
             to: Address
@@ -105,7 +105,7 @@ class TestFromRecord:
 
         assert type(DomainEvent.from_record(record)) is DomainEvent
 
-    def test_a_validator_that_returns_something_else_loses_no_event(self, own_classes: None) -> None:
+    def test_a_validator_that_returns_something_else_loses_no_event(self) -> None:
         class Odd(DomainEvent):
             event_type: str = "types.odd"
 

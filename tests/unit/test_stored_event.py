@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +10,6 @@ import pytest
 from pydantic import BaseModel, Field, HttpUrl, field_serializer, field_validator
 
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.model.event_class import forgetting_classes
 from craft_easy.core.events.store import documents
 from craft_easy.core.events.store.documents import new_record, stored_event
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
@@ -20,10 +18,8 @@ T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
-def _own_classes() -> Iterator[None]:
+def _no_warning_was_given_before() -> None:
     documents._warned.clear()
-    with forgetting_classes():
-        yield
 
 
 class Box(BaseModel, Generic[T]):

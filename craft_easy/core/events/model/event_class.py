@@ -42,11 +42,11 @@ def name_of(event_class: type[BaseModel]) -> str:
 
 
 @contextmanager
-def forgetting_classes(*, keep: str = "") -> Iterator[None]:
+def forgetting_classes(*, keep: str | tuple[str, ...] = "") -> Iterator[None]:
     """At the end of the block, forget the classes that claimed a type in it and restore the former ones.
 
     Args:
-        keep: the prefix of the modules whose classes still count within the block, as "craft_easy."; "" for all.
+        keep: the prefixes of the modules whose classes still count within the block, as "craft_easy."; "" for all.
     """
     former = dict(_classes)
     _set({event_type: cls for event_type, cls in former.items() if cls.__module__.startswith(keep)})
