@@ -16,6 +16,7 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import EventBus
 from craft_easy.core.events.store import EventStore, drivers
+from tests.store.replays import Ran
 
 
 async def _open(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
@@ -80,3 +81,11 @@ async def bus(store: EventStore, request: pytest.FixtureRequest) -> AsyncIterato
     async with EventBus() as bus:
         bus.configure_store(store, lease=getattr(request.module, "LEASE", 30.0))
         yield bus
+
+
+@pytest.fixture
+def ran(bus: EventBus) -> Ran:
+    """A handler for all events that notes what it runs on."""
+    ran = Ran()
+    bus.subscribe("*", ran.handle, id="t:note")
+    return ran

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,55 +17,15 @@ from pymongo import MongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.checkpoint import Checkpoint
-from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice
-from craft_easy.core.events.errors import CheckpointError, HandlerNotFound
+from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.history.replay import Replay, ReplayOptions, ReplaySummary, replay
 from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from tests.support.conditions import becomes
+from tests.store.replays import BEGAN, EVERYTHING, Ran, Recorder, events, in_order
 
 DRIVERS = ("a URI",)
-BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
-EVERYTHING = Selection()
 Hash = Callable[[], str]
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.reports: list[DeliveryReport] = []
-        self.ends = 0
-
-    def __call__(self, notice: Notice) -> None:
-        match notice:
-            case DeliveryReport():
-                self.reports.append(notice)
-            case EventEnded():
-                self.ends += 1
-
-
-class Ran:
-    """Handlers that note what they run on."""
-
-    def __init__(self) -> None:
-        self.order: list[str] = []
-        self.by_tenant: defaultdict[str | None, list[str]] = defaultdict(list)
-        self.most = self.now = 0
-
-    async def handle(self, event: DomainEvent) -> None:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        await asyncio.sleep(0)
-        self.order.append(event.event_id)
-        self.by_tenant[event.tenant_id].append(event.event_id)
-        self.now -= 1
-
-
-@pytest.fixture
-def ran(bus: EventBus) -> Ran:
-    ran = Ran()
-    bus.subscribe("*", ran.handle, id="t:note")
-    return ran
 
 
 @pytest.fixture
@@ -87,20 +47,6 @@ def state(database: Any) -> Hash:
         return digest.hexdigest()
 
     return taken
-
-
-def events(count: int, *, tenants: Sequence[str | None] = ("a", "b", None), **values: Any) -> list[DomainEvent]:
-    values = {"event_type": "order.placed"} | values
-    return [
-        DomainEvent(
-            tenant_id=tenants[number % len(tenants)], timestamp=BEGAN + timedelta(seconds=number // 2), **values
-        )
-        for number in range(count)
-    ]
-
-
-def in_order(stored: Sequence[DomainEvent]) -> list[str]:
-    return [one.event_id for one in sorted(stored, key=lambda one: (one.timestamp, one.event_id))]
 
 
 async def test_handlers_get_each_event_as_it_was_and_know_that_it_is_a_replay(bus: EventBus, store: EventStore) -> None:
@@ -303,29 +249,6 @@ async def test_a_failing_handler_stops_nobody_and_is_told(bus: EventBus, store: 
     assert (len(recorder.reports), recorder.ends) == (12, 4)
 
 
-async def test_fail_fast_begins_nothing_more_and_the_next_run_begins_with_what_failed(
-    bus: EventBus, store: EventStore, tmp_path: Path
-) -> None:
-    stored = events(10, tenants=["a"])
-    await store.append_many(stored)
-    ids = in_order(stored)
-    ran = Ran()
-    is_broken = True
-
-    async def fail(event: DomainEvent) -> None:
-        await ran.handle(event)
-        if is_broken and event.event_id == ids[3]:
-            raise ValueError("no")
-
-    bus.subscribe("*", fail, id="t:fail")
-    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    summary = await replay(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
-    assert (ran.order, summary.failed, summary.is_complete) == (ids[:4], 1, False)
-    is_broken = False
-    summary = await replay(bus, EVERYTHING, ReplayOptions(fail_fast=True), checkpoint=point)
-    assert (ran.order[4:], summary.is_complete) == (ids[3:], True)
-
-
 async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, store: EventStore) -> None:
     await store.append_many(events(3))
     ran = Ran()
@@ -340,58 +263,6 @@ async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, sto
 async def test_an_empty_log_is_gone_through_at_once(bus: EventBus, ran: Ran) -> None:
     summary = await replay(bus, EVERYTHING)
     assert (summary.events, summary.is_complete) == (0, True)
-
-
-async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
-    bus: EventBus, store: EventStore, ran: Ran, tmp_path: Path
-) -> None:
-    stored = events(30, tenants=["a"])
-    await store.append_many(stored)
-    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    stop = asyncio.Event()
-
-    ends: list[Notice] = []
-
-    def stop_after_five(notice: Notice) -> None:
-        if isinstance(notice, EventEnded):
-            ends.append(notice)
-        if len(ends) == 5:
-            stop.set()
-
-    limited = Selection(limit=20)
-    await replay(bus, limited, observer=stop_after_five, stop=stop, checkpoint=point)
-    assert 5 <= len(ran.order) < 20
-    one = Replay(bus, limited, ReplayOptions(), checkpoint=point)
-    await one.begin()
-    assert (await one.plan()).counts.events == 20 - len(ran.order)
-    await one.run(asyncio.Event())
-    assert ran.order == in_order(stored)[:20]
-
-
-async def test_a_finished_checkpoint_runs_nothing_again(
-    bus: EventBus, store: EventStore, ran: Ran, tmp_path: Path
-) -> None:
-    await store.append_many(events(3))
-    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    first = await replay(bus, EVERYTHING, checkpoint=point)
-    await store.append(DomainEvent(event_type="later"))
-    again = await replay(bus, EVERYTHING, checkpoint=point)
-    assert (first.events, again.events, again.is_complete, again.replay_id) == (3, 0, True, first.replay_id)
-    with pytest.raises(CheckpointError, match="other filters"):
-        await replay(
-            bus, EVERYTHING, checkpoint=Checkpoint(tmp_path / "point", kind="replay", log="l", filters={"x": 1})
-        )
-
-
-async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran: Ran, tmp_path: Path) -> None:
-    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    for position in (
-        {},
-        {"replay_id": "x", "began_at": None, "since": "2026", "until": None, "end": 3, "mark": None, "passed": 0},
-    ):
-        point.write(position)
-        with pytest.raises(CheckpointError, match="no position of a replay"):
-            await replay(bus, EVERYTHING, checkpoint=point)
 
 
 async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
@@ -428,113 +299,6 @@ async def test_malformed_records_are_counted_and_nothing_runs_on_them(
     await named.begin()
     assert (await named.run(asyncio.Event())).missing == ("x",)
     assert max(Counter(ran.order).values()) == 2
-
-
-async def test_a_handler_past_its_limit_has_failed_and_one_that_goes_on_is_abandoned(
-    bus: EventBus, store: EventStore
-) -> None:
-    await store.append_many(events(2, tenants=["a"]))
-    may_end = asyncio.Event()
-
-    async def hang(event: DomainEvent) -> None:
-        try:
-            await may_end.wait()
-        except asyncio.CancelledError:
-            await may_end.wait()
-
-    async def slow(event: DomainEvent) -> None:
-        await may_end.wait()
-
-    bus.subscribe("*", hang, id="t:hang", background=True)
-    bus.subscribe("*", slow, id="t:slow")
-    recorder = Recorder()
-    summary = await replay(bus, EVERYTHING, ReplayOptions(timeout=0.02), observer=recorder)
-    may_end.set()
-    assert (summary.failed, summary.abandoned, summary.events) == (4, 2, 2)
-    assert {one.error for one in recorder.reports if one.handler == "t:slow"} == {
-        "TimeoutError: ran past its limit of 0.02 s"
-    }
-
-
-async def test_a_handler_that_blocks_the_loop_past_its_limit_is_named(bus: EventBus, store: EventStore) -> None:
-    await store.append_many(events(1))
-    released, said = threading.Event(), []
-
-    def block(event: DomainEvent) -> None:
-        released.wait(20)
-
-    def hang(text: str) -> None:
-        said.append(text)
-        released.set()
-
-    bus.subscribe("*", block, id="t:block")
-    one = Replay(bus, EVERYTHING, ReplayOptions(timeout=0.01))
-    one.on_hang = hang
-    await one.begin()
-    await one.run(asyncio.Event())
-    assert said[0].startswith("'t:block' blocks the event loop for more than 1.01 s, at ")
-    assert "threading.py" in said[0]
-
-
-async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_rest(
-    bus: EventBus, store: EventStore, tmp_path: Path
-) -> None:
-    stored = events(4, tenants=["a", "b"])
-    await store.append_many(stored)
-    started: list[str] = []
-    stop, may_end = asyncio.Event(), asyncio.Event()
-
-    async def wait(event: DomainEvent) -> None:
-        started.append(event.event_id)
-        if event.tenant_id == "b":
-            await asyncio.Event().wait()
-        await may_end.wait()
-
-    bus.subscribe("*", wait, id="t:wait")
-    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    running = asyncio.create_task(replay(bus, EVERYTHING, ReplayOptions(grace=0.1), stop=stop, checkpoint=point))
-    await becomes(lambda: len(started) == 2)
-    stop.set()
-    may_end.set()
-    summary = await running
-    assert len(started) == 2
-    assert (summary.events, summary.done, summary.failed, summary.is_complete) == (1, 1, 0, False)
-
-
-async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus, store: EventStore, ran: Ran) -> None:
-    await store.append_many(events(3_000, tenants=["a"]))
-
-    def fail_on_a_report(notice: Notice) -> None:
-        if isinstance(notice, DeliveryReport):
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        await asyncio.wait_for(replay(bus, EVERYTHING, observer=fail_on_a_report), 10)
-
-
-async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
-    bus: EventBus, store: EventStore, tmp_path: Path
-) -> None:
-    stored = events(1_600, tenants=["slow", "fast"])
-    await store.append_many(stored)
-    started = 0
-    may_end = asyncio.Event()
-
-    async def wait(event: DomainEvent) -> None:
-        nonlocal started
-        started += 1
-        if event.tenant_id == "slow":
-            await may_end.wait()
-
-    bus.subscribe("*", wait, id="t:wait")
-    point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
-    running = asyncio.create_task(replay(bus, EVERYTHING, checkpoint=point))
-    await becomes(lambda: started == 501)
-    for _ in range(200):
-        await asyncio.sleep(0)
-    assert started == 501
-    may_end.set()
-    assert (await running).events == 1_600
 
 
 def test_options_that_cannot_be_meant_are_refused() -> None:

@@ -1,0 +1,79 @@
+"""Dead deliveries to list, retry and discard."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.operations import dead
+from craft_easy.core.events.operations.dead import Choice, Touched
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.documents import record_id
+
+START = datetime(2026, 1, 31, 10, tzinfo=UTC)
+DIED = START + timedelta(hours=2)
+
+
+def event(number: int, **values: Any) -> DomainEvent:
+    at = START + timedelta(seconds=number)
+    values = {"event_type": "order.placed", "payload": {"n": number}, "tenant_id": "acme"} | values
+    return DomainEvent(event_id=f"e{number}", timestamp=at, **values)
+
+
+def failed(handler: str, state: str = "dead", *, error: str = "CardExpired", minutes: int = 0) -> dict[str, Any]:
+    """What a record says of a handler after 20 attempts."""
+    at = DIED + timedelta(minutes=minutes)
+    return {
+        "id": handler,
+        "state": state,
+        "attempts": 20,
+        "budget_from": 0,
+        "crashes": 0,
+        "due_at": START if state == "pending" else None,
+        "finished_at": None if state == "pending" else at,
+        "took_ms": 1.5,
+        "errors": [{"type": error, "message": f"of {handler}", "at": at, "attempt": 20}],
+        "reason": None,
+        "by": None,
+    }
+
+
+async def store_with(store: EventStore, one: DomainEvent, *handlers: dict[str, Any], **delivery: Any) -> None:
+    """Store an event whose deliveries have come so far."""
+    states = {handler["state"] for handler in handlers}
+    state = "open" if "pending" in states else "dead" if "dead" in states else "done"
+    await store.append(one, handlers=[handler["id"] for handler in handlers])
+    changed = {"delivery.state": state, "delivery.handlers": list(handlers)}
+    changed |= {f"delivery.{name}": value for name, value in delivery.items()}
+    await (await store.collection()).update_one({"event_id": one.event_id}, {"$set": changed})
+
+
+async def graveyard(store: EventStore) -> None:
+    """Four dead deliveries of three events; one event is still open, two have nothing dead."""
+    await store_with(store, event(1), failed("charge"), failed("mail", "done"))
+    await store_with(store, event(2, tenant_id="docs"), failed("charge", minutes=5), failed("mail", "pending"))
+    await store_with(
+        store, event(3, event_type="order.paid"), failed("charge", minutes=9), failed("mail", error="SMTP")
+    )
+    await store_with(store, event(4), failed("mail", "done"))
+    await store_with(store, event(5), failed("mail", "pending"))
+    await store.append(event(6))
+
+
+async def listed(store: EventStore, choice: Choice = dead.EVERY) -> list[tuple[str, str]]:
+    return [(one.event_id, one.handler) async for one in dead.deliveries(store, choice)]
+
+
+async def delivery(store: EventStore, event_id: str) -> Delivery:
+    document = await (await store.collection()).find_one({"_id": record_id(event_id)})
+    assert document is not None
+    return Tracked.of(document).delivery
+
+
+async def states(store: EventStore, event_id: str) -> list[str]:
+    return [one.state for one in (await delivery(store, event_id)).handlers]
+
+
+def numbers(touched: Touched) -> tuple[int, int]:
+    return touched.counts.events, touched.counts.deliveries

@@ -1,0 +1,41 @@
+"""The workers that the registry and the log name."""
+
+from datetime import timedelta
+
+from craft_easy.core.events.operations.workers import workers
+from craft_easy.core.events.store import EventStore
+from tests.store.graveyard import event, failed, store_with
+
+# ------------------------------------------------------------------ workers
+
+
+async def test_workers_are_told_by_what_they_own_and_when_they_last_beat(store: EventStore) -> None:
+    now = await store.now()
+    registry = await store.workers_collection()
+    for owner, beat_at, fenced in (
+        ("api-1:1:aa", now, False),
+        ("api-2:2:bb", now - timedelta(seconds=40), False),
+        ("api-3:3:cc", now, True),
+    ):
+        host, pid, _ = owner.split(":")
+        entry = {"host": host, "pid": int(pid), "lease": 30.0, "fenced": fenced}
+        await registry.insert_one({"_id": owner, "started_at": now - timedelta(hours=1), "beat_at": beat_at, **entry})
+    for number, name in enumerate(["api-1:1:aa", "api-2:2:bb", "api-2:2:bb", "gone:9:ff", None]):
+        await store_with(store, event(number), failed("a", "pending"), owner=name)
+    await store_with(store, event(9), failed("a"), owner="api-1:1:aa")
+    found = await workers(store)
+    assert [(one.owner, one.state, one.open) for one in found] == [
+        ("gone:9:ff", "gone", 1),
+        ("api-2:2:bb", "silent", 2),
+        ("api-1:1:aa", "alive", 1),
+        ("api-3:3:cc", "fenced", 0),
+    ]
+    silent = found[1]
+    assert (silent.host, silent.pid, silent.lease) == ("api-2", 2, 30.0)
+    assert silent.silent_s is not None
+    assert 40 <= silent.silent_s < 60
+    assert found[0].beat_at is None
+
+
+async def test_without_workers_there_are_none(store: EventStore) -> None:
+    assert await workers(store) == []
