@@ -3,8 +3,9 @@
     python benchmarks/bench_startup.py [--rounds N]
 
 Each row starts a process of the command and one of its floor, in turn; a cell is the median of the rounds. A floor is a
-bare interpreter that imports what the command needs, and no more. The commands that read the log do so on an embedded
-one, which is started before and has one event in it.
+bare interpreter that imports what the command needs, and no more; that of a help page is a plain Typer application with
+the same commands, options and texts. The commands that read the log do so on an embedded one, which is started before
+and has one event in it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from craft_easy.core.events import DomainEvent, embedded
 from craft_easy.core.events.store import EventStore
+from craft_events_cli import app as application
 
 MODULE = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
 READ_ONE = (
@@ -33,6 +37,10 @@ READ_ONE = (
     "    await client.close()\n"
     "asyncio.run(main())"
 )
+
+
+PLAIN = "import plain; plain.app()"
+"""Runs what `plain_application` wrote, with the arguments of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +54,9 @@ class Row:
 
 ROWS = (
     Row(("--version",), "import typer, rich", 1.5),
-    Row(("--help",), "pass", None),
-    Row(("replay", "--help"), "import typer, pydantic", 1.25),
-    Row(("redispatch", "--help"), "import typer, pydantic", 1.25),
+    Row(("--help",), PLAIN, 1.2),
+    Row(("replay", "--help"), PLAIN, 1.2),
+    Row(("redispatch", "--help"), PLAIN, 1.2),
     Row(("handlers", "list", "-m", "app"), "import typer, pydantic, asyncio, app", 1.25),
     Row(("replay", "--limit", "1"), READ_ONE, 1.25),
 )
@@ -74,6 +82,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if is_good else 1
 
 
+def plain_application(command: str | None) -> str:
+    """Return the code of a plain Typer application: the root's page, or one command with all its options."""
+    entries = application.COMMANDS if command is None else {}
+    lines = ["import typer", "from typing import Annotated", "app = typer.Typer(add_completion=False)"]
+    for number, (name, entry) in enumerate(entries.items()):
+        lines += [f"@app.command({name!r})", f"def command{number}() -> None:", f"    {entry.help!r}"]
+    if command is not None:
+        page = application.StandIn(command, application.COMMANDS[command]).load()
+        options = [
+            f"option{number}: Annotated[str, typer.Option(*{option.opts!r}, help={option.help!r})] = ''"
+            for number, option in enumerate(page.params)
+            if isinstance(option, typer.core.TyperOption)
+        ]
+        lines += ["@app.command()", f"def {command}({', '.join(options)}) -> None:", f"    {page.help!r}"]
+    return "\n".join(lines)
+
+
 async def _store_one(uri: str) -> None:
     async with EventStore(uri=uri) as store:
         await store.append(DomainEvent(event_type="bench.started"))
@@ -81,7 +106,11 @@ async def _store_one(uri: str) -> None:
 
 def _measure(row: Row, rounds: int, folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
     script = str(Path(sys.executable).with_name("craft-events"))
-    commands = ([sys.executable, "-c", row.floor], [script, *row.command])
+    is_page = row.floor == PLAIN
+    if is_page:
+        command = row.command[0]
+        Path(folder, "plain.py").write_text(plain_application(None if command == "--help" else command))
+    commands = ([sys.executable, "-c", row.floor, *(["--help"] if is_page else [])], [script, *row.command])
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for command, measured in zip(commands, times, strict=True):
