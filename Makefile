@@ -15,6 +15,9 @@ SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3,
 PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import venv, '$$need'; $(SUITABLE)' 2>/dev/null && echo $$python && exit; done; done)
 
+# Where there is none, uv gets one.
+UV ?= $(if $(PYTHON),,$(shell command -v uv))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check static docs cover bench proof pictures format clean check-latest check-oldest constraints
 
@@ -87,14 +90,16 @@ clean: ## remove what was installed and made
 		.hypothesis .import_linter_cache
 
 $(VENV)/.made: $(CONSTRAINTS)
-	@test -n "$(PYTHON)" || { echo "craft-events needs Python 3.11, 3.12 or 3.13; none was found (make PYTHON=/path/to/python)" >&2; exit 1; }
-	@$(PYTHON) -c '$(SUITABLE)' || { echo "$(PYTHON) is not CPython 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	@test -n "$(PYTHON)$(UV)" || { echo "craft-events needs Python 3.11, 3.12 or 3.13, and none was found:" \
+		"install one, or uv, which fetches it (or make PYTHON=/path/to/python)" >&2; exit 1; }
+	@test -z "$(PYTHON)" || $(PYTHON) -c '$(SUITABLE)' || { \
+		echo "$(PYTHON) is not CPython 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -z "$(PYTHON)" || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "$(PYTHON) cannot make an environment: it lacks ensurepip" >&2; \
 		echo "on Debian and Ubuntu: sudo apt install python$$version-venv; or name another: make PYTHON=/path/to/python" >&2; exit 1; }
 	@rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
+	$(if $(PYTHON),$(PYTHON) -m venv,$(UV) venv --quiet --seed --python 3.13) $(VENV)
 	@$(INSTALL) pip hatchling editables
 	@touch $@
 

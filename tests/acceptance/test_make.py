@@ -60,13 +60,29 @@ def test_an_unsuitable_python_is_refused(repository: Path, tmp_path: Path) -> No
     assert "is not CPython 3.11, 3.12 or 3.13" in done.stderr
 
 
-def test_a_machine_without_a_suitable_python_is_told_so(repository: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def path_without_a_suitable_python(tmp_path: Path) -> str:
+    """A PATH whose first Pythons are not suitable, as on a machine that has 3.14 alone."""
     for name in ("python3", "python3.11", "python3.12", "python3.13"):
         interpreter(tmp_path, name, "#!/bin/sh\nexit 1\n")
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    done = made(repository, f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", path=path)
+    return f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_a_machine_without_a_suitable_python_and_uv_is_told_what_is_missing(
+    repository: Path, tmp_path: Path, path_without_a_suitable_python: str
+) -> None:
+    target = (f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", "UV=")
+    done = made(repository, *target, path=path_without_a_suitable_python)
     assert done.returncode == 2
-    assert "craft-events needs Python 3.11, 3.12 or 3.13; none was found" in done.stderr
+    assert "craft-events needs Python 3.11, 3.12 or 3.13, and none was found: install one, or uv" in done.stderr
+
+
+def test_uv_gets_a_suitable_python_where_there_is_none(
+    repository: Path, tmp_path: Path, path_without_a_suitable_python: str
+) -> None:
+    interpreter(tmp_path, "uv", "#!/bin/sh\n")
+    done = made(repository, "-n", f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", path=path_without_a_suitable_python)
+    assert f"{tmp_path}/uv venv --quiet --seed --python 3.13 {tmp_path}/v" in done.stdout
 
 
 def test_a_python_that_can_make_an_environment_goes_before_one_that_cannot(repository: Path, tmp_path: Path) -> None:
