@@ -13,7 +13,7 @@ from pymongo import IndexModel
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.store import drivers
 from craft_easy.core.events.store.filters import MALFORMED
-from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, hint
+from craft_easy.core.events.store.indexes import BUILD_DEADLINE, DEAD_INDEX, OPEN_INDEX, hint
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -110,7 +110,7 @@ async def held(store: Log) -> list[OwnedCount]:
         },
     ]
     async with store.call(store.scan_timeout) as connection:
-        cursor = await drivers.aggregate(connection.events, stages)
+        cursor = await drivers.aggregate(connection.events, stages, **await hint(connection, OPEN_INDEX))
         rows: list[dict[str, Any]] = await cursor.to_list(None)
     return [_held(row) for row in rows]
 

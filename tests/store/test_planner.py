@@ -1,0 +1,146 @@
+"""Each operation of the product asks what an index answers, by the rules of MongoDB's planner.
+
+Where the server is a real one (CRAFT_EVENTS_TEST_URI), it is asked too: no plan may have a COLLSCAN or a SORT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.engine.takeover import TakeOver
+from craft_easy.core.events.history.trace import trace
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import dead, handlers, prune, redact
+from craft_easy.core.events.operations.export import blocks
+from craft_easy.core.events.operations.stats import stats
+from craft_easy.core.events.operations.workers import workers
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch.backlog import count as count_backlog
+from craft_easy.core.events.redispatch.event_ids import look_up
+from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store.queries import doctor, replay
+from tests.conftest import TEST_URI
+from tests.support.planner import Recorder
+
+Operation = Callable[[EventBus, DomainEvent], Awaitable[Any]]
+
+
+async def drained(batches: Any) -> None:
+    """Read an asynchronous generator to its end."""
+    async with aclosing(batches):
+        async for _ in batches:
+            pass
+
+
+async def watched(bus: EventBus, _: DomainEvent) -> None:
+    import asyncio
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.3, stop.set)
+    await redispatch(bus, Selection(), RedispatchOptions(watch=True), stop=stop)
+
+
+def chosen(bus: EventBus, **values: Any) -> Awaitable[None]:
+    """Read the events of a selection."""
+    return drained(bus.publisher.store.batches(Selection(**values)))
+
+
+async def tallied(bus: EventBus) -> None:
+    """Count a range as a replay through handlers does before it begins."""
+    store = bus.publisher.store
+    await replay.tally(store, replay.within(Selection(), None, await replay.last_position(store)))
+
+
+async def pruned(bus: EventBus, *, is_dry: bool) -> None:
+    store = bus.publisher.store
+    old = prune.Old(await store.now() + timedelta(days=1))
+    await (prune.count(store, old) if is_dry else prune.prune(store, old, None))
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "publish": lambda bus, _: bus.publish(DomainEvent(event_type="order.placed")),
+    "publish again": lambda bus, event: bus.publish(event),
+    "get": lambda bus, event: bus.publisher.store.get(event.event_id),
+    "replay": lambda bus, _: bus.publisher.store.replay(),
+    "replay --tenant": lambda bus, _: chosen(bus, tenants=("acme", "other")),
+    "replay --type": lambda bus, _: chosen(bus, types=("order.placed", "order.paid")),
+    "replay --type '*'": lambda bus, _: chosen(bus, types=("order.*",)),
+    "replay --actor": lambda bus, _: chosen(bus, actors=("ann",)),
+    "replay --reverse": lambda bus, _: chosen(bus, reverse=True, limit=5),
+    "replay --state open": lambda bus, _: chosen(bus, states=("open",)),
+    "replay --state dead": lambda bus, _: chosen(bus, states=("dead",)),
+    "replay --state done": lambda bus, _: chosen(bus, states=("done",)),
+    "replay --tenant --state open": lambda bus, _: chosen(bus, tenants=("acme",), states=("open",)),
+    "replay through handlers": lambda bus, _: tallied(bus),
+    "trace": lambda bus, event: trace(bus.publisher.store, event.event_id),
+    "export": lambda bus, _: drained(blocks(bus.publisher.store)),
+    "dead list": lambda bus, _: drained(dead.deliveries(bus.publisher.store)),
+    "dead list --by": lambda bus, _: dead.groups(bus.publisher.store, by="handler"),
+    "dead retry": lambda bus, _: dead.retry(bus.publisher.store),
+    "dead discard --pending": lambda bus, _: dead.discard(
+        bus.publisher.store, dead.Choice(handlers=("gone",)), reason="x", by="y", pending=True
+    ),
+    "stats": lambda bus, _: stats(bus.publisher.store),
+    "workers": lambda bus, _: workers(bus.publisher.store),
+    "handlers check": lambda bus, _: handlers.coverage(bus.publisher.store, bus.registry),
+    "doctor: owned": lambda bus, _: doctor.held(bus.publisher.store),
+    "doctor: dead": lambda bus, _: doctor.dead(bus.publisher.store),
+    "take-over": lambda bus, _: TakeOver(bus.publisher.record_owner()).once(),
+    "reconcile": lambda bus, _: bus.publisher.record_owner().reconcile(),
+    "redispatch": lambda bus, _: redispatch(bus, Selection()),
+    "redispatch --now": lambda bus, _: redispatch(bus, Selection(), RedispatchOptions(now=True)),
+    "redispatch --dry-run": lambda bus, _: count_backlog(bus, Selection(), RedispatchOptions()),
+    "redispatch --watch": watched,
+    "redispatch --ids-from": lambda bus, event: look_up(bus.publisher.store, Selection(), [event.event_id]),
+    "prune --dry-run": lambda bus, _: pruned(bus, is_dry=True),
+    "prune": lambda bus, _: pruned(bus, is_dry=False),
+    "redact --dry-run": lambda bus, _: redact.count(bus.publisher.store, Selection(tenants=("acme",))),
+    "redact": lambda bus, _: redact.redact(bus.publisher.store, Selection(actors=("ann",)), reason="x", by="y"),
+}
+
+
+@pytest.fixture
+async def recorder(embedded_uri: str, database_name: str) -> AsyncIterator[tuple[EventBus, Recorder]]:
+    """A bus on a log with some events in each state, whose client records what it sends."""
+    recorder = Recorder("event_log")
+    client: AsyncMongoClient[Any] = AsyncMongoClient(embedded_uri, event_listeners=[recorder])
+    async with EventStore(client[database_name], uri=embedded_uri) as store, EventBus() as bus:
+        bus.configure_store(store)
+        await store.ensure_indexes()
+        yield bus, recorder
+    await client.close()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_an_index_answers_every_query(recorder: tuple[EventBus, Recorder], name: str) -> None:
+    bus, recorded = recorder
+    bus.subscribe("order.*", lambda _: None, id="a")
+    await bus.publish(event := DomainEvent(event_type="order.placed", tenant_id="acme"))
+    events = [DomainEvent(event_type="order.placed", tenant_id="acme") for _ in range(4)]
+    await bus.publisher.store.append_many(events, handlers=["a", "gone"])
+    await bus.drain()
+    recorded.commands.clear()
+    await OPERATIONS[name](bus, event)
+    await bus.drain()
+    asked = [(query.problem(), command) for command, query in recorded.queries()]
+    assert asked or name == "publish"
+    assert [(problem, command) for problem, command in asked if problem] == []
+    if TEST_URI:
+        await explained(bus, [command for _, command in asked])
+
+
+async def explained(bus: EventBus, commands: list[Any]) -> None:
+    """Fail where the server plans a scan or a sort."""
+    collection = await bus.publisher.store.collection()
+    for command in commands:
+        plain = {name: value for name, value in command.items() if not name.startswith("$") and name != "lsid"}
+        plan = str(await collection.database.command({"explain": plain, "verbosity": "queryPlanner"}))
+        assert "COLLSCAN" not in plan, plain
+        assert "'stage': 'SORT'" not in plan, plain
