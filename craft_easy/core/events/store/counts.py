@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.filters import ClaimFilter, Condition
-from craft_easy.core.events.store.indexes import CLAIM_INDEX, hint
+from craft_easy.core.events.store.indexes import CLAIM_INDEX
 from craft_easy.core.events.store.read import scan
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ async def count_waiting(log: Log, wanted: ClaimFilter, *, at: datetime) -> tuple
 
 async def _count(log: Log, condition: Condition) -> int:
     async with log.call() as connection:
-        options = await hint(connection, CLAIM_INDEX)
-        return int(await connection.events.count_documents(condition, limit=MAX_COUNTED, **options))
+        return int(await connection.events.count_documents(condition, limit=MAX_COUNTED))
 
 
 async def _first_due(log: Log, wanted: ClaimFilter, condition: Condition, at: datetime) -> datetime | None:

@@ -37,7 +37,7 @@ from craft_easy.core.events.store.documents import from_document, key_of, to_doc
 from craft_easy.core.events.store.drivers import aggregate
 from craft_easy.core.events.store.encoding import CODEC
 from craft_easy.core.events.store.filters import UNREDACTED, ClaimFilter, joined
-from craft_easy.core.events.store.indexes import CLAIM_INDEX, OWNER_INDEX, hint
+from craft_easy.core.events.store.indexes import OWNER_INDEX, hint
 from craft_easy.core.events.store.read import BY_DUE_TIME, WITHOUT_PAYLOAD, Page, scan
 from craft_easy.core.events.store.sessions import TRY_S, end_overdue_transactions
 
@@ -115,12 +115,12 @@ class Deliveries:
     async def unowned(self, wanted: ClaimFilter, *, size: int = LISTING_PAGE) -> AsyncGenerator[list[Listed], None]:
         """Yield what may be claimed, by `(due_at, _id)`, at most `size` records at a time.
 
-        A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already.
+        A record may be listed twice, for two of its handlers; the claim refuses one that is claimed already. No index
+        is named: the query contains the filter and the first field of the one for claims.
         """
         fields = ("delivery.takeovers", "delivery.due_at")
         scans = [
-            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size, index=CLAIM_INDEX)
-            for chunk in wanted.chunks()
+            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size) for chunk in wanted.chunks()
         ]
         async with AsyncExitStack() as stack:
             for pages in scans:

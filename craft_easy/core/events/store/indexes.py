@@ -9,7 +9,7 @@ Each query of the product, with the index that answers it:
 | history of event types                       | `(event_type, …)`            | no   | merged, or by time      |
 | history of tenants                           | `(tenant_id, …)`             | no   | merged, or by time      |
 | trace: a chain                               | `event_id`, `correlation_id` | no   | none                    |
-| claims: open, unowned, due, for handlers     | `CLAIM_INDEX`                | yes  | (delivery.due_at, _id)  |
+| claims: open, unowned, due, for handlers     | `CLAIM_INDEX`                | no   | (delivery.due_at, _id)  |
 | orphans: open, pending for other handlers    | `CLAIM_INDEX`                | yes  | none                    |
 | `--state open`, pending, backlog figures     | `OPEN_INDEX`                 | yes  | (timestamp, event_id)   |
 | owners, records of an owner                  | `OWNER_INDEX`                | yes  | none                    |
