@@ -80,10 +80,18 @@ def test_the_text_is_what_the_server_or_the_network_said() -> None:
     assert str(faults.translated(async_driver, WHERE)) == f"{WHERE}: connection refused"
     assert str(faults.translated(login(18), WHERE)) == f"{WHERE}: not you"
     assert "no answer before the deadline" in str(faults.translated(TimeoutError(), WHERE))
-    none = errors.ServerSelectionTimeoutError("No servers found yet, Timeout: 5s")
+    none = errors.ServerSelectionTimeoutError("No replica set members found yet, Timeout: 5s")
     assert str(faults.translated(none, WHERE)) == f"{WHERE}: no server answered before the deadline"
     assert "a write was refused" in str(faults.translated(bulk(), WHERE))
     assert "KeyError" not in str(faults.translated(errors.PyMongoError(), WHERE))
+
+
+@pytest.mark.parametrize(
+    "text", ["No primary available for writes", 'No replica set members match selector "Primary()"']
+)
+def test_an_election_is_told_from_a_wrong_address(text: str) -> None:
+    error = errors.ServerSelectionTimeoutError(f"{text}, Timeout: 5s, Topology Description: <…>")
+    assert "none of them is the primary" in str(faults.translated(error, WHERE))
 
 
 def test_a_text_is_short_and_holds_no_password() -> None:

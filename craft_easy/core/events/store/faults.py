@@ -84,6 +84,9 @@ PERMANENT_CODES: Final = frozenset(
 )
 """Errors that a retry cannot mend: the record's values, field names, size, id, validation or index keys."""
 _PASSING_LABELS: Final = ("RetryableWriteError", "TransientTransactionError", "NetworkError")
+_NONE_FOUND: Final = re.compile(r"No [a-z ]+ found yet")
+_NO_PRIMARY: Final = re.compile(r"No [a-z ]+ (available for writes|match selector)")
+"""The driver's reason where it reached servers, and none of them takes writes: during an election."""
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\].*", re.DOTALL)
 """A system error as both drivers report it, followed by text that differs from host to host."""
 _MAX_TEXT: Final = 300
@@ -101,7 +104,7 @@ def translated(error: Exception, where: str) -> EventsError:
         where: `host:port` of the servers.
     """
     kind = _kind_of(error)
-    return kind(f"{where}: {_text_of(error, kind).removeprefix(f'{where}: ')}", hint=_HINTS.get(kind))
+    return kind(f"{where}: {_text_of(error).removeprefix(f'{where}: ')}", hint=_HINTS.get(kind))
 
 
 @contextmanager
@@ -166,7 +169,7 @@ def _kind_of(error: Exception) -> type[StoreError]:
     return next((KINDS[base] for base in type(error).__mro__ if base in KINDS), StoreError)
 
 
-def _text_of(error: Exception, kind: type[StoreError]) -> str:
+def _text_of(error: Exception) -> str:
     if isinstance(error, errors.BulkWriteError):
         return _text_of_bulk(error.details)
     if isinstance(error, errors.OperationFailure):
@@ -174,8 +177,10 @@ def _text_of(error: Exception, kind: type[StoreError]) -> str:
     if isinstance(error, TimeoutError) or (isinstance(error, errors.PyMongoError) and error.timeout and not str(error)):
         return "no answer before the deadline"
     text = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
-    if kind is StoreUnavailable and text.startswith(("No servers found yet", "No servers match")):
+    if _NONE_FOUND.match(text):
         return "no server answered before the deadline"
+    if _NO_PRIMARY.match(text):
+        return "servers answer, and none of them is the primary"
     return one_line(_ERRNO.sub(lambda match: os.strerror(int(match[1])).lower(), text)) or type(error).__name__
 
 
