@@ -12,6 +12,7 @@ after the stored length and continues from there.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
@@ -242,10 +243,10 @@ async def _write(
             exported.add(block)
             observer(block)
             if checkpoint is not None and last is not None and steady() - kept_at >= KEPT_EVERY:
-                _keep(checkpoint, file, progress, last, exported)
+                await asyncio.to_thread(_keep, checkpoint, file, progress, last, exported)
                 kept_at = steady()
     if checkpoint is not None and last is not None:
-        _keep(checkpoint, file, progress, last, exported)
+        await asyncio.to_thread(_keep, checkpoint, file, progress, last, exported)
     return exported
 
 
