@@ -8,13 +8,15 @@ from typing import Final, TypeVar
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed
-from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.errors import StoreError, StoreLoginRefused, StoreUnavailable
 
 Answer = TypeVar("Answer")
 
 OUTAGE_LIMIT_S: Final = 60.0
 """Seconds without an answer after which a run that has an end gives up."""
 RETRY_S: Final = 1.0
+MAX_RETRY_S: Final = 30.0
+"""Seconds between two calls at most where the log answers with an error."""
 
 
 class Outage:
@@ -23,11 +25,19 @@ class Outage:
     Args:
         report: called with each notice.
         limit: seconds without an answer after which the error is raised; None for no limit.
+        survives: whether every error of the log is ridden out, a killed cursor for example, but a refused login.
     """
 
-    def __init__(self, report: Callable[[ConnectionLost | ConnectionResumed], object], *, limit: float | None) -> None:
+    def __init__(
+        self,
+        report: Callable[[ConnectionLost | ConnectionResumed], object],
+        *,
+        limit: float | None,
+        survives: bool = False,
+    ) -> None:
         self._report = report
         self._limit = limit
+        self._survives = survives
         self._lost_at: float | None = None
 
     def answered(self) -> None:
@@ -41,18 +51,26 @@ class Outage:
 
         Raises:
             StoreUnavailable: the log has not answered for `limit` seconds.
+            StoreError: the log answered with an error that is not ridden out.
         """
+        retry_s = RETRY_S
         while True:
             try:
                 answer = await step()
             except StoreUnavailable as error:
                 self._note(error)
                 await asyncio.sleep(RETRY_S)
+            except StoreError as error:
+                if not self._survives or isinstance(error, StoreLoginRefused):
+                    raise
+                self._note(error)
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, MAX_RETRY_S)
             else:
                 self.answered()
                 return answer
 
-    def _note(self, error: StoreUnavailable) -> None:
+    def _note(self, error: StoreError) -> None:
         if self._lost_at is None:
             self._lost_at = steady()
             self._report(ConnectionLost(error.message))
