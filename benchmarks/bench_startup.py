@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from craft_easy.core.events import DomainEvent, embedded
 from craft_easy.core.events.store import EventStore
@@ -82,21 +82,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if is_good else 1
 
 
-def plain_application(command: str | None) -> str:
-    """Return the code of a plain Typer application: the root's page, or one command with all its options."""
-    entries = application.COMMANDS if command is None else {}
+def plain_application(whole: str) -> str:
+    """Return the code of a plain Typer application with our commands, one of them with all its options."""
     lines = ["import typer", "from typing import Annotated", "app = typer.Typer(add_completion=False)"]
-    for number, (name, entry) in enumerate(entries.items()):
-        lines += [f"@app.command({name!r})", f"def command{number}() -> None:", f"    {entry.help!r}"]
-    if command is not None:
-        page = application.StandIn(command, application.COMMANDS[command]).load()
-        options = [
-            f"option{number}: Annotated[str, typer.Option(*{option.opts!r}, help={option.help!r})] = ''"
-            for number, option in enumerate(page.params)
-            if isinstance(option, typer.core.TyperOption)
-        ]
-        lines += ["@app.command()", f"def {command}({', '.join(options)}) -> None:", f"    {page.help!r}"]
+    for number, (name, entry) in enumerate(application.COMMANDS.items()):
+        page, options = entry.help, ""
+        if name == whole:
+            command = application.StandIn(name, entry).load()
+            page, options = command.help or "", ", ".join(_options_of(command))
+        lines += [f"@app.command({name!r})", f"def command{number}({options}) -> None:", f"    {page!r}"]
     return "\n".join(lines)
+
+
+def _options_of(command: TyperCommand | TyperGroup) -> list[str]:
+    return [
+        f"option{number}: Annotated[str, typer.Option(*{option.opts!r}, help={option.help!r})] = ''"
+        for number, option in enumerate(command.params)
+        if isinstance(option, TyperOption)
+    ]
 
 
 async def _store_one(uri: str) -> None:
@@ -107,10 +110,8 @@ async def _store_one(uri: str) -> None:
 def _measure(row: Row, rounds: int, folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
     script = str(Path(sys.executable).with_name("craft-events"))
     is_page = row.floor == PLAIN
-    if is_page:
-        command = row.command[0]
-        Path(folder, "plain.py").write_text(plain_application(None if command == "--help" else command))
-    commands = ([sys.executable, "-c", row.floor, *(["--help"] if is_page else [])], [script, *row.command])
+    Path(folder, "plain.py").write_text(plain_application(row.command[0]))
+    commands = ([sys.executable, "-c", row.floor, *(row.command if is_page else [])], [script, *row.command])
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for command, measured in zip(commands, times, strict=True):
