@@ -180,6 +180,8 @@ def _left(summary: RedispatchSummary) -> Iterable[str]:
         yield f"{counted(summary.owned, 'event')} owned by living workers (craft-events workers)"
     if summary.orphaned:
         yield f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler"
+    if summary.uncounted:
+        yield f"what is left could not be counted: {summary.uncounted}"
 
 
 def moment(at: datetime) -> str:
@@ -209,6 +211,7 @@ def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
         "next_due_at": next_due_at,
         "orphaned": summary.orphaned,
         "orphaned_handlers": summary.orphaned_handlers,
+        "uncounted": summary.uncounted,
         "dry_run": False,
         "elapsed_s": summary.elapsed_s,
     }

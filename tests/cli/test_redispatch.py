@@ -121,6 +121,7 @@ def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
         "next_due_at": None,
         "orphaned": 0,
         "orphaned_handlers": [],
+        "uncounted": None,
         "dry_run": False,
     }
     assert list(json.loads(ended.out)) == [*summary, "elapsed_s"]

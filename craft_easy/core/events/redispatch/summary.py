@@ -28,6 +28,7 @@ class RedispatchSummary:
         retried: deliveries whose handler asked for another attempt (`Retry`).
         not_due: events that wait for their back-off, up to a bound; the first of them is due at `next_due_at`.
         orphaned: deliveries that wait for a handler that is not loaded.
+        uncounted: why the events that the run leaves (`owned`, `not_due`, `orphaned`) could not be counted.
         abandoned: handlers that still run past their limit or the grace; nothing waits for them.
     """
 
@@ -45,13 +46,14 @@ class RedispatchSummary:
     next_due_at: datetime | None = None
     orphaned: int = 0
     orphaned_handlers: list[str] = field(default_factory=list)
+    uncounted: str | None = None
     elapsed_s: float = 0.0
     abandoned: int = 0
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing failed, died or lacked its handler."""
-        return not (self.failed or self.dead or self.orphaned)
+        """Whether nothing failed, died or lacked its handler, as far as is known."""
+        return not (self.failed or self.dead or self.orphaned or self.uncounted)
 
     def add(self, other: RedispatchSummary) -> None:
         """Add the counts of another run."""
@@ -60,6 +62,7 @@ class RedispatchSummary:
             if isinstance(value, int | float):
                 setattr(self, count.name, round(getattr(self, count.name) + value, 3))
         self.orphaned_handlers = sorted({*self.orphaned_handlers, *other.orphaned_handlers})
+        self.uncounted = self.uncounted or other.uncounted
         due = [at for at in (self.next_due_at, other.next_due_at) if at is not None]
         self.next_due_at = min(due, default=None)
 
