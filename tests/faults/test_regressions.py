@@ -15,11 +15,12 @@ import pytest
 from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.delivery import Ended, finish, take_over
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
+from craft_easy.core.events.redispatch import loop, redispatching
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, PendingChange, Tracked
@@ -229,6 +230,37 @@ async def test_a_filter_is_not_applied_after_the_limit(bus: EventBus, store: Eve
     summary = await deliver(bus, Selection(tenants=("acme",), limit=3))
     assert (summary.claimed, summary.done) == (3, 3)
     assert set(ran.runs) < {("a", event.event_id) for event in mine}
+
+
+async def test_a_log_that_is_lost_while_the_rest_is_counted_leaves_the_summary_of_the_run(
+    bus: EventBus, store: EventStore, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object) -> None:
+        raise StoreUnavailable("db:27017: connection refused")
+
+    await store.append_many(events(3), handlers=["a"])
+    monkeypatch.setattr(loop, "orphans", lost)
+    summary = await deliver(bus)
+    assert (summary.done, summary.uncounted, summary.is_clean) == (3, "db:27017: connection refused", False)
+
+
+async def test_a_redispatch_alongside_an_application_goes_on_after_a_killed_cursor(
+    bus: EventBus, store: EventStore, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unowned, listings = Deliveries.unowned, 0
+
+    def killed_at_first(*args: Any, **options: Any) -> Any:
+        nonlocal listings
+        listings += 1
+        if listings == 1:
+            raise StoreError("db:27017: cursor killed")
+        return unowned(*args, **options)
+
+    monkeypatch.setattr(Deliveries, "unowned", killed_at_first)
+    await store.append_many(mine := events(3), handlers=["a"])
+    async with redispatching(bus):
+        await becomes(lambda: len(ran.runs) == 3)
+    assert await states(store, mine) == {("done", None): 3}
 
 
 UNREADABLE: Final[tuple[dict[str, Any], ...]] = (

@@ -10,8 +10,10 @@ from typing import Any, cast
 import pytest
 
 from craft_easy.core.events.engine import pool
-from craft_easy.core.events.engine.pool import RunnerPool, Slots
+from craft_easy.core.events.engine.pool import ClaimedRecord, RunnerPool, Slots
+from craft_easy.core.events.engine.shares import Shares
 from craft_easy.core.events.model.envelope import EPOCH
+from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from tests.support.conditions import becomes
 
 
@@ -51,7 +53,7 @@ async def test_one_slow_key_holds_nobody_else_up() -> None:
 
     slots = Slots(2, work)
     for item in ("slow", "slow", "a", "b", "c"):
-        slots.add(item, item)
+        slots.add(item if item != "b" else None, item)  # a key may be None: an event without a tenant
     await becomes(lambda: seen == ["a", "b", "c"])
     may_end.set()
     await slots.idle()
@@ -71,7 +73,7 @@ async def test_slots_that_are_stopped_begin_nothing_more() -> None:
     await becomes(lambda: seen == [0])
     stopping = asyncio.create_task(slots.stop(5))
     await asyncio.sleep(0)
-    assert not await slots.free()
+    assert slots.is_closed
     may_end.set()
     assert await stopping == [1, 2, 3]
     assert seen == [0]
@@ -87,8 +89,25 @@ async def test_what_work_raises_comes_out() -> None:
         await slots.idle()
 
 
+async def test_an_item_that_is_not_admitted_waits_and_lets_the_others_pass() -> None:
+    refused, seen = {"a"}, []
+
+    async def work(item: str) -> None:
+        seen.append(item)
+
+    slots = Slots(2, work, lambda item: item not in refused)
+    for item in "abc":
+        slots.add(item, item)
+    await slots.idle()
+    assert seen == ["b", "c"]
+    refused.clear()
+    slots.fill()
+    await slots.idle()
+    assert seen == ["b", "c", "a"]
+
+
 class FakeRun:
-    """Stands for the run of a record: it ends when it is let go."""
+    """Stands for the run of a record: it ends when it is released."""
 
     def __init__(self, *_: object) -> None:
         self.abandoned = 0
@@ -109,9 +128,17 @@ class FakeRun:
 runs: list[FakeRun] = []
 
 
-def claimed(number: int) -> Any:
+def due(handler_id: str = "slow") -> Any:
+    return SimpleNamespace(
+        handler=SimpleNamespace(id=handler_id), given_back=Outcome(handler_id, OutcomeKind.GIVEN_BACK, 1)
+    )
+
+
+def claimed(number: int, *deliveries: Any) -> ClaimedRecord:
     document = {"event_id": f"e{number}", "event_type": "x", "timestamp": EPOCH, "payload": {}}
-    return SimpleNamespace(record=SimpleNamespace(document=document), key=f"e{number}", ownership=(number, "me"))
+    record = SimpleNamespace(document=document)
+    owned = SimpleNamespace(record=record, key=f"e{number}", ownership=(number, "me"))
+    return ClaimedRecord(cast("Any", owned), deliveries)
 
 
 @pytest.fixture
@@ -123,31 +150,32 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
-def pool_of(size: int, given_back: list[str], due: Any) -> RunnerPool:
+def pool_of(size: int, given_back: list[str], shares: Shares | None = None) -> RunnerPool:
     writer = SimpleNamespace(add=lambda owned, *, is_finished: given_back.append(owned.key))
-    return RunnerPool(cast("Any", SimpleNamespace(writer=writer)), size, due, lambda: None)
+    return RunnerPool(cast("Any", SimpleNamespace(writer=writer)), size, lambda: None, shares)
 
 
 async def test_a_record_whose_run_cannot_begin_is_given_back_and_the_others_go_on(
-    given_back: list[str], caplog: pytest.LogCaptureFixture
+    given_back: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def due(record: Any) -> list[Any]:
-        if record.document["event_id"] == "e1":
-            raise ValueError("no")
-        return []
+    def refuse(*_: object) -> None:
+        raise ValueError("no")
 
-    records = pool_of(2, given_back, due)
-    await records.start([claimed(1), claimed(2)])
+    monkeypatch.setattr(pool, "RecordSink", refuse)
+    shares = Shares(2)
+    records = pool_of(2, given_back, shares)
+    await records.start([claimed(1, due()), claimed(2)])
     await records.idle()
     assert sorted(given_back) == ["e1", "e2"]
     assert "the deliveries of event e1 broke off" in caplog.text
+    assert shares.may_begin("slow", free=1)
 
 
 async def test_a_stop_gives_back_the_records_that_did_not_begin_and_those_that_run_too_long(
     given_back: list[str],
 ) -> None:
-    records = pool_of(1, given_back, lambda _: ["a delivery"])
-    starting = asyncio.create_task(records.start([claimed(1), claimed(2)]))
+    records = pool_of(1, given_back)
+    starting = asyncio.create_task(records.start([claimed(1, due()), claimed(2, due())]))
     await becomes(lambda: len(runs) == 1)
     await records.stop(grace=0)
     await starting
@@ -155,13 +183,60 @@ async def test_a_stop_gives_back_the_records_that_did_not_begin_and_those_that_r
     assert records.abandoned == 1
 
 
+async def test_a_start_that_is_cancelled_gives_back_the_records_that_did_not_begin(given_back: list[str]) -> None:
+    records = pool_of(1, given_back)
+    starting = asyncio.create_task(records.start([claimed(1, due()), claimed(2, due())]))
+    await becomes(lambda: len(runs) == 1)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert given_back == ["e2"]
+    await records.stop(grace=0)
+
+
 async def test_a_suspect_that_waits_for_its_turn_is_given_back_where_the_run_ends(given_back: list[str]) -> None:
-    records = pool_of(1, given_back, lambda _: ["a delivery"])
-    await records.start([claimed(1)])
-    suspect = asyncio.create_task(records.alone(claimed(2)))
+    records = pool_of(1, given_back)
+    await records.start([claimed(1, due())])
+    suspect = asyncio.create_task(records.alone(claimed(2, due())))
     await becomes(lambda: len(runs) == 1)
     suspect.cancel()
     with pytest.raises(asyncio.CancelledError):
         await suspect
     assert given_back == ["e2"]
+    await records.stop(grace=0)
+
+
+async def test_a_handler_that_hangs_leaves_slots_to_the_others(given_back: list[str]) -> None:
+    records = pool_of(10, given_back, Shares(10))
+    slow = asyncio.create_task(records.start([claimed(number, due("slow")) for number in range(20)]))
+    await becomes(lambda: len(runs) == 7)
+    await records.start([claimed(number, due("quick")) for number in range(20, 22)])
+    await becomes(lambda: len(runs) == 9)
+    slow.cancel()
+    await records.stop(grace=0)
+
+
+async def test_records_of_handlers_that_are_claimed_elsewhere_are_given_back(given_back: list[str]) -> None:
+    records, elsewhere = pool_of(1, given_back, Shares(1)), set[str]()
+    starting = asyncio.create_task(
+        records.start([claimed(1, due()), claimed(2, due()), claimed(3, due())], is_elsewhere=elsewhere.__contains__)
+    )
+    await becomes(lambda: len(runs) == 1)
+    elsewhere.add("slow")
+    assert not await starting
+    assert given_back == ["e2", "e3"]
+    await records.stop(grace=0)
+
+
+async def test_a_record_begins_with_the_deliveries_that_have_a_share_left(given_back: list[str]) -> None:
+    shares = Shares(4)
+    records = pool_of(4, given_back, shares)
+    failed = Outcome("failing", OutcomeKind.FAILED, 1)
+    for _ in range(3):
+        shares.begin("failing")
+        shares.end(failed)
+    await records.start([claimed(1, due("failing"))])
+    both = claimed(2, due("failing"), due("quick"))
+    await records.start([both])
+    assert [one.handler.id for one in both.due] == ["quick"]
     await records.stop(grace=0)

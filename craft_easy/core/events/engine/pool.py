@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from craft_easy.core.events.engine.outcomes import OwnedRecord
-from craft_easy.core.events.engine.runner import CANCELLED_S, DueDelivery, RecordRun
+from craft_easy.core.events.engine.runner import CANCELLED_S, LOOK_S, DueDelivery, RecordRun
+from craft_easy.core.events.engine.shares import Shares
 from craft_easy.core.events.engine.sinks import RecordSink
 from craft_easy.core.events.model.event import DomainEvent
-from craft_easy.core.events.store.deliveries import Tracked
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.owner import RecordOwner
@@ -30,11 +31,18 @@ class Slots(Generic[Item]):
     Args:
         size: items that are worked on at the same time, at most.
         work: works on one item.
+        admit: returns whether the next item of a key may be begun now, and is asked again if not; None admits all.
     """
 
-    def __init__(self, size: int, work: Callable[[Item], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        size: int,
+        work: Callable[[Item], Coroutine[Any, Any, None]],
+        admit: Callable[[Item], bool] | None = None,
+    ) -> None:
         self._size = size
         self._work = work
+        self._admit = admit
         self._queues: dict[Hashable, deque[Item]] = {}
         """By key, while an item of the key is waiting or worked on; the first is next."""
         self._ready: deque[Hashable] = deque()
@@ -42,7 +50,13 @@ class Slots(Generic[Item]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
-        self._is_closed = False
+        self.is_closed = False
+        """Whether no more items are begun."""
+
+    @property
+    def free(self) -> int:
+        """The number of free slots."""
+        return self._size - len(self._tasks)
 
     def add(self, key: Hashable, item: Item) -> None:
         """Have an item worked on in its turn: after the earlier ones of its key, as soon as a slot is free."""
@@ -51,20 +65,26 @@ class Slots(Generic[Item]):
         else:
             self._queues[key] = deque([item])
             self._ready.append(key)
-            self._fill()
+            self.fill()
 
-    async def free(self) -> bool:
-        """Return True as soon as a slot is free, False if no more items are begun."""
-        while not self._is_closed and len(self._tasks) >= self._size:
-            await self._next_change()
-        return not self._is_closed
+    def withdraw(self, key: Hashable) -> None:
+        """Forget the items of a key of which none has been begun."""
+        self._ready.remove(key)
+        del self._queues[key]
 
     async def idle(self) -> None:
         """Return when every item has been worked on, or no more are begun; raise what `work` raised."""
         while self._tasks:
-            await self._next_change()
+            await self.change()
             self.check()
         self.check()
+
+    async def change(self, seconds: float | None = None) -> None:
+        """Return when a task has ended, or after these seconds."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def check(self) -> None:
         """Raise what `work` raised, if it did."""
@@ -76,7 +96,7 @@ class Slots(Generic[Item]):
 
         Returns the items that were not begun.
         """
-        self._is_closed = True
+        self.is_closed = True
         self._changed.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -86,16 +106,21 @@ class Slots(Generic[Item]):
             await asyncio.wait(self._tasks, timeout=2 * CANCELLED_S)
         return [item for queue in self._queues.values() for item in queue]
 
-    async def _next_change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _fill(self) -> None:
-        while self._ready and len(self._tasks) < self._size and not self._is_closed:
-            key = self._ready.popleft()
+    def fill(self) -> None:
+        """Begin what may be begun now."""
+        while self.free > 0 and not self.is_closed and (place := self._admitted()) is not None:
+            key = self._ready[place]
+            del self._ready[place]
             task = asyncio.get_running_loop().create_task(self._work(self._queues[key].popleft()))
             self._tasks.add(task)
             task.add_done_callback(partial(self._ended, key))
+
+    def _admitted(self) -> int | None:
+        """Return the place of the first ready key whose next item is admitted."""
+        for place, key in enumerate(self._ready):
+            if self._admit is None or self._admit(self._queues[key][0]):
+                return place
+        return None
 
     def _ended(self, key: Hashable, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -105,14 +130,29 @@ class Slots(Generic[Item]):
             self._ready.append(key)
         else:
             del self._queues[key]
-        self._fill()
+        self.fill()
         self._changed.set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
+def _never(_: str) -> bool:
+    return False
+
+
+@dataclass(eq=False, slots=True)
+class ClaimedRecord:
+    """A record that was claimed.
+
+    Args:
+        owned: the record.
+        due: the deliveries that are to run; as it begins, those whose handler has no share left are taken out.
+        is_alone: it is a suspect, which runs while nothing else does.
+        has_begun: a slot works on it.
+    """
+
     owned: OwnedRecord
-    is_alone: bool
+    due: Sequence[DueDelivery]
+    is_alone: bool = False
+    has_begun: bool = False
 
 
 class RunnerPool:
@@ -121,46 +161,76 @@ class RunnerPool:
     Args:
         record_owner: the worker that owns them.
         size: events whose handlers run at the same time.
-        due: returns the deliveries of a record that are to run.
         on_end: called when all deliveries of one event have ended.
+        shares: how the handlers share the slots; None to begin records in their order.
     """
 
     def __init__(
-        self,
-        record_owner: RecordOwner,
-        size: int,
-        due: Callable[[Tracked], list[DueDelivery]],
-        on_end: Callable[[], object],
+        self, record_owner: RecordOwner, size: int, on_end: Callable[[], object], shares: Shares | None = None
     ) -> None:
         self.abandoned = 0
         """Handlers that may still run although nothing waits for them any more."""
         self._record_owner = record_owner
-        self._due = due
         self._on_end = on_end
-        self._slots = Slots(size, self._work)
+        self._shares = shares
+        self._slots = Slots(size, self._work, self._admit)
         self._runs: set[RecordRun] = set()
+        self._alone = asyncio.Lock()
 
-    async def start(self, claimed: Iterable[OwnedRecord], *, is_alone: bool = False) -> None:
-        """Start records in their order, each as soon as a slot is free; cancelling this gives back the others."""
-        waiting = deque(claimed)
+    async def start(self, claimed: Iterable[ClaimedRecord], *, is_elsewhere: Callable[[str], bool] = _never) -> bool:
+        """Start records in their order, each as soon as it may; return when all have begun.
+
+        Cancelling this gives back those that have not begun. So does it with those whose handlers are all
+        elsewhere meanwhile; then it returns False.
+
+        Args:
+            claimed: the records.
+            is_elsewhere: returns whether the deliveries of a handler are claimed by another loop by now.
+        """
+        waiting, are_all_begun = deque(claimed), True
+        for record in waiting:
+            self._slots.add(record.owned.ownership, record)
         try:
-            while waiting and await self._slots.free():
-                owned = waiting.popleft()
-                self._slots.add(owned.ownership, _Claimed(owned, is_alone))
-        finally:
-            for owned in waiting:
-                self._give_back(owned)
+            while waiting and not self._slots.is_closed:
+                record = waiting[0]
+                if record.has_begun:
+                    waiting.popleft()
+                elif record.due and all(is_elsewhere(due.handler.id) for due in record.due):
+                    self._withdraw(waiting.popleft())
+                    are_all_begun = False
+                else:
+                    await self._slots.change(LOOK_S)
+                    self._slots.fill()
+        except asyncio.CancelledError:
+            for record in waiting:
+                if not record.has_begun:
+                    self._withdraw(record)
+            raise
+        return are_all_begun
 
-    async def alone(self, owned: OwnedRecord) -> None:
+    async def alone(self, claimed: ClaimedRecord) -> None:
         """Run a suspect to its end while nothing else runs, one handler at a time."""
+        claimed.is_alone = True
+        try:
+            await self._alone.acquire()
+        except BaseException:
+            self._give_back(claimed.owned)
+            raise
+        try:
+            await self._run_alone(claimed)
+        finally:
+            self._alone.release()
+            self._slots.fill()
+
+    async def _run_alone(self, claimed: ClaimedRecord) -> None:
         try:
             await self.idle()
         except BaseException:
-            self._give_back(owned)
+            self._give_back(claimed.owned)
             raise
-        await self.start([owned], is_alone=True)
+        await self.start([claimed])
         await self.idle()
-        await self._record_owner.writer.wait_until_stored(owned)
+        await self._record_owner.writer.wait_until_stored(claimed.owned)
 
     async def idle(self) -> None:
         """Return when nothing runs."""
@@ -168,34 +238,60 @@ class RunnerPool:
 
     async def stop(self, grace: float) -> None:
         """Start no more records, wait for those that run, and give back the ones that run after `grace` seconds."""
-        for claimed in await self._slots.stop(grace):
-            self._give_back(claimed.owned)
+        for record in await self._slots.stop(grace):
+            self._give_back(record.owned)
         for run in self._runs:
             run.give_back()
+
+    def _withdraw(self, record: ClaimedRecord) -> None:
+        self._slots.withdraw(record.owned.ownership)
+        self._give_back(record.owned)
+
+    def _release(self, record: ClaimedRecord) -> None:
+        """Give back a record that has begun and does not run, and the shares of its deliveries."""
+        if self._shares is not None:
+            for due in record.due:
+                self._shares.end(due.given_back)
+        self._give_back(record.owned)
 
     def _give_back(self, owned: OwnedRecord) -> None:
         self._record_owner.writer.add(owned, is_finished=True)
 
-    async def _work(self, claimed: _Claimed) -> None:
+    def _admit(self, record: ClaimedRecord) -> bool:
+        """Return whether a record may begin, with those of its deliveries whose handlers have a share left."""
+        if self._alone.locked() and not record.is_alone:
+            return False
+        if self._shares is not None:
+            free = self._slots.free
+            due = [one for one in record.due if record.is_alone or self._shares.may_begin(one.handler.id, free)]
+            if record.due and not due:
+                return False
+            record.due = due
+            for one in due:
+                self._shares.begin(one.handler.id)
+        record.has_begun = True
+        return True
+
+    async def _work(self, record: ClaimedRecord) -> None:
         run: RecordRun | None = None
         try:
-            run = self._run_of(claimed.owned)
+            run = self._run_of(record)
             if run is not None:
                 self._runs.add(run)
-                await run.run(is_alone=claimed.is_alone)
+                await run.run(is_alone=record.is_alone)
         except Exception:
-            log.exception("the deliveries of event %s broke off", claimed.owned.key)
+            log.exception("the deliveries of event %s broke off", record.owned.key)
         finally:
             if run is None:
-                self._give_back(claimed.owned)
+                self._release(record)
             else:
                 self._runs.discard(run)
                 self.abandoned += run.abandoned
         self._on_end()
 
-    def _run_of(self, owned: OwnedRecord) -> RecordRun | None:
-        due = self._due(owned.record)
-        if not due:
+    def _run_of(self, record: ClaimedRecord) -> RecordRun | None:
+        if not record.due:
             return None
-        event = DomainEvent.from_record(owned.record.document)
-        return RecordRun(RecordSink(self._record_owner, owned), event, due)
+        event = DomainEvent.from_record(record.owned.record.document)
+        sink = RecordSink(self._record_owner, record.owned, self._shares)
+        return RecordRun(sink, event, record.due)

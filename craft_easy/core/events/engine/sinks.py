@@ -19,6 +19,7 @@ from craft_easy.core.events.store.sessions import check, plain_transaction, tran
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.outcomes import OwnedRecord
     from craft_easy.core.events.engine.owner import RecordOwner
+    from craft_easy.core.events.engine.shares import Shares
     from craft_easy.core.events.engine.watchdog import RunningHandlers
     from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider
     from craft_easy.core.events.model.event import DomainEvent
@@ -68,13 +69,15 @@ class RecordSink:
     Args:
         record_owner: the worker.
         owned: its record.
+        shares: where the deliveries that end give back their share of the slots; None where there are no shares.
     """
 
     replay_id: str | None = None
 
-    def __init__(self, record_owner: RecordOwner, owned: OwnedRecord) -> None:
+    def __init__(self, record_owner: RecordOwner, owned: OwnedRecord, shares: Shares | None = None) -> None:
         self._record_owner = record_owner
         self._owned = owned
+        self._shares = shares
         self._ended: set[str] = set()
         self.running_handlers = record_owner.worker.running_handlers
         self.transactions: TransactionProvider = self
@@ -99,6 +102,8 @@ class RecordSink:
 
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
         self._ended.add(handler_id)
+        if self._shares is not None:
+            self._shares.end(outcome)
         self._record_owner.end(self._owned, handler_id, outcome, is_last=is_last)
 
     async def wait_until_stored(self) -> None:

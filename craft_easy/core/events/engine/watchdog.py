@@ -61,6 +61,11 @@ class RunningHandlers:
         """The longest limit among the handlers that run, in seconds; 0 where none runs."""
         return max((handler.limit for handler in list(self._running.values())), default=0.0)
 
+    def longer_than(self, seconds: float) -> set[str]:
+        """Return the ids of the handlers that have been running for longer than this."""
+        before = steady() - seconds
+        return {handler.handler_id for handler in list(self._running.values()) if handler.since < before}
+
     def at_work(self, frame: FrameType | None) -> list[str]:
         """Return the ids of the handlers that a thread's stack shows, or of all that run."""
         running = list(self._running.values())

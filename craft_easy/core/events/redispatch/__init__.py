@@ -2,6 +2,7 @@
 
     loop.py        the run: take over, claim, run, wait; once, or until it is stopped
     claiming.py    claims batch by batch, suspects set apart
+    claim_loops.py the claim loops of a watch: a slow handler has one of its own
     options.py     how a run works, and the records that it may claim
     backlog.py     the dry run; records without deliveries
     event_ids.py   events that are named one by one

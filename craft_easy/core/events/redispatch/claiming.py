@@ -25,7 +25,8 @@ MAX_SUSPECTS: Final = 10_000
 MAX_SKIPPED_PAGES: Final = 64
 """Pages that a worker skips at most where another worker claims at the same place of the backlog."""
 
-Start = Callable[[list[OwnedRecord]], Awaitable[None]]
+Start = Callable[[list[OwnedRecord]], Awaitable[bool]]
+"""Starts claimed records, and returns whether the listing is to go on."""
 
 
 class Claimer:
@@ -60,15 +61,22 @@ class Claimer:
     def _room(self) -> int:
         return CLAIM_SIZE if self._left is None else self._left
 
-    async def claim_all(self, claim_filter: ClaimFilter, start: Start) -> list[Any]:
-        """Claim the backlog, the next batch while `start` takes the last one in; return the `_id`s of suspects."""
+    async def claim_all(self, claim_filter: ClaimFilter, start: Start, *, size: int | None = None) -> list[Any]:
+        """Claim the backlog, the next batch while `start` takes the last one in; return the `_id`s of suspects.
+
+        Args:
+            claim_filter: the records.
+            start: takes each batch that was claimed.
+            size: the records in one batch at most; None for `CLAIM_SIZE`.
+        """
         suspects: deque[Any] = deque(maxlen=MAX_SUSPECTS)
-        async with aclosing(self._batches(claim_filter, suspects)) as batches:
+        async with aclosing(self._batches(claim_filter, suspects, size or CLAIM_SIZE)) as batches:
             coming = asyncio.create_task(anext(batches, None))
             try:
                 while (claimed := await coming) is not None:
                     coming = asyncio.create_task(anext(batches, None))
-                    await start(claimed)
+                    if not await start(claimed):
+                        break
             finally:
                 await self._give_back(coming)
         return list(suspects)
@@ -84,7 +92,7 @@ class Claimer:
         return claimed
 
     async def _batches(
-        self, claim_filter: ClaimFilter, suspects: deque[Any]
+        self, claim_filter: ClaimFilter, suspects: deque[Any], size: int
     ) -> AsyncGenerator[list[OwnedRecord], None]:
         """Yield the records that could be claimed, and note the suspects.
 
@@ -92,7 +100,7 @@ class Claimer:
         of a run end when nothing is left behind.
         """
         to_skip = 0
-        async with aclosing(self._record_owner.deliveries.unowned(claim_filter, size=CLAIM_SIZE)) as pages:
+        async with aclosing(self._record_owner.deliveries.unowned(claim_filter, size=size)) as pages:
             async for page in pages:
                 if not self.has_room:
                     break

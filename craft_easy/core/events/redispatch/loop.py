@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -23,19 +22,22 @@ from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.outage import OUTAGE_LIMIT_S, Outage
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import WRITING_S
-from craft_easy.core.events.engine.pool import RunnerPool
+from craft_easy.core.events.engine.pool import ClaimedRecord, RunnerPool
 from craft_easy.core.events.engine.report import AwaitedWorker, Began, EventEnded, Observer, WaitingFor, ignore
 from craft_easy.core.events.engine.runner import DueDelivery
+from craft_easy.core.events.engine.shares import Shares
 from craft_easy.core.events.engine.takeover import TakeOver
-from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import begin_to_track
+from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops
 from craft_easy.core.events.redispatch.claiming import Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
 from craft_easy.core.events.store.counts import MAX_COUNTED, count_unowned, count_waiting, orphans
 from craft_easy.core.events.store.deliveries import Tracked
+from craft_easy.core.events.store.filters import ClaimFilter
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("craft_easy.core.events")
 
 POLLS_A_LEASE: Final = 10
-LONGEST_POLL: Final = 1.0
 BEHIND_S: Final = 1.0
 """Seconds that a run waits at most until the database's clock is past every earlier claim."""
 
@@ -88,7 +89,8 @@ async def redispatching(
                 async with redispatching(bus):
                     yield
 
-    An outage of the log does not end it. The end of the block stops it as a signal stops the command.
+    It rides out every error of the log but a refused login. The end of the block stops it as a signal stops the
+    command.
 
     Args:
         bus: has a store.
@@ -115,6 +117,10 @@ def _log_its_error(task: asyncio.Task[RedispatchSummary]) -> None:
         log.error("the redispatch alongside the application has ended", exc_info=error)
 
 
+def _all_belong(_: str) -> bool:
+    return True
+
+
 class Redispatch:
     """One run of `redispatch`."""
 
@@ -126,10 +132,15 @@ class Redispatch:
         self._summary = RedispatchSummary()
         self._take_over = TakeOver(self._record_owner)
         self._filter = claim_filter(bus.registry, selection, options)
-        self._pool = RunnerPool(self._record_owner, options.concurrency, self._due, lambda: observer(EventEnded()))
+        handlers = {self._handler_id(name) for name in self._filter.handlers}
+        shares = Shares(options.concurrency) if options.watch and len(handlers) > 1 else None
+        self._pool = RunnerPool(self._record_owner, options.concurrency, lambda: observer(EventEnded()), shares)
+        running = self._record_owner.worker.running_handlers
+        self._loops = ClaimLoops(shares or Shares(1), running, self._claim_for, own_size=options.concurrency)
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
         self._began_at: datetime | None = None
-        self._outage = Outage(observer, limit=None if options.watch else OUTAGE_LIMIT_S)
+        limit = None if options.watch else OUTAGE_LIMIT_S
+        self._outage = Outage(observer, limit=limit, survives=options.watch)
 
     async def run(self, stop: asyncio.Event) -> RedispatchSummary:
         """Work until nothing is left or `stop` is set; return the summary."""
@@ -143,14 +154,17 @@ class Redispatch:
         finally:
             stopped.cancel()
             await self._end(working)
-        await self._count_the_rest()
+        try:
+            await self._count_the_rest()
+        except StoreError as error:
+            self._summary.uncounted = str(error)
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
     async def _work(self) -> None:
         await self._outage.ride_out(self._begin)
         if self._options.watch:
-            await _all(self._take_over_for_ever(), self._claim_for_ever())
+            await _all(self._take_over_for_ever(), self._loops.run())
         else:
             await self._outage.ride_out(self._finish_the_backlog)
 
@@ -207,7 +221,7 @@ class Redispatch:
         """Take over, claim, run; return how many events were claimed."""
         before = self._summary.claimed
         await self._take_over_once()
-        await self._claim_and_run()
+        await self._claim_and_run(self._filter)
         await self._pool.idle()
         return self._summary.claimed - before
 
@@ -219,18 +233,19 @@ class Redispatch:
 
     # watch
 
-    async def _claim_for_ever(self) -> None:
-        """Claim due records as soon as there is room: a slow delivery occupies its own slot only."""
-        while True:
-            self._filter = replace(self._filter, due_at=self._record_owner.worker.now())
-            await self._outage.ride_out(self._claim_and_run)
-            await _sleep()
+    async def _claim_for(self, belongs: Belongs, size: int) -> None:
+        """Claim what is due now for the handlers of one claim loop: a slow delivery occupies its own slot only."""
+        now = self._record_owner.worker.now()
+        patterns = {name: types for name, types in self._filter.handlers.items() if belongs(self._handler_id(name))}
+        if patterns:
+            due_now = replace(self._filter, handlers=patterns, due_at=now)
+            await self._outage.ride_out(lambda: self._claim_and_run(due_now, belongs, size))
 
     async def _take_over_for_ever(self) -> None:
         while True:
-            with suppress(StoreUnavailable):  # the claims report an outage
+            with suppress(StoreError):  # the claims report it, and end at a refused login
                 await self._take_over_once()
-            await _sleep()
+            await asyncio.sleep(LONGEST_POLL)
 
     # take over, claim, run
 
@@ -239,13 +254,25 @@ class Redispatch:
         self._summary.taken_over += await self._take_over.once()
         self._summary.dead += self._take_over.died - died
 
-    async def _claim_and_run(self) -> None:
-        """Run what can be claimed, each batch as soon as there is room; suspects follow, each alone."""
-        suspects = await self._claimer.claim_all(self._filter, self._pool.start)
-        for record_id in suspects:
+    async def _claim_and_run(
+        self, wanted: ClaimFilter, belongs: Belongs = _all_belong, size: int | None = None
+    ) -> None:
+        """Run what can be claimed, each batch as soon as there is room; suspects follow, each alone.
+
+        A record that was claimed for one handler runs whatever is due of it.
+        """
+        whole = replace(wanted, handlers=self._filter.handlers)
+
+        async def start(claimed: list[OwnedRecord]) -> bool:
+            return await self._pool.start(
+                [ClaimedRecord(owned, self._due(owned.record, whole)) for owned in claimed],
+                is_elsewhere=lambda handler_id: self._loops.has_own(handler_id) and not belongs(handler_id),
+            )
+
+        for record_id in await self._claimer.claim_all(wanted, start, size=size):
             await self._pool.idle()
-            for owned in await self._claimer.claim(self._filter, [record_id]):
-                await self._pool.alone(owned)
+            for owned in await self._claimer.claim(wanted, [record_id]):
+                await self._pool.alone(ClaimedRecord(owned, self._due(owned.record, whole)))
 
     def _take(self, claimed: list[OwnedRecord]) -> None:
         """Count claimed records, and have their outcomes counted and reported once they are stored."""
@@ -262,15 +289,20 @@ class Redispatch:
         times += [entry.finished_at for entry in delivery.handlers if entry.finished_at is not None]
         return began_at is not None and any(at >= began_at for at in times)
 
-    def _due(self, record: Tracked) -> list[DueDelivery]:
-        """Return the deliveries of a record that are to run now: due, and of a loaded handler that is for its type."""
+    def _due(self, record: Tracked, wanted: ClaimFilter) -> list[DueDelivery]:
+        """Return the deliveries of a record that are to run now: due, and of a wanted handler that is for its type."""
         event_type = str(record.document.get("event_type"))
         due = []
         for entry in record.delivery.pending:
             handler = self._bus.registry.handler(entry.id)
-            if handler is not None and self._filter.matches(entry, event_type):
+            if handler is not None and wanted.matches(entry, event_type):
                 due.append(DueDelivery(handler, entry.id, entry.attempts + 1, self._options.timeout))
         return due
+
+    def _handler_id(self, name: str) -> str:
+        """Return the id of the handler that a record names by its id or an alias."""
+        handler = self._bus.registry.handler(name)
+        return name if handler is None else handler.id
 
     # wait
 
@@ -335,7 +367,3 @@ async def _all(*loops: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-async def _sleep() -> None:
-    await asyncio.sleep(random.uniform(0.5, 1) * LONGEST_POLL)

@@ -1,0 +1,85 @@
+"""The claim loops of a watch: one for all handlers, but each slow one gets a loop of its own.
+
+Records are claimed in the order in which they are due, so the backlog of a slow handler would keep the others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from craft_easy.core.events.engine.shares import SLOW_S, Shares
+from craft_easy.core.events.engine.watchdog import RunningHandlers
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
+
+LONGEST_POLL: Final = 1.0
+"""Seconds between two rounds of a loop at most."""
+MAX_OWN: Final = 8
+"""Handlers with a loop of their own at most: an idle watch asks the server once a second for each loop."""
+
+Belongs = Callable[[str], bool]
+"""Returns whether a loop claims for a handler, by its id."""
+Claim = Callable[[Belongs, int], Awaitable[object]]
+
+
+class ClaimLoops:
+    """Runs the claim loops.
+
+    Args:
+        shares: tells which handlers are slow.
+        running: the handlers that run on this event loop.
+        claim: called for each round with the handlers that belong to the loop, and the records in one claim at most.
+        own_size: the records in one claim at most for a slow handler.
+    """
+
+    def __init__(self, shares: Shares, running: RunningHandlers, claim: Claim, *, own_size: int) -> None:
+        self._shares = shares
+        self._running = running
+        self._claim = claim
+        self._own_size = own_size
+        self._own: dict[str, asyncio.Task[None]] = {}
+
+    def has_own(self, handler_id: str) -> bool:
+        """Return whether a handler has a loop of its own."""
+        return handler_id in self._own
+
+    async def run(self) -> None:
+        """Claim until this is cancelled, or a claim fails: its error is raised."""
+        common = asyncio.create_task(self._repeat())
+        try:
+            while True:
+                self._separate()
+                loops = {common, *self._own.values()}
+                done, _ = await asyncio.wait(loops, timeout=SLOW_S, return_when=asyncio.FIRST_COMPLETED)
+                for loop in done:
+                    loop.result()
+        finally:
+            loops = {common, *self._own.values()}
+            for loop in loops:
+                loop.cancel()
+            await asyncio.wait(loops)
+
+    def _separate(self) -> None:
+        """Begin a loop for each handler that is slow by now, and forget the loops that have ended."""
+        self._own = {handler: loop for handler, loop in self._own.items() if not loop.done()}
+        for handler in sorted(self._slow() - self._own.keys())[: MAX_OWN - len(self._own)]:
+            self._own[handler] = asyncio.create_task(self._repeat_own(handler))
+
+    def _slow(self) -> set[str]:
+        return self._shares.slow(self._running.longer_than(SLOW_S))
+
+    async def _repeat(self) -> None:
+        while True:
+            await self._claim(lambda handler: handler not in self._own, CLAIM_SIZE)
+            await _sleep()
+
+    async def _repeat_own(self, own: str) -> None:
+        while own in self._slow():
+            await self._claim(lambda handler: handler == own, self._own_size)
+            await _sleep()
+
+
+async def _sleep() -> None:
+    await asyncio.sleep(random.uniform(0.5, 1) * LONGEST_POLL)
