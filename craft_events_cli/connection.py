@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,17 +28,34 @@ def current_directory() -> Path:
         raise UsageError("the current directory is not there any more", hint="cd to one that is") from None
 
 
+class IfMissing(Enum):
+    """What a command does about a log that does not exist."""
+
+    REFUSE = auto()
+    """It fails: a typo in a name is not all clear."""
+    WAIT = auto()
+    """It says so and waits."""
+    FOLLOW = auto()
+    """It says so and follows the collection that is to come; it waits for the directory of an embedded log."""
+    BEGIN = auto()
+    """It begins the log."""
+
+
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[EventStore]:
+async def opened(settings: Settings, *, if_missing: IfMissing = IfMissing.REFUSE) -> AsyncIterator[EventStore]:
     """Open the event log that the settings name and close it at the end.
 
     An error of the connection says where the address came from.
+
+    Raises:
+        LogNotFound: the log does not exist, and the command refuses that.
     """
     from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
     from craft_easy.core.events.store import EventStore
 
     store = EventStore(settings.database.value, uri=settings.uri.value, collection=settings.collection.value)
     try:
+        await _meet(store, if_missing)
         yield store
     except StoreUnavailable as error:
         error.hint = f"is the address right, and does the server run? {_came_from(settings)}"
@@ -47,6 +65,26 @@ async def opened(settings: Settings) -> AsyncIterator[EventStore]:
         raise
     finally:
         await store.aclose()
+
+
+async def _meet(store: EventStore, if_missing: IfMissing) -> None:
+    """Do about a log that does not exist what the command does about it."""
+    from craft_easy.core.events.errors import LogNotFound
+    from craft_easy.core.events.store import existence
+
+    def note(error: LogNotFound) -> None:
+        terminal.note(f"{error}: waiting for it, Ctrl-C ends")
+
+    match if_missing:
+        case IfMissing.REFUSE:
+            await existence.require(store)
+        case IfMissing.WAIT:
+            await existence.wait(store, note)
+        case IfMissing.FOLLOW:
+            await existence.wait_for_directory(store, note)
+            await existence.report_missing(store, note)
+        case IfMissing.BEGIN:
+            pass
 
 
 def _came_from(settings: Settings) -> str:

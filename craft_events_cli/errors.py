@@ -96,6 +96,7 @@ def _code_of_library_error(error: BaseException) -> ExitCode:
         errors.EmbeddedLogError: ExitCode.UNREACHABLE,
         errors.HandlerModuleError: ExitCode.HANDLER_MODULE,
         errors.HandlerNotFound: ExitCode.UNFINISHED,
+        errors.LogNotFound: ExitCode.UNFINISHED,
         errors.CheckpointError: ExitCode.CHECKPOINT,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), ExitCode.UNEXPECTED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from craft_events_cli import acting, lifecycle, params, terminal
-from craft_events_cli.connection import opened
+from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -89,7 +89,7 @@ async def _import(settings: "Settings", source: str, what: Taking, chosen: Outpu
     from craft_events_cli.output.importing import Rejects, shown_source
     from craft_events_cli.output.redispatch import counted
 
-    async with opened(settings) as store:
+    async with opened(settings, if_missing=IfMissing.BEGIN) as store:
         total = None
         if not (what.yes or what.dry_run):
             total = await count_lines(source)

@@ -8,7 +8,7 @@ import typer
 
 from craft_easy.core.events.model.selection import Moment, parse_moment
 from craft_events_cli import lifecycle, loading, params, terminal
-from craft_events_cli.connection import opened
+from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -212,7 +212,7 @@ class _Publisher:
         from craft_events_cli.output.importing import Rejects
         from craft_events_cli.output.publish import View
 
-        async with opened(settings) as store:
+        async with opened(settings, if_missing=IfMissing.BEGIN) as store:
             if self._bus is not None and self._is_dispatching:
                 self._bus.configure_store(store)
             rejects = None if lines.rejects is None else Rejects(lines.rejects)

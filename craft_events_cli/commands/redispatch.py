@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from craft_events_cli import event_ids, lifecycle, loading, params, terminal
-from craft_events_cli.connection import opened
+from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
@@ -173,7 +173,8 @@ def redispatch(
     ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
-    return lifecycle.run(_redispatch(bus, opened(settings), where, how, chosen, ids, is_dry=dry_run))
+    log = opened(settings, if_missing=IfMissing.WAIT if how.watch else IfMissing.REFUSE)
+    return lifecycle.run(_redispatch(bus, log, where, how, chosen, ids, is_dry=dry_run))
 
 
 def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids_from: Path | None, *, is_dry: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from craft_events_cli import lifecycle, params, terminal
-from craft_events_cli.connection import opened
+from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.matching import Grep, search_text
 from craft_events_cli.terminal import Output
@@ -168,7 +168,8 @@ async def _tail(
     out = _Out(chosen)
     if following.is_resumed:
         where = replace(where, since=None)
-    async with opened(settings) as store:
+    if_missing = IfMissing.FOLLOW if following.follow else IfMissing.REFUSE
+    async with opened(settings, if_missing=if_missing) as store:
         selection = replace(where.selection(await store.now()), except_types=tuple(leaving.exclude_type))
         try:
             with lifecycle.while_read():

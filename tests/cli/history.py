@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ import bson
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, WriteConcern
+from pymongo.errors import CollectionInvalid
 
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.store.documents import to_document
@@ -93,6 +94,8 @@ class Log:
 
 @contextmanager
 def opened(uri: str, database: str) -> Iterator[Log]:
-    """Open a log; the client is closed at the end."""
+    """Open a log, which begins empty; the client is closed at the end."""
     with MongoClient[dict[str, Any]](uri) as client:
+        with suppress(CollectionInvalid):
+            client[database].create_collection("event_log")
         yield Log(uri, database, client)

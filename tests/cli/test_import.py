@@ -232,7 +232,8 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(cli: Cli, log: Log
         }
     ]
     assert "3 lines · 2 new · 1 bad line · nothing was written" in ended.err
-    assert log.client[log.database].list_collection_names() == []
+    assert log.client[log.database].list_collection_names() == ["event_log"]
+    assert log.events.count_documents({}) == 0
 
 
 def test_what_is_open_then_is_said_with_what_to_type(cli: Cli, log: Log) -> None:

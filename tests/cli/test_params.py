@@ -9,7 +9,7 @@ from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.model.selection import parse_moment
 from craft_easy.core.events.settings import resolve
 from craft_events_cli import params
-from craft_events_cli.connection import opened
+from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import UsageError
 from craft_events_cli.params import Handling, Selecting, State
 
@@ -62,7 +62,7 @@ async def test_an_error_of_the_connection_says_where_the_address_came_from(
     flags: dict[str, str], environ: dict[str, str], origin: str, kind: type[StoreUnavailable]
 ) -> None:
     with pytest.raises(kind) as caught:
-        async with opened(resolve(flags, environ=environ)):
+        async with opened(resolve(flags, environ=environ), if_missing=IfMissing.BEGIN):
             raise kind("h:27017: connection refused", hint="the library's own")
     assert str(caught.value.hint).endswith(origin)
 

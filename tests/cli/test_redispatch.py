@@ -143,7 +143,8 @@ def test_a_table_leaves_stdout_empty(cli: Cli, fill: Fill) -> None:
     assert "1 event · 2 delivered" in ended.err
 
 
-def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli) -> None:
+def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli, fill: Fill) -> None:
+    fill(1, handlers=())
     ended = cli("redispatch", "-m", "shop", "--since", "2h")
     assert (ended.code, ended.out) == (0, "")
     assert "nothing is due" in ended.err

@@ -112,7 +112,9 @@ async def test_it_writes_nothing(store: EventStore, database_name: str) -> None:
 
 
 async def test_an_empty_log_needs_no_index_yet(store: EventStore) -> None:
-    await (await store.connection()).events.drop()
+    events = (await store.connection()).events
+    await events.drop()
+    await events.database.create_collection(events.name)
     (finding,) = await found(store, "indexes")
     assert (finding.level, finding.message) == ("OK", "9 indexes will be created with the first event")
 

@@ -9,6 +9,7 @@
     │   │   └── CommitUnknown                 the reply to a commit was lost
     │   ├── StoreLoginRefused                 reached, and refused the login or the right
     │   ├── RecordRefused                     reached, and refused this one record
+    │   ├── LogNotFound                       the log does not exist, or not under this name
     │   ├── TransactionsMissing               the server has no transactions
     │   └── WrongDeployment                   the client belongs to another deployment than the log
     ├── DeliveryOver                          another worker has finished this delivery
@@ -100,6 +101,15 @@ class StoreLoginRefused(StoreError):
 
 class RecordRefused(StoreError):
     """The server was reached and refused this one record; it is not stored."""
+
+
+class LogNotFound(StoreError):
+    """The log does not exist; `similar` are the names of logs that do, most similar first."""
+
+    def __init__(self, what: str, similar: Sequence[str] = (), *, hint: str | None = None) -> None:
+        there_is = f" (there is {', '.join(similar)})" if similar else ""
+        super().__init__(f"there is no {what}{there_is}", hint=hint)
+        self.similar = tuple(similar)
 
 
 class TransactionsMissing(StoreError):

@@ -20,10 +20,10 @@ from types import TracebackType
 from typing import Self
 
 from craft_easy.core.events.embedded import server
-from craft_easy.core.events.embedded.directory import Directory, Note
+from craft_easy.core.events.embedded.directory import MARK, Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
 
-__all__ = ["EmbeddedLog", "join", "running_uri"]
+__all__ = ["EmbeddedLog", "is_there", "join", "logs_beside", "running_uri"]
 
 
 def join(directory: str | Path, *, port: int | None = None, timeout: float = 30) -> EmbeddedLog:
@@ -55,6 +55,16 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
     except BaseException:  # interrupted: what was started for us alone is not left behind
         _leave(place)
         raise
+
+
+def is_there(directory: str | Path) -> bool:
+    """Return whether a directory holds an embedded log, running or not. Creates nothing."""
+    return (Path(directory).expanduser() / MARK).exists()
+
+
+def logs_beside(directory: str | Path) -> list[str]:
+    """Return the names of the directories beside this one that hold an embedded log."""
+    return sorted(mark.parent.name for mark in Path(directory).expanduser().resolve().parent.glob(f"*/{MARK}"))
 
 
 def running_uri(directory: str | Path) -> str | None:

@@ -117,6 +117,13 @@ async def list_indexes(collection: Collection) -> list[Mapping[str, Any]]:
     return cast("list[Mapping[str, Any]]", await cursor.to_list(None))
 
 
+async def collection_names(database: Database, name: str | None = None) -> list[str]:
+    """Return the names of the collections that the login may read: of all, or of the one with this name."""
+    wanted = None if name is None else {"name": name}
+    options: dict[str, Any] = {} if is_mock(database) else {"authorizedCollections": True}
+    return await database.list_collection_names(filter=wanted, **options)
+
+
 async def watch(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
     """Return a change stream that the server has opened.
 

@@ -17,7 +17,7 @@ import pymongo
 
 from craft_easy.core.events import settings
 from craft_easy.core.events.errors import EventsError, InvalidSetting, StoreUnavailable
-from craft_easy.core.events.settings import WORKERS_SUFFIX, redact
+from craft_easy.core.events.settings import EMBEDDED, WORKERS_SUFFIX, redact
 from craft_easy.core.events.store import drivers, faults, indexes
 from craft_easy.core.events.store.connection import LogConnection, acquire, release
 from craft_easy.core.events.store.encoding import CODEC
@@ -66,6 +66,12 @@ class Log:
     def database_name(self) -> str:
         """The name of the log's database."""
         return self._settings.database.value
+
+    @property
+    def embedded_directory(self) -> str | None:
+        """The directory of an embedded log; None where the log is on a server."""
+        uri = self._settings.uri.value
+        return uri.removeprefix(EMBEDDED) if self._given is None and uri.startswith(EMBEDDED) else None
 
     @property
     def scan_timeout(self) -> float:

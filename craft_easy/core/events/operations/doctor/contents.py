@@ -11,9 +11,11 @@ from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import clock
+from craft_easy.core.events.errors import LogNotFound
 from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
 from craft_easy.core.events.operations.handlers import Coverage, coverage
 from craft_easy.core.events.operations.workers import workers as all_workers
+from craft_easy.core.events.store import existence as existence_queries
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_easy.core.events.store.queries import doctor as doctor_queries
 
@@ -27,6 +29,24 @@ _NO_NAME: Final = '$or: [{"delivery.owner": {$not: {$gt: ""}, $ne: null}}, {"del
 """In MongoDB's shell; a comparison looks into arrays, and an array is not a name."""
 OLD_CHECKPOINT: Final = timedelta(days=1)
 MAX_CHECKPOINT: Final = 1_000_000
+
+
+def directory(store: EventStore) -> list[Finding]:
+    """Report a directory that holds no embedded log."""
+    try:
+        existence_queries.require_directory(store)
+    except LogNotFound as error:
+        return [Finding.fail("log", error.message, error.hint)]
+    return []
+
+
+async def existence(store: EventStore) -> list[Finding]:
+    """Report a log that does not exist."""
+    try:
+        await existence_queries.require(store)
+    except LogNotFound as error:
+        return [Finding.fail("log", error.message, error.hint)]
+    return []
 
 
 async def workers(store: EventStore) -> list[Finding]:

@@ -31,6 +31,9 @@ __all__ = ["Finding", "Level", "examine", "is_unreachable"]
 
 WITHIN: Final = 10.0
 
+_OF_SERVER: Final = frozenset({"write concern", "change streams", "transactions", "clock"})
+"""The checks that are made even where the log does not exist."""
+
 _Check = Callable[[], Awaitable[list[Finding]]]
 
 
@@ -55,16 +58,39 @@ async def examine(
         ttl: look for, and with `fix` create, the index by which done records are removed at this age.
         seconds: the limit of each check but the building of indexes.
     """
+    absent = [] if fix else contents.directory(store)
+    for finding in absent:
+        yield finding
+    if not absent:
+        async with aclosing(_examined(store, registry, uri, fix=fix, ttl=ttl, seconds=seconds)) as findings:
+            async for finding in findings:
+                yield finding
+    for finding in contents.checkpoints(checkpoints, f"{store.database_name}.{store.name}"):
+        yield finding
+
+
+async def _examined(
+    store: EventStore,
+    registry: Registry | None,
+    uri: str | None,
+    *,
+    fix: bool,
+    ttl: timedelta | None,
+    seconds: float,
+) -> AsyncGenerator[Finding, None]:
     facts: list[server.ServerFacts] = []  # one, where the server was reached
     async with aclosing(_connection(store, uri, seconds, facts)) as findings:
         async for finding in findings:
             yield finding
-    if facts:
-        for check, name, limit in _checks(store, facts[0], registry, fix=fix, ttl=ttl, seconds=seconds):
+    if not facts:
+        return
+    absent = [] if fix else await _made(lambda: contents.existence(store), "log", seconds)
+    for finding in absent:
+        yield finding
+    for check, name, limit in _checks(store, facts[0], registry, fix=fix, ttl=ttl, seconds=seconds):
+        if name in _OF_SERVER or not absent:
             for finding in await _made(check, name, limit):
                 yield finding
-    for finding in contents.checkpoints(checkpoints, f"{store.database_name}.{store.name}"):
-        yield finding
 
 
 def is_unreachable(finding: Finding) -> bool:
