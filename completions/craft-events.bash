@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail show trace export stats dead workers handlers doctor redispatch publish import prune redact serve demo config completion --help --version
+        _craft_events_offer replay tail show trace export stats dead pending workers handlers doctor redispatch publish import prune redact serve demo config completion --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -373,6 +373,42 @@ _craft_events() {
                 -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run -y --yes -o --output --color --debug --help ;;
                 *) : ;;
             esac
+            ;;
+        'pending')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --actor | --since | --until | --limit | --uri | --database | --collection)
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --handler)
+                    _craft_events_values handler
+                    return 0
+                    ;;
+                --by)
+                    _craft_events_offer error handler type tenant
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --handler --by -o --output --color --debug --help
             ;;
         'workers')
             case $option in

@@ -21,7 +21,7 @@ function __craft_events
     set -l line (string join ' ' -- (string escape -- $words))
     set -l command $words[2]
     if test (count $words) -eq 1
-        printf '%s\t%s\n' 'replay' 'Print or re-run history.' 'tail' 'Follow the log live.' 'show' 'Show one event, its deliveries, attempts and errors.' 'trace' 'Show what caused an event and what it caused.' 'export' 'Write events as NDJSON.' 'stats' 'Show the backlog, rates and failures over time.' 'dead' 'List, retry or discard deliveries that used up their attempts.' 'workers' 'Show who owns what, and who is silent.' 'handlers' 'List, show or check the handlers of a module.' 'doctor' 'Check the connection, indexes, clock and handlers.' 'redispatch' 'Deliver what was never finished.' 'publish' 'Publish one event, or lines of them.' 'import' 'Read events from NDJSON into the log.' 'prune' 'Archive and remove old events that are done.' 'redact' 'Remove payloads on request, and keep the events.' 'serve' 'Run the embedded event log.' 'demo' 'Watch a half-minute story on an embedded log.' 'config' 'Show every setting and where it came from.' 'completion' 'Print the completions of a shell.' '--help' 'show the help page' '--version' 'print the version'
+        printf '%s\t%s\n' 'replay' 'Print or re-run history.' 'tail' 'Follow the log live.' 'show' 'Show one event, its deliveries, attempts and errors.' 'trace' 'Show what caused an event and what it caused.' 'export' 'Write events as NDJSON.' 'stats' 'Show the backlog, rates and failures over time.' 'dead' 'List, retry or discard deliveries that used up their attempts.' 'pending' 'Show what is open, why, and when it is next tried.' 'workers' 'Show who owns what, and who is silent.' 'handlers' 'List, show or check the handlers of a module.' 'doctor' 'Check the connection, indexes, clock and handlers.' 'redispatch' 'Deliver what was never finished.' 'publish' 'Publish one event, or lines of them.' 'import' 'Read events from NDJSON into the log.' 'prune' 'Archive and remove old events that are done.' 'redact' 'Remove payloads on request, and keep the events.' 'serve' 'Run the embedded event log.' 'demo' 'Watch a half-minute story on an embedded log.' 'config' 'Show every setting and where it came from.' 'completion' 'Print the completions of a shell.' '--help' 'show the help page' '--version' 'print the version'
         return
     end
     if test "$command" = dead
@@ -282,6 +282,33 @@ function __craft_events
             else
                 true
             end
+        case 'pending'
+            switch $option
+                case --tenant
+                    __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
+                    return
+                case --type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --actor --since --until --limit --uri --database --collection
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --handler
+                    __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+                    return
+                case --by
+                    printf '%s\n' $prefix{error,handler,type,tenant}
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--handler' 'select this handler' '--by' 'group by this' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'workers'
             switch $option
                 case --env

@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "export": Entry("export", "Write events as NDJSON.", HAPPENED),
     "stats": Entry("stats", "Show the backlog, rates and failures over time.", WRONG),
     "dead": Entry("dead", "List, retry or discard deliveries that used up their attempts.", WRONG),
+    "pending": Entry("pending", "Show what is open, why, and when it is next tried.", WRONG),
     "workers": Entry("workers", "Show who owns what, and who is silent.", WRONG),
     "handlers": Entry("handlers", "List, show or check the handlers of a module.", WRONG),
     "doctor": Entry("doctor", "Check the connection, indexes, clock and handlers.", WRONG),

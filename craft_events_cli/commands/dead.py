@@ -1,38 +1,27 @@
 """`craft-events dead list | retry | discard`: what to do about deliveries that used up their attempts."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from shlex import join
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import acting, lifecycle, params, terminal
+from craft_events_cli import acting, lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.operations.dead import Choice, Touched
-    from craft_easy.core.events.operations.dead_delivery import DeadDelivery, Deaths
+    from craft_easy.core.events.operations.unfinished_delivery import UnfinishedDelivery
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
 
-    OnStored = Callable[[DeadDelivery], None]
+    OnStored = Callable[[UnfinishedDelivery], None]
 
 
 app = typer.Typer(add_completion=False)
-
-
-class By(StrEnum):
-    """What the deliveries of one group have in common."""
-
-    ERROR = "error"
-    HANDLER = "handler"
-    TYPE = "type"
-    TENANT = "tenant"
 
 
 def reason_given(text: str) -> str:
@@ -97,7 +86,7 @@ def list_dead(
     where: params.Selecting,
     connection: params.Connecting,
     handler: params.HandlerIds = [],  # noqa: B006 - as Typer reads it
-    by: Annotated[By | None, typer.Option("--by", help="group by this")] = None,
+    by: listing.GroupBy = None,
     output: params.Format = None,
 ) -> ExitCode:
     """Show the deliveries that used up their attempts, and their last errors.
@@ -115,84 +104,27 @@ def list_dead(
 
 
 async def _list(
-    settings: "Settings", where: params.Selecting, handlers: list[str], by: By | None, chosen: Output
+    settings: "Settings", where: params.Selecting, handlers: list[str], by: listing.By | None, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
-    from craft_events_cli.output.dead import write_groups
+    from craft_events_cli.output.unfinished import DEAD
 
     async with opened(settings) as store:
-        choice = dead.Choice(where.selection(await store.now()), tuple(handlers))
+        now = await store.now()
+        choice = dead.Choice(where.selection(now), tuple(handlers))
         if by is None:
-            shown = await _write_each(store, choice, chosen)
+            shown = await listing.write_each(DEAD, dead.deliveries(store, choice), chosen, now)
         else:
             groups = await dead.groups(store, choice, by=by.value)
-            write_groups(groups, by, chosen)
-            terminal.flush()
-            shown = _groups_shown(groups, by)
+            shown = listing.write_groups(DEAD, groups, by, chosen, now)
     if shown is None:
         terminal.note("no dead deliveries" + (" in this selection" if choice != dead.EVERY else ""))
         return ExitCode.DONE
     terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
-    again = join(["craft-events", "dead", "retry", *_flags(where, handlers, shown.narrowed)])
+    again = join(["craft-events", "dead", "retry", *listing.flags(where, handlers, shown.narrowed)])
     terminal.note(f"one of them: {join(['craft-events', 'show', shown.event_id])}")
     terminal.note(f"all again: {again}")
     return ExitCode.DONE
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What was shown: how much, an example, and the value of an option that chooses what is to be moved next."""
-
-    amount: str
-    event_id: str
-    narrowed: Mapping[str, str | None] = field(default_factory=dict)
-
-
-async def _write_each(store: "EventStore", choice: "Choice", chosen: Output) -> _Shown | None:
-    from craft_easy.core.events.operations import dead
-    from craft_events_cli.output.dead import DeadWriter
-    from craft_events_cli.output.redispatch import counted
-
-    out = DeadWriter(chosen)
-    out.begin()
-    async with aclosing(dead.deliveries(store, choice)) as found:
-        async for one in found:
-            out.write(one)
-    out.close()
-    if out.last_event_id is None:
-        return None
-    deliveries = counted(out.deliveries, "dead delivery", "dead deliveries")
-    return _Shown(f"{deliveries} of {counted(out.events, 'event')}", out.last_event_id)
-
-
-def _groups_shown(groups: "list[Deaths]", by: By) -> _Shown | None:
-    from craft_events_cli.output.redispatch import counted
-
-    if not groups:
-        return None
-    deaths = counted(sum(one.deaths for one in groups), "dead delivery", "dead deliveries")
-    first = groups[0]
-    narrowed = {"handler": first.handler} if by is By.ERROR else {by.value: first.group}
-    return _Shown(f"{deaths} in {counted(len(groups), 'group')}", first.event_id, narrowed)
-
-
-def _flags(where: params.Selecting, handlers: list[str], narrowed: Mapping[str, str | None]) -> list[str]:
-    """Return the flags that choose the same deliveries again, those of one group where that is given."""
-    values = {
-        "--tenant": where.tenant,
-        "--type": where.type,
-        "--actor": where.actor,
-        "--since": [where.since.text] if where.since else [],
-        "--until": [where.until.text] if where.until else [],
-        "--handler": handlers,
-        "--limit": [str(where.limit)] if where.limit else [],
-    }
-    has_no_tenant = where.no_tenant
-    for name, value in narrowed.items():
-        values[f"--{name}"] = [] if value is None else [value]
-        has_no_tenant = value is None if name == "tenant" else has_no_tenant
-    flags = [word for flag, given in values.items() for value in given for word in (flag, value)]
-    return [*flags, *(["--no-tenant"] if has_no_tenant else []), *(["--reverse"] if where.reverse else [])]
 
 
 @app.command()

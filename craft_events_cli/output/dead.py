@@ -1,162 +1,22 @@
-"""Dead deliveries: a line each, in groups, and what a command did to them."""
+"""What a command did to dead deliveries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import NOTHING
-from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.redispatch import COLUMNS as OUTCOME_COLUMNS
 from craft_events_cli.output.redispatch import counted
-from craft_events_cli.output.rows import RowWriter, json_line, write_rows
-from craft_events_cli.output.spans import minutes
-from craft_events_cli.output.table import CYAN, DIM, RED, Column, Table
+from craft_events_cli.output.rows import RowWriter, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.operations.dead import Touched
-    from craft_easy.core.events.operations.dead_delivery import DeadDelivery, Deaths
+    from craft_easy.core.events.operations.unfinished_delivery import UnfinishedDelivery
 
-COLUMNS: Final = (
-    "event_id",
-    "event_type",
-    "timestamp",
-    "tenant_id",
-    "handler",
-    "attempts",
-    "crashes",
-    "finished_at",
-    "error_type",
-    "error_message",
-    "reason",
-)
-GROUP_COLUMNS: Final = ("group", "deaths", "oldest", "newest", "event_id", "handler", "error")
-FIRST_PAGE: Final = 200
-"""So many rows are held back to find how wide the columns of a table are."""
 MOST_NAMED: Final = 10
-
-
-class DeadWriter:
-    """Writes dead deliveries to stdout as they come, and remembers what the last lines say of them."""
-
-    def __init__(self, output: Output) -> None:
-        self._rows = None if output is Output.TABLE else RowWriter(COLUMNS, output)
-        self._table = Table(_columns())
-        self._held: list[DeadDelivery] = []
-        self.deliveries = 0
-        self.events = 0
-        self.last_event_id: str | None = None
-
-    def begin(self) -> None:
-        """Write what stands before the first one."""
-        if self._rows is not None:
-            self._rows.begin()
-
-    def write(self, one: DeadDelivery) -> None:
-        """Write one delivery."""
-        self.deliveries += 1
-        self.events += one.event_id != self.last_event_id
-        self.last_event_id = one.event_id
-        if self._rows is not None:
-            self._rows.write(_row(one))
-            return
-        self._held.append(one)
-        if len(self._held) == FIRST_PAGE:
-            self._write_held()
-
-    def close(self) -> None:
-        """Write what is left."""
-        if self._rows is not None:
-            self._rows.close()
-        self._write_held()
-        terminal.flush()
-
-    def _write_held(self) -> None:
-        times = minutes(one.finished_at for one in self._held)
-        self._table.write([_cells(one, died) for one, died in zip(self._held, times, strict=True)])
-        self._held.clear()
-
-
-def _columns() -> list[Column]:
-    choice = hues()
-    return [
-        Column("Event"),
-        Column("Died", rank=3, style=DIM),
-        Column("Type", rank=5, least=8, good=24, style=CYAN),
-        Column("Tenant", rank=4, least=6, good=16, style=lambda text: hue_of("" if text == NOTHING else text, choice)),
-        Column("Handler", rank=2, least=20, good=36),
-        Column("Attempts", rank=6, is_right=True),
-        Column("Error", rank=1, least=16, good=24, style=RED),
-    ]
-
-
-def _cells(one: DeadDelivery, died: str) -> dict[str, str]:
-    return {
-        "Event": one.event_id,
-        "Died": died,
-        "Type": one.event_type,
-        "Tenant": one.tenant_id or NOTHING,
-        "Handler": one.handler,
-        "Attempts": f"{one.attempts:,}",
-        "Error": (one.error or "unknown")[:200],
-    }
-
-
-def _row(one: DeadDelivery) -> dict[str, Any]:
-    row = {column: getattr(one, column) for column in COLUMNS}
-    return row | {name: _time(row[name]) for name in ("timestamp", "finished_at")}
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else text_of(moment)
-
-
-def write_groups(groups: Sequence[Deaths], by: str, output: Output) -> None:
-    """Write groups of dead deliveries, the largest first."""
-    if output is not Output.TABLE:
-        write_rows(map(_group_row, groups), GROUP_COLUMNS, output)
-        return
-    oldest, newest = minutes(one.oldest for one in groups), minutes(one.newest for one in groups)
-    columns = _group_columns(by)
-    rows = []
-    for one, first, last in zip(groups, oldest, newest, strict=True):
-        in_common = [one.handler, one.error] if by == "error" else [NOTHING if one.group is None else one.group]
-        of_newest = [] if by == "error" else [one.error] if by == "handler" else [one.handler, one.error]
-        cells = [f"{one.deaths:,}", *in_common, first, last, *of_newest, one.event_id]
-        rows.append({column.name: cell for column, cell in zip(columns, cells, strict=True)})
-    Table(columns).write(rows)
-
-
-def _group_columns(by: str) -> list[Column]:
-    """Return the columns: what the deliveries of a group have in common, then what is of the newest alone."""
-    choice = hues()
-    handler, error = Column("Handler", least=12), Column("Error", least=12, style=RED)
-    tenant = Column("Tenant", least=12, style=lambda text: hue_of("" if text == NOTHING else text, choice))
-    kinds = {
-        "error": ([handler, error], []),
-        "handler": ([handler], ["error"]),
-        "type": ([Column("Type", least=12, style=CYAN)], ["handler", "error"]),
-        "tenant": ([tenant], ["handler", "error"]),
-    }
-    in_common, of_newest = kinds[by]
-    return [
-        Column("Deaths", is_right=True),
-        *in_common,
-        Column("Oldest", rank=5, style=DIM),
-        Column("Newest", rank=4, style=DIM),
-        *(Column(f"Last {name}", rank=3, least=12, good=24, style=RED * (name == "error")) for name in of_newest),
-        Column("Example", rank=6, least=8, good=14),
-    ]
-
-
-def _group_row(one: Deaths) -> dict[str, Any]:
-    row = {column: getattr(one, column) for column in GROUP_COLUMNS}
-    return row | {name: _time(row[name]) for name in ("oldest", "newest")}
 
 
 class Acted:
@@ -183,7 +43,7 @@ class Acted:
         if self._rows is not None:
             self._rows.begin()
 
-    def stored(self, one: DeadDelivery) -> None:
+    def stored(self, one: UnfinishedDelivery) -> None:
         """Take note of a delivery whose change is stored."""
         self._progress.advance()
         self._modules.setdefault(one.handler.partition(":")[0] if ":" in one.handler else "MODULE")
@@ -242,7 +102,7 @@ def missing(meant: str, touched: Touched) -> Iterable[str]:
             yield f"and {len(ids) - MOST_NAMED:,} more"
 
 
-def _outcome_row(one: DeadDelivery, outcome: str) -> dict[str, Any]:
+def _outcome_row(one: UnfinishedDelivery, outcome: str) -> dict[str, Any]:
     return {
         "event_id": one.event_id,
         "event_type": one.event_type,

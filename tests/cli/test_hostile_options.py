@@ -29,6 +29,7 @@ BASE = {
     "dead list": [],
     "dead retry": ["--yes"],
     "dead discard": ["--reason", "x", "--yes"],
+    "pending": [],
     "workers": [],
     "stats": [],
     "doctor": ["-m", "shop"],

@@ -22,7 +22,7 @@ from craft_easy.core.events.handlers.registry import Registry
 from craft_easy.core.events.history import trace
 from craft_easy.core.events.model import delivery
 from craft_easy.core.events.model.figures import Counts
-from craft_easy.core.events.operations import dead, dead_delivery, prune, redact, stats
+from craft_easy.core.events.operations import dead, prune, redact, stats, unfinished_delivery
 from craft_easy.core.events.operations.doctor import finding
 from craft_easy.core.events.operations.import_ import Imported, Refused
 from craft_easy.core.events.operations.workers import WorkerStatus
@@ -30,7 +30,17 @@ from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store.documents import to_document
 from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import errors, terminal
-from craft_events_cli.output import config, events, findings, handlers, importing, looks, redispatch, show
+from craft_events_cli.output import (
+    config,
+    events,
+    findings,
+    handlers,
+    importing,
+    looks,
+    redispatch,
+    show,
+    unfinished,
+)
 from craft_events_cli.output import dead as dead_lines
 from craft_events_cli.output import pruning as pruning_lines
 from craft_events_cli.output import trace as trace_lines
@@ -176,23 +186,25 @@ def write_shown() -> None:
 
 
 def write_dead(output: Output) -> None:
-    out = dead_lines.DeadWriter(output)
-    out.begin()
-    for one in Supply().many(dead_delivery.DeadDelivery):
-        out.write(one)
-    out.close()
+    for listing in (unfinished.DEAD, unfinished.PENDING):
+        out = unfinished.UnfinishedWriter(listing, output, AT)
+        out.begin()
+        for one in Supply().many(unfinished_delivery.UnfinishedDelivery):
+            out.write(one)
+        out.close()
 
 
 def write_deaths(output: Output) -> None:
     for by in ("error", "handler", "type", "tenant"):
-        dead_lines.write_groups(Supply().many(dead_delivery.Deaths), by, output)
+        for listing in (unfinished.DEAD, unfinished.PENDING):
+            unfinished.write_groups(listing, Supply().many(unfinished_delivery.DeliveryGroup), by, output, AT)
 
 
 def write_dead_acted(output: Output) -> None:
     out = dead_lines.Acted("retried", "dead", output, None)
     out.begin()
     supply = Supply()
-    for one in supply.many(dead_delivery.DeadDelivery):
+    for one in supply.many(unfinished_delivery.UnfinishedDelivery):
         out.stored(one)
     out.close()
     out.write_summary(Supply().one(dead.Touched), 1.0)

@@ -10,7 +10,7 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead
 from craft_easy.core.events.operations.dead import Choice
-from craft_easy.core.events.operations.dead_delivery import By, DeadDelivery
+from craft_easy.core.events.operations.unfinished_delivery import By, UnfinishedDelivery
 from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.filters import DeliveryFilter
@@ -35,7 +35,7 @@ async def test_dead_deliveries_are_listed_in_order_and_those_of_an_open_event_to
 async def test_a_dead_delivery_says_what_it_died_of_and_when(store: EventStore) -> None:
     await graveyard(store)
     first = await anext(dead.deliveries(store))
-    assert first == DeadDelivery(
+    assert first == UnfinishedDelivery(
         event_id="e1",
         event_type="order.placed",
         timestamp=START + timedelta(seconds=1),
@@ -44,9 +44,12 @@ async def test_a_dead_delivery_says_what_it_died_of_and_when(store: EventStore) 
         state="dead",
         attempts=20,
         crashes=0,
+        due_at=None,
+        owner=None,
         finished_at=DIED,
         error_type="CardExpired",
         error_message="of charge",
+        where=None,
         reason=None,
     )
     assert (first.cause, first.error) == ("CardExpired", "CardExpired: of charge")
@@ -135,7 +138,7 @@ async def test_deaths_are_grouped_the_largest_first(
 ) -> None:
     await graveyard(store)
     found = await dead.groups(store, by=by)
-    assert [(one.group, one.deaths, one.event_id, one.handler) for one in found] == expected
+    assert [(one.group, one.deliveries, one.event_id, one.handler) for one in found] == expected
 
 
 async def test_a_group_knows_its_oldest_and_newest_death(store: EventStore) -> None:
@@ -191,7 +194,7 @@ async def test_a_retry_is_narrowed_by_handlers_and_stops_at_its_limit(real_store
 
 async def test_each_delivery_is_told_of_once_it_is_stored(store: EventStore) -> None:
     await store_with(store, event(1), failed("charge"), failed("mail"))
-    told: list[DeadDelivery] = []
+    told: list[UnfinishedDelivery] = []
     await dead.retry(store, on_stored=told.append)
     assert [(one.handler, one.state, one.attempts, one.error) for one in told] == [
         ("charge", "pending", 20, "CardExpired: of charge"),

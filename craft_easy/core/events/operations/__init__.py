@@ -1,7 +1,7 @@
 """What an operator does with a log: one module for most operations, named as the command.
 
-`intake` (lines of a file) serves `import_` and `publish`, `dead_delivery` serves `dead`; `completion` offers values at
-TAB.
+`intake` (lines of a file) serves `import_` and `publish`, `unfinished_delivery` serves `dead` and `pending`;
+`completion` offers values at TAB.
 
 An operation is a function that takes the store first, calls `store.queries`, returns a summary and prints nothing; what
 it reports while it runs goes to one callback. To add one:

@@ -27,7 +27,12 @@ from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.operations.dead_delivery import By, DeadDelivery, DeathGroups, Deaths
+from craft_easy.core.events.operations.unfinished_delivery import (
+    By,
+    DeliveryGroup,
+    GroupedDeliveries,
+    UnfinishedDelivery,
+)
 from craft_easy.core.events.store import read
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.filters import DeliveryFilter
@@ -36,14 +41,14 @@ from craft_easy.core.events.store.read import MAX_IDS, WITHOUT_PAYLOAD, located
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
-_State = Literal["pending", "dead"]
+State = Literal["pending", "dead"]
 _Transition = Callable[[Delivery, Sequence[str], datetime], Delivery]
 _Moved = Callable[[HandlerDelivery, HandlerDelivery, datetime], bool]
 
 DEAD_PAGE: Final = 200
 """The number of records that are read and changed at a time."""
-_DEAD: Final[Sequence[_State]] = ("dead",)
-_UNFINISHED: Final[Sequence[_State]] = ("pending", "dead")
+_DEAD: Final[Sequence[State]] = ("dead",)
+_UNFINISHED: Final[Sequence[State]] = ("pending", "dead")
 """In this order, so that a delivery that dies while the pending ones are listed is listed among the dead."""
 
 
@@ -91,30 +96,35 @@ class Touched:
 EVERY: Final = Choice()
 
 
-async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerator[DeadDelivery, None]:
+async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerator[UnfinishedDelivery, None]:
     """Yield the chosen dead deliveries, ascending by `(timestamp, event_id)`, with flat memory.
 
     Raises:
         StoreUnavailable: the log was not reached.
     """
-    async with aclosing(_Search(store, choice, _DEAD).pages()) as pages:
+    async with aclosing(listed(store, choice, _DEAD)) as each:
+        async for one in each:
+            yield one
+
+
+async def listed(
+    store: EventStore, choice: Choice, states: Sequence[State]
+) -> AsyncGenerator[UnfinishedDelivery, None]:
+    """Yield the chosen deliveries in these states; `pending` lists with it, too."""
+    async with aclosing(_Search(store, choice, states).pages()) as pages:
         async for page in pages:
             for chosen in page:
                 for entry in chosen.entries:
-                    yield DeadDelivery.of(chosen.record, entry)
+                    yield UnfinishedDelivery.of(chosen.record, entry)
 
 
-async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error") -> list[Deaths]:
+async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error") -> list[DeliveryGroup]:
     """Return the chosen dead deliveries in groups, the largest first.
 
     Args:
         by: the key of a group: the handler and the type of its last error, the handler, the event type, or the tenant.
     """
-    deaths = DeathGroups(by)
-    async with aclosing(deliveries(store, choice)) as each:
-        async for death in each:
-            deaths.add(death)
-    return deaths.largest_first()
+    return await GroupedDeliveries.of(deliveries(store, choice), by)
 
 
 async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = False) -> Touched:
@@ -133,7 +143,7 @@ async def count(store: EventStore, choice: Choice = EVERY, *, pending: bool = Fa
 
 
 async def retry(
-    store: EventStore, choice: Choice = EVERY, *, on_stored: Callable[[DeadDelivery], None] | None = None
+    store: EventStore, choice: Choice = EVERY, *, on_stored: Callable[[UnfinishedDelivery], None] | None = None
 ) -> Touched:
     """Give the chosen dead deliveries a fresh budget of attempts, due at once; their history stays.
 
@@ -156,7 +166,7 @@ async def discard(
     reason: str,
     by: str | None = None,
     pending: bool = False,
-    on_stored: Callable[[DeadDelivery], None] | None = None,
+    on_stored: Callable[[UnfinishedDelivery], None] | None = None,
 ) -> Touched:
     """Skip the chosen dead deliveries: they are never reported as done.
 
@@ -195,7 +205,7 @@ def _is_retried(before: HandlerDelivery, after: HandlerDelivery, _: datetime) ->
     return after.state == "pending" or after.budget_from > before.budget_from or after.crashes < before.crashes
 
 
-def _states(choice: Choice, *, pending: bool) -> Sequence[_State]:
+def _states(choice: Choice, *, pending: bool) -> Sequence[State]:
     if pending and not choice.handlers:
         raise ValueError("pending deliveries are discarded for a handler that is gone: name it in `handlers`")
     return _UNFINISHED if pending else _DEAD
@@ -220,7 +230,7 @@ class _Search:
     twice or passed over.
     """
 
-    def __init__(self, store: EventStore, choice: Choice, states: Sequence[_State]) -> None:
+    def __init__(self, store: EventStore, choice: Choice, states: Sequence[State]) -> None:
         self._store = store
         self._choice = choice
         self._states = states
@@ -241,7 +251,7 @@ class _Search:
                         if self._left == 0:
                             return
 
-    def _pages_of(self, chosen: DeliveryFilter, state: _State) -> AsyncGenerator[read.Page, None]:
+    def _pages_of(self, chosen: DeliveryFilter, state: State) -> AsyncGenerator[read.Page, None]:
         return read.scan(
             self._store,
             chosen.having(state),
@@ -262,7 +272,7 @@ class _Search:
         chunks = [tuple(ids[start : start + MAX_IDS]) for start in range(0, len(ids), MAX_IDS)]
         return [DeliveryFilter(selection, handlers, chunk) for chunk in chunks]
 
-    def _chosen_of(self, record: Tracked, state: _State) -> _ChosenRecord:
+    def _chosen_of(self, record: Tracked, state: State) -> _ChosenRecord:
         """Return the chosen deliveries of a record; none if its pending deliveries listed it before."""
         entries = [entry for entry in record.delivery.handlers if self._is_chosen(entry)]
         if state != self._states[0] and any(entry.state == self._states[0] for entry in entries):
@@ -299,7 +309,7 @@ async def _change(
     search: _Search,
     transition: _Transition,
     has_moved: _Moved,
-    on_stored: Callable[[DeadDelivery], None] | None,
+    on_stored: Callable[[UnfinishedDelivery], None] | None,
 ) -> Touched:
     counts, chosen = Counts(), 0
     log = Deliveries(store)
@@ -331,10 +341,10 @@ def _note(
     listed: _ChosenRecord,
     moved: Sequence[HandlerDelivery],
     counts: Counts,
-    on_stored: Callable[[DeadDelivery], None] | None,
+    on_stored: Callable[[UnfinishedDelivery], None] | None,
 ) -> None:
     if moved:
         counts.add(listed.record.document, [entry.id for entry in moved])
     for entry in moved:
         if on_stored is not None:
-            on_stored(DeadDelivery.of(listed.record, entry))
+            on_stored(UnfinishedDelivery.of(listed.record, entry))
