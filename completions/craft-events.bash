@@ -166,7 +166,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --env --uri --database --collection -o --output --color --debug --help ;;
+                -*) _craft_events_offer --env --uri --database --collection --traceback -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;

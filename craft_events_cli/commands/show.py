@@ -22,22 +22,26 @@ app = typer.Typer(add_completion=False)
 def show(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose the event, by its id")],
     connection: params.Connecting,
+    traceback: Annotated[  # noqa: FBT002 - as Typer reads it
+        bool, typer.Option("--traceback", help="show the stored frames of each error")
+    ] = False,
     output: params.Format = None,
 ) -> ExitCode:
     """Show one event: its payload, its deliveries, and every stored error.
 
     Examples:
         craft-events show 019abf3e-77d1-7000-8000-000000000057
+        craft-events show 019abf3e-77d1-7000-8000-000000000057 --traceback
         craft-events show 019abf3e-77d1-7000-8000-000000000057 -o json | jq .payload
 
     It changes nothing and needs no handler module.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
-    return lifecycle.run(_show(settings, event_id, chosen))
+    return lifecycle.run(_show(settings, event_id, chosen, traceback=traceback))
 
 
-async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode:
+async def _show(settings: "Settings", event_id: str, chosen: Output, *, traceback: bool) -> ExitCode:
     from craft_easy.core.events.history.reading import record_of
     from craft_easy.core.events.store.formats import event_json
 
@@ -49,7 +53,7 @@ async def _show(settings: "Settings", event_id: str, chosen: Output) -> ExitCode
     if chosen is Output.TABLE:
         from craft_events_cli.output.show import write_event
 
-        write_event(event)
+        write_event(event, traceback=traceback)
     else:
         _write(record, chosen)
     terminal.flush()

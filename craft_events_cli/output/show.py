@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from textwrap import wrap
 from typing import Any, Final
 
@@ -45,15 +46,16 @@ class Cell:
     style: str = ""
 
 
-def write_event(event: Event) -> None:
+def write_event(event: Event, *, traceback: bool = False) -> None:
     """Write one event to stdout.
 
     Args:
         event: Event JSON.
+        traceback: also the stored frames of each error, the innermost last.
     """
     stream = terminal.stdout()
     is_colored, room = terminal.is_colored(stream), terminal.width(stream) - len(MARGIN)
-    for cells in _lines(event, room):
+    for cells in _lines(event, room, traceback=traceback):
         stream.write(MARGIN + "".join(_painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
 
 
@@ -61,7 +63,7 @@ def _painted(cell: Cell, *, is_colored: bool) -> str:
     return f"\x1b[{cell.style}m{cell.text}\x1b[0m" if cell.style and is_colored else cell.text
 
 
-def _lines(event: Event, room: int) -> Iterator[list[Cell]]:
+def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
     yield _head(event)
     if "redacted" in event:
         yield from _labelled_trace(event["redacted"], room)
@@ -71,9 +73,9 @@ def _lines(event: Event, room: int) -> Iterator[list[Cell]]:
         if event[name] is not None:
             yield [Cell(f"{words}   ", _DIM), Cell(safe(event[name]))]
     delivery = event["delivery"]
-    yield [Cell(standing(delivery))]
+    yield [Cell(standing(delivery, event["timestamp"]))]
     if delivery is not None:
-        yield from _deliveries(delivery["handlers"], event["timestamp"], room)
+        yield from _deliveries(delivery["handlers"], event["timestamp"], room, traceback=traceback)
 
 
 def _head(event: Event) -> list[Cell]:
@@ -110,8 +112,8 @@ def _labelled_trace(trace: Mapping[str, Any], room: int) -> Iterator[list[Cell]]
         yield [Cell(label if number == 0 else " " * len(label), _DIM), Cell(line)]
 
 
-def standing(delivery: Mapping[str, Any] | None) -> str:
-    """Say in a few words how the deliveries of an event stand."""
+def standing(delivery: Mapping[str, Any] | None, published: str) -> str:
+    """Say in a few words how the deliveries of an event stand; a day is named where it is not that of the event."""
     if delivery is None:
         return "untracked: it was stored without deliveries"
     parts = [delivery["state"]]
@@ -120,14 +122,16 @@ def standing(delivery: Mapping[str, Any] | None) -> str:
     if delivery["owner"] is not None:
         parts.append(f"owned by {safe(delivery['owner'])}")
     elif delivery["state"] == "open" and delivery["due_at"] is not None:
-        parts.append(f"due from {delivery['due_at'][11:19]}")
+        parts.append(f"due from {_time(delivery['due_at'], published)}")
     if takeovers := delivery["takeovers"]:
         times = {1: "once", 2: "twice"}.get(takeovers, f"{takeovers:,} times")
         parts.append(f"taken over {times}")
     return ", ".join(parts)
 
 
-def _deliveries(handlers: Sequence[Mapping[str, Any]], published: str, room: int) -> Iterator[list[Cell]]:
+def _deliveries(
+    handlers: Sequence[Mapping[str, Any]], published: str, room: int, *, traceback: bool
+) -> Iterator[list[Cell]]:
     rows = [_row(one, published) for one in handlers]
     widths = [max((width_of(row[column].text) for row in rows), default=0) for column in range(5)]
     for row, handler in zip(rows, handlers, strict=True):
@@ -141,7 +145,9 @@ def _deliveries(handlers: Sequence[Mapping[str, Any]], published: str, room: int
         is_whole = width_of(said.text) <= left
         yield [*line, Cell(cut(said.text, left) if left >= MIN_REMARK else "", said.style)]
         if not is_whole or len(handler["errors"]) > 1 or (handler["errors"] and handler["reason"] is not None):
-            yield from _errors(handler, published, room)
+            yield from _errors(handler, published, room, traceback=traceback)
+        elif handler["errors"] and handler["state"] != "done":
+            yield from _place(handler["errors"][-1], traceback=traceback)
 
 
 def _row(handler: Mapping[str, Any], published: str) -> list[Cell]:
@@ -161,7 +167,9 @@ def _row(handler: Mapping[str, Any], published: str) -> list[Cell]:
 def _outcome(handler: Mapping[str, Any]) -> str:
     state, attempts = handler["state"], handler["attempts"]
     if state == "pending":
-        return f"pending, {counted(attempts, 'attempt')} so far" if attempts else "pending"
+        so_far = [counted(attempts, "attempt")] if attempts else []
+        so_far += [counted(handler["crashes"], "crash", "crashes")] if handler["crashes"] else []
+        return f"pending, {' and '.join(so_far)} so far" if so_far else "pending"
     if handler["reason"] == "crashed":
         return f"{state} after {counted(handler['crashes'], 'crash', 'crashes')}"
     return f"{state} after {counted(attempts, 'attempt')}" if attempts or state != "skipped" else state
@@ -183,13 +191,23 @@ def _remark(handler: Mapping[str, Any], published: str) -> str:
     return f"{counted(len(errors), 'error')} before, the last: {kind}" if errors else ""
 
 
-def _errors(handler: Mapping[str, Any], published: str, room: int) -> Iterable[list[Cell]]:
+def _errors(handler: Mapping[str, Any], published: str, room: int, *, traceback: bool) -> Iterable[list[Cell]]:
     """Yield what the record keeps of each attempt that failed, whole."""
     if handler["state"] == "skipped":
         yield from _labelled("reason", "", _remark(handler, published), room)
-    for error in handler["errors"]:
+    for error, following in pairwise([*handler["errors"], {}]):
         label = f"attempt {error['attempt']:,}"
         yield from _labelled(label, _time(error["at"], published), _error(error), room, style=_RED)
+        if traceback or error.get("where") != following.get("where"):
+            yield from _place(error, traceback=traceback)
+
+
+def _place(error: Mapping[str, Any], *, traceback: bool) -> Iterable[list[Cell]]:
+    """Yield where an error was raised: the innermost frame of the user's code, or every frame that is stored."""
+    where, frames = error.get("where"), error.get("frames")
+    places = frames if traceback and isinstance(frames, list) else [where] if isinstance(where, str) else []
+    for number, place in enumerate(places):
+        yield [Cell(f"{MARGIN}{MARGIN}{'at' if number == 0 else '':<10}  {safe(str(place))}", _DIM)]
 
 
 def _labelled(label: str, time: str, text: str, room: int, *, style: str = "") -> Iterable[list[Cell]]:

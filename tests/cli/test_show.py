@@ -119,6 +119,39 @@ def test_a_person_sees_what_happened_and_what_became_of_it(
     golden(f"show-{name}.table", ended.out)
 
 
+def failed(message: str = "no connection") -> Any:
+    frames = ["shop/mail.py:18 in deliver", "shop/mail.py:31 in send", "smtplib.py:255 in __init__"]
+    return errors(1, text=message, kind="SMTPError")[0] | {"where": frames[1], "frames": frames}
+
+
+@pytest.mark.parametrize("message", ["no connection", "no connection " * 20])
+def test_show_says_where_a_handler_failed_and_traceback_shows_the_stored_frames(
+    cli: Cli, log: Log, message: str
+) -> None:
+    log.insert(record(30, delivery=delivery("dead", entry("shop.mail:send", "dead", 1, errors=[failed(message)]))))
+    event_id = record(30)["event_id"]
+    shown = cli("show", event_id, "-o", "table").out
+    assert "shop/mail.py:31 in send" in shown
+    assert "deliver" not in shown
+    traceback = [line.split()[-3:] for line in cli("show", event_id, "--traceback", "-o", "table").out.splitlines()]
+    assert traceback[-3:] == [
+        ["shop/mail.py:18", "in", "deliver"],
+        ["shop/mail.py:31", "in", "send"],
+        ["smtplib.py:255", "in", "__init__"],
+    ]
+
+
+def test_an_event_that_kills_its_workers_shows_its_crashes_before_it_is_dead(cli: Cli, log: Log) -> None:
+    log.insert(record(31, delivery=delivery("open", entry("shop.video:cut", "pending", 0, crashes=2), takeovers=4)))
+    assert "pending, 2 crashes so far" in cli("show", record(31)["event_id"], "-o", "table").out
+
+
+def test_a_due_time_on_another_day_is_shown_with_its_day(cli: Cli, log: Log) -> None:
+    later = BEGAN + timedelta(days=3)
+    log.insert(record(32, delivery=delivery("open", entry("shop.stock:reserve", "pending", 1), due_at=later)))
+    assert "due from 02-03 10:00:00" in cli("show", record(32)["event_id"], "-o", "table").out
+
+
 @pytest.mark.parametrize("output", ["ndjson", "json", "csv"])
 def test_a_program_gets_event_json(cli: Cli, log: Log, golden: Golden, output: str) -> None:
     ended = cli("show", DEAD["event_id"], "-o", output)

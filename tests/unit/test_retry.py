@@ -75,7 +75,7 @@ def test_an_error_names_where_in_the_users_code_it_was_raised() -> None:
     except ValueError as error:
         text = ErrorText.of(error)
     assert text.where is not None
-    assert re.fullmatch(r"unit/test_retry\.py:\d+ in fail", text.where)
+    assert re.fullmatch(r"tests/unit/test_retry\.py:\d+ in fail", text.where)
     assert text.frames[-1] == text.where
 
 
@@ -85,7 +85,7 @@ def test_an_error_of_a_library_names_the_users_frame() -> None:
     except ValueError as error:
         text = ErrorText.of(error)
     assert text.where is not None
-    assert text.where.startswith("unit/test_retry.py:")
+    assert text.where.startswith("tests/unit/test_retry.py:")
     assert text.frames[-1].startswith("json/decoder.py:")
 
 

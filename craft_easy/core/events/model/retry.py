@@ -189,8 +189,10 @@ def _steps(leaf: BaseException, error: BaseException) -> Iterator[tuple[FrameTyp
 
 
 def _place(frame: FrameType, line: int) -> str:
-    file = Path(frame.f_code.co_filename)
-    return cut(f"{'/'.join(file.parts[-2:])}:{line} in {frame.f_code.co_name}")
+    """Return file, line and function of a frame; of the file's path the part that its module's name has."""
+    file, module = Path(frame.f_code.co_filename), str(frame.f_globals.get("__name__", ""))
+    depth = module.count(".") + 1 + (file.stem == "__init__")
+    return cut(f"{'/'.join(file.parts[-depth:])}:{line} in {frame.f_code.co_name}")
 
 
 def cut(text: str) -> str:
