@@ -259,12 +259,19 @@ def _window_of(where: params.Choosing, found: "Stats") -> str:
 def _hints(found: "Stats", where: params.Choosing) -> list[str]:
     """Return what is to be known of the figures, and what to type next."""
     known = ["failed counts the errors that are stored: the last five of a delivery"] if found.failed else []
+    if _is_left_alone(found):
+        known.append(f"{found.due:,} due · no worker is running")
     return [*known, _next_step(found, where)]
+
+
+def _is_left_alone(found: "Stats") -> bool:
+    """Return whether events are due, and nothing runs that could deliver them."""
+    return bool(found.due) and not found.workers
 
 
 def _next_step(found: "Stats", where: params.Choosing) -> str:
     flags = _flags(where)
-    if found.dead:
+    if found.dead and not _is_left_alone(found):
         return f"next: {join(['craft-events', 'dead', 'list', '--by', 'error', *flags])}"
     if found.due:
         return f"next: {join(['craft-events', 'redispatch', *flags, '-m', 'MODULE'])}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease")
+COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_at", "silent_s", "lease", "running")
 
 
 @app.command()
@@ -28,7 +28,7 @@ def workers(connection: params.Connecting, output: params.Format = None) -> Exit
         craft-events workers -o json | jq '.[] | select(.state != "alive")'
 
     alive: its heartbeat is younger than its lease. silent: it is older, and the next redispatch takes over. fenced:
-    it was taken over. gone: it owns events and is not registered any more.
+    it was taken over. gone: it owns events and is not registered any more. What runs now is as of the last heartbeats.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
@@ -36,13 +36,16 @@ def workers(connection: params.Connecting, output: params.Format = None) -> Exit
 
 
 async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
+    from craft_easy.core.events.operations.workers import longest_first
     from craft_easy.core.events.operations.workers import workers as all_workers
     from craft_events_cli.output import workers as render
 
     async with opened(settings) as store:
         found = await all_workers(store)
+        now = await store.now()
     if chosen is Output.TABLE:
         render.write_table(found)
+        terminal.stdout().writelines(f"{line}\n" for line in render.running_lines(longest_first(found, now)))
     else:
         from craft_events_cli.output.rows import write_rows
 
@@ -54,8 +57,11 @@ async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
 
 def row_of(worker: "WorkerStatus") -> dict[str, Any]:
     """Return a worker as a row, its keys in the order of `COLUMNS`; null stands for what nobody knows any more."""
+    from dataclasses import asdict
+
     from craft_easy.core.events.store.formats.event_json import text_of
 
     row = {column: getattr(worker, column) for column in COLUMNS}
     times = {name: None if row[name] is None else text_of(row[name]) for name in ("started_at", "beat_at")}
-    return row | times
+    running = [asdict(one) | {"since": text_of(one.since)} for one in worker.running]
+    return row | times | {"running": running}

@@ -22,6 +22,7 @@ from craft_events_cli.output.chart import bar, has_blocks, sparkline
 from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.spans import minutes, said
 from craft_events_cli.output.table import CYAN, DIM, GAP, MARGIN, RED, Column, Table
+from craft_events_cli.output.workers import running_lines
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Screen:
         yield from _standing(found)
         yield from self._over_time(found)
         yield from self._groups(found)
+        yield from running_lines(found.running)
 
     def _over_time(self, found: Stats) -> Iterator[str]:
         room = terminal.width() - len(MARGIN)
@@ -294,6 +296,11 @@ def object_of(found: Stats, crossings: Sequence[Crossing]) -> dict[str, Any]:
         "by": found.by,
         "groups": [_group_object(one) for one in found.groups],
         "orphaned_handlers": None if found.orphaned is None else list(found.orphaned),
+        "workers": found.workers,
+        "running": [
+            {"owner": one.owner, "handler": one.handler, "event_id": one.event_id, "since": text_of(one.since)}
+            for one in found.running
+        ],
         "crossed": [{"limit": one.name, "value": round(one.value, 3), "allowed": one.limit} for one in crossings],
     }
 

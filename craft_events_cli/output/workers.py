@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from craft_events_cli.output.cells import NOTHING
 from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.spans import minutes, said
-from craft_events_cli.output.table import DIM, Column, Table
+from craft_events_cli.output.table import DIM, MARGIN, Column, Table
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.workers import WorkerStatus
+    from craft_easy.core.events.operations.workers import RunningNow, WorkerStatus
 
+MAX_SHOWN: Final = 10
+"""The maximum number of running deliveries that are shown, the longest running first."""
 _STYLES: Final = {"gone": "31", "silent": "33", "alive": "32", "fenced": DIM}
 
 
@@ -39,6 +41,27 @@ def _cells(one: WorkerStatus, started: str) -> dict[str, str]:
         "Lease": NOTHING if one.lease is None else f"{one.lease:g} s",
         "Started": started,
     }
+
+
+def running_lines(running: Sequence[RunningNow]) -> Iterator[str]:
+    """Yield a table of what runs now, after an empty line; nothing where nothing runs."""
+    if not running:
+        return
+    columns = [
+        Column("Running now", least=20),
+        Column("For", rank=1, is_right=True),
+        Column("Event", rank=2, least=20),
+        Column("Worker", rank=3, style=DIM),
+    ]
+    yield ""
+    yield from Table(columns).lines(
+        [
+            {"Running now": one.handler, "For": said(one.for_s), "Event": one.event_id, "Worker": one.owner}
+            for one in running[:MAX_SHOWN]
+        ]
+    )
+    if len(running) > MAX_SHOWN:
+        yield f"{MARGIN}… and {len(running) - MAX_SHOWN:,} more: -o json"
 
 
 def summary(workers: Sequence[WorkerStatus]) -> str:

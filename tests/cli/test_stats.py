@@ -20,6 +20,7 @@ import pytest
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.operations import stats as library
 from craft_easy.core.events.operations.stats import Bar, Oldest, Stats, StatsGroup
+from craft_easy.core.events.operations.workers import RunningNow
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import HOSTILE, Log, delivery, opened, record
@@ -60,6 +61,7 @@ def figures(**changes: Any) -> Stats:
         bars=bars(),
         by="handler",
         groups=HANDLERS,
+        workers=2,
     )
     return replace(some, **changes)
 
@@ -407,3 +409,20 @@ def test_a_terminal_that_cannot_draw_gets_one_look_after_the_other(terminals: An
     assert b"\x1b" not in dumb.raw
     dumb.process.send_signal(signal.SIGTERM)
     assert dumb.process.wait(20) == 143
+
+
+def test_what_is_due_while_no_worker_runs_is_said_and_what_to_run_before_what_is_dead(cli: Cli, log: Log) -> None:
+    log.insert(record(1, delivery=delivery("open")), record(2, delivery=delivery("dead")))
+    ended = cli("stats", "-o", "table")
+    assert "1 due · no worker is running" in ended.err
+    assert ended.err.rstrip().endswith("next: craft-events redispatch -m MODULE")
+
+
+def test_what_the_workers_run_now_is_shown_for_how_long_and_on_which_event(cli: Cli, canned: Canned) -> None:
+    running = RunningNow("api-3:4121:ab", "shop.video:cut", "019abf3e-1", NOW - timedelta(minutes=3), 180.0)
+    canned.found = figures(workers=1, running=(running,))
+    shown = cli("stats", "-o", "table").out.splitlines()
+    assert shown[-2].split() == ["Running", "now", "For", "Event", "Worker"]
+    assert shown[-1].split() == ["shop.video:cut", "3", "min", "019abf3e-1", "api-3:4121:ab"]
+    found = json.loads(cli("stats", "-o", "json").out)
+    assert (found["workers"], found["running"][0]["event_id"]) == (1, "019abf3e-1")

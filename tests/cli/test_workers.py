@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from craft_easy.core.events import clock
 from craft_easy.core.events.operations import workers as library
 from craft_easy.core.events.operations.workers import WorkerStatus
+from craft_easy.core.events.store.worker_registry import RunningDelivery
 from tests.cli.conftest import Cli, Golden
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
 
@@ -71,6 +74,17 @@ def test_columns_go_by_importance(
     assert ("Last beat" in shown[0], "Lease" in shown[0]) == (columns >= 60, columns >= 80)
 
 
+def test_what_runs_now_is_shown_with_its_event_and_for_how_long(cli: Cli, crew: list[WorkerStatus]) -> None:
+    since = clock.now() - timedelta(minutes=3, seconds=5)
+    running = (RunningDelivery("shop.video:cut", "019abf3e-0000-7000-8000-000000000001", since),)
+    crew[:] = [replace(worker("api-1:812:77de", "alive", 1, 0), running=running)]
+    shown = cli("workers", "-o", "table").out
+    assert "Running now" in shown
+    assert "3 min" in shown
+    [row] = json.loads(cli("workers", "-o", "json").out)
+    assert row["running"][0]["event_id"] == running[0].event_id
+
+
 @pytest.mark.parametrize("output", FORMATS)
 def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[WorkerStatus], output: str) -> None:
     crew[:] = [worker(f"{HOSTILE}:1:x", "alive", 0, 1), WorkerStatus(HOSTILE, "gone", 1)]
@@ -83,7 +97,7 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[WorkerStatus], 
 def test_without_workers_it_says_so(cli: Cli, output: str) -> None:
     ended = cli("workers", "-o", output)
     assert (ended.code, ended.err) == (0, "no worker is registered, and none owns an open event\n")
-    header = "owner,state,open,host,pid,started_at,beat_at,silent_s,lease\r\n"
+    header = "owner,state,open,host,pid,started_at,beat_at,silent_s,lease,running\r\n"
     assert ended.out == {"json": "[]\n", "csv": header}.get(output, "")
 
 
@@ -100,6 +114,7 @@ def test_an_owner_that_is_not_registered_is_gone(cli: Cli, log: Log) -> None:
         "beat_at": None,
         "silent_s": None,
         "lease": None,
+        "running": [],
     }
     assert "1 gone · 1 event to be taken over" in ended.err
 

@@ -1,10 +1,14 @@
 """The workers that the registry and the log name."""
 
+import asyncio
 from datetime import timedelta
 
-from craft_easy.core.events.operations.workers import workers
+from craft_easy.core.events import DomainEvent, EventBus
+from craft_easy.core.events.operations.workers import living, workers
 from craft_easy.core.events.store import EventStore
 from tests.store.graveyard import event, failed, store_with
+
+LEASE = 0.6
 
 # ------------------------------------------------------------------ workers
 
@@ -35,6 +39,30 @@ async def test_workers_are_told_by_what_they_own_and_when_they_last_beat(store: 
     assert silent.silent_s is not None
     assert 40 <= silent.silent_s < 60
     assert found[0].beat_at is None
+
+
+async def test_what_runs_now_is_shown_with_its_event_and_since_when(store: EventStore, bus: EventBus) -> None:
+    started, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: DomainEvent) -> None:
+        started.set()
+        await may_end.wait()
+
+    bus.subscribe("*", slow, id="t:slow", background=True)
+    published = DomainEvent(event_type="order.placed")
+    before = await store.now()
+    await bus.publish(published)
+    await started.wait()
+    async with asyncio.timeout(20):
+        while not (found := await living(store)).running:
+            pass
+    [running] = found.running
+    assert (found.number, running.handler, running.event_id) == (1, "t:slow", published.event_id)
+    assert before <= running.since <= await store.now()
+    [worker] = await workers(store)
+    assert [one.event_id for one in worker.running] == [published.event_id]
+    may_end.set()
+    await bus.drain()
 
 
 async def test_without_workers_there_are_none(store: EventStore) -> None:

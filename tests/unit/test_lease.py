@@ -1,11 +1,15 @@
 import asyncio
 import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from craft_easy.core.events.engine import lease as module
-from craft_easy.core.events.engine.lease import Worker
+from craft_easy.core.events.engine.lease import MAX_RUNNING, Worker
+from craft_easy.core.events.engine.watchdog import RunningHandler
+from craft_easy.core.events.store.worker_registry import RunningDelivery
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LEASE = 30.0
@@ -29,6 +33,7 @@ class FakeRegistry:
         self.refused: set[str] = set()
         self.beats = 0
         self.fails = False
+        self.running: list[RunningDelivery] = []
         self.closed = threading.Event()
 
     def time(self) -> datetime:
@@ -56,7 +61,8 @@ class FakeChannel:
     def __init__(self, registry: FakeRegistry) -> None:
         self._registry = registry
 
-    def beat(self, owner: str) -> datetime | None:
+    def beat(self, owner: str, running: Sequence[RunningDelivery]) -> datetime | None:
+        self._registry.running = list(running)
         return asyncio.run(self._registry.beat(owner))
 
     def end(self, owner: str) -> None:
@@ -192,6 +198,26 @@ async def test_the_thread_beats_while_a_handler_blocks_the_loop(registry: FakeRe
     assert not worker.may_start
     assert beat_while_the_loop_is_blocked(worker)
     assert worker.may_start, "no turn of the loop was needed"
+    await worker.stop()
+
+
+async def test_a_heartbeat_names_what_has_run_for_the_longest_and_since_when(
+    registry: FakeRegistry, clock: FakeClock
+) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    since = registry.time()
+    with ExitStack() as running:
+        for number in range(MAX_RUNNING + 2):
+            handler = RunningHandler(f"shop:{number}", None, 60, f"e{number}", clock.time)
+            running.enter_context(worker.running_handlers.including(number, handler))
+            clock.time += 1
+        assert beat_while_the_loop_is_blocked(worker)
+    assert registry.running[0] == RunningDelivery("shop:0", "e0", since)
+    assert registry.running[3] == RunningDelivery("shop:3", "e3", since + timedelta(seconds=3))
+    assert len(registry.running) == MAX_RUNNING
+    assert beat_while_the_loop_is_blocked(worker)
+    assert registry.running == []
     await worker.stop()
 
 

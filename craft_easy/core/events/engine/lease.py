@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,17 +23,20 @@ from typing import Final, Protocol
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.watchdog import RunningHandlers, Watchdog
+from craft_easy.core.events.store.worker_registry import RunningDelivery
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
 BEATS_A_LEASE: Final = 3
 TRIES_A_LEASE: Final = 10
+MAX_RUNNING: Final = 10
+"""The maximum number of running deliveries that a heartbeat names, the longest running first."""
 
 
 class HeartbeatChannel(Protocol):
     """The access of the heartbeat thread to the registry; each call ends in time or raises."""
 
-    def beat(self, owner: str) -> datetime | None: ...
+    def beat(self, owner: str, running: Sequence[RunningDelivery]) -> datetime | None: ...
     def end(self, owner: str) -> None: ...
     def close(self) -> None: ...
 
@@ -128,6 +131,16 @@ class Worker:
         """
         beat = self._last_beat()
         return max(self.now(), beat.at + _milliseconds(steady() - beat.sent)) + _milliseconds(0.001)
+
+    def running(self) -> list[RunningDelivery]:
+        """Return the longest running deliveries, in any thread; their times are the database's."""
+        beat = self._beat
+        if beat is None:
+            return []
+        return [
+            RunningDelivery(one.handler_id, one.event_id, beat.at + _milliseconds(one.since - beat.received))
+            for one in self.running_handlers.longest_running(MAX_RUNNING)
+        ]
 
     def _last_beat(self) -> Heartbeat:
         if self._beat is None:
@@ -246,7 +259,7 @@ class HeartbeatThread(threading.Thread):
         owner, sent = self._worker.owner, steady()
         try:
             hooks.kill_point("beat.sent")
-            at = self._channel.beat(owner)
+            at = self._channel.beat(owner, self._worker.running())
             hooks.kill_point("beat.acknowledged")
         except Exception as error:  # noqa: BLE001 - the next try follows after any error
             log.debug("a heartbeat of %s failed: %s", owner, type(error).__name__)

@@ -239,7 +239,8 @@ class RecordRun:
                 self._end(due, due.given_back)
                 return
             code = getattr(due.handler.function, "__code__", None)
-            with self._sink.running_handlers.including(current, RunningHandler(due.handler.id, code, due.limit)):
+            running = RunningHandler(due.handler.id, code, due.limit, self._event.event_id)
+            with self._sink.running_handlers.including(current, running):
                 hooks.kill_point("handler.running")
                 outcome = await attempt(due.handler, current, limit=due.limit)
                 hooks.kill_point("handler.returned")

@@ -28,12 +28,14 @@ class RunningHandler:
         handler_id: its id.
         code: the code object of its frames.
         limit: seconds that it may take.
+        event_id: the event that it runs on.
         since: when it began, in seconds of `clock.steady`.
     """
 
     handler_id: str
     code: CodeType | None
     limit: float
+    event_id: str = ""
     since: float = field(default_factory=steady)
 
 
@@ -65,6 +67,10 @@ class RunningHandlers:
         """Return the ids of the handlers that have been running for longer than this."""
         before = steady() - seconds
         return {handler.handler_id for handler in list(self._running.values()) if handler.since < before}
+
+    def longest_running(self, number: int) -> list[RunningHandler]:
+        """Return the handlers that have run for the longest, that one first."""
+        return sorted(self._running.values(), key=lambda handler: handler.since)[:number]
 
     def at_work(self, frame: FrameType | None) -> list[str]:
         """Return the ids of the handlers that a thread's stack shows, or of all that run."""

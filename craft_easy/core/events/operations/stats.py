@@ -25,6 +25,7 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.model.envelope import EARLIEST, read_envelope
 from craft_easy.core.events.model.figures import Bars, cut_into_bars
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.workers import RunningNow, living
 from craft_easy.core.events.store.queries.stats import (
     By,
     Counted,
@@ -114,6 +115,8 @@ class Stats:
         by: the key of a group.
         groups: the largest thousand groups, by open and dead deliveries, then by failures and events.
         orphaned: the handlers of open events that are not loaded; None where `loaded` was not given.
+        workers: the number of workers that are alive.
+        running: what they run, as of their last heartbeats, the longest running first.
     """
 
     at: datetime
@@ -131,6 +134,8 @@ class Stats:
     by: By
     groups: Sequence[StatsGroup]
     orphaned: Sequence[str] | None = None
+    workers: int = 0
+    running: Sequence[RunningNow] = ()
 
     @property
     def due(self) -> int:
@@ -240,7 +245,9 @@ class Meter:
         orphaned = await self._orphaned(question, opened)
         counted = await self._over_time(question)
         took = await durations(self.store, question) if self.by == "handler" else Durations()
-        return _put_together(question, opened, dead, counted, took, orphaned)
+        at_work = await living(self.store)
+        found = _put_together(question, opened, dead, counted, took, orphaned)
+        return replace(found, workers=at_work.number, running=at_work.running)
 
     def _bars(self, selection: Selection, now: datetime) -> Bars:
         until = selection.until or now

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from craft_easy.core.events.store.deliveries import Deliveries
-from craft_easy.core.events.store.worker_registry import WorkerEntry, WorkerRegistry
+from craft_easy.core.events.store.worker_registry import RunningDelivery, WorkerEntry, WorkerRegistry
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -29,6 +30,7 @@ class WorkerStatus:
         open: open records that it owns.
         silent_s: seconds since its last heartbeat, by the database's clock.
         lease: in seconds.
+        running: its longest running deliveries, as of its last heartbeat; of a worker that is alive.
     """
 
     owner: str
@@ -40,6 +42,7 @@ class WorkerStatus:
     beat_at: datetime | None = None
     silent_s: float | None = None
     lease: float | None = None
+    running: tuple[RunningDelivery, ...] = ()
 
 
 async def workers(store: EventStore) -> list[WorkerStatus]:
@@ -70,4 +73,42 @@ def _known(entry: WorkerEntry, owned: int, now: datetime) -> WorkerStatus:
         beat_at=entry.beat_at,
         silent_s=round(silent_s, 3),
         lease=entry.lease,
+        running=entry.running if state == "alive" else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RunningNow:
+    """A delivery that a living worker runs, and for how many seconds."""
+
+    owner: str
+    handler: str
+    event_id: str
+    since: datetime
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LivingWorkers:
+    """The number of the workers that are alive, and what they run, the longest running first."""
+
+    number: int
+    running: tuple[RunningNow, ...]
+
+
+async def living(store: EventStore) -> LivingWorkers:
+    """Return the workers that are alive and what they run, as of their last heartbeats."""
+    entries = (await WorkerRegistry(store).entries()).values()
+    now = await store.now()
+    statuses = [status for entry in entries if (status := _known(entry, 0, now)).state == "alive"]
+    return LivingWorkers(len(statuses), tuple(longest_first(statuses, now)))
+
+
+def longest_first(statuses: Iterable[WorkerStatus], now: datetime) -> list[RunningNow]:
+    """Return what workers run, the longest running first."""
+    running = [
+        RunningNow(status.owner, one.handler, one.event_id, one.since, round((now - one.since).total_seconds(), 3))
+        for status in statuses
+        for one in status.running
+    ]
+    return sorted(running, key=lambda one: one.since)

@@ -1,13 +1,15 @@
 """The registry of workers: their leases and their last heartbeats.
 
-One document for each worker, in a collection of its own: `{_id: owner, host, pid, started_at, beat_at, lease, fenced}`.
-All times are the database's. A heartbeat never revives a worker that was fenced or whose entry is gone: it is refused.
+One document for each worker, in a collection of its own: `{_id: owner, host, pid, started_at, beat_at, lease, fenced,
+running: [{handler, event_id, since}]}`; `running` are its longest running deliveries, as of the last heartbeat of its
+thread. All times are the database's. A heartbeat never revives a worker that was fenced or whose entry is gone: it is
+refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +26,15 @@ FORGET_AFTER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
+class RunningDelivery:
+    """A delivery that a worker runs, and since when."""
+
+    handler: str
+    event_id: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerEntry:
     """A worker's entry in the registry; `lease` is in seconds."""
 
@@ -34,6 +45,7 @@ class WorkerEntry:
     beat_at: datetime
     lease: float
     fenced: bool
+    running: tuple[RunningDelivery, ...] = ()
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> WorkerEntry:
@@ -45,7 +57,17 @@ class WorkerEntry:
             beat_at=document["beat_at"],
             lease=float(document.get("lease", 0)),
             fenced=bool(document.get("fenced")),
+            running=_running_of(document.get("running")),
         )
+
+
+def _running_of(value: object) -> tuple[RunningDelivery, ...]:
+    """Read what a worker runs; a worker of an earlier version does not say."""
+    return tuple(
+        RunningDelivery(str(one.get("handler", "")), str(one.get("event_id", "")), one["since"])
+        for one in (value if isinstance(value, list) else [])
+        if isinstance(one, Mapping) and isinstance(one.get("since"), datetime)
+    )
 
 
 def _beat_of(owner: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -121,10 +143,14 @@ class ThreadChannel:
         self._timeout = timeout
         self._workers = client.get_database(database).get_collection(collection, write_concern=MAJORITY)
 
-    def beat(self, owner: str) -> datetime | None:
-        """Renew a lease and return the database's time; None where the worker was fenced."""
+    def beat(self, owner: str, running: Sequence[RunningDelivery] = ()) -> datetime | None:
+        """Renew a lease, note what runs, and return the database's time; None where the worker was fenced."""
+        condition, renewal = _beat_of(owner)
+        note = {"$set": {"running": [asdict(one) for one in running]}}
         with pymongo.timeout(self._timeout):
-            document = self._workers.find_one_and_update(*_beat_of(owner), return_document=ReturnDocument.AFTER)
+            document = self._workers.find_one_and_update(
+                condition, renewal | note, return_document=ReturnDocument.AFTER
+            )
         return None if document is None else document["beat_at"]
 
     def end(self, owner: str) -> None:
