@@ -571,7 +571,10 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env -m --module --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help
+            case $cur in
+                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env -m --module --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
+                *) : ;;
+            esac
             ;;
         'publish')
             case $option in

@@ -91,6 +91,7 @@ def _code_of_library_error(error: BaseException) -> ExitCode:
         errors.InvalidSetting: ExitCode.USAGE,
         errors.InvalidEvent: ExitCode.USAGE,
         errors.EventConflict: ExitCode.UNFINISHED,
+        errors.AmbiguousEventId: ExitCode.UNFINISHED,
         errors.StoreUnavailable: ExitCode.UNREACHABLE,
         errors.StoreLoginRefused: ExitCode.UNREACHABLE,
         errors.EmbeddedLogError: ExitCode.UNREACHABLE,

@@ -1,17 +1,22 @@
-"""Ids of events from a file: an id a line, or NDJSON with `event_id` and, where one is meant alone, `handler`.
+"""Ids of events: arguments, of which a unique beginning is enough, and those of a file.
 
-That is what `--failures-out` writes, and what every list of this command line prints.
+A file has an id a line, or NDJSON with `event_id` and, where one is meant alone, `handler`: what `--failures-out`
+writes, and every list of this command line prints.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
+from craft_events_cli import terminal
 from craft_events_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
 
 OPTION: Final = "--ids-from"
 MAX_ID: Final = 1_000
@@ -39,6 +44,26 @@ def read(path: str) -> dict[str, frozenset[str] | None]:
             if named is not None:
                 _add(found, *named)
     return found
+
+
+async def whole(store: EventStore, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of events that a command will act on, each completed and then shown whole on stderr."""
+    if not given:
+        return ()
+    from craft_easy.core.events.store.read import whole_ids
+
+    ids = await whole_ids(store, given)
+    for short, event_id in zip(given, ids, strict=True):
+        if short != event_id:
+            terminal.note(f"{short} is {event_id}")
+    return tuple(ids)
+
+
+async def completed(store: EventStore, prefix: str) -> str | None:
+    """Return the one event id that begins with a text; None where there is none."""
+    from craft_easy.core.events.store.read import completed as complete
+
+    return await complete(store, prefix)
 
 
 def _add(found: dict[str, frozenset[str] | None], event_id: str, handler: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import acting, lifecycle, listing, params, terminal
+from craft_events_cli import acting, event_ids, lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
@@ -236,7 +236,8 @@ async def _act(
     from craft_easy.core.events.operations import dead
 
     async with opened(settings) as store:
-        choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), tuple(which.event_id))
+        ids = await event_ids.whole(store, which.event_id)
+        choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), ids)
         expected = None
         if how.dry_run or not how.yes:
             expected = await dead.count(store, choice, pending=command.is_pending)

@@ -1,10 +1,8 @@
 """`craft-events redispatch`: deliver what was never finished."""
 
 import os
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -142,6 +140,7 @@ def redispatch(
     handling: params.Handling,
     how: Delivering,
     *,
+    event_id: Annotated[list[str], typer.Argument(metavar="EVENT_ID", help="deliver this event")] = [],  # noqa: B006
     dry_run: params.DryRun = False,
     ids_from: params.IdsFrom = None,
     output: params.Format = None,
@@ -150,7 +149,7 @@ def redispatch(
 
     Examples:
         craft-events redispatch --since 2h -m shop.handlers
-        craft-events redispatch --tenant acme -m shop.handlers --dry-run
+        craft-events redispatch 019abf3e-77d1-7000-8000-000000000057 -m shop.handlers --dry-run
         craft-events redispatch --watch -m shop.handlers
         craft-events redispatch --since 7d --include-untracked -m shop.handlers
 
@@ -167,24 +166,39 @@ def redispatch(
         raise UsageError("redispatch delivers what has been due for longest first", hint="leave out --reverse")
     if how.any_type and not how.handler:
         raise UsageError("--any-type needs --handler, the handlers that run on any type")
-    _refuse_what_watch_cannot(how, where, ids_from, is_dry=dry_run)
+    _refuse_what_watch_cannot(how, where, ids_from or event_id, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=dry_run)
     ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
+    named = _Named(tuple(event_id), ids)
     bus = loading.load_bus(modules)
     loading.require_handlers(bus, how.handler)
     log = opened(settings, if_missing=IfMissing.WAIT if how.watch else IfMissing.REFUSE)
-    return lifecycle.run(_redispatch(bus, log, where, how, chosen, ids, is_dry=dry_run))
+    return lifecycle.run(_redispatch(bus, log, where, how, chosen, named, is_dry=dry_run))
 
 
-def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids_from: Path | None, *, is_dry: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The events that are named: as arguments, whose beginnings are enough, and in a file."""
+
+    given: tuple[str, ...]
+    listed: tuple[str, ...] | None
+
+    async def ids(self, store: "EventStore") -> tuple[str, ...] | None:
+        """Return their ids; None where none is named."""
+        if not self.given:
+            return self.listed
+        return (*await event_ids.whole(store, self.given), *(self.listed or ()))
+
+
+def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids: object, *, is_dry: bool) -> None:
     if how.lease < 1:
         raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
     if not how.watch:
         return
     if how.now:
         raise UsageError("--watch honours back-off", hint="leave out --now, or run once with --now and without --watch")
-    endings = (("--until", where.until), ("--limit", where.limit), ("--ids-from", ids_from), ("--dry-run", is_dry))
+    endings = (("--until", where.until), ("--limit", where.limit), ("an event id", ids), ("--dry-run", is_dry))
     for name, is_given in endings:
         if is_given:
             raise UsageError(
@@ -198,7 +212,7 @@ async def _redispatch(
     where: params.Selecting,
     how: Delivering,
     chosen: Output,
-    ids: Sequence[str] | None,
+    named_events: _Named,
     *,
     is_dry: bool,
 ) -> ExitCode:
@@ -211,6 +225,7 @@ async def _redispatch(
             selection = where.selection(await store.now())
             loaded = len({one.handler.id for one in bus.subscriptions()})
             terminal.note(f"{loaded:,} handler{'' if loaded == 1 else 's'} loaded")
+            ids = await named_events.ids(store)
             named = None if ids is None else await look_up(store, selection, ids)
             if is_dry:
                 return await _count(bus, named or selection, how.options(), chosen)

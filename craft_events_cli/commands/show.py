@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli import event_ids, lifecycle, params, terminal
 from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 @params.expanded
 def show(
-    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose the event, by its id")],
+    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose the event: its id, or how it begins")],
     connection: params.Connecting,
     traceback: Annotated[  # noqa: FBT002 - as Typer reads it
         bool, typer.Option("--traceback", help="show the stored frames of each error")
@@ -47,6 +47,8 @@ async def _show(settings: "Settings", event_id: str, chosen: Output, *, tracebac
 
     async with opened(settings) as store:
         record = await record_of(store, event_id)
+        if record is None and (whole := await event_ids.completed(store, event_id)) is not None:
+            record = await record_of(store, whole)
     if record is None:
         return not_found(event_id, settings)
     event = event_json.event_json(record)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli import event_ids, lifecycle, params, terminal
 from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
@@ -40,7 +40,9 @@ class Showing:
 @app.command()
 @params.expanded
 def trace(
-    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose any event of the chain, by its id")],
+    event_id: Annotated[
+        str, typer.Argument(metavar="EVENT_ID", help="choose any event of the chain: its id, or how it begins")
+    ],
     connection: params.Connecting,
     showing: Showing,
     output: params.Format = None,
@@ -64,6 +66,8 @@ async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: 
 
     async with opened(settings) as store:
         found = await find(store, event_id, depth=showing.depth, limit=showing.limit)
+        if found is None and (whole := await event_ids.completed(store, event_id)) is not None:
+            found = await find(store, whole, depth=showing.depth, limit=showing.limit)
     if found is None:
         return not_found(event_id, settings)
     from craft_events_cli.output import trace as render

@@ -17,6 +17,8 @@ EXAMPLES: list[Exception] = [
     errors.InvalidSetting("uri", "is empty", origin="CRAFT_EVENTS_URI", hint="set it"),
     errors.DeliveryOver("e:h"),
     errors.NoDelivery(),
+    errors.AmbiguousEventId("019abf3e", ["019abf3e-1", "019abf3e-2"], has_more=False),
+    errors.LogNotFound("collection event_logg in shop", ["event_log"], hint="--collection names it"),
     errors.HandlerModuleError("shop", "does not exist", hint="--app-dir"),
     errors.HandlerNotFound("shop:send", ["shop:mail"]),
     *(

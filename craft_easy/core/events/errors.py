@@ -3,6 +3,7 @@
     EventsError
     ├── InvalidEvent            (ValueError)  the log could not keep an event exactly
     ├── EventConflict                         the id is stored with other content
+    ├── AmbiguousEventId                      several ids begin with what was given
     ├── InvalidSetting          (ValueError)  a setting's value cannot be used
     ├── StoreError                            an operation on the event log failed
     │   ├── StoreUnavailable                  not reached, or not in time
@@ -70,6 +71,18 @@ class EventConflict(EventsError):
             hint="an event is immutable: publish what changed as a new event with an id of its own",
         )
         self.event_id = event_id
+
+
+class AmbiguousEventId(EventsError):
+    """Several event ids begin with what was given; `candidates` are the first of them."""
+
+    def __init__(self, prefix: str, candidates: Sequence[str], *, has_more: bool) -> None:
+        super().__init__(
+            f"{prefix} begins the ids of several events: {', '.join(candidates)}{' and more' if has_more else ''}",
+            hint="more characters choose one of them",
+        )
+        self.prefix = prefix
+        self.candidates = tuple(candidates)
 
 
 class InvalidSetting(EventsError, ValueError):

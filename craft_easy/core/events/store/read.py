@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import DatetimeMS, ObjectId
 
-from craft_easy.core.events.errors import StoreError, StoreUnavailable
+from craft_easy.core.events.errors import AmbiguousEventId, StoreError, StoreUnavailable
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import drivers, faults, filters
 from craft_easy.core.events.store.documents import record_id
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 Page = list[dict[str, Any]]
 
 SCAN_PAGE: Final = 1_000
+MIN_PREFIX: Final = 8
+"""The number of characters from which on the beginning of an event id may stand for it."""
+MAX_CANDIDATES: Final = 5
 MAX_IDS: Final = 1_000
 """The maximum number of events that one query looks up by `_id`."""
 WITHOUT_PAYLOAD: Final = ("event_id", "event_type", "tenant_id", "timestamp", "delivery")
@@ -316,3 +319,31 @@ async def find_record(log: Log, event_id: str) -> Mapping[str, Any] | None:
             if (record := await connection.events.find_one(condition)) is not None:
                 return record
     return None
+
+
+async def completed(log: Log, prefix: str) -> str | None:
+    """Return the one event id that begins with a text of at least `MIN_PREFIX` characters, by the index on ids.
+
+    Raises:
+        AmbiguousEventId: several do.
+    """
+    if len(prefix) < MIN_PREFIX or not can_be_stored(prefix):
+        return None
+    # texts are compared by their bytes, and no character has greater ones than the last
+    begins = {"event_id": {"$gte": prefix, "$lt": prefix + "\U0010ffff"}}
+    async with log.call(log.scan_timeout) as connection:
+        cursor = connection.events.find(begins, {"event_id": 1}).sort("event_id", ASCENDING).limit(MAX_CANDIDATES + 1)
+        ids = [str(record["event_id"]) for record in await cursor.to_list(None)]
+    if len(ids) > 1:
+        raise AmbiguousEventId(prefix, ids[:MAX_CANDIDATES], has_more=len(ids) > MAX_CANDIDATES)
+    return ids[0] if ids else None
+
+
+async def whole_ids(log: Log, given: Sequence[str]) -> list[str]:
+    """Return event ids with each unique beginning of one completed; what is not in the log stays as it is.
+
+    Raises:
+        AmbiguousEventId: several ids begin with one of the texts, and none is equal to it.
+    """
+    known = await located(log, given)
+    return [event_id if event_id in known else await completed(log, event_id) or event_id for event_id in given]
