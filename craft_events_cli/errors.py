@@ -97,6 +97,7 @@ def _code_of_library_error(error: BaseException) -> ExitCode:
         errors.EmbeddedLogError: ExitCode.UNREACHABLE,
         errors.HandlerModuleError: ExitCode.HANDLER_MODULE,
         errors.HandlerNotFound: ExitCode.UNFINISHED,
+        errors.HandlerNotInLog: ExitCode.UNFINISHED,
         errors.LogNotFound: ExitCode.UNFINISHED,
         errors.CheckpointError: ExitCode.CHECKPOINT,
     }

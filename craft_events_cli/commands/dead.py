@@ -107,9 +107,11 @@ async def _list(
     settings: "Settings", where: params.Selecting, handlers: list[str], by: listing.By | None, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
+    from craft_easy.core.events.operations.handlers import require_in_log
     from craft_events_cli.output.unfinished import DEAD
 
     async with opened(settings) as store:
+        await require_in_log(store, handlers)
         now = await store.now()
         choice = dead.Choice(where.selection(now), tuple(handlers))
         if by is None:
@@ -234,8 +236,10 @@ async def _act(
     settings: "Settings", which: Meant, where: params.Selecting, how: Acting, command: _Command, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
+    from craft_easy.core.events.operations.handlers import require_in_log
 
     async with opened(settings) as store:
+        await require_in_log(store, which.handler)
         ids = await event_ids.whole(store, which.event_id)
         choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), ids)
         expected = None

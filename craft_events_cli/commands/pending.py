@@ -44,9 +44,11 @@ async def _pending(
     settings: "Settings", where: params.Selecting, handlers: list[str], by: listing.By | None, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead, pending
+    from craft_easy.core.events.operations.handlers import require_in_log
     from craft_events_cli.output.unfinished import PENDING
 
     async with opened(settings) as store:
+        await require_in_log(store, handlers)
         now = await store.now()
         choice = dead.Choice(where.selection(now), tuple(handlers))
         if by is None:

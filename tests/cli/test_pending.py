@@ -92,3 +92,19 @@ def test_at_fifty_columns_handler_and_error_are_shown_rather_than_ids_alone(
     for command in (("pending",), ("dead", "list")):
         heading = cli(*command, "-o", "table").out.splitlines()[0]
         assert heading.split() == ["Handler", "Error"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("pending",), ("dead", "list"), ("dead", "retry", "--yes"), ("dead", "retry", "--dry-run")],
+    ids=" ".join,
+)
+def test_a_typo_in_a_handler_id_is_not_reported_as_nothing_to_do(cli: Cli, command: tuple[str, ...]) -> None:
+    ended = cli(*command, "--handler", "shop.mail:sned")
+    assert (ended.code, ended.out) == (3, "")
+    assert "no handler shop.mail:sned in this log; did you mean shop.mail:send?" in ended.err
+
+
+def test_a_handler_without_anything_dead_is_no_typo(cli: Cli) -> None:
+    ended = cli("dead", "list", "--handler", "shop.stock:reserve")
+    assert (ended.code, ended.err) == (0, "no dead deliveries in this selection\n")

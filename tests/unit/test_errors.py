@@ -18,6 +18,7 @@ EXAMPLES: list[Exception] = [
     errors.DeliveryOver("e:h"),
     errors.NoDelivery(),
     errors.AmbiguousEventId("019abf3e", ["019abf3e-1", "019abf3e-2"], has_more=False),
+    errors.HandlerNotInLog("hooks:notify_slak", ["hooks:notify_slack"]),
     errors.LogNotFound("collection event_logg in shop", ["event_log"], hint="--collection names it"),
     errors.HandlerModuleError("shop", "does not exist", hint="--app-dir"),
     errors.HandlerNotFound("shop:send", ["shop:mail"]),

@@ -17,6 +17,7 @@
     ├── NoDelivery              (LookupError) asked for the current delivery outside of any
     ├── HandlerModuleError                    a handler module could not be loaded
     ├── HandlerNotFound                       no loaded handler has this id
+    ├── HandlerNotInLog                       no record names this handler
     ├── EmbeddedLogError                      the embedded event log cannot be used
     ├── ArchiveError                          an archive cannot be used, or does not return its records
     └── CheckpointError                       a checkpoint cannot be used
@@ -164,6 +165,19 @@ class HandlerNotFound(EventsError):
         super().__init__(f"no handler {handler_id!r} is loaded")
         self.handler_id = handler_id
         self.loaded = tuple(loaded)
+
+
+class HandlerNotInLog(EventsError):
+    """No open, dead or recent record names this handler; `similar` are those that do, most similar first."""
+
+    def __init__(self, handler_id: str, similar: Sequence[str] = ()) -> None:
+        meant = f"; did you mean {similar[0]}?" if similar else ""
+        super().__init__(
+            f"no handler {handler_id} in this log{meant}",
+            hint="no open, dead or recent event names it; craft-events stats lists the handlers of this log",
+        )
+        self.handler_id = handler_id
+        self.similar = tuple(similar)
 
 
 class EmbeddedLogError(EventsError):

@@ -10,10 +10,12 @@ A check before a deployment:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from craft_easy.core.events.errors import HandlerNotInLog
 from craft_easy.core.events.model.selection import Selection, compile_pattern
 from craft_easy.core.events.store.counts import orphans
 from craft_easy.core.events.store.filters import ClaimFilter
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Handler, Registry
     from craft_easy.core.events.store import EventStore
 
-__all__ = ["Coverage", "HandlerBacklog", "counts_of", "coverage"]
+__all__ = ["Coverage", "HandlerBacklog", "counts_of", "coverage", "require_in_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,17 @@ async def counts_of(store: EventStore, handler: Handler) -> HandlerBacklog:
 
 def _matches(patterns: list[str], types: list[str] | tuple[str, ...]) -> bool:
     return any(compile_pattern(pattern).matches(event_type) for pattern in patterns for event_type in types)
+
+
+async def require_in_log(store: EventStore, handler_ids: Sequence[str]) -> None:
+    """Check that records of the log name these handlers: open or dead ones, or else one of the newest.
+
+    Raises:
+        HandlerNotInLog: none of them names one of the handlers; it has the most similar ids that they do.
+    """
+    for handler_id in handler_ids:
+        if await handler_queries.is_unfinished(store, handler_id):
+            continue
+        known = await handler_queries.known_handlers(store)
+        if handler_id not in known:
+            raise HandlerNotInLog(handler_id, get_close_matches(handler_id, sorted(known), 3))

@@ -5,6 +5,8 @@ Each query of the product, with the index that answers it:
 | query                                        | index                        | hint | order                   |
 |----------------------------------------------|------------------------------|------|-------------------------|
 | one event                                    | `_id`, then `event_id`       | no   |                         |
+| event ids that begin with a text             | `event_id`                   | no   | event_id                |
+| whether a handler has an open delivery       | `CLAIM_INDEX`                | yes  | none                    |
 | history, by time or state done/untracked     | `(timestamp, event_id)`      | no   | (timestamp, event_id)   |
 | history of event types                       | `(event_type, …)`            | no   | merged, or by time      |
 | history of tenants                           | `(tenant_id, …)`             | no   | merged, or by time      |
