@@ -205,6 +205,7 @@ def test_every_way_to_name_hosts_is_taken(uri: str) -> None:
         ("at mongodb://app:secret@h/db now", "at mongodb://app:***@h/db now"),
         ("mongodb+srv://app:se/c@ret@h", "mongodb+srv://app:***@h"),
         ("MongoDB://app:secret@h", "MongoDB://app:***@h"),
+        ("http://app:secret@h", "http://app:***@h"),
         ("mongodb://app@h/db", "mongodb://app@h/db"),
         ("mongodb://h/?tlsCertificateKeyFilePassword=secret&w=1", "mongodb://h/?tlsCertificateKeyFilePassword=***&w=1"),
         ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:secret", "mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:***"),
@@ -214,6 +215,13 @@ def test_every_way_to_name_hosts_is_taken(uri: str) -> None:
 )  # fmt: skip
 def test_passwords_are_masked_wherever_an_address_stands(text: str, expected: str) -> None:
     assert redact(text) == expected
+
+
+@pytest.mark.parametrize("uri", ["http://app:secret@h", "app:secret@h", "//app:secret@h/db", "mongo://app:se@cret@h"])
+def test_what_is_no_address_is_refused_without_its_password(uri: str) -> None:
+    with pytest.raises(InvalidSetting, match="is not a MongoDB address") as caught:
+        resolve({"uri": uri}, environ={})
+    assert "cret" not in str(caught.value)
 
 
 def test_the_repr_of_the_settings_shows_no_password() -> None:

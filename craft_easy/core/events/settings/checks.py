@@ -38,7 +38,10 @@ def check_uri(uri: Value[str]) -> None:
         return
     scheme = next((scheme for scheme in SCHEMES if text.lower().startswith(scheme)), None)
     if scheme is None:
-        raise invalid("uri", uri, f"{quoted(text)} is not a MongoDB address", hint=f"try {DEFAULT_URI} or embedded:DIR")
+        shown = text if "://" in text else f"***@{text.rpartition('@')[2]}" if "@" in text else text
+        raise invalid(
+            "uri", uri, f"{quoted(shown)} is not a MongoDB address", hint=f"try {DEFAULT_URI} or embedded:DIR"
+        )
     _check_authority(uri, text[len(scheme) :])
 
 

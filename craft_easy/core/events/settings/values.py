@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 DEFAULT_ORIGIN: Final = "the default"
 
-_USER_INFO: Final = r"(?i)(mongodb(?:\+srv)?://[^\s:/@]*:)\S*(?=@)"
+_USER_INFO: Final = r"(://[^\s:/@]*:)\S*(?=@)"
 _SECRET_OPTION: Final = r"(?i)((?:proxyPassword|tlsCertificateKeyFilePassword|AWS_SESSION_TOKEN)[=:])[^&,\s]*"
 
 
