@@ -1,15 +1,15 @@
-"""How wide a text is on a terminal, and a text cut to a width; Rich is asked only where letters may be wide."""
+"""The width of a text on a terminal, and cutting to a width; Rich is loaded only for text that is not ASCII."""
 
 from __future__ import annotations
 
 from typing import Final
 
 NOTHING: Final = "–"
-"""What stands in a cell without a value."""
+"""Shown in a cell that has no value."""
 
 
 def width_of(text: str) -> int:
-    """Return how many columns a text without control characters takes."""
+    """Return the number of columns that a text without control characters takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -18,7 +18,7 @@ def width_of(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text that takes at most so many columns; one that was cut ends with `…`."""
+    """Cut a text to at most `width` columns; a cut text ends with `…`."""
     if len(text) * 2 <= width or width_of(text) <= width:
         return text
     if text.isascii():

@@ -1,7 +1,7 @@
-"""Figures as pictures in a line of text: a bar for a share, a sparkline for a course.
+"""Charts in a line of text: a bar for one value, a sparkline for a series.
 
-Block elements (Unicode U+2581 … U+258F), of which each cell of a terminal shows eight steps; plain characters where a
-terminal has none.
+Block elements (Unicode U+2581 … U+258F) in steps of an eighth of a cell; ASCII characters on a terminal that cannot
+show them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EIGHTHS: Final = "▏▎▍▌▋▊▉█"
 
 
 def has_blocks(stream: IO[str]) -> bool:
-    """Tell whether block elements may be written: the stream is UTF-8, and no locale says that its reader is not."""
+    """Return whether the stream is UTF-8 and the locale is not C or POSIX, so that block elements can be shown."""
     if (getattr(stream, "encoding", "") or "").lower().replace("-", "") != "utf8":
         return False
     chosen = next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")
@@ -24,7 +24,7 @@ def has_blocks(stream: IO[str]) -> bool:
 
 
 def sparkline(values: Sequence[float], *, blocks: bool = True) -> str:
-    """Return a character for each value, the greatest of them the highest; only what is 0 lies on the ground.
+    """Return a character for each value, scaled to the highest; only 0 is drawn at the bottom.
 
     >>> sparkline([0, 1, 50, 100])
     '▁▂▅█'
@@ -38,7 +38,7 @@ def sparkline(values: Sequence[float], *, blocks: bool = True) -> str:
 
 
 def bar(value: float, most: float, width: int, *, blocks: bool = True) -> str:
-    """Return a bar for a value, `width` cells long where it is the most there is; what is not 0 is always seen.
+    """Return a bar that is `width` cells long for `most`; a value above 0 is never drawn as nothing.
 
     >>> bar(3, 8, 4), bar(8, 8, 4), bar(0, 8, 4), bar(1, 1_000, 4)
     ('█▌', '████', '', '▏')

@@ -1,4 +1,4 @@
-"""Settings as a table; where a line has no room, the origin goes below its value, and nothing is cut."""
+"""Settings as a table; where a line is too narrow, the origin moves below the value, and nothing is cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADINGS: Final = ("Setting", "Value", "From")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting as it is shown: a password in it is masked."""
+    """One setting as it is printed: a password in it is masked."""
 
     setting: str
     value: str | bool | list[str] | None
@@ -23,7 +23,7 @@ class Setting:
 
 
 def write_settings(settings: Sequence[Setting]) -> None:
-    """Write each setting, its value, and where that came from."""
+    """Write each setting with its value and the origin of the value."""
     rows = [(one.setting, terminal.safe(_text(one)), terminal.safe(one.origin)) for one in settings]
     names, values, origins = (max(map(width_of, column)) for column in zip(_HEADINGS, *rows, strict=True))
     if len(MARGIN) + names + values + origins + 2 * len(GAP) <= terminal.width():

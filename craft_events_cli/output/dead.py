@@ -20,13 +20,13 @@ MOST_NAMED: Final = 10
 
 
 class Acted:
-    """Follows a command that moves dead deliveries: a line each for machines, progress and a summary for people.
+    """Follows a command that moves dead deliveries: rows for machines, progress and a summary for people.
 
     Args:
-        outcome: what becomes of a delivery: "retried" or "skipped".
-        meant: the deliveries that it is about: "dead", or "dead or pending".
+        outcome: the new state of a delivery: "retried" or "skipped".
+        meant: the state of the deliveries that it selects, for messages: "dead", or "dead or pending".
         output: the format of stdout.
-        total: how many are expected, where that was counted.
+        total: the expected number of deliveries, if they were counted.
     """
 
     def __init__(self, outcome: str, meant: str, output: Output, total: int | None) -> None:
@@ -39,7 +39,7 @@ class Acted:
         self._modules: dict[str, None] = {}
 
     def begin(self) -> None:
-        """Write what stands before the first delivery."""
+        """Write the header of the format, if it has one."""
         if self._rows is not None:
             self._rows.begin()
 
@@ -52,13 +52,13 @@ class Acted:
             terminal.flush()
 
     def close(self) -> None:
-        """Take the progress away."""
+        """Remove the progress line."""
         self._progress.close()
         if self._rows is not None:
             self._rows.close()
 
     def write_summary(self, touched: Touched, elapsed_s: float) -> None:
-        """Say what came of it: on stderr, and with `-o json` as an object on stdout."""
+        """Write the summary: to stderr, and with `-o json` as an object to stdout."""
         if self._output is Output.JSON:
             terminal.stdout().write(json_line(_summary(self._outcome, touched, elapsed_s)))
             terminal.flush()
@@ -74,27 +74,27 @@ class Acted:
 
 
 def headline(outcome: str, meant: str, touched: Touched) -> str:
-    """Say in one line what became of how many deliveries."""
+    """Return one line with the number of deliveries that were changed."""
     counts = touched.counts
     if not (counts.deliveries or touched.moved_by_others):
         return f"no {meant} deliveries in this selection"
     what = amount(touched)
     one = counts.deliveries == 1
-    told = {"retried": f"{'has' if one else 'have'} a fresh budget", "skipped": f"{'is' if one else 'are'} skipped"}
-    parts = [f"{what} {told[outcome]}"]
+    changed = {"retried": f"{'has' if one else 'have'} a fresh budget", "skipped": f"{'is' if one else 'are'} skipped"}
+    parts = [f"{what} {changed[outcome]}"]
     if touched.moved_by_others:
-        parts.append(f"{touched.moved_by_others:,} moved by a worker meanwhile")
+        parts.append(f"{touched.moved_by_others:,} changed by a worker in the meantime")
     return " · ".join(parts)
 
 
 def amount(touched: Touched) -> str:
-    """Return how many deliveries of how many events."""
+    """Return the numbers of deliveries and events, in words."""
     deliveries = counted(touched.counts.deliveries, "delivery", "deliveries")
     return f"{deliveries} of {counted(touched.counts.events, 'event')}"
 
 
 def missing(meant: str, touched: Touched) -> Iterable[str]:
-    """Yield a line for each event that was named in vain, and no more lines than a screen has room for."""
+    """Yield a line for each named event that was not changed, at most `MOST_NAMED` of them."""
     for ids, words in ((touched.not_found, "is not in the log"), (touched.not_dead, f"has no {meant} delivery")):
         for event_id in ids[:MOST_NAMED]:
             yield f"{event_id} {words}"

@@ -1,9 +1,9 @@
-"""A line an event, for people: time, type, tenant, actor, the beginning of the payload.
+"""One event a line, for people: time, type, tenant, actor, the beginning of the payload.
 
     11-22 09:14:03.120  payment.completed  acme  user_77  payment_id=p_1 amount=12.5 currency=EUR
 
-Never wrapped: what does not fit is cut, and below 80 columns the actor goes. Lines are streamed, so columns grow with
-what comes and never shrink. Times are UTC. Every text of the log goes through `safe`.
+Lines are cut, never wrapped; below 80 columns the actor is left out. Lines are streamed, so a column grows when a
+longer value arrives and never shrinks. Times are UTC. Every text of the log goes through `safe`.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _MANY_HUES: Final = tuple(
     f"38;5;{number}"
     for number in (28, 29, 33, 63, 64, 67, 96, 98, 100, 101, 103, 105, 130, 132, 133, 135, 136, 137, 164, 170)
 )
-"""Neither red, which is for failures, nor the type's own; each three times as bright as black, and white as it."""
+"""Hues that differ from red (failures) and from that of the type, and that can be read on black and on white."""
 _TIME, _DAY, _YEAR = range(3)
 _MOST: Final = (0.28, 0.15, 0.12)
-"""How much of the line type, tenant and actor may take; what is longer is cut."""
+"""The share of the line that type, tenant and actor may take; a longer value is cut."""
 _ALIGNED: Final = (0.22, 0.10, 0.09)
-"""How far their columns grow; what is longer moves the rest of its own line, and costs the others no room."""
+"""The limit to which their columns grow; a longer value shifts the rest of its own line only."""
 
 
 class LineWriter:
-    """Writes events to stdout, a line each.
+    """Writes events to stdout, one a line.
 
     Args:
-        is_live: events of today show their time alone; else the day is always shown.
-        now: the time of day.
+        is_live: events of today show the time only; otherwise the date is always shown.
+        now: the clock.
     """
 
     def __init__(self, *, is_live: bool = False, now: Callable[[], datetime] = clock.now) -> None:
@@ -60,7 +60,7 @@ class LineWriter:
         self._aligned = [max(6, int(self._width * share)) for share in _ALIGNED]
 
     def begin(self) -> None:
-        """Write nothing: lines need no header."""
+        """Write nothing: lines have no header."""
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         envelopes = [read_envelope(record) for record in records]
@@ -110,19 +110,19 @@ class LineWriter:
 
 
 def hues() -> Sequence[str]:
-    """Return the hues that tenants may have on this terminal."""
+    """Return the hues for tenants that this terminal can show."""
     return _MANY_HUES if _has_many_colors() else _HUES
 
 
 def hue_of(tenant_id: str | None, choice: Sequence[str]) -> str:
-    """Return the hue of a tenant, which stays the same."""
+    """Return the hue of a tenant; it is always the same."""
     if not tenant_id:
         return _DIM
     return choice[crc32(tenant_id.encode("utf-8", "surrogatepass")) % len(choice)]
 
 
 def _form(moment: datetime, now: datetime) -> int:
-    """Return how much of a time must be shown, seen from now."""
+    """Return the time, with the date and year only where they differ from now."""
     if moment.year != now.year:
         return _YEAR
     return _TIME if moment.date() == now.date() else _DAY

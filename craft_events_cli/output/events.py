@@ -1,11 +1,11 @@
-"""Events on stdout in each of the four formats, page by page, as they come.
+"""Events on stdout in each of the four formats, page by page.
 
-    table    a line an event, cut to the width, for people
-    ndjson   Event JSON, an object a line
+    table    one event a line, cut to the width, for people
+    ndjson   Event JSON, one object a line
     json     Event JSON, one array
     csv      the fields of Event JSON, payload and delivery as JSON
 
-Each page is written out when it is complete, so that `| head -1` has its line at once and a live event is seen at once.
+A page is written as soon as it is complete: `| head -1` gets its line at once, and so does a reader of live events.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLUMNS: Final = (
 
 
 class Writer(Protocol):
-    """Writes events to stdout; `close` ends what `begin` began."""
+    """Writes events to stdout; `close` completes the output that `begin` started."""
 
     def begin(self) -> None: ...
 
@@ -45,11 +45,11 @@ class Writer(Protocol):
 
 
 def writer(output: Output, *, is_live: bool = False) -> Writer:
-    """Return what writes events in a format.
+    """Return the writer for a format.
 
     Args:
         output: the format.
-        is_live: today's events show no date.
+        is_live: events of today show no date.
     """
     if output is Output.TABLE:
         from craft_events_cli.output.event_line import LineWriter
@@ -64,7 +64,7 @@ def writer(output: Output, *, is_live: bool = False) -> Writer:
 
 
 class NdjsonWriter:
-    """An object a line."""
+    """One object a line."""
 
     def begin(self) -> None:
         """Write nothing."""
@@ -78,13 +78,13 @@ class NdjsonWriter:
 
 
 class JsonWriter:
-    """One array, an event a line; the closing bracket says that it is whole."""
+    """One array, one event a line; a closing bracket shows that the output is complete."""
 
     def __init__(self) -> None:
         self._is_empty = True
 
     def begin(self) -> None:
-        """Write nothing: an array that has nothing in it is `[]`."""
+        """Write nothing: an empty array is `[]` and written by `close`."""
 
     def write(self, records: Sequence[Record]) -> None:
         if not records:
@@ -100,7 +100,7 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """A row an event under a header (RFC 4180)."""
+    """One row for each event, under a header (RFC 4180)."""
 
     def begin(self) -> None:
         terminal.stdout().write(csv_line(COLUMNS))
@@ -121,7 +121,7 @@ def _csv_row(event: dict[str, Any]) -> str:
 
 
 def _write(data: bytes) -> None:
-    """Write ASCII: straight to the buffer under stdout, where there is one."""
+    """Write ASCII, directly to the buffer of stdout if it has one."""
     stream = terminal.stdout()
     buffer = getattr(stream, "buffer", None)
     if buffer is None:

@@ -1,4 +1,4 @@
-"""What an export says beside its lines: how far it is, and what it came to."""
+"""The progress and summary of an export."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MOST_NAMED: Final = 3
 
 
 class View:
-    """Follows one export; what it shows goes to stderr.
+    """Follows one export; everything goes to stderr.
 
     Args:
-        store: the log, which counts how much there is to do.
-        is_quiet: the lines themselves go to the terminal.
+        store: the log, for counting the events.
+        is_quiet: show no progress, because the lines themselves go to the terminal.
     """
 
     def __init__(self, store: EventStore, *, is_quiet: bool) -> None:
@@ -53,11 +53,11 @@ class View:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """The time since the start, in seconds."""
         return steady() - self._began
 
     def observe(self, notice: ExportNotice) -> None:
-        """Show what happened."""
+        """Show a notice of the export."""
         match notice:
             case ExportBegan(selection):
                 if self._progress.is_shown:
@@ -68,13 +68,13 @@ class View:
                 self._progress.note(f"connection lost, trying again … ({reason})")
 
     async def _count(self, selection: Selection) -> None:
-        await asyncio.sleep(SHOWN_AFTER)  # most exports have ended by then
+        await asyncio.sleep(SHOWN_AFTER)  # most exports have ended before this
         with suppress(StoreError):
             self._progress.total = await self._store.count(selection)
 
 
 def write_lines(block: ExportBlock) -> None:
-    """Write lines to stdout at once, straight to the bytes under it where there are any."""
+    """Write lines to stdout, directly to its buffer if it has one."""
     stream = terminal.stdout()
     buffer = getattr(stream, "buffer", None)
     if buffer is None:
@@ -85,7 +85,7 @@ def write_lines(block: ExportBlock) -> None:
 
 
 def write_summary(exported: Exported, seconds: float, file: Path | None) -> None:
-    """Say on stderr what came of it, and what to type next."""
+    """Write the summary and the suggested next command to stderr."""
     for line in _lines(exported, seconds, file):
         terminal.note(line)
 
@@ -95,7 +95,7 @@ def _lines(exported: Exported, seconds: float, file: Path | None) -> Iterable[st
         number, named = exported.ambiguous, ", ".join(exported.ambiguous_ids[:MOST_NAMED])
         more = f" and {number - MOST_NAMED:,} more" if number > MOST_NAMED else ""
         yield (
-            f"{counted(number, 'event')} cannot be said exactly: an object in the payload reads as another type "
+            f"{counted(number, 'event')} cannot be exported exactly: an object in the payload looks like a type "
             f"of Extended JSON ({named}{more})"
         )
     if not exported.events and not exported.before:
@@ -107,4 +107,5 @@ def _lines(exported: Exported, seconds: float, file: Path | None) -> Iterable[st
     parts.append(f"{seconds:.1f} s")
     yield " · ".join(parts)
     if file is not None:
-        yield f"in {file}; what import would do with it: {join(['craft-events', 'import', str(file), '--dry-run'])}"
+        check = join(["craft-events", "import", str(file), "--dry-run"])
+        yield f"written to {file} · what an import would do: {check}"

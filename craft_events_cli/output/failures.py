@@ -1,4 +1,4 @@
-"""A file of the deliveries that failed, written as they fail: what is in it survives whatever ends the run."""
+"""A file of failed deliveries; each is written when it fails, so that a killed run loses none of them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class FailuresLost(EventsError):
 
 
 class Failures:
-    """Writes deliveries to a file, a line each; `--ids-from` takes it back.
+    """Writes deliveries to a file, one a line, in the format that `--ids-from` reads.
 
     Args:
-        path: the file; None writes nothing.
-        goes_on: keep what is in it: an earlier run that is gone on with wrote it.
+        path: the file; with None nothing is written.
+        goes_on: append to the file, because this run continues an earlier one.
     """
 
     def __init__(self, path: Path | None, *, goes_on: bool = False) -> None:
@@ -41,10 +41,10 @@ class Failures:
             os.close(self._descriptor)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Write one delivery; when this returns the file has it.
+        """Write one delivery; the file contains it when this returns.
 
         Raises:
-            FailuresLost: the disk does not take it.
+            FailuresLost: the file cannot be written.
         """
         if self._descriptor < 0:
             return
@@ -58,10 +58,10 @@ class Failures:
 
 
 def check(path: Path | None, ids_from: Path | None) -> None:
-    """Refuse to write over the file that is being read.
+    """Refuse to overwrite the file that is being read.
 
     Raises:
-        UsageError: both are the same.
+        UsageError: both are the same file.
     """
     if path is None or ids_from is None or str(ids_from) == "-":
         return
@@ -71,8 +71,8 @@ def check(path: Path | None, ids_from: Path | None) -> None:
         return
     if is_same:
         raise UsageError(
-            f"{OPTION} and --ids-from are the same file, which would be lost in a run that is killed",
-            hint="name another file for what fails this time",
+            f"{OPTION} and --ids-from name the same file, whose ids would be lost if the run is killed",
+            hint="name another file for the failures of this run",
         )
 
 

@@ -1,4 +1,4 @@
-"""The notes of a tail on stderr."""
+"""The notes of `tail` on stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from craft_events_cli.output.spans import said
 
 
 def notes(log: str) -> TailObserver:
-    """Return what writes the notices of a tail to stderr; `log` is the name of what is followed."""
+    """Return a function that writes the notices of a tail to stderr; `log` is the name of the log."""
 
     def write(notice: TailNotice) -> None:
         if isinstance(notice, PollsInstead):
@@ -31,19 +31,19 @@ def notes(log: str) -> TailObserver:
 def _text_of(notice: TailNotice, log: str) -> str:
     match notice:
         case ContinuesFrom(at):
-            return f"going on from {at:%Y-%m-%d %H:%M:%S}, where the checkpoint ends"
+            return f"continuing from {at:%Y-%m-%d %H:%M:%S}, the end of the checkpoint"
         case SearchedEnough(events, matching):
-            return f"{matching or 'none'} of the last {events:,} events match · further back: --since"
+            return f"{matching or 'none'} of the last {events:,} events match · for older events: --since"
         case WentLive():
-            return f"following {log} · times are UTC · Ctrl-C ends it"
+            return f"following {log} · times are UTC · Ctrl-C to stop"
         case PollsInstead(reach):
             return (
-                "this server has no change streams: it is polled every second, and only events whose time lies within "
-                f"the last {int(reach.total_seconds() // 60)} minutes are shown"
+                "this server has no change streams: it is polled every second, and an event is shown only "
+                f"if its time is within the last {int(reach.total_seconds() // 60)} minutes"
             )
         case ConnectionLost():
             return "connection lost, resuming …"
         case ConnectionResumed(seconds):
             return f"resumed after {seconds:.1f} s, nothing missed"
         case NothingCame(seconds):
-            return f"nothing came for {said(seconds) if seconds >= 1 else f'{seconds:g} s'}"
+            return f"no events for {said(seconds) if seconds >= 1 else f'{seconds:g} s'}"

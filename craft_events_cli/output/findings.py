@@ -1,11 +1,11 @@
-"""Findings, a line each as they come: how bad, what was looked at, what was found, and what to do.
+"""Findings, one a line: the level, the check, the message and the advice.
 
       OK     change streams   available
       WARN   indexes          1 missing: event_id_1     craft-events doctor --fix
       FAIL   handlers         shop.legacy:sync is named by 41 open events and is not loaded
                               load its module too, or: craft-events dead discard --handler shop.legacy:sync --pending
 
-Nothing is cut: what is too long goes on below. A command to be copied is never folded.
+Nothing is cut: long text continues on the next line. A command is never folded, so that it can be copied.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ BESIDE: Final = "     "
 LEVEL: Final = 4
 CHECK: Final = 15
 NARROW: Final = 60
-"""In fewer columns the text stands below what was looked at."""
+"""Below this width the text is written under the name of the check."""
 _STYLES: Final = {"OK": "32", "WARN": "33", "FAIL": "31;1"}
 _DIM: Final = "2"
 
 
 class Findings:
-    """Writes findings to stdout as they come, and counts them.
+    """Writes findings to stdout as they are made, and counts them.
 
     Args:
         output: the format.
@@ -47,12 +47,12 @@ class Findings:
         self.levels: Counter[str] = Counter()
 
     def begin(self) -> None:
-        """Write what stands before the first."""
+        """Write the header of the format, if it has one."""
         if self._rows is not None:
             self._rows.begin()
 
     def write(self, finding: Finding) -> None:
-        """Write one, at once."""
+        """Write one finding, at once."""
         self.levels[finding.level] += 1
         if self._rows is not None:
             self._rows.write(row_of(finding))
@@ -61,12 +61,12 @@ class Findings:
         terminal.flush()
 
     def close(self) -> None:
-        """Write what stands after the last."""
+        """Write the end of the format, if it has one."""
         if self._rows is not None:
             self._rows.close()
 
     def summary(self) -> str:
-        """Say in a few words how it went."""
+        """Return the number of failures and warnings, or that there are none."""
         parts = [counted(self.levels[level], name) for level, name in (("FAIL", "failure"), ("WARN", "warning"))]
         bad = [part for part in parts if not part.startswith("0 ")]
         return ", ".join(bad) or f"all is well: {counted(self.levels.total(), 'check')}"
@@ -104,7 +104,7 @@ def _lines(finding: Finding) -> Sequence[str]:
 
 
 def _steps(advice: str, room: int) -> Sequence[str]:
-    """Return advice in lines: each of its commands on one of its own where they do not fit beside each other."""
+    """Return advice in lines; commands that do not fit on one line get a line each."""
     if len(advice) <= room:
         return [advice] if advice else []
     lines: list[str] = []

@@ -33,9 +33,9 @@ _LEAST_IMPORTANT_FIRST: Final = ("Where", "Retry", "Mode", "#")
 
 
 def write_table(subscriptions: Sequence[Subscription]) -> None:
-    """Write a line for each subscription, patterns in the order of their first handler.
+    """Write a line for each subscription; patterns are in the order of their first handler.
 
-    Where they do not fit, columns go by importance; an id is never cut.
+    Where the columns do not fit, the least important are left out; an id is never cut.
     """
     console = terminal.console()
     room = console.width - len(_MARGIN)
@@ -87,10 +87,10 @@ def _short(file: str) -> str:
 
 
 def write_handler(row: Mapping[str, Any]) -> None:
-    """Write one handler: its id and where it is, the first line of its docstring, then what there is to know.
+    """Write one handler: its id, the first line of its docstring, and its options.
 
     Args:
-        row: the handler as the other formats have it.
+        row: the handler as in the other formats.
     """
     stream = terminal.stdout()
     room = terminal.width(stream) - len(_MARGIN)
@@ -106,25 +106,27 @@ def write_handler(row: Mapping[str, Any]) -> None:
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return what there is to know of a handler, in words."""
+    """Return the options and counts of a handler, in words."""
     patterns = ", ".join(f"{one['pattern']} ({_place(one['order'])})" for one in row["patterns"])
-    how = "awaited" if row["async"] else "in a thread" if row["mode"] == "background" else "inline, it blocks the loop"
+    how = (
+        "awaited" if row["async"] else "in a thread" if row["mode"] == "background" else "inline, blocks the event loop"
+    )
     facts = {
         "reacts to": patterns,
         "mode": f"{row['mode']}, {how}",
         "retry": _retry(row["retry"]),
         "timeout": "15 min, or --timeout (default)" if row["timeout"] is None else f"{row['timeout']:g} s",
-        "replay": "may run it again" if row["replayable"] else "never runs it",
+        "replay": "allowed" if row["replayable"] else "never",
     }
     if row["aliases"]:
-        facts["before"] = ", ".join(row["aliases"])
+        facts["aliases"] = ", ".join(row["aliases"])
     if row["open"] is not None:
         facts["in the log"] = f"{row['open']:,} pending, {row['dead']:,} dead"
     return facts
 
 
 def _place(order: int) -> str:
-    return f"number {order} of all" if order != 1 else "first of all"
+    return f"position {order}"
 
 
 def _retry(policy: Mapping[str, Any] | None) -> str:

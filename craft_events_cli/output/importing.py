@@ -1,4 +1,4 @@
-"""What an import says: the lines that it did not take in, how far it is, and what came of it."""
+"""The output of an import: rejected lines, progress and summary."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from craft_events_cli.terminal import Output
 
 COLUMNS: Final = ("line", "event_id", "outcome", "error")
 MOST_SHOWN: Final = 5
-"""So many of the lines that were not taken in are shown to people."""
+"""At most this many rejected lines are shown to people."""
 _KEYS: Final = {"line", "error", "text"}
 _MAX_FIRST: Final = 1 << 20
 
 
 class Rejects:
-    """A file that keeps the lines that were not taken in: `{line, error, text}`, an object a line.
+    """A file of rejected lines: `{line, error, text}`, one object a line.
 
-    The rejects of an earlier run are replaced, and no other file is.
+    It replaces the rejects of an earlier run, and refuses to replace any other file.
 
     Raises:
-        UsageError: the file is another one, or cannot be written.
+        UsageError: the file exists and is not a file of rejects, or it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,13 +56,13 @@ class Rejects:
         with suppress(ValueError, RecursionError):
             found = json.loads(first)
         if first and (len(first) < _MAX_FIRST and not (isinstance(found, dict) and found.keys() == _KEYS)):
-            raise UsageError(f"--rejects: {self.path} is there already, and holds no rejects", hint="name another file")
+            raise UsageError(f"--rejects: {self.path} exists and is not a file of rejects", hint="name another file")
 
     def write(self, refused: Refused) -> None:
-        """Keep one line.
+        """Write one line.
 
         Raises:
-            UsageError: the disk did not take it.
+            UsageError: the file cannot be written.
         """
         row = {"line": refused.line, "error": refused.error, "text": refused.text}
         try:
@@ -78,18 +78,18 @@ class Rejects:
 
     def _failed(self, error: OSError) -> UsageError:
         reason = (error.strerror or type(error).__name__).lower()
-        return UsageError(f"--rejects: {self.path} cannot be written: {reason}", hint="name a file that you may write")
+        return UsageError(f"--rejects: {self.path} cannot be written: {reason}", hint="name a file that can be written")
 
 
 class View:
     """Follows one import.
 
     Args:
-        source: what is read.
-        output: the format of stdout: a row for each line that was not taken in, or one object at the end.
-        rejects: where those lines are kept.
-        total: how many lines there are, where that was counted.
-        is_dry: nothing is written.
+        source: the name of the input.
+        output: the format of stdout: a row for each rejected line, or one object at the end.
+        rejects: the file for rejected lines.
+        total: the number of lines, if they were counted.
+        is_dry: nothing is written to the log.
     """
 
     def __init__(
@@ -124,15 +124,17 @@ class View:
         if self._rows is not None:
             self._rows.close()
         if isinstance(error, StoreUnavailable) and self._seen:
-            terminal.note(f"{counted(self._seen, 'line')} had been looked at: the same command goes on")
+            terminal.note(
+                f"{counted(self._seen, 'line')} read before the outage: run the same command again to continue"
+            )
 
     async def _count(self) -> None:
         await asyncio.sleep(SHOWN_AFTER)
-        with suppress(EventsError):  # whoever reads it says so
+        with suppress(EventsError):  # the reader reports the same error
             self._progress.total = await count_lines(self._source)
 
     def observe(self, notice: ImportNotice) -> None:
-        """Show what happened."""
+        """Show a notice of the import."""
         match notice:
             case Refused():
                 self._refused(notice)
@@ -154,7 +156,7 @@ class View:
             self._progress.note(f"line {refused.line:,}: {refused.error}")
 
     def write_summary(self, imported: Imported, *, with_delivery: bool) -> None:
-        """Say what came of it: on stderr, and with `-o json` as an object on stdout."""
+        """Write the summary: to stderr, and with `-o json` as an object to stdout."""
         if self._output is Output.JSON and not self._is_dry:
             terminal.stdout().write(json_line(self._summary(imported)))
         terminal.flush()
@@ -177,23 +179,23 @@ class View:
             are = "is" if imported.open == 1 else "are"
             yield f"{counted(imported.open, 'event')} {are} open; next: craft-events redispatch -m MODULE"
         elif imported.stored and not with_delivery and not self._is_dry:
-            yield "stored untracked: no handler runs for them, unless with redispatch --include-untracked --since TIME"
+            yield "stored untracked: no handler runs for them without redispatch --include-untracked --since TIME"
 
     def _what_to_mend(self) -> str:
         if self._rejects is None:
-            return "to keep the lines that were not taken in, and to mend them: --rejects FILE"
+            return "to keep the rejected lines and correct them: --rejects FILE"
         again = join(["jq", "-r", ".text", str(self._rejects.path)])
-        return f"they are in {self._rejects.path}; mended there, they go in: {again} | craft-events import - --yes"
+        return f"rejected lines are in {self._rejects.path}; once corrected: {again} | craft-events import - --yes"
 
 
 def headline(imported: Imported, seconds: float, *, is_dry: bool = False) -> str:
-    """Say in one line what came of the lines, or would."""
+    """Return the summary in one line: what happened to the lines, or would happen."""
     if not imported.lines:
         return "no lines"
     parts = [counted(imported.lines, "line"), f"{imported.stored:,} {'new' if is_dry else 'stored'}"]
     for number, one, many in (
         (imported.present, "present before", ""),
-        (imported.conflicts, "in conflict with what is stored", ""),
+        (imported.conflicts, "in conflict with a stored event", ""),
         (imported.bad, "bad line", "bad lines"),
     ):
         if number:
@@ -207,5 +209,5 @@ def _row(refused: Refused) -> dict[str, Any]:
 
 
 def shown_source(source: str) -> str:
-    """Return what a source is called."""
+    """Return the name of a source for messages."""
     return "standard input" if source == STDIN else source

@@ -1,4 +1,4 @@
-"""Looks at the figures, one after another: a live screen for a person, an object or rows for each look for machines."""
+"""Repeated output of `stats --watch`: a live screen for people, an object or rows for machines."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.stats import Crossing, Stats
 
 BESIDE_ROWS: Final = 14
-"""Lines of a live screen that are no rows: head, figures, heading, notes."""
+"""Lines of the live screen that are not rows: title, figures, header, notes."""
 
 
 class Looks:
-    """Writes each look to stdout.
+    """Writes the figures of each round to stdout.
 
     Args:
         output: the format.
-        window: says which window a look is about.
-        every: seconds between two looks; None where there is but one.
+        window: returns the description of the window.
+        every: seconds between two rounds; None for a single one.
     """
 
     def __init__(self, output: Output, window: Callable[[Stats], str], every: float | None = None) -> None:
@@ -55,7 +55,7 @@ class Looks:
             self._live.stop()
 
     def write(self, found: Stats, crossings: Sequence[Crossing], hints: Sequence[str]) -> None:
-        """Write one look; a live screen shows below it what is wrong, and the hints."""
+        """Write the figures; a live screen shows problems and hints below them."""
         if self._live is not None:
             alarms = list(alarms_of(found, crossings))
             self._draw([*self._lines(found), *_below(alarms, RED), *_below(hints, DIM)])
@@ -70,11 +70,11 @@ class Looks:
         terminal.flush()
 
     def lost(self, reason: str) -> None:
-        """Say that a look has failed, and that what is shown is old."""
+        """Report that a query failed and that the figures on the screen are old."""
         if self._live is None:
             terminal.warn(f"{reason}; trying again")
             return
-        self._draw([*self._shown, *_below([f"{reason}; trying again: what stands here is old"], RED)], is_kept=True)
+        self._draw([*self._shown, *_below([f"{reason}; trying again; these figures are old"], RED)], is_kept=True)
 
     def _lines(self, found: Stats) -> list[str]:
         rows = MAX_ROWS if self._live is None else max(_height() - BESIDE_ROWS, 1)
@@ -110,7 +110,7 @@ def _can_draw() -> bool:
 
 
 def _head(found: Stats, every: float) -> str:
-    return f"{found.at:%Y-%m-%d %H:%M:%S} UTC   every {every:g} s   Ctrl-C ends"
+    return f"{found.at:%Y-%m-%d %H:%M:%S} UTC   every {every:g} s   Ctrl-C to stop"
 
 
 def _below(texts: Sequence[str], style: str) -> list[str]:

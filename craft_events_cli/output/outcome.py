@@ -1,10 +1,10 @@
-"""Deliveries as they end: a line each, under the event that they are of where that stands right above.
+"""Deliveries that ended, one a line, under their event if it was written last.
 
     17:44:02.118  order.placed       acme  user_77  order_id=o_99 total=80.0
     17:44:02.131    ✓ shop.stock:reserve    12 ms
     17:44:02.640    ✗ shop.billing:charge   attempt 1   CardExpired: card of c_204 expired 2026-09
 
-In NDJSON an object with the keys of `COLUMNS`; an event has no `outcome`.
+In NDJSON each is an object with the keys of `COLUMNS`; an event has no `outcome`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLUMNS: Final = (
     "at",
 )
 MOST_OF_HANDLER: Final = 0.35
-"""How much of the line a handler's id may take."""
+"""The share of the line that a handler id may take."""
 _MARKS: Final = {"done": ("✓", "32"), "failed": ("✗", "31"), "dead": ("✗", "31"), "skipped": ("–", "2")}
 _RED, _DIM = "31", "2"
 _GAP: Final = "   "
@@ -45,16 +45,16 @@ class OutcomeWriter(Protocol):
     """Writes deliveries that ended to stdout."""
 
     def write(self, endings: Sequence[Ending], *, below: str | None) -> None:
-        """Write them; `below` is the id of the event that was written last."""
+        """Write deliveries; `below` is the id of the event that was written last."""
 
 
 def outcome_writer(output: Output) -> OutcomeWriter:
-    """Return what writes them as lines for people, or as NDJSON."""
+    """Return the writer: lines for people, or NDJSON."""
     return OutcomeLines() if output is Output.TABLE else OutcomeRows()
 
 
 def outcome_row(ending: Ending) -> dict[str, Any]:
-    """Return a delivery that ended as NDJSON has it."""
+    """Return a delivery as a row of NDJSON."""
     from craft_easy.core.events.store.formats.event_json import text_of
 
     row = {column: getattr(ending, column) for column in COLUMNS}
@@ -62,7 +62,7 @@ def outcome_row(ending: Ending) -> dict[str, Any]:
 
 
 class OutcomeRows:
-    """An object a line."""
+    """One object a line."""
 
     def write(self, endings: Sequence[Ending], *, below: str | None) -> None:
         terminal.stdout().writelines(json_line(outcome_row(one)) for one in endings)
@@ -70,10 +70,10 @@ class OutcomeRows:
 
 
 class OutcomeLines:
-    """Lines for people; as those of events they are never wrapped, and columns grow with what comes.
+    """Lines for people; like those of events they are never wrapped, and columns grow with their values.
 
     Args:
-        now: the time of day.
+        now: the clock.
     """
 
     def __init__(self, now: Callable[[], datetime] | None = None) -> None:
@@ -125,7 +125,7 @@ class OutcomeLines:
 
 
 def _said(ending: Ending) -> str:
-    """Say what became of it: the time it took, or the number of the attempt."""
+    """Return the result in words: the time it took, or the number of the attempt."""
     if ending.outcome == "done":
         took = "" if ending.took_ms is None else f"{ending.took_ms:,.0f} ms"
         return took if ending.attempt < 2 else f"{took}, attempt {ending.attempt:,}".removeprefix(", ")
@@ -140,5 +140,5 @@ def _remark(ending: Ending) -> str:
     if ending.error is not None:
         return safe(ending.error)
     if ending.reason == "crashed":
-        return "it ended its process again and again"
-    return safe(ending.reason or ("asked to be tried again" if ending.outcome == "failed" else ""))
+        return "crashed its process repeatedly"
+    return safe(ending.reason or ("retry requested" if ending.outcome == "failed" else ""))

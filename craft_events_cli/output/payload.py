@@ -1,6 +1,6 @@
-"""The beginning of a payload in a few words: `payment_id=p_1 reason="double charge" … 3 more`.
+"""The beginning of a payload in one line: `payment_id=p_1 reason="double charge" … 3 more`.
 
-For people, not for programs: what is long or nested is cut, and a value that is no text shows what it stands for.
+For people, not for programs: long and nested values are cut, and a value that is not text is shown as text.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from craft_events_cli.output.cells import cut, width_of
 from craft_events_cli.terminal import safe
 
 MAX_TEXT: Final = 200
-"""So many letters of a value, and so many values of an array, are looked at: no line shows more."""
+"""Only the first characters of a value, and the first values of an array, are read: a line shows no more."""
 MAX_LEVELS: Final = 3
 WORTH_SHOWING: Final = 8
-"""A value is cut to no less than this; below, it counts as one more."""
+"""A value is not cut below this width; with less room it is counted as one more field."""
 ROOMY: Final = 30
-"""In fewer columns it is not said how many fields more there are."""
+"""Below this width the number of left-out fields is not shown."""
 _BARE: Final = re.compile(r'[^\s"=,{}\[\]]+')
 _LIKE_ANOTHER_TYPE: Final = re.compile(r"[-+]?[0-9][0-9.eE+-]*|true|false|null")
 
 _TEXTS_OF_BSON: Final = ("ObjectId", "Decimal128")
-"""By name: no one but the store knows the classes."""
+"""By name: only the store imports the classes."""
 
 
 class Part(NamedTuple):
-    """A piece of text; a dim one is rarely read."""
+    """A piece of text; a dim one is of minor importance."""
 
     text: str
     is_dim: bool = False
 
 
 def payload_parts(payload: Mapping[str, Any], room: int) -> Iterator[Part]:
-    """Yield a payload in pieces that take at most `room` columns: the first fields, then how many more there are."""
+    """Yield a payload in parts of at most `room` columns together: the first fields, then the number of the others."""
     left, is_roomy = len(payload), room >= ROOMY
     for name, value in payload.items():
         is_first = left == len(payload)
@@ -65,7 +65,7 @@ def _more(fields: int, *, is_roomy: bool) -> str:
 
 
 def short(value: Any, levels: int = MAX_LEVELS) -> str:
-    """Return a value in a few words, on one line, without anything that a terminal could obey."""
+    """Return a value on one line, shortened, without control characters."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, Mapping):

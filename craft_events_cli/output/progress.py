@@ -1,9 +1,9 @@
-"""Progress of long work: one line on stderr that is drawn anew, with count, share, rate and time left.
+"""Progress of long work: one line on stderr that is redrawn, with count, share, rate and time left.
 
     delivering ━━━━━━━━━━━━━━━━━━━━━━━━━━━╸━  1,204/1,241   97 %   412/s   0:00:01 left
 
-It appears after half a second, on a terminal alone, and never where lines of data go to the same terminal. Without
-Rich, which costs as much to import as the work often takes.
+It appears after half a second, only on a terminal, and never where data goes to the same terminal. It does not use
+Rich, whose import often takes longer than the work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from craft_easy.core.events.clock import steady
 from craft_events_cli import terminal
 
 SHOWN_AFTER: Final = 0.5
-"""Seconds of work before anything is shown."""
+"""Seconds of work before the line appears."""
 DRAWN_EVERY: Final = 0.1
 _BAR: Final = 30
 _LEAST_BAR: Final = 6
@@ -24,12 +24,12 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 class Progress:
-    """Shows how far a piece of work has come.
+    """Shows the progress of a piece of work.
 
     Args:
-        label: what is being done, as `delivering`.
-        total: how many pieces there are; None while that is not known.
-        is_quiet: show nothing: lines of data go to the terminal meanwhile.
+        label: the name of the work, such as `delivering`.
+        total: the number of items; None while it is unknown.
+        is_quiet: show nothing, because data goes to the terminal.
     """
 
     def __init__(self, label: str, *, total: int | None = None, is_quiet: bool = False) -> None:
@@ -41,12 +41,12 @@ class Progress:
         self.is_shown = not is_quiet and _can_be_drawn()
 
     def start(self, total: int | None) -> None:
-        """Begin again, with so many pieces."""
+        """Start again, with another total."""
         self.total, self._done = total, 0
         self._began = self._drawn_at = steady()
 
     def advance(self, pieces: int = 1) -> None:
-        """Count pieces that are done."""
+        """Count items as done."""
         self._done += pieces
         now = steady()
         if self.is_shown and now - self._began >= SHOWN_AFTER and now - self._drawn_at >= DRAWN_EVERY:
@@ -55,12 +55,12 @@ class Progress:
             _write(_CLEAR + self._line(now - self._began))
 
     def note(self, text: str) -> None:
-        """Write a line to stderr, above the progress."""
+        """Write a line to stderr, above the progress line."""
         self._erase()
         terminal.note(text)
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._erase()
 
     def _erase(self) -> None:
@@ -74,14 +74,14 @@ class Progress:
 
 
 def progress_line(label: str, done: int, total: int | None, seconds: float, *, width: int = terminal.MAX_WIDTH) -> str:
-    """Return the line for so many pieces done of so many in so many seconds.
+    """Return the progress line.
 
     Args:
-        label: what is being done.
-        done: how many are.
-        total: how many there are; None while that is not known. More may have come since.
-        seconds: since it began.
-        width: columns that there are; the bar gives way to the numbers.
+        label: the name of the work.
+        done: the number of items that are done; it can be more than `total` if more have arrived since.
+        total: the number of items; None while it is unknown.
+        seconds: the time since the start.
+        width: the available columns; the bar shrinks before the numbers do.
     """
     rate = done / seconds if seconds > 0 else 0.0
     speed = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
@@ -107,7 +107,7 @@ def _bar(share: float, width: int) -> str:
 
 
 def _can_be_drawn() -> bool:
-    """Tell whether stderr is a terminal that can draw a line again, in letters that it has."""
+    """Return whether stderr is a terminal that can redraw a line and shows UTF-8."""
     import os
 
     if not terminal.is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":

@@ -1,4 +1,4 @@
-"""What a pruning and a redaction show: progress, and what came of it."""
+"""The progress and summary of a pruning and of a redaction."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MOST_NAMED: Final = 10
 
 
 class _Acted:
-    """Follows a command that acts on many events; where it is broken off, says how far it came.
+    """Follows a command that acts on many events; if it is interrupted, it reports the number that are done.
 
     Args:
-        label: what is being done, for the progress.
-        done: what has become of an event.
+        label: the name of the work, for the progress line.
+        done: what happened to an event, as a past participle.
         output: the format of stdout.
     """
 
@@ -52,18 +52,19 @@ class _Acted:
             await asyncio.wait([self._learning])
         self._progress.close()
         if error is not None and self._events:
-            terminal.note(f"{counted(self._events, 'event')} {self._done} before that: the same command goes on")
+            done = f"{counted(self._events, 'event')} {self._done} before the interruption"
+            terminal.note(f"{done}: run the same command again to continue")
 
     @property
     def elapsed_s(self) -> float:
         return steady() - self._began
 
     def expect(self, events: int | None) -> None:
-        """Take note of how many events there are to act on; None where nobody has counted."""
+        """Set the number of events to act on; None if they were not counted."""
         self._progress.start(events)
 
     def learn(self, counting: Coroutine[Any, Any, int]) -> None:
-        """Learn beside the work how many events there are, where a person looks on."""
+        """Count the events while the work goes on, if stderr is a terminal."""
         if not self._progress.is_shown:
             counting.close()
             return
@@ -75,7 +76,7 @@ class _Acted:
         self._learning = asyncio.create_task(learn())
 
     def advance(self, events: int) -> None:
-        """Take note of events that were acted on."""
+        """Count events as done."""
         self._events += events
         self._progress.advance(events)
 
@@ -90,14 +91,14 @@ class _Acted:
 
 
 class Pruner(_Acted):
-    """Follows a pruning; `archive` is where the copies go, as it was typed."""
+    """Follows a pruning; `archive` is the destination of the copies, as typed."""
 
     def __init__(self, archive: str | None, output: Output) -> None:
-        super().__init__("removing" if archive is None else "archiving", "left the log", output)
+        super().__init__("removing" if archive is None else "archiving", "removed", output)
         self._archive = archive
 
     def write_summary(self, pruned: Pruned) -> None:
-        """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
+        """Write the summary: to stderr, and in the machine formats as an object to stdout."""
         row = {
             "events": pruned.counts.events,
             "deliveries": pruned.counts.deliveries,
@@ -114,42 +115,42 @@ class Pruner(_Acted):
     def _lines(self, pruned: Pruned) -> Iterable[str]:
         events = pruned.counts.events
         if events:
-            where = "removed, without a copy" if self._archive is None else f"archived in {self._archive} and removed"
+            where = "removed without a copy" if self._archive is None else f"archived in {self._archive} and removed"
             yield " · ".join([f"{counted(events, 'event')} {where}", *remarks(pruned), f"{self.elapsed_s:.1f} s"])
         else:
             yield " · ".join(["nothing to prune", *remarks(pruned)])
         for event_id in pruned.inexact_ids[:MOST_NAMED]:
-            yield f"{event_id} stays: the archive has no exact copy of it"
+            yield f"{event_id} was not removed: the archive has no exact copy of it"
         if pruned.inexact > MOST_NAMED:
             yield f"and {pruned.inexact - MOST_NAMED:,} more"
         if pruned.inexact:
-            yield "--archive collection:NAME copies what lines of JSON cannot say"
+            yield "--archive collection:NAME keeps exact copies of events that JSON cannot represent"
         if events and self._archive is not None:
             yield f"to {_next(self._archive)}"
 
 
 def _next(archive: str) -> str:
     if archive.startswith("collection:"):
-        return "look into it: " + join(["craft-events", "replay", "--collection", archive.partition(":")[2]])
-    return "bring them back: " + join(["craft-events", "import", archive, "--with-delivery"])
+        return "read the archive: " + join(["craft-events", "replay", "--collection", archive.partition(":")[2]])
+    return "restore them: " + join(["craft-events", "import", archive, "--with-delivery"])
 
 
 def remarks(pruned: Pruned) -> list[str]:
-    """Return what is to be said of the events that stay."""
-    told = (
+    """Return the counts of events that were not removed, each with its reason."""
+    reasons = (
         (pruned.held, "an event that caused them is open or dead", "an event that caused it is open or dead"),
-        (pruned.changed, "they were written meanwhile", "it was written meanwhile"),
+        (pruned.changed, "they were changed in the meantime", "it was changed in the meantime"),
         (pruned.inexact, "the archive has no exact copy of them", "the archive has no exact copy of it"),
     )
     return [
         f"{number:,} {'stays' if number == 1 else 'stay'}: {one if number == 1 else many}"
-        for number, many, one in told
+        for number, many, one in reasons
         if number
     ]
 
 
 class Redactor(_Acted):
-    """Follows a redaction of these tenants and actors."""
+    """Follows a redaction of tenants and actors."""
 
     def __init__(self, tenants: Sequence[str], actors: Sequence[str], output: Output) -> None:
         super().__init__("redacting", "were redacted", output)
@@ -157,7 +158,7 @@ class Redactor(_Acted):
         self._flags += [word for actor in actors for word in ("--actor", actor)]
 
     def write_summary(self, redacted: Redacted) -> None:
-        """Say what came of it: on stderr, and in the machine formats as an object on stdout."""
+        """Write the summary: to stderr, and in the machine formats as an object to stdout."""
         counts = redacted.counts
         row = {
             "events": counts.events,
@@ -180,6 +181,6 @@ class Redactor(_Acted):
         if len(redacted.kept) > MOST_NAMED:
             yield f"and {len(redacted.kept) - MOST_NAMED:,} more"
         if redacted.kept:
-            yield "the same command tries those again"
+            yield "run the same command again to retry those"
         if counts.events:
-            yield f"what is left of them: {join(['craft-events', 'replay', *self._flags])}"
+            yield f"to see the redacted events: {join(['craft-events', 'replay', *self._flags])}"

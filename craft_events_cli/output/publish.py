@@ -1,4 +1,4 @@
-"""What a publish writes: a line for each event that is in the log, and what it came to."""
+"""The output of a publish: a line for each stored event, and a summary."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COLUMNS: Final = ("event_id", "event_type", "tenant_id", "outcome", "state", "ha
 
 
 class View:
-    """Writes each event that is in the log to stdout, and counts what to say at the end.
+    """Writes each stored event to stdout, and counts events for the summary.
 
     Args:
         output: the format of stdout.
-        is_one: one event is one object.
-        rejects: where lines are kept that were not published.
+        is_one: a single event is written as one object.
+        rejects: the file for rejected lines.
     """
 
     def __init__(self, output: Output, *, is_one: bool = False, rejects: Rejects | None = None) -> None:
@@ -51,7 +51,7 @@ class View:
         terminal.flush()
 
     def observe(self, notice: PublishNotice) -> None:
-        """Show what happened."""
+        """Show a notice of the publish."""
         match notice:
             case PublishedEvent():
                 self._published(notice)
@@ -59,7 +59,9 @@ class View:
                 self._refuse(notice)
             case UnfitPayload(event_type, class_name) if event_type not in self._unfit:
                 self._unfit.add(event_type)
-                terminal.warn(f"a payload of {event_type} does not fit {class_name}: handlers get a plain event")
+                terminal.warn(
+                    f"a payload of {event_type} does not fit {class_name}: handlers receive a plain DomainEvent"
+                )
 
     def _published(self, published: PublishedEvent) -> None:
         self.last = published
@@ -83,7 +85,7 @@ class View:
             terminal.note(f"line {refused.line:,}: {refused.error}")
 
     def write_summary(self, summary: PublishSummary, modules: Sequence[str], *, is_dispatched: bool = False) -> None:
-        """Say on stderr what came of it, and what to type next."""
+        """Write the summary and the suggested next command to stderr."""
         if self._refused > MOST_SHOWN:
             terminal.note(f"and {counted(self._refused - MOST_SHOWN, 'more line')} like these")
         terminal.note(headline(summary, is_dispatched=is_dispatched))
@@ -92,11 +94,11 @@ class View:
 
     def _next(self, summary: PublishSummary, modules: Sequence[str]) -> Iterable[str]:
         if self._refused and self._rejects is None:
-            yield "to keep the lines that were not published: --rejects FILE"
+            yield "to keep the rejected lines: --rejects FILE"
         elif self._refused and self._rejects is not None:
-            yield f"they are in {self._rejects.path}"
+            yield f"rejected lines are in {self._rejects.path}"
         if summary.untracked:
-            yield "untracked, since no handler module is named: no handler will run (-m MODULE)"
+            yield "stored untracked: no handler module was named, so no handler will run (-m MODULE)"
         elif summary.open or summary.failed:
             named = [word for module in modules for word in ("-m", module)]
             yield f"next: {join(['craft-events', 'redispatch', *named])}"
@@ -105,7 +107,7 @@ class View:
 
 
 def headline(summary: PublishSummary, *, is_dispatched: bool = False) -> str:
-    """Say in one line what came of it."""
+    """Return the summary in one line."""
     parts = [f"{counted(summary.stored, 'event')} stored"]
     if is_dispatched:
         parts.append(f"{summary.delivered:,} delivered")
@@ -113,7 +115,7 @@ def headline(summary: PublishSummary, *, is_dispatched: bool = False) -> str:
         (summary.failed, "failed"),
         (summary.open, "open delivery" if summary.open == 1 else "open deliveries"),
         (summary.present, "present before"),
-        (summary.conflicts, "in conflict with what is stored"),
+        (summary.conflicts, "in conflict with a stored event"),
         (summary.bad, "bad line" if summary.bad == 1 else "bad lines"),
     ):
         if number:

@@ -1,4 +1,4 @@
-"""What a redispatch shows: a line a delivery for machines, progress and a summary for people."""
+"""The output of a redispatch: a row for each delivery for machines, progress and a summary for people."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ SUMMARY: Final = (
 )
 MOST_ERRORS: Final = 5
 MOST_KINDS: Final = 1_000
-"""Different errors that are told apart; what comes beyond is counted together."""
+"""The number of different errors that are counted separately; all others are counted together."""
 
 
 class View:
-    """Follows one run: writes its deliveries as they are stored, and counts what to say at the end.
+    """Follows one run: writes deliveries as they are stored, and counts them for the summary.
 
     Args:
-        output: how deliveries are written.
-        label: what is being done.
+        output: the format of deliveries.
+        label: the name of the work.
     """
 
     def __init__(self, output: Output, *, label: str = "delivering") -> None:
@@ -77,11 +77,11 @@ class View:
         terminal.flush()
 
     def note(self, text: str) -> None:
-        """Write a line to stderr, above the progress."""
+        """Write a line to stderr, above the progress line."""
         self._progress.note(text)
 
     def show(self, notice: Notice) -> None:
-        """Show what the run reports; the observer of `redispatch` and `replay`."""
+        """Show a notice of the run; the observer of `redispatch` and `replay`."""
         match notice:
             case Began(events=events):
                 self._progress.start(events)
@@ -103,7 +103,7 @@ class View:
                 self._progress.note(_words_for(one))
 
     def show_delivery(self, report: DeliveryReport) -> None:
-        """Count a delivery, and write it as a line where the output has one for each."""
+        """Count a delivery, and write its row if the format has rows."""
         if report.outcome in ("failed", "dead"):
             self._count_error(report)
         if report.outcome == "dead":
@@ -124,7 +124,7 @@ class View:
             self._next_due = report.due_at
 
     def write_summary(self, summary: RedispatchSummary) -> None:
-        """Write what the run came to: for people on stderr, and with `-o json` as an object on stdout."""
+        """Write the summary: to stderr for people, and with `-o json` as an object to stdout."""
         if self._output is Output.JSON:
             terminal.stdout().write(json_line(summary_row(summary)))
             terminal.flush()
@@ -148,10 +148,10 @@ class View:
 
 
 def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
-    """Return in one line what the run came to.
+    """Return the summary of the run in one line.
 
     Args:
-        next_due: when the first failed delivery of this run is tried again.
+        next_due: when the first failed delivery of this run is retried.
     """
     if not summary.claimed and not summary.taken_over:
         return " · ".join(["nothing is due", *_left(summary)])
@@ -160,7 +160,7 @@ def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
         again = "" if next_due is None else f", tried again from {next_due:%H:%M:%S}"
         parts.append(f"{summary.failed:,} failed{again}")
     for number, word in (
-        (summary.retried, "to be retried as their handlers asked"),
+        (summary.retried, "to be retried at the request of their handlers"),
         (summary.dead, "dead"),
         (summary.skipped, "skipped"),
         (summary.lost, "lost to another worker"),
@@ -172,7 +172,7 @@ def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
 
 
 def _left(summary: RedispatchSummary) -> Iterable[str]:
-    """Yield what the run leaves to others and to later runs."""
+    """Yield what the run left for other workers and later runs."""
     if summary.not_due and summary.next_due_at is not None:
         verb = "is" if summary.not_due == 1 else "are"
         yield f"{summary.not_due:,} {verb} not due before {moment(summary.next_due_at)} (--now delivers them)"
@@ -185,15 +185,15 @@ def _left(summary: RedispatchSummary) -> Iterable[str]:
 
 
 def moment(at: datetime) -> str:
-    """Return a time of today as hours and minutes, any other with its day."""
+    """Return a time of today as hours and minutes, any other with its date."""
     return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str | None:
-    """Return the command to type next, where there is one.
+    """Return the suggested next command, or None.
 
     Args:
-        died_at: the handlers at which deliveries died.
+        died_at: the handlers whose deliveries died.
     """
     if summary.dead:
         where = ["--handler", *died_at] if len(died_at) == 1 else ["--by", "error"]
@@ -204,7 +204,7 @@ def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str 
 
 
 def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
-    """Return the summary as the design names its keys."""
+    """Return the summary with the keys of the documented output."""
     next_due_at = None if summary.next_due_at is None else text_of(summary.next_due_at)
     return {
         **{name: getattr(summary, name) for name in SUMMARY},
@@ -218,7 +218,7 @@ def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
 
 
 def write_counts(counts: Counts, output: Output) -> None:
-    """Write what a run would do: three small tables, or one object."""
+    """Write the result of a dry run: three small tables, or one object."""
     if output is Output.TABLE:
         _write_tables(counts)
         return
@@ -251,7 +251,7 @@ def _shown(key: str | None) -> str:
 
 
 def report_row(report: DeliveryReport) -> dict[str, Any]:
-    """Return a delivery as the design names its keys."""
+    """Return a delivery with the keys of the documented output."""
     return {column: getattr(report, column) for column in COLUMNS}
 
 
@@ -264,14 +264,14 @@ def _words_for(one: AwaitedWorker) -> str:
 
 
 def missing_lines(missing: Sequence[str]) -> Iterable[str]:
-    """Name the events that were asked for and are not in the log."""
+    """Yield the ids of named events that are not in the log."""
     if missing:
         more = f" and {len(missing) - MOST_ERRORS:,} more" if len(missing) > MOST_ERRORS else ""
         yield f"not in the log: {', '.join(shorten(one) for one in missing[:MOST_ERRORS])}{more}"
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number, grouped, and what it counts."""
+    """Return a grouped number with its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 

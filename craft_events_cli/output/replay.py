@@ -1,4 +1,4 @@
-"""What a replay through handlers shows: its plan, a line a delivery for machines, a summary for people."""
+"""The output of a replay through handlers: its plan, a row for each delivery for machines, a summary for people."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ SEPARATOR: Final = " · "
 
 
 class View(redispatch.View):
-    """Follows one run: writes its deliveries as they end, those that failed into a file too.
+    """Follows one run: writes deliveries as they end, and failed ones to a file as well.
 
     Args:
         output: how deliveries are written.
-        failures: takes those that failed.
+        failures: the file for failed deliveries.
     """
 
     def __init__(self, output: Output, failures: Failures) -> None:
         super().__init__(output, label="replaying")
         self._failures = failures
         self.first_failed: str | None = None
-        """The first event that a handler failed on."""
+        """The first event for which a handler failed."""
 
     def show_delivery(self, report: DeliveryReport) -> None:
         if report.outcome == "failed":
@@ -48,16 +48,16 @@ class View(redispatch.View):
 
 
 def position_line(position: Position, checkpoint: str) -> str:
-    """Say where an earlier run came to, and that its window of time holds."""
+    """Return the position of the earlier run, and the window that it had."""
     if position.is_complete:
-        return f"{checkpoint} says that this replay is complete: remove it to run it again"
+        return f"{checkpoint}: this replay is complete; remove the file to run it again"
     window = Window(position.since, position.until)
-    stays = "" if window == Window() else f", the window stays {window}"
-    return f"going on as {checkpoint} says: {counted(position.passed, 'event')} {_are(position.passed)} done{stays}"
+    stays = "" if window == Window() else f", with the window of that run, {window}"
+    return f"continuing from {checkpoint}: {counted(position.passed, 'event')} {_are(position.passed)} done{stays}"
 
 
 def plan_lines(plan: ReplayPlan, *, is_counted: bool = False) -> Iterable[str]:
-    """Say what would run: by type, tenant and handler, unless that is shown elsewhere; and what is left out."""
+    """Write the plan: counts by type, tenant and handler unless they are shown elsewhere, and what is left out."""
     counts = plan.counts
     if counts.events and not is_counted:
         for title, numbers in (("type", counts.by_type), ("tenant", counts.by_tenant), ("handler", counts.by_handler)):
@@ -69,13 +69,13 @@ def plan_lines(plan: ReplayPlan, *, is_counted: bool = False) -> Iterable[str]:
 
 
 def amount(plan: ReplayPlan) -> str:
-    """Say how much would run."""
+    """Return the size of the plan in words."""
     counts = plan.counts
     return f"{counted(counts.events, 'event')}, {counted(counts.deliveries, 'delivery', 'deliveries')}"
 
 
 def headline(summary: ReplaySummary, *, goes_on: bool = False) -> str:
-    """Say in one line what the run came to; `goes_on` tells that an earlier run had begun it."""
+    """Return the summary of the run in one line; `goes_on`: it continued an earlier run."""
     if not summary.events and summary.is_complete and not summary.redacted:
         return "nothing is left to run" if goes_on else "no events in this selection"
     parts = [counted(summary.events, "event"), f"{summary.done:,} delivered"]
@@ -89,7 +89,7 @@ def headline(summary: ReplaySummary, *, goes_on: bool = False) -> str:
         if number:
             parts.append(f"{number:,} {words}")
     if not summary.is_complete:
-        parts.append("ended before its end")
+        parts.append("stopped early")
     return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
 
 
@@ -112,7 +112,7 @@ def summary_row(summary: ReplaySummary) -> dict[str, Any]:
 
 
 def write_summary(view: View, summary: ReplaySummary, output: Output, next_step: str | None, *, goes_on: bool) -> None:
-    """Write what the run came to: for people on stderr, and with `-o json` as an object on stdout."""
+    """Write the summary: to stderr for people, and with `-o json` as an object to stdout."""
     if output is Output.JSON:
         terminal.stdout().write(json_line(summary_row(summary)))
         terminal.flush()
@@ -128,7 +128,7 @@ def show(event_id: str) -> str:
 
 
 def _most(numbers: Counter[Any], room: int) -> str:
-    """Name the most frequent, as many as a line has room for, one at least."""
+    """Return the most frequent values, as many as fit on a line, at least one."""
     named: list[str] = []
     for name, number in numbers.most_common(MOST_NAMED):
         one = f"{'–' if name is None else redispatch.shorten(name, 60)} {number:,}"

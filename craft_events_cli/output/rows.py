@@ -1,7 +1,7 @@
-"""Rows of plain values as NDJSON, JSON or CSV: what commands list that are not events.
+"""Rows of plain values as NDJSON, JSON or CSV, for commands that list something other than events.
 
-Tables are each command's own: what matters most differs. JSON is ASCII, so nothing in it can reach a terminal raw, and
-nothing is lost; a CSV cell that a spreadsheet would take for a formula gets a `'`.
+Each command draws its own table. JSON is ASCII, so that nothing in it reaches a terminal raw and nothing is lost; a CSV
+cell that a spreadsheet would take for a formula gets a `'`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
 
     Args:
         columns: the keys of every row, in order.
-        output: any but a table.
+        output: a format other than table.
     """
     stream = terminal.stdout()
     if output is Output.CSV:
@@ -32,11 +32,11 @@ def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
 
 
 class RowWriter:
-    """Writes rows to stdout as they come, any number, in one of the machine formats.
+    """Writes any number of rows to stdout as they arrive, in one of the machine formats.
 
     Args:
         columns: the keys of every row, in order.
-        output: any but a table.
+        output: a format other than table.
     """
 
     def __init__(self, columns: Sequence[str], output: Output) -> None:
@@ -45,7 +45,7 @@ class RowWriter:
         self._is_empty = True
 
     def begin(self) -> None:
-        """Write what stands before the first row."""
+        """Write the header of the format, if it has one."""
         if self._output is Output.CSV:
             terminal.stdout().write(csv_line(self._columns))
 
@@ -61,7 +61,7 @@ class RowWriter:
         self._is_empty = False
 
     def close(self) -> None:
-        """Write what stands after the last row."""
+        """Write the end of the format, if it has one."""
         if self._output is Output.JSON:
             terminal.stdout().write("[]\n" if self._is_empty else "\n]\n")
         terminal.flush()
@@ -73,7 +73,7 @@ def json_line(row: Mapping[str, Any]) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Escape DEL, the one control character that JSON leaves as it is."""
+    """Escape DEL, the one control character that JSON does not escape."""
     return text.replace("\x7f", "\\u007f")
 
 
@@ -83,7 +83,7 @@ def csv_line(cells: Sequence[Any]) -> str:
 
 
 def csv_cell(value: Any) -> str:
-    """Return a value as a cell: safe for a terminal, and never a formula."""
+    """Return a value as a cell that is safe for a terminal and never a formula."""
     if value is None:
         return ""
     text = safe(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))

@@ -1,4 +1,4 @@
-"""One event for people: what happened, then a line for each delivery, then the errors that the record keeps.
+"""One event for people: its fields, a line for each delivery, then the errors that the record keeps.
 
       order.placed   2026-11-23 15:02:11.480 UTC   tenant acme   actor user_12
       payload   {"order_id": "o_57", "total": 80.0}
@@ -6,8 +6,8 @@
       ✓ shop.stock:reserve    done after 1 attempt     12 ms   15:02:11
       ✗ shop.billing:charge   dead after 20 attempts           17:40:02   CardExpired: card of c_204 expired 2026-09
 
-It reads Event JSON, so that a person sees what a program sees. Lines of deliveries are cut to the width; nothing below
-them is.
+It reads Event JSON, so that people and programs see the same. Lines of deliveries are cut to the width; the lines below
+them are not.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Event = Mapping[str, Any]
 MARGIN: Final = "  "
 GAP: Final = "   "
 MAX_LINES: Final = 20
-"""So many lines of a payload are shown."""
+"""A payload is cut after this number of lines."""
 MAX_HANDLER: Final = 60
 MIN_REMARK: Final = 16
-"""In fewer columns nothing is said beside a delivery: it stands below, whole."""
+"""Below this width the details of a delivery are written under it, uncut."""
 _MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–", "2"), "pending": ("·", "33")}
 _RED, _CYAN, _DIM = "31", "36", "2"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A piece of a line, and the numbers of the ANSI sequence that colours it."""
+    """A piece of a line, and the ANSI sequence that colours it."""
 
     text: str
     style: str = ""
@@ -69,7 +69,7 @@ def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
         yield from _labelled_trace(event["redacted"], room)
     else:
         yield from _payload(event["payload"], room)
-    for name, words in (("causation_id", "caused by"), ("correlation_id", "in the chain of")):
+    for name, words in (("causation_id", "caused by"), ("correlation_id", "chain started by")):
         if event[name] is not None:
             yield [Cell(f"{words}   ", _DIM), Cell(safe(event[name]))]
     delivery = event["delivery"]
@@ -94,13 +94,13 @@ def _payload(payload: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
     text = safe(json.dumps(payload, ensure_ascii=False))
     lines = _folded(text[: room * MAX_LINES], room - len(label))
     if len(text) > room * MAX_LINES or len(lines) > MAX_LINES:
-        lines = [*lines[:MAX_LINES], "… in full: -o json"]
+        lines = [*lines[:MAX_LINES], "… for the whole payload: -o json"]
     for number, line in enumerate(lines):
         yield [Cell(label if number == 0 else " " * len(label), _DIM), Cell(line)]
 
 
 def _labelled_trace(trace: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
-    """Yield when, by whom and why the payload was removed, in place of it."""
+    """Yield when, by whom and why the payload was removed."""
     at = trace["at"] if isinstance(trace["at"], str) else ""
     words = ["removed on request"]
     if at:
@@ -115,10 +115,10 @@ def _labelled_trace(trace: Mapping[str, Any], room: int) -> Iterator[list[Cell]]
 def standing(delivery: Mapping[str, Any] | None, published: str) -> str:
     """Say in a few words how the deliveries of an event stand; a day is named where it is not that of the event."""
     if delivery is None:
-        return "untracked: it was stored without deliveries"
+        return "untracked: stored without deliveries"
     parts = [delivery["state"]]
     if not delivery["handlers"]:
-        parts.append("it had no handler when it was published")
+        parts.append("no handler was subscribed when it was published")
     if delivery["owner"] is not None:
         parts.append(f"owned by {safe(delivery['owner'])}")
     elif delivery["state"] == "open" and delivery["due_at"] is not None:
@@ -151,7 +151,7 @@ def _deliveries(
 
 
 def _row(handler: Mapping[str, Any], published: str) -> list[Cell]:
-    """Return mark, handler, what became of it, how long it took, when, and what is to be said of it."""
+    """Return mark, handler, state, duration, time and remark of a delivery."""
     mark, style = _MARKS[handler["state"]]
     took = handler["took_ms"] if handler["state"] == "done" else None
     return [
@@ -176,11 +176,11 @@ def _outcome(handler: Mapping[str, Any]) -> str:
 
 
 def _remark(handler: Mapping[str, Any], published: str) -> str:
-    """Say why: the last error, the reason of a discard, when it is tried again."""
+    """Return the remark: the last error, the reason of a discard, or the time of the next attempt."""
     errors, state = handler["errors"], handler["state"]
     last = _error(errors[-1]) if errors else ""
     if state == "dead":
-        return last or ("it ended its process again and again" if handler["reason"] == "crashed" else "")
+        return last or ("crashed its process repeatedly" if handler["reason"] == "crashed" else "")
     if state == "skipped":
         by = f", by {safe(handler['by'])}" if handler["by"] else ""
         return f"{safe(handler['reason'] or 'no reason')}{by}"
@@ -225,7 +225,7 @@ def _error(error: Mapping[str, Any]) -> str:
 
 
 def _time(text: str | None, published: str) -> str:
-    """Return a time of day, with the day where it is not that of the event, and the year where that differs."""
+    """Return a time of day, with the date if it is not that of the event, and the year if that differs."""
     if text is None:
         return ""
     if text[:10] == published[:10]:

@@ -1,4 +1,4 @@
-"""Times and durations as people say them."""
+"""Times and durations for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def said(seconds: float) -> str:
-    """Return a duration in its two greatest units.
+    """Return a duration in its two largest units.
 
     >>> said(11_534)
     '3 h 12 min'
@@ -31,7 +31,7 @@ def said(seconds: float) -> str:
 
 
 def minutes(moments: Iterable[datetime | None]) -> list[str]:
-    """Return times to the minute, in UTC; with the year where one of them is of another year than this."""
+    """Return times to the minute, in UTC; with the year if one of them is not in this year."""
     some = list(moments)
     this_year = clock.now().year
     start = 0 if any(one is not None and one.year != this_year for one in some) else 5

@@ -1,12 +1,12 @@
-"""How the log stands, on a screen: what is stuck, what came and failed over time, and by what.
+"""The figures of the log on a screen: the backlog, events and failures over time, and groups.
 
       open 1,241   owned 12   waiting 18   dead 3      oldest open: 3 h 12 min, order.placed of acme
       last 24 h, an hour a bar                                                          peak 18.4 k/h
       events    ▂▂▁▁▁▂▃▅▇█▇▆▆▇▇▆▅▅▄▃▃▂▂▂▂                                                     184,220
       failed    ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▇█                                                       1,310
 
-Lines are made for a width and never wrapped; what there is no room for goes by importance. All text of the log goes
-through `safe`.
+Lines are made for a width and never wrapped; where the width is too small, the least important parts are left out.
+Every text of the log goes through `safe`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 YELLOW: Final = "33"
 COLUMNS: Final = ("at", "by", "group", "open", "waiting", "dead", "failed", "events", "median_ms", "mean_ms")
 MAX_ROWS: Final = 20
-"""So many groups are shown; machines get all."""
+"""At most this many groups are shown to people; machine formats contain all of them."""
 PICTURE: Final = 16
 _LABEL: Final = len("events    ")
 _LEAST_GAP: Final = 6
@@ -42,17 +42,17 @@ _OPTIONS: Final = {"max_backlog": "--max-backlog", "max_age": "--max-age", "max_
 
 
 def bars_that_fit() -> int:
-    """Return how many bars a line of the screen has room for, beside its label and a number."""
+    """Return the number of bars that fit on a line with its label and number."""
     return terminal.width() - len(MARGIN) - _LABEL - len(GAP) - len("999,999,999")
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Makes the lines of a screen.
+    """Draws the lines of a screen.
 
     Args:
-        window: what is said of the window.
-        max_rows: so many groups at most.
+        window: the description of the window.
+        max_rows: the maximum number of groups.
     """
 
     window: str
@@ -100,7 +100,7 @@ class Screen:
 
 
 def _standing(found: Stats) -> Iterator[str]:
-    """Say what is stuck, on as many lines as that takes."""
+    """Yield the figures of the backlog, on as many lines as they need."""
     room = terminal.width() - len(MARGIN)
     parts = [(f"{name} {getattr(found, name):,}", name) for name in ("open", "owned", "waiting", "dead")]
     oldest = _oldest(found)
@@ -116,7 +116,7 @@ def _standing(found: Stats) -> Iterator[str]:
 
 
 def _rows_of(parts: Sequence[tuple[str, str]], room: int) -> list[list[tuple[str, str]]]:
-    """Return as few rows as the parts have room in."""
+    """Return the parts in as few rows as possible."""
     rows: list[list[tuple[str, str]]] = [[]]
     for part in parts:
         if len(GAP.join(text for text, _ in [*rows[-1], part])) > room:
@@ -142,7 +142,7 @@ def _oldest(found: Stats) -> str:
 
 
 def _folded(bars: Sequence[Bar], room: int) -> tuple[list[Bar], int]:
-    """Return no more bars than there is room for, and how many of those that were counted each of them stands for."""
+    """Return bars that fit the width, and how many counted intervals each of them covers."""
     together = max(-(-len(bars) // max(room, 1)), 1)
     parts = [bars[start : start + together] for start in range(0, len(bars), together)]
     folded = [
@@ -153,7 +153,7 @@ def _folded(bars: Sequence[Bar], room: int) -> tuple[list[Bar], int]:
 
 
 def _axis(bars: Sequence[Bar]) -> Iterator[str]:
-    """Say when the first and the last bar are, where there is room for it."""
+    """Return the times of the first and the last bar, if there is room for them."""
     begin, end = minutes([bars[0].since, bars[-1].until])
     if len(bars) >= len(begin) + len(GAP) + len(end):
         yield MARGIN + " " * _LABEL + _painted(begin + end.rjust(len(bars) - len(begin)), DIM)
@@ -186,7 +186,7 @@ def _unless_zero(style: str) -> Any:
 
 
 def _measure(groups: Sequence[StatsGroup]) -> str:
-    """Return which figure the picture beside the groups is of: what is stuck, else what failed, else what came."""
+    """Return the figure that the bars of the groups show: open deliveries, otherwise failures, otherwise events."""
     return next((name for name in ("open", "dead", "failed") if any(getattr(one, name) for one in groups)), "events")
 
 
@@ -217,14 +217,14 @@ def _one_bar(width: timedelta) -> str:
 
 
 def _rate(bars: Sequence[Bar], width: timedelta) -> str:
-    """Return the greatest number of events in a bar, as a rate."""
+    """Return the peak: the greatest number of events in a bar, as a rate."""
     seconds = width.total_seconds()
     size, unit = next(((size, unit) for size, unit in _UNITS if size <= seconds), _UNITS[-1])
     return f"{short(max(one.events for one in bars) / seconds * size)}/{unit}"
 
 
 def short(number: float) -> str:
-    """Return a number as a person says it.
+    """Return a number in a short form.
 
     >>> short(18_412), short(9_999), short(1.25), short(3_400_000)
     ('18.4 k', '9,999', '1.2', '3.4 M')
@@ -244,7 +244,7 @@ def _duration(ms: float) -> str:
 
 
 def span_of(seconds: float) -> str:
-    """Return how long a window is: in hours up to two days.
+    """Return the length of a window, in hours up to two days.
 
     >>> span_of(86_400), span_of(5_400), span_of(7 * 86_400)
     ('24 h', '1 h 30 min', '7 d')
@@ -254,7 +254,7 @@ def span_of(seconds: float) -> str:
 
 
 def alarms_of(found: Stats, crossings: Sequence[Crossing]) -> Iterator[str]:
-    """Say which thresholds are crossed, and by what, and which handlers are missing."""
+    """Yield the thresholds that are crossed, with their values, and the handlers that are missing."""
     for one in crossings:
         option = _OPTIONS[one.name]
         if one.name == "max_age":
@@ -267,7 +267,7 @@ def alarms_of(found: Stats, crossings: Sequence[Crossing]) -> Iterator[str]:
 
 
 def object_of(found: Stats, crossings: Sequence[Crossing]) -> dict[str, Any]:
-    """Return everything as one object, its keys always the same."""
+    """Return all figures as one object; its keys are always the same."""
     from craft_easy.core.events.store.formats.event_json import text_of
 
     oldest = found.oldest
@@ -310,7 +310,7 @@ def _group_object(group: StatsGroup) -> dict[str, Any]:
 
 
 def rows_of(found: Stats) -> Iterator[dict[str, Any]]:
-    """Yield a row for the whole and one for each group."""
+    """Yield a row for the total and one for each group."""
     from craft_easy.core.events.store.formats.event_json import text_of
 
     at = text_of(found.at)

@@ -1,6 +1,6 @@
-"""A table on stdout, row by row: columns go by importance where they do not fit, and no line is wrapped.
+"""A table on stdout, row by row: where its columns do not fit, the least important are left out; no line is wrapped.
 
-Widths are those of the first rows that are written, so that a table of any length needs no memory. Every text goes
+Widths are computed from the first rows that are written, so that a table of any length needs no memory. Every text goes
 through `safe`.
 """
 
@@ -28,13 +28,13 @@ class Column:
     """A column of a table.
 
     Args:
-        name: its heading, and the key of its cells.
-        rank: where there is no room the column of the highest rank goes first; that of rank 0 never does. One of rank
-            `OPTIONAL` or more goes before any other is cut below its `good` width.
-        least: it may be cut to so many letters; None: it is never cut.
-        good: so many letters are enough; None: all.
-        is_right: its cells end at its right side.
-        style: the numbers of an ANSI sequence, or what returns them for a cell.
+        name: its header, and the key of its cells.
+        rank: with too little room the column of the highest rank is left out first; rank 0 never is. A column of rank
+            `OPTIONAL` or more is left out before any other is cut below its `good` width.
+        least: the width to which it may be cut; None: it is never cut.
+        good: a width that is enough for most values; None: all of the value.
+        is_right: its cells are aligned right.
+        style: the ANSI sequence, or a function that returns it for a cell.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Column:
 
 
 class Table:
-    """Writes rows under a heading."""
+    """Writes rows under a header."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         stream = terminal.stdout()
@@ -56,11 +56,11 @@ class Table:
         self._widths: dict[str, int] = {}
 
     def write(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Write rows; a heading stands before the first."""
+        """Write rows; the header comes before the first."""
         terminal.stdout().writelines(f"{line}\n" for line in self.lines(rows))
 
     def lines(self, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-        """Yield what `write` writes, a line each."""
+        """Yield the lines that `write` writes."""
         shown = [{column.name: safe(row[column.name]) for column in self._columns} for row in rows]
         if shown and not self._widths:
             self._fit(shown)
@@ -84,7 +84,7 @@ class Table:
         self._widths = natural
 
     def _drop(self, natural: Mapping[str, int], limit: Literal["good", "least"], *, from_rank: int) -> None:
-        """Take columns out, that of the highest rank first, until the others have room when cut to a limit."""
+        """Remove columns, the highest rank first, until the others fit when they are cut to a limit."""
         widths = {
             column.name: natural[column.name]
             if (most := getattr(column, limit)) is None
@@ -95,7 +95,7 @@ class Table:
             self._columns.remove(max(going, key=lambda column: column.rank))
 
     def _total(self, widths: Mapping[str, int]) -> int:
-        """Return how many letters are too many."""
+        """Return the number of columns by which the table is too wide."""
         gaps = len(GAP) * (len(self._columns) - 1)
         return sum(widths[column.name] for column in self._columns) + gaps - self._room
 

@@ -1,4 +1,4 @@
-"""A chain of events as a tree: each event, its handlers, and under each of them what it published.
+"""A chain of events as a tree: each event, its handlers, and under each handler the events that it published.
 
     order.placed   acme   15:02:11.480
     ├── ✓ shop.stock:reserve   12 ms
@@ -6,7 +6,7 @@
     │       └── ✓ shop.warehouse:pick   8 ms
     └── ✗ shop.billing:charge   dead after 20 attempts   CardExpired: card of c_204 expired 2026-09
 
-Lines are cut to the width. Where the branches would take too much of it they begin at the left again, behind the level
+Lines are cut to the width. Where the branches would take too much of it, they start at the left again, with the level
 in brackets. A tree of any depth is drawn without recursion.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 GAP: Final = "   "
 TEXT_ROOM: Final = 44
-"""So many columns are kept for what is said; the branches have the rest."""
+"""The columns that are reserved for text; the branches use the rest."""
 MAX_TYPES: Final = 3
 _BRANCH, _LAST, _LINE, _SPACE = "├── ", "└── ", "│   ", "    "
 _MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–", "2"), "pending": ("·", "33")}
@@ -42,7 +42,7 @@ _RED, _CYAN, _DIM, _BOLD = "31", "36", "2", "1"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A piece of a line, and the numbers of the ANSI sequence that colours it."""
+    """A piece of a line, and the ANSI sequence that colours it."""
 
     text: str
     style: str = ""
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(eq=False, slots=True)
 class _Node:
-    """A line of the tree, the level of an event, and what hangs below it."""
+    """A line of the tree, the level of its event, and its children."""
 
     cells: Sequence[Cell]
     level: int | None = None
@@ -90,7 +90,7 @@ def _roots(steps: Sequence[TraceStep]) -> list[_Node]:
 
 
 def _event(step: TraceStep, above: TraceStep | None, first: datetime | None) -> tuple[_Node, Mapping[str, _Node]]:
-    """Return the node of an event, and those of its handlers by their ids."""
+    """Return the node of an event, and the nodes of its handlers by id."""
     node = _Node(_head(step, above, first), step.depth)
     handlers: dict[str, _Node] = {}
     if step.kind == "event" and step.delivery is not None:
@@ -108,7 +108,7 @@ def _head(step: TraceStep, above: TraceStep | None, first: datetime | None) -> l
         return [Cell(safe(step.event_id), _BOLD if step.is_asked else ""), Cell(f"{GAP}is not in the log", _RED)]
     cells = [Cell(safe(link.event_type) or "(no type)", _CYAN)]
     if step.kind == "again":
-        return [*cells, Cell(f"{GAP}{safe(step.event_id)}"), Cell(f"{GAP}again: the chain comes back to itself", _RED)]
+        return [*cells, Cell(f"{GAP}{safe(step.event_id)}"), Cell(f"{GAP}repeated: the chain has a cycle", _RED)]
     if step.is_asked and step.depth:
         cells.append(Cell(f"{GAP}← this one", _BOLD))
     before = None if above is None or above.link is None else above.link
@@ -123,12 +123,12 @@ def _head(step: TraceStep, above: TraceStep | None, first: datetime | None) -> l
 
 
 def _time(moment: datetime, first: datetime | None) -> str:
-    """Return a time, with the day where that is not the first event's (of the first itself: today)."""
+    """Return the time, with the date if it is not that of the first event (for the first event: of today)."""
     text = moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
-    beside = first or clock.now()
-    if moment.date() == beside.date():
+    reference = first or clock.now()
+    if moment.date() == reference.date():
         return text[11:]
-    return text[5:] if moment.year == beside.year else text
+    return text[5:] if moment.year == reference.year else text
 
 
 def _handler(entry: HandlerDelivery) -> list[Cell]:
@@ -142,7 +142,7 @@ def _handler(entry: HandlerDelivery) -> list[Cell]:
 
 
 def _outcome(entry: HandlerDelivery) -> tuple[str, bool]:
-    """Return what became of a delivery, and whether that is as usual."""
+    """Return the state of a delivery in words, and whether it is unremarkable."""
     attempts = counted(entry.attempts, "attempt")
     if entry.state == "done":
         took = "done" if entry.took_ms is None else f"{entry.took_ms:,.0f} ms"
@@ -209,10 +209,10 @@ def _cut(cells: Sequence[Cell], room: int) -> Iterator[Cell]:
 
 
 def summary(found: Trace) -> list[str]:
-    """Say how large the chain is and what of it is in trouble, and what to type next."""
+    """Return the size of the chain and its problems in one line, and the suggested next command."""
     lines = [" · ".join([*_size(found), *_trouble(found), "times are UTC"])]
     if found.missing:
-        lines.append(f"not in the log, and named as a cause: {named(found.missing, MAX_TYPES)}")
+        lines.append(f"named as a cause but not in the log: {named(found.missing, MAX_TYPES)}")
     if (step := _worst(found)) is not None:
         lines.append(f"next: {join(['craft-events', 'show', step.event_id])}")
     return lines
@@ -236,7 +236,7 @@ def _trouble(found: Trace) -> Iterator[str]:
 
 
 def _worst(found: Trace) -> TraceStep | None:
-    """Return the first event with a delivery that is dead, else one that is pending after a failure."""
+    """Return the first event with a dead delivery, otherwise the first with a pending one that has failed."""
     for is_bad in (_is_dead, _is_failing):
         for step in found.steps:
             if step.delivery is not None and any(map(is_bad, step.delivery.handlers)):

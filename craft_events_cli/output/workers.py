@@ -65,7 +65,7 @@ def running_lines(running: Sequence[RunningNow]) -> Iterator[str]:
 
 
 def summary(workers: Sequence[WorkerStatus]) -> str:
-    """Say in one line how many there are, and what those own that do not beat."""
+    """Return the number of workers in one line, and the number of events owned by stale ones."""
     if not workers:
         return "no worker is registered, and none owns an open event"
     left = [one for one in workers if one.state != "alive"]

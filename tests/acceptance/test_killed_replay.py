@@ -111,7 +111,7 @@ def test_a_replay_that_is_killed_three_times_handles_every_event(
     _, err = last.communicate(timeout=60)
 
     assert last.returncode == 0, err
-    assert b"going on as point says" in err
+    assert b"continuing from point" in err
     assert state(embedded_uri, database_name) == before
     check_ledger(lines(ledger), events)
 

@@ -46,7 +46,7 @@ def test_a_checkpoint_goes_on_where_a_killed_tail_ended_without_a_gap(log: Log, 
         tail.ended()
     log.insert(record(3), record(4))
     with Run(*args, "-n", "10", "--since", "2020-01-01", "--limit", "2") as tail:
-        assert tail.err.next().startswith("going on from ")
+        assert tail.err.next().startswith("continuing from ")
         found = numbers(tail.out, 2)
         assert tail.ended() == 0
     assert found in ([3, 4], [2, 3])  # the last batch may come again
@@ -107,7 +107,7 @@ def test_a_resume_point_that_is_lost_while_it_runs_is_exit_6(tmp_path: Path, cod
 def test_nothing_for_so_long_ends_it_well(log: Log) -> None:
     with Run("tail", "-n", "0", "--wait-max", "0.2", *log.where) as tail:
         assert tail.ended() == 0
-        assert tail.err.rest()[1:] == ["nothing came for 0.2 s", "no events in this selection"]
+        assert tail.err.rest()[1:] == ["no events for 0.2 s", "no events in this selection"]
 
 
 def test_a_renamed_collection_ends_it_with_a_message(log: Log, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_file_holds_the_same_and_is_packed_by_its_name(cli: Cli, log: Log, nam
     data = Path(name).read_bytes()
     assert (gzip.decompress(data) if name.endswith(".gz") else data).decode() == cli("export").out
     last = ended.err.splitlines()[-1]
-    assert last == f"in {name}; what import would do with it: craft-events import {name} --dry-run"
+    assert last == f"written to {name} · what an import would do: craft-events import {name} --dry-run"
     assert os.listdir() == [name]
 
 
@@ -166,7 +166,7 @@ def test_an_event_that_cannot_be_said_exactly_is_named_and_ends_with_3(cli: Cli,
     log.insert(record(30, payload={"query": {"$date": "yesterday"}}))
     ended = cli("export")
     assert (ended.code, len(rows(ended.out))) == (3, 11)
-    assert "1 event cannot be said exactly" in ended.err
+    assert "1 event cannot be exported exactly" in ended.err
     assert record(30)["event_id"] in ended.err
 
 

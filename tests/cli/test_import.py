@@ -188,9 +188,9 @@ def test_the_first_lines_are_shown_and_the_others_counted(cli: Cli, log: Log) ->
     ]
     assert ended.err.splitlines()[5] == "and 4 more lines like these"
     assert ended.err.splitlines()[6].startswith(
-        "10 lines · 1 stored · 1 in conflict with what is stored · 8 bad lines · "
+        "10 lines · 1 stored · 1 in conflict with a stored event · 8 bad lines · "
     )
-    assert ended.err.splitlines()[7] == "to keep the lines that were not taken in, and to mend them: --rejects FILE"
+    assert ended.err.splitlines()[7] == "to keep the rejected lines and correct them: --rejects FILE"
 
 
 def test_a_conflict_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
@@ -281,7 +281,7 @@ def test_a_person_is_asked_with_the_number_of_lines(
         (["."], "error: .: is a directory, not a file of events"),
         (["events.ndjson", "--rejects", "events.ndjson"], "error: --rejects: this is the file that is read"),
         (["events.ndjson", "--rejects", "."], "error: --rejects: . cannot be written: is a directory"),
-        (["events.ndjson", "--rejects", "other"], "error: --rejects: other is there already, and holds no rejects"),
+        (["events.ndjson", "--rejects", "other"], "error: --rejects: other exists and is not a file of rejects"),
         (["events.ndjson", "--rejects", "/dev/full"], "error: --rejects: /dev/full cannot be written: no space left"),
         ([], "error: missing argument 'FILE|-'"),
     ],

@@ -66,13 +66,13 @@ def test_old_events_go_into_the_file_and_out_of_the_log(cli: Cli, log: Log, tmp_
     assert second.startswith(
         f"3 events archived in {name} and removed · 2 stay: an event that caused them is open or dead · "
     )
-    assert third == f"to bring them back: craft-events import {name} --with-delivery"
+    assert third == f"to restore them: craft-events import {name} --with-delivery"
 
 
 def test_a_collection_is_an_archive_too(cli: Cli, log: Log) -> None:
     ended = cli(*ALL, "--archive", "collection:old_events", "--yes")
     assert (ended.code, left(log)) == (0, [3, 4, 5, 6, 8])
-    assert ended.err.endswith("to look into it: craft-events replay --collection old_events\n")
+    assert ended.err.endswith("to read the archive: craft-events replay --collection old_events\n")
     assert len(cli("replay", "--collection", "old_events").out.splitlines()) == 3
 
 
@@ -158,8 +158,8 @@ def test_what_a_line_cannot_say_stays_is_named_and_ends_with_3(cli: Cli, log: Lo
     ended = cli(*ALL, "--archive", "old.ndjson", "--yes", "-o", "json")
     assert ended.code == 3
     assert json.loads(ended.out)["inexact_ids"] == [HOSTILE]
-    assert "stays: the archive has no exact copy of it" in ended.err
-    assert "--archive collection:NAME copies what lines of JSON cannot say" in ended.err
+    assert "was not removed: the archive has no exact copy of it" in ended.err
+    assert "--archive collection:NAME" in ended.err
     assert ended.err.replace("\n", "").isprintable()
     assert log.events.count_documents({"event_id": HOSTILE}) == 1
     assert cli(*ALL, "--archive", "collection:old_events", "--yes").code == 0
@@ -201,7 +201,10 @@ def test_what_was_done_before_a_failure_is_said(cli: Cli, log: Log, monkeypatch:
     monkeypatch.setattr(prune, "prune", fail)
     ended = cli(*ALL, "--archive", "old.ndjson", "--yes")
     assert ended.code == 1
-    assert ended.err.splitlines()[1] == "1,204 events left the log before that: the same command goes on"
+    assert (
+        ended.err.splitlines()[1]
+        == "1,204 events removed before the interruption: run the same command again to continue"
+    )
 
 
 # ------------------------------------------------------------------ redact
@@ -215,7 +218,7 @@ def test_a_redaction_keeps_events_and_says_what_it_did(cli: Cli, log: Log, monke
     assert summary["kept"] == {}
     first, second = ended.err.splitlines()
     assert first.startswith("6 events redacted · 2 deliveries skipped · ")
-    assert second == "what is left of them: craft-events replay --tenant acme"
+    assert second == "to see the redacted events: craft-events replay --tenant acme"
     assert len(left(log)) == 8
     for one in log.events.find({"tenant_id": "acme"}):
         assert one["payload"] == {}

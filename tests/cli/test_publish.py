@@ -66,7 +66,7 @@ def test_an_event_is_stored_and_its_id_printed(cli: Cli, log: Log) -> None:
     assert (row["outcome"], row["state"], row["handlers"]) == ("stored", "untracked", {})
     assert ended.err.splitlines() == [
         "1 event stored",
-        "untracked, since no handler module is named: no handler will run (-m MODULE)",
+        "stored untracked: no handler module was named, so no handler will run (-m MODULE)",
     ]
 
 
@@ -236,7 +236,7 @@ def test_a_payload_that_does_not_fit_its_class_is_said_once(cli: Cli, log: Log) 
     line = b'{"event_type": "payment.completed", "payload": {"amount": "much"}}\n'
     ended = publish_file(cli, line * 2)
     assert ended.code == 0
-    assert ended.err.count("does not fit PaymentCompleted: handlers get a plain event") == 1
+    assert ended.err.count("does not fit PaymentCompleted: handlers receive a plain DomainEvent") == 1
 
 
 def test_hostile_texts_come_out_as_escapes(cli: Cli, log: Log) -> None:

@@ -341,8 +341,9 @@ def test_the_headline_names_what_happened_and_nothing_else() -> None:
     assert headline(waiting, None) == "nothing is due · 9 are not due before 2026-11-23 17:44:10 (--now delivers them)"
     everything = RedispatchSummary(events=1, claimed=1, retried=6, skipped=2, lost=3, orphaned=4, owned=5)
     assert headline(everything, due + timedelta(1)) == (
-        "1 event · 0 delivered · 6 to be retried as their handlers asked · 2 skipped · 3 lost to another worker"
-        " · 5 events owned by living workers (craft-events workers) · 4 deliveries without a loaded handler · 0.0 s"
+        "1 event · 0 delivered · 6 to be retried at the request of their handlers · 2 skipped"
+        " · 3 lost to another worker · 5 events owned by living workers (craft-events workers)"
+        " · 4 deliveries without a loaded handler · 0.0 s"
     )
 
 

@@ -395,7 +395,7 @@ def test_a_person_gets_a_live_screen_that_leaves_no_trace(terminals: Any, log: L
     assert live.shows(r"next: craft-events redispatch --tenant '\x1b[31mred")
     assert any("next: " in line and line.rstrip().endswith("…") for line in live.screen.display)
     assert HOSTILE[:8].encode() not in live.raw
-    assert live.shows("Ctrl-C ends")
+    assert live.shows("Ctrl-C to stop")
     live.process.send_signal(signal.SIGINT)
     assert live.process.wait(20) == 130
     live.shows("")

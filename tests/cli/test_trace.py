@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(cli: Cli, log: Log) -> None:
     ended = cli("trace", PARCEL["event_id"], "-o", "table")
     assert ended.code == 0
     assert ended.out.splitlines()[0] == f"{ORDER['event_id']}   is not in the log"
-    assert f"not in the log, and named as a cause: {ORDER['event_id']}" in ended.err
+    assert f"named as a cause but not in the log: {ORDER['event_id']}" in ended.err
     missing = json.loads(cli("trace", PARCEL["event_id"]).out.splitlines()[0])
     assert (missing["kind"], missing["event_id"], missing["event_type"]) == ("missing", ORDER["event_id"], None)
 
@@ -156,7 +156,7 @@ def test_a_deep_chain_moves_to_the_left_and_says_its_level(
 
 def test_a_chain_that_comes_back_to_itself_says_so(cli: Cli, log: Log) -> None:
     log.insert(record(30, event_id="a", causation_id="b"), record(31, event_id="b", causation_id="a"))
-    assert "again: the chain comes back to itself" in cli("trace", "a", "-o", "table").out
+    assert "repeated: the chain has a cycle" in cli("trace", "a", "-o", "table").out
     assert json.loads(cli("trace", "a", "-o", "json").out)["cyclic"] is True
 
 

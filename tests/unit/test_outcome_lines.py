@@ -49,14 +49,14 @@ def lines(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Lines:
         (DONE, "17:44:02.131    ✓ shop.stock:reserve   12 ms"),
         (replace(DONE, attempt=3), "17:44:02.131    ✓ shop.stock:reserve   12 ms, attempt 3"),
         (FAILED, "17:44:02.131    ✗ shop.mail:send   attempt 1   CardExpired: card of c_204"),
-        (replace(FAILED, error=None), "17:44:02.131    ✗ shop.mail:send   attempt 1   asked to be tried again"),
+        (replace(FAILED, error=None), "17:44:02.131    ✗ shop.mail:send   attempt 1   retry requested"),
         (
             replace(FAILED, outcome="dead", attempt=20),
             "17:44:02.131    ✗ shop.mail:send   dead, attempt 20   CardExpired: card of c_204",
         ),
         (
             replace(FAILED, outcome="dead", attempt=0, error=None, reason="crashed"),
-            "17:44:02.131    ✗ shop.mail:send   dead   it ended its process again and again",
+            "17:44:02.131    ✗ shop.mail:send   dead   crashed its process repeatedly",
         ),
         (
             replace(DONE, outcome="skipped", reason="not wanted", took_ms=None),
