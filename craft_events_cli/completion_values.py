@@ -1,8 +1,9 @@
-"""The hidden command that completion asks for values: `completion-values KIND PREFIX LINE`,
+"""The hidden command that the completion scripts call for values: `completion-values KIND PREFIX LINE`,
 KIND one of tenant, type, handler, env.
 
-It answers within 300 ms with what it has found by then, says nothing on stderr, always exits 0, loads no handler module
-and starts no server. A value that is not `[A-Za-z0-9._:@/+-]+` is not offered: no tenant's name can run code at TAB.
+It answers within 300 ms with the values found by then, writes nothing to stderr, always exits 0, loads no handler
+module and starts no server. A value that is not `[A-Za-z0-9._:@/+-]+` is not offered: no tenant's name can run code at
+TAB.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def completion_values(args: Sequence[str]) -> NoReturn:
 
 
 def _age() -> float:
-    """Return for how many seconds this process has lived (proc(5)); without /proc what it used of the processor."""
+    """Return the age of this process in seconds (proc(5)); without /proc its processor time."""
     try:
         with open("/proc/self/stat", "rb") as file:
             started = int(file.read().rpartition(b")")[2].split()[19])
@@ -56,7 +57,7 @@ def _answer_after(seconds: float, found: set[str], answer: threading.Lock) -> No
 
 
 def _answer(found: set[str], answer: threading.Lock) -> NoReturn:
-    """Print what was found, once, and end the process."""
+    """Print the values, once, and end the process."""
     answer.acquire()
     try:
         os.write(1, "".join(f"{value}\n" for value in sorted(plain(found.copy()))[:MAX_VALUES]).encode("ascii"))
@@ -65,14 +66,14 @@ def _answer(found: set[str], answer: threading.Lock) -> NoReturn:
 
 
 def plain(values: Iterable[str]) -> list[str]:
-    """Return the values that are safe to offer in every shell."""
+    """Return the values that are safe in every shell."""
     return [value for value in values if PLAIN.fullmatch(value)]
 
 
 def connection_flags(line: str) -> dict[str, str] | None:
     """Return `--env`, `--uri`, `--database` and `--collection` of a command line that is still being typed.
 
-    None where one of them holds what only the shell could expand: nothing is ever evaluated here.
+    None where one of them contains something that only the shell could expand: nothing is evaluated here.
     """
     flags: dict[str, str] = {}
     words = _words(line)

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 OPTION: Final = "--ids-from"
 MAX_ID: Final = 1_000
-"""An id that is longer is another file than was meant."""
+"""A longer id means that the file is not a list of ids."""
 MAX_LINE: Final = 20_000_000
 
 
 def read(path: str) -> dict[str, frozenset[str] | None]:
-    """Return the events that a file names, and of each the handlers that it is limited to, or None for all.
+    """Return the events named in a file, each with the handlers that it is limited to, or None for all.
 
     Args:
         path: a file; `-` is stdin.
 
     Raises:
-        UsageError: it cannot be read, or a line of it names no event.
+        UsageError: the file cannot be read, or a line names no event.
     """
     found: dict[str, frozenset[str] | None] = {}
     with _opened(path) as file:
@@ -72,7 +72,7 @@ def _add(found: dict[str, frozenset[str] | None], event_id: str, handler: str | 
 
 
 def _named(line: str) -> tuple[str, str | None] | None:
-    """Return the event that a line names, and its handler; None for an empty one."""
+    """Return the event that a line names, and its handler; None for an empty line."""
     if not line:
         return None
     if not line.startswith(("{", '"')):
@@ -82,7 +82,7 @@ def _named(line: str) -> tuple[str, str | None] | None:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except ValueError:
-        raise ValueError("no JSON") from None
+        raise ValueError("not valid JSON") from None
     if isinstance(row, str):
         return _checked(row), None
     handler = row.get("handler")
@@ -122,5 +122,6 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 def _unreadable(path: str, reason: str) -> UsageError:
     where = "standard input" if path == "-" else path
     return UsageError(
-        f"{OPTION}: {where}: {reason}", hint="an event id a line, or NDJSON with event_id: what --failures-out wrote"
+        f"{OPTION}: {where}: {reason}",
+        hint="one event id a line, or NDJSON with event_id, as written by --failures-out",
     )

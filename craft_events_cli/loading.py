@@ -1,7 +1,7 @@
-"""Load handler modules: all of them, or none is used.
+"""Load handler modules: all of them, or the command does not run.
 
-`M` is imported and registers on the process's bus; `M:bus` names an `EventBus` in it. A module's code is the user's: it
-may raise anything, call `sys.exit()` or print, and none of that may pass for ours.
+`M` is imported and registers on the process's bus; `M:bus` names an `EventBus` in it. The code of a module is the
+user's: it may raise anything, call `sys.exit()` or print, and all of that is reported as the module's.
 """
 
 from __future__ import annotations
@@ -27,18 +27,16 @@ if TYPE_CHECKING:
 
 
 def load_bus(modules: Modules) -> EventBus:
-    """Import every handler module that is named and return the one bus that they registered on.
+    """Import every named handler module and return the one bus on which they registered.
 
     Raises:
-        UsageError: no module is named.
-        HandlerModuleError: one cannot be imported, has no such bus, or another bus than the others; or none of them
-            registers a handler.
+        UsageError: no module was named.
+        HandlerModuleError: a module cannot be imported, its bus does not exist or is not that of the others; or none of
+            the modules registers a handler.
     """
     names = modules.handlers.value
     if not names:
-        raise UsageError(
-            "no handler module is named", hint="name one with -m shop.handlers, or in CRAFT_EVENTS_HANDLERS"
-        )
+        raise UsageError("no handler module is named", hint="name one: -m shop.handlers, or CRAFT_EVENTS_HANDLERS")
     app_dir = Path(modules.app_dir.value)
     _append_to_path(modules.app_dir)
     silent: list[str] = []
@@ -46,7 +44,7 @@ def load_bus(modules: Modules) -> EventBus:
     bus = buses[names[0]]
     other = next((name for name in names if buses[name] is not bus), None)
     if other is not None:
-        raise HandlerModuleError(other, f"registers on another bus than {names[0]}", hint="name one bus, as M:bus")
+        raise HandlerModuleError(other, f"registers on a different bus from {names[0]}", hint="name one bus, as M:bus")
     if not bus.subscriptions():
         raise HandlerModuleError(", ".join(names), "registers no handler", hint=_hint_for_silent(names))
     for name in silent:
@@ -55,10 +53,10 @@ def load_bus(modules: Modules) -> EventBus:
 
 
 def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
-    """Make sure that each of these ids is loaded.
+    """Check that each of these handler ids is loaded.
 
     Raises:
-        HandlerNotFound: one is not; says which may be meant.
+        HandlerNotFound: one is not; the error suggests a similar id.
     """
     from difflib import get_close_matches
 
@@ -68,13 +66,13 @@ def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
             error = HandlerNotFound(name, loaded)
             close = get_close_matches(name, loaded, n=1)
             meant = f"did you mean {close[0]}? " if close else ""
-            error.hint = f"{meant}--handler takes the id of a handler; a module is loaded with -m"
+            error.hint = f"{meant}--handler takes a handler id; load a module with -m"
             raise error
 
 
 def _append_to_path(app_dir: Value[str]) -> None:
     if not _is_directory(Path(app_dir.value)):
-        raise invalid("app-dir", app_dir, f"{quoted(app_dir.value)} is no directory")
+        raise invalid("app-dir", app_dir, f"{quoted(app_dir.value)} is not a directory")
     folder = str(Path(app_dir.value).resolve())
     if folder not in sys.path:
         sys.path.append(folder)
@@ -83,7 +81,7 @@ def _append_to_path(app_dir: Value[str]) -> None:
 def _is_directory(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a name that is too long, a loop of links
+    except OSError:  # a name that is too long, or a loop of symbolic links
         return False
 
 
@@ -94,7 +92,7 @@ def _hint_for_silent(names: Sequence[str]) -> str:
         for attribute, value in vars(sys.modules[name.partition(":")[0]]).items():
             if isinstance(value, EventBus) and value.subscriptions():
                 return f"{name} has a bus of its own: -m {name}:{attribute}"
-    return "a handler is registered by @event_handler(...) or bus.subscribe(...)"
+    return "register a handler with @event_handler(...) or bus.subscribe(...)"
 
 
 def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
@@ -113,7 +111,7 @@ def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
         found = None
     if isinstance(found, EventBus):
         return found
-    hint = f"{name} is a handler: name it with --handler, and its module with -m {module_name}"
+    hint = f"{name} is a handler: use --handler for it, and -m {module_name} for its module"
     raise HandlerModuleError(
         module_name,
         f"has no EventBus called {attribute}",
@@ -123,9 +121,7 @@ def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
 
 def _import(name: str, app_dir: Path) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise HandlerModuleError(
-            name or '""', "cannot be imported: that is no module's name", hint=_hint_for_path(name)
-        )
+        raise HandlerModuleError(name or '""', "cannot be imported: not a valid module name", hint=_hint_for_path(name))
     try:
         with redirect_stdout(sys.stderr):
             return import_module(name)
@@ -142,7 +138,7 @@ def _import(name: str, app_dir: Path) -> ModuleType:
 
 
 def _said(error: BaseException) -> str:
-    """Return the last line of a traceback, and what a missing module's own words are."""
+    """Return the last line of a traceback; for a missing module only its message."""
     if isinstance(error, ModuleNotFoundError):
         return str(error)
     return " ".join(part.strip() for part in traceback.format_exception_only(error)[-1:])
@@ -161,13 +157,13 @@ def _hint_for(error: BaseException, name: str, app_dir: Path) -> str | None:
 
 
 def _hint_for_missing(name: str, app_dir: Path) -> str:
-    """Say which module may be meant."""
+    """Return the name of a similar module, if there is one, and where modules are looked up."""
     from difflib import get_close_matches
 
     parent, _, _ = name.rpartition(".")
     close = get_close_matches(name, _modules_beside(parent, app_dir), n=1)
     looked_up = f"modules are looked up from {app_dir} (--app-dir)"
-    return f"there is a {close[0]}; {looked_up}" if close else looked_up
+    return f"did you mean {close[0]}? {looked_up}" if close else looked_up
 
 
 def _modules_beside(parent: str, app_dir: Path) -> list[str]:
@@ -186,7 +182,7 @@ def _hint_for_path(name: str) -> str:
 
 
 def where(error: BaseException, name: str) -> str | None:
-    """Return the way through the module's own files to where it raised, on one line; `--debug` shows it in full."""
+    """Return the frames in the module's own files down to the one that raised, on one line; `--debug` shows all."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_foreign(frame.filename)]
     if not frames:
         return None
@@ -199,7 +195,7 @@ def _ends(frames: Sequence[traceback.FrameSummary], most: int = 4) -> Sequence[t
 
 
 def _is_foreign(filename: str) -> bool:
-    """Tell our own file and the import system's from a module's."""
+    """Return whether a file is this one or part of the import system, not of a module."""
     return filename == __file__ or filename.startswith("<frozen ") or "/importlib/" in filename
 
 
@@ -212,12 +208,12 @@ def _short(filename: str) -> str:
 
 
 def announce(bus: EventBus, modules: Modules) -> None:
-    """Say on stderr how many handlers were loaded, and from where."""
+    """Write to stderr how many handlers were loaded, and from which modules."""
     terminal.note(announcement(bus, modules))
 
 
 def announcement(bus: EventBus, modules: Modules) -> str:
-    """Return how many handlers were loaded, and from where."""
+    """Return how many handlers were loaded, and from which modules."""
     subscriptions = bus.subscriptions()
     handlers = len({one.handler.id for one in subscriptions})
     patterns = len({one.pattern for one in subscriptions})

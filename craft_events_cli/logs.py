@@ -1,7 +1,7 @@
-"""What the library and users' code log or warn of, as safe lines on stderr.
+"""Log records and warnings of the library and of the user's code, as safe lines on stderr.
 
-Only where nobody configured logging: a module that does keeps its own way. A handler's failure is not repeated here,
-since the command's summary tells it; `--debug` shows it, with its traceback.
+Only if nothing else configured logging. A handler's failure is not repeated, because the summary of the command reports
+it; `--debug` shows it with its traceback.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LineHandler(logging.Handler):
         try:
             for line in self._text(record).splitlines():
                 terminal.note(line, label=f"{record.levelname.lower()}:")
-        except Exception:  # noqa: BLE001 - a log call never fails the code that makes it
+        except Exception:  # noqa: BLE001 - a log call never raises into its caller
             terminal.warn(f"a log record of {record.name} cannot be formatted: {record.msg!r}")
 
     def _text(self, record: logging.LogRecord) -> str:
@@ -41,7 +41,7 @@ class LineHandler(logging.Handler):
 
 @contextmanager
 def shown(*, is_debug: bool) -> Iterator[None]:
-    """Show records and warnings while the block runs; the handler is the last resort, so that any other goes before."""
+    """Show log records and warnings inside the block; any other handler of the root logger takes precedence."""
     library = logging.getLogger(LIBRARY)
     resort, level, show = logging.lastResort, library.level, warnings.showwarning
     logging.lastResort = LineHandler(is_debug=is_debug)

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def search_text(text: str) -> str:
-    """Read a text to search for: any but an empty one."""
+    """Read a text to search for; it must not be empty."""
     if not text:
-        raise ValueError("an empty text is in every event")
+        raise ValueError("an empty text matches every event")
     return text
 
 
 class Grep:
-    """Returns whether an event, or a delivery of it that ended, contains one of the texts.
+    """Matches events, and deliveries of them that ended, that contain one of the texts.
 
-    An event is searched as the line of Event JSON that `-o ndjson` writes, with characters in place of their escapes
-    and without its deliveries; a delivery that ended as that and its own line.
+    The text of an event is its line of Event JSON as `-o ndjson` writes it, without its deliveries and with characters
+    in place of escapes; a delivery is searched together with its event.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:

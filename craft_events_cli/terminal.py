@@ -1,8 +1,8 @@
-"""The one place that touches the terminal: streams, colour, width, consoles, and text made safe.
+"""The only module that touches the terminal: streams, colour, width, consoles, and text made safe.
 
-stdout is data alone: while a command runs, `sys.stdout` *is* stderr, so that a `print` in a handler cannot land between
-the lines of data; data goes to `stdout()`, and so do Typer's pages, which are printed before a command runs. Everything
-else (progress, warnings, summaries, errors) is a `note()`.
+stdout carries data only: while a command runs, `sys.stdout` *is* stderr, so that a `print` in a handler cannot land
+between the lines of data. Data goes to `stdout()`, and so do Typer's help pages, which are printed before a command
+runs. Everything else (progress, warnings, summaries, errors) is a `note()`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MAX_WIDTH: Final = 120
-"""Tables do not spread past so many columns."""
+"""The maximum width of a table."""
 MIN_WIDTH: Final = 40
 MAX_NOTE: Final = 2_000
-"""A line on stderr is cut at so many characters: an id of a megabyte says no more."""
+"""The maximum length of a line on stderr; an id can be a megabyte long."""
 
 _RED, _YELLOW = "31;1", "33;1"
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -47,7 +47,7 @@ class Color(StrEnum):
 
 
 class StdoutClosed(Exception):
-    """Whoever read stdout has gone; nothing more can be said."""
+    """The reader of stdout has closed it."""
 
 
 class StdoutFailed(Exception):
@@ -58,7 +58,7 @@ class StdoutFailed(Exception):
 
 
 def safe(text: str) -> str:
-    r"""Return the text with each character that a terminal could obey shown as an escape.
+    r"""Return the text with each character that a terminal could interpret replaced by an escape.
 
     These are the Unicode categories Cc, Cf, Cs, Zl and Zp: control characters (C0, DEL, C1), invisible and
     bidirectional marks, lone surrogates, line and paragraph separators.
@@ -83,7 +83,7 @@ def _shown(character: str) -> str:
 
 
 class _Data(io.RawIOBase):
-    """The descriptor of stdout, telling a closed pipe from a failure, and forgiving both where a command acts."""
+    """The file descriptor of stdout: tells a closed pipe from a failure, and ignores both if the command acts."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class _Data(io.RawIOBase):
         return True
 
     def write(self, data: object, /) -> int:
-        chunk = memoryview(data)  # type: ignore[arg-type]  # whatever holds bytes
+        chunk = memoryview(data)  # type: ignore[arg-type]  # any buffer of bytes
         if self.is_over:
             return len(chunk)
         try:
@@ -129,7 +129,7 @@ class _Data(io.RawIOBase):
 
 
 class _State:
-    """What the streams of this run are; one object, so that a test can put a fresh one in its place."""
+    """The streams of this run; one object, so that a test can replace it."""
 
     stdout: TextIO | None = None
     raw: _Data | None = None
@@ -142,7 +142,7 @@ _state = _State()
 
 @contextmanager
 def streams(args: Sequence[str] = ()) -> Iterator[None]:
-    """Make stdout the stream for data while the block runs, and write out what is left at its end."""
+    """Make stdout the stream for data inside the block, and flush it at the end."""
     _open_closed_descriptors()
     plain = sys.stdout
     _state.raw, _state.color, _state.is_debug = None, color_asked_for(args), "--debug" in args
@@ -160,7 +160,7 @@ def streams(args: Sequence[str] = ()) -> Iterator[None]:
 
 @contextmanager
 def data_only() -> Iterator[None]:
-    """Keep stdout for data while a command runs: what users' code prints goes to stderr."""
+    """Keep stdout for data while a command runs: output of the user's code goes to stderr."""
     plain, sys.stdout = sys.stdout, sys.stderr
     try:
         yield
@@ -170,7 +170,7 @@ def data_only() -> Iterator[None]:
 
 @contextmanager
 def _rich_colors() -> Iterator[None]:
-    """Let `--color` reach the consoles that Typer makes: they read the variables of the environment alone."""
+    """Apply `--color` to the consoles that Typer makes; they read environment variables only."""
     if _state.color is Color.AUTO:
         yield
         return
@@ -186,7 +186,7 @@ def _rich_colors() -> Iterator[None]:
 
 
 def _open_closed_descriptors() -> None:
-    """Point closed standard descriptors at nothing, lest a socket to the database becomes "stdout"."""
+    """Open closed standard descriptors on /dev/null, so that no socket to the database gets the number of stdout."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -210,16 +210,16 @@ def _data_stream(plain: TextIO | None) -> TextIO:
 
 
 def stdout() -> TextIO:
-    """Return the stream for data; `.buffer` takes bytes. Lines for a live reader are flushed by whoever writes them."""
+    """Return the stream for data; `.buffer` takes bytes. A writer for live readers flushes after each line."""
     return _state.stdout if _state.stdout is not None else sys.stdout
 
 
 def flush() -> None:
-    """Write out what stdout still holds.
+    """Flush stdout.
 
     Raises:
-        StdoutClosed: the reader has gone.
-        StdoutFailed: it cannot be written; for a command that acts, what could not be written earlier.
+        StdoutClosed: the reader has closed it.
+        StdoutFailed: it cannot be written, now or earlier if the command acts on the log.
     """
     stdout().flush()
     if _state.raw is not None and _state.raw.failure is not None:
@@ -227,24 +227,24 @@ def flush() -> None:
 
 
 def discard() -> None:
-    """Drop what stdout still holds: after an interrupt nobody knows how much of it was written already."""
+    """Drop the buffer of stdout: after an interrupt it is unknown how much of it was written."""
     if _state.raw is not None:
         _state.raw.is_over = True
 
 
 def is_debug() -> bool:
-    """Tell whether `--debug` was given."""
+    """Return whether `--debug` was given."""
     return _state.is_debug
 
 
 def acting() -> None:
-    """From here on the run has effects: a closed stdout no longer ends it, and it keeps its exit code."""
+    """Mark the run as acting on the log: from here on a closed stdout neither ends it nor changes its exit code."""
     if _state.raw is not None:
         _state.raw.is_acting = True
 
 
 def note(text: str, *, label: str = "", label_style: str = "") -> None:
-    """Write one line to stderr, safe and without passwords; a closed stderr is no error."""
+    """Write one line to stderr, safe and without passwords; a closed stderr is ignored."""
     line = safe(redacted(text))
     line = line if len(line) <= MAX_NOTE else line[: MAX_NOTE - 1] + "…"
     if label:
@@ -265,7 +265,7 @@ def error(text: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return the text without passwords; the library is loaded only where an address could be in it."""
+    """Return the text without passwords; the library is loaded only if the text may contain an address."""
     if "://" not in text and "=" not in text:
         return text
     from craft_easy.core.events.settings import redact
@@ -274,12 +274,12 @@ def redacted(text: str) -> str:
 
 
 def paint(text: str, style: str, stream: IO[str] | None) -> str:
-    """Return the text in a colour (the numbers of an ANSI sequence) where the stream shows colours."""
+    """Return the text in a colour (an ANSI sequence) if the stream shows colours."""
     return f"\x1b[{style}m{text}\x1b[0m" if is_colored(stream) else text
 
 
 def is_terminal(stream: IO[str] | None) -> bool:
-    """Tell whether a person looks at the stream."""
+    """Return whether the stream is a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -287,20 +287,20 @@ def is_terminal(stream: IO[str] | None) -> bool:
 
 
 def is_colored(stream: IO[str] | None) -> bool:
-    """Tell whether the stream shows colours: `--color`, then `NO_COLOR`, then whether it is a capable terminal."""
+    """Return whether the stream shows colours, by `--color`, then `NO_COLOR`, then the capability of the terminal."""
     if _state.color is not Color.AUTO:
         return _state.color is Color.ALWAYS
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and is_terminal(stream)
 
 
 def color_asked_for(args: Sequence[str]) -> Color:
-    """Read `--color` before anything is parsed: a usage error has colours too."""
+    """Read `--color` before Typer parses, because usage errors have colours too."""
     found = re.findall(r"(?:^|\x00)--color[=\x00](\w+)", "\x00".join(args))
     return Color(found[-1]) if found and found[-1] in list(Color) else Color.AUTO
 
 
 def width(stream: IO[str] | None = None) -> int:
-    """Return how many columns a table may take, from `MIN_WIDTH` to `MAX_WIDTH`; `COLUMNS` goes before the terminal."""
+    """Return the width for tables, from `MIN_WIDTH` to `MAX_WIDTH`; `COLUMNS` overrides the terminal's width."""
     return max(MIN_WIDTH, min(MAX_WIDTH, _columns(stream if stream is not None else stdout())))
 
 
@@ -315,7 +315,7 @@ def _columns(stream: IO[str]) -> int:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a Rich console for data (or, with `stderr`, for progress) that reads nothing as markup."""
+    """Return a Rich console for data (or, with `stderr`, for progress) that interprets no markup."""
     from rich.console import Console
 
     stream: IO[str] = sys.stderr if stderr else stdout()
@@ -335,19 +335,19 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def output_format(chosen: Output | None, *, endless: bool = False) -> Output:
-    """Return the format to write: the chosen one, else a table on a terminal and NDJSON into a pipe.
+    """Return the output format: the chosen one, otherwise a table on a terminal and NDJSON into a pipe.
 
     Args:
         chosen: the value of `-o`.
-        endless: the command has no end by itself, so that an array would never be closed.
+        endless: the command does not end by itself, so that an array would never be closed.
 
     Raises:
-        UsageError: `json` for what is endless.
+        UsageError: `json` for an endless command.
     """
     if chosen is Output.JSON and endless:
         from craft_events_cli.errors import UsageError
 
-        raise UsageError("-o json is one array, and this has no end", hint="use -o ndjson: one object a line")
+        raise UsageError("-o json is one array, and this command does not end", hint="use -o ndjson: one object a line")
     if chosen is not None:
         return chosen
     return Output.TABLE if is_terminal(stdout()) else Output.NDJSON

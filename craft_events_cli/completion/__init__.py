@@ -1,8 +1,8 @@
 """Completions for bash, zsh and fish, generated from the Typer application.
 
-The scripts hold commands, flags and choices, and start no Python for them. The values of `--tenant`, `--type`,
-`--handler` and `--env` come from the hidden command `completion-values`; here and there every value that is not
-`[A-Za-z0-9._:@/+-]+` is dropped, so that no tenant's name can run code at TAB.
+The scripts contain commands, flags and choices, and start no Python for them. The values of `--tenant`, `--type`,
+`--handler` and `--env` come from the hidden command `completion-values`. Command and scripts drop every value that is
+not `[A-Za-z0-9._:@/+-]+`, so that no tenant's name can run code at TAB.
 
 `python -m craft_events_cli.completion` writes the files in `completions/`.
 """
@@ -23,7 +23,7 @@ Parameter = TyperOption | TyperArgument
 
 
 class Kind(StrEnum):
-    """What may stand for a value."""
+    """The kinds of value that an option or argument takes."""
 
     NOTHING = "nothing"
     CHOICES = "choices"
@@ -48,7 +48,7 @@ PATHS: Final = {"FILE": Kind.FILES, "FILE|-": Kind.FILES, "CHECKPOINT": Kind.FIL
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What the scripts need of a command."""
+    """The parts of a command that the scripts need."""
 
     words: str
     help: str
@@ -72,7 +72,7 @@ def flags_of(option: Parameter) -> list[str]:
 
 
 def choices_of(parameter: Parameter) -> list[str]:
-    """Return the values that an option or argument takes, where they are few and known."""
+    """Return the choices of an option or argument, or nothing if its values are free."""
     return [str(one.value) for one in parameter.type_descriptor.choices or ()]
 
 
@@ -82,17 +82,17 @@ def label_of(parameter: Parameter) -> str:
 
 
 def metavar_of(parameter: Parameter) -> str:
-    """Return what stands for the value."""
+    """Return the placeholder for the value."""
     return parameter.metavar or "|".join(choices_of(parameter)) or str(parameter.name).upper()
 
 
 def is_repeatable(parameter: Parameter) -> bool:
-    """Return whether more than one value may be given."""
+    """Return whether the option takes more than one value."""
     return parameter.multiple or parameter.nargs == -1
 
 
 def by_offer(parameters: Sequence[TyperOption], offer: Callable[[Parameter], str]) -> dict[str, list[str]]:
-    """Return the flags of options by what is offered for their values, so that a script says each thing once."""
+    """Return the flags of options, grouped by the completion of their values, one branch of a script each."""
     found: dict[str, list[str]] = {}
     for one in parameters:
         found.setdefault(offer(one), []).extend(flags_of(one))
@@ -100,14 +100,14 @@ def by_offer(parameters: Sequence[TyperOption], offer: Callable[[Parameter], str
 
 
 def kind_of(parameter: Parameter) -> Kind:
-    """Return what may stand for an option's or argument's value."""
+    """Return what is offered for the value of an option or argument."""
     if choices_of(parameter):
         return Kind.CHOICES
     return DYNAMIC.get(label_of(parameter)) or PATHS.get(metavar_of(parameter), Kind.NOTHING)
 
 
 def commands() -> list[Command]:
-    """Return every command that is on a help page."""
+    """Return every command that has a help page."""
     found: list[Command] = []
     for name, loaded in _loaded().items():
         members = loaded.commands if isinstance(loaded, TyperGroup) else {"": loaded}
@@ -131,17 +131,17 @@ def _command(words: str, command: TyperCommand) -> Command:
 
 
 def summary_of(command: TyperCommand | TyperGroup) -> str:
-    """Return the first paragraph of a command's page."""
+    """Return the first paragraph of a command's help page."""
     return (command.help or "").split("\n\n")[0].replace("\n", " ")
 
 
 def first_words() -> dict[str, str]:
-    """Return what may come first, a command or a group, and what it does."""
+    """Return the first words, commands and groups, each with its description."""
     return {name: entry.help for name, entry in COMMANDS.items()}
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Return what may follow a group, and what it does."""
+    """Return the commands of a group, each with its description."""
     return {
         name: {
             member: summary_of(command)
@@ -154,7 +154,7 @@ def groups() -> dict[str, dict[str, str]]:
 
 
 def files() -> dict[str, Callable[[], str]]:
-    """Return what writes each shell's file, by the file's name."""
+    """Return the function that writes the file of each shell, by the name of the file."""
     from craft_events_cli.completion import bash, fish, zsh
 
     return {"craft-events.bash": bash.script, "_craft-events": zsh.script, "craft-events.fish": fish.script}

@@ -1,4 +1,4 @@
-"""Write the files in `completions/` anew: `python -m craft_events_cli.completion [DIR]`."""
+"""Write the files in `completions/`: `python -m craft_events_cli.completion [DIR]`."""
 
 import sys
 from pathlib import Path

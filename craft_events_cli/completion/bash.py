@@ -1,7 +1,7 @@
-"""The script for bash, 3.2 (macOS) included: no `mapfile`, no associative arrays, `compopt` only where it exists.
+"""The script for bash, including 3.2 (macOS): no `mapfile`, no associative arrays, `compopt` only if it exists.
 
-readline splits words after `:` and `=` and before `@`, so the script goes by the line itself and offers what readline
-will put in. `LC_ALL=C` makes the ranges in its patterns mean ASCII.
+readline splits words after `:` and `=` and before `@`; the script therefore reads the line itself and offers only the
+part that readline will insert. `LC_ALL=C` limits the ranges in its patterns to ASCII.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The script for fish: one function that answers for the whole command line, so that a TAB costs one call."""
+"""The script for fish: one function for the whole command line, so that a TAB costs one call."""
 
 from __future__ import annotations
 

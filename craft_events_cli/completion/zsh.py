@@ -84,7 +84,7 @@ def _group(name: str, members: dict[str, str]) -> str:
 
 
 def _described(texts: dict[str, str], margin: str) -> str:
-    """Set the words to offer and what is shown for them; `_describe` would take longer than all else."""
+    """Set the words to offer and their descriptions; `_describe` would take longer than everything else."""
     widest = max(map(len, texts))
     lines = ["names=(" + " ".join(texts) + ")", "shown=("]
     lines += [f"    {_quoted(f'{name:{widest}}  -- {text}')}" for name, text in texts.items()]
@@ -113,7 +113,7 @@ def _specs(option: TyperOption) -> list[str]:
 
 
 def _positional(argument: Parameter) -> str:
-    """Return what is offered for an argument; a message in place of an offer would keep a flag from being put in."""
+    """Return what is offered for an argument; a message here would keep zsh from inserting a flag."""
     return "()" if kind_of(argument) is Kind.NOTHING else _action(argument)
 
 
@@ -127,7 +127,7 @@ def _action(parameter: Parameter) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what has a meaning in a specification of `_arguments`."""
+    """Escape the characters that have a meaning in a specification of `_arguments`."""
     for mark in "\\[]:":
         text = text.replace(mark, f"\\{mark}")
     return text

@@ -1,1 +1,1 @@
-"""The demo: a small shop, the process that publishes its events, and the story that is told with them."""
+"""The demo: a small shop, the process that publishes its events, and the script that runs them."""

@@ -1,7 +1,7 @@
-"""The ledger: a file in which every handling of an event leaves a line, whatever the event log says of it.
+"""The ledger: a file to which each handler appends a line for each event, independently of the event log.
 
-It is the witness of the demo's last count, and so it knows nothing of the log: a handler's line is on the disk before
-the handler returns, and a process that is killed takes no line with it.
+The demo compares it with the log at the end. A line is on the disk before the handler returns, and a process that is
+killed takes no line with it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Final
 from craft_easy.core.events import current_delivery
 
 VARIABLE: Final = "CRAFT_EVENTS_DEMO_LEDGER"
-"""Names the file; where it is not set, nothing is written."""
+"""The environment variable with the file's name; without it nothing is written."""
 
 
 def enter() -> None:
-    """Write down that the handler that runs has handled its event."""
+    """Record that the running handler has handled its event."""
     path = os.environ.get(VARIABLE)
     if path:
         write(Path(path), current_delivery().idempotency_key)
 
 
 def write(path: Path, key: str) -> None:
-    """Add one line with one write, which no other process can cut in two, and wait until the disk has it."""
+    """Append one line with a single write, so that no other process can split it, and sync it to the disk."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, f"{key}\n".encode())
@@ -35,5 +35,5 @@ def write(path: Path, key: str) -> None:
 
 
 def read(path: Path) -> Counter[str]:
-    """Return how often each delivery, by its idempotency key, was handled."""
+    """Return how often each delivery was handled, by its idempotency key."""
     return Counter(path.read_text().splitlines() if path.exists() else ())

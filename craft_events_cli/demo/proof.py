@@ -1,4 +1,4 @@
-"""The last count: what the log says, what the ledger says, and what was in flight when the publisher was killed."""
+"""The comparison at the end: the log, the ledger, and what was in flight when the publisher was killed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The numbers of the last count; a *delivery* is one event × one handler, known by its idempotency key.
+    """The numbers of the comparison; a *delivery* is one event × one handler, identified by its idempotency key.
 
     Args:
-        published: ids of the events whose publish returned.
+        published: ids of the events whose publish had returned.
         stored: ids of the events in the log.
-        deliveries: every one that the log names.
-        undone: those that the log does not call done.
-        in_flight: those that were not done when the publisher was killed.
-        ledger: how often each was handled, in the handlers' own writing.
+        deliveries: every delivery in the log.
+        undone: the deliveries that are not `done` in the log.
+        in_flight: the deliveries that were not done when the publisher was killed.
+        ledger: how often each delivery was handled, by the ledger.
     """
 
     published: frozenset[str]
@@ -35,7 +35,7 @@ class Proof:
     def of(
         cls, published: Iterable[str], records: Iterable[Record], *, in_flight: Set[str], ledger: Counter[str]
     ) -> Proof:
-        """Gather what the count is about; `records` are all of the log, read after the repair."""
+        """Collect the numbers; `records` are all records of the log, read after the repair."""
         every = list(records)
         return cls(
             published=frozenset(published),
@@ -48,12 +48,12 @@ class Proof:
 
     @property
     def lost(self) -> frozenset[str]:
-        """Events whose publish returned and that the log does not hold."""
+        """Events whose publish had returned and that are not in the log."""
         return self.published - self.stored
 
     @property
     def missing(self) -> frozenset[str]:
-        """Deliveries of which the ledger knows nothing."""
+        """Deliveries that are not in the ledger."""
         return self.deliveries - self.ledger.keys()
 
     @property
@@ -63,12 +63,12 @@ class Proof:
 
     @property
     def wrongly_repeated(self) -> frozenset[str]:
-        """Those of them that were not in flight at the kill."""
+        """Repeated deliveries that were not in flight at the kill."""
         return self.repeated - self.in_flight
 
     @property
     def holds(self) -> bool:
-        """Tell whether nothing is missing, and nothing was repeated without need."""
+        """Return whether nothing is missing, and nothing was repeated without need."""
         return bool(self.deliveries) and not (self.lost or self.missing or self.undone or self.wrongly_repeated)
 
 
@@ -78,7 +78,7 @@ def deliveries(record: Record) -> list[str]:
 
 
 def undone(record: Record) -> list[str]:
-    """Return those that are not done."""
+    """Return the deliveries of a record that are not done."""
     return [f"{record['event_id']}:{handler['id']}" for handler in _handlers(record) if handler["state"] != "done"]
 
 

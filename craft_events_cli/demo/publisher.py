@@ -1,4 +1,4 @@
-"""The demo's publisher: a process that publishes the events of a shop until something stops it.
+"""The demo's publisher: a process that publishes the events of a shop until it is stopped.
 
 Each line on its stdout is the id of an event whose `publish` has returned.
 """
@@ -20,7 +20,7 @@ from craft_events_cli.demo.shop import OrderPlaced, OrderShipped
 LEASE_SECONDS: Final = 3.0
 PAUSE_SECONDS: Final = 0.01
 PACKING: Final = 3
-"""Orders that wait while they are packed."""
+"""Orders that are packed at the same time."""
 
 TENANTS: Final = ("acme", "globex", "initech")
 PRICES: Final = {"kettle": 24.9, "teapot": 39.0, "tin of tea": 7.5, "cup": 4.2}
@@ -28,7 +28,7 @@ CARRIERS: Final = ("bicycle", "van", "rail")
 
 
 def events(seed: int = 1) -> Iterator[DomainEvent]:
-    """Yield what happens in the shop, without end: an order, its payment, and a while later the parcel."""
+    """Yield the events of the shop, without end: an order, its payment, and a while later its parcel."""
     draw = random.Random(seed)
     packed: deque[OrderPlaced] = deque()
     for number in count(1):
@@ -54,12 +54,12 @@ def events(seed: int = 1) -> Iterator[DomainEvent]:
 
 
 async def publish() -> None:
-    """Publish until the process ends; nothing here prepares for that."""
+    """Publish until the process is killed; there is no clean-up."""
     bus = get_event_bus()
     bus.configure_store(EventStore(), lease=LEASE_SECONDS)
     for event in events():
         await bus.publish(event)
-        print(event.event_id, flush=True)  # noqa: T201 - what the demo listens to
+        print(event.event_id, flush=True)  # noqa: T201 - the demo reads it
         await asyncio.sleep(PAUSE_SECONDS)
 
 

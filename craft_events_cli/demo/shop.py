@@ -1,4 +1,4 @@
-"""The handler module of the demo's shop: what happens when an order is placed, paid and shipped.
+"""The handler module of the demo's shop: handlers for orders, payments and parcels.
 
 craft-events handlers list -m craft_events_cli.demo.shop
 """
@@ -10,11 +10,11 @@ from craft_easy.core.events.types import PaymentCompleted
 from craft_events_cli.demo import ledger
 
 MAIL_SECONDS = 0.8
-"""What a mail server takes for one letter."""
+"""The time that a mail server takes for one mail."""
 
 
 class OrderPlaced(DomainEvent):
-    """Somebody ordered something."""
+    """A customer placed an order."""
 
     event_type: str = "order.placed"
     order_id: str
@@ -23,7 +23,7 @@ class OrderPlaced(DomainEvent):
 
 
 class OrderShipped(DomainEvent):
-    """A parcel has left the house."""
+    """A parcel was shipped."""
 
     event_type: str = "order.shipped"
     order_id: str
@@ -32,7 +32,7 @@ class OrderShipped(DomainEvent):
 
 @event_handler("order.placed", timeout=10)
 async def reserve_stock(event: OrderPlaced) -> None:
-    """Take what was ordered off the shelf."""
+    """Reserve the ordered items."""
     ledger.enter()
 
 
@@ -44,12 +44,12 @@ async def book_payment(event: PaymentCompleted) -> None:
 
 @event_handler("order.*", background=True, retry=RetryPolicy(max_attempts=5, delay=10))
 async def send_mail(event: DomainEvent) -> None:
-    """Tell the customer; the mail server takes its time."""
+    """Send a mail to the customer, which takes a while."""
     await asyncio.sleep(MAIL_SECONDS)
     ledger.enter()
 
 
 @event_handler("*", background=True)
 def write_audit(event: DomainEvent) -> None:
-    """Write down everything that happens; a plain function, which runs in a thread."""
+    """Write an audit line for every event; a plain function, which runs in a thread."""
     ledger.enter()

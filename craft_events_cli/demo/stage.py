@@ -1,6 +1,6 @@
-"""What the demo is played on: a directory, an embedded log, the publisher's process, the real console script.
+"""The processes of the demo: a directory, an embedded log, the publisher's process, the installed console script.
 
-Everything here is ended and removed again, by process id, however the demo ends.
+All of them are ended by process id, and temporary files removed, however the demo ends.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ END_SECONDS: Final = 5.0
 
 
 class DemoFailed(EventsError):
-    """The demo cannot go on."""
+    """The demo cannot continue."""
 
 
 class Publisher:
-    """The process that publishes; it says the id of each event whose publish has returned."""
+    """The publisher's process; it prints the id of each event whose publish has returned."""
 
     def __init__(self, environment: dict[str, str], directory: Path) -> None:
         self._errors = directory / "publisher.log"
@@ -47,7 +47,7 @@ class Publisher:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                start_new_session=True,  # a Ctrl-C is meant for the demo, which then ends this process
+                start_new_session=True,  # Ctrl-C goes to the demo, which then ends this process
             )
         self.published: list[str] = []
         self._has_more = threading.Condition()
@@ -62,7 +62,7 @@ class Publisher:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.endswith("\n"):  # the last one may be cut short by the kill
+            if line.endswith("\n"):  # the kill may have cut the last line
                 self._take_in(line.strip())
         self._take_in(None)
 
@@ -75,10 +75,10 @@ class Publisher:
             self._has_more.notify_all()
 
     def wait_until(self, count: int, *, seconds: float = 60) -> None:
-        """Wait until so many events are published.
+        """Wait until `count` events are published.
 
         Raises:
-            DemoFailed: the process ended, or it takes too long.
+            DemoFailed: the process ended, or the wait timed out.
         """
         with self._has_more:
             self._has_more.wait_for(lambda: self._is_over or len(self.published) >= count, seconds)
@@ -92,21 +92,21 @@ class Publisher:
         return said[-1] if said else None
 
     def kill(self) -> None:
-        """Kill it with SIGKILL, which no process can prepare for; twice is once."""
+        """Kill the process with SIGKILL; a second call does nothing."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
 
 
 class Stage:
-    """A directory with an embedded log in it, and what runs there.
+    """A directory with an embedded log, and the processes that use it.
 
     Args:
-        directory: where to put it, new or empty, and to be kept; None for a temporary one, which is removed.
+        directory: a new or empty directory to keep; None for a temporary one, which is removed.
 
     Raises:
-        UsageError: the directory has something in it.
-        EmbeddedLogError: the embedded log cannot be used here.
+        UsageError: the directory is not empty.
+        EmbeddedLogError: the embedded log cannot be used on this machine.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -140,16 +140,16 @@ class Stage:
             if not self.is_kept:
                 shutil.rmtree(self.directory, ignore_errors=True)
             with suppress(OSError):
-                self.directory.rmdir()  # one that is to be kept goes too where nothing came into it
+                self.directory.rmdir()  # the directory to keep is removed too if it is empty
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment variables that a user would export here."""
+        """The environment variables for a user who continues with this log."""
         return {"CRAFT_EVENTS_URI": "embedded:./events", "CRAFT_EVENTS_HANDLERS": SHOP}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of every process here: nothing of the user's own settings."""
+        """The environment of every process of the demo, without the user's own settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CRAFT_EVENTS_")}
         return {**kept, **self.settings, VARIABLE: str(self.ledger)}
 
@@ -159,10 +159,10 @@ class Stage:
         return self.publisher
 
     def run(self, *args: str) -> ExitCode:
-        """Run one command line of the console script, its output going where the demo's goes.
+        """Run one command of the console script; its output goes where the demo's output goes.
 
         Raises:
-            DemoFailed: it ended in an error.
+            DemoFailed: the command failed.
         """
         target = terminal.stdout()
         terminal.flush()
@@ -172,7 +172,7 @@ class Stage:
         return ExitCode(code)
 
     def read(self, *args: str) -> bytes:
-        """Run one command line and return its stdout."""
+        """Run one command and return its stdout."""
         with tempfile.TemporaryFile(dir=self.directory) as output:
             code = self._wait_for(args, stdout=output, stderr=subprocess.DEVNULL)
             if code != ExitCode.DONE:
@@ -190,7 +190,7 @@ class Stage:
 
 
 def console_script() -> list[str]:
-    """Return the command that a user calls, of the environment that this interpreter belongs to."""
+    """Return the path of the console script in the environment of this interpreter."""
     found = shutil.which(PROGRAM, path=str(Path(sys.executable).parent))
     return [found] if found else [sys.executable, "-m", "craft_events_cli"]
 
@@ -212,7 +212,7 @@ def _made(directory: Path) -> Path:
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    """End a process: asked first, then killed."""
+    """End a process: terminate it, then kill it."""
     with suppress(subprocess.TimeoutExpired):
         process.terminate()
         process.wait(END_SECONDS)
@@ -221,7 +221,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def _hear_hang_up() -> None:
-    """End as SIGTERM does when the terminal closes: nobody would clear the stage then."""
+    """Turn SIGHUP into SIGTERM, so that closing the terminal cleans up too."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise Terminated
@@ -232,7 +232,7 @@ def _hear_hang_up() -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ignore the signals that end a run, so that a second Ctrl-C leaves nothing behind."""
+    """Ignore the signals that end a run, so that a second Ctrl-C does not interrupt the clean-up."""
     former = {}
     if threading.current_thread() is threading.main_thread():
         former = {

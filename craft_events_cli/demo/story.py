@@ -1,4 +1,4 @@
-"""The story of the demo: a shop at work, a process killed, the four commands, the repair, the last count."""
+"""The demo step by step: a shop at work, a killed process, four commands, the repair, the comparison."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from craft_events_cli.demo.proof import Proof, Record, undone
 from craft_events_cli.demo.stage import PROGRAM, Publisher, Stage
 
 EVENTS: Final = 240
-"""So many events are published before the kill."""
+"""Events that are published before the kill."""
 LIVE_EVENTS: Final = 12
 TEXT_WIDTH: Final = 76
 SHOWN: Final = 5
-"""Keys that are named of what is missing."""
+"""At most this many keys are named of what is missing."""
 
 _BOLD, _DIM, _GREEN, _RED, _COMMAND = "1", "2", "32;1", "31;1", "36;1"
 _COMMENTS_AT: Final = 34
 
 
 def tell(directory: Path | None, *, pause: float) -> bool:
-    """Play the demo and tell whether its last count found everything.
+    """Run the demo and return whether its comparison found everything.
 
     Args:
-        directory: where to put the log and to keep it; None for a temporary place.
-        pause: seconds that a reader gets after each paragraph.
+        directory: a directory to keep the log in; None for a temporary one.
+        pause: seconds to wait after each paragraph.
     """
     began = time.monotonic()
     with Stage(directory) as stage:
@@ -42,7 +42,7 @@ def tell(directory: Path | None, *, pause: float) -> bool:
 
 
 class Story:
-    """Plays one step after another on a stage."""
+    """Runs the steps of the demo one after another."""
 
     def __init__(self, stage: Stage, *, pause: float) -> None:
         self._stage = stage
@@ -50,7 +50,7 @@ class Story:
         self._number = 0
 
     def play(self) -> Proof:
-        """Play every step and return the numbers of the last count."""
+        """Run every step and return the numbers of the comparison."""
         self._show_the_place()
         publisher = self._open_the_shop()
         in_flight = self._kill(publisher)
@@ -71,8 +71,8 @@ class Story:
         self._begin("The shop opens")
         publisher = self._stage.open_shop()
         self._say(
-            f"Process {publisher.pid} takes orders. Each event is stored first; then its handlers run, and what became "
-            f"of them is stored too. Watch {LIVE_EVENTS} events as they come:"
+            f"Process {publisher.pid} takes orders. Each event is stored before its handlers run, and the outcome of "
+            f"each handler is stored afterwards. {LIVE_EVENTS} events as they arrive:"
         )
         publisher.wait_until(1)
         self._run("tail", "-n", "0", "--limit", str(LIVE_EVENTS))
@@ -87,9 +87,9 @@ class Story:
         in_flight = frozenset(key for record in records for key in undone(record))
         affected = sum(bool(undone(record)) for record in records)
         self._say(
-            f"It had published {len(publisher.published):,} events, and had no chance to tidy up. "
-            f"{len(in_flight):,} deliveries of {affected:,} events were in flight: not done yet, or done and not yet "
-            "noted as done. No process knows of them any more. The log does:"
+            f"It had published {len(publisher.published):,} events, and had no chance to clean up. "
+            f"{len(in_flight):,} deliveries of {affected:,} events were in flight: not done, or done and not yet "
+            "stored as done. No process has them in memory any more, but the log has them:"
         )
         return in_flight
 
@@ -99,8 +99,8 @@ class Story:
     def _repair(self) -> None:
         self._begin("The repair")
         self._say(
-            "The dead process holds those events until it was silent for its whole lease: 3 seconds here, 30 as a "
-            "rule. Then redispatch takes them over and runs the handlers that are not done, and only those."
+            "The dead process owns those events until its lease has expired: 3 seconds here, 30 by default. "
+            "Then redispatch takes them over and runs the handlers that are not done, and only those."
         )
         self._run("redispatch", "--wait")
 
@@ -108,10 +108,9 @@ class Story:
         proof = Proof.of(
             publisher.published, self._records(), in_flight=in_flight, ledger=ledger.read(self._stage.ledger)
         )
-        self._begin("The last count")
+        self._begin("The count")
         self._say(
-            "Each handler also wrote a line into a ledger, a plain file that knows nothing of the log. "
-            "Here is what the two say:"
+            "Each handler also wrote a line to a ledger, a plain file that is independent of the log. The two compared:"
         )
         for number, text in _table(proof):
             self._paragraph(f"{number:>9,}  ", text)
@@ -123,14 +122,14 @@ class Story:
         return map(json.loads, self._stage.read("replay", "-o", "ndjson").splitlines())
 
     def conclude(self, proof: Proof, seconds: float) -> None:
-        """Say how it ended, and what to type next."""
+        """Write the verdict and suggested commands."""
         verdict, color = ("Nothing is missing.", _GREEN) if proof.holds else ("The count is wrong.", _RED)
         self._write("", terminal.paint(verdict, color, terminal.stdout()) + f" The demo took {seconds:.0f} s.")
         self._write("", terminal.paint("What to type next", _BOLD, terminal.stdout()))
         for command, purpose in _next_steps(self._stage):
             self._write(*_step(command, purpose))
 
-    # how it is told
+    # output
 
     def _begin(self, title: str) -> None:
         self._number += 1
@@ -159,14 +158,14 @@ class Story:
 
 
 def _table(proof: Proof) -> Iterator[tuple[int, str]]:
-    """Yield each number of the count and what it counts."""
-    yield len(proof.published), "publishes had returned when the process died"
+    """Yield each number of the comparison with its description."""
+    yield len(proof.published), "publishes had returned when the process was killed"
     yield len(proof.stored), f"events are in the log: {_none_or(len(proof.lost), 'of those is missing')}"
     yield len(proof.deliveries), "deliveries belong to them: each event × each of its handlers"
     handled = proof.deliveries & proof.ledger.keys()
     yield len(handled), f"of them are in the ledger: {_none_or(len(proof.missing), 'is missing')}"
     yield len(proof.in_flight), "were in flight at the kill"
-    yield len(proof.repeated & proof.in_flight), "of these ran twice: done already, and not yet noted as done"
+    yield len(proof.repeated & proof.in_flight), "of these ran twice: done, but not yet stored as done"
     yield len(proof.wrongly_repeated), "others ran twice"
 
 
@@ -186,7 +185,7 @@ def _complaints(proof: Proof) -> Iterator[str]:
 
 
 def _next_steps(stage: Stage) -> Iterator[tuple[str, str]]:
-    """Yield commands and what they are good for."""
+    """Yield commands and their purposes."""
     if stage.is_kept:
         yield shlex.join(["cd", str(stage.directory)]), "the log of this demo is here"
         for name, value in stage.settings.items():
@@ -194,7 +193,7 @@ def _next_steps(stage: Stage) -> Iterator[tuple[str, str]]:
         yield f"{PROGRAM} replay --tenant acme --limit 10", "what happened at one tenant"
         yield f"{PROGRAM} redispatch --dry-run", "what is left to deliver: nothing"
     else:
-        yield f"{PROGRAM} demo --dir ./demo", "once more, and keep the log to play with"
+        yield f"{PROGRAM} demo --dir ./demo", "run it again and keep the log"
         yield f"{PROGRAM} serve ./events", "a log of your own, without MongoDB"
     yield f"{PROGRAM} --help", "every command"
 

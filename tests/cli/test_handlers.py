@@ -161,11 +161,11 @@ def test_modules_are_looked_up_in_the_app_dir_after_the_installed_ones(
     [
         (["shop.handler"], [
             "error: the handler module shop.handler cannot be imported: No module named 'shop.handler'",
-            "there is a shop.handlers; modules are looked up from . (--app-dir)",
+            "did you mean shop.handlers? modules are looked up from . (--app-dir)",
         ]),
         (["shpo"], [
             "error: the handler module shpo cannot be imported: No module named 'shpo'",
-            "there is a shop; modules are looked up from . (--app-dir)",
+            "did you mean shop? modules are looked up from . (--app-dir)",
         ]),
         (["zzz.yyy"], [
             "error: the handler module zzz.yyy cannot be imported: No module named 'zzz'",
@@ -198,7 +198,7 @@ def test_modules_are_looked_up_in_the_app_dir_after_the_installed_ones(
         (["shop.mail", "raises"], ["error: the handler module raises cannot be imported", None]),
         (["nothing"], [
             "error: the handler module nothing registers no handler",
-            "a handler is registered by @event_handler(...) or bus.subscribe(...)",
+            "register a handler with @event_handler(...) or bus.subscribe(...)",
         ]),
         (["own"], [
             "error: the handler module own registers no handler",
@@ -210,18 +210,18 @@ def test_modules_are_looked_up_in_the_app_dir_after_the_installed_ones(
         ]),
         (["shop.stock:reserve"], [
             "error: the handler module shop.stock has no EventBus called reserve",
-            "shop.stock:reserve is a handler: name it with --handler, and its module with -m shop.stock",
+            "shop.stock:reserve is a handler: use --handler for it, and -m shop.stock for its module",
         ]),
         (["shop.mail", "own:bus"], [
-            "error: the handler module own:bus registers on another bus than shop.mail",
+            "error: the handler module own:bus registers on a different bus from shop.mail",
             "name one bus, as M:bus",
         ]),
         (["shop/stock.py"], [
-            "error: the handler module shop/stock.py cannot be imported: that is no module's name",
+            "error: the handler module shop/stock.py cannot be imported: not a valid module name",
             "a module is named as in an import: shop.stock",
         ]),
         (["\x1b[31m[red]"], [
-            r"error: the handler module \x1b[31m[red] cannot be imported: that is no module's name",
+            r"error: the handler module \x1b[31m[red] cannot be imported: not a valid module name",
             "a module is named as in an import: shop.handlers",
         ]),
     ],

@@ -358,7 +358,7 @@ def test_a_folder_in_a_file_that_is_none_is_named(cli: Cli, tmp_path: Path, path
     ended = cli("handlers", "list")
     assert ended.code == 2
     assert ended.err.startswith(f'error: app-dir: "{tmp_path}/no'[:60])
-    assert ended.err.endswith(f"is no directory (from {tmp_path}/pyproject.toml)\n")
+    assert ended.err.endswith(f"is not a directory (from {tmp_path}/pyproject.toml)\n")
     assert is_decent(ended)
 
 

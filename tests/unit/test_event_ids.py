@@ -38,7 +38,7 @@ def test_a_line_names_an_event_and_maybe_its_handler(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"a\n{\n", "line 2: no JSON"),
+        (b"a\n{\n", "line 2: not valid JSON"),
         (b"{}\n", 'line 1: it has no "event_id"'),
         (b'{"event_id": 1}\n', 'line 1: it has no "event_id"'),
         (b'""\n', 'line 1: it has no "event_id"'),
