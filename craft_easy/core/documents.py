@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class BaseDocument(BaseModel):
-    """Describes one document of a collection; it runs no queries and knows no driver.
+    """Describes one document of a collection; it runs no queries and imports no driver.
 
     class Invoice(BaseDocument):
         collection = "invoices"
@@ -25,4 +25,4 @@ class BaseDocument(BaseModel):
     """The indexes that the collection needs, in the form that its store creates them from."""
 
     id: Any = Field(default=None, alias="_id")
-    """The document's `_id`, of whatever type the collection uses; None until it is known."""
+    """The document's `_id`, of the type that the collection uses; None until it is known."""

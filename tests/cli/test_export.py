@@ -93,7 +93,7 @@ def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, l
     assert (ended.code, Path("events.ndjson").read_text()) == (2, "precious")
     assert ended.err.splitlines() == [
         "error: events.ndjson: exists already",
-        "--force writes over it; or name another file",
+        "overwrite it with --force, or name another file",
     ]
     assert cli("export", "events.ndjson", "--force").code == 0
     assert len(rows(Path("events.ndjson").read_text())) == len(HISTORY)
@@ -103,7 +103,7 @@ def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, l
     ("args", "code", "reason"),
     [
         (["."], 2, "error: .: is a directory, not a file to write"),
-        (["nowhere/events.ndjson"], 2, "error: nowhere/events.ndjson: cannot be written: there is no such directory"),
+        (["nowhere/events.ndjson"], 2, "error: nowhere/events.ndjson: cannot be written: the directory does not exist"),
         (["a/\0"], 2, "error: FILE: embedded null byte"),
         (["/dev/full"], 1, "error: /dev/full cannot be written: no space left on device"),
         (["--checkpoint", "c"], 2, "error: --checkpoint: standard output cannot be gone on with"),

@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_said_and_an_orphan_ends_with_3(cli: Cli, log: Log)
     assert [(one["level"], one["message"]) for one in map(json.loads, ended.out.splitlines())] == [
         ("FAIL", "gone is named by 1 open event and is not loaded"),
         ("WARN", "1 type of the log has no handler: stock.counted"),
-        ("WARN", "idle waits for never.seen, which the log has never seen"),
+        ("WARN", "idle is subscribed to never.seen, which matches no event type in the log"),
     ]
 
 
@@ -144,7 +144,7 @@ def test_handlers_that_fit_are_said_to_fit(cli: Cli, log: Log) -> None:
     log.insert(record(4, event_type="never.seen", delivery=delivery("done")))
     ended = cli(*CHECK, "--strict", "-o", "table")
     assert ended.code == 0
-    assert ended.out == "  OK     handlers          3 handlers for 4 event types: each has what it needs\n"
+    assert ended.out == "  OK     handlers          3 handlers for 4 event types, all matched\n"
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])

@@ -57,7 +57,7 @@ NO_TIMES: list[Any] = [
     "10000-01-01T00:00:00Z",
     "9999-99-99T99:99:99Z",
 ]
-NAMED: Final = {1: "timestamp: is missing", 3: "has no zone", 4: "there is no such time"}
+NAMED: Final = {1: "timestamp: is missing", 3: "has no zone", 4: "is not an existing time"}
 
 Table = dict[str, tuple[bytes, int, dict[int, str]]]
 HOSTILE_INPUT: Table = {
@@ -70,7 +70,7 @@ HOSTILE_INPUT: Table = {
     "gzip with something behind": (gzip.compress(FINE) + b"tail", 1, {2: "other data follow the gzip data"}),
     "UTF-16": ((FINE.decode() + "x").encode("utf-16"), 0, {1: "iconv -f UTF-16", 2: "JSON: "}),
     "Latin-1": (b'{"a": "\xe9"}\n' + FINE, 1, {1: "not UTF-8: byte 8 of the line"}),
-    "a truncated last line": (FINE + line(1)[:-3], 1, {2: "may have been cut off"}),
+    "a truncated last line": (FINE + line(1)[:-3], 1, {2: "may be cut off"}),
     "a last line without an end": (FINE + line(1), 2, {}),
     "no JSON": (b"nonsense\n" + FINE, 1, {1: "JSON: expecting value at character 1"}),
     "two values": (line(1) + b" " + line(2) + b"\n" + FINE, 1, {1: "JSON: extra data"}),

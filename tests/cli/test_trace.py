@@ -106,7 +106,7 @@ def test_a_log_without_the_index_names_the_command_that_creates_it(cli: Cli, log
     ended = cli("trace", MAILED["event_id"])
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.splitlines() == [
-        "error: the log has no index on correlation_id, by which the events of a chain are found",
+        "error: the log has no index on correlation_id, which finds the events of a chain",
         "create it: craft-events doctor --fix",
     ]
 

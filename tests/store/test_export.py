@@ -181,7 +181,7 @@ async def test_a_checkpoint_goes_with_its_file_its_selection_and_forward(
     with pytest.raises(CheckpointError, match="has 0 bytes, and had"):
         await export_file(real_store, file, checkpoint=made(kept, real_store, file))
     file.unlink()
-    with pytest.raises(CheckpointError, match="is not there any more"):
+    with pytest.raises(CheckpointError, match="no longer exists"):
         await export_file(real_store, file, checkpoint=made(kept, real_store, file))
     kept.write_text(json.dumps(json.loads(kept.read_text()) | {"position": {}}))
     with pytest.raises(CheckpointError, match="holds no position"):

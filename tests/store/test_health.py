@@ -84,7 +84,7 @@ async def test_all_is_well_with_a_log_that_is_in_use(store: EventStore) -> None:
     await insert(store, record(1))
     every = await found(store, registry=bus(charge="order.*").registry)
     assert [(finding.check, finding.level) for finding in every] == [(name, "OK") for name in [*CHECKS, "handlers"]]
-    assert "the embedded log on SecantusDB" in every[0].message
+    assert "embedded log on SecantusDB" in every[0].message
     assert not any(map(is_unreachable, every))
 
 
@@ -139,7 +139,7 @@ async def test_what_stands_in_the_way_is_named_and_never_dropped(store: EventSto
     await events.create_index([("event_id", 1)], name="event_id_1")
     (finding,) = await found(store, "indexes", fix=True)
     assert finding.level == "FAIL"
-    assert finding.message == "event_id_1 stands in the way of what is missing"
+    assert finding.message == "event_id_1 conflicts with a missing index"
     assert 'dropIndex("event_id_1")' in (finding.advice or "")
     names = [index["name"] for index in await (await events.list_indexes()).to_list(None)]
     assert "event_id_1" in names
@@ -161,7 +161,7 @@ async def test_indexes_of_others_are_left_alone_and_named(store: EventStore) -> 
     await (await store.collection()).create_index([("payload.x", 1)], name="mine")
     ours, foreign = await found(store, "indexes", fix=True)
     assert (ours.message, foreign.level) == ("all there", "OK")
-    assert foreign.message == "1 index of others: mine; each costs every publish a write"
+    assert foreign.message == "1 index not ours: mine; each adds a write to every publish"
 
 
 async def test_one_that_is_being_built_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ async def test_an_expiry_is_offered_and_created_when_asked(store: EventStore) ->
     (offered,) = await found(store, "expiry", ttl=after)
     assert offered.level == "WARN"
     assert 'partialFilterExpression: {"delivery.state": "done"}' in (offered.advice or "")
-    assert "a TTL cannot look at parents" in offered.message
+    assert "a TTL index ignores parents" in offered.message
     (created,) = await found(store, "expiry", ttl=after, fix=True)
     assert created.message.startswith("created: done records are removed after 90 d")
     (there,) = await doctor_queries.expiries(store)
@@ -311,7 +311,7 @@ async def test_records_whose_owner_is_no_name_are_named(store: EventStore) -> No
     )
     (owners,) = await found(store, "owners")
     assert owners.level == "FAIL"
-    assert "4 open records of another writer" in owners.message
+    assert "4 open records of another program" in owners.message
     assert sorted(zip(owners.details["owners"], owners.details["event_ids"], strict=True)) == [
         ('""', "e1"),
         ("7", "e2"),
@@ -323,7 +323,7 @@ async def test_records_whose_owner_is_no_name_are_named(store: EventStore) -> No
     free = {"$or": [{"delivery.owner": {"$not": {"$gt": ""}, "$ne": None}}, {"delivery.owner": {"$type": "array"}}]}
     assert await (await store.collection()).count_documents(free) == 4, "what is to be typed finds them, and no other"
     (backlog,) = await found(store, "backlog")
-    assert backlog.message == "6 open, 1 of them unowned, the oldest of 2026-01-31 10:01 UTC; 0 with a dead delivery"
+    assert backlog.message == "6 open, 1 of them unowned, the oldest from 2026-01-31 10:01 UTC; 0 with a dead delivery"
 
 
 async def test_dead_deliveries_are_said(store: EventStore) -> None:
@@ -462,7 +462,7 @@ async def test_a_check_that_raises_hides_no_other(store: EventStore, monkeypatch
     every = await found(store)
     assert [finding.check for finding in every] == CHECKS
     by_check = {finding.check: finding for finding in every}
-    assert by_check["workers"].message == "could not be looked at: ValueError: broken"
+    assert by_check["workers"].message == "could not be checked: ValueError: broken"
     assert (by_check["clock"].level, by_check["clock"].advice) == ("FAIL", "ask for it")
     assert by_check["records"].level == "OK"
 

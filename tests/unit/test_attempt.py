@@ -189,7 +189,7 @@ async def test_a_handler_that_swallows_its_cancellation_has_failed() -> None:
 
     assert outcome.error is not None
     assert outcome.error.type == "TimeoutError"
-    assert outcome.error.message.endswith("and went on after that")
+    assert outcome.error.message.endswith("and kept running after it was cancelled")
 
 
 async def test_what_a_handler_raises_when_it_is_cancelled_at_its_limit_is_the_cause_of_the_time_out(

@@ -161,7 +161,7 @@ async def test_a_task_that_breaks_off_is_logged_and_its_exception_is_retrieved(
     tasks.start(fails())
     await tasks.drain()
     gc.collect()
-    assert [record.message for record in caplog.records] == ["a background task broke off"]
+    assert [record.message for record in caplog.records] == ["a background task failed"]
 
 
 # The end of the loop

@@ -81,9 +81,9 @@ def test_the_environments_are_listed(file: Path) -> None:
 @pytest.mark.parametrize(
     ("env", "message", "hint"),
     [
-        ("prd", '^--env: there is no environment "prd"$', "did you mean prod?"),
-        ("x", '^--env: there is no environment "x"$', "has prod, staging"),
-        ("", '^--env: there is no environment ""$', "has prod, staging"),
+        ("prd", '^--env: environment "prd" does not exist$', "did you mean prod?"),
+        ("x", '^--env: environment "x" does not exist$', "has prod, staging"),
+        ("", '^--env: environment "" does not exist$', "has prod, staging"),
     ],
 )
 def test_an_environment_that_is_none_is_an_error_that_says_which_there_are(
@@ -114,10 +114,10 @@ def test_a_variable_that_goes_before_what_the_environment_says_is_warned_of(file
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("protcted = true", r"\[tool\.craft-events\.env\.e\] protcted: no such setting", "did you mean protected?"),
-        ("databse = 'x'", "databse: no such setting", "did you mean database?"),
-        ("zzz = 1", "zzz: no such setting", "there are uri, uri-env, database"),
-        ("env = {}", "env: no such setting", "did you mean uri-env?"),
+        ("protcted = true", r"\[tool\.craft-events\.env\.e\] protcted: is not a setting", "did you mean protected?"),
+        ("databse = 'x'", "databse: is not a setting", "did you mean database?"),
+        ("zzz = 1", "zzz: is not a setting", "choose from uri, uri-env, database"),
+        ("env = {}", "env: is not a setting", "did you mean uri-env?"),
         ("protected = 1", "protected: must be true or false", None),
         ("protected = 'false'", "protected: must be true or false", None),
         ("uri = 'x'\nuri-env = 'Y'", "has both uri and uri-env", "leave one of them"),
@@ -135,7 +135,7 @@ def test_a_mistake_in_an_environment_is_found_though_nobody_chose_it(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[tool.craft-events]\nprotected = true", "protected: no such setting"),
+        ("[tool.craft-events]\nprotected = true", "protected: is not a setting"),
         ("[tool.craft-events]\nenv = 'prod'", "env: is not a table"),
         ("[tool.craft-events.env]\nprod = 1", r"env\.prod\]: is not a table"),
         ('[tool.craft-events.env."a b"]', 'env: "a b" is not a valid name'),

@@ -150,7 +150,7 @@ REFUSED = {
     "$oid number": ('{"$oid": 5}', "$oid: 5 is not a valid value"),
     "$oid and more": ('{"$oid": "' + "a" * 24 + '", "x": 1}', '$oid: must not have the additional key "x"'),
     "$date past 64 bits": ('{"$date": {"$numberLong": "9223372036854775808"}}', "is not a valid value"),
-    "$date that is none": ('{"$date": "2026-02-30T00:00:00Z"}', "there is no such time"),
+    "$date that is none": ('{"$date": "2026-02-30T00:00:00Z"}', "is not an existing time"),
     "$date year 10000": ('{"$date": "10000-01-01T00:00:00Z"}', "is not a time like"),
     "$date naive": ('{"$date": "2026-01-31T10:00:00"}', "has no zone"),
     "$date plain number": ('{"$date": 5}', "$date: 5 is not a valid value"),

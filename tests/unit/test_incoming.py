@@ -240,9 +240,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 TIMES: dict[str, tuple[Any, str]] = {
     "missing": (None, "timestamp: is missing"),
     "naive": ("2026-01-31T10:00:00", 'timestamp: "2026-01-31T10:00:00" has no zone'),
-    "impossible": ("2026-02-30T10:00:00Z", "there is no such time"),
-    "before year 1": ("0000-12-31T10:00:00Z", "there is no such time"),
-    "before year 1 in UTC": ("0001-01-01T00:00:00+01:00", "there is no such time"),
+    "impossible": ("2026-02-30T10:00:00Z", "is not an existing time"),
+    "before year 1": ("0000-12-31T10:00:00Z", "is not an existing time"),
+    "before year 1 in UTC": ("0001-01-01T00:00:00+01:00", "is not an existing time"),
     "year 10000": ("10000-01-01T00:00:00Z", "is not a time like"),
     "empty": ("", "is not a time like"),
     "number": (1769853600, "timestamp: is not a time"),

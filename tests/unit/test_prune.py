@@ -248,7 +248,7 @@ async def test_a_disk_that_gives_back_something_else_is_told(
 
     async with FileArchive(tmp_path / name) as file:
         monkeypatch.setattr(os, "pread", rotten)
-        with pytest.raises(ArchiveError, match="does not read back"):
+        with pytest.raises(ArchiveError, match="reads back differently"):
             await file.keep([copy(1)])
 
 

@@ -71,7 +71,7 @@ def test_folders_in_the_file_are_meant_from_where_it_is(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[tool.craft-events]\nurl = 'x'", r"url: no such setting \(from .*pyproject\.toml\)"),
+        ("[tool.craft-events]\nurl = 'x'", r"url: is not a setting \(from .*pyproject\.toml\)"),
         ("[tool.craft-events]\nuri = 1", "uri: must be a text"),
         ("[tool.craft-events]\nhandlers = [1]", "handlers: must be a text or a list of texts"),
         ("[tool]\ncraft-events = 1", "is not a table"),
@@ -163,7 +163,7 @@ def test_a_name_from_elsewhere_than_a_flag_says_where_it_came_from() -> None:
         InvalidSetting, match=r'database: "a/b" holds "/", which MongoDB forbids \(from CRAFT_EVENTS_DATABASE\)'
     ):
         resolve(environ={"CRAFT_EVENTS_DATABASE": "a/b"})
-    with pytest.raises(InvalidSetting, match=r'^--uri: "admin" is MongoDB\'s own') as caught:
+    with pytest.raises(InvalidSetting, match=r'^--uri: "admin" is a database of MongoDB itself') as caught:
         resolve({"uri": "mongodb://h/admin"}, environ={})
     assert "authSource" in str(caught.value.hint)
 

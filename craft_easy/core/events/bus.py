@@ -223,7 +223,7 @@ class EventBus:
         to enter `async with bus:` or to publish.
 
         Raises:
-            RuntimeError: no running loop has used the bus, that loop ended meanwhile, or this thread runs a loop.
+            RuntimeError: no running loop has used the bus, that loop has ended, or this thread runs a loop.
         """
         if is_in_loop():
             raise RuntimeError(
@@ -280,10 +280,10 @@ class EventBus:
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the design's word
         """Return when the background handlers of the running loop have ended and their outcomes are stored.
 
-        Background handlers that start meanwhile are awaited, too.
+        Background handlers that start during the wait are awaited, too.
 
         Raises:
-            TimeoutError: some handlers still run after `timeout` seconds; they go on.
+            TimeoutError: some handlers still run after `timeout` seconds; they continue.
             RuntimeError: called inside a delivery, which would wait for itself.
         """
         tasks = self.tasks()

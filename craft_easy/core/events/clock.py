@@ -10,7 +10,7 @@ _CONTINUOUS: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def steady() -> float:
-    """Return seconds of a clock that never jumps and goes on while the machine is suspended.
+    """Return seconds of a clock that never jumps and continues while the machine is suspended.
 
     Linux counts suspension in CLOCK_BOOTTIME (clock_gettime(2)); on macOS CLOCK_MONOTONIC does.
     """

@@ -35,7 +35,7 @@ class EventsError(Exception):
     """Something in the event system failed; every error of this package derives from it."""
 
     hint: str | None = None
-    """What to try next, in one line, where there is something to try."""
+    """What to try next, in one line, or None."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -135,7 +135,7 @@ class WrongDeployment(StoreError):
 
 
 class DeliveryOver(EventsError):
-    """Another worker has finished this delivery meanwhile: nothing of the transaction is kept."""
+    """Another worker has finished this delivery in the meantime: nothing of the transaction is kept."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"delivery {key} is not pending any more: another worker finished it, and nothing was written")
@@ -143,7 +143,7 @@ class DeliveryOver(EventsError):
 
 
 class NoDelivery(EventsError, LookupError):
-    """The current delivery was asked for outside of any: no handler runs here, or it has ended."""
+    """The current delivery was requested outside of any: no handler runs here, or it has ended."""
 
     def __init__(self, message: str = "no handler runs here: there is no current delivery") -> None:
         super().__init__(message)

@@ -49,7 +49,7 @@ class Target:
         except FileNotFoundError as error:
             if size is None:
                 raise _unwritable(self._path, error) from error
-            raise self._changed("is not there any more") from error
+            raise self._changed("no longer exists") from error
         except OSError as error:
             raise _unwritable(self._path, error) from error
         try:
@@ -68,14 +68,14 @@ class Target:
         except OSError as error:
             raise InvalidSetting(str(self._path), f"cannot be locked: {reason_of(error)}") from error
         if not is_locked:
-            raise InvalidSetting(str(self._path), "another export is writing it")
+            raise InvalidSetting(str(self._path), "another export is writing to it")
         if status.st_size < size:
             raise self._changed(f"has {status.st_size:,} bytes, and had {size:,} when the checkpoint was written")
         os.ftruncate(descriptor, size)
         os.lseek(descriptor, size, os.SEEK_SET)
 
     def _changed(self, reason: str) -> CheckpointError:
-        return CheckpointError(f"{self._path} {reason}", hint="start again: remove the checkpoint, and name a new file")
+        return CheckpointError(f"{self._path} {reason}", hint="start over: remove the checkpoint and name a new file")
 
     def write(self, data: bytes) -> None:
         """Write lines."""
@@ -128,9 +128,9 @@ def check(path: str | Path, *, force: bool = False) -> None:
     if mode is not None and stat.S_ISDIR(mode):
         raise InvalidSetting(str(path), "is a directory, not a file to write")
     if mode is not None and stat.S_ISREG(mode) and not force:
-        raise InvalidSetting(str(path), "exists already", hint="--force writes over it; or name another file")
+        raise InvalidSetting(str(path), "exists already", hint="overwrite it with --force, or name another file")
     if not os.access(target if mode is not None else target.parent, os.W_OK):
-        reason = "permission denied" if target.parent.is_dir() else "there is no such directory"
+        reason = "permission denied" if target.parent.is_dir() else "the directory does not exist"
         raise InvalidSetting(str(path), f"cannot be written: {reason}")
 
 

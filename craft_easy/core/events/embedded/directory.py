@@ -10,7 +10,7 @@
     data/               the server's own
 
 The locks are flock(2) locks: the kernel frees them when their holder dies, however it dies, and a process id that was
-given to another program misleads nobody. They need a local file system, as the server does.
+given to another program is not mistaken for the server's. They need a local file system, as the server does.
 """
 
 from __future__ import annotations

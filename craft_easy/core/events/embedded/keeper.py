@@ -23,7 +23,7 @@ _MAX_INHERITED: Final = 256
 
 
 def keep(directory: str) -> None:
-    """Stop the server of a directory when nobody uses it any more; return when it is gone.
+    """Stop the server of a directory when no process uses it any more; return when it is gone.
 
     A server that does not answer, because it still recovers, is left until it does.
     """

@@ -92,7 +92,7 @@ def find_or_start(place: Directory, program: list[str], port: int | None, deadli
     """Return the server that runs on the directory, or start one.
 
     Raises:
-        EmbeddedLogError: it runs on another port than the one asked for, does not answer, or does not start.
+        EmbeddedLogError: it runs on a port other than `port`, does not answer, or does not start.
     """
     if place.is_served():
         try:
@@ -107,7 +107,7 @@ def _on_port(port: int | None, note: Note, place: Directory) -> Note:
         return note
     raise EmbeddedLogError(
         f"the embedded event log in {place.path} runs already, on port {note.port}",
-        hint="leave the port out to join it, or stop those who use it",
+        hint="leave the port out to join it, or stop the processes that use it",
     )
 
 
@@ -292,7 +292,7 @@ def _not_started(place: Directory, port: int, output: str) -> EmbeddedLogError:
     if os.strerror(errno.EADDRINUSE) in output:
         return EmbeddedLogError(
             f"the embedded event log cannot listen on port {port}: another program does",
-            hint="name another port, or none",
+            hint="choose another port, or leave the port out",
         )
     last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it printed nothing")
     return EmbeddedLogError(

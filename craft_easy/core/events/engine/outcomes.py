@@ -1,8 +1,8 @@
 """The writer of outcomes: stores them in groups, without delaying the handlers' callers.
 
 An outcome goes into the next write and never waits for the other deliveries of its record. While a write is under way,
-the outcomes that come meanwhile gather for the one after it: group commit with no timer (DeWitt et al., "Implementation
-Techniques for Main Memory Database Systems", SIGMOD 1984).
+outcomes that arrive during a write are collected for the one after it: group commit with no timer (DeWitt et al.,
+"Implementation Techniques for Main Memory Database Systems", SIGMOD 1984).
 
 It is not `store.group_commit`, which answers each caller once and fails all of them in an outage: outcomes have no
 caller. They are merged by record, kept as long as an outage lasts, held back while a transaction writes their record,
@@ -76,7 +76,7 @@ class OwnedRecord:
 class OutcomeWriter:
     """Takes the outcomes of one event loop and writes them.
 
-    While the log cannot be reached it goes on trying; a loop that closes gets one last try.
+    While the log cannot be reached it keeps trying; a loop that closes gets one last try.
 
     Args:
         deliveries: the deliveries of the log.
@@ -117,7 +117,7 @@ class OutcomeWriter:
             await self._next_write()
 
     async def flush(self) -> None:
-        """Return when every outcome is stored, including those that come meanwhile."""
+        """Return when every outcome is stored, including those that arrive during the wait."""
         if self._waiting and not self.is_busy:
             self._begin()
         while self._task is not None and not self._task.done():

@@ -89,7 +89,7 @@ Observer: TypeAlias = Callable[[Notice], object]
 """Called with each notice, on the run's event loop.
 
 An exception that it raises ends the run, except where the notice reports the outcome of a delivery that a redispatch
-has stored: that is logged, and the run goes on.
+has stored: that is logged, and the run continues.
 """
 
 

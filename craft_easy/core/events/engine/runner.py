@@ -32,7 +32,7 @@ log: Final = logging.getLogger("craft_easy.core.events")
 DEFAULT_LIMIT: Final = 15 * 60.0
 """Seconds that a handler may run where neither the handler nor the run has a limit."""
 LOOK_S: Final = 0.5
-"""Seconds between two looks for handlers that went on past their limit."""
+"""Seconds between two checks for handlers that kept running past their limit."""
 CANCELLED_S: Final = 1.0
 """Seconds that a handler gets to end after it was cancelled; one that ignores its cancellation is abandoned."""
 LEAVING_S: Final = 5.0
@@ -47,7 +47,7 @@ class DueDelivery:
     """A delivery that is about to run.
 
     Args:
-        handler: as it is registered now.
+        handler: as registered now.
         known_as: the id under which the record names it; another one after a rename.
         attempt: the number of this run, the first is 1.
         default_limit: seconds that it may take where the handler has no limit of its own.
@@ -106,8 +106,8 @@ class RecordRun:
     async def dispatch(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         """Await the foreground deliveries in order, in the caller's context, and start the background ones as tasks.
 
-        A caller that is cancelled meanwhile leaves that foreground delivery, and the later ones, pending; background
-        ones still start.
+        A caller that is cancelled while it waits leaves that foreground delivery, and the later ones, pending;
+        background ones still start.
         """
         try:
             while self._waiting:
@@ -136,7 +136,7 @@ class RecordRun:
         """Run every delivery to its end, each in a task and a context of its own; cancelling this gives back the rest.
 
         Foreground deliveries run one after another, in their order, and background ones at the same time. A handler
-        that goes on after it was cancelled at its limit is abandoned, and the others go on without it.
+        that keeps running after it was cancelled at its limit is abandoned, and the others continue.
 
         Args:
             is_alone: the event is a suspect: its deliveries run one at a time, each noted before it starts.
@@ -196,8 +196,8 @@ class RecordRun:
     def _abandon(self, task: asyncio.Task[None], started: _Started) -> None:
         due = started.due
         self._leave_running(task)
-        self._log("handler %r is abandoned on %r %s: it went on after it was cancelled at its limit", due)
-        message = f"ran past its limit of {due.limit:g} s, and went on after that"
+        self._log("handler %r is abandoned on %r %s: it kept running after it was cancelled at its limit", due)
+        message = f"ran past its limit of {due.limit:g} s, and kept running after it was cancelled"
         self._end(due, due.failed("TimeoutError", message, started.began_at))
 
     def _leave_running(self, task: asyncio.Task[None]) -> None:

@@ -141,7 +141,7 @@ class RecordSink:
 
 
 class UnstoredSink:
-    """Drops the outcomes of an event that could not be stored and is handled nevertheless (`on_error="log"`)."""
+    """Drops the outcomes of an event that could not be stored and is handled anyway (`on_error="log"`)."""
 
     replay_id: str | None = None
 

@@ -69,7 +69,7 @@ class TakeOver:
 
     Args:
         record_owner: the worker that takes over; it never fences itself.
-        clock: seconds that never jump and go on while the machine is suspended.
+        clock: seconds that never jump and continue while the machine is suspended.
     """
 
     def __init__(self, record_owner: RecordOwner, *, clock: Callable[[], float] = steady) -> None:

@@ -43,7 +43,7 @@ async def attempt(
         limit: seconds that it may take; None for no limit.
 
     Raises:
-        CancelledError: this task was cancelled meanwhile; a CancelledError of the handler's own is its failure.
+        CancelledError: this task was cancelled during the run; a CancelledError of the handler's own is its failure.
         KeyboardInterrupt: the process was interrupted.
     """
     cancelled_before = _cancellations()
@@ -119,7 +119,7 @@ def log_signal(handler: Handler, event: DomainEvent, outcome: Outcome) -> None:
     """Log a signal without effect: no store keeps the delivery."""
     match outcome.kind:
         case OutcomeKind.RETRY:
-            text = "handler %r asks for another attempt at %r %s, which only a store can give: configure_store()"
+            text = "handler %r raised Retry on %r %s, which needs a store: configure_store()"
             log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
         case OutcomeKind.DISCARDED:
             text = "handler %r discarded %r %s: %s"
@@ -146,9 +146,9 @@ async def call(handler: Handler, event: DomainEvent, limit: float | None) -> Non
             raise
         if isinstance(error, TimeoutError):
             raise TimeoutError(f"ran past its limit of {limit:g} s") from None
-        raise TimeoutError(f"ran past its limit of {limit:g} s, and raised after that") from error
+        raise TimeoutError(f"ran past its limit of {limit:g} s, and raised after it was cancelled") from error
     if scope.expired():
-        raise TimeoutError(f"ran past its limit of {limit:g} s, and went on after that")
+        raise TimeoutError(f"ran past its limit of {limit:g} s, and kept running after it was cancelled")
 
 
 async def _call(handler: Handler, event: DomainEvent, limit: float | None) -> None:

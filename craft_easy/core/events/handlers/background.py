@@ -79,7 +79,7 @@ class Tasks:
         return task
 
     async def drain(self) -> None:
-        """Return when every task has ended, including those that start meanwhile.
+        """Return when every task has ended, including those that start during the wait.
 
         Raises:
             RuntimeError: called inside a delivery, which would wait for itself.
@@ -111,7 +111,7 @@ class Tasks:
         self._running.discard(task)
         self._room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a background task broke off", exc_info=error)
+            log.error("a background task failed", exc_info=error)
 
     async def _until_loop_end(self) -> AsyncGenerator[None, None]:
         """Cancel the tasks of a publisher that was cancelled by the closing loop: they started too late for `_keep`.

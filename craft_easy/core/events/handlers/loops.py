@@ -30,7 +30,7 @@ class PerLoop(Generic[T]):
         known = self.find()
         if known is None:
             for closed in [loop for loop in tuple(self._objects) if loop.is_closed()]:
-                self._objects.pop(closed, None)  # in place: loops of other threads may add theirs meanwhile
+                self._objects.pop(closed, None)  # in place: loops of other threads may add theirs at the same time
             known = self._objects[asyncio.get_running_loop()] = self._make()
         return known
 
@@ -65,7 +65,7 @@ def run_from_thread(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, A
     """Run a coroutine on a loop of another thread and return when it has ended.
 
     Raises:
-        RuntimeError: the loop ended meanwhile.
+        RuntimeError: the loop has ended.
     """
     ended = asyncio.run_coroutine_threadsafe(coroutine, loop)
     while True:

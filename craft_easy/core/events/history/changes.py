@@ -170,7 +170,7 @@ class StreamSource:
 
 
 class PollingSource:
-    """Reads the last minutes again and again, and returns the records and changes that are new."""
+    """Polls the last minutes, and returns the records and changes that are new."""
 
     position: StreamPosition | None = None
 

@@ -45,7 +45,7 @@ class Total:
     A server that cannot count in time leaves the number unknown.
 
     Args:
-        after: seconds until the server is asked to count: most reads have ended by then. None never asks.
+        after: seconds before the server is asked to count, because most reads end earlier; None never counts.
     """
 
     def __init__(self, store: EventStore, selection: Selection, *, after: float | None = 0.0) -> None:

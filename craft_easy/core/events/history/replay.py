@@ -45,7 +45,7 @@ DRAINING_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """How history runs through handlers.
+    """How a replay runs handlers.
 
     Args:
         handlers: ids of the handlers to run; all that are loaded when empty.
@@ -97,7 +97,7 @@ class ReplaySummary:
     malformed: int = 0
     """Records whose id, type or timestamp is missing or of another type: no handler gets them."""
     missing: tuple[str, ...] = ()
-    """Ids that were asked for and are not in the log."""
+    """Named ids that are not in the log."""
     is_complete: bool = False
     """Whether this run, or an earlier one, has reached the end of the range."""
     abandoned: int = 0
@@ -140,7 +140,7 @@ async def replay(
     this process is then suppressed and counted, whether by a handler, by a task or a thread that it started, or from
     another bus; so give a replay a process of its own. Handlers with `replayable=False` are left out, and so are events
     whose payload was removed. The range ends with the last event in the log at the start. A handler that fails is not
-    tried again; the others go on.
+    tried again; the others continue.
 
     Setting `stop` ends the run: no event begins any more, and running handlers get `options.grace` to end.
 
@@ -151,7 +151,7 @@ async def replay(
         observer: called with each notice.
         stop: ends the run.
         checkpoint: stores the low watermark, with the window, the end and the replay id. A run that was killed repeats
-            at most 1,000 events; an event counts once its handlers have ended, with whatever outcome. It is locked.
+            at most 1,000 events; an event counts once its handlers have ended, with any outcome. It is locked.
 
     Raises:
         HandlerNotFound: `options.handlers` names a handler that is not loaded.
@@ -204,7 +204,7 @@ class Replay:
 
     @property
     def missing(self) -> Sequence[str]:
-        """The ids that were asked for and are not in the log."""
+        """The named ids that are not in the log."""
         return self._summary.missing
 
     async def begin(self) -> None:

@@ -52,7 +52,7 @@ LAST: Final = 10
 SEARCHED: Final = 10_000
 """The number of events among which the latest ones are searched for, where a choice leaves some out."""
 LATE: Final = timedelta(minutes=1)
-"""How late a delivery's end may be stored; a run that was resumed reports no delivery that ended earlier."""
+"""How late the end of a delivery may be stored; a resumed run reports no delivery that ended earlier."""
 _REMEMBERED: Final = 100_000
 """Recalled events that are remembered regardless of time; beyond that, only those of the last minutes."""
 
@@ -148,7 +148,7 @@ async def recall(
 
     Args:
         store: the event log.
-        selection: the events; its limit counts those that `only` lets through.
+        selection: the events; its limit counts those that `only` accepts.
         last: the number of events, where the selection has no time.
         only: a further choice; the latest events are then searched for among the latest `SEARCHED`.
         observer: receives a notice where that search ended early.

@@ -1,4 +1,4 @@
-"""The fields of an event in its record, whatever program wrote it."""
+"""The fields of an event in its record, also in records of other programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

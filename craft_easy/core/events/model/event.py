@@ -124,7 +124,7 @@ class DomainEvent(BaseModel):
         """Return the event of a decoded record, as an instance of the class that claims its type.
 
         For an unknown type, or a payload that no longer fits its class, it is a plain `DomainEvent`. Either way
-        `payload` is the stored one. Never raises, whatever the record holds.
+        `payload` is the stored one. Never raises, even for a malformed record.
         """
         envelope = read_envelope(record)
         event = _typed(envelope) or _plain(envelope)

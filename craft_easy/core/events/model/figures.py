@@ -98,7 +98,7 @@ class Bars:
 
     @property
     def origin(self) -> datetime:
-        """The beginning of the first bar where the window does not cut it short; at the earliest the year 1."""
+        """The beginning of the first bar unless the window cuts it short; at the earliest the year 1."""
         return self.since - min((self.since - _EPOCH) % self.width, self.since - _BEGINNING)
 
     def __len__(self) -> int:

@@ -82,7 +82,7 @@ class Retry(Exception):
         super().__init__(after)
 
     def __str__(self) -> str:
-        return "another attempt, please" if self.after is None else f"another attempt in {self.after}, please"
+        return "retry requested" if self.after is None else f"retry requested in {self.after}"
 
 
 class Discard(Exception):

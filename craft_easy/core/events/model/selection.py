@@ -69,7 +69,7 @@ class Selection:
             raise ValueError("a pattern of event types must not be empty; '*' matches every event type")
         for state in self.states:
             if state not in STATES:
-                raise ValueError(f"there is no state {state!r}: there are {', '.join(STATES)}")
+                raise ValueError(f"state {state!r} does not exist: choose from {', '.join(STATES)}")
         _check_aware("since", self.since)
         _check_aware("until", self.until)
 
@@ -134,7 +134,7 @@ class Pattern:
     """A pattern of event types: `*` matches any run of characters, dots included, `?` any single character.
 
     Args:
-        text: the pattern as it was written.
+        text: the pattern as typed.
         is_exact: the pattern has no wildcard and matches one event type only.
         prefix: the literal text before the first wildcard, with which every matching type starts.
         regex: the pattern as an anchored regular expression that Python's `re` and PCRE (MongoDB's `$regex`) both read.

@@ -185,7 +185,7 @@ async def discard(
     states, why, who = _states(choice, pending=pending), cut(reason), None if by is None else cut(by)
 
     def skipped(delivery: Delivery, handlers: Sequence[str], at: datetime) -> Delivery:
-        # a delivery that was retried meanwhile is pending, and no longer chosen
+        # a delivery that was retried in the meantime is pending, and no longer selected
         still = [entry.id for entry in delivery.handlers if entry.id in handlers and entry.state in states]
         return transitions.discard(delivery, still, reason=why, at=at, by=who)
 
@@ -207,7 +207,7 @@ def _is_retried(before: HandlerDelivery, after: HandlerDelivery, _: datetime) ->
 
 def _states(choice: Choice, *, pending: bool) -> Sequence[State]:
     if pending and not choice.handlers:
-        raise ValueError("pending deliveries are discarded for a handler that is gone: name it in `handlers`")
+        raise ValueError("pending deliveries are discarded for handlers that no longer exist: name one in `handlers`")
     return _UNFINISHED if pending else _DEAD
 
 

@@ -149,15 +149,15 @@ def checkpoint(
         path: the file of the checkpoint.
         store: the log.
         file: the file that is written.
-        selection: which events. Its window is fixed by the first run; `others` has it as it was asked for.
+        selection: which events. Its window is fixed by the first run; `others` has it as typed.
         json_format: of the lines.
         others: further settings that must be the same, as JSON values.
 
     Raises:
-        ValueError: the selection is reversed, and would have to go on at the end that grows.
+        ValueError: the selection is reversed, so that it would have to continue at its growing end.
     """
     if selection.reverse:
-        raise ValueError("a checkpoint goes forward in time, and this selection goes back")
+        raise ValueError("a checkpoint goes forward in time, and this selection is reversed")
     filters = {
         "tenant": list(selection.tenants),
         "no_tenant": selection.no_tenant,
@@ -186,15 +186,15 @@ async def export_file(
 
     Args:
         store: the log.
-        path: the file; one that is there already is not written over.
+        path: the file; an existing one is not overwritten.
         selection: which events.
         json_format: "relaxed" has plain numbers and times; "canonical" keeps their types.
-        force: write over a file that is there already.
-        checkpoint: go on where the last run with it ended, and mark the position of this one.
+        force: overwrite an existing file.
+        checkpoint: continue where the last run with it ended, and mark the position of this one.
         observer: called with each notice.
 
     Raises:
-        InvalidSetting: the file is there already, or cannot be written.
+        InvalidSetting: the file exists, or cannot be written.
         CheckpointError: the checkpoint cannot be used, or the file is not the one that it is for.
         StoreUnavailable: the log was not reached for a minute.
         EventsError: the disk did not take it.
@@ -212,7 +212,7 @@ async def export_file(
             exported = await _write(store, file, selection, json_format, progress, checkpoint, observer)
             file.finish()
         except OSError as error:
-            raise EventsError(f"{path} cannot be written: {reason_of(error)}", hint="is there room for it?") from error
+            raise EventsError(f"{path} cannot be written: {reason_of(error)}", hint="is the disk full?") from error
         finally:
             file.close()
     return exported
@@ -291,7 +291,7 @@ class _Progress:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{checkpoint.path} holds no position of an export", hint="remove it, and the file that it was for"
+                f"{checkpoint.path} holds no position of an export", hint="remove it and the exported file"
             ) from error
 
 

@@ -51,7 +51,7 @@ class Refused:
     def of(cls, line: Line, error: ValueError) -> Self:
         """Return the refusal of a line that is not an event."""
         is_cut_off = line.is_last and isinstance(error, InvalidEvent) and error.path == "JSON"
-        hint = "; the last line has no end, and may have been cut off" if is_cut_off else ""
+        hint = "; the last line has no newline and may be cut off" if is_cut_off else ""
         return cls(line.number, f"{error}{hint}", line.raw_text())
 
     @property

@@ -65,8 +65,8 @@ class Pruned:
     """The records that a pruning would remove, or has removed.
 
     `counts` are the removed events and their deliveries. Of the records that stay, `held` were published by a handler
-    of an event that is open or dead, `changed` were written meanwhile, and `inexact` have no exact copy in the archive;
-    `inexact_ids` are the first hundred of these.
+    of an event that is open or dead, `changed` were changed in the meantime, and `inexact` have no exact copy in the
+    archive; `inexact_ids` are the first hundred of these.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -82,7 +82,7 @@ class Pruned:
 
 
 async def estimate(store: EventStore, old: Old) -> int:
-    """Return the number of old records, without a look at the events that caused them.
+    """Return the number of old records, without checking the events that caused them.
 
     Raises:
         StoreUnavailable: the log was not reached.
@@ -222,7 +222,7 @@ class FileArchive:
         """Append records and read them back; return those without an exact line, which are not kept.
 
         Raises:
-            ArchiveError: the file cannot be written, or does not read back as it was written.
+            ArchiveError: the file cannot be written, or reads back differently.
         """
 
         def write() -> list[Copy]:
@@ -263,7 +263,7 @@ class FileArchive:
         except OSError as error:
             raise self._failed("cannot be locked", error) from error
         if not is_locked:
-            raise ArchiveError(f"{self.path} is in use", hint="another run archives into it: wait for its end")
+            raise ArchiveError(f"{self.path} is in use", hint="another run uses this archive: wait for its end")
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -297,7 +297,7 @@ class FileArchive:
             return size + 1
         if not last.startswith(_LINE[: len(last)]):
             raise ArchiveError(
-                f"{self.path} is not a file of JSON lines", hint="name another file: it is left as it is"
+                f"{self.path} is not a file of JSON lines", hint="name another file: this one is not changed"
             )
         return size - len(last)
 
@@ -310,8 +310,8 @@ class FileArchive:
                 head = os.pread(self._descriptor, len(_HEADER), start)
                 if not _HEADER.startswith(head):
                     raise ArchiveError(
-                        f"{self.path} is damaged: what begins at byte {start:,} has no end",
-                        hint="name another file: this one is left as it is",
+                        f"{self.path} is damaged: the data from byte {start:,} on is incomplete",
+                        hint="name another file: this one is not changed",
                     )
                 return start
             start = end
@@ -329,7 +329,7 @@ class FileArchive:
         except zlib.error as error:
             raise ArchiveError(
                 f"{self.path} is not a gzip file, or is damaged after byte {start:,}",
-                hint="name another file: this one is left as it is",
+                hint="name another file: this one is not changed",
             ) from error
         return at - len(reader.unused_data) if reader.eof else None
 
@@ -349,7 +349,7 @@ class FileArchive:
         hooks.kill_point("prune.copied")
         written = os.pread(self._descriptor, len(data), self._end)
         if written != data or (self._is_compressed and gzip.decompress(written) != lines):
-            raise ArchiveError(f"{self.path} does not read back as it was written: check the disk")
+            raise ArchiveError(f"{self.path} reads back differently from what was written: check the disk")
         self._end += len(data)
 
     def _write(self, data: bytes, at: int) -> None:

@@ -287,4 +287,4 @@ def _dispatched(event: DomainEvent, former: Any, now: Tracked) -> PublishedEvent
 
 def _error(entry: HandlerDelivery) -> str:
     last = entry.errors[-1] if entry.errors else None
-    return (entry.reason or "it asked to run again") if last is None else f"{last.type}: {last.message}"
+    return (entry.reason or "retry requested") if last is None else f"{last.type}: {last.message}"

@@ -6,7 +6,7 @@
     options.py     how a run works, and the records that it may claim
     backlog.py     the dry run; records without deliveries
     event_ids.py   events that are named one by one
-    summary.py     what a run came to
+    summary.py     the summary of a run
 
 May import `bus`, `engine`, `store` and what is below them; not `history` or `operations`.
 """

@@ -183,8 +183,8 @@ class Redispatch:
     async def _beginning(self, worker: Worker) -> datetime:
         """Return a time that is later than every claim before this run, and not later than any of its own.
 
-        After a failover to a server whose clock is behind, the worker's time stands still until that clock has caught
-        up: the run does not wait for it, and leaves the last claims to the next run.
+        After a failover to a server whose clock is behind, the worker's time does not advance until that clock has
+        caught up: the run does not wait for it, and leaves the last claims to the next run.
         """
         began_at, latest = worker.not_before(), steady() + BEHIND_S
         while worker.now() < began_at and steady() < latest:  # noqa: ASYNC110 - a clock sets no event

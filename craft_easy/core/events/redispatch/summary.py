@@ -25,7 +25,7 @@ class RedispatchSummary:
         events: claimed events; with `--watch` each of them may have been `claimed` several times.
         owned: events that a living worker still owns.
         lost: events that were claimed and then taken over by another worker.
-        retried: deliveries whose handler asked for another attempt (`Retry`).
+        retried: deliveries whose handler raised `Retry`.
         not_due: events that wait for their back-off, up to a bound; the first of them is due at `next_due_at`.
         orphaned: deliveries that wait for a handler that is not loaded.
         uncounted: why the events that the run leaves (`owned`, `not_due`, `orphaned`) could not be counted.

@@ -168,7 +168,7 @@ def _chosen(config: Configuration, flags: Flags, environ: Mapping[str, str]) -> 
     if name in config.environments:
         return chosen
     setting, origin = ("--env", None) if chosen.origin == "--env" else ("env", chosen.origin)
-    raise InvalidSetting(setting, f"there is no environment {quoted(name)}", origin=origin, hint=_hint(name, config))
+    raise InvalidSetting(setting, f"environment {quoted(name)} does not exist", origin=origin, hint=_hint(name, config))
 
 
 def _hint(name: str, config: Configuration) -> str:

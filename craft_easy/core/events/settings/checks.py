@@ -81,13 +81,18 @@ def check_database(name: Value[str]) -> None:
         raise invalid("database", name, f"{quoted(text)} holds {quoted(forbidden)}, which MongoDB forbids")
     if text.lower() in SYSTEM_DATABASES:
         where = " (a URI's path names the database; to log in there add ?authSource=admin)" if text == "admin" else ""
-        raise invalid("database", name, f"{quoted(text)} is MongoDB's own", hint=f"choose another, --database{where}")
+        raise invalid(
+            "database",
+            name,
+            f"{quoted(text)} is a database of MongoDB itself",
+            hint=f"choose another, --database{where}",
+        )
     if len(text.encode()) > MAX_DATABASE_BYTES:
         raise invalid("database", name, f"{len(text.encode())} bytes are too long, {MAX_DATABASE_BYTES} are allowed")
 
 
 def check_collection(name: Value[str], database: str) -> None:
-    """Refuse a collection name that MongoDB forbids or keeps for itself, or that leaves no room for the workers'.
+    """Refuse a collection name that MongoDB forbids or reserves, or that is too long for the name of the registry.
 
     Raises:
         InvalidSetting: the name is forbidden or reserved.

@@ -1,7 +1,7 @@
 """`[tool.craft-events]` of the nearest `pyproject.toml` that has this table, and the environments in it.
 
-Every key is checked when the file is read, those of environments that nobody chose too: `protcted = true` must not go
-unnoticed until production.
+Every key is checked when the file is read, also those of environments that are not chosen: `protcted = true` must not
+go unnoticed until production.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _values(file: Path) -> Any:
     if b"craft-events" not in text:
         return None
     if len(text) > MAX_FILE_BYTES:
-        raise InvalidSetting("pyproject.toml", "is larger than 1 MiB, and is not read", origin=str(file))
+        raise InvalidSetting("pyproject.toml", "is larger than 1 MiB and was not read", origin=str(file))
     tool = _parsed(text, file).get("tool", {})
     return tool.get("craft-events") if isinstance(tool, dict) else None
 
@@ -176,7 +176,7 @@ def _check_table(title: str, table: Any, known: tuple[str, ...], file: Path) -> 
         raise InvalidSetting(title, "is not a table", origin=str(file))
     for key in table:
         if key not in known:
-            raise InvalidSetting(f"{title} {_named(key)}", "no such setting", origin=str(file), hint=_hint(key, known))
+            raise InvalidSetting(f"{title} {_named(key)}", "is not a setting", origin=str(file), hint=_hint(key, known))
     given = [key for key in URI_KEYS if key in table]
     if len(given) > 1:
         raise InvalidSetting(title, f"has both {given[0]} and {given[1]}", origin=str(file), hint="leave one of them")
@@ -186,7 +186,7 @@ def _hint(key: str, known: tuple[str, ...]) -> str:
     if key == "protected":
         return "an environment is protected: [tool.craft-events.env.prod]"
     close = closest(key, list(known))
-    return f"did you mean {close}?" if close else f"there are {', '.join(known)}"
+    return f"did you mean {close}?" if close else f"choose from {', '.join(known)}"
 
 
 def _named(key: str) -> str:

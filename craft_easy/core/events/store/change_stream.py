@@ -139,7 +139,7 @@ class ChangeStream:
 
 
 def _change(document: Mapping[str, Any]) -> LogChange | None:
-    """Return a change of the log; None if it changed no delivery, or the record was removed meanwhile."""
+    """Return a change of the log; None if it changed no delivery, or the record has been removed."""
     record, at = document.get("fullDocument"), document.get("wallTime")
     if document["operationType"] == "insert":
         return LogChange(document["fullDocument"], at=at)

@@ -79,7 +79,7 @@ async def acquire(uri: str, *, within: float = CONNECT_DEADLINE) -> SharedClient
     connection.users += 1
     try:
         if connection.opening is None:
-            # one attempt for all who wait for it: nobody waits for a second one after it has failed
+            # one attempt for all waiting callers: none of them waits for a second one after it has failed
             attempt = _open(connection, min(within, CONNECT_DEADLINE))
             connection.opening = asyncio.create_task(attempt, name="connect", context=Context())
         await asyncio.shield(connection.opening)
@@ -135,7 +135,7 @@ async def _open(connection: SharedClient, within: float) -> None:
     except BaseException:
         await _shut(connection)
         raise
-    if not connection.users:  # all were cancelled meanwhile
+    if not connection.users:  # all of them were cancelled
         await _shut(connection)
 
 

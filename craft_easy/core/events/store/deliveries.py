@@ -62,7 +62,7 @@ class Tracked:
     document: Document
     delivery: Delivery
     id: Any = None
-    """The `_id`, hashable whatever its type."""
+    """The `_id`, hashable also if its type is not."""
 
     def __post_init__(self) -> None:
         self.id = key_of(self.document)
@@ -165,7 +165,7 @@ class Deliveries:
     async def add(self, record: Tracked, delivery: Delivery) -> bool:
         """Begin to track a record that was stored without a delivery; return whether it was changed.
 
-        A record that was given a delivery meanwhile keeps it; a redacted record gets none.
+        A record that was given a delivery in the meantime keeps it; a redacted record gets none.
         """
         async with self._store.call() as connection:
             result = await connection.events.update_one(

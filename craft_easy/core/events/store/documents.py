@@ -185,7 +185,7 @@ def event_content(event: DomainEvent) -> bytes:
 
 
 def record_event_id(record: Mapping[str, Any]) -> str:
-    """Return the id of a record's event, whatever program wrote it."""
+    """Return the id of a record's event, also for records of other programs."""
     return read_envelope(record).event_id
 
 
@@ -208,7 +208,7 @@ def content(record: Mapping[str, Any]) -> bytes:
 class CompoundId(dict[str, Any]):
     """An `_id` that is a document, made hashable."""
 
-    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes an `_id`
+    def __hash__(self) -> int:  # type: ignore[override]  # an `_id` never changes
         return hash(tuple(self))
 
 

@@ -63,7 +63,7 @@ def is_client(value: object) -> bool:
 
 
 def majority_collection(database: Database, name: str, codec: CodecOptions[Document]) -> Collection:
-    """Return a collection that writes to the majority's journals and reads from the primary, whatever the URI says."""
+    """Return a collection that writes to the majority's journals and reads from the primary, overriding the URI."""
     if is_mock(database):
         codec = CodecOptions(tz_aware=True)  # mongomock takes no other
     return database.get_collection(

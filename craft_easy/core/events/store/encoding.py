@@ -66,7 +66,7 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     type_registry=TypeRegistry([_DecimalDecoder()]),
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-"""The codec of records, which can read whatever other programs stored."""
+"""The codec of records, which can read everything that other programs store."""
 CODEC_OF_RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 
 

@@ -62,7 +62,7 @@ KINDS: Final[Mapping[type[Exception], type[StoreError]]] = {
 }
 
 _DROPPED_INDEX: Final = "does not correspond to an existing index"
-"""The server's reason where a query names an index that was dropped meanwhile; it is sent again without the index."""
+"""The server's reason where a query names an index that has been dropped; the query is sent again without the index."""
 DRIVER_ERRORS: Final = (errors.PyMongoError, bson.errors.BSONError, TimeoutError)
 """The errors that a call of the driver or its deadline raises."""
 _LOGIN_CODES: Final = frozenset({11, 13, 18, 31, 33, 8000})
@@ -82,7 +82,7 @@ PASSING_CODES: Final = _UNREACHABLE_CODES | _INTERRUPTED_CODES | _CONTENDED_CODE
 PERMANENT_CODES: Final = frozenset(
     {2, 9, 14, 15, 16, 22, 28, 40, 52, 54, 55, 56, 57, 66, 121, 171, 10003, 10334, 11000, 16755, 17280, 17419, 17420}
 )
-"""Errors that a retry cannot mend: the record's values, field names, size, id, validation or index keys."""
+"""Errors that a retry cannot fix: the record's values, field names, size, id, validation or index keys."""
 _PASSING_LABELS: Final = ("RetryableWriteError", "TransientTransactionError", "NetworkError")
 _NONE_FOUND: Final = re.compile(r"No [a-z ]+ found yet")
 _NO_PRIMARY: Final = re.compile(r"No [a-z ]+ (available for writes|match selector)")

@@ -237,7 +237,7 @@ class ClaimFilter:
         return [replace(self, handlers={handler: self.handlers[handler] for handler in chunk}) for chunk in chunks]
 
     def selected(self) -> Condition:
-        """Return the condition of the selection, whatever the states of its records."""
+        """Return the condition of the selection without its states."""
         return selection_filter(replace(self.selection, states=()))
 
     def _pending(self, due: Condition) -> Condition:
@@ -271,7 +271,7 @@ class ClaimFilter:
         return self.due_at is None or entry.due_at is None or entry.due_at <= self.due_at
 
     def may_claim(self, delivery: Delivery, event_type: str) -> bool:
-        """Return whether a record meets the condition of `unowned`, apart from the selection."""
+        """Return whether a record meets the condition of `unowned`, leaving the selection aside."""
         began_at, claimed_at = self.began_at, delivery.claimed_at
         had_its_turn = began_at is not None and claimed_at is not None and claimed_at >= began_at
         is_pending = any(self.matches(entry, event_type) for entry in delivery.pending)

@@ -93,7 +93,7 @@ _OF_VERSION_1: Final[Sequence[IndexModel]] = (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How the indexes of a log compare with those that it needs.
+    """The indexes of a log compared with those that it needs.
 
     Args:
         missing: names of those that the log lacks.
@@ -245,7 +245,7 @@ async def hint(connection: LogConnection, index: str | None) -> dict[str, Any]:
     """Return the options of a query that is to use an index; none if the log lacks it.
 
     An index of this name with another shape is not used: with a partial one with another filter MongoDB would return
-    only the records in that index. If the index was dropped meanwhile, the query fails with `StoreUnavailable`, once.
+    only the records in that index. If the index has been dropped, the query fails with `StoreUnavailable`, once.
 
     Args:
         connection: the connection of the running call.

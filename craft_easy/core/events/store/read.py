@@ -106,7 +106,7 @@ async def scan(
 ) -> AsyncGenerator[Page, None]:
     """Yield the records of a condition, at most `size` at a time, with flat memory.
 
-    A record that changes meanwhile may be listed or not, but never causes another one to be passed over.
+    A record that changes during the read may be listed or not, but never causes another one to be passed over.
 
     Args:
         log: the event log.

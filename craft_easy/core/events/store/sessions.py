@@ -90,7 +90,7 @@ class Flush:
         """Return once the commit is on disk.
 
         Raises:
-            CommitUnknown: the server was not reached, or was restarted meanwhile.
+            CommitUnknown: the server was not reached, or was restarted in the meantime.
         """
         where = drivers.address(self._admin)
         try:
@@ -99,9 +99,9 @@ class Flush:
                     await self._commits.update_many({"_id": self._owner}, {"$inc": {"commits": 1}}, upsert=True)
                 hello = await drivers.hello(self._admin)
         except StoreError as error:
-            raise CommitUnknown(f"whether the commit is on disk is not known: {error.message}") from error
+            raise CommitUnknown(f"it is unknown whether the commit is on disk: {error.message}") from error
         if hello.get("topologyVersion") != self._before:
-            raise CommitUnknown(f"{where}: whether the commit is on disk is not known: the server was restarted")
+            raise CommitUnknown(f"{where}: it is unknown whether the commit is on disk: the server was restarted")
 
 
 async def _check_topology(client: Any) -> Mapping[str, Any]:
@@ -197,7 +197,7 @@ async def _commit(session: Any, where: str) -> None:
                 raise
             if steady() >= until:
                 reason = faults.translated(error, where).message
-                raise CommitUnknown(f"whether the transaction was committed is not known: {reason}") from error
+                raise CommitUnknown(f"it is unknown whether the transaction was committed: {reason}") from error
             await asyncio.sleep(PAUSE_S)
         else:
             hooks.kill_point("commit.acknowledged")

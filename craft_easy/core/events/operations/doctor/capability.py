@@ -28,7 +28,7 @@ def connection(facts: ServerFacts) -> list[Finding]:
     what = f"{facts.topology} {facts.set_name}" if facts.set_name and not facts.is_embedded else facts.topology
     message = f"{facts.where}, {facts.product} {facts.version}, {what}, {facts.latency_ms:.1f} ms"
     if facts.is_embedded:
-        message = f"{facts.where}, the embedded log on {facts.product} {facts.version}, {facts.latency_ms:.1f} ms"
+        message = f"{facts.where}, embedded log on {facts.product} {facts.version}, {facts.latency_ms:.1f} ms"
     details = {
         "where": facts.where, "product": facts.product, "version": facts.version, "topology": facts.topology,
         "set_name": facts.set_name, "embedded": facts.is_embedded, "latency_ms": facts.latency_ms,
@@ -47,14 +47,14 @@ async def write_concern(store: EventStore) -> list[Finding]:
     try:
         took_ms = round(await server.acknowledge(store), 1)
     except StoreLoginRefused:
-        advice = "publishing and redispatch need the role readWrite on the database"
+        advice = "publish and redispatch need the role readWrite on the database"
         return [Finding.warn("write concern", "this login may not write", advice)]
     except StoreError as error:
-        advice = "has a majority of the replica set, arbiters aside, its data? rs.status() says so"
-        return [Finding.fail("write concern", f"majority and journal do not acknowledge: {error.message}", advice)]
+        advice = "does a majority of the members that hold data run? see rs.status()"
+        return [Finding.fail("write concern", f"no acknowledgement by majority and journal: {error.message}", advice)]
     message = f"majority and journal, acknowledged in {took_ms:,.1f} ms"
     if took_ms > SLOW_MS:
-        advice = "every publish waits this long: is a member slow, or lagging?"
+        advice = "every publish waits this long: is a member slow or lagging?"
         return [Finding.warn("write concern", message, advice, took_ms=took_ms)]
     return [Finding.ok("write concern", message, took_ms=took_ms)]
 
@@ -64,7 +64,7 @@ async def change_streams(store: EventStore) -> list[Finding]:
     try:
         stream = await store.watch(Selection())
     except StoreError as error:
-        advice = error.hint or "tail asks every second instead, and shows events of the last minutes only"
+        advice = error.hint or "tail polls every second instead, and shows events of the last minutes only"
         return [Finding.warn("change streams", f"cannot be opened: {error.message}", advice)]
     await stream.aclose()
     return [Finding.ok("change streams", "available")]
@@ -72,13 +72,13 @@ async def change_streams(store: EventStore) -> list[Finding]:
 
 async def transactions(store: EventStore, facts: ServerFacts) -> list[Finding]:
     """Check that a transaction can be begun."""
-    missing = "the outbox and current_delivery().transaction() need a replica set; the rest works without"
+    missing = "the outbox and current_delivery().transaction() need a replica set; everything else works"
     if not facts.has_streams:
-        return [Finding.warn("transactions", "not on a single server", missing)]
+        return [Finding.warn("transactions", "not available on a single server", missing)]
     try:
         await server.try_transaction(store)
     except StoreError as error:
-        return [Finding.warn("transactions", f"cannot be begun: {error.message}", missing)]
+        return [Finding.warn("transactions", f"cannot be started: {error.message}", missing)]
     return [Finding.ok("transactions", "available")]
 
 
@@ -96,7 +96,8 @@ async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
     findings = []
     if comparison.in_the_way:
         drop = "; ".join(f'db.getCollection("{store.name}").dropIndex("{name}")' for name in comparison.in_the_way)
-        message = f"{named(comparison.in_the_way)} {_stands(len(comparison.in_the_way))} in the way of what is missing"
+        verb = "conflicts" if len(comparison.in_the_way) == 1 else "conflict"
+        message = f"{named(comparison.in_the_way)} {verb} with a missing index"
         findings.append(Finding.fail("indexes", message, f"in MongoDB's shell: {drop}   then: {FIX}", **details))
     elif comparison.missing and await doctor_queries.is_empty(store):
         message = f"{counted(len(comparison.missing), 'index', 'indexes')} will be created with the first event"
@@ -111,20 +112,16 @@ async def indexes(store: EventStore, *, fix: bool) -> list[Finding]:
         findings += [_refused(name, reason) for name, reason in built.refused.items()]
     if building:
         message = f"{named(building)} {'is' if len(building) == 1 else 'are'} being built"
-        findings.append(Finding.warn("indexes", message, "until then what needs them is slow"))
+        findings.append(Finding.warn("indexes", message, "until they are ready, queries that need them are slow"))
     if comparison.foreign:
-        message = f"{counted(len(comparison.foreign), 'index', 'indexes')} of others: {named(comparison.foreign)}"
+        message = f"{counted(len(comparison.foreign), 'index', 'indexes')} not ours: {named(comparison.foreign)}"
         findings.append(
-            Finding.ok("indexes", f"{message}; each costs every publish a write", foreign=len(comparison.foreign))
+            Finding.ok("indexes", f"{message}; each adds a write to every publish", foreign=len(comparison.foreign))
         )
     if comparison.former:
         message = f"{counted(len(comparison.former), 'index', 'indexes')} of version 1: {named(comparison.former)}"
         findings.append(Finding.ok("indexes", f"{message}; drop them once no worker of version 1 runs"))
     return findings
-
-
-def _stands(number: int) -> str:
-    return "stands" if number == 1 else "stand"
 
 
 def _refused(name: str, reason: str) -> Finding:
@@ -153,7 +150,7 @@ async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -
         findings.append(Finding.ok("expiry", f"created: done records are removed after {_days(after)}; {BLIND}"))
     elif after is not None:
         command = doctor_queries.shell_command(store.name, after)
-        message = f"not there: done records would be removed after {_days(after)}; {BLIND}"
+        message = f"missing: done records would be removed after {_days(after)}; {BLIND}"
         findings.append(Finding.warn("expiry", message, f"--fix creates it; in MongoDB's shell: {command}"))
     elif not findings:
         findings.append(Finding.ok("expiry", "none: records stay until craft-events prune (or --ttl 90d)"))
@@ -161,8 +158,8 @@ async def expiration(store: EventStore, *, after: timedelta | None, fix: bool) -
 
 
 BLIND: Final = (
-    "a TTL cannot look at parents, so the retry of a parent that is open or dead publishes a removed child again: "
-    "craft-events prune looks"
+    "a TTL index ignores parents, so the retry of a parent that is open or dead publishes a removed child again; "
+    "craft-events prune checks parents"
 )
 
 
@@ -184,7 +181,7 @@ def _expires(store: EventStore, expiry: Expiry, after: timedelta | None) -> Find
     command = (
         f'db.runCommand({{collMod: "{store.name}", index: {{name: "{expiry.name}", expireAfterSeconds: {seconds}}}}})'
     )
-    asked = f"it says {_days(expiry.after)}, not {_days(after)}; {BLIND}"
+    asked = f"set to {_days(expiry.after)}, not {_days(after)}; {BLIND}"
     return Finding.warn("expiry", asked, f"in MongoDB's shell: {command}", after_s=expiry.after.total_seconds())
 
 

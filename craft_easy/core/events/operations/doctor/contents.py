@@ -62,7 +62,7 @@ async def workers(store: EventStore) -> list[Finding]:
         return [Finding.ok("workers", message + silent, **details)]
     owned = sum(worker.open for worker in silent_owners)
     message = f"{counted(owned, 'open event')} of {named([_worker_text(worker) for worker in silent_owners], 3)}"
-    advice = f"the next redispatch takes over what does not beat: {REDISPATCH}   more: craft-events workers"
+    advice = f"the next redispatch takes over from stale workers: {REDISPATCH}   details: craft-events workers"
     return [Finding.warn("workers", message, advice, **details, owned=owned)]
 
 
@@ -81,7 +81,7 @@ async def backlog(store: EventStore) -> list[Finding]:
     open_ = sum(group.records for group in held)
     unowned = sum(group.records for group in held if group.owner is None)
     oldest = min((group.oldest for group in held if isinstance(group.oldest, datetime)), default=None)
-    since = "" if oldest is None else f", the oldest of {oldest:%Y-%m-%d %H:%M} UTC"
+    since = "" if oldest is None else f", the oldest from {oldest:%Y-%m-%d %H:%M} UTC"
     details = {"open": open_, "unowned": unowned, "dead": dead, "oldest": None if oldest is None else text_of(oldest)}
     message = f"{open_:,} open, {unowned:,} of them unowned{since}; {dead:,} with a dead delivery"
     findings = [
@@ -96,7 +96,7 @@ def _lost(store: EventStore, lost: Sequence[doctor_queries.OwnedCount]) -> Findi
     number = sum(group.records for group in lost)
     owners = [json.dumps(group.owner, default=str) for group in lost]
     message = (
-        f"{counted(number, 'open record')} of another writer, {lost[0].event_id} among them, "
+        f"{counted(number, 'open record')} of another program, for example {lost[0].event_id}, "
         f"{'has' if number == 1 else 'have'} an owner that is not a name ({named(owners)}): no redispatch finds them"
     )
     free = f'updateMany({{"delivery.state": "open", {_NO_NAME}}}, {{$set: {{"delivery.owner": null}}}})'
@@ -117,10 +117,10 @@ async def records(store: EventStore) -> list[Finding]:
     of = f"of {drawn.looked_at:,} drawn at random from {drawn.events:,}"
     findings = []
     if drawn.untracked:
-        advice = "no redispatch delivers them, unless asked: redispatch --include-untracked --since TIME"
+        advice = "redispatch skips them by default: redispatch --include-untracked --since TIME"
         findings.append(Finding.warn("records", f"{drawn.untracked:,} {of} are untracked", advice, **details))
     if drawn.unhandled:
-        advice = "had the application all its handlers loaded? redispatch --include-unhandled delivers them"
+        advice = "did the application load all its handlers? redispatch --include-unhandled delivers them"
         findings.append(
             Finding.warn(
                 "records", f"{drawn.unhandled:,} {of} had no handler when they were published", advice, **details
@@ -134,10 +134,8 @@ async def malformed(store: EventStore) -> list[Finding]:
     records = await doctor_queries.malformed(store)
     if not records.number:
         return []
-    message = (
-        f"{counted(records.number, 'record')} without the id, type or time of an event, such as {named(records.ids)}"
-    )
-    advice = "another program wrote them: listings leave them out, export writes them as they are"
+    message = f"{counted(records.number, 'record')} without an event id, type or time, for example {named(records.ids)}"
+    advice = "another program wrote them: listings leave them out, export writes them unchanged"
     return [Finding.warn("malformed", message, advice, records=records.number, ids=list(records.ids))]
 
 
@@ -152,15 +150,15 @@ def about(coverage: Coverage) -> list[Finding]:
     if coverage.unhandled:
         verb = "type of the log has" if len(coverage.unhandled) == 1 else "types of the log have"
         message = f"{len(coverage.unhandled):,} {verb} no handler: {named(coverage.unhandled)}"
-        advice = "their events are done as they come; is a handler module missing?"
+        advice = "their events are done without a delivery; is a handler module missing?"
         findings.append(Finding.warn("handlers", message, advice, types=list(coverage.unhandled)))
     for handler, patterns in coverage.idle.items():
-        message = f"{handler} waits for {named(patterns)}, which the log has never seen"
+        message = f"{handler} is subscribed to {named(patterns)}, which matches no event type in the log"
         findings.append(
             Finding.warn("handlers", message, "is its pattern right?", handler=handler, patterns=list(patterns))
         )
     fits = f"{counted(len(coverage.handlers), 'handler')} for {counted(len(coverage.types), 'event type')}"
-    return findings or [Finding.ok("handlers", f"{fits}: each has what it needs")]
+    return findings or [Finding.ok("handlers", f"{fits}, all matched")]
 
 
 def _orphan(handler: str, number: int) -> Finding:
@@ -193,9 +191,9 @@ def _checkpoint(path: Path, log: str) -> Finding:
     message = f"{path}: {head['kind']} of {head['log']}, written {_ago(age)} ago"
     details = {"path": str(path), "kind": head["kind"], "log": head["log"], "age_s": round(age.total_seconds(), 1)}
     if head["log"] != log:
-        return Finding.warn("checkpoint", f"{message}: it is another log's than {log}", None, **details)
+        return Finding.warn("checkpoint", f"{message}: it belongs to another log than {log}", None, **details)
     if age > OLD_CHECKPOINT:
-        advice = "does its command still run? a tail can go on only from what the server's oplog still holds"
+        advice = "does its command still run? a tail can continue only from events that are still in the server's oplog"
         return Finding.warn("checkpoint", message, advice, **details)
     return Finding.ok("checkpoint", message, **details)
 

@@ -5,7 +5,7 @@
     async for finding in examine(store, registry=bus.registry):
         print(finding.level, finding.check, finding.message)
 
-It writes nothing unless it is asked to (`fix`), and then creates indexes and drops none. A check that raises, or has no
+It writes nothing without `fix`, and then creates indexes and drops none. A check that raises, or has no
 answer in time, is a finding like any other, and the rest are still made.
 """
 
@@ -135,9 +135,9 @@ async def _made(check: _Check, name: str, seconds: float | None) -> list[Finding
         advice = "is the server under load, or an index missing? --within 1m waits longer"
         return [Finding.warn(name, f"no answer within {seconds:g} s", advice)]
     except EventsError as error:
-        return [Finding.fail(name, f"could not be looked at: {error.message}", error.hint)]
+        return [Finding.fail(name, f"could not be checked: {error.message}", error.hint)]
     except Exception as error:  # noqa: BLE001 - one check that is broken must not hide the others
-        return [Finding.fail(name, f"could not be looked at: {type(error).__name__}: {error}")]
+        return [Finding.fail(name, f"could not be checked: {type(error).__name__}: {error}")]
 
 
 async def _connection(
@@ -170,10 +170,10 @@ async def _connection(
 
 
 _ADVICE: Final = {
-    "address": "is it right? it comes from --uri or CRAFT_EVENTS_URI",
-    "dns": "is the host's name right, and can this machine resolve it?",
-    "tcp": "does the server run there, on that port, and does a firewall let this machine through?",
-    "hello": "is it MongoDB, with or without TLS (?tls=true), and is the name of the set right (?replicaSet=NAME)?",
+    "address": "is the address right? it comes from --uri or CRAFT_EVENTS_URI",
+    "dns": "is the host name right, and can this machine resolve it?",
+    "tcp": "does the server run on that host and port, and does a firewall block this machine?",
+    "hello": "is it MongoDB, with or without TLS (?tls=true), and is the replica set's name right (?replicaSet=NAME)?",
     "login": "check user name, password and authSource of the address, and the rights of that user",
 }
 

@@ -148,7 +148,7 @@ def parse_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(second + ("+00:00" if zone == "Z" else zone)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidEvent("time", f"{_quoted(text)}: there is no such time") from None
+        raise InvalidEvent("time", f"{_quoted(text)} is not an existing time") from None
     return moment.replace(microsecond=int((fraction or ".0")[1:4].ljust(3, "0")) * 1000)
 
 

@@ -1,4 +1,4 @@
-"""What the operations and the history ask MongoDB, usually one module for each of them, with its name.
+"""The queries of the operations and the history, usually one module for each of them, with its name.
 
 May import the rest of `store` and what `store` may import.
 """

@@ -169,7 +169,7 @@ def expiring_index(after: timedelta) -> IndexModel:
 
 
 async def create_expiring_index(store: Log, after: timedelta) -> None:
-    """Create that index; from then on MongoDB removes records, whatever the state of the events that caused them."""
+    """Create that index; from then on MongoDB removes records, without regard to the events that caused them."""
     async with store.call(BUILD_DEADLINE) as connection:
         await connection.events.create_indexes([expiring_index(after)])
 

@@ -114,7 +114,7 @@ def _write(record: Tracked, after: Delivery, mark: RedactionMark) -> UpdateOne:
 
 
 async def _lost(store: Log, records: Sequence[Tracked]) -> list[Tracked]:
-    """Return the records that were changed meanwhile and still have their payload, as they are now."""
+    """Return the records that were changed in the meantime and still have their payload, as they are now."""
     ids = [record.id for record in records]
     fields = dict.fromkeys((*WITHOUT_PAYLOAD, "redacted"), 1)
     async with store.call() as connection:

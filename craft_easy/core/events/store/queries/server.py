@@ -31,7 +31,7 @@ OLDEST: Final = (4, 4)
 """The oldest version of MongoDB on which the store suite passes."""
 _PINGS: Final = 5
 _LOOK_EVERY: Final = 0.05
-_NOBODY: Final = "no worker, asked for by a check"
+_NOBODY: Final = "no worker: a probe"
 
 
 @dataclass(frozen=True, slots=True)

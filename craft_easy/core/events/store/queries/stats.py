@@ -9,7 +9,7 @@ Three kinds of question, each one pass and one answer:
 Each also counts the errors that the records keep (the last five of a delivery) by when they happened: an open or a
 dead record's whenever it was published, a done one's with its slice. The three have no such record in common.
 
-The partial indexes are named (`hint`): MongoDB considers an index only where a query speaks of its first field or asks
+The partial indexes are named (`hint`): MongoDB considers an index only if a query uses its first field or asks
 for its order (SERVER-26580); otherwise it reads the whole log. And it would choose a tenant's history over the few dead
 records of all. Times stand as literals.
 """
@@ -93,7 +93,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class GroupCounts:
-    """What some records or deliveries have in common, and how many there are; `waiting` of them are not due yet."""
+    """A group of records or deliveries and its size; `waiting` of them are not due yet."""
 
     name: str | None
     number: int
@@ -102,12 +102,12 @@ class GroupCounts:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What one pass has counted.
+    """The counts of one pass.
 
     Args:
-        number: of records; of dead deliveries where the dead were asked for.
+        number: of records; of dead deliveries in a pass over the dead.
         owned: of them, those that a worker owns.
-        waiting: of them, those that nobody owns and that are not due yet.
+        waiting: of them, those that are unowned and not due yet.
         oldest: the fields of the oldest of them.
         groups: the largest, largest first; of records by type and tenant, otherwise of deliveries.
         failed_at: errors by the number of the bar in which they happened.
@@ -135,7 +135,7 @@ async def count_dead(store: Log, question: Question) -> Counted:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long the last run of a delivery took, in milliseconds, by handler.
+    """The duration of the last run of each delivery, in milliseconds, by handler.
 
     `measure` is the median; the mean where the server is older than MongoDB 7, which has no median.
     """
@@ -220,7 +220,7 @@ def duration_stages(question: Question, measure: Measure) -> list[Stage]:
 
 
 def _lifted(*fields: str | None, **others: str) -> Stage:
-    """Let the array of handlers lie on top and alone, so that taking it apart copies little."""
+    """Move the array of handlers to the top level, so that unwinding it copies little."""
     kept = {name: 1 for name in fields if name is not None}
     return {"$project": {"_id": 0, **kept, "handler": "$delivery.handlers", **others}}
 
@@ -244,7 +244,7 @@ def _one_if(condition: Any) -> Stage:
 
 
 def _short(path: str) -> Stage:
-    """Return a name that is short, whatever stands there."""
+    """Return a name cut to a fixed length; a value that is not a text has none."""
     kind = {"$type": path}
     is_text = {"case": {"$eq": [kind, "string"]}, "then": {"$substrCP": [path, 0, MAX_NAME]}}
     is_large = {"case": {"$in": [kind, ["object", "array", "binData"]]}, "then": {"$concat": ["(", kind, ")"]}}

@@ -41,7 +41,7 @@ class Link:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
-        """Return the link of a record, whichever program wrote it."""
+        """Return the link of a record, also for records of other programs."""
         envelope = read_envelope(record)
         return cls(
             record_id=record.get("_id"),
@@ -86,7 +86,7 @@ async def members(store: Log, root_id: str, *, limit: int) -> ChainMembers:
 def _check_index(existing: Sequence[Mapping[str, Any]]) -> None:
     if not any(next(iter(index["key"])) == "correlation_id" for index in existing):
         raise StoreError(
-            "the log has no index on correlation_id, by which the events of a chain are found",
+            "the log has no index on correlation_id, which finds the events of a chain",
             hint="create it: craft-events doctor --fix",
         )
 
