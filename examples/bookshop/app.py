@@ -20,7 +20,7 @@ from craft_easy.core.events.store import EventStore
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Keep every event in the log, and finish what this process, another or a former one left undone."""
+    """Store every event, and deliver what this process, another or an earlier one left unfinished."""
     async with client(), EventStore(shop()) as store, get_event_bus() as bus:
         bus.configure_store(store)
         async with redispatching(bus):
