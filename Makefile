@@ -1,4 +1,4 @@
-# Everything happens in .venv, from constraints.txt; a second run installs nothing. PYTHON=… chooses the interpreter.
+# Everything is installed in .venv, from constraints.txt; a second run installs nothing. PYTHON=… chooses the interpreter.
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -11,7 +11,7 @@ COVERED = $(BIN)/python -m coverage run -m pytest
 PROJECT = $(INSTALL) --no-build-isolation --editable
 SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-# The first suitable Python, those that can make an environment before those that cannot.
+# The first suitable Python, those that can create an environment first.
 PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import venv, '$$need'; $(SUITABLE)' 2>/dev/null && echo $$python && exit; done; done)
 
@@ -24,13 +24,13 @@ UV ?= $(if $(PYTHON),,$(shell command -v uv))
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.demo ## watch what it does, on a log of its own
+demo: $(VENV)/.demo ## run the demo on its own log
 	@$(BIN)/craft-events demo $(ARGS)
 
-test: $(VENV)/.test ## run the tests, on every core, without the slow ones; ARGS="-k serve" chooses some
+test: $(VENV)/.test ## run the tests without the slow ones, on every core; ARGS="-k serve" selects some
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not drivers and not proof" $(ARGS)
 
-check: static docs cover ## run all that CI runs
+check: static docs cover ## run everything that CI runs
 
 static: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -54,17 +54,17 @@ cover: $(VENV)/.check
 	@$(BIN)/python -m coverage report --include='craft_easy/*' --fail-under=95 >/dev/null || \
 		{ echo "less than 95 % of the library is covered" >&2; exit 1; }
 
-bench: $(VENV)/.bench ## measure it beside its peers, as ratios
+bench: $(VENV)/.bench ## measure the library next to its peers, as ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-proof: $(VENV)/.test ## kill it at every point, 500 times, and show that nothing is lost
+proof: $(VENV)/.test ## kill processes 500 times, at every point, and check that nothing is lost
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m proof tests/properties
 	@$(BIN)/python -m tests.proof $(ARGS)
 
-pictures: $(VENV)/.test ## draw the pictures of the README anew
+pictures: $(VENV)/.test ## draw the pictures of the README
 	@$(BIN)/python -m docs.pictures
 
-format: $(VENV)/.check ## format the code, and mend what ruff can mend
+format: $(VENV)/.check ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
@@ -79,13 +79,13 @@ check-oldest: ## run the tests on the oldest releases that pyproject.toml allows
 		| xargs .venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet
 	@.venv-oldest/bin/python -m pytest -m "not proof" -W default::DeprecationWarning $(ARGS)
 
-constraints: ## write constraints.txt anew, from the newest releases
+constraints: ## write constraints.txt from the newest releases
 	@rm -rf .venv-latest
 	@$(MAKE) .venv-latest/.check VENV=.venv-latest CONSTRAINTS=
 	@{ sed -n '/^#/p' constraints.txt; .venv-latest/bin/python -m pip freeze --all --exclude-editable --exclude setuptools; } \
 		> constraints.new && mv constraints.new constraints.txt
 
-clean: ## remove what was installed and made
+clean: ## remove environments, builds and caches
 	rm -rf .venv .venv-latest .venv-oldest build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
@@ -93,11 +93,11 @@ $(VENV)/.made: $(CONSTRAINTS)
 	@test -n "$(PYTHON)$(UV)" || { echo "craft-events needs Python 3.11, 3.12 or 3.13, and none was found:" \
 		"install one, or uv, which fetches it (or make PYTHON=/path/to/python)" >&2; exit 1; }
 	@test -z "$(PYTHON)" || $(PYTHON) -c '$(SUITABLE)' || { \
-		echo "$(PYTHON) is not CPython 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+		echo "$(PYTHON) is not CPython 3.11, 3.12 or 3.13; choose one: make PYTHON=/path/to/python" >&2; exit 1; }
 	@test -z "$(PYTHON)" || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-		echo "$(PYTHON) cannot make an environment: it lacks ensurepip" >&2; \
-		echo "on Debian and Ubuntu: sudo apt install python$$version-venv; or name another: make PYTHON=/path/to/python" >&2; exit 1; }
+		echo "$(PYTHON) cannot create an environment: it lacks ensurepip" >&2; \
+		echo "on Debian and Ubuntu: sudo apt install python$$version-venv; or choose another: make PYTHON=/path/to/python" >&2; exit 1; }
 	@rm -rf $(VENV)
 	$(if $(PYTHON),$(PYTHON) -m venv,$(UV) venv --quiet --seed --python 3.13) $(VENV)
 	@$(INSTALL) pip hatchling editables

@@ -1,7 +1,7 @@
-"""Run the benchmarks that have limits, or those that are named: `python -m benchmarks [events] [publish] [replay] …`.
+"""Run the benchmarks that have limits, or the named ones: `python -m benchmarks [events] [publish] [replay] …`.
 
-Each prints a table of ratios to a floor that is measured in the same run, and exits with 1 where a limit is missed; a
-busy machine makes all of it slower, and the ratios less certain.
+Each prints a table of ratios to a floor that is measured in the same run, and exits with 1 if a limit is missed; on a
+busy machine everything is slower and the ratios are less certain.
 """
 
 import ast
@@ -11,19 +11,19 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 UNLIMITED = "scale"
-"""Prints figures for docs/explanation/performance.md, and takes long."""
+"""Prints figures for docs/explanation/performance.md; takes long."""
 
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks, each in a process of its own, and return 1 where one of them missed a limit."""
+    """Run the benchmarks, each in its own process, and return 1 if one of them missed a limit."""
     known = {file.stem.removeprefix("bench_"): file for file in sorted(HERE.glob("bench_*.py"))}
     unknown = sorted(set(names) - set(known))
     if unknown:
-        print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        print(f"no such benchmark: {', '.join(unknown)}; choose from {', '.join(known)}", file=sys.stderr)
         return 2
     chosen = names or [name for name in known if name != UNLIMITED]
     missed = [name for name in chosen if _run(name, known[name])]
-    print(f"\nmissed a limit: {', '.join(missed)}" if missed else "\nall limits are kept")
+    print(f"\nmissed a limit: {', '.join(missed)}" if missed else "\nall limits were met")
     return 1 if missed else 0
 
 

@@ -1,9 +1,8 @@
-"""Open deliveries in the memory of a canned server: listed, claimed, read back, closed; and a registry of workers.
+"""Open deliveries in the memory of a canned server, to list, claim, read back and close; and a registry of workers.
 
-A record is a number, and one byte says whether it is free; its document is put together when it is asked for, so that
-ten million of them are ten megabytes. What the engine's writes mean is read off their bytes. Conditions on tenants,
-types and handlers are taken to hold, and each write by `_id` to find the revision that it names: nobody else is there
-to change it.
+A record is a number, and one byte for its owner; its document is built when it is requested, so that ten million
+records take ten megabytes. The engine's writes are recognised by their bytes. Conditions on tenants, types and handlers
+are assumed to match, and each write by `_id` to find the expected revision, because only one client writes.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from benchmarks.wire import Command, Reply
 STEP_MS: Final = 337
 """Milliseconds from one record's timestamp to the next one's."""
 _MARK: Final = b"\x69\x7d\xd0\x00"
-"""The first four bytes of each `_id`; the other eight are the record's number."""
+"""The first four bytes of each `_id`; the other eight contain the record's number."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ANY: Final = b"\xff" * 12
 _LISTED, _NEVER_TAKEN_OVER = bson.encode({"_id": ObjectId(_ANY), "delivery": {"takeovers": 0}}).split(_ANY)
-"""The record that a listing by `_id` and `delivery.takeovers` shows, before and after its `_id`."""
+"""The parts before and after the `_id` of a record in a listing with `_id` and `delivery.takeovers`."""
 _BY_ID: Final = b"\x07_id\0"
 _NOBODY: Final = b"\x0aowner\0"
 _STATE: Final = re.compile(rb"\x02(?:delivery\.)?state\0.{4}(open|done|dead)\0", re.DOTALL)
@@ -39,7 +38,7 @@ _NO_OWNER: Final = re.compile(rb"\x0a(?:delivery\.)?owner\0")
 
 
 class Template:
-    """A record cut where its number, its time and its owner stand."""
+    """A record split at its number, its time and its owner."""
 
     def __init__(self, document: bytes) -> None:
         to_id = document.index(_BY_ID) + len(_BY_ID)
@@ -60,7 +59,7 @@ class Template:
         self._size = struct.unpack("<i", document[delivery : delivery + 4])[0] - len(_NOBODY)
 
     def document(self, number: int, ms: int, owner: bytes) -> bytes:
-        """Return the record of a number, at a time, with this element for its owner."""
+        """Return the record with this number, time and owner."""
         a, b, c, d, e, f = self._pieces
         of_delivery = struct.pack("<i", self._size + len(owner))
         body = b"".join((a, _id(number), b, b"%012x" % number, c, struct.pack("<q", ms), d, of_delivery, e, owner, f))
@@ -68,7 +67,7 @@ class Template:
 
 
 class Backlog:
-    """Answers what a redispatch asks, and what the plain scripts ask that it is compared with."""
+    """Answers the commands of a redispatch, and those of the plain scripts that it is compared with."""
 
     def __init__(self, documents: Sequence[bytes], records: int) -> None:
         self._templates = [Template(one) for one in documents]
@@ -179,7 +178,7 @@ class Backlog:
     def _aggregate(self, command: Command) -> Reply:
         group: dict[str, Any] = next((stage["$group"] for stage in command["pipeline"] if "$group" in stage), {})
         match group.get("_id"):
-            case 1 | None:  # what count_documents asks
+            case 1 | None:  # sent by count_documents
                 rows: list[dict[str, Any]] = [{"_id": 1, "n": self._is_free.count(1)}]
             case "$delivery.owner":
                 owned = Counter(self._holders.copy().values())
@@ -197,7 +196,7 @@ class Backlog:
         return wire.ok(n=matched, nModified=matched)
 
     def _write(self, update: bytes) -> int:
-        """Do what one update of a batch says and return how many records it matched."""
+        """Apply one update of a batch and return the number of matched records."""
         end_of_condition = 7 + struct.unpack_from("<i", update, 7)[0]
         at = update.find(_BY_ID, 0, end_of_condition)
         if at < 0:
@@ -263,14 +262,14 @@ def _is_reverse(sort: Mapping[str, int] | None) -> bool:
 
 
 def _is_for_taken_over(takeovers: Any) -> bool:
-    """Tell whether a condition asks for records that were taken over; none was."""
+    """Return whether a condition selects records that were taken over; there are none."""
     if isinstance(takeovers, dict):
         return bool(takeovers.get("$gte", 0) > 0 or takeovers.get("$gt", -1) >= 0)
     return isinstance(takeovers, int) and takeovers > 0
 
 
 def _flat(condition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a condition with its `$and` taken apart, bounds of the same field together."""
+    """Return a condition with its `$and` flattened and the bounds of a field merged."""
     flat: dict[str, Any] = {}
     for field, value in condition.items():
         for name, one in (

@@ -1,11 +1,11 @@
-"""A hundred concurrent publishes with a store, beside one plain `insert_one` each, also concurrently.
+"""A hundred concurrent publishes with a store, compared with one plain `insert_one` each, also concurrent.
 
     python benchmarks/bench_append.py [--rounds N] [--quick]
 
 Both send the same records with the same write concern (majority, journaled) through PyMongo's asynchronous client; the
-records of the floor are made before the clock starts. A cell is the median, for each event, of rounds that take turns.
-The limit is for how many times as fast the publishes are. A publish has returned before its outcome is stored: the
-last row of each server waits for that too, which the floor does not do.
+records of the floor are built before the clock starts. A cell is the median per event of alternating rounds. The limit
+applies to the ratio of the rates. A publish returns before its outcome is stored: the last row of each server includes
+that too, and the floor has nothing to compare with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from craft_easy.core.events.store.documents import new_record, to_document
 TYPE = "payment.completed"
 CONCURRENT = 100
 TIMES = 10
-"""So many times a hundred make a round."""
+"""Each round publishes this many hundreds."""
 HANDLER = "bench:nothing"
 
 
@@ -55,7 +55,7 @@ def new_events() -> list[DomainEvent]:
 
 @asynccontextmanager
 async def plain(uri: str, database: str) -> AsyncIterator[ratio.Run]:
-    """Give a round of plain inserts, each a call of its own."""
+    """Return a round of plain inserts, each a call of its own."""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         records = client[database].get_collection("event_log", write_concern=WriteConcern("majority", j=True))
 
@@ -72,13 +72,13 @@ async def plain(uri: str, database: str) -> AsyncIterator[ratio.Run]:
 
 
 def delivery(event: DomainEvent) -> dict[str, Any]:
-    """Return what stands under `delivery` in the record of a published event."""
+    """Return the value of `delivery` in the record of a published event."""
     return to_document(Delivery.new([HANDLER], at=event.timestamp, owner="host:1:0"))
 
 
 @asynccontextmanager
 async def publishing(uri: str, database: str, *, handled: bool, stored: bool = False) -> AsyncIterator[ratio.Run]:
-    """Give a round of publishes; with `stored` it ends when their outcomes are."""
+    """Return a round of publishes; with `stored` it ends when the outcomes are stored."""
     async with EventStore(database, uri=uri) as store, EventBus() as bus:
         bus.configure_store(store)
         if handled:
@@ -100,7 +100,7 @@ async def publishing(uri: str, database: str, *, handled: bool, stored: bool = F
 
 
 async def measure(name: str, uri: str, limit: float, rounds: int) -> bool:
-    """Print the rows of a server; tell whether their limits are kept."""
+    """Print the rows of a server; return whether their limits were met."""
     database = f"bench_{secrets.token_hex(4)}"
     async with EventStore(database, uri=uri) as store:
         await store.ensure_indexes()
@@ -121,7 +121,7 @@ async def measure(name: str, uri: str, limit: float, rounds: int) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 where a limit is missed."""
+    """Print the table; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=15, help="how often each is measured (15)")
     parser.add_argument("--quick", action="store_true", help="two rounds")

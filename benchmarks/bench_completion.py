@@ -1,10 +1,10 @@
-"""What a TAB costs over the shell itself, in the real shells, and how soon values come.
+"""The cost of a TAB compared with the shell itself, in real shells, and the time until values arrive.
 
     python benchmarks/bench_completion.py [--rounds N]
 
-A TAB is timed on a terminal, from the key to what it puts on the line. The floor is the same shell completing the same
-word from a fixed list; both take turns. Values come from the hidden command: from the start of its process to its end,
-with an embedded log of a thousand events, and without a server.
+A TAB is timed on a terminal, from the key to the completed line. The floor is the same shell completing the same word
+from a fixed list; both alternate. Values come from the hidden command and are timed from the start of its process to
+its end, with an embedded log of a thousand events, and without a server.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ROWS = (("a command", "redis", "redispatch"), ("a flag", "replay --ten", "--tena
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the tables; return 1 where a limit is missed."""
+    """Print the tables; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, default=25, help="how often each is done (25)")
+    parser.add_argument("--rounds", type=int, default=25, help="how often each is measured (25)")
     rounds = parser.parse_args(argv).rounds
     is_good = True
     print(f"{'TAB':28}{'floor ms':>9}{'ms':>9}{'over':>9}{'limit':>8}")
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tabs(name: str, folder: Path, rounds: int) -> list[tuple[str, float, float]]:
-    """Return what is completed, and the medians of the floor and of our own."""
+    """Return the completed line, and the medians of the floor and of our completion."""
     found = []
     with Shell(name, folder, columns=80) as shell:
         shell.press(f"{FLOOR[name]}; clear\n")
@@ -111,7 +111,7 @@ def _time_process(command: Sequence[str], environment: Mapping[str, str], rounds
         ended = subprocess.run(command, env=environment, capture_output=True, check=True)
         times.append((time.perf_counter() - began) * 1000)
         if not ended.stdout.startswith(begins):
-            print(f"nothing came in time, after {times[-1]:.0f} ms", file=sys.stderr)
+            print(f"no values in time, after {times[-1]:.0f} ms", file=sys.stderr)
     return statistics.median(times[1:])
 
 

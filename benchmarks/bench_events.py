@@ -1,8 +1,8 @@
-"""What building an event costs beside a bare Pydantic model with the same fields and the same two factories.
+"""The cost of building an event compared with a bare Pydantic model with the same fields and the same two factories.
 
     python benchmarks/bench_events.py
 
-Both are built in turns within one run, and medians are compared: what else the machine does hits both alike.
+Both are built alternately within one run, and medians are compared, so that other work on the machine affects both.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ PAIRS = [
 
 
 def alternate(functions: Sequence[Callable[[], object]]) -> list[float]:
-    """Return the median cost in microseconds of each function, all of them run in turns."""
+    """Return the median cost in microseconds of each function; they run alternately."""
     costs: list[list[float]] = [[] for _ in functions]
     gc.disable()
     try:
@@ -74,7 +74,7 @@ def alternate(functions: Sequence[Callable[[], object]]) -> list[float]:
 
 
 def main() -> int:
-    """Print the table; return 1 where the limit is missed."""
+    """Print the table; return 1 if the limit is missed."""
     print(f"{'build an event':<20}{'µs':>8}{'bare µs':>10}{'ratio':>8}{'limit':>8}")
     missed = 0
     for name, build, build_bare in PAIRS:

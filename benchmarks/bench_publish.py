@@ -1,12 +1,12 @@
-"""What `publish` costs without a store, as ratios to a bare `await` that is measured in the same run.
+"""The cost of `publish` without a store, as ratios to a bare `await` that is measured in the same run.
 
     python benchmarks/bench_publish.py [--rounds N]
 
-Each row alternates between its candidates in short rounds, so that other work on the machine meets both; a cell is the
-median of the rounds' ratios. The floor awaits the same handlers one after the other inside a coroutine that is awaited.
+Each row alternates between its candidates in short rounds, so that other work on the machine affects both; a cell is
+the median of the rounds' ratios. The floor is a coroutine that awaits the same handlers one after the other.
 
-Peers, where they are installed (`pip install --group bench`): bubus, async-signals, pyee, ezpubsub, which isolate
-handlers from each other and have to be slower; and aiosignal, which does not.
+Peers, if installed (`pip install --group bench`): bubus, async-signals, pyee, ezpubsub, which isolate handlers from
+each other and have to be slower; and aiosignal, which does not.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Run = Callable[[int], Awaitable[None]]
 Handler = Callable[..., Awaitable[None]]
 
 ENDINGS: list[Callable[[], Awaitable[None]]] = []
-"""What a peer needs so that the event loop can be closed."""
+"""The clean-up of a peer before the event loop is closed."""
 
 TYPE = "payment.completed"
 LIMIT = 4.5
 ISOLATING = ("bubus", "async-signals", "pyee", "ezpubsub")
 PATIENCE_S = 60
-"""A row that takes longer is given up."""
+"""Seconds after which a row is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def bare(*handlers: Handler) -> Run:
     return repeat(publish)
 
 
-# Peers: each calls the same handlers, one after the other where it can
+# Peers: each calls the same handlers, one after the other where it supports that
 
 
 def with_bubus(*handlers: Handler) -> Run:
@@ -116,7 +116,7 @@ def with_bubus(*handlers: Handler) -> Run:
             bus.append(Bubus(max_history_size=50))
             ENDINGS.append(stop)
             for number, handler in enumerate(handlers):
-                handler.__name__ = f"handler_{number}"  # it warns of two by one name
+                handler.__name__ = f"handler_{number}"  # it warns about equal names
                 bus[0].on(PaymentCompleted, handler)
         for _ in range(times):
             await bus[0].dispatch(PaymentCompleted())
@@ -161,7 +161,7 @@ def with_pyee(*handlers: Handler) -> Run:
 def with_aiosignal(*handlers: Handler) -> Run:
     from aiosignal import Signal
 
-    signal: Any = Signal(None)  # type: ignore[arg-type]  # it has no owner
+    signal: Any = Signal(None)  # type: ignore[arg-type]  # without an owner
     signal.extend(handlers)
     signal.freeze()
     return repeat(signal.send)
@@ -200,7 +200,7 @@ def peer_rows() -> list[Row]:
     found = []
     for name, (module, adapter, slower) in PEERS.items():
         if importlib.util.find_spec(module) is None:
-            print(f"{name} is not installed: left out", file=sys.stderr)
+            print(f"{name} is not installed: skipped", file=sys.stderr)
             continue
         for count in (1, 10):
             handlers = tuple(nothing() for _ in range(count))
@@ -216,7 +216,7 @@ async def timed(run: Run, times: int) -> float:
 
 
 async def measure(row: Row, rounds: int) -> tuple[float, float, float]:
-    """Return the medians of floor and candidate in microseconds, and that of their ratio."""
+    """Return the median times of floor and candidate in microseconds, and the median of their ratio."""
     await timed(row.candidate, row.times)
     floors, candidates = [], []
     gc.collect()
@@ -228,7 +228,7 @@ async def measure(row: Row, rounds: int) -> tuple[float, float, float]:
 
 
 async def report(rounds: int) -> bool:
-    """Print the table; return whether each limit is kept and each peer that isolates handlers is slower."""
+    """Print the table; return whether each limit was met and each peer that isolates handlers is slower."""
     print(f"{'':<28}{'floor µs':>10}{'µs':>10}{'ratio':>9}{'limit':>8}")
     is_good = True
     ours: dict[str, float] = {}
@@ -254,7 +254,7 @@ async def report(rounds: int) -> bool:
 
 
 def main() -> int:
-    """Print the table; return 1 where a limit is missed."""
+    """Print the table; return 1 if a limit is missed."""
     options = argparse.ArgumentParser(description="The cost of publish without a store.")
     options.add_argument("--rounds", type=int, default=151)
     return 0 if asyncio.run(report(options.parse_args().rounds)) else 1

@@ -1,4 +1,4 @@
-"""Redispatch with handlers that do nothing, beside the plain scripts that one would write instead.
+"""Redispatch with handlers that do nothing, compared with plain scripts for the same job.
 
     python benchmarks/bench_redispatch.py [--events N] [--embedded N] [--rounds N] [--quick]
 
@@ -8,9 +8,9 @@ The floors, all through PyMongo's asynchronous client, with the same write conce
     one by one               `find_one_and_update` to claim an event, then `update_one`
     a script without claims  `find`, call, `update_one` each; two of them at once would run everything twice
 
-Each builds the events that it hands to the handlers. Every run starts with the same backlog, and a cell is the median
-for each event of rounds that take turns. Over the canned server, which answers from memory, the client's own cost is
-left; the embedded log is a real server, each of whose updates costs over a millisecond.
+Each builds the events that it passes to the handlers. Every run starts with the same backlog, and a cell is the
+median per event of alternating rounds. The canned server answers from memory, so that only the client's cost is
+measured; the embedded log is a real server, with more than a millisecond for each update.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ IN_ORDER = [("timestamp", 1), ("event_id", 1)]
 Document = dict[str, Any]
 Events = AsyncCollection[Document]
 Script = Callable[[str, int], Awaitable[int]]
-"""Works on the backlog at an address, on so many events at most; returns on how many."""
+"""Delivers at most `limit` events of the backlog at an address; returns their number."""
 
 
 async def nothing(event: DomainEvent) -> None:
@@ -62,7 +62,7 @@ async def nothing(event: DomainEvent) -> None:
 
 
 async def engine(uri: str, most: int) -> int:
-    """Let `redispatch` do it."""
+    """Call `redispatch`."""
     async with EventStore(DATABASE, uri=uri) as store, EventBus() as bus:
         bus.configure_store(store)
         for name in handler_ids(1):
@@ -90,7 +90,7 @@ async def by_hand(uri: str, most: int) -> int:
 
 
 async def one_by_one(uri: str, most: int) -> int:
-    """Claim each event with a call of its own, and close it with another."""
+    """Claim each event with one call, and close it with another."""
     condition, done = unowned(), 0
     async with AsyncMongoClient[Document](uri) as client:
         events = collection(client)
@@ -107,7 +107,7 @@ async def one_by_one(uri: str, most: int) -> int:
 
 
 async def without_claims(uri: str, most: int) -> int:
-    """Read what is open, and close each event after its handler."""
+    """Read open events, and close each after its handler."""
     done = 0
     async with AsyncMongoClient[Document](uri) as client:
         events = collection(client)
@@ -119,14 +119,14 @@ async def without_claims(uri: str, most: int) -> int:
 
 
 def collection(client: AsyncMongoClient[Document]) -> Events:
-    """Return the log in the engine's manner."""
+    """Return the log with the settings of the engine."""
     return client[DATABASE].get_collection(
         "event_log", codec_options=CODEC, write_concern=WriteConcern("majority", j=True)
     )
 
 
 def unowned() -> Document:
-    """Return the condition that a record must meet to be claimed."""
+    """Return the condition for a record that can be claimed."""
     return {
         "delivery.state": "open",
         "delivery.handlers": {"$elemMatch": {"id": {"$in": handler_ids(1)}, "state": "pending"}},
@@ -141,7 +141,7 @@ def claim() -> Document:
 
 
 def same(record: Mapping[str, Any]) -> Document:
-    """Return the condition that a record is still as it was read."""
+    """Return the condition that a record has not changed since it was read."""
     return {"_id": record["_id"], "delivery.rev": record["delivery"]["rev"]}
 
 
@@ -159,7 +159,7 @@ def closed(record: Mapping[str, Any]) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A kind of server, and how to get one with a backlog of so many events."""
+    """A kind of server, and how to start one with a backlog of a given size."""
 
     name: str
     filled: Callable[[int], Any]
@@ -167,14 +167,14 @@ class Place:
 
 @contextmanager
 def canned(events: int) -> Iterator[str]:
-    """Give the address of a canned server with a backlog."""
+    """Return the address of a canned server with a backlog."""
     with Canned(records=events, handlers=1, backlog=True) as server:
         yield server.uri
 
 
 @contextmanager
 def embedded(events: int) -> Iterator[str]:
-    """Give the address of an embedded log with a backlog."""
+    """Return the address of an embedded log with a backlog."""
     with tempfile.TemporaryDirectory() as folder, embedded_log.join(Path(folder) / "log") as log:
         asyncio.run(_index(log.uri))
         with MongoClient[Any](log.uri) as client:
@@ -188,7 +188,7 @@ async def _index(uri: str) -> None:
 
 
 def timed(place: Place, script: Script, backlog: int, most: int) -> float:
-    """Run a script over a new backlog and return its seconds for each event."""
+    """Run a script over a new backlog and return the seconds per event."""
     with place.filled(backlog) as uri:
         began = time.perf_counter()
         done = asyncio.run(_run(script, uri, most))
@@ -203,7 +203,7 @@ async def _run(script: Script, uri: str, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A floor, on how many events of the backlog it is measured, and the limit of our ratio to it."""
+    """A floor, the number of events that it is measured on, and the limit of our ratio to it."""
 
     name: str
     script: Script
@@ -221,12 +221,12 @@ def rows(events: int, few: int, *, one_by_one_limit: Limit, without_claims_limit
 
 
 def _few(backlog: int) -> int:
-    """Return on how many of a backlog the slowest script is measured: each costs the more the longer the backlog is."""
+    """Return the number of events for the slowest script, whose cost per event grows with the backlog."""
     return max(20, backlog // 100)
 
 
 def measure(place: Place, chosen: Sequence[Row], events: int, rounds: int) -> bool:
-    """Print the rows of a server; tell whether their limits are kept."""
+    """Print the rows of a server; return whether their limits were met."""
     ours: list[float] = []
     floors: dict[str, list[float]] = {row.name: [] for row in chosen}
     for _ in range(rounds):
@@ -238,7 +238,7 @@ def measure(place: Place, chosen: Sequence[Row], events: int, rounds: int) -> bo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 where a limit is missed."""
+    """Print the table; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--events", type=int, default=20_000, help="backlog of the canned server (20,000)")
     parser.add_argument("--embedded", type=int, default=2_000, help="backlog of the embedded log (2,000)")

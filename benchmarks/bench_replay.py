@@ -1,9 +1,9 @@
-"""Replay to NDJSON beside a bare PyMongo cursor with `pydantic_core.to_json`, and whether memory stays flat.
+"""Replay to NDJSON compared with a bare PyMongo cursor with `pydantic_core.to_json`, and a check for flat memory.
 
     python benchmarks/bench_replay.py [--events N] [--rounds N] [--memory N]
 
-Both read the same records and write them to the same kind of file; they take turns, and a cell is the median of the
-rounds. The canned server answers from memory, so that only the client's cost is left; the embedded log is a real
+Both read the same records and write them to the same kind of file; they alternate, and a cell is the median of the
+rounds. The canned server answers from memory, so that only the client's cost is measured; the embedded log is a real
 server. Memory is the peak of `craft-events replay` over the canned server, at 100,000 events and at `--memory` of them.
 """
 
@@ -40,7 +40,7 @@ FEW = 100_000
 
 
 def bare(uri: str, out: BinaryIO) -> int:
-    """Write what a cursor yields, as it is."""
+    """Write the documents of a cursor unchanged."""
     count = 0
     with MongoClient(uri) as client:
         for record in client.craft_easy.event_log.find().sort([("timestamp", 1), ("event_id", 1)]):
@@ -65,7 +65,7 @@ def replay(uri: str, out: BinaryIO) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 where a limit is missed."""
+    """Print the table; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--events", type=int, default=30_000, help="how many events each reads (30,000)")
     parser.add_argument("--rounds", type=int, default=7, help="how often each reads them (7)")
@@ -85,14 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def canned(events: int, handlers: int | None) -> Iterator[str]:
-    """Give the address of a canned server."""
+    """Return the address of a canned server."""
     with Canned(records=events, handlers=handlers) as server:
         yield server.uri
 
 
 @contextmanager
 def stored(count: int) -> Iterator[str]:
-    """Give the address of an embedded log that holds so many events."""
+    """Return the address of an embedded log with this number of events."""
     began = datetime(2026, 1, 31, tzinfo=UTC)
     events = (
         DomainEvent(
@@ -115,7 +115,7 @@ def stored(count: int) -> Iterator[str]:
 
 
 def report(name: str, uri: str, events: int, rounds: int) -> bool:
-    """Measure and print one row; tell whether its limit is kept."""
+    """Measure and print one row; return whether its limit was met."""
     floor, ours = measured(uri, events, rounds)
     ratio = statistics.median(one / other for one, other in zip(ours, floor, strict=True))
     cells = [statistics.median(seconds) / events * 1e6 for seconds in (floor, ours)]
@@ -124,7 +124,7 @@ def report(name: str, uri: str, events: int, rounds: int) -> bool:
 
 
 def measured(uri: str, events: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Let both read in turn and return the seconds of each round; the first is not counted."""
+    """Run both alternately and return the seconds of each round; the first round is not counted."""
     floor: list[float] = []
     ours: list[float] = []
     for number in range(rounds + 1):
@@ -136,7 +136,7 @@ def measured(uri: str, events: int, rounds: int) -> tuple[list[float], list[floa
 
 
 def timed(read: Callable[[str, BinaryIO], int], uri: str, events: int) -> float:
-    """Return the seconds that it takes to read all and write it to a file."""
+    """Return the seconds for reading all events and writing them to a file."""
     with tempfile.TemporaryFile() as out:
         began = time.perf_counter()
         count = read(uri, out)
@@ -146,12 +146,12 @@ def timed(read: Callable[[str, BinaryIO], int], uri: str, events: int) -> float:
 
 
 def report_memory(many: int) -> bool:
-    """Print the peak of two runs of different length; tell whether they differ by less than the limit."""
+    """Print the peaks of a short and a long run; return whether they differ by less than the limit."""
     return memory.report("a replay", (FEW, peak(FEW)), (many, peak(many)), MEMORY_LIMIT)
 
 
 def peak(events: int) -> int:
-    """Return the peak of the resident memory, in bytes, of a replay of so many events."""
+    """Return the peak of the resident memory, in bytes, of a replay of this number of events."""
     with Canned(records=events) as server:
         return memory.peak([sys.executable, "-m", "craft_events_cli", "replay", "--uri", server.uri, "-o", "ndjson"])
 

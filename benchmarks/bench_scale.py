@@ -1,4 +1,4 @@
-"""What a log of a billion records, a backlog of ten million and a hundred workers are reckoned from (docs/explanation).
+"""The measurements behind the figures for a billion records and a hundred workers (docs/explanation/performance.md).
 
     python benchmarks/bench_scale.py [--part sizes|trips|latency] [--seconds S] [--quick]
 
@@ -8,9 +8,9 @@ trips      commands that a redispatch and a publish send, counted by PyMongo's o
 latency    claims a second of 1, 2, 4 … workers at a network latency of 0.2, 2 and 20 ms, in batches of 10, 100 and
            1,000; deliveries a second of 1, 2, 4 … redispatches over one backlog, and publishes a second of 100 callers
 
-The latencies are simulated: a canned server holds each reply back for so long. Workers are tasks of one process; those
-that only claim have a part of the backlog each. They and the server have a core each, so that the largest figures are
-what one core of Python can do and not what MongoDB can.
+The latencies are simulated: a canned server delays each reply. Workers are tasks of one process, and each of those
+that only claim has its own part of the backlog. They and the server have a core each, so that the largest figures are
+the limit of one core of Python and not of MongoDB.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ YEAR_MS: Final = 365 * 86_400_000
 TYPES: Final = 20
 TENANTS: Final = 1_000
 OWNED: Final = 0.01
-"""The part of an open backlog that somebody owns; its entries name the owner, the others are null."""
+"""The share of an open backlog that is owned; index entries contain the owner, otherwise null."""
 OWNER: Final = "payments-7f9c4d:17:9f8e7d6c5b4a"
 SAMPLE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index of the log: its entries, how many, and how many times rarer neighbours are than events."""
+    """An index of the log: its entries, their number, and how many times fewer values than events its keys have."""
 
     name: str
     entries: int
@@ -104,7 +104,7 @@ INDEXES: Final = (
 
 
 def report_sizes() -> None:
-    """Print what records and index entries take."""
+    """Print the sizes of records and index entries."""
     print(f"{'a record, BSON bytes':<44}{'published':>12}{'done':>12}")
     for handlers in (None, 1, 3, 10):
         document = bson.decode(records(1, handlers)[0])
@@ -133,7 +133,7 @@ def _done(record: dict[str, Any]) -> dict[str, Any]:
 
 
 class Trips(monitoring.CommandListener):
-    """Counts the commands of every client that is made after it is registered."""
+    """Counts the commands of every client that is created after its registration."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -145,17 +145,17 @@ class Trips(monitoring.CommandListener):
         self.counts[event.command_name + where] += 1
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Nothing more is counted."""
+        """Count nothing: the command is counted already."""
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Nothing more is counted."""
+        """Count nothing: the command is counted already."""
 
     def __str__(self) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in self.counts.most_common())
 
 
 def report_trips(events: int) -> None:
-    """Print the commands of a redispatch of so many events and of a hundred concurrent publishes."""
+    """Print the commands of a redispatch and of a hundred concurrent publishes."""
     trips = Trips()
     monitoring.register(trips)
     with tempfile.TemporaryDirectory() as folder, embedded.join(Path(folder) / "log") as log:
@@ -194,7 +194,7 @@ async def _at_rest(bus: EventBus, trips: Trips, seconds: float = 5) -> None:
 
 @dataclass(eq=False, slots=True)
 class Race:
-    """Workers that claim for a while, once each has claimed its first batch."""
+    """Workers that claim for a fixed time, counted from the first batch of the last one."""
 
     workers: int
     seconds: float
@@ -203,14 +203,14 @@ class Race:
     deadline: float = float("inf")
 
     def note(self, claimed: int) -> bool:
-        """Count a batch; tell whether time is up."""
+        """Count a batch; return whether the time is up."""
         if self.deadline == float("inf"):
             return False
         self.claimed += claimed
         return time.perf_counter() >= self.deadline
 
     def start(self) -> None:
-        """Note that a worker has claimed its first batch; with the last of them the time begins."""
+        """Note that a worker has claimed its first batch; after the last worker's the clock starts."""
         self.ready += 1
         if self.ready == self.workers:
             self.deadline = time.perf_counter() + self.seconds
@@ -233,7 +233,7 @@ async def claim(race: Race, store: EventStore, wanted: ClaimFilter, batch: int) 
 
 
 async def claims_a_second(uri: str, workers: int, batch: int, seconds: float, slices: Iterator[ClaimFilter]) -> float:
-    """Return how many records so many workers claim in a second, together."""
+    """Return the number of records that the workers claim per second, together."""
     race = Race(workers, seconds)
     async with EventStore(uri=uri) as store, asyncio.TaskGroup() as group:
         for wanted in [next(slices) for _ in range(workers)]:
@@ -254,7 +254,7 @@ def slices_of(backlog: int, count: int) -> Iterator[ClaimFilter]:
 
 
 def report_claims(latency_ms: float, seconds: float, workers: Sequence[int]) -> None:
-    """Print the claims a second at a latency, each worker with a slice of its own."""
+    """Print the claims per second at a latency, each worker with its own slice of the backlog."""
     slices = slices_of(BACKLOG, sum(workers) * len(BATCHES))
     with Canned(records=BACKLOG, handlers=1, backlog=True, latency_ms=latency_ms) as server:
         for number in workers:
@@ -267,7 +267,7 @@ def _row(name: str, workers: int, rates: Sequence[float]) -> None:
 
 
 def report_latency(seconds: float, workers: Sequence[int]) -> None:
-    """Print claims, redispatches and publishes a second at each latency."""
+    """Print claims, redispatches and publishes per second at each latency."""
     print(f"{'latency':>10}{'workers':>10}" + "".join(f"{f'claims/s, {batch:,}':>16}" for batch in BATCHES))
     for latency_ms in LATENCIES_MS:
         report_claims(latency_ms, seconds, workers)
@@ -284,7 +284,7 @@ def report_latency(seconds: float, workers: Sequence[int]) -> None:
 
 
 async def deliveries(latency_ms: float, workers: int, seconds: float) -> float:
-    """Return how many events of one backlog so many redispatches deliver in a second; the handler does nothing."""
+    """Return the number of events of one backlog that redispatches deliver per second; the handler does nothing."""
     events = int(2_000 * seconds) * workers
     with Canned(records=events, handlers=1, backlog=True, latency_ms=latency_ms) as server:
         began = time.perf_counter()
@@ -295,7 +295,7 @@ async def deliveries(latency_ms: float, workers: int, seconds: float) -> float:
 
 
 async def publishes(latency_ms: float) -> float:
-    """Return how many events a hundred concurrent callers publish in a second."""
+    """Return the number of events that a hundred concurrent callers publish per second."""
     with Canned(backlog=True, latency_ms=latency_ms) as server:
         async with bench_append.publishing(server.uri, "craft_easy", handled=True) as run:
             await run()
@@ -303,9 +303,9 @@ async def publishes(latency_ms: float) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the tables; there are no limits here."""
+    """Print the tables; this benchmark has no limits."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--part", choices=["sizes", "trips", "latency"], help="only this one")
+    parser.add_argument("--part", choices=["sizes", "trips", "latency"], help="measure only this part")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each cell is measured (2)")
     parser.add_argument("--quick", action="store_true", help="half a second for each cell, and few workers")
     chosen = parser.parse_args(argv)

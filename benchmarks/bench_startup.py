@@ -1,11 +1,17 @@
-"""What it costs to start, as ratios to the imports that a command cannot do without, in one run.
+"""The cost of starting a command, as ratios to the imports that it cannot do without, in one run.
 
     python benchmarks/bench_startup.py [--rounds N]
 
+<<<<<<< HEAD
 Each row starts a process of the command and one of its floor, in turn; a cell is the median of the rounds. A floor is a
 bare interpreter that imports what the command needs, and no more; that of a help page is a plain Typer application with
 the same commands, options and texts. The commands that read the log do so on an embedded one, which is started before
 and has one event in it.
+=======
+Each row starts a process of the command and one of its floor alternately; a cell is the median of the rounds. A floor
+is a bare interpreter with the imports that the command needs. Commands that read the log use an embedded one, which is
+started before and contains one event.
+>>>>>>> 83c7235 (benchmarks, examples, Makefile: plain words for what is measured, stored and built)
 """
 
 from __future__ import annotations
@@ -45,7 +51,7 @@ PLAIN = "import plain; plain.app()"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A command, the Python code that it is compared with, and how many times as long it may take."""
+    """A command, the Python code that it is compared with, and the highest allowed ratio."""
 
     command: tuple[str, ...]
     floor: str
@@ -63,7 +69,7 @@ ROWS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 where a limit is missed."""
+    """Print the table; return 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=15, help="how often each pair is started (15)")
     rounds = parser.parse_args(argv).rounds

@@ -1,9 +1,9 @@
-"""How long after its insert an event comes out of `craft-events tail`, beside a bare `watch()` loop.
+"""The delay between an insert and the line of `craft-events tail`, compared with a bare `watch()` loop.
 
     python benchmarks/bench_tail.py [--events N] [--rounds N]
 
-Both run in processes of their own on the same embedded log and write a line of JSON into a pipe; they take turns. The
-clock begins before the insert, so that the server's own work is in both.
+Both run in their own process on the same embedded log and write a line of JSON to a pipe; they alternate. The clock
+starts before the insert, so that the server's own work is in both.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def latencies(command: Sequence[str], uri: str, events: int) -> list[float
 
 
 async def measured(uri: str, events: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Let both follow in turn and return what they took."""
+    """Run both alternately and return their delays."""
     bare: list[float] = []
     ours: list[float] = []
     for _ in range(rounds):
@@ -71,10 +71,10 @@ async def measured(uri: str, events: int, rounds: int) -> tuple[list[float], lis
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 where the limit is missed."""
+    """Print the table; return 1 if the limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--events", type=int, default=150, help="events of a round (150)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each follows (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (3)")
     chosen = parser.parse_args(argv)
     os.chdir(Path(__file__).resolve().parents[1])
     with tempfile.TemporaryDirectory() as folder, embedded.join(Path(folder) / "log") as log:

@@ -1,9 +1,9 @@
-"""A MongoDB server that answers from memory, in a process of its own: what is left is the client's cost.
+"""A MongoDB server that answers from memory, in its own process, so that only the client's cost is measured.
 
     with Canned(records=100_000) as server:
         MongoClient(server.uri)
 
-Every `find` has the same records, as many as were asked for; every write is acknowledged and forgotten. With `backlog`
+Every `find` returns the same records, as many as requested; every write is acknowledged and ignored. With `backlog`
 the records are open deliveries that can be listed, claimed, read back and closed (see `benchmarks.backlog`).
 """
 
@@ -29,18 +29,18 @@ from benchmarks.backlog import Backlog
 from benchmarks.wire import Command, Reply
 
 _DIFFERENT: Final = 1_000
-"""So many different records there are; a longer history has them again and again."""
+"""The number of different records; a longer history repeats them."""
 BEGAN: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
 class Canned:
-    """Runs the server in a process of its own while the block runs.
+    """Runs the server in its own process while the block runs.
 
     Args:
-        records: how many each `find` yields, its own limit aside; with `backlog` how many are open.
-        handlers: how many handlers each record's delivery has; None leaves the records untracked.
-        backlog: keep track of who owns which record, and which are done.
-        latency_ms: how long each reply is held back, as a network would; connections do not wait for one another.
+        records: the number that each `find` yields if it has no limit; with `backlog` the number of open records.
+        handlers: the number of handlers of each record; None for untracked records.
+        backlog: store owners and states of records.
+        latency_ms: the delay of each reply, like that of a network; connections do not wait for one another.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Canned:
 
 
 class Server:
-    """Answers commands; `answers` may be added to."""
+    """Answers commands; `answers` can be extended."""
 
     def __init__(self, documents: Sequence[bytes], records: int, *, latency: float = 0) -> None:
         self._documents = documents
@@ -86,7 +86,7 @@ class Server:
         }
 
     def serve(self, listener: socket.socket) -> None:
-        """Answer for ever."""
+        """Answer until the process ends."""
         while True:
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -124,7 +124,7 @@ class Server:
         return wire.cursor(cursor if left > count else 0, name, self._batch(count))
 
     def _batch(self, count: int) -> bytes:
-        """Return the inside of an array of so many records."""
+        """Return the content of an array of the first records."""
         if count not in self._batches:
             documents = self._documents
             self._batches[count] = wire.array([documents[index % len(documents)] for index in range(count)])
@@ -132,7 +132,7 @@ class Server:
 
 
 def records(count: int, handlers: int | None) -> list[bytes]:
-    """Return records as the log holds them."""
+    """Return records in the form of the log."""
     from craft_easy.core.events import DomainEvent
     from craft_easy.core.events.model.delivery import Delivery
     from craft_easy.core.events.store.documents import new_record, to_document
@@ -158,7 +158,7 @@ def records(count: int, handlers: int | None) -> list[bytes]:
 
 
 def handler_ids(count: int) -> list[str]:
-    """Return the ids of the handlers that the records' deliveries name."""
+    """Return the ids of the handlers in the deliveries of the records."""
     return [f"shop.handlers:handler_{number}" for number in range(count)]
 
 
@@ -167,8 +167,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=0)
     parser.add_argument("--handlers", type=int)
-    parser.add_argument("--backlog", action="store_true", help="the records are open, and may be claimed and closed")
-    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="hold back each reply")
+    parser.add_argument("--backlog", action="store_true", help="the records are open and can be claimed")
+    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="delay each reply")
     chosen = parser.parse_args()
     documents = records(min(chosen.records, _DIFFERENT), chosen.handlers)
     server = Server(documents, chosen.records, latency=chosen.latency / 1000)

@@ -1,9 +1,9 @@
-"""How many bytes an entry of MongoDB's indexes takes, computed from the format of its keys.
+"""The size of an entry of MongoDB's indexes, computed from the format of its keys.
 
-A key is each value with a byte for its type, a byte that ends them, and the RecordId (the server's `KeyString`,
-src/mongo/db/storage/key_string/key_string.cpp). WiredTiger keeps keys in pages of 16 KiB, leaves out what a key has in
-common with the one before it (`prefix_compression`, from four bytes on) and puts two or three bytes in front of the
-rest. An entry whose values are null, texts, dates and ObjectIds has no value beside its key.
+A key is each value with a byte for its type, a byte at the end, and the RecordId (the server's `KeyString`,
+src/mongo/db/storage/key_string/key_string.cpp). WiredTiger stores keys in pages of 16 KiB, omits the prefix that a key
+shares with the one before it (`prefix_compression`, from four bytes on) and writes two or three bytes before the rest.
+An entry whose values are null, texts, dates and ObjectIds has no value in addition to its key.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from itertools import pairwise
 from typing import Final
 
 Value = str | datetime | bytes | None
-"""What the log's indexes hold; bytes stand for an ObjectId."""
+"""The types of values in the log's indexes; bytes stand for an ObjectId."""
 
 _END: Final = b"\x04"
 _PAGE_FILL: Final = 0.9
-"""How much of a page is used where keys come in order: what WiredTiger splits a full page to (`split_pct`)."""
+"""The used share of a page if keys are inserted in order: WiredTiger splits a full page at it (`split_pct`)."""
 _SHORTEST_PREFIX: Final = 4
 _LONGEST_PREFIX: Final = 255
 
@@ -43,14 +43,14 @@ def _encoded(value: Value) -> bytes:
 
 
 def _record_id(number: int) -> bytes:
-    """Encode a RecordId: three bits at either end say how many bytes stand between, the rest is the number."""
+    """Encode a RecordId: three bits at either end contain the number of bytes between them, the rest is the number."""
     between = max(0, -(-(number.bit_length() - 10) // 8))
     whole = between << (8 * between + 13) | number << 3 | between
     return whole.to_bytes(between + 2, "big")
 
 
 def stored(keys: Iterable[bytes]) -> float:
-    """Return the mean bytes in the file for each of some neighbouring entries, in their order."""
+    """Return the mean size in the file of neighbouring entries, in their order."""
     sizes = [_cell(before, after) for before, after in pairwise(keys)]
     return sum(sizes) / len(sizes) / _PAGE_FILL
 
@@ -63,11 +63,11 @@ def _cell(before: bytes, after: bytes) -> int:
 
 
 def times(began: datetime, every_ms: float, count: int) -> Iterator[datetime]:
-    """Yield the times of events that come one after another."""
+    """Yield the times of successive events."""
     return (began + timedelta(milliseconds=int(every_ms * number)) for number in range(count))
 
 
 def event_id(at: datetime) -> str:
-    """Return a UUID of version 7 of this time."""
+    """Return a UUID of version 7 with this time."""
     digits = f"{int(at.timestamp() * 1000):012x}7{os.urandom(10).hex()}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-8{digits[17:20]}-{digits[20:32]}"

@@ -15,7 +15,7 @@ WITNESS: Final = (
     "print(usage.ru_maxrss)\n"
     "sys.exit(os.waitstatus_to_exitcode(status))"
 )
-"""A small process between: a peak counts from the fork, when a process is still as large as the one that started it."""
+"""An intermediate process: a peak includes the fork, when the process is still as large as its parent."""
 
 
 def peak(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
@@ -23,7 +23,7 @@ def peak(command: Sequence[str], environment: Mapping[str, str] | None = None) -
 
     Args:
         command: a program and its arguments.
-        environment: variables beside those of this process.
+        environment: additional environment variables.
     """
     done = subprocess.run(
         [sys.executable, "-c", WITNESS, *command],
@@ -36,7 +36,7 @@ def peak(command: Sequence[str], environment: Mapping[str, str] | None = None) -
 
 
 def report(what: str, few: tuple[int, int], many: tuple[int, int], limit: int) -> bool:
-    """Print two peaks, each a number of events and bytes; tell whether they differ by no more than the limit."""
+    """Print two peaks, each a number of events and bytes; return whether they differ by less than the limit."""
     growth = many[1] - few[1]
     is_flat = abs(growth) <= limit
     print(

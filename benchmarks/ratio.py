@@ -1,4 +1,4 @@
-"""A table of ratios: what we take beside what the floor takes, and the limit that it must keep."""
+"""A table of ratios between our time and that of a floor, with limits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 Run = Callable[[], Awaitable[float]]
-"""Does a piece of work and returns its seconds for each event."""
+"""Does a piece of work and returns its seconds per event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a ratio must be: how many times as long we may take at most, or as fast we must be at least."""
+    """The limit of a ratio: the highest ratio of times, or the lowest ratio of rates."""
 
     at_most: float | None = None
     at_least: float | None = None
@@ -23,11 +23,11 @@ class Limit:
         return "" if self.at_least is None else f"≥ {self.at_least:.2f}"
 
     def ratio(self, floor: float, ours: float) -> float:
-        """Return the ratio that the limit speaks of: of times where there is an upper one, of rates else."""
+        """Return the ratio that the limit is for: of times for an upper limit, otherwise of rates."""
         return ours / floor if self.at_most is not None else floor / ours
 
     def is_kept(self, ratio: float) -> bool:
-        """Tell whether a ratio keeps the limit."""
+        """Return whether a ratio is within the limit."""
         return (self.at_most is None or ratio <= self.at_most) and (self.at_least is None or ratio >= self.at_least)
 
 
@@ -37,7 +37,7 @@ def head(first: str = "") -> None:
 
 
 def line(name: str, floors: Sequence[float], ours: Sequence[float], limit: Limit) -> bool:
-    """Print a row, the medians of rounds that took turns; tell whether its limit is kept."""
+    """Print a row, the medians of alternating rounds; return whether its limit was met."""
     ratio = statistics.median(limit.ratio(floor, mine) for floor, mine in zip(floors, ours, strict=True))
     cells = "".join(f"{statistics.median(seconds) * 1e6:10.1f}" for seconds in (floors, ours))
     kept = limit.is_kept(ratio)
@@ -46,7 +46,7 @@ def line(name: str, floors: Sequence[float], ours: Sequence[float], limit: Limit
 
 
 async def in_turns(rounds: int, *runs: Run) -> list[list[float]]:
-    """Let each run once in every round and return what each took; a first round is not counted."""
+    """Run each once in every round and return the times; a first round is not counted."""
     taken: list[list[float]] = [[] for _ in runs]
     for number in range(rounds + 1):
         for run, seconds in zip(runs, taken, strict=True):

@@ -1,4 +1,4 @@
-"""MongoDB's wire protocol as far as a canned server needs it: OP_MSG, and the OP_QUERY of the first greeting.
+"""The part of MongoDB's wire protocol that a canned server needs: OP_MSG, and the OP_QUERY of the first greeting.
 
 https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
 """
@@ -21,7 +21,7 @@ Reply = bytes
 
 
 def messages(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the request id, the kind and the body of each message until the other side hangs up."""
+    """Yield the request id, the kind and the body of each message until the client disconnects."""
     stream = connection.makefile("rb")
     while header := stream.read(_HEADER.size):
         length, request, _, kind = _HEADER.unpack(header)
@@ -72,7 +72,7 @@ def ok(**fields: Any) -> Reply:
 
 
 def hello() -> Reply:
-    """Greet as a primary; this answers pings and all else too."""
+    """Greet as a primary; also the answer to pings and other commands."""
     return ok(
         helloOk=True,
         isWritablePrimary=True,
@@ -89,14 +89,14 @@ def hello() -> Reply:
 
 
 def cursor(number: int, name: str, batch: bytes) -> Reply:
-    """Return a page of a cursor: its number, 0 where it is the last, and the inside of an array of documents."""
+    """Return a page of a cursor: its id, 0 for the last page, and the content of an array of documents."""
     inside = b"\x12id\0" + struct.pack("<q", number) + b"\x02ns\0\x04\0\0\0a.b\0"
     inside += b"\x04" + name.encode() + b"\0" + _document(batch)
     return _document(b"\x03cursor\0" + _document(inside) + b"\x01ok\0" + struct.pack("<d", 1.0))
 
 
 def array(documents: Sequence[bytes]) -> bytes:
-    """Return the inside of an array of these documents."""
+    """Return the content of an array of these documents."""
     while len(_KEYS) < len(documents):
         _KEYS.extend(b"\x03%d\0" % index for index in range(len(_KEYS), 2 * len(_KEYS)))
     return b"".join([key + one for key, one in zip(_KEYS, documents, strict=False)])

@@ -18,7 +18,7 @@ def commands() -> list[str]:
 
 @cache
 def pages() -> dict[str, str]:
-    """Return each command's help page; the program's own is under the empty text."""
+    """Return each command's help page; the page of the program has the empty text as its key."""
     every = ["", *commands()]
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(every, pool.map(_page, every), strict=True))

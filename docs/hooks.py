@@ -1,4 +1,4 @@
-"""What MkDocs does besides Markdown: the help pages are put into the reference, and YAML is read once."""
+"""Hooks of MkDocs: the reference gets the help pages, and blocks of YAML are parsed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HELP_PAGES = "<!-- help pages -->"
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Put the help pages where a page asks for them, and fail where a block of YAML is not YAML."""
+    """Insert the help pages at their marker, and fail for a block of YAML that cannot be parsed."""
     for block in re.findall(r"^```yaml\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL):
         list(yaml.safe_load_all(block))
     if HELP_PAGES not in markdown:

@@ -1,7 +1,7 @@
-"""Draw the pictures of the README anew: `make pictures`.
+"""Draw the pictures of the README: `make pictures`.
 
-Each is what a command shows in a terminal of 100 columns over an embedded log, drawn by Rich once for a dark page and
-once for a light one.
+Each is the output of a command in a terminal of 100 columns over an embedded log, drawn by Rich once for a dark page
+and once for a light one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HERE: Final = Path(__file__).parent
 COLUMNS: Final = 100
 CHARACTER_WIDTH: Final = 12.2
 LINE_HEIGHT: Final = 24.4
-"""Of Rich's drawings, in their own measure."""
+"""Sizes in Rich's drawings, in their unit."""
 HOURS: Final = 24
 HANDLERS: Final = ("shop.stock:reserve", "shop.billing:charge", "shop.mail:send_confirmation")
 TENANTS: Final = ("acme", "globex", "initech")
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 async def fill(uri: str, events: int, *, hours: float = HOURS) -> None:
-    """Put so many orders into the log, spread over the last hours as a day's business is, with nothing delivered."""
+    """Store orders, spread over the last hours like a day's business, with nothing delivered."""
     async with EventStore(uri=uri) as store:
         now = await store.now()
         await store.append_many(list(orders(events, now, hours)), handlers=HANDLERS)
@@ -127,7 +127,7 @@ def dead_event(environment: dict[str, str]) -> str:
 
 
 def draw(name: str, command: Sequence[str], environment: dict[str, str]) -> None:
-    """Write what a command shows, for dark pages and for light ones."""
+    """Write the output of a command, for dark pages and for light ones."""
     lines = shown(command, environment)
     for theme, colors in THEMES.items():
         console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
@@ -142,7 +142,7 @@ def draw(name: str, command: Sequence[str], environment: dict[str, str]) -> None
 
 
 def shown(command: Sequence[str], environment: dict[str, str]) -> list[Text]:
-    """Run a command in a terminal of its own and return what stands there in the end, its colours with it."""
+    """Run a command in its own terminal and return the final screen with its colours."""
     screen = pyte.Screen(COLUMNS, 60)
     stream = pyte.ByteStream(screen)
     ours, theirs = pty.openpty()

@@ -11,12 +11,12 @@ class CardExpired(Exception):
 
 
 class MailServerGone(Exception):
-    """Nobody answers there."""
+    """The mail server does not answer."""
 
 
 @event_handler("order.placed", id="shop.stock:reserve")
 async def reserve(event: DomainEvent) -> None:
-    """Take what was ordered off the shelf; what is heavy is fetched by the warehouse."""
+    """Reserve the ordered items; the warehouse picks heavy ones."""
     await asyncio.sleep(0.002)
     if one_of(event, 20):
         payload = {"order_id": event.payload["order_id"], "shelf": "B7"}
@@ -33,7 +33,7 @@ async def charge(event: DomainEvent) -> None:
 
 @event_handler("order.*", id="shop.mail:send_confirmation", background=True)
 async def send_confirmation(event: DomainEvent) -> None:
-    """Tell the customer."""
+    """Send the customer a mail."""
     await asyncio.sleep(0.004)
     if one_of(event, 9):
         raise MailServerGone("connection unexpectedly closed")
@@ -46,5 +46,5 @@ async def pick(event: DomainEvent) -> None:
 
 
 def one_of(event: DomainEvent, many: int) -> bool:
-    """Tell whether this is one of so many, always the same."""
+    """Return whether this event belongs to a fixed share of all events."""
     return crc32(event.event_id.encode()) % many == 0

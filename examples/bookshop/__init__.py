@@ -1,1 +1,1 @@
-"""A small bookshop on the web: FastAPI, MongoDB, and an event bus that forgets nothing."""
+"""A small bookshop on the web: FastAPI, MongoDB, and an event bus that loses nothing."""

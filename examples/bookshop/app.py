@@ -31,21 +31,21 @@ app = FastAPI(title="Bookshop", lifespan=lifespan)
 
 
 class Stock(BaseModel):
-    """How many copies of a book there are."""
+    """Return the number of copies of a book."""
 
     copies: NonNegativeInt
 
 
 @app.put("/books/{isbn}")
 async def stock_up(isbn: str, stock: Stock) -> Stock:
-    """Set how many copies of a book there are."""
+    """Set the number of copies of a book."""
     await shop().books.update_one({"_id": isbn}, {"$set": stock.model_dump()}, upsert=True)
     return stock
 
 
 @app.post("/orders", status_code=201)
 async def order_books(order: Order) -> dict[str, str]:
-    """Place an order; all its books are there, or it fails as a whole."""
+    """Place an order; it fails as a whole if one of its books is sold out."""
     try:
         return {"order_id": await until_no_conflict(lambda: place(order))}
     except SoldOut as error:
@@ -54,15 +54,15 @@ async def order_books(order: Order) -> dict[str, str]:
 
 @app.get("/orders/{order_id}")
 async def show_order(order_id: str) -> dict[str, Any]:
-    """Show an order and how far it is."""
+    """Return an order and its state."""
     order = await shop().orders.find_one({"_id": order_id}, {"_id": False})
     if order is None:
-        raise HTTPException(404, f"there is no order {order_id}")
+        raise HTTPException(404, f"order {order_id} does not exist")
     return {**order, "is_packed": await shop().parcels.count_documents({"_id": order_id}) == 1}
 
 
 @app.get("/customers/{customer}")
 async def show_customer(customer: str) -> dict[str, int]:
-    """Show how many points a customer has."""
+    """Return the points of a customer."""
     found = await shop().customers.find_one({"_id": customer})
     return {"points": found["points"] if found else 0}

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
-"""How long a transaction that met another one waits before it begins again, at most."""
+"""The longest wait before a transaction that met a conflict is run again."""
 
 
 @cache
@@ -35,7 +35,7 @@ def shop() -> AsyncDatabase[Document]:
 
 
 async def until_no_conflict(transaction: Callable[[], Awaitable[T]]) -> T:
-    """Run a transaction, and again where another one was at the same document: the server rolled it back."""
+    """Run a transaction, and again if it conflicted with another one: the server has rolled it back."""
     for pause in PAUSES_S:
         try:
             return await transaction()

@@ -1,4 +1,4 @@
-"""What happens in the bookshop."""
+"""The events of the bookshop."""
 
 from pydantic import BaseModel, PositiveInt
 
@@ -6,14 +6,14 @@ from craft_easy.core.events import DomainEvent
 
 
 class Line(BaseModel):
-    """So many copies of one book."""
+    """A number of copies of one book."""
 
     isbn: str
     copies: PositiveInt
 
 
 class OrderPlaced(DomainEvent):
-    """A customer has ordered books, and the stock has them."""
+    """A customer has ordered books, and they are reserved."""
 
     event_type: str = "order.placed"
     order_id: str
@@ -22,7 +22,7 @@ class OrderPlaced(DomainEvent):
 
 
 class ParcelPacked(DomainEvent):
-    """The books of an order wait for the courier."""
+    """The books of an order are ready for the courier."""
 
     event_type: str = "parcel.packed"
     order_id: str

@@ -1,4 +1,4 @@
-"""What follows from an order. The handler module of the bookshop: importing it registers the handlers."""
+"""The handlers of an order. This is the handler module of the bookshop: importing it registers the handlers."""
 
 import json
 import os
@@ -22,7 +22,7 @@ async def credit_points(event: OrderPlaced) -> None:
 
 @event_handler("order.placed", background=True)
 async def pack_parcel(event: OrderPlaced) -> None:
-    """Pack the books and say so: a second run packs the same parcel, and what it publishes is the same event."""
+    """Pack the books and publish that: a second run packs the same parcel and publishes the same event."""
     parcel = event.model_dump(include={"customer", "lines"})
     await shop().parcels.replace_one({"_id": event.order_id}, parcel, upsert=True)
     await get_event_bus().publish(ParcelPacked(order_id=event.order_id))
@@ -30,10 +30,10 @@ async def pack_parcel(event: OrderPlaced) -> None:
 
 @event_handler("parcel.packed", background=True, timeout=30, retry=RetryPolicy(max_attempts=500, delay=5))
 def call_courier(event: ParcelPacked) -> None:
-    """Have the parcel fetched. The courier may be down for a while; a plain function may wait, it has a thread."""
+    """Call the courier, who may be unavailable for a while; a plain function may block, because it has a thread."""
     if COURIER_URL is None:
-        raise Discard("COURIER_URL is not set, so nobody is called")
-    key = current_delivery().idempotency_key  # the same at every attempt: two calls, one courier
+        raise Discard("COURIER_URL is not set, so no courier is called")
+    key = current_delivery().idempotency_key  # the same at every attempt: two calls, but one courier
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     with urlopen(Request(COURIER_URL, json.dumps({"parcel": event.order_id}).encode(), headers), timeout=10):
         pass

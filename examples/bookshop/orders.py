@@ -1,4 +1,4 @@
-"""Taking an order: the order, its event and the stock change together, or not at all."""
+"""Place orders: the order, its event and the stock change together, or not at all."""
 
 from typing import Any
 from uuid import uuid4
@@ -11,14 +11,14 @@ from craft_easy.core.events import get_event_bus
 
 
 class Order(BaseModel):
-    """What a customer asks for."""
+    """The content of an order."""
 
     customer: str
     lines: list[Line] = Field(min_length=1)
 
 
 class SoldOut(Exception):
-    """There are fewer copies of a book than were ordered."""
+    """Fewer copies of a book are in stock than were ordered."""
 
 
 async def place(order: Order) -> str:
@@ -40,4 +40,4 @@ async def _take_from_stock(line: Line, session: Any) -> None:
     enough = {"_id": line.isbn, "copies": {"$gte": line.copies}}
     taken = await shop().books.update_one(enough, {"$inc": {"copies": -line.copies}}, session=session)
     if not taken.modified_count:
-        raise SoldOut(f"there are no {line.copies} copies of {line.isbn}")
+        raise SoldOut(f"fewer than {line.copies} copies of {line.isbn} are left")

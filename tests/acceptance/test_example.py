@@ -304,7 +304,7 @@ def test_a_request_that_fails_leaves_no_order_no_event_and_the_stock_as_it_was(s
 
     refused = shop.order("ada", emma=3, persuasion=2)
 
-    assert refused == Answer(409, {"detail": "there are no 2 copies of persuasion"})
+    assert refused == Answer(409, {"detail": "fewer than 2 copies of persuasion are left"})
     assert books.all("orders") == {}
     assert books.events() == []
     assert shop.ask("GET", "/customers/ada").body == {"points": 0}
