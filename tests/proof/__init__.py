@@ -1,12 +1,12 @@
-"""The proof that no event is lost: real processes, killed at every point, and a ledger that says what they did.
+"""The proof that no event is lost: real processes, killed at every point, and a ledger of what they did.
 
-    goods        what is published, and which handlers each type has
-    ledger       what processes write down, with fsync, beside the log
+    goods        the events that are published, and the handlers of each type
+    ledger       the file in which each process records what it does, with fsync, independent of the log
     application  the handler module; publisher  the process that publishes
-    processes    starts processes and ends them; servers  an embedded log that can be killed
-    rounds       one database and those who are killed over it; plans  which rounds there are
-    watch        sees who is taken over; verdict  compares the log with the ledger
-    table        what a run has come to
+    processes    starts and ends processes; servers  an embedded log that can be killed
+    rounds       one database and the processes that are killed over it; plans  the list of rounds
+    watch        records take-overs; verdict  compares the log with the ledger
+    table        the result of a run
 
-`make proof` runs it at length; `python -m tests.proof --help` says what else it can do.
+`make proof` is the full run; `python -m tests.proof --help` lists the options.
 """

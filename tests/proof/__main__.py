@@ -1,4 +1,4 @@
-"""`make proof`: kill processes at every point, and the server, and show that nothing is lost."""
+"""`make proof`: kill processes at every point, and the server, and check that nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST_S: Final = 60 * 60
 
 
 class Progress:
-    """One line on stderr that tells how far it is."""
+    """One line of progress on stderr."""
 
     def __init__(self, rounds: int, kills: int) -> None:
         self._rounds, self._all_kills = rounds, kills
@@ -41,7 +41,7 @@ class Progress:
             self.show()
 
     def round_ended(self, result: Result) -> None:
-        """Count a round, and show at once what it found."""
+        """Count a round, and print its findings at once."""
         self.ended += 1
         self.findings += len(result.findings)
         if result.findings:
@@ -59,7 +59,7 @@ class Progress:
 
 
 async def prove(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ONCE) -> list[Result]:
-    """Run rounds, and then some more for the points that nobody came to."""
+    """Run rounds, and then more rounds for the points that no process reached."""
     results = await run(chosen, directory / "1", at_once=at_once)
     if missed := missed_points(results):
         results += await run(plans.towards(missed, chosen[0].seed), directory / "2", at_once=at_once)
@@ -67,13 +67,13 @@ async def prove(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ON
 
 
 def missed_points(results: Sequence[Result]) -> list[str]:
-    """Return the points at which nobody was killed."""
+    """Return the points at which no process was killed."""
     made = table.rows(results)
     return [point for point in kill.POINTS if not made[point].kills]
 
 
 async def run(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ONCE) -> list[Result]:
-    """Run rounds, several at a time, and return what came of each."""
+    """Run rounds, several at a time, and return their results."""
     progress = Progress(len(chosen), sum(plan.kills for plan in chosen))
     slots = asyncio.Semaphore(at_once)
 
@@ -95,11 +95,11 @@ async def run(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ONCE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the proof and return 0 where nothing is lost, and everything else is as it must be."""
+    """Run the proof and return 0 if nothing is lost and no rule is broken."""
     given = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends what it has started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the started processes too
     directory = Path(tempfile.mkdtemp(prefix="craft-proof-"))
-    print(f"→ seed {given.seed}, in {directory}, which is kept where anything is found", file=sys.stderr)
+    print(f"→ seed {given.seed}, in {directory}, which is kept if a rule is broken", file=sys.stderr)
     if given.see_a_loss:
         code = _see_a_loss(asyncio.run(run([plans.weak(given.seed)], directory)))
     else:
@@ -112,10 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("make proof", description=__doc__)
-    parser.add_argument("--kills", type=int, default=KILLS, help="how many at least (%(default)s)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of all that is left to chance")
-    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="rounds side by side (%(default)s)")
-    parser.add_argument("--see-a-loss", action="store_true", help="write without a journal, and have to see a loss")
+    parser.add_argument("--kills", type=int, default=KILLS, help="minimum number of kills (%(default)s)")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="seed of all random choices")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="rounds that run at the same time (%(default)s)")
+    parser.add_argument(
+        "--see-a-loss", action="store_true", help="write without a journal; fail unless a loss is found"
+    )
     return parser
 
 
@@ -128,13 +130,13 @@ def _report(results: Sequence[Result]) -> int:
     if alive := sum(len(verdict.taken_over_alive(result.history)) for result in results):
         print(f"{alive} were silent for longer than their lease of {LEASE:g} s and were taken over while they lived")
     if missed:
-        print(f"nobody came to {', '.join(missed)}")
+        print(f"not reached by any process: {', '.join(missed)}")
     return int(bool(found or missed))
 
 
 def _see_a_loss(results: Sequence[Result]) -> int:
     lost = [finding for result in results for finding in result.findings if finding.rule in verdict.LOST]
-    print(f"without a journal {len(lost)} were lost, and seen: {lost[0]}" if lost else "no loss was seen")
+    print(f"without a journal {len(lost)} were lost and detected: {lost[0]}" if lost else "no loss was detected")
     return int(not lost)
 
 

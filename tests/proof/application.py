@@ -1,4 +1,4 @@
-"""The handler module: handlers of each kind, each of which writes down that it began and how it ended."""
+"""The handler module: handlers of each kind, each of which records its start and its end in the ledger."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Document = dict[str, Any]
 
 
 class Flaw(Exception):
-    """What `inspect` finds at the first look."""
+    """The state of a process when `inspect` first reads it."""
 
 
 @contextmanager
 def noted() -> Iterator[CurrentDelivery]:
-    """Write down that a delivery runs, and how the run ended."""
+    """Record the run of a delivery, and how the run ended."""
     delivery = current_delivery()
     run = os.urandom(8).hex()
     ledger.enter("began", run=run, event=delivery.event.event_id, handler=delivery.handler_id)
@@ -50,7 +50,7 @@ def noted() -> Iterator[CurrentDelivery]:
 
 @event_handler(goods.RECEIVED)
 async def shelve(event: DomainEvent) -> None:
-    """Await for a moment."""
+    """Wait for a moment."""
     with noted():
         await asyncio.sleep(0.002)
 
@@ -64,7 +64,7 @@ def count(event: DomainEvent) -> None:
 
 @event_handler(goods.RECEIVED, background=True)
 async def label(event: DomainEvent) -> None:
-    """Be under way for a while."""
+    """Take a while."""
     with noted():
         await asyncio.sleep(0.03)
 
@@ -78,12 +78,12 @@ def journal(event: DomainEvent) -> None:
 
 @event_handler(goods.ORDERED)
 async def order(event: DomainEvent) -> None:
-    """Publish what an order leads to; a second run publishes the same."""
+    """Publish the children of an order; a second run publishes the same ones."""
     with noted() as delivery:
         for event_type, payload in goods.children(delivery.event.event_id):
             child = DomainEvent(event_type=event_type, tenant_id=event.tenant_id, payload=payload)
             await get_event_bus().publish(child)
-            stored = as_child(child, delivery, event_content)  # under the id that a second run derives again
+            stored = as_child(child, delivery, event_content)  # a second run derives the same id
             ledger.enter("published", event=stored.event_id, order=event.event_id)
 
 
@@ -105,7 +105,7 @@ async def inspect(event: DomainEvent) -> None:
 
 @event_handler(goods.PAID)
 async def book(event: DomainEvent) -> None:
-    """Write in one transaction with the delivery's own `done`."""
+    """Write in one transaction with the delivery's `done`."""
     with noted() as delivery:
         async with delivery.transaction(client()) as session:
             ledger.enter("holds", session=session.session_id["id"].hex())

@@ -1,8 +1,8 @@
-"""Eight workers over ten thousand events with three handlers each, nothing killed: each delivery runs once.
+"""Eight workers, ten thousand events with three handlers each, no kills: each delivery runs once.
 
     python -m tests.proof.crowd [--workers N] [--events N]
 
-It is a handler module too.
+This module is a handler module, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HANDLERS: Final = tuple(f"{MODULE}:{name}" for name in ("pick", "pack", "send"))
 
 
 def enter() -> None:
-    """Write down that the delivery that runs has begun: when, whose, and which."""
+    """Record the start of the running delivery: the time, the worker and the delivery."""
     delivery = current_delivery()
     event = delivery.event
     line = f"{time.monotonic_ns()} {event.tenant_id} {event.payload['number']} {delivery.handler_id}\n"
@@ -58,13 +58,13 @@ def pack(event: DomainEvent) -> None:
 
 @event_handler("crowd.order", background=True)
 async def send(event: DomainEvent) -> None:
-    """Be under way for a moment."""
+    """Take a moment."""
     enter()
     await asyncio.sleep(0.001)
 
 
 async def store(uri: str, events: int) -> None:
-    """Store events of many tenants that nobody has delivered yet; every tenth has no tenant."""
+    """Store undelivered events of many tenants; every tenth has no tenant."""
     began = datetime(2026, 1, 31, tzinfo=UTC)
     async with EventStore("craft_crowd", uri=uri) as log:
         await log.append_many(
@@ -82,7 +82,7 @@ async def store(uri: str, events: int) -> None:
 
 
 def work(uri: str, ledger: Path, workers: int) -> list[int]:
-    """Run so many workers side by side, and return what they ended with."""
+    """Run the workers at the same time, and return their exit codes."""
     program = [str(Path(sys.executable).with_name("craft-events")), "redispatch", "-m", MODULE, "-o", "json"]
     environment = {**os.environ, "CRAFT_EVENTS_URI": uri, "CRAFT_EVENTS_DATABASE": "craft_crowd", LEDGER: str(ledger)}
     running = [subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) for _ in range(workers)]
@@ -94,7 +94,7 @@ def work(uri: str, ledger: Path, workers: int) -> list[int]:
 
 
 def findings(lines: Sequence[Sequence[str]], events: int) -> list[str]:
-    """Return what is not as it must be."""
+    """Return the deliveries that did not run exactly once."""
     runs = Counter((number, handler) for _, _, number, handler in lines)
     found = [f"{events * len(HANDLERS) - len(runs)} deliveries never ran"] if len(runs) < events * len(HANDLERS) else []
     found += [f"{times} runs of {key}" for key, times in runs.items() if times > 1]
@@ -102,10 +102,10 @@ def findings(lines: Sequence[Sequence[str]], events: int) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it, print the figures, and return 0 where all is as it must be."""
+    """Run the workers, print the figures, and return 0 if each delivery ran once."""
     parser = argparse.ArgumentParser("python -m tests.proof.crowd", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--workers", type=int, default=8, help="how many (%(default)s)")
-    parser.add_argument("--events", type=int, default=10_000, help="how many (%(default)s)")
+    parser.add_argument("--workers", type=int, default=8, help="number of workers (%(default)s)")
+    parser.add_argument("--events", type=int, default=10_000, help="number of events (%(default)s)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="craft-crowd-") as folder, Server(Path(folder) / "server") as server:
         asyncio.run(store(server.uri, given.events))

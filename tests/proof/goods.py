@@ -1,4 +1,4 @@
-"""What the application publishes, and which handlers each type of event has: stated here, not read from the bus."""
+"""The events of the application, and the handlers of each event type: listed here, not read from the bus."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FLAWED: Final = "goods.flawed"
 PAID: Final = "goods.paid"
 
 JOURNAL: Final = f"{MODULE}:journal"
-"""Handles every event."""
+"""Runs for every event."""
 BOOK: Final = f"{MODULE}:book"
-"""Writes in a transaction of its own: what it wrote is its witness."""
+"""Writes in its own transaction, which records its run."""
 
 HANDLERS: Final = {
     RECEIVED: {f"{MODULE}:shelve", f"{MODULE}:count", f"{MODULE}:label", JOURNAL},
@@ -28,12 +28,12 @@ HANDLERS: Final = {
 }
 
 PAYMENTS: Final = "proof_payments"
-"""The business documents that are written together with an event, one each, under the event's id."""
+"""The business documents that are written together with an event, under the event's id."""
 BOOKINGS: Final = "proof_bookings"
-"""What `book` wrote: one document for each time that its transaction was committed."""
+"""The documents of `book`: one for each commit of its transaction."""
 
 
 def children(order: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return type and payload of what the handler of an order publishes; the last two are equal on purpose."""
+    """Return type and payload of each child that the handler of an order publishes; the last two are equal."""
     picked = [(PICKED, {"order": order, "number": number}) for number in range(2)]
     return [*picked, (PACKED, {"order": order}), (PACKED, {"order": order})]

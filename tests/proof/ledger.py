@@ -1,6 +1,6 @@
-"""The ledger: what each process did, a line for each thing, on the disk before it goes on.
+"""The ledger: what each process did, one line for each step, synced to the disk before the process continues.
 
-Each process writes a file of its own; times are of the system's steady clock, which all processes share.
+Each process writes its own file; times are those of the system's steady clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any, Final
 
 DIRECTORY: Final = "CRAFT_PROOF_LEDGER"
 NAME: Final = "CRAFT_PROOF_NAME"
-"""Environment variables: where the ledger is, and as whom the process is known in it."""
+"""Environment variables: the directory of the ledger, and the name of the process in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that a process did.
+    """One step of a process.
 
     Args:
         at: nanoseconds of the steady clock.
         name: the process.
         kind: intends, acknowledged, rolled back; began, ended, failed, broken off; published; holds a session.
-        facts: what belongs to it.
+        facts: details of the step.
     """
 
     at: int
@@ -37,12 +37,12 @@ class Line:
 
 
 def now() -> int:
-    """Return the time as the ledger has it."""
+    """Return the time in the form of the ledger."""
     return time.monotonic_ns()
 
 
 def enter(kind: str, **facts: Any) -> None:
-    """Write a line down and return when the disk has it."""
+    """Write a line and return when it is on the disk."""
     line = {"at": now(), "kind": kind, **facts}
     file = _open(os.getpid())
     os.write(file, json.dumps(line).encode() + b"\n")
@@ -56,7 +56,7 @@ def _open(pid: int) -> int:
 
 
 def read(directory: Path) -> list[Line]:
-    """Return what all processes have written, in order of time; a line that was cut short did not happen."""
+    """Return the lines of all processes, in order of time; an incomplete line is left out."""
     return sorted((line for path in directory.iterdir() for line in _lines(path)), key=lambda line: line.at)
 
 
@@ -67,11 +67,11 @@ def _lines(path: Path) -> Iterator[Line]:
 
 
 def of(directory: Path, name: str) -> list[Line]:
-    """Return what one process has written."""
+    """Return the lines of one process."""
     return [line for path in directory.glob(f"{name}.*") for line in _lines(path)]
 
 
 def count(directory: Path, name: str, kind: str) -> int:
-    """Return how many lines of a kind a process has written so far."""
+    """Return the number of lines of a kind that a process has written so far."""
     paths = directory.glob(f"{name}.*")
     return sum(path.read_bytes().count(f'"kind": "{kind}"'.encode()) for path in paths)

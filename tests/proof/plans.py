@@ -1,4 +1,4 @@
-"""Which rounds there are: who is killed in each, and where."""
+"""The list of rounds: which processes are killed in each, and where."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ RANDOM: Final = "at random"
 SERVER: Final = "the server"
 PUBLISHERS: Final = ("append.", "commit.", "child.", "handler.", "outcomes.", "beat.", "stop.written")
 WORKERS: Final = ("claim.", "handler.", "outcomes.", "beat.", "takeover.", "stop.", "commit.", "child.", "append.")
-"""How the names of the points begin that a process of each role comes to."""
+"""The prefixes of the points that a process of each role reaches."""
 MORE: Final = 1.04
-"""So many more are planned: some come to their end before anybody kills them."""
+"""The number of extra kills to plan, because some processes end before they are killed."""
 MANY: Final = ("append.", "handler.", "commit.", "child.", "outcomes.")
-"""Of points that a process comes to often, one of the first times is chosen."""
+"""For points that are reached often, one of the first times is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Where a process is to be killed.
+    """The place of a kill.
 
     Args:
-        role: what the process does.
+        role: the kind of process.
         point: a name of `kill.POINTS`, or RANDOM.
-        times: which time that it comes there; at random and in a stop: after how many runs of handlers.
+        times: the kill happens the Nth time that the point is reached; at random and in a stop: after N runs of
+            handlers.
     """
 
     role: Role
@@ -43,12 +44,12 @@ class Kill:
 
     @property
     def is_in_a_stop(self) -> bool:
-        """Whether it has to be told to stop."""
+        """Whether it is killed while it stops."""
         return self.point.startswith("stop.")
 
     @property
     def at(self) -> str:
-        """The point that arms its environment."""
+        """The point in its environment at which it kills itself."""
         if self.is_at_random:
             return ""
         return self.point if self.is_in_a_stop else f"{self.point}:{self.times}"
@@ -59,12 +60,12 @@ class Plan:
     """One round.
 
     Args:
-        queues: those who are killed; each queue runs one process at a time, side by side with the others.
-        server_kills: how often the server is killed meanwhile.
-        seed: of everything that is left to chance.
-        is_weak: writes ask for no journal.
-        is_fed: a publisher that nobody kills goes on publishing.
-        is_locked: what the dead left open stays so until the server ends it, after a minute.
+        queues: the processes to kill; each queue runs one process at a time, at the same time as the others.
+        server_kills: how often the server is killed during the round.
+        seed: of all random choices.
+        is_weak: writes do not wait for the journal.
+        is_fed: a publisher that is not killed keeps publishing.
+        is_locked: transactions of killed processes stay open until the server ends them, after a minute.
     """
 
     queues: tuple[tuple[Kill, ...], ...]
@@ -76,12 +77,12 @@ class Plan:
 
     @property
     def kills(self) -> int:
-        """How many there are to be."""
+        """The planned number of kills."""
         return self.server_kills + sum(map(len, self.queues))
 
 
 def long(kills: int, seed: int) -> list[Plan]:
-    """Return rounds with so many kills at least, in which every point has about as many."""
+    """Return rounds with at least this number of kills, spread evenly over the points."""
     chance = random.Random(seed)
     plans = [_locked(chance)]
     while sum(plan.kills for plan in plans) < kills * MORE:
@@ -90,17 +91,17 @@ def long(kills: int, seed: int) -> list[Plan]:
 
 
 def short(seed: int) -> list[Plan]:
-    """Return rounds that come to every point once at least."""
+    """Return rounds that reach every point at least once."""
     return _some(random.Random(seed))
 
 
 def weak(seed: int) -> Plan:
-    """Return a round in which the server has to lose what it acknowledged."""
+    """Return a round in which the server loses acknowledged writes."""
     return Plan((), seed, server_kills=3, is_weak=True)
 
 
 def towards(points: Sequence[str], seed: int) -> list[Plan]:
-    """Return a round for each of these points, in which nobody else gets there first."""
+    """Return a round for each of these points, in which no other process reaches it first."""
     return [_alone(point, random.Random(f"{seed} {point}")) for point in points]
 
 
@@ -113,7 +114,7 @@ def _alone(point: str, chance: random.Random) -> Plan:
 
 
 def _some(chance: random.Random) -> list[Plan]:
-    """Return rounds that come to every point once."""
+    """Return rounds that reach every point once."""
     points = [point for point in kill.POINTS if point != "suspect.noted"]
     chance.shuffle(points)
     of_publishers = [point for point in points if not point.startswith(WORKERS)]
@@ -130,14 +131,14 @@ def _some(chance: random.Random) -> list[Plan]:
 
 
 def _chain(chance: random.Random) -> Plan:
-    """Return a round of one after the other, so that what the first leaves is taken over again and again."""
+    """Return a round of processes one after another, so that the records of the first are taken over repeatedly."""
     twice = [Kill("worker", chance.choice(["claim.acknowledged", "handler.running"])) for _ in range(2)]
     noted = [Kill("worker", "suspect.noted", times) for times in (1, 3)]
     return Plan(((_at_random("publisher", chance), *twice, *noted),), chance.randrange(10**6), is_fed=False)
 
 
 def _locked(chance: random.Random) -> Plan:
-    """Return a round in which the dead leave transactions open, and with them locked records."""
+    """Return a round in which killed processes leave transactions open, and so locked records."""
     victims = tuple((Kill(role, "commit.before", times),) for role in ROLES for times in (1, 2))
     return Plan(victims, chance.randrange(10**6), is_locked=True)
 
@@ -153,7 +154,7 @@ def _at_random(role: Role, chance: random.Random) -> Kill:
 
 def _kill(role: Role, point: str, chance: random.Random) -> Kill:
     if point.startswith("takeover."):
-        return Kill(role, point)  # who was killed before is there once
+        return Kill(role, point)  # each process of the queue is killed once
     return Kill(role, point, chance.randrange(1, 12 if point.startswith(MANY) and role == "publisher" else 4))
 
 

@@ -1,6 +1,6 @@
-"""Starts processes of the proof, and ends those and no others.
+"""Starts the processes of the proof, and ends only those.
 
-Each has a leash: the system ends it after a time, whatever becomes of whoever started it.
+Each has an alarm: the system ends it after a time, also if its starter is gone.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tests.support import kill
 ROOT: Final = Path(__file__).parents[2]
 LEASH_S: Final = 300
 _LEASHED: Final = "import os, signal, sys; signal.alarm({}); os.execv(sys.argv[1], sys.argv[1:])"
-"""An alarm outlives exec, and nobody who runs here has a handler for it."""
+"""An alarm survives exec, and no process here has a handler for it."""
 
 
 class Process:
     """A process with a name in the ledger.
 
     Attributes:
-        alive_at: when it lived still, if it was killed from here, by the ledger's clock.
-        seen_at: when it was seen to have ended.
+        alive_at: the last time at which it was alive before it was killed from here, by the ledger's clock.
+        seen_at: the time at which it was found to have ended.
     """
 
     def __init__(self, name: str, inner: asyncio.subprocess.Process, said: Path) -> None:
@@ -41,7 +41,7 @@ class Process:
 
     @property
     def is_killed(self) -> bool:
-        """Whether SIGKILL was what ended it."""
+        """Whether it was ended by SIGKILL."""
         return self._inner.returncode == -signal.SIGKILL
 
     @property
@@ -50,7 +50,7 @@ class Process:
         return self._inner.returncode
 
     async def wait(self, within: float | None = None) -> bool:
-        """Return whether it has ended in time."""
+        """Return whether it ended in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._inner.wait()
@@ -58,32 +58,32 @@ class Process:
         return self.code is not None
 
     async def kill(self) -> None:
-        """Kill it, if it still runs."""
+        """Kill it if it still runs."""
         if self.code is None:
             self.alive_at = ledger.now()
         self.tell(signal.SIGKILL)
         await self.wait()
 
     async def end(self, within: float) -> None:
-        """Ask it to stop; one that does not in time is killed."""
+        """Stop it with SIGTERM; kill it if it does not end in time."""
         self.tell(signal.SIGTERM)
         if not await self.wait(within):
             await self.kill()
 
     def tell(self, number: signal.Signals) -> None:
-        """Signal it, if it still runs."""
+        """Send it a signal if it still runs."""
         if self.code is None:
             with suppress(ProcessLookupError):
                 self._inner.send_signal(number)
 
 
 class Processes:
-    """Those that work on one database.
+    """The processes that work on one database.
 
     Args:
-        directory: where the ledger is, and beside it what they say.
-        environment: what all of them find in theirs.
-        is_weak: they ask for no journal, so that a killed server loses what it has acknowledged.
+        directory: for the ledger and the output of the processes.
+        environment: variables for all of them.
+        is_weak: their writes do not wait for the journal, so that a killed server loses acknowledged writes.
     """
 
     def __init__(self, directory: Path, environment: Mapping[str, str], *, is_weak: bool = False) -> None:
@@ -94,18 +94,18 @@ class Processes:
         self._numbers = count(1)
         self.all: list[Process] = []
         self.leash_s = LEASH_S
-        """Seconds after which the system ends a process that is started from now on."""
+        """The lifetime in seconds of the processes that are started from now on."""
         for one in (self.ledger, self._said):
             one.mkdir(parents=True)
 
     async def publisher(self, *, seed: int, lease: float, kill_at: str = "") -> Process:
-        """Start a process that publishes until it is told to stop."""
+        """Start a process that publishes until it is stopped."""
         module = "tests.proof.weak" if self._is_weak else "tests.proof.publisher"
         start = ["tests.proof.publisher"] if self._is_weak else []
         return await self._start("publisher", [sys.executable, "-m", module, *start, str(seed), str(lease)], kill_at)
 
     async def redispatch(self, *options: str, lease: float, kill_at: str = "") -> Process:
-        """Start a worker, as an operator does."""
+        """Start a worker with the command line."""
         program = [str(Path(sys.executable).with_name("craft-events"))]
         if self._is_weak:
             program = [sys.executable, "-m", "tests.proof.weak", "craft_events_cli.app"]
@@ -128,6 +128,6 @@ class Processes:
         return process
 
     async def end(self) -> None:
-        """Kill those that still run."""
+        """Kill the processes that still run."""
         for process in self.all:
             await process.kill()

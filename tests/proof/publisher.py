@@ -1,6 +1,6 @@
-"""Publishes in every way there is, from several tasks at once, until it is told to stop or killed.
+"""Publishes in every way, from several tasks at once, until it is stopped or killed.
 
-`python -m tests.proof.publisher SEED LEASE`; SIGTERM ends it well, and so does the end of its stdin.
+`python -m tests.proof.publisher SEED LEASE`; SIGTERM stops it properly, and so does the end of its stdin.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from tests.proof import application, goods, ledger
 
 TASKS: Final = 3
 MOST: Final = 600
-"""Events that one process publishes at most."""
+"""The maximum number of events of one process."""
 BACKLOG: Final = 12
 PAUSE_S: Final = 0.03
 AGAIN_S: Final = 0.3
 
 
 class RolledBack(Exception):
-    """Ends a transaction that is not to be committed."""
+    """Rolls a transaction back."""
 
 
 class Publisher:
-    """Publishes one thing after another, and writes down what it means to do and what was acknowledged."""
+    """Publishes one event after another, and records each intention and each acknowledgement."""
 
     def __init__(self, seed: int, lease: float) -> None:
         self._random = random.Random(seed)
@@ -45,7 +45,7 @@ class Publisher:
         self._bus.configure_store(self._store, lease=lease)
 
     async def run(self) -> None:
-        """Publish until told to stop, and end well."""
+        """Publish until stopped, and end properly."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopped.set)
         loop.add_reader(sys.stdin, self._stopped.set)
@@ -79,14 +79,14 @@ class Publisher:
         await self._store_surely(lambda: self._bus.publish_many(events), *events)
 
     async def leave_to_others(self, number: int) -> None:
-        """Store events that a redispatch is to deliver."""
+        """Store events for a redispatch to deliver."""
         for event_type in (goods.RECEIVED, goods.ORDERED, goods.PAID):
             events = [self._intended(event_type) for _ in range(number)]
             append = partial(self._store.append_many, events, handlers=sorted(goods.HANDLERS[event_type]))
             await self._store_surely(append, *events)
 
     async def pay(self) -> None:
-        """Write a payment and publish it in one transaction; where it fails, nobody knows what became of it."""
+        """Write a payment and publish it in one transaction; if that fails, the outcome is unknown."""
         event = self._intended(goods.PAID, way="transaction")
         try:
             await self._pay(event)
@@ -96,7 +96,7 @@ class Publisher:
             _acknowledge(event)
 
     async def pay_and_think_better(self) -> None:
-        """The same, and roll it back."""
+        """Do the same, and roll it back."""
         event = self._intended(goods.PAID, way="rollback")
         try:
             await self._pay(event, RolledBack())
@@ -116,7 +116,7 @@ class Publisher:
                 raise thought
 
     async def _store_surely(self, publish: Callable[[], Awaitable[Any]], *events: DomainEvent) -> None:
-        """Publish again until it is acknowledged: a caller may always do that."""
+        """Publish again until it is acknowledged, which is always allowed."""
         while not self._stopped.is_set():
             try:
                 await publish()

@@ -1,4 +1,4 @@
-"""A round: one database, processes that are killed over it and begun anew, and what must be true in the end."""
+"""A round: one database, processes that are killed and restarted, and the comparison at the end."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ LEASE: Final = 1.0
 LIVE: Final = ("--watch",)
 REPAIR: Final = ("--wait", "--now")
 PATIENCE_S: Final = 20.0
-"""So long a process may take to come to its point."""
+"""The time limit for a process to reach its point."""
 STOP_S: Final = 30.0
 REPAIR_S: Final = 240.0
 REPAIRS: Final = 6
-"""So many runs of redispatch bring everything home: a delivery that fails runs once in each."""
+"""The maximum number of repairs: a delivery that fails runs once in each."""
 LOCKED_S: Final = 90.0
-"""So long after its end a transaction may keep records locked."""
+"""The time for which an abandoned transaction may keep records locked."""
 STARTS: Final = 3
 LOOK_S: Final = 5.0
-TOLD: Final = 600
-"""Characters of what a process said, where it did what it should not."""
+QUOTED: Final = 600
+"""The number of characters of a failed process's output that a finding quotes."""
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A process that was to be killed, and where it was in the end: at its point, or wherever it was met."""
+    """A process that was to be killed, and the place of the kill: its point, or another one."""
 
     process: str
     point: str
@@ -52,14 +52,14 @@ class Victim:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a round.
+    """The result of a round.
 
     Args:
-        plan: what was to be.
-        victims: who was killed.
-        history: all that is known of it.
-        findings: what must not be.
-        directory: where the ledger is, and what the processes said.
+        plan: the plan.
+        victims: the killed processes.
+        history: the ledger, the log and all observations.
+        findings: the broken rules.
+        directory: the ledger and the output of the processes.
     """
 
     plan: Plan
@@ -73,10 +73,10 @@ class Round:
     """Runs one plan.
 
     Args:
-        plan: who is killed.
-        server: the round's own, killed only where the plan says so.
-        directory: for the ledger and what the processes say.
-        killed: told of each kill.
+        plan: the processes to kill.
+        server: a server for this round only, killed if the plan says so.
+        directory: for the ledger and the output of the processes.
+        killed: called after each kill.
     """
 
     def __init__(self, plan: Plan, server: Server, directory: Path, killed: Callable[[str], None]) -> None:
@@ -96,14 +96,14 @@ class Round:
         self._troubles: list[verdict.Finding] = []
 
     async def run(self) -> Result:
-        """Kill, let everything come home, and compare."""
+        """Kill processes, finish all open events, and compare the log with the ledger."""
         try:
             for name in (
                 goods.PAYMENTS,
                 goods.BOOKINGS,
-            ):  # one that is made in a transaction conflicts with every other
+            ):  # creating it in a transaction conflicts with every other one
                 await self._database.create_collection(name)
-            await self._live_and_come_home()
+            await self._live_and_finish_all()
             history = await self._history()
             findings = (*verdict.findings(history), *self._troubles)
             if not findings:
@@ -113,11 +113,11 @@ class Round:
             await self._processes.end()
             await self._client.close()
 
-    async def _live_and_come_home(self) -> None:
+    async def _live_and_finish_all(self) -> None:
         watch = asyncio.create_task(self._watch.run(self._workers()))
         try:
             await self._live()
-            await self._come_home()
+            await self._finish_all()
         finally:
             watch.cancel()
 
@@ -129,10 +129,10 @@ class Round:
             if self._plan.server_kills:
                 group.create_task(self._kill_server())
         if feeder is not None:
-            await self._comes_to_run(feeder, 1)  # before that, nothing in the process heeds a signal
+            await self._reaches_runs(feeder, 1)  # before that, the process has no signal handler
             await feeder.end(STOP_S)
             if feeder.code:
-                self._trouble(feeder, f"a publisher that was told to stop ended with {feeder.code}")
+                self._trouble(feeder, f"a stopped publisher ended with {feeder.code}")
 
     async def _publisher(self, kill_at: str = "") -> Process:
         return await self._processes.publisher(seed=self._chance.randrange(10**6), lease=LEASE, kill_at=kill_at)
@@ -153,9 +153,9 @@ class Round:
         return await self._processes.redispatch(*LIVE, lease=LEASE, kill_at=kill.at)
 
     async def _lead_to_its_end(self, process: Process, kill: Kill) -> None:
-        """Wait until it has killed itself at its point, or kill it."""
+        """Wait until the process has killed itself at its point, or kill it."""
         if kill.is_at_random or kill.is_in_a_stop:
-            await self._comes_to_run(process, kill.times)
+            await self._reaches_runs(process, kill.times)
         if kill.is_in_a_stop:
             process.tell(signal.SIGTERM)
         is_there = not kill.is_at_random and await process.wait(PATIENCE_S)
@@ -170,15 +170,15 @@ class Round:
             self._trouble(process, f"a process ended with {process.code}")
 
     async def _end_transactions(self, process: Process) -> None:
-        """End what the dead left open, as a server does by itself after a minute: until then it locks what it wrote."""
+        """End the open transactions of killed processes, which the server does by itself only after a minute."""
         lines = ledger.of(self._processes.ledger, process.name)
         held = {line.facts["session"] for line in lines if line.kind == "holds"}
         sessions = [{"id": Binary(bytes.fromhex(session), UUID_SUBTYPE)} for session in held]
-        with suppress(PyMongoError), pymongo.timeout(LOOK_S):  # a server that was killed has ended them
+        with suppress(PyMongoError), pymongo.timeout(LOOK_S):  # a killed server has ended them
             await self._client.admin.command("killSessions", sessions)
 
-    async def _comes_to_run(self, process: Process, runs: int) -> None:
-        """Return at a random moment after so many runs of handlers; with none of them, anywhere in its beginning."""
+    async def _reaches_runs(self, process: Process, runs: int) -> None:
+        """Return at a random moment after this number of handler runs; with none, at any moment of its start."""
         if not runs:
             await process.wait(self._chance.uniform(0.1, 1.0))
         deadline = asyncio.get_running_loop().time() + PATIENCE_S / 2
@@ -209,13 +209,13 @@ class Round:
         return {0, 3} | ({4} if self._plan.server_kills else set()) | ({143, -15} if kill.is_in_a_stop else set())
 
     def _trouble(self, process: Process, rule: str) -> None:
-        told = process.said.read_text(errors="replace")[-TOLD:]
-        self._troubles.append(verdict.Finding(rule, process.name, f"{process.name} in {self._directory}:\n{told}"))
+        output = process.said.read_text(errors="replace")[-QUOTED:]
+        self._troubles.append(verdict.Finding(rule, process.name, f"{process.name} in {self._directory}:\n{output}"))
 
-    # come home
-
-    async def _come_home(self) -> None:
-        """Run the repair, without faults, until nothing is open."""
+    # finish what is open
+    # finish what is open
+    async def _finish_all(self) -> None:
+        """Redispatch, without faults, until no event is open."""
         until = asyncio.get_running_loop().time() + (LOCKED_S if self._plan.is_locked else 0)
         repairs = 0
         while repairs < REPAIRS or asyncio.get_running_loop().time() < until:
@@ -236,7 +236,7 @@ class Round:
         return self._database["event_log_workers"]
 
     async def _look(self) -> None:
-        """Take down what is done, and who was taken over; a server that is away shows nothing."""
+        """Record what is done and which workers were taken over; an unreachable server is skipped."""
         with suppress(PyMongoError), pymongo.timeout(LOOK_S):
             self._looks.append(await self._seen())
 

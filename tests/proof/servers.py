@@ -1,4 +1,4 @@
-"""An embedded log for the proof, which can be killed and comes back on the same directory and port."""
+"""An embedded log for the proof that can be killed and restarted on the same directory and port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Server:
     """A share in the embedded log of a directory.
 
     Attributes:
-        uri: where it listens, before and after it was killed.
+        uri: its address, the same after a kill.
         kills: how often it was killed.
     """
 
@@ -38,14 +38,14 @@ class Server:
         self.leave()
 
     def leave(self) -> None:
-        """Give the share back; the server ends with the last one."""
+        """Give up the share; the server ends with the last one."""
         self._shares.close()
 
     async def kill(self, away_s: float) -> None:
-        """Kill it with SIGKILL, and start it again after a while."""
+        """Kill the server with SIGKILL, and restart it after a while."""
         os.kill(self._log.pid, signal.SIGKILL)
         self.kills += 1
-        while self._log.is_running():  # noqa: ASYNC110 - nobody tells
+        while self._log.is_running():  # noqa: ASYNC110 - it has to be polled
             await asyncio.sleep(0.005)
         await asyncio.sleep(away_s)
         again = await asyncio.to_thread(embedded.join, self._directory, port=urlsplit(self.uri).port, timeout=START_S)

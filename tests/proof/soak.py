@@ -1,8 +1,8 @@
-"""Workers that watch, killed every few seconds under a live publisher: nothing is lost, and nothing grows.
+"""Watching workers, killed every few seconds under a live publisher: nothing is lost, and nothing grows.
 
     python -m tests.proof.soak [--seconds N]
 
-One worker is never killed: its memory and its file descriptors are looked at all the while. Linux only.
+One worker is never killed: its memory and its file descriptors are measured during the run. Linux only.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from tests.proof.servers import Server
 SECONDS: Final = 300
 VICTIMS: Final = 2
 LIVES_S: Final = (1.5, 5.0)
-"""So long a worker lives before it is killed."""
+"""The lifetime of a worker before it is killed."""
 SETTLED: Final = 0.2
-"""The share of the time after which the unharmed worker has what it needs."""
+"""The share of the time after which the memory of the surviving worker must not grow."""
 GROWTH_MIB: Final = 8.0
 GROWTH_FILES: Final = 4
 
 
 class Soak(Round):
-    """A round that goes on for a given time."""
+    """A round of a given duration."""
 
     def __init__(self, seconds: float, server: Server, directory: Path) -> None:
         super().__init__(Plan((), int(time.time())), server, directory, lambda _: None)
         self._until = time.monotonic() + seconds
         self._processes.leash_s = int(seconds) + 600
         self.sizes: list[tuple[float, int]] = []
-        """Memory in MiB and open files of the worker that nobody kills, again and again."""
+        """Memory in MiB and open files of the worker that is not killed, sampled repeatedly."""
 
     async def _live(self) -> None:
         witness = await self._processes.redispatch(*LIVE, lease=LEASE)
@@ -53,7 +53,7 @@ class Soak(Round):
                 group.create_task(self._kill_workers())
         await witness.end(STOP_S)
         if witness.code != 143:
-            self._trouble(witness, f"the unharmed worker ended with {witness.code}")
+            self._trouble(witness, f"the surviving worker ended with {witness.code}")
 
     @property
     def _goes_on(self) -> bool:
@@ -87,7 +87,7 @@ def resident_mib(pid: int) -> float:
 
 
 async def soak(seconds: float, directory: Path) -> int:
-    """Run it, say what came of it, and return 0 where all is as it must be."""
+    """Run the soak, print its result, and return 0 if no rule is broken."""
     with Server(directory / "server") as server:
         one = Soak(seconds, server, directory / "soak")
         result = await one.run()
@@ -97,7 +97,7 @@ async def soak(seconds: float, directory: Path) -> int:
 
 
 def said(result: Result, sizes: Sequence[tuple[float, int]]) -> bool:
-    """Print the figures; tell whether the unharmed worker stayed as it was."""
+    """Print the figures; return whether the surviving worker did not grow."""
     acknowledged = sum(line.kind == "acknowledged" for line in result.history.lines)
     alive = len(verdict.taken_over_alive(result.history))
     settled = sizes[int(len(sizes) * SETTLED) :]
@@ -107,14 +107,14 @@ def said(result: Result, sizes: Sequence[tuple[float, int]]) -> bool:
         f"{len(result.victims)} workers killed, {acknowledged:,} events acknowledged, {len(result.findings)} findings"
     )
     print(f"{alive} were taken over while they lived, silent for longer than their lease of {LEASE:g} s")
-    print(f"the unharmed worker: {settled[0][0]:.1f} MiB, later {settled[-1][0]:.1f} MiB; open files ± {files}")
+    print(f"the surviving worker: {settled[0][0]:.1f} MiB, later {settled[-1][0]:.1f} MiB; open files ± {files}")
     return growth <= GROWTH_MIB and files <= GROWTH_FILES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it and return the exit code."""
     parser = argparse.ArgumentParser("python -m tests.proof.soak", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="duration (%(default)s)")
     given = parser.parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="craft-soak-"))
     code = asyncio.run(soak(given.seconds, directory))

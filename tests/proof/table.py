@@ -1,4 +1,4 @@
-"""What a run has come to: a line for each point, and one for all."""
+"""The result of a run: a line for each point, and one for the total."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ORDER: Final = (*kill.POINTS, RANDOM, SERVER, NOBODY)
 
 @dataclass(slots=True)
 class Row:
-    """What became of those who were killed at one point.
+    """The processes killed at one point.
 
     Args:
-        kills: how many were.
-        acknowledged: events of which they were told that they are stored.
-        deliveries: runs of handlers that they began.
-        repeated: those of them that ran again.
-        lost: what was acknowledged to them, or began in them, and never came to its end.
+        kills: their number.
+        acknowledged: events whose publish was acknowledged to them.
+        deliveries: handler runs that they started.
+        repeated: runs of those that were repeated.
+        lost: events that were acknowledged to them, or deliveries that they started, that never ended.
     """
 
     kills: int = 0
@@ -39,7 +39,7 @@ class Row:
 
 
 def rows(results: Iterable[Result]) -> dict[str, Row]:
-    """Return a row for each point, in the order of the points; those that nobody came to have no kills."""
+    """Return a row for each point, in the order of the points; a point that no process reached has no kills."""
     table: dict[str, Row] = defaultdict(Row, {point: Row() for point in ORDER})
     for result in results:
         points = {victim.process: victim.point for victim in result.victims}

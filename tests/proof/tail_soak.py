@@ -1,9 +1,9 @@
-"""A tail that is left running while its server is killed again and again: no gap, no repeat, and it does not grow.
+"""A tail whose server is killed repeatedly: no gap, no repeat, and flat memory.
 
     python -m tests.proof.tail_soak [--seconds N] [--rate N] [--kills N]
 
-Events with numbers are stored at a steady rate, each again until it is acknowledged; what `craft-events tail` writes is
-compared with them at the end. Linux only.
+Numbered events are stored at a steady rate, each retried until it is acknowledged; the output of `craft-events tail`
+is compared with them at the end. Linux only.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SECONDS: Final = 600.0
 RATE: Final = 200
 KILLS: Final = 5
 AWAY_S: Final = (5.0, 1.0)
-"""So long the server is away, in turns: the driver itself bridges the shorter."""
+"""The outages of the server in seconds, alternating: the driver itself bridges the shorter ones."""
 SETTLED: Final = 0.2
-"""The share of the time after which it has what it needs."""
+"""The share of the time after which its memory must not grow."""
 GROWTH_MIB: Final = 8.0
 GROWTH_FILES: Final = 4
 CATCH_UP_S: Final = 60.0
@@ -44,7 +44,7 @@ _TAIL: Final = (sys.executable, "-m", "craft_events_cli", "tail", "-n", "0", "-o
 
 @dataclass
 class Soak:
-    """What was stored, what came out, and how large the tail was all the while."""
+    """The stored events, the printed events, and the size of the tail during the run."""
 
     seconds: float = SECONDS
     rate: int = RATE
@@ -57,16 +57,16 @@ class Soak:
 
     @property
     def missing(self) -> list[int]:
-        """The numbers that were stored and never came out."""
+        """The numbers that were stored and not printed."""
         return [number for number in range(self.stored) if number not in self.seen]
 
     @property
     def repeated(self) -> list[int]:
-        """The numbers that came out more than once."""
+        """The numbers that were printed more than once."""
         return [number for number, times in self.seen.items() if times > 1]
 
     async def run(self, server: Server) -> None:
-        """Let it run for its time, and then until all has come out, or nothing more does."""
+        """Run for the given time, and then until all events are printed, or no more are."""
         tail = await asyncio.create_subprocess_exec(
             *_TAIL, "--uri", server.uri, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
@@ -92,7 +92,7 @@ class Soak:
             group.create_task(self._kill(server))
             await self._publish(server.uri)
         deadline = time.monotonic() + CATCH_UP_S
-        while len(self.seen) < self.stored and time.monotonic() < deadline:  # noqa: ASYNC110 - nobody tells
+        while len(self.seen) < self.stored and time.monotonic() < deadline:  # noqa: ASYNC110 - it has to be polled
             await asyncio.sleep(0.05)
 
     async def _publish(self, uri: str) -> None:
@@ -136,19 +136,19 @@ class Soak:
             self.sizes.append((resident_mib(pid), len(os.listdir(f"/proc/{pid}/fd"))))
 
     def report(self) -> bool:
-        """Print the figures; tell whether all is as it must be."""
+        """Print the figures; return whether nothing is missing or repeated and memory is flat."""
         settled = self.sizes[int(len(self.sizes) * SETTLED) :]
         growth = settled[-1][0] - settled[0][0]
         files = max(count for _, count in settled) - min(count for _, count in settled)
         resumed = sum(line.startswith("resumed") for line in self.said)
-        print(f"{self.kills_done} kills of the server, {resumed} times resumed; {self.stored:,} events stored")
-        print(f"{len(self.seen):,} came out, {len(self.missing)} missing, {len(self.repeated)} repeated")
+        print(f"{self.kills_done} kills of the server, resumed {resumed} times; {self.stored:,} events stored")
+        print(f"{len(self.seen):,} printed, {len(self.missing)} missing, {len(self.repeated)} repeated")
         print(f"the tail: {settled[0][0]:.1f} MiB, later {settled[-1][0]:.1f} MiB; open files ± {files}")
         return not (self.missing or self.repeated) and growth <= GROWTH_MIB and files <= GROWTH_FILES
 
 
 async def soak(one: Soak, directory: Path) -> int:
-    """Run it, say what came of it, and return 0 where all is as it must be."""
+    """Run the soak, print its result, and return 0 if all is well."""
     with Server(directory / "server") as server:
         await one.run(server)
     return int(not one.report())
@@ -157,8 +157,8 @@ async def soak(one: Soak, directory: Path) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it and return the exit code."""
     parser = argparse.ArgumentParser("python -m tests.proof.tail_soak", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long (%(default)g)")
-    parser.add_argument("--rate", type=int, default=RATE, help="events a second (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="duration in seconds (%(default)g)")
+    parser.add_argument("--rate", type=int, default=RATE, help="events per second (%(default)s)")
     parser.add_argument("--kills", type=int, default=KILLS, help="how often the server is killed (%(default)s)")
     given = parser.parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="craft-tail-soak-"))

@@ -1,4 +1,4 @@
-"""The judge is judged: each thing that must not be is seen where it is, and what is right passes."""
+"""The verdict is tested: each broken rule is found, and a correct history passes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIME = "2026-11-26T19:00:00.123Z"
 
 @dataclass
 class Story:
-    """A history in the making; a second is a line."""
+    """A history under construction; each line is a second later."""
 
     lines: list[Line] = field(default_factory=list)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Story:
         self.lines.append(Line(len(self.lines), name, kind, facts))
 
     def publish(self, event: str, event_type: str, way: str = "publish", how: str = "ended") -> None:
-        """Have an event published by `p`, acknowledged and handled."""
+        """Publish an event by `p`, acknowledge it and handle it."""
         six = {
             "event_id": event,
             "event_type": event_type,
@@ -83,7 +83,7 @@ class Story:
         return found
 
     def forget(self, kind: str, **facts: str) -> None:
-        """Take lines out of the ledger that say this."""
+        """Remove the lines with these properties from the ledger."""
         self.lines = [one for one in self.lines if one.kind != kind or not facts.items() <= one.facts.items()]
 
     def kill(self, name: str) -> None:
@@ -110,7 +110,7 @@ class Story:
 
 
 def good() -> Story:
-    """Return a story in which everything is as it must be."""
+    """Return a history that breaks no rule."""
     story = Story()
     story.publish("r", goods.RECEIVED)
     story.order("o")
@@ -123,13 +123,13 @@ def an_acknowledged_event_is_gone(story: Story) -> None:
     del story.records["r"]
 
 
-def a_handler_ran_for_an_event_that_was_never_stored(story: Story) -> None:
+def a_handler_run_for_an_event_that_was_never_stored(story: Story) -> None:
     del story.records["r"]
     story.forget("acknowledged")
 
 
-def a_record_that_nobody_published(story: Story) -> None:
-    story.child("x", goods.PACKED, {"order": "nobody's"})
+def a_record_without_a_publisher(story: Story) -> None:
+    story.child("x", goods.PACKED, {"order": "another"})
 
 
 def a_payload_was_changed(story: Story) -> None:
@@ -152,7 +152,7 @@ def a_record_stayed_owned(story: Story) -> None:
     story.delivery("r")["owner"] = "p"
 
 
-def done_and_no_handler_says_so(story: Story) -> None:
+def a_done_delivery_that_never_ran(story: Story) -> None:
     story.forget("ended")
 
 
@@ -192,18 +192,18 @@ def a_booking_twice(story: Story) -> None:
     story.bookings["t"] += 1
 
 
-def a_delivery_that_ran_again_though_nobody_died(story: Story) -> None:
+def a_delivery_that_ran_again_without_a_crash(story: Story) -> None:
     story.handle("r", "w")
 
 
-def two_at_work_on_one_record(story: Story) -> None:
+def two_workers_run_one_record(story: Story) -> None:
     story.enter("p", "began", run="x", event="r", handler=goods.JOURNAL)
     story.run("r", f"{goods.MODULE}:count", "w")
     story.enter("p", "failed", run="x")
     story.kill("p")
 
 
-def a_delivery_that_ran_again_after_it_was_seen_done(story: Story) -> None:
+def a_delivery_that_ran_again_after_it_was_done(story: Story) -> None:
     story.kill("p")
     story.look()
     story.run("r", goods.JOURNAL, "w")
@@ -211,34 +211,34 @@ def a_delivery_that_ran_again_after_it_was_seen_done(story: Story) -> None:
 
 BROKEN: dict[Callable[[Story], None], str] = {
     an_acknowledged_event_is_gone: "lost event",
-    a_handler_ran_for_an_event_that_was_never_stored: "a handler ran for what is not in the log",
-    a_record_that_nobody_published: "an event that nobody published",
-    a_payload_was_changed: "a field has changed",
-    a_time_was_changed: "a field has changed",
+    a_handler_run_for_an_event_that_was_never_stored: "run without a record",
+    a_record_without_a_publisher: "event without a publisher",
+    a_payload_was_changed: "changed field",
+    a_time_was_changed: "changed field",
     a_handler_is_missing_from_the_record: "lost delivery",
     a_record_stayed_open: "left open",
     a_record_stayed_owned: "left open",
-    done_and_no_handler_says_so: "done without a witness",
+    a_done_delivery_that_never_ran: "done without a run",
     dead_without_a_crash: "lost delivery",
     a_failure_that_was_counted_twice: "more attempts than runs",
-    a_child_too_few: "children not exactly once",
-    a_child_too_many: "children not exactly once",
-    an_event_without_its_payment: "half a transaction",
-    a_payment_without_its_event: "half a transaction",
-    a_transaction_that_was_not_rolled_back: "a rolled back transaction left something",
-    a_booking_twice: "a handler's transaction was committed twice",
-    a_delivery_that_ran_again_though_nobody_died: "a repeat without a reason",
-    two_at_work_on_one_record: "owned twice",
-    a_delivery_that_ran_again_after_it_was_seen_done: "handed out again after it was done",
+    a_child_too_few: "child not stored exactly once",
+    a_child_too_many: "child not stored exactly once",
+    an_event_without_its_payment: "partial transaction",
+    a_payment_without_its_event: "partial transaction",
+    a_transaction_that_was_not_rolled_back: "rolled-back write was stored",
+    a_booking_twice: "transaction committed twice",
+    a_delivery_that_ran_again_without_a_crash: "repeat without a cause",
+    two_workers_run_one_record: "owned twice",
+    a_delivery_that_ran_again_after_it_was_done: "ran again after it was done",
 }
 
 
-def test_a_history_in_which_everything_is_right_passes() -> None:
+def test_a_history_without_a_broken_rule_passes() -> None:
     assert good().found == set()
 
 
 @pytest.mark.parametrize("spoil", BROKEN, ids=lambda spoil: spoil.__name__)
-def test_what_must_not_be_is_seen(spoil: Callable[[Story], None]) -> None:
+def test_a_broken_rule_is_found(spoil: Callable[[Story], None]) -> None:
     story = good()
     spoil(story)
     assert story.found == {BROKEN[spoil]}
@@ -273,7 +273,7 @@ def test_a_handler_that_crashed_its_process_too_often_may_be_dead() -> None:
     assert story.found == set()
 
 
-def test_a_run_that_its_process_did_not_survive_ends_with_it() -> None:
+def test_a_run_ends_with_its_process() -> None:
     story = Story()
     story.publish("f", goods.FLAWED, how="")
     story.kill("p")
@@ -282,7 +282,7 @@ def test_a_run_that_its_process_did_not_survive_ends_with_it() -> None:
 
 
 def watched(*entries: tuple[float, int, bool]) -> list[str]:
-    """Return what a watch says of a worker with a lease of a second: looked at when, its beat, whether it is fenced."""
+    """Return the findings of a watch on a worker with a lease of a second, polled at these times."""
     watch = Watch()
     watch.look([], 0, 0)
     for seconds, beat, fenced in entries:
@@ -294,13 +294,13 @@ def test_a_worker_that_was_silent_for_its_lease_may_be_taken_over() -> None:
     assert watched((0.1, 1, False), (1.2, 1, False), (1.3, 1, True), (2.0, 1, True)) == []
 
 
-def test_a_worker_that_beat_within_its_lease_may_not() -> None:
+def test_a_worker_that_sent_a_heartbeat_within_its_lease_may_not_be_taken_over() -> None:
     assert watched((0.1, 1, False), (1.2, 1, False), (1.9, 2, False), (2.1, 2, True)) != []
 
 
-def test_nor_one_that_beat_between_two_looks() -> None:
+def test_a_worker_that_sent_a_heartbeat_between_two_polls_may_not_be_taken_over() -> None:
     assert watched((0.1, 1, False), (1.5, 1, False), (1.6, 2, True)) != []
 
 
-def test_nobody_is_accused_by_a_watch_that_was_away() -> None:
+def test_a_watch_that_missed_the_beats_reports_no_worker() -> None:
     assert watched((0.1, 1, False), (1.5, 2, True)) == []

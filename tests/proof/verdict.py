@@ -1,4 +1,4 @@
-"""Compares the log with the ledger, and says what is not as it must be. Pure: it reads a history, nothing else."""
+"""Compares the log with the ledger and reports broken rules. Pure: it reads a history and nothing else."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.proof.ledger import Line
 
 Delivery = tuple[str, str]
 """Event id and handler id."""
-LOST: Final = frozenset({"lost event", "lost delivery", "done without a witness"})
+LOST: Final = frozenset({"lost event", "lost delivery", "done without a run"})
 SIX: Final = ("event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the log said at a time while processes worked on it.
+    """The log at one time, while processes worked on it.
 
     Args:
-        at: when the answer was there, by the ledger's clock.
+        at: the time of the answer, by the ledger's clock.
         done: the deliveries that were done.
         fenced: the pids of the workers that were taken over.
     """
@@ -39,8 +39,8 @@ class Death:
     """A process that was killed.
 
     Args:
-        alive_at: when it surely lived still, by the ledger's clock.
-        seen_at: when it was seen to be dead.
+        alive_at: the last time at which it was certainly alive, by the ledger's clock.
+        seen_at: the time at which it was found to be dead.
     """
 
     alive_at: int
@@ -49,7 +49,7 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be: which rule it breaks, whose fault it may be, and how it came about."""
+    """A broken rule: its name, the process that may have broken it, and the details."""
 
     rule: str
     process: str
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a handler; `ended` is None where its process died in it."""
+    """One run of a handler; `ended` is None if its process died during the run."""
 
     at: int
     process: str
@@ -75,7 +75,7 @@ class Run:
 
 @dataclass(frozen=True)
 class History:
-    """All that is known of a round once everything has come home.
+    """All observations of a round after its last redispatch.
 
     Args:
         lines: the ledger.
@@ -83,9 +83,9 @@ class History:
         payments: the ids of the business documents that were written together with an event.
         bookings: how often each event was booked.
         deaths: who was killed, by name.
-        pids: of each process that ever ran, by name.
-        looks: at the log, in order of time; the last one when everything was home.
-        early: what there is to say of those who were taken over before their lease had ended.
+        pids: the processes of each name.
+        looks: observations of the log, in order of time; the last one when nothing was open.
+        early: findings about workers that were taken over before their lease had ended.
         server_kills: how often the server was killed.
     """
 
@@ -106,14 +106,14 @@ class History:
 
     @cached_property
     def intended(self) -> dict[str, Line]:
-        """What publishers were about to publish, by event id."""
+        """The events that publishers were about to publish, by event id."""
         return {line.facts["event"]: line for line in self.of("intends")}
 
     @cached_property
     def acknowledged(self) -> dict[str, str]:
-        """Who was told that an event is stored, by event id; children included."""
-        told = {event: line.name for line in self.of("acknowledged") for event in line.facts["events"]}
-        return {**{line.facts["event"]: line.name for line in self.of("published")}, **told}
+        """The processes to which an event was acknowledged, by event id; children included."""
+        acknowledged = {event: line.name for line in self.of("acknowledged") for event in line.facts["events"]}
+        return {**{line.facts["event"]: line.name for line in self.of("published")}, **acknowledged}
 
     @cached_property
     def runs(self) -> dict[Delivery, list[Run]]:
@@ -136,17 +136,17 @@ class History:
         return (line for line in self.lines if line.kind == kind)
 
     def is_excused(self, process: str) -> bool:
-        """Tell whether what a process had in flight may run again: it was killed, taken over, or lost a reply."""
+        """Return whether deliveries of a process may run again: it was killed, taken over, or lost a reply."""
         return process in self.deaths or self.server_kills > 0 or self.was_taken_over_alive(process)
 
     def was_taken_over_alive(self, process: str) -> bool:
-        """Tell whether a process lived, suspended or cut off, when it was taken over."""
+        """Return whether a process was alive, suspended or cut off, when it was taken over."""
         death, pid = self.deaths.get(process), self.pids.get(process)
         looks = [look for look in self.looks if death is None or look.at >= death.seen_at]
         return bool(looks) and pid in (looks[0] if death else looks[-1]).fenced
 
     def is_witnessed(self, delivery: Delivery) -> bool:
-        """Tell whether the ledger, or what the handler wrote in its own transaction, says that a delivery was done."""
+        """Return whether the ledger, or the documents of the handler's transaction, show that a delivery is done."""
         event, handler = delivery
         if handler == goods.BOOK:
             return self.bookings[event] > 0
@@ -155,7 +155,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one process had to do with it."""
+    """The part of one process in a round."""
 
     acknowledged: int
     deliveries: int
@@ -163,12 +163,12 @@ class Share:
 
 
 def taken_over_alive(history: History) -> list[str]:
-    """Return the processes that were taken over while they lived."""
+    """Return the processes that were taken over while they were alive."""
     return [name for name in history.pids if history.was_taken_over_alive(name)]
 
 
 def findings(history: History) -> list[Finding]:
-    """Return all that must not be."""
+    """Return all broken rules."""
     checks = (
         _events,
         _records,
@@ -184,7 +184,7 @@ def findings(history: History) -> list[Finding]:
 
 
 def shares(history: History) -> dict[str, Share]:
-    """Return what each process had to do with it."""
+    """Return the part of each process."""
     acknowledged = Counter(history.acknowledged.values())
     began = Counter(run.process for runs in history.runs.values() for run in runs)
     repeated = Counter(run.process for run in repeated_runs(history))
@@ -192,34 +192,34 @@ def shares(history: History) -> dict[str, Share]:
 
 
 def repeated_runs(history: History) -> list[Run]:
-    """Return the runs after which the delivery ran again, though it had not failed."""
+    """Return the runs after which the delivery ran again although it had not failed."""
     return [
         run for runs in history.runs.values() for run, _ in pairwise(runs) if run.how not in ("failed", "broken off")
     ]
 
 
 def _events(history: History) -> Iterator[Finding]:
-    """What was acknowledged is there, and what is there was intended."""
+    """Every acknowledged event is stored, and every stored event was intended."""
     for event, process in history.acknowledged.items():
         if event not in history.by_id:
             yield Finding("lost event", process, f"{event} was acknowledged to {process} and is not in the log")
     known = {*history.intended, *_children_of_all(history)}
     for event in history.by_id:
         if event not in known:
-            yield Finding("an event that nobody published", "", event)
+            yield Finding("event without a publisher", "", event)
     for (event, handler), runs in history.runs.items():
         if event not in history.by_id and event not in history.acknowledged:
-            yield Finding("a handler ran for what is not in the log", runs[0].process, f"{event} {handler}: {runs[0]}")
+            yield Finding("run without a record", runs[0].process, f"{event} {handler}: {runs[0]}")
 
 
 def _children_of_all(history: History) -> set[str]:
-    """Return the ids of the records that name an order: how many there are is counted elsewhere."""
+    """Return the ids of the records that name an order; their number is checked elsewhere."""
     orders = history.by_id.keys() | history.intended.keys()
     return {record["event_id"] for record in history.records if record["payload"].get("order") in orders}
 
 
 def _records(history: History) -> Iterator[Finding]:
-    """The six fields of every record are what was published."""
+    """The six fields of every record are those that were published."""
     for event, line in history.intended.items():
         record = history.by_id.get(event)
         if record is None:
@@ -227,11 +227,11 @@ def _records(history: History) -> Iterator[Finding]:
         meant = {**line.facts["record"], "timestamp": datetime.fromisoformat(line.facts["record"]["timestamp"])}
         changed = [name for name in SIX if record.get(name) != meant[name]]
         if changed:
-            yield Finding("a field has changed", line.name, f"{event}: {', '.join(changed)}")
+            yield Finding("changed field", line.name, f"{event}: {', '.join(changed)}")
 
 
 def _deliveries(history: History) -> Iterator[Finding]:
-    """Every record has come home, with all of its handlers, each of which was seen to run."""
+    """Every record is finished, with all of its handlers, and each of them has run."""
     for record in history.records:
         event, delivery = record["event_id"], record.get("delivery") or {"state": "open", "owner": None, "handlers": []}
         entries = {entry["id"]: entry for entry in delivery["handlers"]}
@@ -248,15 +248,15 @@ def _delivery(history: History, delivery: Delivery, entry: Mapping[str, Any]) ->
     event, handler = delivery
     runs = history.runs.get(delivery, [])
     last = runs[-1].process if runs else history.acknowledged.get(event, "")
-    told = f"{event} {handler} {entry['state']}, runs: {'; '.join(map(str, runs)) or 'none'}"
+    details = f"{event} {handler} {entry['state']}, runs: {'; '.join(map(str, runs)) or 'none'}"
     if entry["attempts"] > len(runs):
-        yield Finding("more attempts than runs", last, f"{entry['attempts']} attempts: {told}")
+        yield Finding("more attempts than runs", last, f"{entry['attempts']} attempts: {details}")
     if history.is_witnessed(delivery):
         return
     if entry["state"] == "done":
-        yield Finding("done without a witness", last, told)
+        yield Finding("done without a run", last, details)
     elif not (entry["state"] == "dead" and entry["crashes"] > 0):
-        yield Finding("lost delivery", last, told)
+        yield Finding("lost delivery", last, details)
 
 
 def _children(history: History) -> Iterator[Finding]:
@@ -271,7 +271,7 @@ def _children(history: History) -> Iterator[Finding]:
             meant = Counter(_content(event_type, payload) for event_type, payload in goods.children(event))
             if there[event] != meant and not (there[event] <= meant and _is_dead(record)):
                 process = history.acknowledged.get(event, "")
-                yield Finding("children not exactly once", process, f"{event} has {dict(there[event])}")
+                yield Finding("child not stored exactly once", process, f"{event} has {dict(there[event])}")
 
 
 def _content(event_type: str, payload: Mapping[str, Any]) -> str:
@@ -283,29 +283,29 @@ def _is_dead(record: Mapping[str, Any]) -> bool:
 
 
 def _transactions(history: History) -> Iterator[Finding]:
-    """A payment and its event are both there or both absent; a booking is there once."""
+    """A payment and its event are either both stored or both absent; a booking is stored once."""
     for event, line in history.intended.items():
         way, is_there = line.facts["way"], event in history.by_id
         if way != "publish" and is_there != (event in history.payments):
-            yield Finding("half a transaction", line.name, f"{event}: {'event' if is_there else 'payment'} alone")
+            yield Finding("partial transaction", line.name, f"{event}: {'event' if is_there else 'payment'} alone")
         if way == "rollback" and (is_there or event in history.payments):
-            yield Finding("a rolled back transaction left something", line.name, event)
+            yield Finding("rolled-back write was stored", line.name, event)
     for event, times in history.bookings.items():
         if times != 1:
-            told = "; ".join(map(str, history.runs[event, goods.BOOK]))
-            yield Finding("a handler's transaction was committed twice", "", f"{event} {times} times: {told}")
+            details = "; ".join(map(str, history.runs[event, goods.BOOK]))
+            yield Finding("transaction committed twice", "", f"{event} {times} times: {details}")
 
 
 def _repeats(history: History) -> Iterator[Finding]:
-    """A delivery runs again only where its process was killed, a reply was lost or its worker was taken over."""
+    """A delivery runs again only if its process was killed, a reply was lost or its worker was taken over."""
     for run in repeated_runs(history):
         if not history.is_excused(run.process):
-            told = "; ".join(map(str, history.runs[run.delivery]))
-            yield Finding("a repeat without a reason", run.process, f"{' '.join(run.delivery)}: {told}")
+            details = "; ".join(map(str, history.runs[run.delivery]))
+            yield Finding("repeat without a cause", run.process, f"{' '.join(run.delivery)}: {details}")
 
 
 def _owned_twice(history: History) -> Iterator[Finding]:
-    """Two processes never work on one record at a time, unless one was taken over while it lived."""
+    """Two processes never work on one record at the same time, unless one was taken over while it was alive."""
     by_event: dict[str, list[Run]] = defaultdict(list)
     for runs in history.runs.values():
         for run in runs:
@@ -323,17 +323,17 @@ def _overlapping(runs: Iterable[Run]) -> Iterator[tuple[Run, Run]]:
 
 
 def _done_before(history: History) -> Iterator[Finding]:
-    """What was seen to be done is not handed out again."""
+    """A delivery that was observed as done does not run again."""
     seen: dict[Delivery, int] = {}
     for look in () if taken_over_alive(history) else history.looks:
         seen = {**dict.fromkeys(look.done, look.at), **seen}
     for delivery, at in seen.items():
         for run in history.runs.get(delivery, ()):
             if run.at > at:
-                told = f"{' '.join(delivery)}: done at {at / 1e9:.3f}, and again {run}"
-                yield Finding("handed out again after it was done", run.process, told)
+                details = f"{' '.join(delivery)}: done at {at / 1e9:.3f}, and again {run}"
+                yield Finding("ran again after it was done", run.process, details)
 
 
 def _taken_over_early(history: History) -> Iterator[Finding]:
-    """Nobody is taken over who was not silent for a whole lease."""
+    """No worker is taken over before it was silent for a whole lease."""
     return (Finding("taken over too early", "", story) for story in history.early)

@@ -1,4 +1,4 @@
-"""Looks at the registry of workers again and again, and notes who was taken over before the lease had ended."""
+"""Polls the registry of workers, and records take-overs that came before the lease had ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWER_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Beat:
-    """A worker's last beat; it came later than `after`, by the ledger's clock."""
+    """A worker's last beat; it was sent later than `after`, by the ledger's clock."""
 
     at: Any
     after: float
@@ -27,10 +27,10 @@ class _Beat:
 
 
 class Watch:
-    """Knows since when each worker has been silent, at most; what it has not seen it accuses nobody of.
+    """Computes how long each worker has been silent at most; it reports nothing about times that it did not observe.
 
     Attributes:
-        early: what there is to say of those who were taken over too early.
+        early: findings about workers that were taken over too early.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Watch:
         self._asked = float("-inf")
 
     async def run(self, workers: Any) -> None:
-        """Look until cancelled; a server that is away shows nothing."""
+        """Poll until cancelled; an unreachable server is skipped."""
         while True:
             with suppress(PyMongoError), pymongo.timeout(ANSWER_S):
                 asked = ledger.now()
@@ -47,7 +47,7 @@ class Watch:
             await asyncio.sleep(PAUSE_S)
 
     def look(self, entries: Iterable[Mapping[str, Any]], asked: float, answered: float) -> None:
-        """Take in one answer; times are nanoseconds."""
+        """Process one answer; times are nanoseconds."""
         self._beats = {entry["_id"]: self._beat(entry, answered) for entry in entries}
         self._asked = asked
 

@@ -1,7 +1,7 @@
-"""Runs another module of the proof, or the command line, with writes that one server acknowledges without its journal.
+"""Runs another module of the proof, or the command line, with writes that do not wait for the server's journal.
 
-`python -m tests.proof.weak MODULE ARGUMENT…`: with this a killed server loses what it has acknowledged, and the proof
-must see it.
+`python -m tests.proof.weak MODULE ARGUMENT…`: a killed server then loses acknowledged writes, and the proof must
+detect it.
 """
 
 from __future__ import annotations
