@@ -1,4 +1,4 @@
-"""What all tests share: a server to test against, a database that is each test's own, and no test that slips away.
+"""Shared by all tests: a server, a database for each test, and a check that no test is skipped on CI.
 
 The server is the embedded log, one for the whole run; with CRAFT_EVENTS_TEST_URI it is the one at that address.
 """
@@ -26,7 +26,7 @@ for _name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_") an
     del os.environ[_name]  # the settings of the user who runs the tests are not under test
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background process, and so would be what it starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background process of a shell; its children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -34,7 +34,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
 settings.register_profile(
     "shared", deadline=None, derandomize=IS_CI, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("shared")  # how fast a machine draws examples says nothing about the code
+settings.load_profile("shared")  # the speed of drawing examples depends on the machine
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def fresh_database_name(database_name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def own_event_classes() -> Iterator[None]:
-    """Forget the event classes that a test defines, and let none of an example or of the demo reach it."""
+    """Remove the event classes that a test defines, and hide those of examples and of the demo."""
     with event_class.forgetting_classes(keep=("craft_easy.", "tests.")):
         yield
 
@@ -84,7 +84,7 @@ def repository() -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """On CI a test that is skipped has failed: everything that it needs is installed there."""
+    """Fail a skipped test on CI, where everything that it needs is installed."""
     return _unskipped((yield))
 
 
@@ -96,7 +96,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """A report goes from process to process as UTF-8, which has no room for the lone surrogates that tests log."""
+    """Replace lone surrogates in a report, which is sent from process to process as UTF-8."""
     return _encodable((yield))
 
 

@@ -54,7 +54,7 @@ def events(seed: int = 1) -> Iterator[DomainEvent]:
 
 
 async def publish() -> None:
-    """Publish until the process is killed; there is no clean-up."""
+    """Publish until the process is killed, without a clean-up."""
     bus = get_event_bus()
     bus.configure_store(EventStore(), lease=LEASE_SECONDS)
     for event in events():

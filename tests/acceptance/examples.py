@@ -1,4 +1,4 @@
-"""Run code as a reader would type it: statements at the top of a module of its own, `await` included."""
+"""Run code as a reader would type it: statements at the top level of a new module, `await` included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _numbers: Final = count(1)
 
 @contextmanager
 def module(name: str, file: str) -> Iterator[ModuleType]:
-    """Give a module that can be imported by its name until the block ends, and whose event classes end with it."""
+    """Yield a module that can be imported by its name until the block ends; its event classes are removed with it."""
     made = sys.modules[name] = ModuleType(name)
     made.__file__ = file
     try:
@@ -30,11 +30,11 @@ def module(name: str, file: str) -> Iterator[ModuleType]:
 
 
 async def run(source: str, *, file: str = "", line: int = 1) -> dict[str, Any]:
-    """Run statements in a module of their own and return what they defined.
+    """Run statements in a new module and return its variables.
 
     Args:
-        source: the statements; a common indentation is taken off.
-        file, line: where they stand, so that a traceback leads there.
+        source: the statements; a common indentation is removed.
+        file, line: their place, for tracebacks.
     """
     name = f"example_{next(_numbers)}"
     with module(name, file or f"{name}.py") as made:

@@ -1,4 +1,4 @@
-"""Records as no program of this package writes them: what other writers, and their bugs, leave in a log."""
+"""Records that this package never writes: records of other programs, and of their bugs."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _text(number: int) -> str:
 
 
 RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "as it should be": {"delivery": _delivery()},
-    "nothing at all": dict.fromkeys(("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload"), ...),
+    "valid": {"delivery": _delivery()},
+    "no event fields": dict.fromkeys(("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload"), ...),
     # payloads
     "payload: a list": {"payload": [1, {"a": [None]}]},
     "payload: a text": {"payload": "x"},
     "payload: null": {"payload": None},
-    "payload: a number that is none": {"payload": NAN},
+    "payload: not a number": {"payload": NAN},
     "payload: every type of BSON": {
         "payload": {
             "code": bson.Code("x", {"a": NAN}),
@@ -56,13 +56,13 @@ RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
             "numbers": [NAN, float("inf"), -0.0, 2**63 - 1, -(2**63)],
         }
     },
-    "payload: what looks like Extended JSON": {"payload": {"$date": "x", "$oid": [], "$numberLong": NAN}},
+    "payload: an object like Extended JSON": {"payload": {"$date": "x", "$oid": [], "$numberLong": NAN}},
     "payload: control characters": {"payload": {_text(1).replace("\0", ""): _text(2), "": {"": CONTROL}}},
     "payload: 1 MB in one text": {"payload": {"text": "\u202e" * 350_000}},
     # times
     "timestamp: a text": {"timestamp": "yesterday"},
     "timestamp: a number": {"timestamp": 1_769_853_600},
-    "timestamp: a number that is none": {"timestamp": NAN},
+    "timestamp: not a number": {"timestamp": NAN},
     "timestamp: an object": {"timestamp": {"$date": "x"}},
     "timestamp: a list": {"timestamp": [AT, "x"]},
     "timestamp: true": {"timestamp": True},
@@ -72,7 +72,7 @@ RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
     # ids, types, tenants, actors
     "_id: an object": {"_id": {"a": {"b": [1]}}},
     "_id: another object": {"_id": {"a": {"b": [2]}}, "event_id": ...},
-    "_id: a number that is none": {"_id": NAN, "event_id": ...},
+    "_id: not a number": {"_id": NAN, "event_id": ...},
     "_id: empty": {"_id": "", "event_id": ...},
     "_id: control characters": {"_id": CONTROL, "event_id": ...},
     "event_id: an object": {"event_id": {"a": CONTROL}},
@@ -80,7 +80,7 @@ RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "event_id: null": {"event_id": None},
     "event_id: empty": {"event_id": ""},
     "event_id: a number": {"event_id": 7},
-    "event_id: a number that is none": {"event_id": NAN},
+    "event_id: not a number": {"event_id": NAN},
     "event_id: control characters": {"event_id": CONTROL},
     "event_id: 900 letters": {"event_id": "e" * 900},
     "event_type: 1 MB": {"event_type": "t" * 1_000_000},
@@ -97,7 +97,7 @@ RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "causation_id: itself": {"event_id": "ouroboros", "causation_id": "ouroboros", "correlation_id": "ouroboros"},
     "causation_id: a ring, one": {"event_id": "ring-1", "causation_id": "ring-2", "correlation_id": "ring-2"},
     "causation_id: a ring, two": {"event_id": "ring-2", "causation_id": "ring-1", "correlation_id": "ring-1"},
-    "fields of others": {"$where": 1, "a.b": CONTROL, "redacted": True, "": None},
+    "fields of other programs": {"$where": 1, "a.b": CONTROL, "redacted": True, "": None},
     "redacted: odd": {"redacted": {"at": CONTROL, "by": [CONTROL], "reason": NAN}},
     "redacted: odd but for its time": {"redacted": {"at": AT, "by": {CONTROL[1:]: [CONTROL]}, "reason": NAN}},
     # deliveries
@@ -117,7 +117,7 @@ RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "handler: no id": {"delivery": _entry(id=None)},
     "handler: an id that is an object": {"delivery": _entry(id={"a": CONTROL})},
     "handler: control characters": {"delivery": _entry(id=CONTROL, reason=CONTROL, by=CONTROL)},
-    "handler: numbers that are none": {
+    "handler: not a number": {
         "delivery": _entry(attempts=NAN, crashes=NAN, budget_from=NAN, took_ms=NAN, due_at=NAN, finished_at=NAN)
     },
     "handler: numbers past every range": {"delivery": _entry(attempts=2**63 - 1, took_ms=1e308, crashes=-(2**63))},
@@ -135,19 +135,19 @@ RECORDS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "owner: empty": {"delivery": _entry(state="pending") | {"owner": ""}},
     "owner: a number": {"delivery": _entry(state="pending") | {"owner": 7}},
-    "owner: nobody that is known": {"delivery": _entry(state="pending") | {"owner": CONTROL}},
+    "owner: unknown": {"delivery": _entry(state="pending") | {"owner": CONTROL}},
     "rev: a text": {"delivery": _entry(state="pending") | {"rev": "x"}},
-    "rev: a number that is none": {"delivery": _entry(state="pending") | {"rev": NAN}},
+    "rev: not a number": {"delivery": _entry(state="pending") | {"rev": NAN}},
     "rev: below zero": {"delivery": _entry(state="pending") | {"rev": -(2**63)}},
-    "takeovers: a number that is none": {"delivery": _entry(state="pending") | {"takeovers": NAN, "running": [1]}},
+    "takeovers: not a number": {"delivery": _entry(state="pending") | {"takeovers": NAN, "running": [1]}},
 }
-"""What is odd about a record, and its fields: those that are `...` are missing."""
+"""The oddity of a record, and its fields: those that are `...` are missing."""
 
 
 def records() -> dict[str, RawBSONDocument]:
-    """Return all of them by what is odd about them, and two that no driver would write.
+    """Return all of them by their oddity, and two that no driver would write.
 
-    Those have a key that stands twice, and text that is no UTF-8.
+    Those two have a repeated key, and text that is not UTF-8.
     """
     found = {name: _record(number, name, fields) for number, (name, fields) in enumerate(RECORDS.items(), 1)}
     return {name: RawBSONDocument(data) for name, data in {**found, **_broken()}.items()}
@@ -170,11 +170,11 @@ def _record(number: int, name: str, fields: Mapping[str, Any]) -> bytes:
 def _broken() -> dict[str, bytes]:
     whole, without = (
         _record(998, "a key that stands twice", {}),
-        _record(999, "text that is no UTF-8", {"tenant_id": ...}),
+        _record(999, "text that is not UTF-8", {"tenant_id": ...}),
     )
     return {
-        "a key that stands twice": _with(whole, b"\x02tenant_id\0\x02\0\0\0x\0"),
-        "text that is no UTF-8": _with(without, b"\x02tenant_id\0\x05\0\0\0\xff\xfe\xfd\xfc\0"),
+        "a repeated key": _with(whole, b"\x02tenant_id\0\x02\0\0\0x\0"),
+        "text that is not UTF-8": _with(without, b"\x02tenant_id\0\x05\0\0\0\xff\xfe\xfd\xfc\0"),
     }
 
 

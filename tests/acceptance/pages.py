@@ -1,8 +1,8 @@
-"""The pages of the documentation: their blocks, and their commands run as a reader types them.
+"""The pages of the documentation: their blocks, and their commands, run as a reader types them.
 
     python -m tests.acceptance.pages docs/howto/history.md
 
-runs a page's commands and writes what they print now into the page, where it differs from what the page shows.
+runs a page's commands and replaces outputs in the page that differ.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PAGES: Final = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(
 COLUMNS: Final = 100
 ID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 HANDLERS_PRINT: Final = ("reserved ", "mailed ")
-"""How the lines of the shop's handlers begin: several events are delivered in any order."""
+"""The beginnings of the lines that the shop's handlers print: several events are delivered in any order."""
 _BAR: Final = "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉"
 
 
@@ -46,7 +46,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The name of the file that a Python block is to be saved as."""
+        """The name of the file to save a Python block as."""
         found = re.match(r"# (\w+\.py)\n", self.text)
         return found[1] if found else None
 
@@ -58,7 +58,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a console block and what is shown below it."""
+    """A command of a console block and its output."""
 
     words: str
     shown: str
@@ -67,7 +67,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ran, and what it printed with the page's event ids in place of its own."""
+    """A command that ran, and its output with the page's event ids in place of its own."""
 
     command: Command
     printed: str
@@ -104,7 +104,7 @@ def write_files(page: Path, directory: Path) -> None:
 
 
 def run(page: Path, directory: Path) -> Iterator[Ran]:
-    """Run a page's commands in a directory, one after another, with the embedded log that the page names at hand."""
+    """Run a page's commands in a directory, one after another, with the embedded log of the page."""
     write_files(page, directory)
     exports: list[str] = []
     ids: dict[str, str] = {}
@@ -126,7 +126,7 @@ def _replace(text: str, ids: dict[str, str]) -> str:
 
 
 def on_a_terminal(command: str, directory: Path) -> str:
-    """Run a command in a shell on a terminal of 100 columns and return all that it shows."""
+    """Run a command in a shell on a terminal of 100 columns and return its output."""
     reader, descriptor = pty.openpty()
     ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -141,7 +141,7 @@ def on_a_terminal(command: str, directory: Path) -> str:
     ):
         os.close(descriptor)
         text = b""
-        with suppress(OSError):  # on Linux the end of a terminal is an error
+        with suppress(OSError):  # Linux reports the end of a terminal as an error
             while select.select([reader], [], [], 60)[0] and (some := os.read(reader, 1 << 16)):
                 text += some
     os.close(reader)
@@ -150,18 +150,18 @@ def on_a_terminal(command: str, directory: Path) -> str:
 
 def _as_lines(text: str) -> str:
     text = re.sub(r"[^\n]*\x1b\[K", "", text).replace("\r\n", "\n")
-    text = re.sub(r"\r?delivering +[\d,]+ +[\d.,]+/s", "", text)  # a handler that prints behind it
+    text = re.sub(r"\r?delivering +[\d,]+ +[\d.,]+/s", "", text)  # a handler prints after it
     return re.sub(r" +$", "", text, flags=re.MULTILINE).rstrip("\n") + "\n" if text.strip() else ""
 
 
 def matches(printed: str, shown: str) -> bool:
-    """Tell whether a command printed what a page shows; a line "…" of the page stands for any number of lines."""
+    """Return whether an output matches that of a page; a line "…" of the page matches any number of lines."""
     parts = [r"(.*\n)*" if line == "…" else re.escape(line) + r"\n" for line in plain(shown)]
     return re.fullmatch("".join(parts), "".join(f"{line}\n" for line in plain(printed))) is not None
 
 
 def plain(text: str) -> list[str]:
-    """Return the lines of an output without what differs from run to run: ids, times, durations, bars, gaps."""
+    """Return the lines of an output without ids, times, durations, bars and gaps, which differ from run to run."""
     for what, pattern in (
         ("ID", rf"{ID.pattern}|[0-9a-f]{{8}}[0-9a-f-]*(?=…)"),
         ("DATE", r"\b(\d{4}-)?\d\d-\d\d\b(?=[T ])"),
@@ -182,7 +182,7 @@ def plain(text: str) -> list[str]:
 
 
 def main(names: Sequence[str]) -> None:
-    """Write what the commands of pages print now into the pages."""
+    """Write the current outputs of the commands of pages into the pages."""
     for page in [ROOT / name for name in names] or PAGES:
         lines = page.read_text().splitlines(keepends=True)
         with tempfile.TemporaryDirectory() as directory:

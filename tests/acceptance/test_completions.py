@@ -1,4 +1,4 @@
-"""Completions in the real shells, on a terminal: what TAB offers, and what it never runs."""
+"""Completions in the real shells, on a terminal: the offers of TAB, and commands that it must never run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EOF
 
 @pytest.fixture(scope="module", params=shells.NAMES)
 def name(request: pytest.FixtureRequest) -> str:
-    """A shell's name; one that is not installed is named as skipped."""
+    """A shell's name; a missing shell is reported as skipped."""
     if not shells.is_installed(request.param):
         pytest.skip(f"{request.param} is not installed")
     return str(request.param)
@@ -55,7 +55,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a program of our name that notes each call and answers with good and hostile values."""
+    """A folder with a program of our name that records each call and answers with good and hostile values."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "bin").mkdir()
     (folder / "bin" / "craft-events").write_text(FAKE)
@@ -73,7 +73,7 @@ def running(name: str, home: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def shell(running: Shell, home: Path) -> Shell:
-    """The running shell with an empty line, and no call noted."""
+    """The running shell with an empty line, and no recorded call."""
     running.clear()
     (home / "calls").unlink(missing_ok=True)
     return running
@@ -85,7 +85,7 @@ def calls(home: Path) -> list[str]:
 
 
 def shows(shell: Shell, line: str) -> str:
-    """Wait until the command line reads so."""
+    """Wait until the command line has this text."""
     end = re.compile(re.escape(f"ready> {line}") + r"=?\s*$", re.MULTILINE)
     return shell.wait_for(lambda screen: end.search(screen) is not None)
 
@@ -109,7 +109,7 @@ def test_the_command_prints_the_same_text(repository: Path, shell_name: str, nam
     assert ended.stdout == (repository / "completions" / name).read_bytes()
 
 
-def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> None:
+def test_the_module_writes_the_files(repository: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "craft_events_cli.completion", str(tmp_path)], timeout=60, check=True)
     for file in (repository / "completions").iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()
@@ -142,7 +142,7 @@ def test_the_module_writes_the_files_anew(repository: Path, tmp_path: Path) -> N
         ("craft-events handlers list --app-dir=et\t", "craft-events handlers list --app-dir=etc/"),
     ],
 )
-def test_tab_completes_what_the_script_knows_without_running_anything(
+def test_tab_completes_commands_and_flags_without_running_anything(
     shell: Shell, home: Path, typed: str, completed: str
 ) -> None:
     shell.press(typed)
@@ -236,7 +236,7 @@ def test_no_tenants_name_can_run_code_at_tab(shell: Shell, home: Path, option: s
     assert not (home / "pwned").exists()
 
 
-def test_what_is_typed_is_never_evaluated(shell: Shell, home: Path) -> None:
+def test_typed_text_is_never_evaluated(shell: Shell, home: Path) -> None:
     shell.press("craft-events redispatch --uri $(touch pwned) --tenant '`touch pwned`\t\t")
     shell.settle(1)
     assert not (home / "pwned").exists()
@@ -289,12 +289,12 @@ def values(
     ["mongodb://127.0.0.1:1", "mongodb://192.0.2.1", "embedded:nowhere", "nonsense", "mongodb://no-such-host.invalid"],
 )
 @pytest.mark.parametrize("kind", ["tenant", "type", "handler", "nonsense"])
-def test_without_a_database_there_is_nothing_and_it_is_soon(tmp_path: Path, uri: str, kind: str) -> None:
+def test_without_a_database_completion_returns_nothing_quickly(tmp_path: Path, uri: str, kind: str) -> None:
     (tmp_path / "shop.py").write_text("open('imported', 'w')")
     ended, seconds = values(kind, "", f"craft-events replay --uri {uri}", cwd=tmp_path, CRAFT_EVENTS_HANDLERS="shop")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shop.py"]
-    assert seconds < 3  # 300 ms on a machine that has nothing else to do; the deadline itself is tested below
+    assert seconds < 3  # 300 ms on an idle machine; the deadline itself is tested below
 
 
 @pytest.mark.parametrize("args", [(), ("tenant",), ("tenant", "", "", ""), ("tenant", "", "craft-events --uri 'x")])

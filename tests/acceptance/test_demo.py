@@ -1,4 +1,4 @@
-"""`craft-events demo` as a process: the story, its proof, and that it leaves nothing behind."""
+"""`craft-events demo` as a process: its output, its comparison, and no leftovers."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SHOP: Final = "craft_events_cli.demo.shop"
 """Not imported here: it subscribes its handlers on the bus of the process and claims `order.placed`."""
 PROGRAM: Final = str(Path(sys.executable).with_name("craft-events"))
 LIMIT: Final = 60.0
-"""Seconds that a demo may take."""
+"""The time limit of a demo in seconds."""
 COLUMNS: Final = 60
 
 
 @dataclass
 class Told:
-    """A demo that has been played."""
+    """A demo that has ended."""
 
     directory: Path
     code: int = -1
@@ -46,23 +46,23 @@ class Told:
     servers: set[int] = field(default_factory=set)
 
     def number(self, text: str) -> int:
-        """Return the number that stands before a text in the last count."""
+        """Return the number before a text in the comparison."""
         [found] = re.findall(rf" ([0-9,]+) {re.escape(text)}", self.words)
         return int(found.replace(",", ""))
 
     @property
     def words(self) -> str:
-        """What was told, without colours and wherever its lines were broken."""
+        """The output, without colours and line breaks."""
         return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", self.text).split())
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """Return an environment whose temporary files lie in one place, where they can be counted."""
+    """Return an environment with a directory for temporary files, where they can be counted."""
     return {**os.environ, "TMPDIR": str(directory), "TERM": "xterm-256color"}
 
 
 def play(directory: Path, *args: str, descriptor: int = subprocess.PIPE) -> Told:
-    """Play a demo to its end and note which servers it started."""
+    """Run a demo to its end and record the servers that it started."""
     told, began = Told(directory), time.monotonic()
     with subprocess.Popen(
         [PROGRAM, "demo", *args],
@@ -83,7 +83,7 @@ def play(directory: Path, *args: str, descriptor: int = subprocess.PIPE) -> Told
 
 
 def play_on_a_terminal(directory: Path, *args: str) -> Told:
-    """Play a demo on a narrow terminal."""
+    """Run a demo on a narrow terminal."""
     reader, descriptor = pty.openpty()
     ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     with ThreadPoolExecutor(1) as pool:
@@ -98,9 +98,9 @@ def play_on_a_terminal(directory: Path, *args: str) -> Told:
 
 
 def read_all(descriptor: int) -> str:
-    """Read a terminal until nobody writes to it any more."""
+    """Read a terminal until its end."""
     text = b""
-    with suppress(OSError):  # on Linux the end of a terminal is an error
+    with suppress(OSError):  # Linux reports the end of a terminal as an error
         while select.select([descriptor], [], [], 2 * LIMIT)[0] and (some := os.read(descriptor, 1 << 16)):
             text += some
     return text.decode()
@@ -116,7 +116,7 @@ def servers_of(directory: Path) -> set[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and was not reaped, as in a container without init, does not."""
+    """Return whether a process runs; one that has ended and was not reaped, as in some containers, does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -127,7 +127,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
-    """Two demos, played at the same time: one into a pipe, and one on a narrow terminal that keeps its log."""
+    """Two demos, run at the same time: one into a pipe, and one on a narrow terminal that keeps its log."""
     piped, kept = tmp_path_factory.mktemp("piped"), tmp_path_factory.mktemp("kept")
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(play, piped), pool.submit(play_on_a_terminal, kept, "--dir", "shop")
@@ -167,14 +167,14 @@ def test_its_numbers_are_those_of_a_repair(told: Told) -> None:
     assert told.number("others ran twice") == 0
 
 
-def test_it_says_what_to_type_next(told: Told) -> None:
+def test_it_suggests_the_next_command(told: Told) -> None:
     _, _, next_steps = told.text.partition("What to type next")
     assert next_steps.count("craft-events ") >= 2
 
 
 def test_no_process_is_left(told: Told) -> None:
     [publisher] = re.findall(r"Process ([0-9]+)", told.text)
-    assert told.servers, "no server was seen, so nothing was tested"
+    assert told.servers, "no server was found, so nothing was tested"
     assert [pid for pid in (int(publisher), *told.servers) if is_alive(pid)] == []
 
 
@@ -235,7 +235,7 @@ def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_without_the_extra_it_says_what_to_install(
+def test_without_the_extra_the_error_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from importlib.metadata import PackageNotFoundError

@@ -1,4 +1,4 @@
-"""Every code example of the documentation runs as it stands, given its imports: in memory, and with the store."""
+"""Every code example of the documentation runs unchanged, given its imports: in memory, and with the store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REACTING = ("receipts", "accounting", "analytics")
 
 @pytest.fixture
 def environment(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say in the environment where the log is, as a deployment does."""
+    """Set the log in the environment, as a deployment does."""
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
 
@@ -57,7 +57,7 @@ async def bus(request: pytest.FixtureRequest, fresh: EventBus) -> AsyncIterator[
 
 
 async def assert_that_all_is_done(store: EventStore) -> None:
-    """Check that the log holds what was published, each handler done."""
+    """Check that the log contains the published events, with each handler done."""
     records = [record async for page in store.batches(Selection()) for record in page]
     assert records, "nothing was stored"
     for record in records:
@@ -121,7 +121,7 @@ async def test_publishing_reaches_a_handler_that_reads_the_payload(bus: EventBus
     assert capsys.readouterr().out == "receipt for pay_123\n"
 
 
-async def test_a_background_handler_runs_beside_the_publisher(bus: EventBus, capsys: Any) -> None:
+async def test_a_background_handler_runs_while_the_publisher_continues(bus: EventBus, capsys: Any) -> None:
     await examples.run("""
         from craft_easy.core.events import event_handler, get_event_bus
         from craft_easy.core.events.types import UserRegistered
@@ -213,7 +213,7 @@ async def test_replay_returns_what_happened_of_a_type_as_its_class(fresh: EventB
 
 @pytest.fixture
 def reacting(bus: EventBus) -> Iterator[dict[str, Any]]:
-    """The three modules that react, imported as a new process imports them."""
+    """The three modules with handlers, imported as in a new process."""
     names = [f"{PACKAGE}.{name}" for name in REACTING]
     for name in names:
         sys.modules.pop(name, None)

@@ -1,4 +1,4 @@
-"""The embedded log in real processes: shared, killed, orphaned, and never losing what it acknowledged."""
+"""The embedded log in real processes: shared, killed, orphaned, and without loss of acknowledged writes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ with embedded.join(sys.argv[1]) as log:
 
 
 class User:
-    """A process of its own that joins a directory and stays until it is told to leave, or killed."""
+    """A process that joins a directory and stays until it is asked to leave, or killed."""
 
     def __init__(self, directory: Path, *, patch: str = "") -> None:
         self.process = subprocess.Popen(
@@ -54,7 +54,7 @@ class User:
         )
 
     def said(self) -> str:
-        """Return the next line, once it has been said."""
+        """Return the next line of its output."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
@@ -84,7 +84,7 @@ class User:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory whose server does not outlive the test."""
+    """A directory whose server ends with the test."""
     path = Path(os.path.realpath(tmp_path)) / "log"
     yield path
     note = Note.read(path / "server.json")
@@ -93,7 +93,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 
 
 def is_served(path: Path) -> bool:
-    """Tell whether a server runs on the directory."""
+    """Return whether a server runs on the directory."""
     if not path.exists():
         return False
     place = Directory.open(path)
@@ -160,15 +160,15 @@ def test_a_user_that_is_killed_or_terminated_leaves_no_server_running(directory:
 
 
 MOMENTS = {
-    "before the server's process is made": "server.subprocess.run = halt",
-    "before the server is waited for": "server._answering = halt",
-    "before the server is told the nonce": "server._introduce = halt",
-    "before the log is handed over": "embedded.EmbeddedLog = halt",
+    "before the server's process is started": "server.subprocess.run = halt",
+    "before the wait for the server": "server._answering = halt",
+    "before the server gets the nonce": "server._introduce = halt",
+    "before the log is returned": "embedded.EmbeddedLog = halt",
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_starter_killed_at_any_moment_leaves_nothing_that_stands_in_the_way(directory: Path, moment: str) -> None:
+def test_a_starter_killed_at_any_moment_blocks_no_later_start(directory: Path, moment: str) -> None:
     with User(directory, patch=MOMENTS[moment]) as starter:
         assert starter.said() == "halted"
         starter.kill()
@@ -188,7 +188,7 @@ def test_an_interrupted_start_leaves_no_server_behind(directory: Path, monkeypat
     assert not is_served(directory)
 
 
-def test_a_stale_note_is_not_believed_and_its_process_is_left_alone(directory: Path) -> None:
+def test_a_stale_note_is_ignored_and_its_process_is_not_touched(directory: Path) -> None:
     Directory.open(directory).close()
     with User(directory.parent / "other") as bystander:
         bystander.said()
@@ -196,7 +196,7 @@ def test_a_stale_note_is_not_believed_and_its_process_is_left_alone(directory: P
         (directory / "server.json").write_text(json.dumps(stale))
         with embedded.join(directory) as log:
             assert log.pid != bystander.process.pid
-        assert bystander.leave() == 0, "it was not killed in the server's place"
+        assert bystander.leave() == 0, "it was not killed instead of the server"
 
 
 def test_a_port_that_now_belongs_to_a_stranger_is_not_joined(directory: Path) -> None:
@@ -220,13 +220,13 @@ def test_a_living_server_whose_note_names_a_strangers_port_is_not_taken_for_the_
         with place.lock_for_server(0), pytest.raises(EmbeddedLogError, match="does not answer") as caught:
             embedded.join(directory, timeout=0.1)
         assert str(directory / "server.log") in str(caught.value.hint)
-        assert list(client[server.DATABASE].server.find()) == before, "nothing was written to the stranger"
+        assert list(client[server.DATABASE].server.find()) == before, "nothing was written to the other server"
         (directory / "server.json").unlink()
         place.close()
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"\xff" * 64, b"\x14\0\0\0" + b"\0" * 40])
-def test_a_port_that_speaks_another_language_is_no_server(answer: bytes) -> None:
+def test_a_port_with_another_protocol_is_not_a_server(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -252,7 +252,7 @@ def test_a_taken_port_makes_way_for_another(directory: Path, monkeypatch: pytest
             assert f":{taken}/" not in log.uri
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_an_error(directory: Path) -> None:
+def test_a_chosen_port_that_is_in_use_is_an_error(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         taken = stranger.getsockname()[1]
         with pytest.raises(EmbeddedLogError, match=f"cannot listen on port {taken}: another program does"):
@@ -300,7 +300,7 @@ def test_data_outlives_a_restart_and_the_port_stays(directory: Path) -> None:
         assert log.uri == uri
 
 
-def test_what_was_acknowledged_outlives_a_kill_of_the_server(directory: Path) -> None:
+def test_acknowledged_events_survive_a_kill_of_the_server(directory: Path) -> None:
     acknowledged: list[int] = []
     enough = threading.Event()
 
@@ -322,7 +322,7 @@ def test_what_was_acknowledged_outlives_a_kill_of_the_server(directory: Path) ->
         until(lambda: not log.is_running())
         before = len(acknowledged)
         with embedded.join(directory) as restarted:
-            until(lambda: len(acknowledged) > before, seconds=40)  # it is back on its port, so the driver finds it
+            until(lambda: len(acknowledged) > before, seconds=40)  # it uses the same port, so the driver finds it
             enough.set()
             writer.join()
             assert restarted.pid != log.pid
@@ -330,7 +330,7 @@ def test_what_was_acknowledged_outlives_a_kill_of_the_server(directory: Path) ->
     assert not is_served(directory)
 
 
-def test_it_listens_on_the_loopback_address_alone(directory: Path) -> None:
+def test_it_listens_on_the_loopback_address_only(directory: Path) -> None:
     with embedded.join(directory) as log:
         port = int(log.uri.split(":")[2].split("/")[0])
         assert log.uri.startswith("mongodb://127.0.0.1:")
@@ -366,7 +366,7 @@ def test_transactions_and_change_streams_work_through_the_address(directory: Pat
             assert stream.next()["fullDocument"]["n"] == 1
 
 
-def test_the_server_is_nobodys_child_and_has_a_session_of_its_own(directory: Path) -> None:
+def test_the_server_has_no_parent_and_its_own_session(directory: Path) -> None:
     with embedded.join(directory) as log:
         assert os.getsid(log.pid) != os.getsid(0)
         with pytest.raises(ChildProcessError):
@@ -383,7 +383,7 @@ def test_a_fork_inherits_no_share(directory: Path) -> None:
     assert log.leave()
 
 
-def test_a_user_who_forgets_to_leave_leaves_at_exit(directory: Path) -> None:
+def test_a_user_that_does_not_leave_is_removed_at_exit(directory: Path) -> None:
     forgetful = "import sys\nfrom craft_easy.core.events import embedded\nembedded.join(sys.argv[1])"
     subprocess.run([sys.executable, "-c", forgetful, str(directory)], check=True)
     assert (directory / "last.json").exists()
@@ -407,14 +407,14 @@ def test_leaving_twice_is_leaving_once(directory: Path) -> None:
         assert first.is_running()
 
 
-def test_the_keeper_imports_no_driver_and_nobody_imports_the_server() -> None:
+def test_the_keeper_imports_no_driver_and_no_module_imports_the_server() -> None:
     code = "import sys; from craft_easy.core.events.embedded import server; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pymongo", "bson", "motor", "secantus", "pydantic"} & set(done.stdout.split())
 
 
 class Serving:
-    """`craft-events serve` in a process group of its own, as a terminal starts it."""
+    """`craft-events serve` in its own process group, as a terminal starts it."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.process = subprocess.Popen(
@@ -426,17 +426,17 @@ class Serving:
         )
 
     def address(self) -> str:
-        """Return the line on stdout, once it is there."""
+        """Return the line on stdout."""
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
-        """Send a signal to the whole group, as Ctrl-C does; return the exit code and what was said on stderr."""
+        """Send a signal to the whole group, as Ctrl-C does; return the exit code and stderr."""
         os.killpg(self.process.pid, number)
         return self.ended()
 
     def ended(self) -> tuple[int, str]:
-        """Wait for its end; return the exit code and what was said on stderr."""
+        """Wait for its end; return the exit code and stderr."""
         rest, said = self.process.communicate(timeout=30)
         assert rest == "", "the address is the only line of data"
         return self.process.returncode, said
@@ -469,7 +469,7 @@ def test_serve_prints_its_address_and_a_signal_stops_it(directory: Path, number:
         assert numbers_in(log) == {1}
 
 
-def test_serve_listens_on_the_port_that_it_is_told(directory: Path) -> None:
+def test_serve_listens_on_the_given_port(directory: Path) -> None:
     port = server._free_port()
     with Serving(directory, "--port", str(port)) as serving:
         assert f":{port}/" in serving.address()
@@ -488,7 +488,7 @@ def test_serve_leaves_the_log_to_those_who_still_use_it(directory: Path) -> None
     assert not is_served(directory)
 
 
-def test_serve_says_so_when_its_server_is_killed(directory: Path) -> None:
+def test_serve_reports_that_its_server_was_killed(directory: Path) -> None:
     with Serving(directory) as serving:
         serving.address()
         note = Note.read(directory / "server.json")
@@ -512,7 +512,7 @@ def test_serve_refuses_a_directory_that_is_not_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "x", "８０"])
-def test_serve_refuses_what_is_no_port(directory: Path, port: str) -> None:
+def test_serve_refuses_an_invalid_port(directory: Path, port: str) -> None:
     with Serving(directory, f"--port={port}") as serving:
         code, said = serving.ended()
     assert code == 2

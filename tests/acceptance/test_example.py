@@ -1,4 +1,4 @@
-"""The bookshop of `examples/` runs as its README says: a real server, real requests, a real kill."""
+"""The bookshop of `examples/` runs as in its README: a real server, real requests, a real kill."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Document = dict[str, Any]
 
 
 class Courier:
-    """What answers at COURIER_URL; while it is held, whoever calls waits for its answer."""
+    """The server at COURIER_URL; while it is blocked, its callers wait."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -52,11 +52,11 @@ class Courier:
         self._server.server_close()
 
     def hold(self) -> None:
-        """Answer nobody until `release`."""
+        """Answer no call until `release`."""
         self._is_free.clear()
 
     def release(self) -> None:
-        """Answer everybody."""
+        """Answer all calls."""
         self._is_free.set()
 
     def _reply(self) -> type[BaseHTTPRequestHandler]:
@@ -72,21 +72,21 @@ class Courier:
                     self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Print nothing."""
 
         return Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the shop answered."""
+    """An answer of the shop."""
 
     status: int
     body: Document
 
 
 class Shop:
-    """The application as a process: started, asked, killed and started again."""
+    """The application as a process that can be started, called, killed and restarted."""
 
     def __init__(self, uri: str, database: str, courier: Courier, output: Path, folder: Path = EXAMPLES) -> None:
         self._environment = {
@@ -108,7 +108,7 @@ class Shop:
             self.kill()
 
     def start(self) -> Self:
-        """Start it as its README does and return when it listens."""
+        """Start it as in its README and return when it listens."""
         with self._output.open("wb") as output:
             command = [str(Path(sys.executable).with_name("uvicorn")), "bookshop.app:app", "--port", "0"]
             self._process = subprocess.Popen(
@@ -124,17 +124,17 @@ class Shop:
         return found[1] if found else ""
 
     def said(self) -> str:
-        """Return all that it has printed since it was started."""
+        """Return its output since its start."""
         return self._output.read_text()
 
     def kill(self) -> None:
-        """Kill it; it has no chance to prepare."""
+        """Kill it with SIGKILL."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """Ask it to end, as a deployment does, and return when it has."""
+        """Terminate it, as a deployment does, and return when it has ended."""
         assert self._process is not None
         self._process.terminate()
         self._process.wait(60)
@@ -151,7 +151,7 @@ class Shop:
                 return Answer(error.code, json.loads(error.read() or b"{}") if error.code < 500 else {})
 
     def stock(self, **copies: int) -> None:
-        """Put books on the shelf."""
+        """Add copies of a book."""
         for isbn, number in copies.items():
             assert self.ask("PUT", f"/books/{isbn}", {"copies": number}).status == 200, self.said()
 
@@ -161,12 +161,12 @@ class Shop:
         return self.ask("POST", "/orders", {"customer": customer, "lines": lines})
 
     def is_packed(self, order_id: str) -> bool:
-        """Tell whether the shop says so."""
+        """Return whether the shop reports this."""
         return bool(self.ask("GET", f"/orders/{order_id}").body["is_packed"])
 
 
 class Books:
-    """The shop's database, seen from beside it."""
+    """The shop's database, read directly."""
 
     def __init__(self, uri: str, name: str) -> None:
         self._client: MongoClient[Document] = MongoClient(uri)
@@ -183,7 +183,7 @@ class Books:
         return {one["_id"]: one for one in self._database[name].find()}
 
     def events(self, event_type: str = "") -> list[Document]:
-        """Return the log, or what it has of one type."""
+        """Return the log, or its records of one type."""
         return [one for one in self.all("event_log").values() if event_type in ("", one["event_type"])]
 
     def states(self) -> Counter[tuple[str, str]]:
@@ -191,11 +191,11 @@ class Books:
         return Counter((one["event_type"], one["delivery"]["state"]) for one in self.events())
 
     def is_all_done(self) -> bool:
-        """Tell whether every event is delivered."""
+        """Return whether every event is delivered."""
         return all(one["delivery"]["state"] == "done" for one in self.events())
 
     def pass_time(self) -> None:
-        """Do what a minute after a kill does: its transactions end, a second of silence suffices, what waits is due."""
+        """Advance past the kill: transactions end, a second of silence is enough, pending deliveries are due."""
         self._client.admin.command("killAllSessions", [])
         self._database["event_log_workers"].update_many({}, {"$set": {"lease": 1}})
         for one in self._database["event_log"].find({"delivery.state": "open"}):
@@ -207,7 +207,7 @@ class Books:
 
 @pytest.fixture
 def courier() -> Iterator[Courier]:
-    """A courier that comes when called."""
+    """A courier that answers."""
     with Courier() as courier:
         yield courier
 
@@ -221,7 +221,7 @@ def books(embedded_uri: str, database_name: str) -> Iterator[Books]:
 
 @pytest.fixture
 def new_shop(embedded_uri: str, database_name: str, courier: Courier, tmp_path: Path) -> Iterator[Callable[..., Shop]]:
-    """Make shops, in a folder of examples, and close them."""
+    """Create shops, each with a folder of examples, and close them."""
     with ExitStack() as stack:
         yield lambda folder=EXAMPLES: stack.enter_context(
             Shop(embedded_uri, database_name, courier, tmp_path / "output", folder)
@@ -235,7 +235,7 @@ def shop(new_shop: Callable[..., Shop]) -> Shop:
 
 
 def with_motor(folder: Path) -> Path:
-    """Copy the examples and change what their comments say about Motor."""
+    """Copy the examples and apply what their comments say about Motor."""
     copytree(EXAMPLES, folder, ignore=lambda *_: {"__pycache__"})
     for name, pymongo, motor in (
         ("database", "return AsyncMongoClient(uri)", "return AsyncIOMotorClient(uri)"),
@@ -269,20 +269,20 @@ def test_an_order_is_handled_and_so_is_what_follows_from_it(
     assert courier.calls == [(order_id, f"{parcel['event_id']}:bookshop.handlers:call_courier")]
     assert books.all("books")["emma"]["copies"] == 1
     shop.stop()
-    assert books.all("event_log_workers") == {}, "it did not take its leave"
+    assert books.all("event_log_workers") == {}, "it is still registered"
     assert "Traceback" not in shop.said()
 
 
-def test_what_the_documentation_shows_of_it_is_in_it() -> None:
+def test_the_documented_snippets_are_in_the_example() -> None:
     pages = [EXAMPLES / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     shown = [excerpt for page in pages for excerpt in excerpts(page.read_text())]
     assert shown
     for file, part in shown:
-        assert part in (ROOT / file).read_text(), f"{file} has no such lines:\n{part}"
+        assert part in (ROOT / file).read_text(), f"{file} does not have these lines:\n{part}"
 
 
 def excerpts(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each part of an example's file that a text shows: blocks that begin with its name, cut at blank lines."""
+    """Yield each excerpt of an example's file in a page: blocks that start with its name, split at blank lines."""
     for file, code in re.findall(r"^```python\n# (examples/\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for part in re.split(r"\n\n+", code.strip("\n")):
             yield file, part
@@ -295,7 +295,7 @@ def test_it_starts_with_one_command_on_a_log_of_its_own(courier: Courier, tmp_pa
         until(lambda: shop.is_packed(order_id))
         shop.stop()
         assert "Traceback" not in shop.said()
-    # uvicorn ends by the signal that it got, and leaves the server running: the next to leave stops it
+    # uvicorn ends by the signal that it got, and leaves the server running: the next user to leave stops it
     assert embedded.join(tmp_path / "events").leave()
 
 
@@ -322,7 +322,7 @@ def test_the_last_copies_are_sold_once(shop: Shop, books: Books) -> None:
     assert books.all("books")["emma"]["copies"] == 0
 
 
-def test_what_a_killed_shop_left_undone_it_finishes_when_it_is_started_again(
+def test_a_killed_shop_finishes_its_events_after_a_restart(
     new_shop: Callable[..., Shop], books: Books, courier: Courier
 ) -> None:
     shop = new_shop().start()
@@ -341,11 +341,11 @@ def test_what_a_killed_shop_left_undone_it_finishes_when_it_is_started_again(
 
 
 def kill_in_the_middle(shop: Shop, *, orders: int) -> set[str]:
-    """Have four customers order one book after another, kill the shop, and return the orders that were answered."""
+    """Have four customers order one book after another, kill the shop, and return the answered orders."""
     answered: list[str] = []
 
     def keep_ordering(customer: str) -> None:
-        with suppress(URLError, HTTPException, OSError):  # it was killed
+        with suppress(URLError, HTTPException, OSError):  # the shop was killed
             while True:
                 answered.append(shop.order(customer, emma=1).body["order_id"])
 
@@ -358,7 +358,7 @@ def kill_in_the_middle(shop: Shop, *, orders: int) -> set[str]:
 
 
 def assert_that_nothing_is_lost_or_counted_twice(books: Books, courier: Courier, acknowledged: set[str]) -> None:
-    """Compare orders, events, stock, points, parcels and calls with each other."""
+    """Compare orders, events, stock, points, parcels and calls."""
     orders = books.all("orders")
     assert acknowledged <= orders.keys()
     assert sorted(one["payload"]["order_id"] for one in books.events("order.placed")) == sorted(orders)

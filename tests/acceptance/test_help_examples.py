@@ -1,4 +1,4 @@
-"""Every example of every help page is run, in a shop with a log, as an operator would type it."""
+"""Every example of every help page runs, in a shop with a log, as an operator would type it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from tests.support.commands import PAGES, examples_of
 from tests.support.conditions import until
 
 ENDLESS: Final = {"tail", "serve", "--watch"}
-"""What makes a command go on until it is stopped, unless it says where it ends."""
+"""The options that make a command endless, unless it has a limit."""
 ENDS: Final = {"--no-follow"}
 ELSEWHERE: Final = {"demo": "tests/acceptance/test_demo.py"}
-"""What other tests run, because it takes half a minute."""
+"""Examples that other tests run, because they take half a minute."""
 UNFINISHED: Final = {
     "craft-events stats --max-backlog 1000 --max-age 15m --max-dead 0 -o json",
     "craft-events redispatch --ids-from failed.ndjson -m shop.handlers",
 }
-"""What ends with 3 here, because it finds what it looks for."""
+"""Examples that end with 3 here, because they find something."""
 STUCK: Final = {"craft-events", "redispatch", "handlers", "handlers check", "doctor", "replay"}
-"""What may end with 3, because something in the log has no handler, fails or is not all well."""
+"""Examples that may end with 3, because something in the log has no handler, fails or is not well."""
 
 MODULES: Final = {
     "shop/__init__.py": "",
@@ -80,7 +80,7 @@ ID: Final = "019abf3e-77d1-7000-8000-000000000057"
 
 
 def examples() -> list[tuple[str, str]]:
-    """Return each example with the page that it stands on."""
+    """Return each example with its page."""
     found = [(words or "craft-events", example) for words in PAGES for example in examples_of(words)]
     return [(page, example) for page, example in found if page not in ELSEWHERE and example != "craft-events demo"]
 
@@ -91,7 +91,7 @@ def is_endless(example: str) -> bool:
 
 
 def is_plain(example: str) -> bool:
-    """Tell whether an example is one command line without a shell's own marks."""
+    """Return whether an example is one command line without shell syntax."""
     parts = list(shlex.shlex(example, posix=True, punctuation_chars=True))
     return parts[0] == "craft-events" and not any(set(part) <= set("|<>;&()") for part in parts)
 
@@ -123,7 +123,7 @@ def _error(now: datetime) -> dict[str, Any]:
 
 @pytest.fixture
 def shop(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The directory of an operator: handler modules, files to read, and a home."""
+    """The directory of an operator: handler modules, input files, and a home."""
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -155,7 +155,7 @@ Run = Callable[[str], Ended]
 
 @pytest.fixture
 def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run an example: in this process where it is one plain command, else in a shell; every question is answered."""
+    """Run an example: in this process if it is one plain command, otherwise in a shell; every question is answered."""
 
     async def yes(*_args: Any, **_options: Any) -> bool:
         return True
@@ -177,7 +177,7 @@ def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def prepare(example: str, run: Run) -> None:
-    """Make the files that an example reads, as the example before it would have."""
+    """Write the input files of an example, as an earlier example would have."""
     if "import events.ndjson.gz" in example:
         assert run("craft-events export events.ndjson.gz").code == 0
     if "--checkpoint tail.checkpoint" in example:
@@ -187,7 +187,7 @@ def prepare(example: str, run: Run) -> None:
 @pytest.mark.parametrize(
     ("page", "example"), [(page, example) for page, example in EVERY if not is_endless(example)], ids=lambda one: one
 )
-def test_an_example_does_what_it_says(run: Run, page: str, example: str) -> None:
+def test_an_example_runs_as_documented(run: Run, page: str, example: str) -> None:
     prepare(example, run)
     ended = run(example)
     assert "error:" not in ended.err
@@ -201,7 +201,7 @@ def test_an_example_does_what_it_says(run: Run, page: str, example: str) -> None
 @pytest.mark.parametrize(
     ("page", "example"), [(page, example) for page, example in EVERY if is_endless(example)], ids=lambda one: one
 )
-def test_an_example_without_an_end_goes_on_until_it_is_stopped(shop: Path, page: str, example: str) -> None:
+def test_an_endless_example_runs_until_it_is_stopped(shop: Path, page: str, example: str) -> None:
     said, ready = shop / "said", b"\n" if "--watch" in example else b"Ctrl-C"
     with socket.socket() as free, ExitStack() as stack:
         free.bind(("127.0.0.1", 0))

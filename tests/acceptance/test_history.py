@@ -1,8 +1,8 @@
-"""A long history through the log and the command line, and back, event by event.
+"""A long history through the log and the command line, and back, compared event by event.
 
 CRAFT_EVENTS_TEST_HISTORY names a file of NDJSON, gzipped or not, with `event_id, event_type, timestamp, tenant_id,
-actor_id, payload` on each line, ascending by time. Without it a history of the same shape is made up: skewed tenants,
-many events at one time, odd names. What is expected is counted from the file.
+actor_id, payload` on each line, ascending by time. Without it a history of the same shape is generated: skewed
+tenants, many events at one time, odd names. Expected values are counted from the file.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def events_of_file(path: Path) -> list[Event]:
 
 
 def made_up(count: int = 5_000) -> list[Event]:
-    """Return a history of files that come, change and go, always the same."""
+    """Return a history of files that are created, changed and removed; it is always the same."""
     chance = random.Random(7)
     tenants = ["celery"] * 60 + ["docs"] * 16 + [None] * 10 + ["t"] * 8 + ["funtests", "extra", "=odd", "requirements"]
     at, events = datetime(2009, 4, 24, 11, 30, tzinfo=UTC), []
@@ -88,7 +88,7 @@ def in_order(events: Sequence[Event]) -> list[Event]:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A history that is stored, and the command line over it."""
+    """A stored history, and the command line over it."""
 
     events: list[Event]
     stored: AppendResult
@@ -122,7 +122,7 @@ def history(embedded_uri: str) -> Iterator[History]:
 
 
 def plain(event: Event) -> Event:
-    """Return the fields of an event that the file has; the others are null."""
+    """Return the fields of an event in the file; the others are null."""
     assert (event["causation_id"], event["correlation_id"], event["delivery"]) == (None, None, None)
     return {name: event[name] for name in ("event_id", "event_type", "timestamp", "tenant_id", "actor_id", "payload")}
 

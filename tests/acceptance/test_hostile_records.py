@@ -1,4 +1,4 @@
-"""Records that other writers left, whatever they hold: no command fails over them, and none of them is lost."""
+"""Records of other programs with any content: no command fails on them, and none of them is lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from craft_events_cli.terminal import Output
 from tests.acceptance import hostile
 
 ENOUGH: Final = 70
-"""So many of the records a server takes; the embedded one takes neither times past all years nor broken text."""
+"""The number of records that a server accepts; the embedded one refuses times out of range and broken text."""
 HANDLERS: Final = """
 from craft_easy.core.events import event_handler
 
@@ -39,7 +39,7 @@ def handle(event):
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log that holds the hostile records, and how many of them."""
+    """A log with the hostile records, and their number."""
 
     events: Any
     records: int
@@ -48,7 +48,7 @@ class Log:
 
 @pytest.fixture(scope="module")
 def hostile_log(embedded_uri: str) -> Iterator[Log]:
-    """The hostile records in a database that only reading commands use."""
+    """The hostile records in a database for reading commands only."""
     with MongoClient[dict[str, Any]](embedded_uri) as client:
         name = f"craft_test_{secrets.token_hex(6)}"
         yield filled(client, embedded_uri, name)
@@ -71,7 +71,7 @@ def filled(client: MongoClient[dict[str, Any]], uri: str, name: str) -> Log:
         except OperationFailure:
             continue
     assert taken >= ENOUGH
-    events.create_index("correlation_id", sparse=True)  # trace refuses to do without
+    events.create_index("correlation_id", sparse=True)  # trace requires it
     return Log(events, taken, ("--uri", uri, "--database", name))
 
 
@@ -88,7 +88,7 @@ class Ended:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Run a command line in this process, and see that it neither failed nor let a raw character out."""
+    """Run a command line in this process, and check that it neither failed nor printed a raw character."""
     monkeypatch.chdir(tmp_path)
 
     def run(log: Log, *args: str, codes: Sequence[int] = (0,)) -> Ended:
@@ -111,7 +111,7 @@ def check(ended: Ended, codes: Sequence[int]) -> None:
 
 
 def process(log: Log, folder: Path, *args: str) -> Ended:
-    """Run a command line that loads a handler module, in a process of its own."""
+    """Run a command line that loads a handler module, in its own process."""
     (folder / "hostile_handlers.py").write_text(HANDLERS)
     command = [sys.executable, "-m", "craft_events_cli", *args, *log.where, "-m", "hostile_handlers"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
@@ -168,7 +168,7 @@ def test_each_that_has_an_id_is_shown(run: Any, hostile_log: Log, command: str, 
         ids = [one for number, one in enumerate(ids) if number % 5 == 0 or one.startswith(("ring", "ouroboros"))]
     ended = [run(hostile_log, command, "-o", output, "--", event_id, codes=(0, 3)) for event_id in ids]
     not_found = [one for one, event_id in zip(ended, ids, strict=True) if one.code]
-    # ids that are objects, lists or no numbers are printed as text, and looked for as such
+    # ids that are objects, lists or invalid numbers are printed as text, and found by that text
     assert len(not_found) <= 6
     assert all("there is no event" in one.err for one in not_found)
 
@@ -230,21 +230,21 @@ def test_a_redaction_reaches_every_one_of_them_that_is_an_event(run: Any, own_lo
     records = list(own_log.events.find({"tenant_id": "acme", **WELL_FORMED}))
     found = [record["payload"] for record in records]
     assert len(found) >= ENOUGH - 30
-    # one says of itself that it is redacted, and the embedded server changes none whose key is NaN
+    # one is marked as redacted, and the embedded server does not change a record whose key is NaN
     assert len([one for one in found if one != {}]) == len(json.loads(ended.out)["kept"]) + 1 <= 2
     run(own_log, "replay", "-o", "table")
 
 
 def ids_of(log: Log) -> Counter[str]:
-    """Return the `_id`s as text: not all of them are equal to themselves."""
+    """Return the `_id`s as text, because not all of them are equal to themselves."""
     return Counter(repr(one["_id"]) for one in log.events.find({}, {"_id": 1}))
 
 
-# ------------------------------------------------------------------ what no server here takes
+# ------------------------------------------------------------------ records that the embedded server refuses
 
 
 @pytest.mark.parametrize("name", [*hostile.records()])
-def test_each_of_them_is_rendered_whatever_a_server_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_them_is_rendered_for_any_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     record = bson.decode(hostile.records()[name].raw, codec_options=event_json.CODEC)
     data = io.BytesIO()
     stream = io.TextIOWrapper(data, "utf-8", newline="\n")

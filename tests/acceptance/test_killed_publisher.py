@@ -1,6 +1,6 @@
-"""A process is killed with SIGKILL while handlers run, and one `redispatch --wait` repairs what it left.
+"""A process is killed with SIGKILL while handlers run, and one `redispatch --wait` finishes its events.
 
-Real processes on a real server. What handlers did is read from a ledger of their own, not from the log.
+Real processes on a real server. The runs of handlers are read from their own ledger, not from the log.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Site:
         self._client.close()
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a process that knows this database and this ledger."""
+        """Start a process with this database and this ledger."""
         environment = {
             **os.environ,
             "CRAFT_EVENTS_URI": self.uri,
@@ -80,11 +80,11 @@ class Site:
         return ledger.read(self.ledger)
 
     def lines(self) -> int:
-        """Return how many lines the ledger has, quickly: this is asked again and again."""
+        """Return the number of lines of the ledger, quickly, because it is polled."""
         return self.ledger.read_bytes().count(b"\n") if self.ledger.exists() else 0
 
     def deliveries(self, *states: str) -> set[str]:
-        """Return the deliveries that the log has in these states; all without any."""
+        """Return the deliveries that are in these states in the log; without states all of them."""
         return {
             f"{record['event_id']} {handler['id']}"
             for record in self.records()
@@ -98,7 +98,7 @@ class Site:
 
 
 class Published:
-    """Reads which publishes have returned."""
+    """Reads the ids of the publishes that have returned."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.ids: list[str] = []
@@ -111,20 +111,20 @@ class Published:
         self.ids += (line.strip() for line in self._lines if line.endswith("\n"))
 
     def join(self) -> list[str]:
-        """Return them all, once the process has ended."""
+        """Return all of them, after the end of the process."""
         self._thread.join(10)
         return self.ids
 
 
 @pytest.fixture
 def new_site(embedded_uri: str, tmp_path: Path) -> Iterator[Callable[[], Site]]:
-    """Make sites, and clear them away."""
+    """Create sites, and remove them."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(Site(embedded_uri, tmp_path))
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """Kill a process that still runs; it has no chance to prepare."""
+    """Kill a process that still runs, with SIGKILL."""
     assert process.poll() is None, f"it ended before: {process.communicate()}"
     process.kill()
     process.wait()
@@ -142,13 +142,13 @@ def test_a_publisher_killed_at_any_moment_leaves_nothing_undone_after_one_redisp
         out, err = repair.communicate(timeout=120)
         assert repair.returncode == 0, out + err
 
-    assert any(in_flight), "no kill met a handler at work, so nothing was tested"
+    assert any(in_flight), "no handler ran at the kill, so nothing was tested"
     for site, ids, unfinished in zip(sites, returned, in_flight, strict=True):
         check(site, ids, unfinished)
 
 
 def killed_at(moment: int, site: Site) -> list[str]:
-    """Publish until so many deliveries were handled, kill, and return the events whose publish had returned."""
+    """Publish until this number of deliveries was handled, kill, and return the events whose publish had returned."""
     process = site.start(sys.executable, "-m", "tests.acceptance.warehouse.publisher")
     published = Published(process)
     until(lambda: process.poll() is not None or site.lines() >= moment)
@@ -187,7 +187,7 @@ def test_a_redispatch_killed_in_the_middle_is_finished_by_the_next(new_site: Cal
 
 
 async def store_unprocessed(site: Site) -> None:
-    """Store events that nobody has delivered yet."""
+    """Store undelivered events."""
     events = [DomainEvent(event_type="item.stored", payload={"number": number}) for number in range(UNPROCESSED)]
     async with EventStore(site.database, uri=site.uri) as store:
         result = await store.append_many(events, handlers=[f"{MODULE}:stow"])

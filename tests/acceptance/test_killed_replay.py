@@ -1,4 +1,4 @@
-"""A replay that is killed again and again: each event handled, in order, few of them twice, the log as it was."""
+"""A replay that is killed repeatedly: each event handled, in order, few of them twice, and the log unchanged."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 EVENTS = 900
 WINDOW = 300
-"""In the replays that are killed; the real one is longer."""
+"""For the killed replays; the real interval is longer."""
 TENANTS = ("a", "b", "c", "d", None)
 KILLED_AT = (150, 420, 720)
-"""Lines that the ledger has when the process is killed: so many handlers have run by then, over all runs."""
+"""The number of lines in the ledger at each kill, over all runs."""
 
 BOOKS = f"""
 import asyncio, os
@@ -64,7 +64,7 @@ async def fill(uri: str, database: str) -> list[DomainEvent]:
 
 
 def state(uri: str, name: str) -> str:
-    """Return a hash of every byte of the log and of all that lies beside it."""
+    """Return a hash of every byte of the log and the other collections."""
     digest = hashlib.sha256()
     with MongoClient[dict[str, Any]](uri) as client:
         for collection in sorted(client[name].list_collection_names()):
@@ -103,7 +103,7 @@ def test_a_replay_that_is_killed_three_times_handles_every_event(
 
     for number in KILLED_AT:
         running = replay(tmp_path, embedded_uri, database_name, repository)
-        until(lambda: running.poll() is not None or len(lines(ledger)) >= number)  # noqa: B023 - it is called here
+        until(lambda: running.poll() is not None or len(lines(ledger)) >= number)  # noqa: B023 - called in this iteration
         assert running.poll() is None, running.communicate()[1]
         os.kill(running.pid, signal.SIGKILL)
         running.communicate(timeout=20)

@@ -1,4 +1,4 @@
-"""The frame of the repository: the Makefile's clear words, and the versions that it installs."""
+"""The Makefile's messages, and the versions that it installs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exec {python} "$@"
 
 
 def made(repository: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run make, unaware of the make that may run the tests."""
+    """Run make, independent of a make that runs the tests."""
     outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "VENV", "CONSTRAINTS", "ARGS", "JOBS"}
     environment = {name: value for name, value in os.environ.items() if name not in outer}
     environment |= {"PATH": path} if path else {}
@@ -37,13 +37,13 @@ def interpreter(directory: Path, name: str, text: str) -> Path:
     return program
 
 
-def test_plain_make_shows_what_there_is(repository: Path) -> None:
+def test_plain_make_lists_the_targets(repository: Path) -> None:
     shown = made(repository).stdout
     for target in ("demo", "test", "check", "bench", "format", "clean"):
         assert f"make {target} " in shown
 
 
-def test_a_python_without_ensurepip_is_told_which_package_it_lacks(repository: Path, tmp_path: Path) -> None:
+def test_without_ensurepip_the_missing_package_is_named(repository: Path, tmp_path: Path) -> None:
     python = interpreter(tmp_path, "python3", WITHOUT_ENSUREPIP)
     done = made(repository, f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", f"PYTHON={python}")
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -62,13 +62,13 @@ def test_an_unsuitable_python_is_refused(repository: Path, tmp_path: Path) -> No
 
 @pytest.fixture
 def path_without_a_suitable_python(tmp_path: Path) -> str:
-    """A PATH whose first Pythons are not suitable, as on a machine that has 3.14 alone."""
+    """A PATH whose first Pythons are not suitable, as on a machine with 3.14 only."""
     for name in ("python3", "python3.11", "python3.12", "python3.13"):
         interpreter(tmp_path, name, "#!/bin/sh\nexit 1\n")
     return f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_a_machine_without_a_suitable_python_and_uv_is_told_what_is_missing(
+def test_without_a_suitable_python_and_uv_the_error_names_both(
     repository: Path, tmp_path: Path, path_without_a_suitable_python: str
 ) -> None:
     target = (f"{tmp_path}/v/.made", f"VENV={tmp_path}/v", "UV=")
@@ -77,7 +77,7 @@ def test_a_machine_without_a_suitable_python_and_uv_is_told_what_is_missing(
     assert "craft-events needs Python 3.11, 3.12 or 3.13, and none was found: install one, or uv" in done.stderr
 
 
-def test_uv_gets_a_suitable_python_where_there_is_none(
+def test_uv_gets_a_suitable_python_if_there_is_none(
     repository: Path, tmp_path: Path, path_without_a_suitable_python: str
 ) -> None:
     interpreter(tmp_path, "uv", "#!/bin/sh\n")
@@ -85,7 +85,7 @@ def test_uv_gets_a_suitable_python_where_there_is_none(
     assert f"{tmp_path}/uv venv --quiet --seed --python 3.13 {tmp_path}/v" in done.stdout
 
 
-def test_a_python_that_can_make_an_environment_goes_before_one_that_cannot(repository: Path, tmp_path: Path) -> None:
+def test_a_python_that_can_create_an_environment_is_preferred(repository: Path, tmp_path: Path) -> None:
     for name in ("python3", "python3.13", "python3.12"):
         interpreter(tmp_path, name, WITHOUT_ENSUREPIP)
     interpreter(tmp_path, "python3.11", '#!/bin/sh\nexec {python} "$@"\n')

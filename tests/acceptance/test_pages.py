@@ -1,4 +1,4 @@
-"""The README and the pages of `docs/` are true: their code runs, their commands print what they show, names exist."""
+"""The README and the pages of `docs/` are true: their code runs, their commands print these outputs, names exist."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ FOREIGN_OPTIONS: Final = {
     "howto/deployment.md": {"--replSet", "--bind_ip_all", "--eval", "--quiet", "--no-cache-dir", "--system"},
     "CONTRIBUTING.md": {"--lf"},
 }
-"""Options of other programs than the command line, and the pages that name them."""
+"""Options of other programs, and the pages that name them."""
 MISSPELT: Final = {"--tennant"}
 INSTRUCTIONS: Final = {"FROM", "RUN", "COPY", "WORKDIR", "USER", "ENV", "ENTRYPOINT", "CMD", "LABEL"}
 
 
 def examples_of(page: Path) -> list[Block]:
-    """Return the Python blocks of a page that are neither a file nor lines of `examples/`."""
+    """Return the Python blocks of a page that are neither a file nor an excerpt of `examples/`."""
     return [block for block in blocks(page, "python") if not block.file and not block.is_excerpt]
 
 
@@ -106,7 +106,7 @@ def test_a_shell_block_is_shell(block: Block) -> None:
 
 @pytest.mark.parametrize("block", blocks_of("yaml"))
 def test_a_yaml_block_has_keys_values_and_even_indentation(block: Block) -> None:
-    """`make docs` reads it with a parser; the tests have none."""
+    """`make docs` reads it with a parser, which the tests do not have."""
     literal = 0
     for line in filter(None, block.text.splitlines()):
         indentation = len(line) - len(line.lstrip())
@@ -160,7 +160,7 @@ def test_a_page_names_no_option_that_does_not_exist(page: Path) -> None:
 
 
 def _without_scripts(text: str) -> str:
-    """Return a page without its shell lines that call other programs."""
+    """Return a page without shell lines that call other programs."""
     return re.sub(r"^(pip|docker|podman|kubectl|systemctl|mongosh|python -m) .*$", "", text, flags=re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The pictures of the documentation: each is there, for dark pages and light ones, and shows what its command says."""
+"""The pictures of the documentation: each exists, for dark and light pages, and shows the current output."""
 
 import re
 from html import unescape
@@ -20,7 +20,7 @@ def test_a_picture_shows_its_command_and_no_error(name: str, theme: str) -> None
     said = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "", drawn, flags=re.DOTALL)).replace("\xa0", " ")
     assert f"craft-events {name}" in said
     assert "error:" not in said
-    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", ""), "it loads nothing from elsewhere"
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", ""), "it loads no other file"
 
 
 def test_no_picture_is_left_over() -> None:

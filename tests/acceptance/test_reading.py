@@ -1,4 +1,4 @@
-"""replay and tail as processes: pipes, terminals, signals, and a server that goes away and comes back."""
+"""replay and tail as processes: pipes, terminals, signals, and a server that is stopped and restarted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLLOWING = "following "
 
 
 class Run:
-    """A run of the installed script whose lines are read as they come."""
+    """A run of the installed script whose lines are read one by one."""
 
     def __init__(self, *args: str, environ: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -69,7 +69,7 @@ class Lines:
                 self._queue.put(line.rstrip("\n"))
 
     def next(self) -> str:
-        """Return the next line as soon as it is there."""
+        """Return the next line."""
         try:
             return self._queue.get(timeout=30)
         except Empty:
@@ -141,7 +141,7 @@ def test_a_closed_port_is_exit_4(command: str) -> None:
     assert "secret" not in "".join(lines)
 
 
-def test_what_is_stored_comes_out_of_tail_at_once(log: Log) -> None:
+def test_tail_prints_a_stored_event_at_once(log: Log) -> None:
     with Run("tail", "-n", "2", *log.where) as tail:
         assert [number(tail.out.event()) for _ in range(2)] == [8, 10]
         tail.err.until(FOLLOWING)
@@ -150,7 +150,7 @@ def test_what_is_stored_comes_out_of_tail_at_once(log: Log) -> None:
             assert number(tail.out.event()) == one
 
 
-def test_tail_passes_on_what_is_selected_alone(log: Log) -> None:
+def test_tail_prints_selected_events_only(log: Log) -> None:
     selecting = ["--tenant", "acme", "--no-tenant", "--type", "order.*", "--type", "system.up"]
     with Run("tail", "-n", "0", *selecting, *log.where) as tail:
         tail.err.until(FOLLOWING)
@@ -235,7 +235,7 @@ def test_tail_survives_a_killed_server_without_a_gap_or_a_repeat(tmp_path: Path)
 
 
 def on_a_terminal(args: Sequence[str], *, columns: int, environ: dict[str, str] | None = None) -> tuple[list[str], str]:
-    """Run the script on a terminal so wide; return the lines of its screen, and all that was sent to it."""
+    """Run the script on a terminal of this width; return the lines of its screen, and the raw output."""
     master, slave = pty.openpty()
     settings = os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color"} | (environ or {})
     process = subprocess.Popen([PROGRAM, *args], stdin=slave, stdout=slave, stderr=slave, env=settings)
@@ -260,12 +260,12 @@ def test_on_a_terminal_each_event_is_one_coloured_line(log: Log, columns: int) -
     assert "\x1b[36mpayment.compl" in sent
 
 
-def test_no_color_is_heard(log: Log) -> None:
+def test_no_color_is_honoured(log: Log) -> None:
     _, sent = on_a_terminal(["replay", *log.where], columns=80, environ={"NO_COLOR": "1"})
     assert "\x1b" not in sent
 
 
-def test_nothing_of_the_log_reaches_a_terminal_raw(log: Log) -> None:
+def test_no_text_of_the_log_reaches_a_terminal_raw(log: Log) -> None:
     for command in (["replay"], ["tail", "--no-follow"]):
         _, sent = on_a_terminal([*command, *log.where, "--color", "never"], columns=200)
         assert "\x1b" not in sent

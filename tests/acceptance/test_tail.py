@@ -1,4 +1,4 @@
-"""A tail that is left running: killed and started again, on servers that forget or have no change streams."""
+"""A long-running tail: killed and restarted, on servers that lose its position or have no change streams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def numbers(out: Lines, count: int) -> list[int]:
     return [number(out.event()) for _ in range(count)]
 
 
-def test_a_checkpoint_goes_on_where_a_killed_tail_ended_without_a_gap(log: Log, tmp_path: Path) -> None:
+def test_a_tail_continues_from_the_checkpoint_of_a_killed_one_without_a_gap(log: Log, tmp_path: Path) -> None:
     args = ["tail", "--checkpoint", str(tmp_path / "point"), *log.where]
     log.insert(record(1))
     with Run(*args) as tail:
@@ -49,7 +49,7 @@ def test_a_checkpoint_goes_on_where_a_killed_tail_ended_without_a_gap(log: Log, 
         assert tail.err.next().startswith("continuing from ")
         found = numbers(tail.out, 2)
         assert tail.ended() == 0
-    assert found in ([3, 4], [2, 3])  # the last batch may come again
+    assert found in ([3, 4], [2, 3])  # the last batch may be repeated
 
 
 def test_a_tail_that_ended_by_itself_repeats_nothing(log: Log, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_checkpoint_of_other_filters_is_exit_6(log: Log, tmp_path: Path) -> No
             assert "made with other filters" in tail.err.next()
 
 
-def test_a_place_that_the_server_has_forgotten_is_exit_6_and_says_what_to_do(log: Log, tmp_path: Path) -> None:
+def test_a_position_that_left_the_oplog_is_exit_6_with_advice(log: Log, tmp_path: Path) -> None:
     point = tmp_path / "point"
     args = ["tail", "-n", "0", "--checkpoint", str(point), "--wait-max", "0.1", *log.where]
     with Run(*args) as tail:
@@ -104,7 +104,7 @@ def test_a_resume_point_that_is_lost_while_it_runs_is_exit_6(tmp_path: Path, cod
             assert "no longer reaches back to" in tail.err.rest()[0]
 
 
-def test_nothing_for_so_long_ends_it_well(log: Log) -> None:
+def test_a_time_without_events_ends_it_with_exit_0(log: Log) -> None:
     with Run("tail", "-n", "0", "--wait-max", "0.2", *log.where) as tail:
         assert tail.ended() == 0
         assert tail.err.rest()[1:] == ["no events for 0.2 s", "no events in this selection"]
@@ -127,7 +127,7 @@ def started(one: int) -> dict[str, Any]:
 
 
 def end(log: Log, one: int, handler: str, error: str | None = None) -> None:
-    """Store how an attempt of a handler ended."""
+    """Store the end of an attempt of a handler."""
     from craft_easy.core.events.store.documents import from_document
 
     stored = log.events.find_one({"event_id": record(one)["event_id"]})

@@ -1,4 +1,4 @@
-"""Run the command line in process, or as a process of its own, with a command made for the test."""
+"""Run the command line in process, or in a process of its own, with commands made for the tests."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended and what it said."""
+    """The exit code and output of a run."""
 
     code: int
     out: str
@@ -31,7 +31,7 @@ Process = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no setting of whoever runs the tests reach them."""
+    """Remove settings of the user who runs the tests."""
     for name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_") and name != "CRAFT_EVENTS_TEST_URI"]:
         monkeypatch.delenv(name)
     for name in ("NO_COLOR", "COLUMNS", "FORCE_COLOR"):
@@ -78,7 +78,7 @@ def process(tmp_path: Path) -> Process:
 
 @pytest.fixture
 def golden() -> Golden:
-    """Compare an output with the file that holds it; UPDATE_GOLDEN=1 writes the file anew, to be looked at."""
+    """Compare an output with the file that holds it; UPDATE_GOLDEN=1 writes the file, for review."""
 
     def compare(name: str, text: str) -> None:
         file = Path(__file__).parent / "golden" / f"{name}.txt"

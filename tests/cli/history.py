@@ -35,7 +35,7 @@ def record(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def delivery(state: str) -> dict[str, Any]:
-    """Return what a tracked record says under `delivery`."""
+    """Return the value of `delivery` in a tracked record."""
     document = to_document(Delivery.new(["shop.mail:send"], at=BEGAN))
     handler = document["handlers"][0] | {"state": "pending" if state == "open" else state}
     if state == "dead":
@@ -62,7 +62,7 @@ HISTORY: Sequence[Mapping[str, Any]] = (
     {"_id": bson.ObjectId("5e340000" + "0" * 16), "payload": [1, 2], "tenant_id": 7, "extra": True},
     record(10, timestamp=datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC), payload={"not": float("nan")}, seen=True),
 )
-"""Ten records; the last two another writer left: one without a time, which sorts first, one at the end of all time."""
+"""Ten records; the last two are from another program: one without a time, which sorts first, one in the last year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Log:
 
     @property
     def where(self) -> list[str]:
-        """The options that lead to it."""
+        """The options that select it."""
         return ["--uri", self.uri, "--database", self.database]
 
     @property
@@ -87,7 +87,7 @@ class Log:
         )
 
     def insert(self, *records: Mapping[str, Any]) -> None:
-        """Store records as they are, with the one index that a command refuses to do without."""
+        """Store records unchanged, with the one index that a command requires."""
         self.events.insert_many([dict(one) for one in records])
         self.events.create_index("correlation_id", sparse=True)
 

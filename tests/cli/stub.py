@@ -1,4 +1,4 @@
-"""Commands made for tests of the frame."""
+"""Commands for the tests of the application's frame."""
 
 import asyncio
 import builtins
@@ -18,11 +18,11 @@ def command(
     where: params.Selecting,
     connection: params.Connecting,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="a name")] = None,
-    state: params.States = [],  # noqa: B006 - as Typer reads it
+    state: params.States = [],  # noqa: B006 - Typer reads it like this
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="wait")] = True,
     output: params.Format = None,
 ) -> None:
-    """Do nothing, and say what was understood.
+    """Do nothing, and print the parsed options.
 
     Examples:
         craft-events stub one | jq '.[0]'
@@ -54,7 +54,7 @@ def lines(
     count: Annotated[int, typer.Option("--count", metavar="N", min=0)] = 1_000_000,
     acts: Annotated[bool, typer.Option("--acts")] = False,
 ) -> ExitCode:
-    """Print lines, and end with 3 where it acts."""
+    """Print lines, and end with 3 if it acts."""
     if acts:
         terminal.acting()
     for number in range(count):

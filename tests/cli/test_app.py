@@ -1,4 +1,4 @@
-"""The Typer application: what it understands, what it runs, and what is said when the command line is wrong."""
+"""The Typer application: options that it parses, commands that it runs, and errors of usage."""
 
 import re
 
@@ -113,7 +113,7 @@ def test_redact_is_still_reached_by_the_name_that_it_had(cli: Cli) -> None:
     assert "craft-events redact" in cli("prune", "redact", "--help").out
 
 
-def test_what_users_code_prints_is_no_data(cli: Cli) -> None:
+def test_output_of_user_code_is_not_data(cli: Cli) -> None:
     ended = cli("stub")
     assert "a print of the user's code" not in ended.out
     assert "a print of the user's code" in ended.err
@@ -153,6 +153,6 @@ def test_a_hostile_value_is_shown_escaped(cli: Cli, option: str, value: str, sho
     assert len(ended.err.splitlines()) <= 3
 
 
-def test_an_error_is_red_only_where_colour_is_asked_for(cli: Cli) -> None:
+def test_an_error_is_red_only_with_colour(cli: Cli) -> None:
     assert cli("stub", "--no", "--color=always").err.startswith("\x1b[31;1merror:\x1b[0m no such option")
     assert cli("stub", "--no").err.startswith("error: no such option")

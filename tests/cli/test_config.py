@@ -1,4 +1,4 @@
-"""`config show`: the value of every setting, where it came from, and no password."""
+"""`config show`: the value of every setting, its origin, and no password."""
 
 import csv
 import io
@@ -79,7 +79,7 @@ def test_every_format_has_the_same_rows(cli: Cli, file: Path) -> None:
     assert [row[0] for row in rows[1:]] == [line["setting"] for line in lines]
 
 
-def test_a_table_has_a_line_for_each_and_two_where_a_line_has_no_room(
+def test_a_table_has_a_line_for_each_setting_and_two_where_one_is_too_narrow(
     cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_ENV", "prod")
@@ -102,12 +102,12 @@ def test_a_table_has_a_line_for_each_and_two_where_a_line_has_no_room(
     ]
 
 
-def test_the_summary_says_which_environments_there_are(cli: Cli, file: Path) -> None:
+def test_the_summary_lists_the_environments(cli: Cli, file: Path) -> None:
     note = "environments: staging, prod (protected) · one of them: craft-events config show --env staging\n"
     assert cli("config", "show").err == note
 
 
-def test_what_cannot_be_used_is_named_with_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_setting_is_named_with_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROD_URI")
     ended = cli("config", "show", "--env", "prod")
     assert (ended.code, ended.out) == (2, "")

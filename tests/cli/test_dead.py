@@ -1,4 +1,4 @@
-"""`dead list`, `dead retry` and `dead discard`: what they write in each format, what they ask, what they end with."""
+"""`dead list`, `dead retry` and `dead discard`: every format, the question, and the exit codes."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ FORMATS = ("table", "ndjson", "json", "csv")
 
 
 def handler(name: str, state: str = "dead", *, error: str = "CardExpired", hours: int = 1, **fields: Any) -> Any:
-    """Return what a record says of a handler that was tried 20 times."""
+    """Return the entry of a handler that was tried 20 times."""
     at = BEGAN + timedelta(hours=hours)
     return {
         "id": name,
@@ -35,7 +35,7 @@ def handler(name: str, state: str = "dead", *, error: str = "CardExpired", hours
 
 
 def tracked(*handlers: Any) -> Any:
-    """Return what stands under `delivery`."""
+    """Return the value of `delivery`."""
     states = {one["state"] for one in handlers}
     state = "open" if "pending" in states else "dead" if "dead" in states else "done"
     due_at = BEGAN if state == "open" else None
@@ -121,7 +121,7 @@ def test_every_format_has_the_same_groups(cli: Cli, log: Log, golden: Golden, ou
         ("tenant", "--tenant acme"),
     ],
 )
-def test_each_way_to_group_says_how_to_retry_the_largest(
+def test_each_grouping_suggests_the_retry_of_its_largest_group(
     cli: Cli, log: Log, golden: Golden, by: str, again: str
 ) -> None:
     ended = cli("dead", "list", "--by", by, "-o", "table")
@@ -186,8 +186,8 @@ def test_a_strange_name_in_the_next_command_is_one_word_of_the_shell(cli: Cli, l
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_nothing_dead_is_said_and_is_no_failure(cli: Cli, log: Log, output: str) -> None:
-    ended = cli("dead", "list", "--tenant", "nobody", "-o", output)
+def test_a_log_without_dead_deliveries_is_reported_with_exit_0(cli: Cli, log: Log, output: str) -> None:
+    ended = cli("dead", "list", "--tenant", "unknown", "-o", output)
     assert ended.code == 0
     assert ended.err == "no dead deliveries in this selection\n"
     header = (
@@ -211,7 +211,7 @@ def test_a_long_list_is_written_as_it_comes(cli: Cli, log: Log) -> None:
 # ------------------------------------------------------------------ retry
 
 
-def test_a_retry_writes_a_line_a_delivery_and_says_what_is_next(cli: Cli, log: Log) -> None:
+def test_a_retry_writes_a_row_for_each_delivery_and_the_next_command(cli: Cli, log: Log) -> None:
     ended = cli("dead", "retry", "--handler", "shop.billing:charge", "--yes")
     assert ended.code == 0
     assert lines(ended) == [
@@ -317,7 +317,7 @@ def test_a_discard_keeps_its_reason_and_who_gave_it(cli: Cli, log: Log, monkeypa
     assert (json.loads(ended.out)["skipped"], json.loads(ended.out)["retried"]) == (1, 0)
 
 
-def test_what_is_pending_for_a_handler_that_is_gone_can_be_discarded(cli: Cli, log: Log) -> None:
+def test_pending_deliveries_of_a_removed_handler_can_be_discarded(cli: Cli, log: Log) -> None:
     ended = cli("dead", "discard", "--handler", "shop.legacy:sync", "--reason", "removed", "--yes")
     assert (ended.code, ended.err) == (0, "no dead deliveries in this selection\n")
     assert states(log, 5) == ["pending"]
@@ -329,10 +329,10 @@ def test_what_is_pending_for_a_handler_that_is_gone_can_be_discarded(cli: Cli, l
 
 
 def test_a_user_without_a_name_is_an_operator(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody() -> str:
+    def no_user() -> str:
         raise KeyError("uid not found: 1000")
 
-    monkeypatch.setattr("craft_events_cli.acting.getuser", nobody)
+    monkeypatch.setattr("craft_events_cli.acting.getuser", no_user)
     assert cli("dead", "discard", id_of(3), "--reason", "r", "--yes").code == 0
     [entry] = log.events.find_one({"event_id": id_of(3)})["delivery"]["handlers"]
     assert entry["by"].startswith("operator@")
@@ -363,7 +363,7 @@ def test_without_a_terminal_and_without_yes_it_ends_with_2_and_does_not_hang(
         (("discard", "--reason", "r", id_of(1)), "1 delivery of 1 event is skipped and never delivered. Go on?"),
     ],
 )
-def test_the_question_shows_the_number_and_yes_goes_on(
+def test_the_question_shows_the_number_and_yes_continues(
     process: Process, log: Log, command: tuple[str, ...], question: str
 ) -> None:
     with before_a_person(process, "dead", *command) as person:
@@ -396,13 +396,13 @@ def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.S
     assert states(log, 1) == ["done", "dead"]
 
 
-def test_nothing_to_do_asks_nothing(process: Process, log: Log) -> None:
-    with before_a_person(process, "dead", "retry", "--tenant", "nobody") as person:
+def test_without_deliveries_no_question_is_asked(process: Process, log: Log) -> None:
+    with before_a_person(process, "dead", "retry", "--tenant", "unknown") as person:
         assert person.ended() == (0, "")
         assert "no dead deliveries in this selection" in person.said
 
 
-def test_what_dies_while_the_question_stands_is_not_touched(
+def test_a_delivery_that_dies_during_the_question_is_not_touched(
     cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -419,7 +419,7 @@ def test_what_dies_while_the_question_stands_is_not_touched(
     assert states(log, 9) == ["dead"]
 
 
-# ------------------------------------------------------------------ what cannot be done
+# ------------------------------------------------------------------ errors
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_what_dies_while_the_question_stands_is_not_touched(
         (["revive"], 2, "no such command 'revive'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_to_three_lines(
+def test_an_impossible_request_is_an_error_of_one_to_three_lines(
     cli: Cli, log: Log, arguments: list[str], code: int, said: str
 ) -> None:
     ended = cli("dead", *arguments)

@@ -1,4 +1,4 @@
-"""`doctor`: a line for each check, what to do, and an exit code that a probe can go by."""
+"""`doctor`: a line for each check, advice, and an exit code for probes."""
 
 import json
 import re
@@ -52,13 +52,13 @@ def log(
 
 
 def settled(text: str, log: Log) -> str:
-    """Put the same words where each run says something else."""
+    """Replace the words that differ from run to run."""
     return text.replace(log.database, "DATABASE")
 
 
 @pytest.fixture
 def server_that_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the server say the same of itself at each run, and answer as fast."""
+    """Fix the facts and the latency of the server."""
 
     async def facts(_: EventStore) -> server.ServerFacts:
         return server.ServerFacts(
@@ -84,7 +84,7 @@ def server_that_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_a_person_sees_what_is_wrong_and_what_to_do(
+def test_a_table_shows_each_finding_with_its_advice(
     cli: Cli,
     log: Log,
     server_that_stays_the_same: None,
@@ -108,7 +108,7 @@ def test_a_healthy_log_ends_with_0(cli: Cli, log: Log) -> None:
     assert "craft-events doctor -m MODULE" in cli("doctor").err
 
 
-def test_every_format_says_the_same(cli: Cli, log: Log) -> None:
+def test_every_format_has_the_same_content(cli: Cli, log: Log) -> None:
     log.events.drop_index("event_id_1")
     lines = [json.loads(line) for line in cli("doctor").out.splitlines()]
     array = json.loads(cli("doctor", "-o", "json").out)
@@ -123,7 +123,7 @@ def test_every_format_says_the_same(cli: Cli, log: Log) -> None:
     assert indexes["details"]["missing"] == ["event_id_1"]
 
 
-def test_a_warning_ends_with_3_where_that_is_asked_for(cli: Cli, log: Log) -> None:
+def test_a_warning_ends_with_3_with_strict(cli: Cli, log: Log) -> None:
     log.events.drop_index("event_id_1")
     assert cli("doctor").code == 0
     assert cli("doctor", "--strict").code == 3
@@ -213,7 +213,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: 
         (["more"], "unexpected extra argument(s) (more)"),
     ],
 )
-def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], said: str) -> None:
+def test_an_impossible_request_is_an_error(cli: Cli, log: Log, arguments: list[str], said: str) -> None:
     ended = cli("doctor", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err

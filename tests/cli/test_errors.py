@@ -1,4 +1,4 @@
-"""Each exit code, and how an error reads."""
+"""Each exit code, and the text of an error."""
 
 import importlib
 
@@ -58,7 +58,7 @@ def test_every_error_of_the_library_has_a_code_of_its_own_or_is_unexpected() -> 
     assert unexpected == {"EventsError", "StoreError", "RecordRefused", "ArchiveError"} | of_applications
 
 
-def test_every_code_says_what_it_means() -> None:
+def test_every_exit_code_has_a_meaning() -> None:
     source = importlib.import_module("craft_events_cli.errors").__file__
     assert source is not None
     with open(source) as file:

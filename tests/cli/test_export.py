@@ -1,4 +1,4 @@
-"""`export`: what it writes where, what it refuses, what it says."""
+"""`export`: the file and the lines that it writes, refusals, and messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.history import HISTORY, Log, opened, record
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """A small history, where every command looks."""
+    """A small history in the default log."""
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
     with opened(embedded_uri, database_name) as log:
@@ -63,7 +63,7 @@ def test_canonical_lines_keep_the_types_of_numbers(cli: Cli, log: Log) -> None:
         (["--state", "open", "--state", "dead"], 2),
         (["--limit", "3"], 3),
         (["--since", "2020-01-31T10:04:00Z", "--until", "2020-01-31T10:06:00Z"], 2),
-        (["--tenant", "nobody"], 0),
+        (["--tenant", "unknown"], 0),
     ],
 )
 def test_a_selection_is_made_as_everywhere(cli: Cli, log: Log, options: list[str], count: int) -> None:
@@ -87,7 +87,7 @@ def test_a_file_holds_the_same_and_is_packed_by_its_name(cli: Cli, log: Log, nam
     assert os.listdir() == [name]
 
 
-def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, log: Log) -> None:
+def test_an_existing_file_is_overwritten_only_with_force(cli: Cli, log: Log) -> None:
     Path("events.ndjson").write_text("precious")
     ended = cli("export", "events.ndjson")
     assert (ended.code, Path("events.ndjson").read_text()) == (2, "precious")
@@ -113,7 +113,7 @@ def test_a_file_that_is_there_is_written_over_only_when_that_is_said(cli: Cli, l
         (["f", "--limit", "0"], 2, "error: --limit"),
     ],
 )
-def test_what_cannot_be_written_is_told(cli: Cli, log: Log, args: list[str], code: int, reason: str) -> None:
+def test_an_unwritable_file_is_reported(cli: Cli, log: Log, args: list[str], code: int, reason: str) -> None:
     ended = cli("export", *args)
     assert ended.code == code
     assert ended.err.startswith(reason)
@@ -124,7 +124,7 @@ def test_a_device_needs_no_force(cli: Cli, log: Log) -> None:
     assert cli("export", "/dev/null").code == 0
 
 
-def test_a_full_disk_under_stdout_is_told(log: Log, process: Process) -> None:
+def test_a_full_disk_under_stdout_is_reported(log: Log, process: Process) -> None:
     with open("/dev/full", "wb") as full:
         running = process("export", stdout=full)
         _, err = running.communicate()
@@ -151,11 +151,11 @@ def test_with_a_checkpoint_the_next_run_adds_what_is_new(cli: Cli, log: Log) -> 
     assert ended.code == 0
     assert ended.err.splitlines()[-2].startswith("1 event · 9 with those of earlier runs · ")
     lines = rows(gzip.decompress(Path("events.ndjson.gz").read_bytes()))
-    assert len(lines) == 9, "a window holds no record without a date"
+    assert len(lines) == 9, "a window contains no record without a date"
     assert cli(*command[:-2]).code == 6
 
 
-def test_what_a_killed_run_left_behind_is_known_by_its_name_and_replaced(cli: Cli, log: Log) -> None:
+def test_a_part_file_of_a_killed_run_is_replaced(cli: Cli, log: Log) -> None:
     Path("events.ndjson.part").write_bytes(b"of a run that was killed" * 1_000)
     assert cli("export", "events.ndjson").code == 0
     assert Path("events.ndjson").read_text() == cli("export").out

@@ -1,4 +1,4 @@
-"""`handlers list`, and what a handler module may do while it is imported."""
+"""`handlers list`, and handler modules with odd imports."""
 
 import json
 import sys
@@ -70,7 +70,7 @@ SHOP = {
 
 @pytest.fixture(autouse=True)
 def app(tmp_path: Path) -> Iterator[Path]:
-    """Modules in the current directory, forgotten afterwards, and a bus of the test's own."""
+    """Modules in the current directory, removed afterwards, and a bus of the test's own."""
     import textwrap
 
     for name, text in SHOP.items():
@@ -86,7 +86,7 @@ def app(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
-def test_every_format_says_the_same(cli: Cli, golden: Golden, app: Path, output: str) -> None:
+def test_every_format_has_the_same_content(cli: Cli, golden: Golden, app: Path, output: str) -> None:
     ended = cli("handlers", "list", "-m", "shop.handlers", "-o", output)
     assert ended.code == 0
     assert ended.err == "a print\n4 handlers under 3 patterns, from shop.handlers\n"
@@ -226,7 +226,7 @@ def test_modules_are_looked_up_in_the_app_dir_after_the_installed_ones(
         ]),
     ],
 )  # fmt: skip
-def test_a_module_that_cannot_be_used_is_exit_5_and_says_where(
+def test_an_unusable_module_is_exit_5_and_its_place_is_named(
     cli: Cli, names: list[str], lines: list[str | None]
 ) -> None:
     ended = cli("handlers", "list", *(word for name in names for word in ("-m", name)))

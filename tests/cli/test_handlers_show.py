@@ -1,4 +1,4 @@
-"""`handlers show` and `handlers check`: one handler in full, and whether all of them fit the log."""
+"""`handlers show` and `handlers check`: one handler in full, and all of them compared with the log."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_person_sees_one_handler(
+def test_a_table_shows_one_handler(
     cli: Cli, log: Log, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -95,7 +95,7 @@ def test_an_old_name_leads_to_the_handler(cli: Cli, log: Log) -> None:
     assert json.loads(cli("handlers", "show", "shop:old", "-m", "shop").out)["id"] == "charge"
 
 
-def test_what_waits_leads_to_a_redispatch(cli: Cli, log: Log) -> None:
+def test_pending_deliveries_suggest_a_redispatch(cli: Cli, log: Log) -> None:
     log.events.delete_one({"event_type": "order.paid"})
     assert cli(*SHOW).err == "next: craft-events redispatch --handler charge -m MODULE\n"
     assert cli("handlers", "show", "mail", "-m", "shop").err == ""
@@ -123,7 +123,7 @@ def test_a_handler_that_is_not_loaded_ends_with_3(cli: Cli, log: Log) -> None:
     assert "did you mean charge?" in ended.err
 
 
-def test_what_does_not_fit_is_said_and_an_orphan_ends_with_3(cli: Cli, log: Log) -> None:
+def test_mismatches_are_reported_and_an_orphan_ends_with_3(cli: Cli, log: Log) -> None:
     assert cli(*CHECK).code == 0
     assert cli(*CHECK, "--strict").code == 3
     log.insert(
@@ -164,7 +164,7 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> 
         (["handlers", "check", "-m", "nowhere"], 5, "nowhere"),
     ],
 )
-def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
+def test_an_impossible_request_is_an_error(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err

@@ -1,4 +1,4 @@
-"""The pages: one for the root, each group and each command."""
+"""The help pages: one for the root, each group and each command."""
 
 import re
 
@@ -22,7 +22,7 @@ def words_of(page: str) -> str:
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("words", PAGES)
-def test_every_page_ends_with_0_and_says_nothing_on_stderr(cli: Cli, words: str, flag: str) -> None:
+def test_every_page_ends_with_0_and_leaves_stderr_empty(cli: Cli, words: str, flag: str) -> None:
     ended = cli(*words.split(), flag)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.split(maxsplit=1)[0] == "Usage:"
@@ -33,7 +33,7 @@ def test_every_page_shows_its_text_whole_brackets_included(cli: Cli, words: str)
     assert words_of(help_of(words)) in words_of(cli(*words.split(), "--help").out)
 
 
-def test_brackets_are_no_markup(cli: Cli) -> None:
+def test_brackets_are_not_markup(cli: Cli) -> None:
     page = cli("stub", "--help").out
     assert "jq '.[0]'" in page
     assert "with [brackets] in it" in page
@@ -50,7 +50,7 @@ def test_a_page_begins_with_a_sentence_and_two_to_four_examples(words: str) -> N
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_every_option_has_a_short_help_and_stands_on_the_page(cli: Cli, words: str) -> None:
+def test_every_option_has_a_short_help_and_is_on_the_page(cli: Cli, words: str) -> None:
     page = words_of(cli(*words.split(), "--help").out)
     for one in parameters_of(words):
         assert one.help is not None

@@ -1,4 +1,4 @@
-"""Option values, configuration and surroundings that nobody means well with: what each ends with, and what it says."""
+"""Hostile option values, configurations and environments: the exit code and the message of each."""
 
 import os
 import pty
@@ -45,9 +45,9 @@ BASE = {
     "prune": ["--older-than", "90d", "--dry-run"],
     "redact": ["--tenant", "x", "--dry-run"],
 }
-"""A run of each command that ends by itself; an option with a hostile value is put behind it."""
+"""A run of each command that ends by itself; an option with a hostile value is appended."""
 ENDLESS = {"serve", "demo", "--watch"}
-"""Commands, and options with a value, that make a run go on until it is stopped."""
+"""Commands, and options with a value, that make a run endless."""
 VALUES = [
     "", "\x1b[31mred", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "1e9", "9" * 19, "999999999999999", "nan", "$cmd",
     "[red]\u202e", "9999-12-31", "9999999999d", "/",
@@ -78,7 +78,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def is_decent(ended: Ended) -> bool:
-    """Tell whether a run ended as it should have: a code of its own, few lines, and nothing that a terminal obeys."""
+    """Return whether a run ended properly: an exit code of ours, few lines, and no control character."""
     lines = ended.err.splitlines()
     errors = [index for index, line in enumerate(lines) if line.startswith("error: ")]
     shown = (ended.out + ended.err).replace("\n", "").replace("\r", "")
@@ -96,7 +96,7 @@ def is_decent(ended: Ended) -> bool:
 
 
 def _distinct() -> list[tuple[str, Parameter]]:
-    """Return every option and argument that takes a value, once, at the first command that describes it so."""
+    """Return every option and argument that takes a value, once, at the first command that has it in this form."""
     found: dict[tuple[str, str | None], tuple[str, Parameter]] = {}
     for words in BASE:
         for one in parameters_of(words):
@@ -198,7 +198,7 @@ DURATION = "is not a valid duration. Try 10, 30s or 5m"
     ],
     ids=lambda one: repr(one)[:60],
 )  # fmt: skip
-def test_a_hostile_value_ends_with_its_code_and_says_what_is_wrong(
+def test_a_hostile_value_ends_with_its_code_and_a_clear_error(
     cli: Cli, shop: Path, log: Log, args: list[str], code: int, message: str
 ) -> None:
     ended = cli(*args)
@@ -262,7 +262,7 @@ def test_any_text_may_be_looked_for(cli: Cli, log: Log, option: str, value: str)
         assert is_decent(ended)
 
 
-# ------------------------------------------------------------------ the environment's variables
+# ------------------------------------------------------------------ environment variables
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_hostile_variable_is_named(
 
 @pytest.mark.parametrize("columns", ["", "0", "-5", "x", "٣", "1e9", "9" * 5_000, "20", "\x1b"])
 @pytest.mark.parametrize("term", [None, "", "dumb", "\x1b[31m", "no-such-terminal"])
-def test_odd_terminals_are_no_error(
+def test_unusual_terminals_are_not_an_error(
     cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: str, term: str | None
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
@@ -352,7 +352,7 @@ def test_a_file_with_odd_modules_is_named(cli: Cli, tmp_path: Path, key: str, va
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "a\\u0000b", "", "shop.py", "\\u001b[31m"])
-def test_a_folder_in_a_file_that_is_none_is_named(cli: Cli, tmp_path: Path, path: str) -> None:
+def test_an_invalid_app_dir_in_a_file_is_named(cli: Cli, tmp_path: Path, path: str) -> None:
     (tmp_path / "shop.py").touch()
     (tmp_path / "pyproject.toml").write_text(f'[tool.craft-events]\nhandlers = "shop"\napp-dir = "no{path}"\n')
     ended = cli("handlers", "list")
@@ -363,7 +363,7 @@ def test_a_folder_in_a_file_that_is_none_is_named(cli: Cli, tmp_path: Path, path
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "loop"])
-def test_what_is_no_file_is_no_configuration(cli: Cli, tmp_path: Path, kind: str) -> None:
+def test_a_path_that_is_not_a_file_is_not_a_configuration(cli: Cli, tmp_path: Path, kind: str) -> None:
     file = tmp_path / "pyproject.toml"
     make: dict[str, Callable[[], None]] = {
         "directory": file.mkdir,
@@ -385,7 +385,7 @@ def test_a_directory_that_was_removed_is_a_clear_error(
     assert ended.err == "error: the current directory is not there any more\ncd to one that is\n"
 
 
-# ------------------------------------------------------------------ streams and surroundings
+# ------------------------------------------------------------------ streams and the process's environment
 
 
 def ended(process: subprocess.Popen[bytes]) -> Ended:
@@ -413,7 +413,7 @@ def test_a_full_disk_is_one_clear_line(process: Process, log: Log, args: list[st
 
 
 @pytest.mark.parametrize("args", WRITES, ids=" ".join)
-def test_a_closed_stdout_is_no_error_for_what_reads(process: Process, log: Log, args: list[str]) -> None:
+def test_a_closed_stdout_is_not_an_error_for_a_reading_command(process: Process, log: Log, args: list[str]) -> None:
     found = ended(process(*args, stdout=None, preexec_fn=lambda: os.close(1)))
     assert found.code == 0
     assert "error: " not in found.err
@@ -471,7 +471,7 @@ def test_a_terminal_of_any_width_is_written_to(
     running = process(*args, stdout=writer, env={"TERM": "dumb"})
     os.close(writer)
     shown = b""
-    with suppress(OSError):  # on Linux the end of a terminal is an error
+    with suppress(OSError):  # Linux reports the end of a terminal as an error
         while some := os.read(reader, 1 << 16):
             shown += some
     os.close(reader)

@@ -1,4 +1,4 @@
-"""1,000 hostile texts through every renderer: no character that a terminal could obey comes out."""
+"""1,000 hostile texts through every renderer: no control character is printed."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ PIECES: Final = (
 
 @lru_cache
 def texts() -> Sequence[str]:
-    """Return the hostile texts; each forbidden character is in one of them, but surrogates, which no log holds."""
+    """Return the hostile texts; each forbidden character is in one of them, except surrogates."""
     chance = random.Random(20_26)
     odd = sorted(FORBIDDEN - {chr(code) for code in range(0xD800, 0xE000)})
     found = ["".join(chance.choice(PIECES if chance.random() < 0.6 else odd) for _ in range(3)) for _ in range(TEXTS)]
     return [*found[: -len(odd)], *(f"a{character}b" for character in odd)]
 
 
-# ------------------------------------------------------------------ values of any type, full of them
+# ------------------------------------------------------------------ values of any type, full of hostile texts
 
 
 class Supply:
-    """Makes values of a type whose texts are hostile, until none is left."""
+    """Makes values of a type from the hostile texts, until all of them are used."""
 
     def __init__(self, share: int = 1) -> None:
         self._texts = iter(texts()[::share])
@@ -95,7 +95,7 @@ class Supply:
         return found
 
     def one(self, kind: Any, **given: Any) -> Any:
-        """Make a value of this type; fields of a dataclass may be given."""
+        """Make a value of this type; fields of a dataclass can be given."""
         if kind is str or kind is Any or kind is object:
             return self.text()
         if is_dataclass(kind) and isinstance(kind, type):
@@ -139,7 +139,7 @@ _NAMES: Final[dict[str, Any]] = {"Delivery": delivery.Delivery, "Counts": Counts
 
 
 def record(supply: Supply) -> dict[str, Any]:
-    """Return a record as event_json's codec decodes it."""
+    """Return a record in the form that the codec of event_json decodes."""
     names = ("event_id", "event_type", "tenant_id", "actor_id", "causation_id", "correlation_id")
     return {
         "_id": 1,
@@ -333,7 +333,7 @@ Written = Callable[[], Sequence[str]]
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Written:
-    """Catch what goes to stdout and to stderr."""
+    """Capture stdout and stderr."""
     data = io.BytesIO()
     stream = io.TextIOWrapper(data, "utf-8", newline="\n")
     monkeypatch.setenv("COLUMNS", "80")

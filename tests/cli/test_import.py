@@ -1,4 +1,4 @@
-"""`import`: hostile input line by line, what is asked, what is written in each format, what a run ends with."""
+"""`import`: hostile input line by line, the question, the output in each format, and exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.terminals import before_a_person
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """An empty log, where every command looks."""
+    """An empty log, the default one."""
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
     with opened(embedded_uri, database_name) as log:
@@ -28,7 +28,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def line(number: int = 1, **fields: Any) -> bytes:
-    """Return a line of Event JSON, without its end."""
+    """Return a line of Event JSON, without its newline."""
     said = {"event_id": f"e{number}", "event_type": "order.placed", "timestamp": "2026-01-31T10:00:00Z"}
     return json.dumps(said | fields).encode()
 
@@ -67,11 +67,11 @@ HOSTILE_INPUT: Table = {
     "gzip under a plain name": (gzip.compress(FINE), 1, {}),
     "gzip in two members": (gzip.compress(FINE) + gzip.compress(line(1)), 2, {}),
     "gzip that was cut off": (CUT_OFF, 50, {51: "the gzip data end too early"}),
-    "gzip with something behind": (gzip.compress(FINE) + b"tail", 1, {2: "other data follow the gzip data"}),
+    "gzip with trailing data": (gzip.compress(FINE) + b"tail", 1, {2: "other data follow the gzip data"}),
     "UTF-16": ((FINE.decode() + "x").encode("utf-16"), 0, {1: "iconv -f UTF-16", 2: "JSON: "}),
     "Latin-1": (b'{"a": "\xe9"}\n' + FINE, 1, {1: "not UTF-8: byte 8 of the line"}),
     "a truncated last line": (FINE + line(1)[:-3], 1, {2: "may be cut off"}),
-    "a last line without an end": (FINE + line(1), 2, {}),
+    "a last line without a newline": (FINE + line(1), 2, {}),
     "no JSON": (b"nonsense\n" + FINE, 1, {1: "JSON: expecting value at character 1"}),
     "two values": (line(1) + b" " + line(2) + b"\n" + FINE, 1, {1: "JSON: extra data"}),
     "an array": (b"[" + line(1) + b"]\n" + FINE, 1, {1: "not an array"}),
@@ -111,22 +111,22 @@ HOSTILE_INPUT: Table = {
     ),
     "$code": (with_payload('{"$code": "while (1);"}'), 1, {}),
     "$code of a number": (with_payload('{"$code": 5}') + b"\n" + FINE, 1, {1: "$code: 5 is not a valid value"}),
-    "ids that are none": (
+    "invalid ids": (
         b"\n".join([*(line(event_id=one) for one in NO_IDS), FINE]),
         1,
         {1: "event_id: is missing", 2: "event_id: is empty", **dict.fromkeys(range(3, 8), "event_id: is not text")},
     ),
-    "types that are none": (
+    "invalid types": (
         b"\n".join([*(line(event_type=one) for one in NO_TYPES), FINE]),
         1,
         {1: "event_type: is missing", 2: "event_type: is empty", **dict.fromkeys((3, 4, 5), "event_type: is not text")},
     ),
-    "tenants that are none": (
+    "invalid tenants": (
         b"\n".join([*(line(tenant_id=one) for one in NO_TENANTS), line(tenant_id=None), FINE]),
         2,
         dict.fromkeys(range(1, 5), "tenant_id: is not text"),
     ),
-    "times that are none": (
+    "invalid times": (
         b"\n".join([*(line(timestamp=one) for one in NO_TIMES), FINE]),
         1,
         dict.fromkeys(range(1, 9), "timestamp: ") | NAMED,
@@ -137,7 +137,7 @@ HOSTILE_INPUT: Table = {
         {},
     ),
     "a type of 1 MB": (line(event_type="t" * 1_000_000), 1, {}),
-    "texts that a terminal obeys": (line(tenant_id=HOSTILE) + b"\n\x1b[31m\n" + FINE, 2, {2: "JSON: "}),
+    "texts with control characters": (line(tenant_id=HOSTILE) + b"\n\x1b[31m\n" + FINE, 2, {2: "JSON: "}),
 }  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def rows(text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", HOSTILE_INPUT)
-def test_a_bad_line_is_told_by_its_number_and_every_other_is_taken_in(cli: Cli, log: Log, name: str) -> None:
+def test_a_bad_line_is_reported_by_its_number_and_the_others_are_imported(cli: Cli, log: Log, name: str) -> None:
     data, stored, bad = HOSTILE_INPUT[name]
     ended = import_file(cli, data, "--rejects", "rejects.ndjson")
     assert ended.code == (3 if bad else 0)
@@ -166,13 +166,13 @@ def test_a_bad_line_is_told_by_its_number_and_every_other_is_taken_in(cli: Cli, 
     assert "Traceback" not in ended.err
 
 
-def test_a_line_of_50_mb_is_told_by_its_number(cli: Cli, log: Log) -> None:
+def test_a_line_of_50_mb_is_reported_by_its_number(cli: Cli, log: Log) -> None:
     ended = import_file(cli, FINE + b'{"a":"' + b"x" * 50_000_000 + b'"\n' + line(1))
     assert (ended.code, log.events.count_documents({})) == (3, 2)
     assert rows(ended.out)[0]["line"] == 2
 
 
-def test_what_was_not_taken_in_is_kept_whole_and_goes_in_once_it_is_mended(cli: Cli, log: Log) -> None:
+def test_rejected_lines_are_kept_whole_and_can_be_corrected_and_imported(cli: Cli, log: Log) -> None:
     bad = line(1, tenant_id=["acme"], payload={"é": "\x1b"})
     import_file(cli, b"\xff\xfe\n" + bad + b"\n" + FINE, "--rejects", "rejects.ndjson")
     kept = rows(Path("rejects.ndjson").read_text())
@@ -217,7 +217,7 @@ def test_json_is_one_object(cli: Cli, log: Log) -> None:
     assert elapsed >= 0
 
 
-def test_a_dry_run_says_what_would_be_done_and_writes_nothing(cli: Cli, log: Log) -> None:
+def test_a_dry_run_shows_what_would_be_done_and_writes_nothing(cli: Cli, log: Log) -> None:
     Path("events.ndjson").write_bytes(line(1) + b"\n" + line(2, tenant_id="acme") + b"\nx\n")
     ended = cli("import", "events.ndjson", "--dry-run")
     assert ended.code == 3
@@ -236,7 +236,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(cli: Cli, log: Log
     assert log.events.count_documents({}) == 0
 
 
-def test_what_is_open_then_is_said_with_what_to_type(cli: Cli, log: Log) -> None:
+def test_open_events_are_reported_with_the_next_command(cli: Cli, log: Log) -> None:
     delivery = {"handlers": [{"id": "shop:mail", "state": "pending"}]}
     untracked = import_file(cli, line(1, delivery=delivery))
     assert untracked.err.splitlines()[-1].startswith("stored untracked: ")
@@ -244,7 +244,7 @@ def test_what_is_open_then_is_said_with_what_to_type(cli: Cli, log: Log) -> None
     assert taken_over.err.splitlines()[-1] == "1 event is open; next: craft-events redispatch -m MODULE"
 
 
-def test_standard_input_is_read_but_not_asked(cli: Cli, log: Log, process: Process) -> None:
+def test_standard_input_is_read_but_never_used_for_a_question(cli: Cli, log: Log, process: Process) -> None:
     ended = cli("import", "-")
     assert (ended.code, ended.err.splitlines()[0]) == (
         2,
@@ -262,7 +262,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_done(cli: Cli, log: Log) 
 
 
 @pytest.mark.parametrize(("answer", "code", "stored"), [("n", 2, 0), ("", 2, 0), ("y", 0, 2)])
-def test_a_person_is_asked_with_the_number_of_lines(
+def test_the_question_shows_the_number_of_lines(
     cli: Cli, log: Log, process: Process, tmp_path: Path, answer: str, code: int, stored: int
 ) -> None:
     (tmp_path / "events.ndjson").write_bytes(line(1) + b"\n\n" + line(2))
@@ -286,7 +286,7 @@ def test_a_person_is_asked_with_the_number_of_lines(
         ([], "error: missing argument 'FILE|-'"),
     ],
 )
-def test_what_cannot_be_read_or_written_is_wrong_usage(cli: Cli, log: Log, args: list[str], reason: str) -> None:
+def test_an_unreadable_or_unwritable_file_is_a_usage_error(cli: Cli, log: Log, args: list[str], reason: str) -> None:
     Path("events.ndjson").write_bytes(b"x\n" + line(1))
     Path("other").write_bytes(b"precious")
     ended = cli("import", *args, "--yes")

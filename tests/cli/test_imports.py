@@ -1,4 +1,4 @@
-"""What a run imports: only what it needs."""
+"""The imports of a run: only those that it needs."""
 
 import os
 import subprocess
@@ -22,9 +22,9 @@ sys.exit(code)
 
 
 def imported(*args: str, cwd: Path, code: int = 0) -> tuple[set[str], set[str]]:
-    """Run a command line in a process of its own; return the packages and our modules that it imported."""
+    """Run a command line in a process of its own; return the packages and modules of ours that it imported."""
     measured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment = {**measured, "PYTHONPATH": str(Path(__file__).parents[2])}  # coverage imports what it likes
+    environment = {**measured, "PYTHONPATH": str(Path(__file__).parents[2])}  # coverage has imports of its own
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
     )

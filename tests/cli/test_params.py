@@ -25,7 +25,7 @@ def test_a_selection_is_resolved_against_the_databases_now_and_echoed(capsys: py
     assert capsys.readouterr().err == "2026-11-21 17:43:45 … 2026-11-23 00:00:00 UTC\n"
 
 
-def test_a_window_that_nobody_asked_for_is_not_echoed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_window_is_not_echoed(capsys: pytest.CaptureFixture[str]) -> None:
     assert Selecting().selection(NOW).since is None
     assert capsys.readouterr().err == ""
 
@@ -44,7 +44,7 @@ def test_a_duration_is_seconds_or_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "2026-01-31", "٣", ".", "nan", "1e3", "9" * 400])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a valid duration\. Try 10, 30s or 5m"):
         params.seconds(text)
 
@@ -58,7 +58,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [StoreUnavailable, StoreLoginRefused])
-async def test_an_error_of_the_connection_says_where_the_address_came_from(
+async def test_a_connection_error_names_the_origin_of_the_address(
     flags: dict[str, str], environ: dict[str, str], origin: str, kind: type[StoreUnavailable]
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -67,7 +67,7 @@ async def test_an_error_of_the_connection_says_where_the_address_came_from(
     assert str(caught.value.hint).endswith(origin)
 
 
-def test_an_app_dir_from_a_flag_is_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_dir_from_a_flag_is_used_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Handling(["shop"], app_dir=Path("src")).modules().app_dir.value == "src"
     assert Handling().modules().app_dir.value == "."

@@ -1,4 +1,4 @@
-"""Environments on the command line: which is chosen, and what a protected one asks before anything acts on it."""
+"""Environments on the command line: the choice, and the confirmation of a protected one."""
 
 import os
 import signal
@@ -26,13 +26,13 @@ ACTING = {
     "redact": ["redact", "--tenant", "acme", "--yes"],
     "doctor": ["doctor", "--fix"],
 }
-"""Every command that acts, as it would act in an environment that is not protected."""
+"""Every command that acts, with options that make it act in an environment that is not protected."""
 SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
 
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """A log with something to do for each command, which the environments `prod` and `dev` lead to."""
+    """A log with something to do for each command, for the environments `prod` and `dev`."""
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "one.ndjson").write_text(
         '{"event_type": "a.b", "event_id": "1", "timestamp": "2026-01-31T10:00:00Z"}\n'
@@ -53,11 +53,11 @@ def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pyte
 
 
 def everything(log: Log) -> list[object]:
-    """Return what the log holds, its indexes too."""
+    """Return the content of the log, its indexes included."""
     return [*log.events.find().sort("_id", 1), *log.events.list_indexes()]
 
 
-def test_every_command_that_can_be_told_a_protected_environment_is_tested_here() -> None:
+def test_every_command_with_an_environment_option_is_tested_here() -> None:
     acting = {words for words, command in COMMANDS.items() if "--confirm-env" in command.flags}
     assert acting == set(ACTING)
 
@@ -77,7 +77,7 @@ def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, lo
 
 @pytest.mark.parametrize("words", ACTING)
 @pytest.mark.parametrize("extra", [["--confirm-env", "dev"], ["--confirm-env", ""], ["--confirm-env", "prod "]])
-def test_another_name_is_no_confirmation(cli: Cli, log: Log, words: str, extra: list[str]) -> None:
+def test_another_name_does_not_confirm(cli: Cli, log: Log, words: str, extra: list[str]) -> None:
     before = everything(log)
     ended = cli(*ACTING[words], "--env", "prod", *extra)
     assert ended.code == 2
@@ -86,7 +86,7 @@ def test_another_name_is_no_confirmation(cli: Cli, log: Log, words: str, extra: 
 
 
 @pytest.mark.parametrize("words", ACTING)
-def test_the_name_that_is_given_lets_every_command_act(cli: Cli, log: Log, words: str) -> None:
+def test_the_given_name_confirms_every_command(cli: Cli, log: Log, words: str) -> None:
     ended = cli(*ACTING[words], "--env", "prod", "--confirm-env", "prod")
     assert ended.code in (0, 3)
     assert "protected" not in ended.err
@@ -112,11 +112,11 @@ def test_the_variable_chooses_a_protected_environment_too(cli: Cli, log: Log, mo
     assert cli("dead", "retry", id_of(1), "--yes", "--env", "dev").code == 0
 
 
-def test_an_address_from_elsewhere_protects_all_the_same(cli: Cli, log: Log) -> None:
+def test_an_environment_with_an_overridden_address_is_protected_too(cli: Cli, log: Log) -> None:
     assert cli("dead", "retry", "--yes", "--env", "prod", "--uri", log.uri).err.startswith("error: prod is protected")
 
 
-def test_what_only_reads_and_what_writes_nothing_asks_nothing(cli: Cli, log: Log) -> None:
+def test_reading_commands_and_dry_runs_ask_nothing(cli: Cli, log: Log) -> None:
     assert cli("dead", "list", "--env", "prod").code == 0
     assert cli("replay", "--env", "prod").code == 0
     assert cli("dead", "retry", "--env", "prod", "--dry-run").code == 0
@@ -141,7 +141,7 @@ def test_a_variable_that_goes_before_the_environment_is_warned_of(
         (b"\xff\n", 2, "that was not prod: nothing was done"),
     ],
 )
-def test_a_person_types_the_name(
+def test_the_name_can_be_typed(
     process: Process, log: Log, monkeypatch: pytest.MonkeyPatch, typed: str | bytes, code: int, said: str
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")

@@ -1,4 +1,4 @@
-"""`prune` and `prune redact`: what they ask, what they say, what they end with."""
+"""`prune` and `prune redact`: the questions, the messages, the exit codes."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def done(number: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """A log with three records that may go, and five that may not."""
+    """A log with three records that can be removed, and five that cannot."""
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
     with opened(embedded_uri, database_name) as log:
@@ -76,7 +76,7 @@ def test_a_collection_is_an_archive_too(cli: Cli, log: Log) -> None:
     assert len(cli("replay", "--collection", "old_events").out.splitlines()) == 3
 
 
-def test_what_was_pruned_comes_back_with_import(cli: Cli, log: Log) -> None:
+def test_pruned_events_can_be_imported(cli: Cli, log: Log) -> None:
     before = {one["event_id"]: one for one in log.events.find({})}
     assert cli(*ALL, "--archive", "old.ndjson.gz", "--yes").code == 0
     assert cli("import", "old.ndjson.gz", "--with-delivery", "--yes").code == 0
@@ -126,8 +126,10 @@ def test_a_dry_run_counts_and_writes_nothing(cli: Cli, log: Log, golden: Golden,
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_nothing_to_prune_is_said_and_leaves_no_file(cli: Cli, log: Log, tmp_path: Path, output: str) -> None:
-    ended = cli(*ALL, "--tenant", "nobody", "--archive", "old.ndjson", "--yes", "-o", output)
+def test_a_run_with_nothing_to_prune_reports_it_and_leaves_no_file(
+    cli: Cli, log: Log, tmp_path: Path, output: str
+) -> None:
+    ended = cli(*ALL, "--tenant", "unknown", "--archive", "old.ndjson", "--yes", "-o", output)
     assert (ended.code, ended.err.splitlines()[1:]) == (0, ["nothing to prune"])
     assert bool(ended.out) == (output != "table")
     assert list(tmp_path.iterdir()) == []
@@ -148,12 +150,12 @@ def test_further_options_choose_among_the_old(cli: Cli, log: Log, arguments: lis
     assert left(log) == expected
 
 
-def test_what_is_younger_stays(cli: Cli, log: Log) -> None:
+def test_younger_events_stay(cli: Cli, log: Log) -> None:
     assert cli("prune", "--older-than", "5200w", "--archive", "old.ndjson", "--yes").code == 0
     assert len(left(log)) == 8
 
 
-def test_what_a_line_cannot_say_stays_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+def test_an_event_that_json_cannot_represent_stays_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
     log.insert(done(9, payload={"$oid": HOSTILE}, event_id=HOSTILE))
     ended = cli(*ALL, "--archive", "old.ndjson", "--yes", "-o", "json")
     assert ended.code == 3
@@ -165,7 +167,7 @@ def test_what_a_line_cannot_say_stays_is_named_and_ends_with_3(cli: Cli, log: Lo
     assert cli(*ALL, "--archive", "collection:old_events", "--yes").code == 0
 
 
-def test_the_question_shows_the_number_and_yes_goes_on(process: Process, log: Log) -> None:
+def test_the_question_shows_the_number_and_yes_continues(process: Process, log: Log) -> None:
     with before_a_person(process, *ALL, "--archive", "old.ndjson") as person:
         person.waits_for("3 events are copied to old.ndjson and removed from ")
         person.waits_for("Go on? [y/N] ")
@@ -193,7 +195,7 @@ def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.S
         assert "Traceback" not in person.said
 
 
-def test_what_was_done_before_a_failure_is_said(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_done_before_a_failure_is_reported(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(_: Any, __: Any, ___: Any, *, on_removed: Any) -> None:
         on_removed(1_204)
         raise OSError("the disk is gone")
@@ -210,7 +212,7 @@ def test_what_was_done_before_a_failure_is_said(cli: Cli, log: Log, monkeypatch:
 # ------------------------------------------------------------------ redact
 
 
-def test_a_redaction_keeps_events_and_says_what_it_did(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redaction_keeps_events_and_reports_its_counts(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
     ended = cli("prune", "redact", "--tenant", "acme", "--reason", "request 17", "--yes", "-o", "json")
     summary = json.loads(ended.out)
@@ -226,7 +228,7 @@ def test_a_redaction_keeps_events_and_says_what_it_did(cli: Cli, log: Log, monke
     assert log.events.find_one({"tenant_id": "globex"})["payload"]
 
 
-def test_show_says_when_by_whom_and_why(cli: Cli, log: Log) -> None:
+def test_show_has_time_author_and_reason(cli: Cli, log: Log) -> None:
     cli("prune", "redact", "--tenant", "acme", "--reason", f"request {HOSTILE}", "--yes")
     event_id = record(4)["event_id"]
     shown = cli("show", event_id, "-o", "table")
@@ -238,7 +240,7 @@ def test_show_says_when_by_whom_and_why(cli: Cli, log: Log) -> None:
     assert json.loads(cli("replay", "--tenant", "acme", "--limit", "1").out)["payload"] == {}
 
 
-def test_the_tenant_is_typed_and_nothing_else_will_do(process: Process, log: Log) -> None:
+def test_only_the_typed_tenant_confirms(process: Process, log: Log) -> None:
     for answer, code in (("y\n", 2), ("acm\n", 2), ("acme\n", 0)):
         with before_a_person(process, "prune", "redact", "--tenant", "acme") as person:
             person.waits_for("lose their payload, 2 unfinished deliveries are skipped. Type acme to go on: ")
@@ -260,7 +262,7 @@ def test_the_tenant_is_typed_and_nothing_else_will_do(process: Process, log: Log
         (["--actor", "user_77"], "user_77"),
     ],
 )
-def test_what_no_keyboard_has_need_not_be_typed(
+def test_a_name_with_control_characters_need_not_be_typed(
     cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, names: list[str], word: str
 ) -> None:
     asked: list[str] = []
@@ -287,14 +289,14 @@ def test_a_dry_run_of_a_redaction_counts_what_is_skipped(cli: Cli, log: Log) -> 
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_nothing_to_redact_is_said(cli: Cli, log: Log, output: str) -> None:
+def test_a_run_with_nothing_to_redact_reports_it(cli: Cli, log: Log, output: str) -> None:
     for act in (["--yes"], ["--dry-run"]):
-        ended = cli("prune", "redact", "--tenant", "nobody", *act, "-o", output)
+        ended = cli("prune", "redact", "--tenant", "unknown", *act, "-o", output)
         assert ended.code == 0
-    assert cli("prune", "redact", "--tenant", "nobody", "--yes").err == "nothing to redact in this selection\n"
+    assert cli("prune", "redact", "--tenant", "unknown", "--yes").err == "nothing to redact in this selection\n"
 
 
-# ------------------------------------------------------------------ what cannot be done
+# ------------------------------------------------------------------ errors
 
 
 @pytest.mark.parametrize(
@@ -329,7 +331,7 @@ def test_nothing_to_redact_is_said(cli: Cli, log: Log, output: str) -> None:
         (["prune", "redact", "--tenant", "acme"], 2, "there is no terminal to ask on"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_to_three_lines(
+def test_an_impossible_request_is_an_error_of_one_to_three_lines(
     cli: Cli, log: Log, arguments: list[str], code: int, said: str
 ) -> None:
     ended = cli(*arguments)
@@ -340,7 +342,7 @@ def test_what_cannot_be_done_is_said_in_one_to_three_lines(
     assert len(left(log)) == 8
 
 
-def test_what_was_redacted_is_redacted_still_when_it_comes_back_from_an_archive(cli: Cli, log: Log) -> None:
+def test_an_event_redacted_before_it_was_archived_stays_redacted_after_an_import(cli: Cli, log: Log) -> None:
     cli("prune", "redact", "--tenant", "globex", "--reason", "request 17", "--yes")
     before = log.events.find_one({"tenant_id": "globex"})
     log.events.update_one({"_id": before["_id"]}, {"$set": {"delivery.finished_at": BEGAN}})

@@ -1,4 +1,4 @@
-"""A pruning that is killed with `kill -9`: every record is in the archive or in the log, and the next run goes on."""
+"""A pruning that is killed with `kill -9`: every record is in the archive or the log, and the next run continues."""
 
 import gzip
 import json
@@ -46,7 +46,7 @@ def in_log(log: Log) -> set[str]:
 
 
 def archived(log: Log, folder: Path, place: str) -> Counter[str]:
-    """Count the archived events by id; what a killed run left half written is no line."""
+    """Count the archived events by id; an incomplete line of a killed run is not counted."""
     if place not in FILES:
         events = log.client[log.database]["old_events"]
         return Counter(one["event_id"] for one in events.find({}, {"event_id": 1}))
@@ -84,7 +84,7 @@ def check(log: Log, folder: Path, place: str) -> None:
         ("prune.removed", "old.ndjson"),
     ],
 )
-def test_whoever_is_killed_has_lost_nothing_and_the_next_run_goes_on(
+def test_a_killed_run_loses_nothing_and_the_next_one_continues(
     process: Process, log: Log, tmp_path: Path, point: str, place: str
 ) -> None:
     assert ended(prune(process, place, kill_at=f"{point}:3"))[0] == -signal.SIGKILL
@@ -116,7 +116,7 @@ def test_whenever_it_is_killed_nothing_is_lost(process: Process, log: Log, tmp_p
     assert in_log(log) == set()
 
 
-def test_a_stop_ends_what_is_under_way_and_says_how_far_it_came(process: Process, log: Log, tmp_path: Path) -> None:
+def test_a_stop_ends_running_deliveries_and_reports_the_position(process: Process, log: Log, tmp_path: Path) -> None:
     slow = (
         f"{SMALL_PAGES}\nimport os, signal\nremove = prune.remove\n"
         "async def then_stop(*args):\n    left = await remove(*args)\n"

@@ -32,7 +32,7 @@ PLACED = ("publish", "--type", "order.placed")
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """An empty log, where every command looks."""
+    """An empty log, the default one."""
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
     with opened(embedded_uri, database_name) as log:
@@ -41,7 +41,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A handler module of this test's own."""
+    """A handler module of the test's own."""
     name = f"shop_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(SHOP)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -83,7 +83,7 @@ def test_with_a_handler_module_it_is_left_open_for_its_handlers(cli: Cli, log: L
     ]
 
 
-def test_a_type_that_nobody_handles_is_done(cli: Cli, log: Log, shop: str) -> None:
+def test_an_event_of_a_type_without_handlers_is_done(cli: Cli, log: Log, shop: str) -> None:
     (row,) = rows(cli("publish", "--type", "stock.counted", "-m", shop).out)
     assert (row["state"], row["handlers"]) == ("done", {})
 
@@ -128,7 +128,7 @@ def test_the_same_id_again_is_a_no_op_and_other_content_a_conflict(cli: Cli, log
         ("json", '{"event_id":"e1","event_type":"order.placed","tenant_id":"acme","outcome":"stored",'),
     ],
 )
-def test_every_format_tells_the_id(cli: Cli, log: Log, output: str, begins: str) -> None:
+def test_every_format_contains_the_id(cli: Cli, log: Log, output: str, begins: str) -> None:
     assert cli(*PLACED, "--id", "e1", "--tenant", "acme", "-o", output).out.startswith(begins)
 
 
@@ -184,7 +184,7 @@ def test_a_payload_that_cannot_be_kept_is_wrong_usage_and_nothing_is_stored(
         (["--type", "t", "--dispatch"], "no handler module is named"),
     ],
 )
-def test_what_does_not_fit_is_wrong_usage(cli: Cli, log: Log, args: list[str], reason: str) -> None:
+def test_options_that_contradict_each_other_are_wrong_usage(cli: Cli, log: Log, args: list[str], reason: str) -> None:
     ended = cli("publish", *args)
     assert ended.code == 2
     assert ended.err.startswith(f"error: {reason}")
@@ -207,9 +207,9 @@ def publish_file(cli: Cli, data: bytes, *options: str) -> Ended:
 
 
 @pytest.mark.parametrize("name", HOSTILE_INPUT)
-def test_a_bad_line_is_told_by_its_number_and_every_other_is_published(cli: Cli, log: Log, name: str) -> None:
+def test_a_bad_line_is_reported_by_its_number_and_the_others_are_published(cli: Cli, log: Log, name: str) -> None:
     data, stored, bad = HOSTILE_INPUT[name]
-    # an id and a time that are missing are no fault of a line that is published
+    # a published line may lack an id and a time
     left_out = [number for number, reason in bad.items() if reason in ("event_id: is missing", "timestamp: is missing")]
     ended = publish_file(cli, data)
     assert ended.code == (3 if len(bad) > len(left_out) else 0)
@@ -246,7 +246,7 @@ def test_hostile_texts_come_out_as_escapes(cli: Cli, log: Log) -> None:
         assert not any(mark in ended.out + ended.err for mark in "\x1b\x07\x7f\x9b\u202e\u2028")
 
 
-def test_a_line_is_published_when_it_comes_and_a_half_one_is_told(log: Log, process: Process) -> None:
+def test_a_line_is_published_on_arrival_and_an_incomplete_one_is_reported(log: Log, process: Process) -> None:
     running = process("publish", "-", stdin=-1)
     assert running.stdin is not None
     assert running.stdout is not None

@@ -1,4 +1,4 @@
-"""`redispatch`: what it writes in each format, what it says, and what it ends with."""
+"""`redispatch`: the output in each format, the messages, the exit codes."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ Fill = Callable[..., list[DomainEvent]]
 
 @pytest.fixture
 def fill(embedded_uri: str, database_name: str) -> Fill:
-    """Store events that no handler has run on."""
+    """Store events without running a handler."""
 
     def store(count: int, *, handlers: Sequence[str] | None = HANDLERS, **values: Any) -> list[DomainEvent]:
         values = {"event_type": "order.placed"} | values
@@ -218,7 +218,7 @@ def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) 
     assert json.loads(cli("redispatch", "-m", "shop", "-o", "json").out)["claimed"] == 3
 
 
-def test_a_dry_run_says_how_many_come_after_a_take_over(
+def test_a_dry_run_counts_the_events_that_follow_a_take_over(
     cli: Cli, fill: Fill, embedded_uri: str, database_name: str
 ) -> None:
     fill(2)
@@ -274,7 +274,7 @@ def test_old_records_need_a_beginning(cli: Cli, fill: Fill) -> None:
         (["--database", "$shop"], 2),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_to_three_lines(cli: Cli, arguments: list[str], code: int) -> None:
+def test_an_impossible_request_is_an_error_of_one_to_three_lines(cli: Cli, arguments: list[str], code: int) -> None:
     modules = [] if "-m" in arguments else ["-m", "shop"]
     ended = cli("redispatch", *modules, *arguments)
     assert (ended.code, ended.out) == (code, "")
@@ -283,7 +283,7 @@ def test_what_cannot_be_done_is_said_in_one_to_three_lines(cli: Cli, arguments: 
     assert said[0].startswith("error: ")
 
 
-def test_without_a_handler_module_it_says_how_to_name_one(cli: Cli) -> None:
+def test_without_a_handler_module_the_error_shows_how_to_name_one(cli: Cli) -> None:
     ended = cli("redispatch")
     assert ended.code == 2
     assert "-m" in ended.err

@@ -1,4 +1,4 @@
-"""`craft-events replay`: what it selects, and how it prints it."""
+"""`craft-events replay`: its selection and its output."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_cell_that_a_spreadsheet_would_compute_gets_a_quote(replay: Cli) -> No
 
 @pytest.mark.parametrize("output", ["ndjson", "json", "csv", "table"])
 @pytest.mark.parametrize("color", ["never", "always"])
-def test_nothing_of_the_log_comes_out_raw(replay: Cli, output: str, color: str) -> None:
+def test_no_text_of_the_log_is_printed_raw(replay: Cli, output: str, color: str) -> None:
     out = replay("-o", output, "--color", color).out
     forbidden = {"\x1b]", "\x07", "\x7f", "\x9b", "\u202e", "\u2028"}
     assert not [one for one in forbidden if one in out]
@@ -141,18 +141,18 @@ def test_events_of_one_time_are_ordered_by_their_ids(replay: Cli, log: Log) -> N
     assert numbers(replay("--tenant", "same", "--reverse")) == [33, 32, 31]
 
 
-def test_nothing_to_print_is_said_and_no_failure(replay: Cli) -> None:
+def test_an_empty_selection_is_reported_with_exit_0(replay: Cli) -> None:
     for output, out in (("ndjson", ""), ("table", ""), ("json", "[]\n"), ("csv", ",".join(KEYS) + "\r\n")):
-        ended = replay("--tenant", "nobody", "-o", output)
+        ended = replay("--tenant", "unknown", "-o", output)
         assert (ended.code, ended.out, ended.err) == (0, out, "no events in this selection\n")
 
 
-def test_the_window_is_echoed_and_says_that_it_is_utc(replay: Cli) -> None:
+def test_the_window_is_echoed_in_utc(replay: Cli) -> None:
     err = replay("--since", "2020-01-31T12:00:00+02:00", "--until", "2020-02-01").err
     assert err.splitlines()[0] == "2020-01-31 10:00:00 … 2020-02-01 00:00:00 UTC"
 
 
-def test_a_table_says_once_that_times_are_utc(replay: Cli) -> None:
+def test_a_table_mentions_utc_once(replay: Cli) -> None:
     assert "times are UTC" in replay("-o", "table").err
     assert "times are UTC" not in replay("-o", "table", "--since", "2020-01-01").err
     assert "times are UTC" not in replay("-o", "ndjson").err
@@ -172,7 +172,7 @@ def test_a_table_says_once_that_times_are_utc(replay: Cli) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_exit_2(replay: Cli, args: list[str], message: str) -> None:
+def test_contradicting_options_are_exit_2(replay: Cli, args: list[str], message: str) -> None:
     ended = replay(*args)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err

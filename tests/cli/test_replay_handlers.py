@@ -1,4 +1,4 @@
-"""`craft-events replay` through handlers: what it asks, runs and says, and that the log stays as it was."""
+"""`craft-events replay` through handlers: the question, the runs, the messages, and the unchanged log."""
 
 from __future__ import annotations
 
@@ -229,8 +229,8 @@ def test_handlers_from_the_environment_alone_still_print(
         (["--all-handlers", "--yes"], "no handler module is named"),
         (["-m", "shop", "--all-handlers", "--yes", "--ids-from", "none"], "--ids-from: none"),
         (["-m", "shop", "--all-handlers", "--yes", "--failures-out", "no/where"], "--failures-out"),
-        (["-m", "shop", "--all-handlers", "--rate", "0/s"], "is no rate"),
-        (["-m", "shop", "--all-handlers", "--pace", "slow"], "is no pace"),
+        (["-m", "shop", "--all-handlers", "--rate", "0/s"], "is not a valid rate"),
+        (["-m", "shop", "--all-handlers", "--pace", "slow"], "is not a valid pace"),
         (["-m", "shop", "--all-handlers", "--concurrency", "0"], "--concurrency"),
     ],
     ids=str,
@@ -257,21 +257,19 @@ def test_rates_are_read(text: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "5/d", "/s", "x/s", "5/", "٣", "1e9", "inf", "9" * 20])
-def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no rate"):
+def test_an_invalid_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a valid rate"):
         events_a_second(text)
 
 
 def test_paces_are_read() -> None:
     assert [speed(text) for text in ("original", "original*10", "original*0.5")] == [1, 10, 0.5]
     for text in ("", "orig", "original*", "original*0", "original*x", "original/2", "original*-1"):
-        with pytest.raises(ValueError, match="is no pace"):
+        with pytest.raises(ValueError, match="is not a valid pace"):
             speed(text)
 
 
-def test_what_failed_is_told_by_handler_and_error_and_goes_into_a_file_that_is_taken_back(
-    cli: Cli, fill: Fill, app: Path
-) -> None:
+def test_failures_are_summarised_and_written_to_a_file_that_ids_from_reads(cli: Cli, fill: Fill, app: Path) -> None:
     fill(2)
     bad = fill(2, payload={"card": "expired"})
     ended = cli(*RUN, "--yes", "-o", "table", "--failures-out", "failed.ndjson")
@@ -302,11 +300,11 @@ def test_without_a_file_the_next_command_shows_an_event_that_failed(cli: Cli, fi
 
 def test_ids_that_are_not_in_the_log_are_named_and_end_with_3(cli: Cli, fill: Fill, app: Path) -> None:
     [event] = fill(1)
-    (app / "ids").write_text(f"{event.event_id}\nnobody\x1b\n")
+    (app / "ids").write_text(f"{event.event_id}\nunknown\x1b\n")
     for args in (("--yes",), ("--dry-run",)):
         ended = cli(*RUN, *args, "--ids-from", "ids")
         assert ended.code == 3
-        assert r"not in the log: nobody\x1b" in ended.err
+        assert r"not in the log: unknown\x1b" in ended.err
     assert ledger(app) == [event.event_id]
 
 
@@ -318,14 +316,14 @@ def test_an_empty_file_of_ids_has_nothing_to_run(cli: Cli, fill: Fill, app: Path
     assert ended.err.splitlines()[-1] == "no events in this selection"
 
 
-def test_nothing_to_run_is_said_and_not_asked_about(process: Process, fill: Fill) -> None:
+def test_a_replay_with_nothing_to_run_reports_it_and_asks_nothing(process: Process, fill: Fill) -> None:
     fill(1)
-    with before_a_person(process, *RUN, "--tenant", "nobody") as person:
+    with before_a_person(process, *RUN, "--tenant", "unknown") as person:
         assert person.ended() == (0, "")
         assert "no events in this selection" in person.said
 
 
-def test_the_question_shows_the_numbers_and_yes_goes_on(process: Process, fill: Fill, app: Path) -> None:
+def test_the_question_shows_the_numbers_and_yes_continues(process: Process, fill: Fill, app: Path) -> None:
     events = fill(3)
     with before_a_person(process, *RUN) as person:
         person.waits_for("6 deliveries of 3 events run again, publishing nothing. Go on? [y/N] ")
@@ -351,7 +349,7 @@ def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_it_and_the_checkpoint_says_how_far_it_came(
+def test_a_signal_stops_it_and_the_checkpoint_has_its_position(
     fill: Fill, app: Path, number: signal.Signals, code: int
 ) -> None:
     first = fill(3)
@@ -405,7 +403,7 @@ def test_the_second_signal_ends_a_handler_that_blocks_the_loop_too(fill: Fill, a
 
 
 def _ends_at(pid: int, number: signal.Signals) -> bool:
-    """Tell whether a process has no handler for a signal any more; see proc(5)."""
+    """Return whether a process has no handler for a signal any more; see proc(5)."""
     caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
     return not int(caught.split()[1], 16) >> (number - 1) & 1
 
@@ -427,7 +425,7 @@ def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill
     assert set(ledger(app)) == {*ids(good), *ids(bad)}
 
 
-def test_a_finished_checkpoint_says_so_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> None:
+def test_a_complete_checkpoint_is_reported_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> None:
     fill(2)
     args = (*RUN, "--yes", "--checkpoint", "point", "--since", "5000d")
     assert cli(*args).code == 0
@@ -459,7 +457,7 @@ def test_a_checkpoint_that_another_process_uses_is_exit_6(cli: Cli, fill: Fill, 
     assert ledger(app) == []
 
 
-def test_a_run_that_goes_on_keeps_the_failures_of_the_one_before(cli: Cli, fill: Fill, app: Path) -> None:
+def test_a_continued_run_keeps_the_failures_of_the_earlier_one(cli: Cli, fill: Fill, app: Path) -> None:
     fill(2, payload={"card": "expired"})
     args = (*RUN, "--yes", "--checkpoint", "point", "--failures-out", "failed", "--limit", "2", "--concurrency", "1")
     cli(*args)
@@ -503,7 +501,7 @@ def test_gaps_are_kept_at_a_pace(cli: Cli, fill: Fill) -> None:
     assert json.loads(ended.out)["elapsed_s"] >= 0.25
 
 
-# ------------------------------------------------------------------ the same ids for a redispatch
+# ------------------------------------------------------------------ ids for a redispatch
 
 
 def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, database_name: str, log: Log) -> None:
@@ -515,7 +513,7 @@ def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, 
 
     asyncio.run(append())
     named = events[2:]
-    (app / "ids").write_text("\n".join([*ids(named), "nobody"]))
+    (app / "ids").write_text("\n".join([*ids(named), "unknown"]))
     command = ("redispatch", "-m", "shop", "--ids-from", "ids")
     dry = cli(*command, "--dry-run", "-o", "json")
     assert (dry.code, json.loads(dry.out)["events"]) == (3, 203)
@@ -523,7 +521,7 @@ def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, 
     assert (limited.code, json.loads(limited.out)["done"]) == (3, 101)
     ended = cli(*command, "-o", "json")
     assert (ended.code, json.loads(ended.out)["done"]) == (3, 102)
-    assert "not in the log: nobody" in ended.err
+    assert "not in the log: unknown" in ended.err
     left = [one["event_id"] for one in log.events.find({"delivery.state": "open"})]
     assert sorted(left) == sorted(ids(events[:2]))
     assert cli("redispatch", "-m", "shop", "--ids-from", "ids", "--watch").code == 2

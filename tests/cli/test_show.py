@@ -16,7 +16,7 @@ LONG = "Connection unexpectedly closed by mail.example.org while the message was
 
 
 def entry(name: str, state: str, attempts: int, **fields: Any) -> dict[str, Any]:
-    """Return what a record says of one handler."""
+    """Return the entry of one handler."""
     return {
         "id": name,
         "state": state,
@@ -111,7 +111,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
         ("haunted", HAUNTED),
     ],
 )
-def test_a_person_sees_what_happened_and_what_became_of_it(
+def test_a_table_shows_the_event_and_its_deliveries(
     cli: Cli, log: Log, golden: Golden, name: str, event: dict[str, Any]
 ) -> None:
     ended = cli("show", "-o", "table", "--", event["event_id"])
@@ -165,7 +165,7 @@ def test_json_and_ndjson_are_the_line_that_replay_writes(cli: Cli, log: Log) -> 
     log.insert(*HISTORY, record(20, payload=odd))
     for line in cli("replay").out.splitlines():
         if not (event_id := json.loads(line)["event_id"]):
-            continue  # a malformed record, which has no id to name
+            continue  # a malformed record has no id
         for output in ("ndjson", "json"):
             assert cli("show", "-o", output, "--", event_id).out.rstrip("\n") == line
         assert cli("show", "-o", "table", "--", event_id).code == 0
@@ -202,7 +202,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
 
 
-def test_what_may_be_typed_next_follows_from_what_is_left(cli: Cli, log: Log) -> None:
+def test_the_next_command_depends_on_the_deliveries(cli: Cli, log: Log) -> None:
     event_id = DEAD["event_id"]
     assert cli("show", event_id, "-o", "table").err == (
         f"again: craft-events dead retry {event_id}\n"
@@ -243,7 +243,7 @@ def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str,
         (["a", "--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
     ],
 )
-def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
+def test_an_impossible_request_is_an_error(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
     ended = cli("show", *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err

@@ -1,4 +1,4 @@
-"""`stats`: what is stuck, since when, whose it is; what came and failed over time."""
+"""`stats`: the backlog, its age and its owners; events and failures over time."""
 
 import json
 import os
@@ -76,14 +76,14 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 @dataclass
 class Canned:
-    """What the next look finds."""
+    """The figures of the next round."""
 
     found: Stats
 
 
 @pytest.fixture
 def canned(monkeypatch: pytest.MonkeyPatch) -> Canned:
-    """Let a look find these figures."""
+    """Set the figures of a round."""
     canned = Canned(figures())
 
     async def read(*_: Any) -> Stats:
@@ -123,9 +123,7 @@ def test_a_screen_keeps_to_its_width(
         golden(f"stats.{columns}", shown)
 
 
-def test_more_bars_than_a_line_has_room_for_are_drawn_together(
-    cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bars_that_do_not_fit_on_a_line_are_merged(cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     shown = cli("stats", "-o", "table").out
     assert "24 h, 2 h a bar" in shown
@@ -144,7 +142,7 @@ def test_a_terminal_of_plain_letters_gets_them(
     assert "#" in drawn
 
 
-def test_colour_says_nothing_that_words_do_not(cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_adds_no_information(cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = cli("stats", "-o", "table").out
     assert "\x1b" not in plain
     colored = cli("stats", "-o", "table", "--color", "always").out
@@ -172,12 +170,12 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, canned: Canned, output: st
         ({"dead": 0, "open": 0, "owned": 0, "waiting": 0}, "nothing is stuck"),
     ],
 )
-def test_the_last_line_says_what_to_type_next(cli: Cli, canned: Canned, changes: dict[str, int], said: str) -> None:
+def test_the_last_line_is_the_next_command(cli: Cli, canned: Canned, changes: dict[str, int], said: str) -> None:
     canned.found = figures(**changes)
     assert cli("stats").err.splitlines()[-1] == said
 
 
-def test_what_to_type_next_chooses_the_same_events(cli: Cli, canned: Canned) -> None:
+def test_the_next_command_selects_the_same_events(cli: Cli, canned: Canned) -> None:
     said = cli("stats", "--tenant", "a b", "--no-tenant", "--type", "order.*", "--since", "2h").err.splitlines()[-1]
     assert said == "next: craft-events dead list --by error --tenant 'a b' --type 'order.*' --no-tenant"
 
@@ -226,7 +224,7 @@ def test_a_threshold_that_is_crossed_is_named_and_ends_with_3(
         (["--until", "0001-01-01"], "the window is empty"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(cli: Cli, arguments: list[str], said: str) -> None:
+def test_contradicting_options_are_refused(cli: Cli, arguments: list[str], said: str) -> None:
     ended = cli("stats", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
@@ -268,7 +266,7 @@ def test_it_counts_what_the_log_holds(cli: Cli, log: Log) -> None:
     assert ended.err.splitlines()[0] == "2020-01-31 10:00:00 … 2020-01-31 11:00:00 UTC"
 
 
-def test_a_window_is_called_what_was_asked_for(cli: Cli, canned: Canned) -> None:
+def test_a_window_is_printed_as_typed(cli: Cli, canned: Canned) -> None:
     assert "last 24 h, an hour a bar" in cli("stats", "-o", "table").out
     since = cli("stats", "-o", "table", "--since", "2026-01-30T17:44:02Z").out
     assert "since 01-30 17:44, an hour a bar" in since
@@ -287,7 +285,7 @@ def shop(tmp_path: Any) -> Iterator[None]:
     sys.modules.pop("stats_shop", None)
 
 
-def test_handlers_that_are_named_and_not_loaded_are_told(cli: Cli, log: Log, shop: None) -> None:
+def test_named_handlers_that_are_not_loaded_are_reported(cli: Cli, log: Log, shop: None) -> None:
     log.insert(record(1, delivery=delivery("open")))
     ended = cli("stats", "-m", "stats_shop")
     assert ended.code == 3
@@ -302,7 +300,7 @@ def test_a_variable_loads_no_module_to_look_at_figures(cli: Cli, monkeypatch: py
     assert json.loads(ended.out)["orphaned_handlers"] is None
 
 
-# ---------------------------------------------------------------------- again and again
+# ---------------------------------------------------------------------- repeated rounds
 
 
 def test_watching_writes_an_object_for_each_look_until_the_reader_goes(process: Process, log: Log) -> None:
@@ -324,7 +322,7 @@ def test_watching_has_one_heading_in_csv(process: Process) -> None:
     assert [line.startswith(b"at,by,group") for line in lines] == [True, False, False]
 
 
-def test_a_look_that_fails_is_told_and_tried_again(cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_round_is_reported_and_retried(cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: Iterator[Stats | BaseException] = iter(
         [figures(), StoreUnavailable("db-9: no answer"), figures(open=7), KeyboardInterrupt()]
     )

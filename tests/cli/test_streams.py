@@ -1,4 +1,4 @@
-"""stdout, stderr and signals of a real process: pipes that close, disks that are full, SIGINT and SIGTERM."""
+"""stdout, stderr and signals of a real process: closed pipes, full disks, SIGINT and SIGTERM."""
 
 import gc
 import os
@@ -21,7 +21,7 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
 
 
 def closed_pipe() -> int:
-    """Return the writing end of a pipe that nobody reads."""
+    """Return the writing end of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     return writing
@@ -38,14 +38,14 @@ def test_a_reader_that_goes_away_ends_what_only_reads_with_exit_0(process: Proce
         assert running.stderr.read() == b""
 
 
-def test_a_pipe_that_is_closed_from_the_start_is_no_error_either(process: Process) -> None:
+def test_a_pipe_that_is_closed_from_the_start_is_not_an_error_either(process: Process) -> None:
     for count in ("1", "1000000"):
         code, _, err = ended(process("lines", "--count", count, stdout=closed_pipe()))
         assert code == 0
         assert err == (b"summary\n" if count == "1" else b"")
 
 
-def test_what_acts_goes_on_silently_and_keeps_its_code(process: Process) -> None:
+def test_an_acting_command_continues_silently_and_keeps_its_code(process: Process) -> None:
     code, _, err = ended(process("lines", "--acts", stdout=closed_pipe()))
     assert (code, err) == (3, b"summary\n")
 
@@ -60,7 +60,7 @@ def test_a_full_disk_is_a_clear_error(process: Process, count: str) -> None:
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
-def test_what_acts_goes_on_with_a_full_disk_and_keeps_its_code(process: Process) -> None:
+def test_an_acting_command_continues_with_a_full_disk_and_keeps_its_code(process: Process) -> None:
     with FULL.open("wb") as full:
         code, _, err = ended(process("lines", "--acts", stdout=full))
     assert code == 3
@@ -68,7 +68,7 @@ def test_what_acts_goes_on_with_a_full_disk_and_keeps_its_code(process: Process)
 
 
 @pytest.mark.parametrize("descriptors", [(1,), (2,), (0, 1, 2)])
-def test_closed_descriptors_are_no_error(process: Process, descriptors: tuple[int, ...]) -> None:
+def test_closed_descriptors_are_not_an_error(process: Process, descriptors: tuple[int, ...]) -> None:
     def close() -> None:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -134,12 +134,12 @@ def test_every_locale_will_do(process: Process, env: dict[str, str]) -> None:
     assert err.startswith(b"error: --since: ")
 
 
-def test_bytes_that_are_no_text_are_shown_escaped(process: Process) -> None:
+def test_bytes_that_are_not_text_are_shown_escaped(process: Process) -> None:
     code, _, err = ended(process("stub", os.fsdecode(b"--no\xff\xfe")))
     assert (code, err.splitlines()[0]) == (2, rb"error: no such option: --no\udcff\udcfe")
 
 
-def test_what_users_code_prints_goes_to_stderr(process: Process) -> None:
+def test_output_of_user_code_goes_to_stderr(process: Process) -> None:
     code, out, err = ended(process("stub"))
     assert code == 0
     assert b"a print" not in out

@@ -1,4 +1,4 @@
-"""`craft-events tail`, where it ends by itself: options, the last events, limits. Its live side is in acceptance."""
+"""`craft-events tail` with an end: options, the last events, limits. Its live side is in acceptance."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_without_a_number_these_are_ten(tail: Cli, log: Log) -> None:
     assert len(numbers(tail("--no-follow"))) == 10
 
 
-def test_none_of_them_is_none(tail: Cli) -> None:
+def test_n_0_shows_no_earlier_event(tail: Cli) -> None:
     ended = tail("--no-follow", "-n", "0")
     assert (ended.code, ended.out, ended.err) == (0, "", "no events in this selection\n")
 
@@ -59,7 +59,7 @@ def test_a_limit_ends_it_though_it_follows(tail: Cli) -> None:
     assert numbers(tail("--limit", "2", "--since", "2020-01-31T10:07:00", "--tenant", "acme")) == [8, 10]
 
 
-def test_lines_for_people_are_as_they_were(tail: Cli, golden: Golden) -> None:
+def test_lines_for_people_do_not_change(tail: Cli, golden: Golden) -> None:
     ended = tail("--no-follow", "-o", "table", "-n", "4")
     golden("tail.table", ended.out)
 
@@ -103,7 +103,7 @@ def test_only_what_holds_the_text_is_shown(tail: Cli) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_exit_2(tail: Cli, args: list[str], message: str) -> None:
+def test_contradicting_options_are_exit_2(tail: Cli, args: list[str], message: str) -> None:
     ended = tail(*args)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err

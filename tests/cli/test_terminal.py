@@ -1,4 +1,4 @@
-"""What reaches a terminal: safe text, widths, colours, formats."""
+"""Output to a terminal: safe text, widths, colours, formats."""
 
 import io
 from typing import Literal
@@ -42,7 +42,7 @@ def test_the_width_is_between_40_and_120_columns(monkeypatch: pytest.MonkeyPatch
 
 
 class Terminal(io.StringIO):
-    """A stream that a person looks at."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -63,7 +63,7 @@ class Terminal(io.StringIO):
         (["--color"], {}, io.StringIO(), False),
     ],
 )
-def test_colour_is_asked_for_then_forbidden_then_a_terminals(
+def test_colour_is_decided_by_the_flag_then_by_no_color_then_by_the_terminal(
     monkeypatch: pytest.MonkeyPatch, args: list[str], environment: dict[str, str], stream: io.StringIO, colored: bool
 ) -> None:
     for name, value in environment.items():
@@ -80,7 +80,7 @@ def test_a_terminal_gets_a_table_and_a_pipe_ndjson(monkeypatch: pytest.MonkeyPat
     assert output_format(Output.TABLE, endless=True) is Output.TABLE
 
 
-def test_what_has_no_end_is_no_array() -> None:
+def test_an_endless_command_refuses_json() -> None:
     with pytest.raises(UsageError, match="one array"):
         output_format(Output.JSON, endless=True)
 

@@ -1,4 +1,4 @@
-"""`trace`: the tree that an event belongs to, for people and for programs."""
+"""`trace`: the tree of an event, for people and for programs."""
 
 import json
 import re
@@ -35,7 +35,7 @@ ORDER = record(
 
 
 def caused(number: int, cause: dict[str, Any], by: str | None, **fields: Any) -> dict[str, Any]:
-    """Return the record of an event that a handler of another published; None: with an id of its own."""
+    """Return the record of an event that a handler of another one published; without a handler its id is random."""
     child = record(number, causation_id=cause["event_id"], correlation_id=ORDER["event_id"], **fields)
     if by is not None:
         child["event_id"] = derived_id(cause["event_id"], by, derivation_content(child) or b"", 0)
@@ -63,9 +63,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_a_person_sees_a_tree(
-    cli: Cli, log: Log, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_a_table_is_a_tree(cli: Cli, log: Log, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     ended = cli("trace", PARCEL["event_id"], "-o", "table")
     assert ended.code == 0
@@ -111,7 +109,7 @@ def test_a_log_without_the_index_names_the_command_that_creates_it(cli: Cli, log
     ]
 
 
-def test_what_is_missing_is_named(cli: Cli, log: Log) -> None:
+def test_a_missing_cause_is_named(cli: Cli, log: Log) -> None:
     log.events.delete_one({"event_id": ORDER["event_id"]})
     ended = cli("trace", PARCEL["event_id"], "-o", "table")
     assert ended.code == 0
@@ -121,7 +119,7 @@ def test_what_is_missing_is_named(cli: Cli, log: Log) -> None:
     assert (missing["kind"], missing["event_id"], missing["event_type"]) == ("missing", ORDER["event_id"], None)
 
 
-def test_what_is_left_out_is_counted(cli: Cli, log: Log) -> None:
+def test_left_out_events_are_counted(cli: Cli, log: Log) -> None:
     many = [caused(number, RESERVED, None, event_type=f"type.{number % 5}") for number in range(30, 60)]
     log.insert(*many)
     ended = cli("trace", ORDER["event_id"], "-o", "table", "--depth", "1")
@@ -134,7 +132,7 @@ def test_what_is_left_out_is_counted(cli: Cli, log: Log) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_deep_chain_moves_to_the_left_and_says_its_level(
+def test_a_deep_chain_moves_to_the_left_and_shows_its_level(
     cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -151,10 +149,10 @@ def test_a_deep_chain_moves_to_the_left_and_says_its_level(
     assert all("deep" in line or "again" in line for line in lines)
     assert re.fullmatch(r"\[299\] [ │]*└── deep .*", lines[-2])
     levels = [int(found[1]) for line in lines if (found := re.match(r"\[(\d+)\]", line))]
-    assert levels == list(range(levels[0], 300)), "each event says its level once it was moved"
+    assert levels == list(range(levels[0], 300)), "each moved event shows its level"
 
 
-def test_a_chain_that_comes_back_to_itself_says_so(cli: Cli, log: Log) -> None:
+def test_a_chain_with_a_cycle_is_reported(cli: Cli, log: Log) -> None:
     log.insert(record(30, event_id="a", causation_id="b"), record(31, event_id="b", causation_id="a"))
     assert "repeated: the chain has a cycle" in cli("trace", "a", "-o", "table").out
     assert json.loads(cli("trace", "a", "-o", "json").out)["cyclic"] is True
@@ -197,7 +195,7 @@ def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str)
         (["a", "--within", "5m"], 2, "--within"),
     ],
 )
-def test_what_cannot_be_done_is_said(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
+def test_an_impossible_request_is_an_error(cli: Cli, log: Log, arguments: list[str], code: int, said: str) -> None:
     ended = cli("trace", *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err

@@ -1,4 +1,4 @@
-"""`workers`: who owns what, and who is silent."""
+"""`workers`: the owners of events, and silent ones."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> list[WorkerStatus]:
-    """Let these be the workers."""
+    """Set the workers."""
     found = list(CREW)
 
     async def workers(_: Any) -> list[WorkerStatus]:
@@ -94,7 +94,7 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[WorkerStatus], 
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_without_workers_it_says_so(cli: Cli, output: str) -> None:
+def test_a_log_without_workers_is_reported(cli: Cli, output: str) -> None:
     ended = cli("workers", "-o", output)
     assert (ended.code, ended.err) == (0, "no worker is registered, and none owns an open event\n")
     header = "owner,state,open,host,pid,started_at,beat_at,silent_s,lease,running\r\n"
@@ -127,7 +127,7 @@ def test_an_owner_that_is_not_registered_is_gone(cli: Cli, log: Log) -> None:
         (["--uri", "mongodb://127.0.0.1:9/"], 4, "127.0.0.1:9"),
     ],
 )
-def test_what_cannot_be_done_is_said(cli: Cli, arguments: list[str], code: int, said: str) -> None:
+def test_an_impossible_request_is_an_error(cli: Cli, arguments: list[str], code: int, said: str) -> None:
     ended = cli("workers", *arguments)
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err

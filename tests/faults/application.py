@@ -1,4 +1,4 @@
-"""What the tests of faults share: an application on a log, handlers that note their runs, and what the log says."""
+"""Shared by the tests of faults: an application on a log, handlers that record their runs, and queries of the log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 LEASE: Final = 1.0
 DEADLINE: Final = 1.5
-"""Seconds within which each call to the log ends."""
+"""The deadline of each call to the log, in seconds."""
 PATIENCE_S: Final = 30.0
-"""A handler waits no longer to be let go, so that a test that fails ends."""
+"""The longest wait of a handler, so that a failing test ends."""
 Handler = Callable[[DomainEvent], Awaitable[None]]
 
 
@@ -34,14 +34,14 @@ Handler = Callable[[DomainEvent], Awaitable[None]]
 async def application(
     uri: str, database: str, *, lease: float = LEASE, deadline: float = DEADLINE
 ) -> AsyncIterator[EventBus]:
-    """Give a bus that keeps its events in a log; a worker of its own."""
+    """Return a bus that stores its events in a log, with a worker of its own."""
     async with EventStore(database, uri=uri, timeout=deadline) as store, EventBus() as bus:
         bus.configure_store(store, lease=lease)
         yield bus
 
 
 class Ran:
-    """Handlers that note what they run on."""
+    """Handlers that record their runs."""
 
     def __init__(self) -> None:
         self.runs: Counter[tuple[str, str]] = Counter()
@@ -60,7 +60,7 @@ class Ran:
 
 
 class Gate:
-    """A handler that waits in its middle until it is let go, and then does as it is told."""
+    """A handler that waits until it is released, and then returns or raises."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.entered = asyncio.Event()
@@ -76,10 +76,10 @@ class Gate:
 
 
 class Recorder:
-    """Keeps what a redispatch reports: outcomes that the log has acknowledged, and each time that it was lost.
+    """Stores the reports of a redispatch: outcomes that the log has acknowledged, and each lost connection.
 
     Args:
-        on_lost: called when the log was lost.
+        on_lost: called when the connection is lost.
     """
 
     def __init__(self, on_lost: Callable[[], None] = lambda: None) -> None:
@@ -97,7 +97,7 @@ class Recorder:
 
 
 def events(count: int, **values: Any) -> list[DomainEvent]:
-    """Return so many events of one type."""
+    """Return events of one type."""
     return [DomainEvent(event_type="order.placed", payload={"n": number}, **values) for number in range(count)]
 
 
@@ -114,13 +114,13 @@ async def deliver(
     stop: asyncio.Event | None = None,
     **options: Any,
 ) -> RedispatchSummary:
-    """Redispatch once, whatever the back-off says."""
+    """Redispatch once, ignoring back-off."""
     options.setdefault("now", True)
     return await redispatch(bus, selection or Selection(), RedispatchOptions(**options), observer=observer, stop=stop)
 
 
 async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
-    """Return what the record of an event says under `delivery`."""
+    """Return the value of `delivery` in the record of an event."""
     [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
     return found.delivery
 
@@ -132,7 +132,7 @@ async def states(store: EventStore, published: Sequence[DomainEvent]) -> Counter
 
 
 async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: bool = True) -> None:
-    """Have a worker that never beats own every open record."""
+    """Assign every open record to a worker that never sends a heartbeat."""
     if register:
         await WorkerRegistry(store).register(owner, lease=lease)
     await (await store.collection()).update_many(
@@ -142,36 +142,36 @@ async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: 
 
 
 async def freed(take_over: TakeOver) -> int:
-    """Look until a worker is taken over, and return how many records that freed."""
+    """Poll until a worker is taken over, and return the number of records that were freed."""
     async with asyncio.timeout(PATIENCE_S):
-        while not (count := await take_over.once()):  # noqa: ASYNC110 - each look is a round trip
+        while not (count := await take_over.once()):  # noqa: ASYNC110 - each poll is a round trip
             await asyncio.sleep(0.05)
     return count
 
 
 async def passes(seconds: float) -> None:
-    """Return when so much time has passed by the clock that counts leases."""
+    """Return after this time by the clock that counts leases."""
     end = steady() + seconds
-    while steady() < end:  # noqa: ASYNC110 - time tells nobody that it has passed
+    while steady() < end:  # noqa: ASYNC110 - a clock has to be polled
         await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A record after one write: its revision, and who owned it then."""
+    """A record after one write: its revision and its owner."""
 
     rev: int
     owner: str | None
 
 
 class History:
-    """Every write under `delivery` of one record, as a change stream tells it."""
+    """Every write under `delivery` of one record, from a change stream."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     async def steps(self) -> list[Step]:
-        """Return all that was written since the stream was opened."""
+        """Return all writes since the stream was opened."""
         steps, rev, owner = [], 0, None
         while (change := await self._stream.try_next()) is not None:
             for name, value in change["updateDescription"]["updatedFields"].items():
@@ -188,7 +188,7 @@ class History:
 
 @asynccontextmanager
 async def history(store: EventStore) -> AsyncIterator[History]:
-    """Follow the writes to the records of a log that are there."""
+    """Follow the writes to the existing records of a log."""
     collection = await store.collection()
     stages = [{"$match": {"operationType": "update"}}]
     async with await drivers.watch(collection, stages, max_await_time_ms=200) as stream:
@@ -197,7 +197,7 @@ async def history(store: EventStore) -> AsyncIterator[History]:
 
 
 def assert_one_owner_at_a_time(steps: Sequence[Step]) -> None:
-    """Each write counts the revision up by one, and nobody takes a record from another but through nobody."""
+    """Check that each write adds one to the revision, and that a record changes its owner only by being freed first."""
     assert [one.rev for one in steps] == list(range(steps[0].rev, steps[0].rev + len(steps)))
     owners = [one.owner for one in steps]
     assert not [pair for pair in pairwise(owners) if None not in pair and pair[0] != pair[1]]

@@ -15,7 +15,7 @@ HERE: Final = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder: each waits for a lease, a limit or a server, and counts the time."""
+    """Mark the tests of this folder: each waits for a lease, a limit or a server, and depends on timing."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slow)
@@ -31,6 +31,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 async def proxy(embedded_uri: str) -> AsyncIterator[Proxy]:
-    """A proxy before the server of all tests."""
+    """A proxy in front of the server of all tests."""
     async with Proxy(embedded_uri) as proxy:
         yield proxy

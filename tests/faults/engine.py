@@ -1,4 +1,4 @@
-"""One event through the engine on the embedded log, by its publisher or by a redispatch, and what the log says then."""
+"""One event through the engine on the embedded log, by its publisher or by a redispatch, and the log afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from craft_easy.core.events.store.deliveries import LISTING_PAGE, Deliveries
 from craft_easy.core.events.store.documents import new_record, record_id, to_document
 
 LEASE: Final = 30.0
-"""Seconds: a machine that is busy with other tests must not make a worker silent."""
+"""Seconds; long enough that a worker is not silent on a busy machine."""
 
 Way = Callable[["Engine", DomainEvent], Awaitable[None]]
 
@@ -34,16 +34,16 @@ class Engine:
         self.store = store
 
     async def append(self, *events: DomainEvent) -> None:
-        """Store events for the handlers that the bus has for them, as if their publisher had ended at once."""
+        """Store events for the handlers of the bus, as if their publisher had died at once."""
         for event in events:
             await self.store.append_many([event], handlers=self._handlers(event))
 
     async def append_alike(self, events: list[DomainEvent]) -> None:
-        """The same for many events of one type, in one write."""
+        """Do the same for many events of one type, in one write."""
         await self.store.append_many(events, handlers=self._handlers(events[0]))
 
     async def append_due(self, events: list[DomainEvent], at: datetime) -> None:
-        """The same, and nothing of them is due before that time."""
+        """Do the same, with events that are not due before that time."""
         handlers = self._handlers(events[0])
         for first in range(0, len(events), LISTING_PAGE):
             batch = events[first : first + LISTING_PAGE]
@@ -53,18 +53,18 @@ class Engine:
         return [handler.id for handler in self.bus.registry.plan(event.event_type).handlers]
 
     async def redispatch(self, selection: Selection | None = None, **options: Any) -> RedispatchSummary:
-        """Deliver what is open."""
+        """Deliver open events."""
         stop = options.pop("stop", None)
         options.setdefault("now", True)
         return await redispatch(self.bus, selection or Selection(), RedispatchOptions(**options), stop=stop)
 
     async def delivery(self, event: DomainEvent) -> Delivery:
-        """Return what the log says of an event."""
+        """Return the record of an event."""
         [found] = (await Deliveries(self.store).read([record_id(event.event_id)])).values()
         return found.delivery
 
     async def entry(self, event: DomainEvent, handler: str) -> HandlerDelivery:
-        """Return what the log says of one delivery."""
+        """Return the entry of one delivery."""
         found = (await self.delivery(event)).handler(handler)
         assert found is not None
         return found
@@ -76,7 +76,7 @@ class Engine:
         return records
 
     async def make_due(self) -> None:
-        """Have whatever waits be due now, instead of waiting for it."""
+        """Make pending deliveries due now, instead of waiting."""
         at = await self.store.now() - timedelta(milliseconds=1)
         fields = {"delivery.due_at": at, "delivery.handlers.$[one].due_at": at}
         collection = await self.store.collection()
@@ -96,13 +96,13 @@ async def engine(uri: str, database: str, *, lease: float = LEASE) -> AsyncItera
 
 
 async def publishing(engine: Engine, event: DomainEvent) -> None:
-    """Have an event run by its publisher."""
+    """Run an event by its publisher."""
     await engine.bus.publish(event)
     await engine.bus.drain()
 
 
 async def redispatching(engine: Engine, event: DomainEvent) -> None:
-    """Have an event run by a redispatch."""
+    """Run an event by a redispatch."""
     await engine.append(event)
     await engine.redispatch(now=False)
 

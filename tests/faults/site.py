@@ -34,11 +34,11 @@ HANDLERS: Final = {
     "interrupted.made": ("interrupt",),
     "ordered.made": ("follow",),
 }
-"""What the workshop's handlers of each event type are; here they come in the order that makes a test sharp."""
+"""The workshop's handlers of each event type, in the order that makes a test strict."""
 
 
 class Site:
-    """A database, a ledger, and processes; it ends what is left of them.
+    """A database, a ledger, and processes; it ends the processes that are left.
 
     Args:
         uri: the server.
@@ -66,7 +66,7 @@ class Site:
         self._client.close()
 
     def fill(self, event_type: str, count: int = 1, **values: Any) -> list[DomainEvent]:
-        """Store events that nobody has delivered yet."""
+        """Store undelivered events."""
         payload = values.pop("payload", {})
         events = [
             DomainEvent(event_type=event_type, payload={"number": number, **payload}, **values)
@@ -85,13 +85,13 @@ class Site:
         asyncio.run(append())
 
     def redispatch(self, *options: str, lease: int = 30) -> Process:
-        """Start the command; with a lease of 1, the shortest there is, the next one takes over soon."""
+        """Start the command; with a lease of 1, the shortest, the next one takes over soon."""
         back_off = () if "--watch" in options else ("--now",)  # a watch honours back-off
         command = ("redispatch", "-m", MODULE, "--lease", str(lease), "-o", "ndjson", *back_off, *options)
         return self.python("-m", "craft_events_cli", *command)
 
     def python(self, *arguments: str) -> Process:
-        """Start a process that knows this database and this ledger."""
+        """Start a process with this database and this ledger."""
         environment = {
             **os.environ,
             "CRAFT_EVENTS_URI": self.uri,
@@ -111,23 +111,23 @@ class Site:
         return process
 
     def lines(self, word: str | None = None) -> list[tuple[str, str]]:
-        """Return which event × handler the ledger names, in order, of one word or of all.
+        """Return the event × handler pairs of the ledger, in order, of one word or of all.
 
-        A line that is not whole yet is left out.
+        An incomplete line is left out.
         """
         split = (line.split(" ") for line in self._ledger.read_text().split("\n")[:-1])
         return [(event, handler) for said, event, handler in split if word in (None, said)]
 
     def ran(self, word: str = "ran") -> Counter[tuple[str, str]]:
-        """Return how often the ledger names each event × handler."""
+        """Return how often each event × handler is in the ledger."""
         return Counter(self.lines(word))
 
     def until_in_ledger(self, word: str, count: int = 1, *, seconds: float = 30) -> None:
-        """Return when the ledger has so many lines of a word."""
+        """Return when the ledger has this number of lines of a word."""
         until(lambda: len(self.lines(word)) >= count, seconds=seconds)
 
     def have_been_taken_over(self, times: int) -> None:
-        """Have all that is stored look as if it had lost its worker so often."""
+        """Set the number of take-overs of all records."""
         self._client[self.database]["event_log"].update_many({}, {"$set": {"delivery.takeovers": times}})
 
     def records(self) -> list[Document]:
@@ -135,7 +135,7 @@ class Site:
         return list(self._client[self.database]["event_log"].find())
 
     def delivery(self, event: DomainEvent) -> Document:
-        """Return what the log says of an event."""
+        """Return the record of an event."""
         [record] = self._client[self.database]["event_log"].find({"event_id": event.event_id})
         delivery: Document = record["delivery"]
         return delivery
@@ -146,11 +146,11 @@ class Site:
 
 
 def entries(delivery: Document) -> dict[str, Document]:
-    """Return what a record says of its handlers, by their names in the workshop."""
+    """Return the handler entries of a record, by their names in the workshop."""
     return {one["id"].partition(":")[2]: one for one in delivery["handlers"]}
 
 
 def ended(process: Process, *, seconds: float = 60) -> tuple[int, str, str]:
-    """Wait for a process to end; return its exit code and what it said."""
+    """Wait for a process to end; return its exit code and output."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err

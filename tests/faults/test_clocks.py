@@ -1,4 +1,4 @@
-"""Nobody's clock matters: not a worker's, not a server's, and not the time that a suspended process slept through."""
+"""No clock matters: not a worker's, not a server's, and not the time for which a process was suspended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.faults.application import (
 from tests.support.server import Server
 
 PATIENT: Final = 2.0
-"""A lease that leaves room for a driver that looks for its server every half second."""
+"""A lease that is long enough for a driver that looks for its server every half second."""
 YEAR_S: Final = 365 * 24 * 3600
 MINUTE_S: Final = 60
 WORKER: Final = """
@@ -66,12 +66,12 @@ asyncio.run(main())
 """
 
 
-# a worker that is paused
+# a suspended worker
 
 
 @asynccontextmanager
 async def worker(uri: str, database: str, gate: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Give a process that redispatches until the block ends; it names each event that it begins."""
+    """Yield a process that redispatches until the block ends; it prints each event that it starts."""
     environment = {**os.environ, "CRAFT_EVENTS_URI": uri, "CRAFT_EVENTS_DATABASE": database}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WORKER, str(gate), env=environment, stdout=asyncio.subprocess.PIPE
@@ -106,7 +106,7 @@ async def test_a_worker_that_was_paused_past_its_lease_keeps_its_successes_and_d
             gate.touch()
             process.send_signal(signal.SIGCONT)
             await store.append(DomainEvent(event_type="after"), handlers=["a"])
-            assert await said(process) == "after", "it goes on"
+            assert await said(process) == "after", "it continues"
             await becomes_done(store, succeeding)
             [succeeded] = (await delivery(store, succeeding)).handlers
             [failed] = (await delivery(store, failing)).handlers
@@ -119,7 +119,7 @@ async def test_a_worker_that_was_paused_past_its_lease_keeps_its_successes_and_d
 async def becomes_done(store: EventStore, event: DomainEvent) -> None:
     """Wait until an event's record is done."""
     async with asyncio.timeout(10):
-        while (await delivery(store, event)).state != "done":  # noqa: ASYNC110 - each look is a round trip
+        while (await delivery(store, event)).state != "done":  # noqa: ASYNC110 - each poll is a round trip
             await asyncio.sleep(0)
 
 
@@ -136,7 +136,7 @@ async def test_a_worker_whose_clock_is_a_year_off_writes_the_databases_time(
         bus.subscribe("*", fails, id="a")
         before = await store.now()
         await bus.publish(event := events(1)[0])
-        assert abs(event.timestamp - before) > timedelta(days=364), "its clock is off"
+        assert abs(event.timestamp - before) > timedelta(days=364), "its clock is wrong"
         await bus.drain()
         [first] = (await delivery(store, event)).handlers
         assert_within(first.due_at, before, before + timedelta(seconds=30))
@@ -148,7 +148,7 @@ async def test_a_worker_whose_clock_is_a_year_off_writes_the_databases_time(
 
 
 @pytest.mark.parametrize("years", [-1, 1])
-async def test_a_worker_whose_clock_is_a_year_off_takes_over_the_silent_and_nobody_else(
+async def test_a_worker_whose_clock_is_a_year_off_takes_over_silent_workers_only(
     years: int, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran, gate = Ran(), Gate()
@@ -164,7 +164,7 @@ async def test_a_worker_whose_clock_is_a_year_off_takes_over_the_silent_and_nobo
             bus.subscribe("held", ran.handler("held"), id="held")
             await bus.publisher.record_owner().worker.ready()
             take_over = TakeOver(bus.publisher.record_owner())
-            assert await take_over.once() == 0, "whom it sees for the first time is not silent yet"
+            assert await take_over.once() == 0, "a worker that is seen for the first time is not silent yet"
             skew(monkeypatch, years * YEAR_S)
             assert await take_over.once() == 0, "no lease has passed"
             assert await freed(take_over) == 3
@@ -177,14 +177,14 @@ async def test_a_worker_whose_clock_is_a_year_off_takes_over_the_silent_and_nobo
 
 
 def skew(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
-    """Set this process's time of day."""
+    """Set the time of day of this process."""
     real, real_ns = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: real() + seconds)
     monkeypatch.setattr(time, "time_ns", lambda: real_ns() + seconds * 10**9)
 
 
 def assert_within(moment: datetime | None, first: datetime, last: datetime) -> None:
-    """A moment lies between two others."""
+    """Return whether a time is between two others."""
     assert moment is not None
     assert first <= moment <= last
 
@@ -193,7 +193,7 @@ def assert_within(moment: datetime | None, first: datetime, last: datetime) -> N
 
 
 @pytest.mark.parametrize("minutes", [-1, 1])
-async def test_a_failover_to_a_server_whose_clock_is_a_minute_off_takes_over_nobody_who_lives(
+async def test_a_failover_to_a_server_with_a_clock_a_minute_off_takes_over_no_live_worker(
     minutes: int, server: Server, database_name: str
 ) -> None:
     held, seen = DomainEvent(event_type="held"), DomainEvent(event_type="seen")

@@ -1,4 +1,4 @@
-"""Workers beside each other, and workers that are stopped, as real processes: what ran, how often, in which order."""
+"""Several workers at once, and stopped workers, as real processes: the deliveries that ran, and their order."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def test_four_workers_run_each_handler_of_each_event_exactly_once(site: Site) ->
     assert sum(summary["done"] for summary in summaries) == EVENTS * 3
     assert sum(summary["claimed"] for summary in summaries) == EVENTS
     assert {summary["lost"] for summary in summaries} == {0}
-    assert len([summary for summary in summaries if summary["claimed"]]) > 1, "one did it all: nothing was tested"
+    assert len([summary for summary in summaries if summary["claimed"]]) > 1, (
+        "one worker did everything: nothing was tested"
+    )
     records = site.records()
     assert {record["delivery"]["state"] for record in records} == {"done"}
     assert {one["attempts"] for record in records for one in record["delivery"]["handlers"]} == {1}
 
 
-def test_the_first_signal_lets_what_ends_in_time_end_and_gives_the_rest_back(site: Site) -> None:
+def test_the_first_signal_waits_for_running_handlers_and_gives_the_rest_back(site: Site) -> None:
     [patient] = site.fill("patient.made")
     endless = site.fill("endless.made", 3)
     waiting = site.fill("plain.made", 5)

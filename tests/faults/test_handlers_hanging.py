@@ -1,4 +1,4 @@
-"""Handlers that do not end: in time, at all, or when they are told to; and what they leave behind."""
+"""Handlers that end late, never, or not on cancellation; and tasks that they leave behind."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def placed() -> DomainEvent:
     return DomainEvent(event_type="order.placed")
 
 
-async def test_handlers_that_never_return_fail_at_their_limit_and_the_rest_goes_on(shop: Engine, way: Way) -> None:
+async def test_handlers_that_never_return_fail_at_their_limit_and_the_others_continue(shop: Engine, way: Way) -> None:
     end = threading.Event()
     ran: list[str] = []
 
@@ -144,7 +144,7 @@ def test_a_redispatch_abandons_what_swallows_its_cancellation_and_ends_with_the_
         assert [error["type"] for error in handlers["cling"]["errors"]] == ["TimeoutError"]
         assert {handlers[name]["state"] for name in ("stow", "label", "announce")} == {"done"}
     assert {site.delivery(event)["state"] for event in others} == {"done"}, err
-    assert max(site.ran().values()) == 1, "what had ended before it was abandoned ran again"
+    assert max(site.ran().values()) == 1, "a delivery that had ended before the abandonment ran again"
     assert site.workers() == []
 
 
@@ -162,7 +162,7 @@ def test_a_redispatch_whose_loop_is_blocked_names_it_ends_by_itself_and_another_
     left = site.delivery(blocking)
     assert (left["state"], left["takeovers"], entries(left)["block"]["attempts"]) == ("done", 1, 1)
     assert {site.delivery(event)["state"] for event in others} == {"done"}, err
-    assert site.workers()[0]["fenced"], "the one that hung"
+    assert site.workers()[0]["fenced"], "the worker that hung"
 
 
 async def test_a_publisher_waits_for_a_handler_that_blocks_its_loop_and_names_it(
@@ -177,7 +177,7 @@ async def test_a_publisher_waits_for_a_handler_that_blocks_its_loop_and_names_it
 
     after = await hasty_shop.delivery(event)
     assert "'block' blocks the event loop for more than 1 s, at " in caplog.text
-    assert "conditions.py:" in caplog.text, "the place where it blocks"
+    assert "conditions.py:" in caplog.text, "the line that blocks"
     assert (after.state, after.handlers[0].attempts) == ("done", 1)
 
 
@@ -206,12 +206,12 @@ async def test_a_publisher_that_was_taken_over_while_its_loop_was_blocked_change
 
     after = await hasty_shop.delivery(event)
     assert done == [2]
-    assert ran == ["rescuer", "rescuer's", "publisher"], "what it had not begun is not its own any more"
+    assert ran == ["rescuer", "rescuer's", "publisher"], "the publisher no longer owns what it had not started"
     assert (after.state, after.owner, after.takeovers) == ("done", None, 1)
     assert [entry.attempts for entry in after.handlers] == [1, 1]
 
 
-async def test_what_a_handler_leaves_behind_and_publishes_later_comes_from_outside(shop: Engine, way: Way) -> None:
+async def test_a_task_left_behind_by_a_handler_publishes_as_from_outside(shop: Engine, way: Way) -> None:
     go = asyncio.Event()
     left_behind: list[asyncio.Task[None]] = []
     seen: list[CurrentDelivery | None] = []
@@ -239,7 +239,7 @@ async def test_what_a_handler_leaves_behind_and_publishes_later_comes_from_outsi
     [outside] = await shop.records({"event_type": "child.later"})
     assert seen[0] is not None
     assert within["causation_id"] == event.event_id
-    assert within["event_id"] != children["within"].event_id, "it is derived"
+    assert within["event_id"] != children["within"].event_id, "the id is derived"
     assert seen[1] is None
     assert outside["event_id"] == made_with
     assert {"causation_id", "correlation_id"}.isdisjoint(outside)

@@ -1,4 +1,4 @@
-"""Handlers that end their process, as a whole or by an interrupt: real processes, told apart by what they leave."""
+"""Handlers that end their process, by a signal, an exit or an interrupt: real processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_handler_that_kills_its_process_every_time_is_dead_after_five_deaths_a
     ran = site.ran()
     assert ran.pop((deadly.event_id, "kill")) == DEATHS
     assert len(ran) == 3 * 29
-    assert max(ran.values()) <= 3, "a neighbour runs again only for what was in flight at the first deaths"
+    assert max(ran.values()) <= 3, "a neighbour repeats only deliveries in flight at the first deaths"
 
 
 PUBLISHER: Final = f"""
@@ -73,8 +73,8 @@ def test_a_keyboard_interrupt_in_a_handler_ends_its_publisher_and_counts_nothing
     assert (record["delivery"]["state"], record["delivery"]["owner"]) == ("open", None)
     assert (left["interrupt"]["state"], left["interrupt"]["attempts"]) == ("pending", 0)
     assert left["interrupt"]["errors"] == []
-    assert {left["stow"]["state"], left["label"]["state"]} == {"done"}, "what ended before is stored"
-    assert site.workers() == [], "it left the registry: nobody has to wait for its lease"
+    assert {left["stow"]["state"], left["label"]["state"]} == {"done"}, "deliveries that ended before are stored"
+    assert site.workers() == [], "it left the registry, so its lease need not expire"
 
 
 @pytest.mark.parametrize("takeovers", [0, 2])

@@ -1,4 +1,4 @@
-"""Handlers that raise what nobody expects: each costs an attempt of its own delivery, and nobody else anything."""
+"""Handlers that raise unusual exceptions: each fails an attempt of its own delivery, and nothing else."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def handler(raises: Callable[[], object], *, is_async: bool) -> Callable[[Domain
 
 
 @pytest.mark.parametrize("raised", RAISED)
-async def test_a_handler_that_raises_what_ends_programs_costs_its_own_attempt_and_nothing_else(
+async def test_a_handler_that_raises_system_exit_fails_its_own_attempt_only(
     shop: Engine, way: Way, raised: str
 ) -> None:
     ran: list[str] = []
@@ -120,24 +120,24 @@ async def test_a_handler_that_cancels_the_task_it_runs_in_costs_a_redispatch_one
 
 
 class MuteError(Exception):
-    """Cannot be read."""
+    """Its text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
 class LeavingError(Exception):
-    """Ends the process of whoever reads it."""
+    """Ends the process that reads its text."""
 
     def __str__(self) -> str:
         sys.exit("gone")
 
 
 class NumberedError(Exception):
-    """Its text is none."""
+    """Its text is not a string."""
 
     def __str__(self) -> str:
-        return 42  # type: ignore[return-value]  # that is the point
+        return 42  # type: ignore[return-value]  # on purpose
 
 
 def named(name: str) -> type[Exception]:
@@ -149,7 +149,7 @@ def named(name: str) -> type[Exception]:
 TEXTS: dict[str, tuple[Callable[[], Exception], str]] = {
     "whose str() raises": (MuteError, "(its text could not be read: RuntimeError)"),
     "whose str() ends the process": (LeavingError, "(its text could not be read: SystemExit)"),
-    "whose str() is no text": (NumberedError, "(its text could not be read: TypeError)"),
+    "whose str() is not text": (NumberedError, "(its text could not be read: TypeError)"),
     "that is 50 MB long": (lambda: ValueError("x" * 50_000_000), "x" * (MAX_ERROR_TEXT - 1) + "…"),
     "that reads like a field": (lambda: ValueError("$delivery.owner"), "$delivery.owner"),
     "that reads like an operator": (lambda: ValueError({"$set": {"a.b": 1}}), "{'$set': {'a.b': 1}}"),
@@ -160,7 +160,7 @@ TEXTS: dict[str, tuple[Callable[[], Exception], str]] = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
-async def test_an_error_is_kept_whatever_its_text(shop: Engine, way: Way, text: str) -> None:
+async def test_an_error_with_any_text_is_kept(shop: Engine, way: Way, text: str) -> None:
     make, kept = TEXTS[text]
     shop.bus.subscribe("*", handler(lambda: interrupt(make()), is_async=True), id="odd")
     await way(shop, event := placed())
@@ -171,7 +171,7 @@ async def test_an_error_is_kept_whatever_its_text(shop: Engine, way: Way, text: 
 
 
 @pytest.mark.parametrize("name", ["$where", "a.b\0c", "\ud800", "\x1b]0;title\x07", "", "N" * 5_000])
-async def test_an_error_is_kept_whatever_the_name_of_its_class(shop: Engine, way: Way, name: str) -> None:
+async def test_an_error_with_any_class_name_is_kept(shop: Engine, way: Way, name: str) -> None:
     shop.bus.subscribe("*", handler(lambda: interrupt(named(name)("no")), is_async=True), id="odd")
     await way(shop, event := placed())
 
@@ -222,7 +222,7 @@ async def test_a_wait_past_the_end_of_the_calendar_holds_up_no_outcome(shop: Eng
 
 
 class OutOfStock(Discard):
-    """A signal of the application's own that says nothing more."""
+    """A subclass of a signal without further content."""
 
     def __init__(self) -> None:
         Exception.__init__(self, "out of stock")
@@ -245,7 +245,7 @@ async def test_signals_that_an_application_derives_are_signals(shop: Engine, way
     assert (later.state, later.attempts, later.errors) == ("pending", 1, ())
 
 
-async def test_whoever_asks_for_another_attempt_for_ever_is_dead_after_the_last(shop: Engine) -> None:
+async def test_a_handler_that_always_raises_retry_is_dead_after_its_last_attempt(shop: Engine) -> None:
     shop.bus.subscribe(
         "*",
         handler(lambda: interrupt(Retry(after=0)), is_async=True),

@@ -1,4 +1,4 @@
-"""Handlers that fail again and again: whom they hold up, when they are tried again, and what an outage costs."""
+"""Handlers that fail repeatedly: deliveries that they delay, the times of their retries, and the cost of an outage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
 
 
 class Handler:
-    """Counts its runs, and fails on what is poison."""
+    """Counts its runs, and fails on poisoned events."""
 
     def __init__(self) -> None:
         self.runs: Counter[str] = Counter()
@@ -48,7 +48,7 @@ class Handler:
             raise ValueError("poison")
 
     async def has_run(self, events: int) -> None:
-        """Return when it has run on so many events."""
+        """Return when it has run on this number of events."""
         async with self._ran, asyncio.timeout(120):
             await self._ran.wait_for(lambda: len(self.runs) >= events)
 
@@ -99,7 +99,7 @@ async def test_a_storm_of_retries_that_fall_due_together_runs_each_once_and_turn
     handler, rounds, stop = Handler(), Rounds(monkeypatch), asyncio.Event()
     monkeypatch.setattr(
         logging.getLogger("craft_easy.core.events"), "disabled", True
-    )  # or pytest keeps what was raised
+    )  # otherwise pytest keeps the exceptions
     policy = RetryPolicy(delay=3600)
     shop.bus.subscribe("*", handler, id="handler", retry=policy)
     due = await shop.store.now() + timedelta(seconds=2)
@@ -114,7 +114,7 @@ async def test_a_storm_of_retries_that_fall_due_together_runs_each_once_and_turn
 
     assert set(handler.runs.values()) == {1}
     assert (summary.failed, summary.dead, summary.lost) == (STORM, 0, 0)
-    assert rounds.count <= 2 * (steady() - began) + 2, "it looks more often than twice a second"
+    assert rounds.count <= 2 * (steady() - began) + 2, "it polls more often than twice a second"
     for record in await shop.records():
         delivery = record["delivery"]
         [entry] = delivery["handlers"]
@@ -123,15 +123,17 @@ async def test_a_storm_of_retries_that_fall_due_together_runs_each_once_and_turn
         assert (entry["attempts"], delivery["owner"], delivery["rev"]) == (1, None, 2)
         assert error["at"] >= due
         assert entry["due_at"] == delivery["due_at"] == error["at"] + wait
-    assert len({record["delivery"]["due_at"] for record in await shop.records()}) > STORM / 2, "the next is no storm"
+    assert len({record["delivery"]["due_at"] for record in await shop.records()}) > STORM / 2, (
+        "the next attempts are spread"
+    )
     gc.collect()
     assert not [one for one in gc.get_objects() if isinstance(one, (OwnedRecord, RecordRun))], (
-        "nothing is kept of what has run"
+        "nothing is kept of deliveries that have run"
     )
 
 
 class Rounds:
-    """Counts how often a redispatch asks the log for what may be claimed."""
+    """Counts the claim queries of a redispatch."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -146,7 +148,7 @@ class Rounds:
         monkeypatch.setattr(Deliveries, "unowned", counted)
 
     async def begin(self) -> None:
-        """Return when the next one begins."""
+        """Return when the next attempt is due."""
         self._begun.clear()
         await asyncio.wait_for(self._begun.wait(), 60)
 
@@ -158,7 +160,7 @@ def test_an_outage_of_five_hours_leaves_by_policy_attempts_enough(luck: float) -
         now += DEFAULT_RETRY.wait(attempt, luck)
         attempt += 1
     assert attempt <= 11
-    assert now < OUTAGE * 2, "it is delivered in time that is of the order of the outage"
+    assert now < OUTAGE * 2, "it is delivered within a time of the order of the outage"
     while attempt < DEFAULT_RETRY.max_attempts:
         now += DEFAULT_RETRY.wait(attempt, luck)
         attempt += 1
@@ -170,7 +172,7 @@ async def test_an_outage_of_five_hours_of_what_a_handler_calls_leaves_nothing_de
 
     async def call(_: DomainEvent) -> None:
         if passed[0] < OUTAGE:
-            raise ConnectionError("nobody answers")
+            raise ConnectionError("no answer")
 
     shop.bus.subscribe("*", call, id="call")
     [event] = events(1)

@@ -1,4 +1,4 @@
-"""Connections are cut where it hurts: the server has done what it was asked, and its reply never arrives."""
+"""Connections are cut at the worst moment: the server has executed the request, and its reply never arrives."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def bus(proxy: Proxy, database_name: str, ran: Ran) -> AsyncIterator[Event
 
 @pytest.fixture
 async def store(embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    """The same log, past the proxy."""
+    """The same log, without the proxy."""
     async with EventStore(database_name, uri=embedded_uri) as store:
         yield store
 
@@ -78,7 +78,7 @@ async def test_an_insert_whose_reply_is_lost_for_good_is_refused_given_back_and_
     with pytest.raises(StoreUnavailable):
         await bus.publish(event := events(1)[0])
     assert (cut.met > 1, ran.total) == (True, 0)
-    assert (await delivery(store, event)).owner is not None, "it has landed"
+    assert (await delivery(store, event)).owner is not None, "the claim was stored"
     cut.lift()
     await becomes_free(store, event)
     await deliver(bus)
@@ -95,7 +95,7 @@ async def test_an_event_is_published_again_after_a_lost_reply_and_that_is_a_no_o
     cut.lift()
     await bus.publish(event)
     await bus.drain()
-    assert ran.total == 0, "what is stored is a redispatch's to finish"
+    assert ran.total == 0, "a redispatch finishes stored events"
     await becomes_free(store, event)
     await deliver(bus)
     assert ran.total == 1
@@ -113,9 +113,9 @@ async def test_an_insert_that_never_arrived_is_sent_again(
 
 
 async def becomes_free(store: EventStore, event: DomainEvent) -> None:
-    """Wait until nobody owns the record of an event."""
+    """Wait until the record of an event is unowned."""
     async with asyncio.timeout(10):
-        while (await delivery(store, event)).owner is not None:  # noqa: ASYNC110 - each look is a round trip
+        while (await delivery(store, event)).owner is not None:  # noqa: ASYNC110 - each poll is a round trip
             await asyncio.sleep(0)
 
 
@@ -179,7 +179,7 @@ async def test_the_late_success_of_a_worker_that_was_cut_off_counts(
         assert_one_owner_at_a_time(await changes.steps())
 
 
-async def test_the_first_success_stands_where_two_workers_ran_one_delivery(
+async def test_the_first_success_is_kept_if_two_workers_ran_one_delivery(
     bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran, embedded_uri: str, database_name: str
 ) -> None:
     gate = Gate()
@@ -228,7 +228,7 @@ async def cut_off_in_a_handler(bus: EventBus, gate: Gate, proxy: Proxy) -> tuple
 async def test_workers_that_are_cut_off_from_each_other_share_the_log_and_nothing_twice(
     proxy: Proxy, store: EventStore, embedded_uri: str, database_name: str, ran: Ran
 ) -> None:
-    """Workers know of each other by the log alone: one behind a line that is cut again and again harms nobody."""
+    """Workers meet only in the log: one whose connection is cut repeatedly does not disturb the others."""
     await store.append_many(published := events(200), handlers=["a"])
     async with application(proxy.uri, database_name) as one, application(embedded_uri, database_name) as other:
         one.subscribe("*", ran.handler("a"), id="a")
@@ -251,7 +251,7 @@ async def client(proxy: Proxy) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]
         yield client
 
 
-async def test_a_commit_whose_reply_is_lost_again_and_again_is_asked_for_until_it_is_known(
+async def test_a_commit_whose_replies_are_lost_is_repeated_until_one_arrives(
     bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran, client: AsyncMongoClient[dict[str, Any]]
 ) -> None:
     cut = proxy.lose_replies(commands.commit, times=4)
@@ -278,7 +278,7 @@ async def test_where_the_commit_stays_unknown_a_redispatch_decides(
 ) -> None:
     monkeypatch.setattr(sessions, "COMMIT_S", 0.5)
     monkeypatch.setattr(sessions, "TRY_S", 0.5)
-    # the embedded server lets nobody else write to a log while a transaction that stores its first array is open
+    # the embedded server blocks other writes to a log while a transaction that stores its first array is open
     await store.append(events(1)[0], handlers=["of another service"])
     lose = proxy.lose_replies if has_landed else proxy.lose_requests
     cut = lose(commands.commit, FOR_EVER)
@@ -367,10 +367,10 @@ async def test_the_client_of_another_deployment_is_refused_before_anything_is_wr
         assert await orders.count_documents({}) == 0
 
 
-# a line that is dead, and says nothing
+# a dead connection
 
 
-async def test_every_call_ends_in_time_on_a_line_that_says_nothing(
+async def test_every_call_ends_in_time_on_a_silent_connection(
     bus: EventBus, store: EventStore, proxy: Proxy, ran: Ran
 ) -> None:
     await bus.publish(events(1)[0])

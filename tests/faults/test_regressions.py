@@ -1,4 +1,4 @@
-"""What went wrong elsewhere, or here once; each test is named after its symptom."""
+"""Bugs of other libraries, or of this one; each test is named after its symptom."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def store(bus: EventBus) -> EventStore:
     return bus.publisher.store
 
 
-# a record that a live worker owns and has forgotten
+# a record that a live worker owns but does not hold
 
 
 async def test_an_event_published_again_while_its_handler_runs_stays_with_its_worker(
@@ -78,7 +78,7 @@ async def test_an_event_published_again_while_its_handler_runs_stays_with_its_wo
     await publishing
 
 
-async def test_a_publisher_of_many_that_is_cancelled_forgets_none(bus: EventBus, store: EventStore) -> None:
+async def test_a_cancelled_publisher_of_many_drops_none(bus: EventBus, store: EventStore) -> None:
     bus.subscribe("*", gate := Gate(), id="slow")
     publishing = asyncio.create_task(bus.publish_many(published := events(3)))
     await gate.entered.wait()
@@ -88,9 +88,7 @@ async def test_a_publisher_of_many_that_is_cancelled_forgets_none(bus: EventBus,
     assert await states(store, published) == {("open", None): 3}
 
 
-async def test_a_publish_of_many_that_is_refused_halfway_forgets_none(
-    proxy: Proxy, database_name: str, ran: Ran
-) -> None:
+async def test_a_publish_of_many_that_is_refused_halfway_drops_none(proxy: Proxy, database_name: str, ran: Ran) -> None:
     async with application(proxy.uri, database_name) as bus:
         bus.subscribe("*", ran.handler("a"), id="a")
         await bus.publish(first := events(1)[0])
@@ -136,17 +134,17 @@ async def test_a_record_whose_claim_lost_its_reply_is_not_sat_on_by_the_live_wor
             await record_owner.claim([record_id(event.event_id) for event in published], UNOWNED)
         assert await states(store, published) == {("open", record_owner.worker.owner): 3}
         async with asyncio.timeout(10):
-            while await states(store, published) != {("open", None): 3}:  # noqa: ASYNC110 - the next beat has it looked for
+            while await states(store, published) != {("open", None): 3}:  # noqa: ASYNC110 - found after a beat
                 await asyncio.sleep(0.01)
 
 
-# what is stale, and what is stuck
+# stale and stuck records
 
 
 async def test_an_old_event_that_was_claimed_just_now_is_not_stale(
     bus: EventBus, store: EventStore, embedded_uri: str, database_name: str
 ) -> None:
-    """Staleness counts from the claim, and from the beats of who claimed: not from the publication."""
+    """A claim is stale by its own time and the heartbeats of its worker, not by the time of the publish."""
     long_ago = await store.now() - timedelta(days=30)
     await store.append_many(published := events(1, timestamp=long_ago), handlers=["slow"])
     bus.subscribe("*", gate := Gate(), id="slow")
@@ -179,7 +177,9 @@ STUCK: Final[tuple[dict[str, Any], ...]] = (
 
 
 @pytest.mark.parametrize("number", range(len(STUCK)))
-async def test_no_entry_is_stuck_where_nobody_finds_it(number: int, bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_no_delivery_is_stuck_where_no_redispatch_finds_it(
+    number: int, bus: EventBus, store: EventStore, ran: Ran
+) -> None:
     await store.append_many(published := events(1), handlers=["a"])
     await (await store.collection()).update_one({}, {"$set": STUCK[number]})
     await deliver(bus)
@@ -201,7 +201,7 @@ async def test_a_finished_event_is_never_claimed_again(bus: EventBus, store: Eve
     )
 
 
-# what stands in the way
+# blocked deliveries
 
 
 async def test_exhausted_waiting_and_unknown_entries_do_not_block_the_head_of_the_batch(
@@ -211,7 +211,7 @@ async def test_exhausted_waiting_and_unknown_entries_do_not_block_the_head_of_th
     collection = await store.collection()
     await store.append_many(dead := events(CLAIM_SIZE + 20, timestamp=past), handlers=["a"])
     await collection.update_many({}, {"$set": {"delivery.state": "dead", "delivery.handlers.0.state": "dead"}})
-    await store.append_many(events(CLAIM_SIZE + 20, timestamp=past, tenant_id="unknown"), handlers=["nobody"])
+    await store.append_many(events(CLAIM_SIZE + 20, timestamp=past, tenant_id="unknown"), handlers=["unknown"])
     await store.append_many(events(CLAIM_SIZE + 20, timestamp=past, tenant_id="later"), handlers=["a"])
     later = await store.now() + timedelta(hours=1)
     waits = {"delivery.due_at": later, "delivery.handlers.0.due_at": later}
@@ -289,7 +289,7 @@ UNREADABLE: Final[tuple[dict[str, Any], ...]] = (
 async def test_records_that_cannot_be_decoded_do_not_abort_the_batch(
     bus: EventBus, store: EventStore, ran: Ran
 ) -> None:
-    """Some of them are delivered as well as they can be read; the good ones among them all are."""
+    """Some of them are delivered as far as they can be read; all valid ones are delivered."""
     collection = await store.collection()
     await store.append_many(good := events(30), handlers=["a"])
     model = await collection.find_one({})
@@ -306,8 +306,8 @@ async def test_records_that_cannot_be_decoded_do_not_abort_the_batch(
 
 
 @pytest.mark.parametrize("field", ["timestamp", "payload", "claimed_at", "due_at", "finished_at", "text"])
-def test_a_date_that_python_has_no_room_for_and_a_text_that_is_none_stop_no_delivery(field: str) -> None:
-    """MongoDB holds dates of 292 million years, and any bytes as text; the embedded server refuses both of them."""
+def test_a_date_past_python_s_range_and_invalid_text_do_not_stop_a_delivery(field: str) -> None:
+    """MongoDB stores dates of 292 million years, and any bytes as text; the embedded server refuses both of them."""
     late, now = DatetimeMS(2**62), datetime.now(UTC)
     record: dict[str, Any] = {"_id": ObjectId(), "event_id": "e", "event_type": "order.placed", "timestamp": now}
     pending = {"id": "a", "state": "pending", "due_at": now}
@@ -329,11 +329,11 @@ def test_a_date_that_python_has_no_room_for_and_a_text_that_is_none_stop_no_deli
     assert bson.encode(to_document(after))
 
 
-# who overwrites whom
+# overwriting writes
 
 
 async def test_a_rescue_does_not_overwrite_a_success(bus: EventBus, store: EventStore) -> None:
-    """The worker stores its success after the rescuer has read the record, and before he writes."""
+    """The worker stores its success after the rescuer has read the record, and before the rescuer writes."""
     await store.append_many([event := events(1)[0]], handlers=["a"])
     await own(store, owner := "host:1:slow", register=False)
     deliveries = Deliveries(store)
@@ -390,13 +390,13 @@ async def test_an_operators_retry_is_not_overwritten_by_the_worker_that_was_busy
     await deliver(bus, handlers=("dies",))
     dies = (await delivery(store, event)).handler("dies")
     assert dies is not None
-    assert (dies.state, dies.attempts, len(dies.errors)) == ("dead", 2, 2), "it has had its fresh budget"
+    assert (dies.state, dies.attempts, len(dies.errors)) == ("dead", 2, 2), "it has used its fresh budget"
 
 
 async def test_a_failure_whose_reply_was_lost_is_counted_once(
     bus: EventBus, store: EventStore, proxy: Proxy, database_name: str
 ) -> None:
-    """It is not even when somebody else has written to the record before it is sent again."""
+    """It is not, even if another worker has written to the record before it is sent again."""
     async with application(proxy.uri, database_name) as worker:
         worker.subscribe("*", fails, id="fails")
         worker.subscribe("*", gate := Gate(), id="slow")
@@ -405,7 +405,7 @@ async def test_a_failure_whose_reply_was_lost_is_counted_once(
         running = asyncio.create_task(deliver(worker))
         await becomes(lambda: cut.met)
         async with asyncio.timeout(10):
-            while not (await delivery(store, event)).handlers[0].attempts:  # noqa: ASYNC110 - each look is a round trip
+            while not (await delivery(store, event)).handlers[0].attempts:  # noqa: ASYNC110 - each poll is a round trip
                 await asyncio.sleep(0)
         await dead.discard(store, dead.Choice(handlers=("gone",)), reason="renamed", pending=True)
         cut.lift()

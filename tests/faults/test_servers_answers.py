@@ -1,4 +1,4 @@
-"""The server answers, and what it answers is an error that passes."""
+"""The server answers with transient errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.application import LEASE, Ran, application, deliver, delivery,
 from tests.support.server import Server
 
 WATCHFUL: Final = "heartbeatFrequencyMS=500"
-"""A driver looks for its primary again so often: one that has stepped down for true says so at once."""
+"""The interval in which a driver looks for its primary; one that has stepped down says so at once."""
 NOT_PRIMARY: Final[dict[str, Any]] = {"errorCode": 10107}
 CURSOR_LOST: Final[dict[str, Any]] = {"errorCode": 43}
 NOT_REPLICATED: Final[dict[str, Any]] = {
@@ -39,7 +39,7 @@ async def bus(server: Server, database_name: str, ran: Ran) -> AsyncIterator[Eve
 
 @pytest.fixture
 async def store(bus: EventBus) -> EventStore:
-    """Its log, which has its collection and its worker already."""
+    """Its log, with its collection and its worker."""
     store = bus.publisher.store
     await store.append(events(1)[0])
     await bus.publisher.record_owner().worker.ready()
@@ -47,7 +47,7 @@ async def store(bus: EventBus) -> EventStore:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_an_insert_that_meets_no_primary_is_sent_again(
+async def test_an_insert_without_a_primary_is_sent_again(
     times: int, bus: EventBus, store: EventStore, server: Server, ran: Ran
 ) -> None:
     server.fail("insert", times=times, **NOT_PRIMARY)
@@ -66,14 +66,14 @@ async def test_an_insert_that_the_majority_did_not_acknowledge_is_refused_and_de
     assert ran.total == 0
     await bus.publish(event)
     await bus.drain()
-    assert ran.total == 0, "it is stored: a redispatch finishes it"
+    assert ran.total == 0, "it is stored, and a redispatch finishes it"
     await deliver(bus)
     assert ran.total == 2
     assert await (await store.collection()).count_documents({"event_id": event.event_id}) == 1
 
 
 @pytest.mark.parametrize(("answer", "times"), [(NOT_PRIMARY, 1), (NOT_PRIMARY, 3), (NOT_REPLICATED, 2)])
-async def test_claims_and_outcomes_that_meet_an_error_that_passes_count_once(
+async def test_claims_and_outcomes_with_a_transient_error_count_once(
     answer: dict[str, Any], times: int, bus: EventBus, store: EventStore, server: Server, ran: Ran
 ) -> None:
     await store.append_many(published := events(30), handlers=["a", "b"])
@@ -90,7 +90,7 @@ async def test_claims_and_outcomes_that_meet_an_error_that_passes_count_once(
     assert await states(store, published) == {("open", None): 30}
 
 
-async def test_beats_that_meet_no_primary_lose_no_lease(
+async def test_heartbeats_without_a_primary_do_not_lose_the_lease(
     bus: EventBus, store: EventStore, server: Server, ran: Ran
 ) -> None:
     worker = bus.publisher.record_owner().worker
@@ -123,7 +123,7 @@ async def test_a_replay_whose_cursor_is_lost_is_never_cut_short_in_silence(
     found: list[str] = []
     try:
         async for event in store.stream():
-            found.append(event.event_id)  # noqa: PERF401 - what came before the error counts
+            found.append(event.event_id)  # noqa: PERF401 - events before the error count
     except StoreUnavailable:
         return
     assert wanted <= set(found)

@@ -1,4 +1,4 @@
-"""The server is stopped in mid-course: connections stay open and nothing is answered, and every call ends in time."""
+"""The server is stopped with SIGSTOP: connections stay open without answers, and every call ends in time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.server import Server
 
 ROOT: Final = Path(__file__).parents[2]
 SLACK_S: Final = 5.0
-"""A busy machine is given this much beside each deadline."""
+"""The tolerance for each deadline on a busy machine."""
 CLI_S: Final = 40.0
 COMMANDS: Final = (
     ["replay"],
@@ -69,7 +69,7 @@ async def test_every_call_to_a_frozen_server_ends_in_time(server: Server, databa
 
 
 async def _ending(call: Awaitable[object]) -> float:
-    """Return how long a call took to be refused."""
+    """Return the time that a call took to fail."""
     began = steady()
     with pytest.raises(StoreUnavailable):
         await call
@@ -95,7 +95,7 @@ async def test_a_publish_and_a_redispatch_end_in_time_and_what_was_owned_is_fini
         assert await states(bus.publisher.store, [event]) == {("done", None): 1}
 
 
-async def test_every_command_ends_in_time_and_says_that_the_database_does_not_answer(
+async def test_every_command_ends_in_time_and_reports_that_the_database_does_not_answer(
     server: Server, database_name: str
 ) -> None:
     async with EventStore(database_name, uri=server.uri) as store:
@@ -108,7 +108,7 @@ async def test_every_command_ends_in_time_and_says_that_the_database_does_not_an
 
 
 async def _run(command: list[str], uri: str, database: str) -> tuple[int | None, str]:
-    """Run a command and return its exit code and what it said."""
+    """Run a command and return its exit code and output."""
     program = str(Path(sys.executable).with_name("craft-events"))
     where = ["--uri", uri, "--database", database]
     process = await asyncio.create_subprocess_exec(

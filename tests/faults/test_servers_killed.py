@@ -1,4 +1,4 @@
-"""The server is killed with SIGKILL in the middle of its work, and comes back on what it had stored."""
+"""The server is killed with SIGKILL in the middle of its work, and restarted on its data."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from tests.support.server import Server
 MANY: Final = 500
 GONE_S: Final = 0.3
 PATIENT: Final = 3.0
-"""A lease that leaves room for a driver that looks for its server every half second, on a machine that is busy."""
+"""A lease long enough for a driver that looks for its server every half second, on a busy machine."""
 
 
 async def come_back(server: Server) -> None:
-    """Start a killed server again after a moment."""
+    """Restart a killed server after a moment."""
     await passes(GONE_S)
     await asyncio.to_thread(server.start)
 
 
 @pytest.mark.parametrize("in_the_middle_of", [commands.claim, commands.more, commands.outcome])
-async def test_a_redispatch_goes_on_where_the_server_is_killed_in_the_middle(
+async def test_a_redispatch_continues_after_the_server_was_killed(
     in_the_middle_of: Callable[[Command], bool], server: Server, database_name: str
 ) -> None:
-    """Nothing is lost, no outcome that was acknowledged is gone, and nothing runs twice."""
+    """Check that nothing is lost, that every acknowledged outcome is stored, and that nothing runs twice."""
     ran, recorder, returns = Ran(), Recorder(), []
 
     def kill() -> None:
@@ -63,12 +63,12 @@ async def test_a_redispatch_goes_on_where_the_server_is_killed_in_the_middle(
         assert (summary.claimed, summary.done, len(recorder.reports)) == (MANY, 2 * MANY, 2 * MANY)
         assert set(ran.runs.values()) == {1}
         assert await states(store, published) == {("done", None): MANY}
-        if in_the_middle_of is commands.claim:  # a listing is opened again, and outcomes wait, without a word
-            assert recorder.lost_at, "the run has noticed"
+        if in_the_middle_of is commands.claim:  # a listing is reopened, and outcomes wait, without a notice
+            assert recorder.lost_at, "the run has reported it"
 
 
 def _third(meant: Callable[[Command], bool]) -> Callable[[Command], bool]:
-    """Mean the third command of a kind."""
+    """Match the third command of a kind."""
     met = 0
 
     def is_third(command: Command) -> bool:
@@ -79,7 +79,7 @@ def _third(meant: Callable[[Command], bool]) -> Callable[[Command], bool]:
     return is_third
 
 
-async def test_what_was_published_before_the_server_was_killed_is_there_after_it(
+async def test_events_published_before_a_kill_of_the_server_are_there_after_it(
     server: Server, database_name: str
 ) -> None:
     ran = Ran()
@@ -135,8 +135,8 @@ async def test_an_outage_of_three_leases_takes_over_none_of_four_live_workers(
         stop.set()
 
 
-async def test_an_outage_while_nobody_looked_takes_over_nobody(server: Server, database_name: str) -> None:
-    """A worker that is busy looks seldom: the outage falls between two looks, each of which is answered."""
+async def test_an_outage_without_an_observer_takes_over_no_worker(server: Server, database_name: str) -> None:
+    """A busy worker polls seldom: the outage falls between two polls, both of which are answered."""
     async with (
         application(server.uri, database_name, lease=PATIENT) as bus,
         application(f"{server.uri}&appName=other", database_name, lease=PATIENT) as other,
@@ -157,7 +157,7 @@ async def test_an_outage_while_nobody_looked_takes_over_nobody(server: Server, d
 
 
 async def _live(uri: str, database: str, number: int, gate: Gate, stop: asyncio.Event) -> None:
-    """Be a worker that runs a handler of its own and watches the others."""
+    """Act as a worker that runs a handler of its own and watches the others."""
     async with application(uri, database, lease=PATIENT) as bus:
         store = bus.publisher.store
         bus.subscribe(f"held.{number}", gate, id="held")

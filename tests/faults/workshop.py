@@ -1,4 +1,4 @@
-"""A handler module for processes that come to harm; what its handlers did is read from a ledger, not from the log."""
+"""A handler module for processes that fail; the runs of its handlers are read from a ledger, not from the log."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Final
 from craft_easy.core.events import DomainEvent, current_delivery, event_handler
 
 LEDGER: Final = "CRAFT_FAULTS_LEDGER"
-"""Environment variable: the file that every handler leaves a line in."""
+"""Environment variable: the file to which every handler appends a line."""
 GO: Final = "CRAFT_FAULTS_GO"
 """Environment variable: the file that `patient` handlers wait for."""
 
 
 def enter(word: str = "ran") -> None:
-    """Write down what the delivery that runs is doing: word, event, handler."""
+    """Record the progress of the running delivery: word, event, handler."""
     delivery = current_delivery()
     assert delivery is not None
     line = f"{word} {delivery.event.event_id} {delivery.handler_id.partition(':')[2]}\n"
@@ -32,7 +32,7 @@ def enter(word: str = "ran") -> None:
 
 @event_handler("*.made")
 async def stow(event: DomainEvent) -> None:
-    """Await nothing."""
+    """Return at once."""
     enter()
 
 
@@ -44,7 +44,7 @@ def label(event: DomainEvent) -> None:
 
 @event_handler("*.made", background=True)
 async def announce(event: DomainEvent) -> None:
-    """Run beside the others."""
+    """Run in the background."""
     await asyncio.sleep(0)
     enter()
 
@@ -78,9 +78,9 @@ def block(event: DomainEvent) -> None:
 
 @event_handler("patient.made")
 async def wait(event: DomainEvent) -> None:
-    """Go on when a file is there."""
+    """Continue when a file exists."""
     enter("waits")
-    while not os.path.exists(os.environ[GO]):  # noqa: ASYNC110, ASYNC240 - other processes say when
+    while not os.path.exists(os.environ[GO]):  # noqa: ASYNC110, ASYNC240 - other processes create it
         await asyncio.sleep(0.01)
     enter()
 
@@ -101,14 +101,14 @@ def stall(event: DomainEvent) -> None:
 
 @event_handler("interrupted.made")
 async def interrupt(event: DomainEvent) -> None:
-    """Do as a ^C does."""
+    """Do the same as Ctrl-C."""
     enter()
     raise KeyboardInterrupt
 
 
 @event_handler("ordered.*")
 async def follow(event: DomainEvent) -> None:
-    """Take a moment, so that another one of the tenant could come in between."""
+    """Take a moment, in which another event of the tenant could run."""
     enter("begins")
     await asyncio.sleep(0.02)
     enter("ends")

@@ -1,9 +1,9 @@
 """A model of deliveries: any interleaving of a few processes over a few events, driven through the engine's own code.
 
-The transitions, the watch and the take-over are the engine's; so are, over a real server, the reads and writes. Each
+The transitions, the watch and the take-over are the engine's; over a real server, the reads and writes are too. Each
 call to the log may arrive late, lose its reply or be lost; processes are killed, fall silent and come back; handlers
-fail, or kill their process. After every write the log is compared with what really happened (`ledger`), and in the
-end a fresh worker alone must bring every record to done or dead.
+fail, or kill their process. After every write the log is compared with the real history of each delivery (`ledger`),
+and in the end a fresh worker alone must bring every record to done or dead.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 EVENTS: Final = tuple(f"e{number}" for number in range(10))
 PROCESSES: Final = 3
-"""So many live at the same time."""
+"""The maximum number of live processes."""
 EVENT_KINDS: Final = ("plain", "plain", "plain", "poison", "unowned", "unhandled")
-"""Poison is one whose first handler kills its process; an outbox stores its events unowned."""
+"""A poisonous event is one whose first handler kills its process; an outbox stores its events unowned."""
 ROUNDS: Final = 40
-"""A fresh worker gets so many to bring everything to its end; each event may kill it five times."""
+"""The runs of a fresh worker that must finish everything; each event can kill it five times."""
 
 some = st.sampled_from([0, 0, 0, 1, 1, 2, 3])
-"""Which one of those that there are; the first ones are the likeliest to be of interest."""
+"""Which of the existing items; low numbers are drawn most often."""
 one_call = st.sampled_from([Course(), Course(), Course(), *(Course(0, then) for then in (None, *Fate))])
 courses = st.one_of(one_call, st.builds(Course, st.integers(1, 2), st.sampled_from([None, *Fate])))
 AFTER_THE_END: Final = (
@@ -47,7 +47,7 @@ AFTER_THE_END: Final = (
     "its reply is lost, an operator discards, it writes again",
     "it comes late, it writes again",
 )
-"""What becomes of the write after a handler has ended."""
+"""The fate of the write after a handler has ended."""
 endings = st.sampled_from(
     [
         OutcomeKind.SUCCEEDED,
@@ -67,12 +67,12 @@ def in_memory(clock: Clock) -> Log:
 
 
 def has(name: str) -> Callable[[DeliveryMachine], bool]:
-    """Let a rule run only where the machine has any of these."""
+    """Run a rule only if the machine has any of these."""
     return lambda machine: bool(getattr(machine, name))
 
 
 class NothingThere(Exception):
-    """A step was given nothing that it could be done with."""
+    """A step has nothing to act on."""
 
 
 def pick(choices: Sequence[T], number: int) -> T:
@@ -102,17 +102,17 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.poison: set[Key] = set()
         self.operator = self.new_process(1)
 
-    # what there is
+    # the state of the machine
 
     @property
     def living(self) -> list[Process]:
-        """The processes; those first in which something runs though its lease is over, then those that are at work."""
+        """The processes; first those with a running handler and an expired lease, then those that are at work."""
         alive = (one for one in self.processes if not one.is_dead)
         return sorted(alive, key=lambda one: (one.may_start or not one.runs, not one.runs))
 
     @property
     def able(self) -> list[Process]:
-        """Processes that may insert and claim."""
+        """Processes that can insert and claim."""
         return [one for one in self.living if one.may_start]
 
     @property
@@ -166,10 +166,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         wire = Wire(self.network)
         return Process(len(self.processes), release, self.clock, wire, self.log.records(wire), self.log.registry(wire))
 
-    # what must be true
+    # invariants
 
     def observe(self, author: str) -> None:
-        """Compare what the log says after a call has arrived with what it said before, and with what happened."""
+        """Compare the log after a call has arrived with the log before, and with the real history."""
         now, workers = self.log.peek(), self.log.peek_workers()
         for event, after in now.items():
             before = self.seen.get(event)
@@ -230,7 +230,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self._claim_and_start(self.processes[-1])
 
     def _stop(self, process: Process) -> None:
-        """End a process that has nothing left to do; another gives back what has not started."""
+        """End an idle process; make any other give back the runs that have not started."""
         for held in process.held:
             held.break_off(self.clock.now())
         if process.is_idle:
@@ -248,7 +248,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def a_process_is_suspended(
         self, number: int, others: str, beats: bool, ending: OutcomeKind | None, runs: int
     ) -> None:
-        """One is silent for a lease, others may go on with what it had, and then it comes back."""
+        """One process is silent for a lease, others may take over its records, and then it comes back."""
         process = pick(self.busy, number)
         process.is_silent = True
         self.a_lease_passes()
@@ -344,7 +344,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self._end_and_write(process, kind, runs, then)
 
     def _end_and_write(self, process: Process, kind: OutcomeKind, runs: int, then: str) -> None:
-        """End so many of a process's runs, and write what ended."""
+        """End some of a process's runs, and write their outcomes."""
         self._end_all(process, kind, most=runs)
         if then != "it waits":
             self._write_all(process, Course() if then == "it is written" else _first_write(then))
@@ -483,8 +483,8 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.network.run(process.reconcile(), process.owner)
         for process in self.registered:
             for event, delivery in self.seen.items():
-                is_forgotten = delivery.owner == process.owner and not process.holds(process.deliveries.id_of(event))
-                must(not is_forgotten, f"a living worker owns {event} and has forgotten it: nobody will ever run it")
+                is_lost = delivery.owner == process.owner and not process.holds(process.deliveries.id_of(event))
+                must(not is_lost, f"a live worker owns {event} and does not hold it, so it never runs")
 
     def _a_fresh_worker_finishes_everything(self) -> None:
         for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""What really happened to each delivery, beside what the log says of it."""
+"""The real history of each delivery, to compare with the log."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from craft_easy.core.events.store.worker_registry import WorkerEntry
 TWICE: Final = RetryPolicy(max_attempts=2, delay=1, jitter=0)
 ONCE: Final = RetryPolicy(max_attempts=1)
 SUSPECT_AFTER: Final = 2
-"""A record that was taken over so often runs alone."""
+"""A record that was taken over this often runs alone."""
 MAX_DEATHS: Final = 5
-"""So many processes at most does one handler kill before it is dead."""
+"""The maximum number of processes that one handler can kill before it is dead."""
 
 Key = tuple[str, str]
 """An event and a handler, as the record names it."""
 
 
 def policy(handler_id: str) -> RetryPolicy:
-    """Return a handler's policy; one and the same under both names of a handler that was renamed."""
+    """Return a handler's policy; it is the same under both names of a renamed handler."""
     return ONCE if handler_id == "b" else TWICE
 
 
@@ -31,14 +31,14 @@ class Violation(AssertionError):
 
 
 def must(is_kept: bool, promise: str) -> None:
-    """Raise `Violation` where a promise is not kept."""
+    """Raise `Violation` if a promise is broken."""
     if not is_kept:
         raise Violation(promise)
 
 
 @dataclass(eq=False)
 class Ledger:
-    """Counts what handlers did, and checks every write against it."""
+    """Counts the runs of handlers, and checks every write against them."""
 
     runs: Counter[tuple[Key, OutcomeKind]] = field(default_factory=Counter)
     notes: Counter[Key] = field(default_factory=Counter)
@@ -61,14 +61,14 @@ class Ledger:
         most = MAX_DEATHS + MAX_CRASHES * self.retries[key]
         must(self.deaths[key] <= most, f"{key} has killed {self.deaths[key]} processes")
 
-    # what the log says
+    # the log
 
     def written(self, event_id: str, before: Delivery, after: Delivery, author: str, *, is_good: bool) -> None:
-        """Check one write against what it found.
+        """Check one write against the record before it.
 
         Args:
-            author: the worker that wrote.
-            is_good: it is registered and not fenced.
+            author: the worker of the write.
+            is_good: the worker is registered and not fenced.
         """
         must(after.rev == before.rev + 1, "a write counts the revision")
         if after.running is not None and after.running != before.running:
@@ -100,7 +100,7 @@ class Ledger:
         must(self.crashes[key] <= self.notes[key], f"{key} is charged with a crash and was not noted as running")
 
     def check(self, event_id: str, delivery: Delivery) -> None:
-        """Check what must be true of a record at any time."""
+        """Check the invariants of a record."""
         must(delivery.state == state_of(delivery.handlers), "the state of a record follows from its handlers")
         must(delivery.is_open or delivery.owner is None, "a closed record still has an owner")
         must(delivery.owner is not None or delivery.running is None, "an unowned record names a running handler")
@@ -125,13 +125,13 @@ class Ledger:
         must(one.state != "dead" or key not in self.waiting_for_retry, f"the operator's retry of {key} is gone")
 
     def check_start(self, key: Key, delivery: Delivery, *, is_good: bool) -> None:
-        """Check that a handler may be started by a worker that is in good standing or not."""
+        """Check that a handler may be started, by a worker in good standing or another."""
         entry = delivery.handler(key[1])
         is_settled = entry is not None and entry.state == "done" and key in self.stored_in_good_standing
         must(not (is_good and is_settled), f"{key} is started again after its success was stored")
 
 
 def is_good(owner: str, workers: dict[str, WorkerEntry]) -> bool:
-    """Tell whether a worker is registered and was not fenced."""
+    """Return whether a worker is registered and not fenced."""
     entry = workers.get(owner)
     return entry is not None and not entry.fenced

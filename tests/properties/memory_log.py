@@ -1,4 +1,4 @@
-"""The event log as a few dicts that obey the one rule: a change is written where `rev` is the one that was read."""
+"""The event log as a few dicts with the one rule: a change is written only if `rev` is still the one that was read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START: Final = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 @dataclass(eq=False)
 class Clock:
-    """Seconds of this machine's steady clock, and how far the database's own clock is off."""
+    """Seconds of this machine's steady clock, and the offset of the database's clock."""
 
     seconds: float = 0.0
     database_is_ahead: float = 0.0
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Records(Protocol):
-    """What a process does with records."""
+    """The operations of a process on records."""
 
     async def insert(self, event_id: str, delivery: Delivery) -> Tracked | None: ...
     async def unowned_ids(self, handlers: Sequence[str], *, at: datetime) -> list[Any]: ...
@@ -50,7 +50,7 @@ class Records(Protocol):
 
 
 class Registry(Protocol):
-    """What a process does with the registry of workers."""
+    """The operations of a process on the registry of workers."""
 
     async def register(self, owner: str, *, lease: float) -> datetime: ...
     async def beat(self, owner: str) -> datetime | None: ...
@@ -60,7 +60,7 @@ class Registry(Protocol):
 
 
 class Log(Protocol):
-    """A log that processes reach over a network, and that the machine looks into past it."""
+    """A log that processes reach over a network, and that the machine reads directly."""
 
     network: Network
 
@@ -155,7 +155,7 @@ class MemoryLog:
 
 
 def wanted(handlers: Sequence[str], now: datetime) -> ClaimFilter:
-    """Return what a run that begins now, and has these handlers loaded, wants: whatever was claimed before."""
+    """Return the claim filter of a run that starts now with these handlers loaded, ignoring earlier claims."""
     began_at = now + timedelta(milliseconds=1)
     patterns = dict.fromkeys(handlers, ("*",))
     return ClaimFilter(Selection(), handlers=patterns, loaded=patterns, began_at=began_at)
@@ -163,7 +163,7 @@ def wanted(handlers: Sequence[str], now: datetime) -> ClaimFilter:
 
 @dataclass(eq=False)
 class MemoryRecords:
-    """What `store.deliveries.Deliveries` is to a process, call by call."""
+    """The interface of `store.deliveries.Deliveries`, call by call."""
 
     log: MemoryLog
     wire: Wire
@@ -231,7 +231,7 @@ class MemoryRecords:
 
 @dataclass(eq=False)
 class MemoryRegistry:
-    """What `store.workers.WorkerRegistry` is to a process."""
+    """The interface of `store.worker_registry.WorkerRegistry`."""
 
     log: MemoryLog
     wire: Wire

@@ -1,4 +1,4 @@
-"""A network that does what it is told: each call of a process to the log waits here until its fate is decided."""
+"""A scripted network: each call of a process to the log waits here until its fate is decided."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Fate(Enum):
-    """What becomes of a call."""
+    """The fate of a call."""
 
     ARRIVES = "arrives"
     REPLY_LOST = "its reply is lost"
@@ -25,7 +25,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Course:
-    """How a task's calls fare: so many arrive, then one meets `then`; None leaves that one on its way."""
+    """The fate of a task's calls: some arrive, then one gets `then`; with None that one stays on its way."""
 
     arrive: int = 1_000
     then: Fate | None = None
@@ -33,7 +33,7 @@ class Course:
 
 @dataclass(eq=False)
 class Request:
-    """A call on its way: an operation that is to be done in the log, or the way into a block of the caller's own."""
+    """A call on its way: an operation on the log, or the start of a block of the caller's own."""
 
     wire: Wire
     task: asyncio.Task[Any]
@@ -61,19 +61,19 @@ class Request:
 
 @dataclass(eq=False)
 class Wire:
-    """One process's way to the log."""
+    """The connection of one process to the log."""
 
     network: Network
     is_dead: bool = False
 
     async def send(self, operation: Callable[[], T]) -> T:
-        """Have something done in the log, once it gets there, and return the reply."""
+        """Execute an operation on the log on arrival, and return the reply."""
         reply: asyncio.Future[T] = self.network.queue(self, operation)
         return await reply
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
-        """Let a block that talks to a real server begin once it gets there, and keep its reply where that is lost."""
+        """Start a block that talks to a real server on arrival, and drop its reply if that is lost."""
         is_answered = await self.network.queue(self, None)
         yield
         if self.is_dead:
@@ -84,11 +84,11 @@ class Wire:
 
 @dataclass(eq=False)
 class Network:
-    """Holds every call until the machine decides about it.
+    """Delays every call until the machine decides about it.
 
     Args:
-        loop: where the processes run; between two decisions all of them stand still.
-        on_arrival: told the author of each call that got there.
+        loop: the loop of the processes; between two decisions all of them stand still.
+        on_arrival: called with the author of each call that arrived.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -106,7 +106,7 @@ class Network:
         return request.reply
 
     def run(self, work: Coroutine[Any, Any, None], author: str, course: Course | None = None) -> None:
-        """Begin a task of a process and let its calls fare as told; what is left of it waits here."""
+        """Start a task of a process and apply the fates to its calls; the remaining ones wait here."""
         course = course or Course()
         task = self.loop.create_task(work)
         self._authors[task] = author
@@ -121,7 +121,7 @@ class Network:
             arrived += 1
 
     def decide(self, request: Request, fate: Fate) -> None:
-        """Let a call meet its fate, and its caller go on to the next one."""
+        """Apply a fate to a call, and let its caller continue to the next one."""
         if fate is not Fate.LATE or request.operation is None:
             self.pending.remove(request)
         was_given_up = request.is_given_up
@@ -138,20 +138,20 @@ class Network:
             self.on_arrival(request.author)
 
     def finish(self, request: Request) -> None:
-        """Let all the rest of a task's calls arrive."""
+        """Let all remaining calls of a task arrive."""
         self.decide(request, Fate.ARRIVES)
         while (following := self._of(request.task)) is not None:
             self.decide(following, Fate.ARRIVES)
 
     def kill(self, wire: Wire) -> None:
-        """End a process; what it has sent is still on its way."""
+        """End a process; its sent calls are still on their way."""
         wire.is_dead = True
         for request in [one for one in self.pending if one.wire is wire and one.operation is not None]:
             request.task.cancel()
             self._until_it_waits(request.task)
 
     def close(self) -> None:
-        """Drop everything; a task that is cancelled may have something to clear away first."""
+        """Drop everything; a cancelled task may have something to clean up first."""
         while self.pending:
             request = self.pending.pop()
             request.task.cancel()

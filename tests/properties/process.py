@@ -1,4 +1,4 @@
-"""A process of an application as the model has it: it does what the bus and a redispatch do, one step at a time."""
+"""A process of an application in the model: the steps of a bus and a redispatch, one at a time."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ RELEASES: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
     {"a": ("a",), "b": ("b",)},
     {"renamed": ("renamed", "a"), "b": ("b",)},
 )
-"""The handlers of each release of the application, and the names under which records know each: a rename keeps both."""
+"""The handlers of each release of the application, and their names in records: a rename keeps both."""
 
 
 @dataclass(eq=False)
 class Due:
-    """A delivery that is to run: the handler, the record's name for it, and the number of the run."""
+    """A delivery to run: the handler, its name in the record, and the number of the run."""
 
     handler_id: str
     known_as: str
@@ -56,7 +56,7 @@ class Due:
 
 @dataclass(eq=False)
 class Held:
-    """A record that a process owns, and what it has still to do for it."""
+    """A record that a process owns, and the remaining work on it."""
 
     record: Tracked
     owner: str
@@ -67,7 +67,7 @@ class Held:
     has_run: bool = False
     ended: list[Ended] = field(default_factory=list)
     unwritten: Transition | None = None
-    """A write that nobody has acknowledged yet: it is made again as it was."""
+    """A write that is not acknowledged yet: it is repeated unchanged."""
     written: tuple[Ended, ...] = ()
     is_releasing: bool = False
     is_writing: bool = False
@@ -82,7 +82,7 @@ class Held:
 
     @property
     def has_to_write(self) -> bool:
-        """Whether a write may begin; none while a suspect's handler runs, for it would clear the note of it."""
+        """Whether a write may start; none while a suspect's handler runs, because it would clear the note of it."""
         is_busy = self.is_writing or (self.is_suspect and self.running > 0)
         return not is_busy and bool(self.unwritten or self.ended or self.is_finished)
 
@@ -91,7 +91,7 @@ class Held:
         return not (self.noted or self.running or self.ended or self.unwritten or self.is_writing)
 
     def break_off(self, at: datetime) -> None:
-        """Give back what has not started."""
+        """Give back records that have not started."""
         left = [*self.waiting, self.noted] if self.noted else list(self.waiting)
         self.waiting.clear()
         self.noted = None
@@ -100,7 +100,7 @@ class Held:
 
 @dataclass(eq=False)
 class Run:
-    """A handler at work."""
+    """A running handler."""
 
     process: Process
     held: Held
@@ -113,10 +113,10 @@ class Run:
 
 @dataclass(eq=False)
 class Process:
-    """A worker, what it holds, and what runs in it.
+    """A worker, its records, and its running handlers.
 
-    Its coroutines are tasks of the network; a reply that is lost is a `StoreUnavailable`, and it forgets what it
-    asked for, as the engine does.
+    Its coroutines are tasks of the network; a lost reply is a `StoreUnavailable`, and the process then drops the
+    request, as the engine does.
     """
 
     number: int
@@ -132,13 +132,13 @@ class Process:
     is_beating: bool = False
     is_noting: bool = False
     unanswered: int = 0
-    """Beats that got no answer, as `TakeOver` asks."""
+    """Heartbeats without an answer, for `TakeOver`."""
     held: list[Held] = field(default_factory=list)
     under_way: list[Any] = field(default_factory=list)
     """Ids of records whose insert or claim is under way: they count as held."""
     runs: list[Run] = field(default_factory=list)
     acknowledged: set[Key] = field(default_factory=set)
-    """Deliveries whose success was stored, as far as the process knows."""
+    """Deliveries whose success was stored, as far as the process can tell."""
     _names: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -147,7 +147,7 @@ class Process:
 
     @property
     def worker(self) -> Process:
-        """Whom `TakeOver` asks for the owner and the time."""
+        """The owner and the time, for `TakeOver`."""
         return self
 
     @property
@@ -178,7 +178,7 @@ class Process:
         return record_id in self.under_way or any(one.record.id == record_id for one in self.held)
 
     def may_run(self, held: Held) -> bool:
-        """Tell whether a delivery of this record may start: a suspect's runs alone in its process."""
+        """Return whether a delivery of this record may start: a suspect's runs alone in its process."""
         if held.noted is not None:
             return not self.is_dead and self.owner == held.owner
         if not held.waiting or not self.may_start or self.owner != held.owner or self.is_noting:
@@ -260,7 +260,7 @@ class Process:
             self.held.append(Held(record, owner, deque(Due(handler, handler, 1) for handler in handlers)))
 
     async def append(self, event_id: str, handlers: Iterable[str]) -> None:
-        """Store an event for others to deliver, if it has handlers at all."""
+        """Store an event for others to deliver, if it has any handlers."""
         try:
             await self.deliveries.insert(event_id, Delivery.new(handlers, at=self.now()))
         except StoreUnavailable:
@@ -281,7 +281,7 @@ class Process:
         self.held += [self._claimed(record, owner) for record in records]
 
     def not_held(self, ids: list[Any]) -> list[Any]:
-        """Return what may be claimed: a record that is held still has a write to come, which would free it again."""
+        """Return the records to claim: a held record still has a pending write, which would free it again."""
         return [one for one in ids if not self.holds(one)]
 
     def _claimed(self, record: Tracked, owner: str) -> Held:
@@ -291,7 +291,7 @@ class Process:
         return Held(record, owner, due, is_suspect=record.delivery.takeovers >= SUSPECT_AFTER)
 
     async def note(self, held: Held) -> None:
-        """Note which handler of a suspect is about to run; it runs if the record is still this worker's."""
+        """Note the handler of a suspect that is about to run; it runs if this worker still owns the record."""
         due = held.waiting.popleft()
         self.is_noting = True
         try:
@@ -309,7 +309,7 @@ class Process:
             held.waiting.clear()
 
     async def write(self, held: Held) -> None:
-        """Write what ended, and give the record back with the last of it."""
+        """Write outcomes, and give the record back with the last of them."""
         if held.unwritten is None:
             held.is_releasing, held.written, held.ended = held.is_finished, tuple(held.ended), []
             held.unwritten = self.outcomes(held)
@@ -327,7 +327,7 @@ class Process:
             self.held.remove(held)
 
     def outcomes(self, held: Held) -> Transition:
-        """Return what a write does to a record."""
+        """Return the change of a write."""
         return partial(
             finish,
             ended=held.written,
@@ -341,7 +341,7 @@ class Process:
     # an operator's
 
     async def track(self, event_id: str) -> None:
-        """Take in an event that had no handler when it was published."""
+        """Track an event that had no handler when it was published."""
         await self._change(event_id, partial(track, RELEASES[self.release], at=self.now()))
 
     async def retry(self, event_id: str, handler_id: str) -> None:

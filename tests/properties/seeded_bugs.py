@@ -1,4 +1,4 @@
-"""Mistakes that others have made, or that are near, put into the code on purpose: the model must find each."""
+"""Bugs that other libraries had, or that are likely, put into the code on purpose: the model must find each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _fail, _finish, _succeed, _outcome = (
 )
 
 
-def fence_nobody(log: MemoryLog, seen: WorkerEntry) -> bool:
+def fence_no_worker(log: MemoryLog, seen: WorkerEntry) -> bool:
     return seen.owner in log.workers
 
 
@@ -78,7 +78,7 @@ def fail_without_a_cap(self: HandlerDelivery, outcome: Outcome, at: datetime, ke
     return _fail(self, replace(outcome, retry=ENDLESS), at, key)
 
 
-def fail_whatever_its_attempt(self: HandlerDelivery, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
+def fail_for_any_attempt(self: HandlerDelivery, outcome: Outcome, at: datetime, key: str) -> HandlerDelivery:
     return _fail(self, replace(outcome, attempt=self.attempts + 1), at, key)
 
 
@@ -102,7 +102,7 @@ def retry_from_nothing(delivery: Delivery, handler_ids: Iterable[str], *, at: da
 
 
 def overwrite_all_handlers(self: Process, held: Held) -> Transition:
-    """As long as it owns the record, write what this worker knew of pending handlers over what they have come to."""
+    """While it owns the record, overwrite pending handlers with this worker's older copy."""
     write = partial(_finish, owner=held.owner, key=held.event_id, at=self.now(), release=held.is_releasing)
     known = {one.id: one for one in held.record.delivery.pending}
 
@@ -131,7 +131,7 @@ def claim_what_is_owned(log: MemoryLog, handlers: Sequence[str], ids: Sequence[s
 
 
 SEEDED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
-    "no fencing": lambda: patch.object(MemoryLog, "fence", fence_nobody),
+    "no fencing": lambda: patch.object(MemoryLog, "fence", fence_no_worker),
     "no take-over": lambda: patch.object(TakeOver, "once", take_over_nothing),
     "staleness counted from the publish": lambda: patch.object(TakeOver, "once", take_over_what_is_old),
     "a take-over that frees only the newly fenced": lambda: patch.object(
@@ -139,7 +139,7 @@ SEEDED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     ),
     "a beat revives": lambda: patch.object(MemoryLog, "beat", revive),
     "no attempt cap": lambda: patch.object(HandlerDelivery, "fail", fail_without_a_cap),
-    "a failure without its attempt": lambda: patch.object(HandlerDelivery, "fail", fail_whatever_its_attempt),
+    "a failure without its attempt": lambda: patch.object(HandlerDelivery, "fail", fail_for_any_attempt),
     "a failure overwrites a success": lambda: patch.object(HandlerDelivery, "fail", fail_what_is_done),
     "a failure counted without owning": lambda: patch.object(machine, "_outcome", count_failures_of_anyone),
     "a late success ignored when dead": lambda: patch.object(HandlerDelivery, "succeed", succeed_only_while_pending),
@@ -147,6 +147,6 @@ SEEDED: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "a crash charged to a neighbour": lambda: patch.object(takeover, "take_over", crash_every_handler),
     "a retry that resets attempts": lambda: patch.object(process, "retry", retry_from_nothing),
     "no reconciling": lambda: patch.object(Process, "reconcile", reconcile_nothing),
-    "a claim of what is still held": lambda: patch.object(Process, "not_held", claim_again_what_is_held),
-    "a claim of what another owns": lambda: patch.object(MemoryLog, "claim", claim_what_is_owned),
+    "a claim of a record that is still held": lambda: patch.object(Process, "not_held", claim_again_what_is_held),
+    "a claim of a record that another worker owns": lambda: patch.object(MemoryLog, "claim", claim_what_is_owned),
 }

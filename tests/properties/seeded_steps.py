@@ -1,6 +1,6 @@
-"""For each seeded bug the steps that show it, as the search has found them and then left out what does not matter.
+"""For each seeded bug the steps that reveal it, found by the search and minimised.
 
-After a change of the model a bug may need other steps; this looks for them, and shows what it finds:
+After a change of the model a bug may need other steps; this searches for them, and prints the result:
 `pytest -m proof -s tests/properties/test_delivery_model.py`.
 """
 
@@ -15,7 +15,7 @@ from tests.properties.delivery_model import DeliveryMachine, NothingThere
 from tests.properties.network import Course, Fate
 
 Step = tuple[str, dict[str, Any]]
-"""A rule of the model, and what it is given."""
+"""A rule of the model, and its arguments."""
 
 
 def step(rule: str, **given: Any) -> Step:
@@ -23,7 +23,7 @@ def step(rule: str, **given: Any) -> Step:
 
 
 def take(steps: Iterable[Step], machine: DeliveryMachine) -> None:
-    """Take these steps and come to the end; a step that finds nothing to be done with is left out."""
+    """Take these steps and finish; a step that has nothing to act on is skipped."""
     try:
         for rule, given in steps:
             with suppress(NothingThere):
@@ -101,7 +101,7 @@ STEPS: Final[dict[str, list[Step]]] = {
         step("two_processes_start", kinds=["plain"]),
         step("publish", number=0, course=Course(0, Fate.REPLY_LOST), is_new=True, kind="plain"),
     ],
-    "a claim of what is still held": [
+    "a claim of a record that is still held": [
         step("two_processes_start", kinds=["plain", "plain"]),
         step("take_a_turn", number=0, kind=OutcomeKind.GIVEN_BACK, runs=1, then="it is written"),
         step("take_a_turn", number=0, kind=OutcomeKind.DISCARDED, runs=1, then="it is written"),
@@ -109,7 +109,7 @@ STEPS: Final[dict[str, list[Step]]] = {
         step("take_a_turn", number=0, kind=OutcomeKind.DISCARDED, runs=1, then="it is written"),
         step("take_a_turn", number=0, kind=OutcomeKind.SUCCEEDED, runs=1, then="it is written"),
     ],
-    "a claim of what another owns": [
+    "a claim of a record that another worker owns": [
         step("two_processes_start", kinds=["unowned"]),
         step("two_race_for_the_same", number=0),
     ],

@@ -1,4 +1,4 @@
-"""The machine of a delivery under any sequence of steps, against what must always be true of it."""
+"""The state machine of a delivery under any sequence of steps, and its invariants."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ steps = st.one_of(
 )
 
 
-def apply(delivery: Delivery, step: tuple, at: datetime) -> Delivery:  # type: ignore[type-arg]  # a step is of any shape
+def apply(delivery: Delivery, step: tuple, at: datetime) -> Delivery:  # type: ignore[type-arg]  # steps differ in shape
     match step:
         case ("finish", owner, outcomes, release):
             ended = [Ended(outcome, at, outcome.handler_id) for outcome in outcomes]
@@ -70,7 +70,7 @@ def apply(delivery: Delivery, step: tuple, at: datetime) -> Delivery:  # type: i
 
 
 @given(st.lists(steps, max_size=25))
-def test_what_must_be_true_of_a_delivery_is_true_after_every_step(path: list[tuple]) -> None:  # type: ignore[type-arg]  # a step is of any shape
+def test_the_invariants_of_a_delivery_hold_after_every_step(path: list[tuple]) -> None:  # type: ignore[type-arg]  # steps differ in shape
     delivery = Delivery.new(HANDLERS, at=START, owner="me")
     for number, step in enumerate(path):
         before, delivery = delivery, apply(delivery, step, START + timedelta(seconds=number))
@@ -89,7 +89,7 @@ def test_what_must_be_true_of_a_delivery_is_true_after_every_step(path: list[tup
 
 @given(st.lists(steps, max_size=12), owners, st.lists(outcomes, max_size=3), st.booleans())
 def test_an_outcome_written_twice_changes_nothing_the_second_time(
-    path: list[tuple],  # type: ignore[type-arg]  # a step is of any shape
+    path: list[tuple],  # type: ignore[type-arg]  # steps differ in shape
     owner: str,
     ended: list[Outcome],
     release: bool,
@@ -104,7 +104,7 @@ def test_an_outcome_written_twice_changes_nothing_the_second_time(
 
 
 @given(st.lists(steps, max_size=12), st.lists(steps, max_size=12))
-def test_no_text_and_no_run_comes_back_after_a_redaction(path: list[tuple], later: list[tuple]) -> None:  # type: ignore[type-arg]  # a step is of any shape
+def test_no_text_and_no_run_comes_back_after_a_redaction(path: list[tuple], later: list[tuple]) -> None:  # type: ignore[type-arg]  # steps differ in shape
     delivery = Delivery.new(HANDLERS, at=START, owner="me")
     for step in path:
         delivery = apply(delivery, step, START)

@@ -1,4 +1,4 @@
-"""The model of deliveries over a log in memory, and that it finds every bug that was put into the code on purpose."""
+"""The model of deliveries over a log in memory, which must find every bug that was put into the code on purpose."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ FIRST_FOUND: Final = settings(
 
 
 @pytest.mark.slow
-def test_no_promise_is_broken_whatever_happens_to_workers_and_calls() -> None:
+def test_no_promise_is_broken_by_any_fault_of_workers_and_calls() -> None:
     run_state_machine_as_test(DeliveryMachine, settings=REPEATABLE)
 
 

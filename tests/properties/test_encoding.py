@@ -1,4 +1,4 @@
-"""Whatever the log keeps comes back as it was stored, and says the same when it is stored again."""
+"""A stored value is read back unchanged, and stored again in the same form."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_value_comes_back_from_the_log_in_its_stored_form(value: Any) -> None:
 
 
 @given(st.dictionaries(KEY, VALUE, max_size=5), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_an_event_that_went_through_the_log_says_the_same(payload: dict[str, Any], tenant: str) -> None:
+def test_an_event_that_went_through_the_log_is_equal(payload: dict[str, Any], tenant: str) -> None:
     event = DomainEvent(event_type="x.y", payload=payload, tenant_id=tenant)
     record = new_record(event)
     stored = bson.decode(bson.encode(record, codec_options=CODEC), CODEC)

@@ -1,4 +1,4 @@
-"""Lines of every kind: a record that is read again as it was, or a refusal, and nothing else."""
+"""Lines of every kind: a record that is read back unchanged, or a refusal, and nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_line_becomes_a_record_or_is_refused(line: Any) -> None:
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """Return a record as the log gives it to what writes lines."""
+    """Return a record in the form that writers of lines get from the log."""
     record: dict[str, Any] = bson.decode(data, event_json.CODEC)
     return record
 

@@ -1,4 +1,4 @@
-"""The regular expression of a pattern against the plainest possible reading of its text."""
+"""The regular expression of a pattern, compared with the simplest matcher."""
 
 import re
 
@@ -32,7 +32,7 @@ def test_a_pattern_means_what_its_characters_say(pattern: str, text: str) -> Non
 
 
 @given(patterns, types)
-def test_what_matches_starts_with_the_prefix(pattern: str, text: str) -> None:
+def test_a_matching_type_starts_with_the_prefix(pattern: str, text: str) -> None:
     compiled = compile_pattern(pattern)
 
     assert text.startswith(compiled.prefix) or not compiled.matches(text)

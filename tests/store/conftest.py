@@ -1,7 +1,7 @@
-"""One suite over every driver: mongomock-motor (what it can carry), Motor and PyMongo on a real server.
+"""One suite over every driver: mongomock-motor (where it can), Motor and PyMongo on a real server.
 
-A module that one driver is enough for says so: `DRIVERS = ("a URI",)` gives it a store that connects by itself, as an
-application's does. `LEASE` is the lease of its `bus`, in seconds.
+A module that needs one driver only sets `DRIVERS = ("a URI",)` and gets a store that connects by itself, like that of
+an application. `LEASE` is the lease of its `bus`, in seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOTOR = pytest.param("motor", marks=pytest.mark.drivers)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what uses `database` over every driver, and what uses `real_database` where a stand-in would not do."""
+    """Run tests with `database` over every driver, and tests with `real_database` on a real server only."""
     if "driver" in metafunc.fixturenames:
         metafunc.parametrize("driver", getattr(metafunc.module, "DRIVERS", (MONGOMOCK, MOTOR, "pymongo")))
     if "real_driver" in metafunc.fixturenames:
@@ -77,7 +77,7 @@ async def real_store(real_database: Any) -> AsyncIterator[EventStore]:
 
 @pytest.fixture
 async def bus(store: EventStore, request: pytest.FixtureRequest) -> AsyncIterator[EventBus]:
-    """A bus that stores in that log; it is closed after the test."""
+    """A bus that stores events in that log; it is closed after the test."""
     async with EventBus() as bus:
         bus.configure_store(store, lease=getattr(request.module, "LEASE", 30.0))
         yield bus
@@ -85,7 +85,7 @@ async def bus(store: EventStore, request: pytest.FixtureRequest) -> AsyncIterato
 
 @pytest.fixture
 def ran(bus: EventBus) -> Ran:
-    """A handler for all events that notes what it runs on."""
+    """A handler for all events that records its runs."""
     ran = Ran()
     bus.subscribe("*", ran.handle, id="t:note")
     return ran

@@ -22,7 +22,7 @@ def event(number: int, **values: Any) -> DomainEvent:
 
 
 def failed(handler: str, state: str = "dead", *, error: str = "CardExpired", minutes: int = 0) -> dict[str, Any]:
-    """What a record says of a handler after 20 attempts."""
+    """The entry of a handler after 20 attempts."""
     at = DIED + timedelta(minutes=minutes)
     return {
         "id": handler,
@@ -40,7 +40,7 @@ def failed(handler: str, state: str = "dead", *, error: str = "CardExpired", min
 
 
 async def store_with(store: EventStore, one: DomainEvent, *handlers: dict[str, Any], **delivery: Any) -> None:
-    """Store an event whose deliveries have come so far."""
+    """Store an event whose deliveries are in these states."""
     states = {handler["state"] for handler in handlers}
     state = "open" if "pending" in states else "dead" if "dead" in states else "done"
     await store.append(one, handlers=[handler["id"] for handler in handlers])

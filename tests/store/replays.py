@@ -1,4 +1,4 @@
-"""Events to replay, and handlers that note what they run on."""
+"""Events to replay, and handlers that record their runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Recorder:
 
 
 class Ran:
-    """Handlers that note what they run on."""
+    """Handlers that record their runs."""
 
     def __init__(self) -> None:
         self.order: list[str] = []

@@ -107,7 +107,7 @@ async def test_many_events_are_stored_in_one_call(store: EventStore) -> None:
     assert len(await store.replay(limit=None)) == 1_101
 
 
-async def test_nothing_at_all_may_be_appended(store: EventStore) -> None:
+async def test_an_empty_list_may_be_appended(store: EventStore) -> None:
     assert await store.append_many([]) == AppendResult(stored=0, present=0)
 
 
@@ -116,7 +116,7 @@ async def test_an_event_twice_in_one_call_is_stored_once(store: EventStore) -> N
     assert await store.append_many([event, event]) == AppendResult(stored=1, present=1)
 
 
-async def test_nothing_of_a_list_is_stored_when_one_of_it_is_invalid(store: EventStore) -> None:
+async def test_no_event_of_a_list_is_stored_if_one_is_invalid(store: EventStore) -> None:
     events = [*(plain(number) for number in range(1_100)), DomainEvent(event_type="x", payload={"a": {"b": 2**63}})]
     with pytest.raises(InvalidEvent) as caught:
         await store.append_many(events)

@@ -1,4 +1,4 @@
-"""Watching inserts, on both drivers: what passes, where it goes on, and how it ends."""
+"""Watching inserts, on both drivers: the selection, continuing, and the end of a stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def following(stream: ChangeStream, count: int) -> list[int]:
     return found
 
 
-async def test_what_is_stored_once_it_is_open_comes_through(real_store: EventStore) -> None:
+async def test_events_stored_after_the_start_are_received(real_store: EventStore) -> None:
     await real_store.append(event(1))
     stream = await real_store.watch(Selection())
     await real_store.append_many([event(2), event(3)])
@@ -34,7 +34,7 @@ async def test_what_is_stored_once_it_is_open_comes_through(real_store: EventSto
     await stream.aclose()
 
 
-async def test_the_server_passes_on_what_is_selected_alone(real_store: EventStore) -> None:
+async def test_the_server_sends_selected_events_only(real_store: EventStore) -> None:
     stream = await real_store.watch(Selection(tenants=("a",), no_tenant=True, types=("order.*", "x?")))
     await real_store.append_many(
         [
@@ -51,7 +51,7 @@ async def test_the_server_passes_on_what_is_selected_alone(real_store: EventStor
     await stream.aclose()
 
 
-async def test_changes_of_a_record_are_no_news(real_store: EventStore) -> None:
+async def test_changes_of_a_known_record_are_not_new_events(real_store: EventStore) -> None:
     stream = await real_store.watch(Selection())
     await real_store.append(event(1))
     async with real_store.call() as site:
@@ -68,7 +68,7 @@ async def test_none_is_returned_where_nothing_comes_within_a_second(real_store: 
     await stream.aclose()
 
 
-async def test_a_token_goes_on_where_it_was_taken(real_store: EventStore) -> None:
+async def test_a_stream_continues_from_a_token(real_store: EventStore) -> None:
     first = await real_store.watch(Selection())
     begin = first.token
     await real_store.append_many([event(1), event(2)])
@@ -117,7 +117,7 @@ async def test_records_come_as_they_are_decoded_for_reading(real_store: EventSto
     await stream.aclose()
 
 
-def test_the_pipeline_asks_about_the_document_that_was_inserted() -> None:
+def test_the_pipeline_filters_by_the_inserted_document() -> None:
     assert stages(Selection(tenants=("a",), no_tenant=True, types=("x.*", "y"), limit=3, reverse=True)) == [
         {
             "$match": {

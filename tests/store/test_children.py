@@ -1,4 +1,4 @@
-"""What handlers publish: the same events at every run, whatever path a run takes."""
+"""Events that handlers publish: the same at every run, on any path of a run."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ async def children(store: EventStore) -> list[str]:
 
 
 async def run_twice(bus: EventBus, first: list[DomainEvent], second: list[DomainEvent]) -> DomainEvent:
-    """Have a handler fail after it published `first`, and run again and publish `second`."""
+    """Make a handler fail after it published `first`, and run again and publish `second`."""
     runs = iter((first, second))
 
     async def parent(_: DomainEvent) -> None:
@@ -69,7 +69,7 @@ async def test_a_second_run_on_another_path_loses_none(
     assert await children(store) == stored
 
 
-async def test_a_child_knows_its_parent_and_the_first_of_its_chain(bus: EventBus, store: EventStore) -> None:
+async def test_a_child_names_its_parent_and_the_first_event_of_its_chain(bus: EventBus, store: EventStore) -> None:
     async def parent(_: DomainEvent) -> None:
         await bus.publish(child("c"))
 
@@ -83,7 +83,7 @@ async def test_a_child_knows_its_parent_and_the_first_of_its_chain(bus: EventBus
     [grandchild] = await store.replay(event_type="grandchild.*")
     assert (born.causation_id, born.correlation_id) == (event.event_id, event.event_id)
     assert (grandchild.causation_id, grandchild.correlation_id) == (born.event_id, event.event_id)
-    assert born.event_id[14] == "7", "of version 7, with the parent's milliseconds"
+    assert born.event_id[14] == "7", "a UUID of version 7, with the parent's milliseconds"
     assert born.event_id[:13] == event.event_id[:13]
 
 
@@ -166,7 +166,7 @@ async def test_the_object_that_the_caller_holds_never_changes(bus: EventBus, sto
     assert stored.event_id != event.event_id
 
 
-async def test_a_renamed_handler_publishes_under_the_id_that_the_record_knows(bus: EventBus, store: EventStore) -> None:
+async def test_a_renamed_handler_publishes_under_the_id_in_the_record(bus: EventBus, store: EventStore) -> None:
     async def parent(_: DomainEvent) -> None:
         await bus.publish(child("a"))
 
@@ -205,7 +205,7 @@ async def test_two_handlers_of_one_event_publish_events_of_their_own(bus: EventB
     assert await children(store) == ["a", "a"]
 
 
-async def test_what_a_task_left_behind_publishes_later_comes_from_outside(bus: EventBus, store: EventStore) -> None:
+async def test_a_task_left_behind_publishes_later_as_from_outside(bus: EventBus, store: EventStore) -> None:
     go, left = asyncio.Event(), list[asyncio.Task[None]]()
 
     async def later() -> None:

@@ -1,4 +1,4 @@
-"""Whose client it is, how long a call may take, and what is said when it fails."""
+"""The owner of a client, the deadline of a call, and the messages of its errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore, connection, drivers
 from craft_easy.core.events.types import DomainEvent
 
-# PyMongo leaves sockets to the garbage collector where a connection fails, and so does a loop that nobody tidied
+# PyMongo leaves sockets to the garbage collector when a connection fails, and so does a loop that was not cleaned up
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CLOSED = "mongodb://127.0.0.1:1"
@@ -43,7 +43,7 @@ async def nothing_stays_open() -> AsyncIterator[None]:
 # ---------------------------------------------------------------- settings
 
 
-def test_the_environment_says_where_the_log_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_name_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_URI", "mongodb://db.example.com:1/shop")
     store = EventStore()
     assert (store.database_name, store.name, store.workers_name) == ("shop", "event_log", "event_log_workers")
@@ -86,7 +86,7 @@ def test_a_database_that_mongodb_forbids_is_refused(database: str) -> None:
             EventStore(AsyncMongoMockClient()[database])
 
 
-def test_a_setting_that_cannot_be_used_says_where_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_setting_names_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_COLLECTION", "system.x")
     with pytest.raises(InvalidSetting, match="CRAFT_EVENTS_COLLECTION"):
         EventStore()
@@ -144,7 +144,7 @@ async def test_a_client_that_was_given_stays_open(real_database: Any) -> None:
 
 def test_each_event_loop_gets_a_client_of_its_own(embedded_uri: str, database_name: str) -> None:
     store = EventStore(database_name, uri=embedded_uri)
-    for number in range(3):  # the store is never closed: what a closed loop left is forgotten
+    for number in range(3):  # the store is never closed: objects of a closed loop are dropped
         asyncio.run(_append(store))
         assert asyncio.run(_count(store)) == number + 1
     open_now = [key for key in connection._connections if key[1] == embedded_uri]
@@ -228,7 +228,7 @@ async def test_the_thread_that_beats_gets_a_client_of_the_same_server(real_datab
                 assert client[database]["event_log"].count_documents({}) > 0
 
 
-# ---------------------------------------------------------------- what the address must not decide
+# ---------------------------------------------------------------- settings that the address must not override
 
 
 @pytest.mark.parametrize("client_of", [AsyncMongoClient, AsyncIOMotorClient, None])
@@ -255,7 +255,7 @@ async def test_the_address_decides_neither_concern_nor_preference(
 
 
 @pytest.mark.parametrize("client_of", [AsyncMongoClient, AsyncIOMotorClient, None])
-async def test_a_closed_port_is_told_in_time(client_of: Any) -> None:
+async def test_a_closed_port_is_reported_in_time(client_of: Any) -> None:
     client = client_of(CLOSED) if client_of else None
     store = EventStore(client["x"] if client else "x", uri=CLOSED, timeout=0.5)
     began = time.monotonic()
@@ -270,7 +270,7 @@ async def test_a_closed_port_is_told_in_time(client_of: Any) -> None:
 
 @pytest.fixture
 def frozen(tmp_path: Path) -> Iterator[embedded.EmbeddedLog]:
-    """A server of its own, which the test may stop; it goes on afterwards."""
+    """A server of the test's own, which it can stop; it is resumed afterwards."""
     with embedded.join(tmp_path / "log", timeout=60) as log:
         yield log
         os.kill(log.pid, signal.SIGCONT)
@@ -316,7 +316,7 @@ async def _rest_of(pages: Any) -> None:
         pass
 
 
-async def test_a_client_that_cannot_say_goodbye_is_let_go(
+async def test_an_error_while_a_client_is_closed_is_ignored(
     embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = EventStore(database_name, uri=embedded_uri)
@@ -332,7 +332,7 @@ async def test_a_client_that_cannot_say_goodbye_is_let_go(
     await client.close()
 
 
-async def test_a_shorter_deadline_can_be_asked_for(frozen: embedded.EmbeddedLog) -> None:
+async def test_a_shorter_deadline_can_be_set(frozen: embedded.EmbeddedLog) -> None:
     async with EventStore("x", uri=frozen.uri) as store:
         await store.now()
         os.kill(frozen.pid, signal.SIGSTOP)

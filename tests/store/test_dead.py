@@ -1,4 +1,4 @@
-"""What an operator does about dead deliveries: list, group, count, retry, discard, beside workers that are busy."""
+"""Operations on dead deliveries: list, group, count, retry, discard, with busy workers."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ async def test_dead_deliveries_are_listed_in_order_and_those_of_an_open_event_to
     ]
 
 
-async def test_a_dead_delivery_says_what_it_died_of_and_when(store: EventStore) -> None:
+async def test_a_dead_delivery_has_its_error_and_its_time(store: EventStore) -> None:
     await graveyard(store)
     first = await anext(dead.deliveries(store))
     assert first == UnfinishedDelivery(
@@ -60,7 +60,7 @@ async def test_a_dead_delivery_says_what_it_died_of_and_when(store: EventStore) 
     [
         (Choice(Selection(tenants=("docs",))), ["e2"]),
         (Choice(Selection(types=("order.paid",))), ["e3", "e3"]),
-        (Choice(Selection(actors=("nobody",))), []),
+        (Choice(Selection(actors=("unknown",))), []),
         (Choice(Selection(since=START + timedelta(seconds=2))), ["e2", "e3", "e3"]),
         (Choice(Selection(until=START + timedelta(seconds=2))), ["e1"]),
         (Choice(Selection(limit=3)), ["e1", "e2", "e3"]),
@@ -141,13 +141,13 @@ async def test_deaths_are_grouped_the_largest_first(
     assert [(one.group, one.deliveries, one.event_id, one.handler) for one in found] == expected
 
 
-async def test_a_group_knows_its_oldest_and_newest_death(store: EventStore) -> None:
+async def test_a_group_has_the_times_of_its_oldest_and_newest_death(store: EventStore) -> None:
     await graveyard(store)
     [cards, _] = await dead.groups(store)
     assert (cards.oldest, cards.newest, cards.error) == (DIED, DIED + timedelta(minutes=9), "CardExpired")
 
 
-async def test_what_crashed_died_of_that_and_not_of_an_error_before(store: EventStore) -> None:
+async def test_a_crash_is_the_cause_of_death_and_not_an_earlier_error(store: EventStore) -> None:
     await store_with(store, event(1), failed("a") | {"reason": "crashed", "crashes": 3})
     [group] = await dead.groups(store)
     assert (group.group, group.error) == ("crashed", "crashed")
@@ -172,7 +172,7 @@ async def test_a_retry_gives_a_fresh_budget_and_keeps_the_history(store: EventSt
     assert await listed(store) == []
 
 
-async def test_a_retry_says_what_it_touched_and_which_ids_it_missed(real_store: EventStore) -> None:
+async def test_a_retry_returns_the_changed_deliveries_and_the_missing_ids(real_store: EventStore) -> None:
     await graveyard(real_store)
     choice = Choice(event_ids=("e1", "e3", "no such", "e4", "\ud800", "e3"))
     for touched in (await dead.count(real_store, choice), await dead.retry(real_store, choice)):
@@ -192,7 +192,7 @@ async def test_a_retry_is_narrowed_by_handlers_and_stops_at_its_limit(real_store
     assert await listed(real_store) == [("e3", "charge")]
 
 
-async def test_each_delivery_is_told_of_once_it_is_stored(store: EventStore) -> None:
+async def test_each_delivery_is_reported_after_it_is_stored(store: EventStore) -> None:
     await store_with(store, event(1), failed("charge"), failed("mail"))
     told: list[UnfinishedDelivery] = []
     await dead.retry(store, on_stored=told.append)
@@ -203,7 +203,7 @@ async def test_each_delivery_is_told_of_once_it_is_stored(store: EventStore) -> 
 
 
 @pytest.mark.parametrize("size", [1, 3, 500])
-async def test_nothing_is_passed_over_while_ones_own_writes_empty_the_index(
+async def test_no_record_is_skipped_while_own_writes_empty_the_index(
     real_store: EventStore, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead, "DEAD_PAGE", size)
@@ -257,7 +257,9 @@ async def test_a_discard_leaves_what_is_pending(real_store: EventStore) -> None:
     assert (await states(real_store, "e2"), await states(real_store, "e5")) == (["skipped", "pending"], ["pending"])
 
 
-async def test_a_handler_that_is_gone_loses_what_is_pending_and_dead_and_no_other_does(real_store: EventStore) -> None:
+async def test_pending_and_dead_deliveries_of_a_removed_handler_are_discarded_and_no_others(
+    real_store: EventStore,
+) -> None:
     await graveyard(real_store)
     await store_with(real_store, event(7), failed("mail", "pending"), failed("charge", "pending"), owner="busy:1:x")
     await store_with(real_store, event(8), failed("mail", "pending"), failed("mail.eu"))

@@ -20,7 +20,7 @@ from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, T
 from craft_easy.core.events.store.documents import record_id
 from tests.store.graveyard import DIED, START, delivery, event, failed, numbers, states, store_with
 
-# ------------------------------------------------------------------ beside a busy worker
+# ------------------------------------------------------------------ with a busy worker
 
 
 def success(handler: str, owner: str = "busy:1:x") -> Any:
@@ -36,7 +36,7 @@ def failure(handler: str, attempt: int, owner: str = "busy:1:x") -> Any:
 async def at_the_worst_moment(
     store: EventStore, event_id: str, transition: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have a worker write to the record between an operator's look and his write."""
+    """Let a worker write to the record between the operator's read and write."""
     real, has_come = EventStore.now, False
 
     async def now(self: EventStore) -> datetime:
@@ -52,7 +52,7 @@ async def at_the_worst_moment(
 
 
 @pytest.mark.parametrize("command", ["retry", "discard"])
-async def test_a_late_success_that_comes_first_stands(
+async def test_the_success_that_is_stored_first_is_kept(
     real_store: EventStore, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     await store_with(real_store, event(1), failed("charge"))
@@ -98,7 +98,7 @@ async def test_a_failure_of_the_old_life_does_not_touch_a_retry(real_store: Even
 async def test_a_retry_that_was_claimed_before_the_answer_came_still_counts(
     real_store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch in which one write lost the race is looked at again; the others may have moved on by then."""
+    """A batch in which one write lost the race is read again; the other records may have changed by then."""
     await store_with(real_store, event(1), failed("charge"))
     await store_with(real_store, event(2), failed("charge"))
     await at_the_worst_moment(real_store, "e1", success("charge"), monkeypatch)

@@ -69,7 +69,7 @@ def success(handler: str = "a", *, owner: str = "me", release: bool = False) -> 
     return partial(finish, ended=[ended], owner=owner, key="e", at=LATER, release=release)
 
 
-async def test_unowned_records_are_listed_in_order_whatever_the_page(store: EventStore, deliveries: Deliveries) -> None:
+async def test_unowned_records_are_listed_in_order_for_any_page_size(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, *(event(number) for number in (3, 1, 2, 5, 4)))
     everything = await ids(deliveries, wanted())
     records = await deliveries.read(everything)
@@ -87,7 +87,7 @@ async def test_a_claim_makes_records_ones_own_and_counts_the_revision(
     assert (record.delivery.owner, record.delivery.claimed_at, record.delivery.rev) == ("me", LATER, 1)
 
 
-async def test_a_claim_asks_for_the_types_that_each_handler_is_for(store: EventStore, deliveries: Deliveries) -> None:
+async def test_a_claim_selects_the_types_of_each_handler(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1), event(2), handlers=["a", "b"])
     await (await store.collection()).update_one({"event_id": "e2"}, {"$set": {"event_type": "user.registered"}})
     for patterns, expected in (
@@ -163,9 +163,7 @@ async def test_only_records_with_a_pending_delivery_of_a_wanted_handler_are_clai
     assert names(await claimed(deliveries, condition=wanted("b"))) == ["e2"]
 
 
-async def test_what_was_claimed_since_the_run_began_is_not_claimed_again(
-    store: EventStore, deliveries: Deliveries
-) -> None:
+async def test_a_record_claimed_since_the_start_is_not_claimed_again(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1))
     [record] = await claimed(deliveries)
     failed = Ended(Outcome("a", OutcomeKind.FAILED), LATER, "a")
@@ -209,12 +207,12 @@ async def test_a_change_whose_reply_was_lost_may_be_made_again(store: EventStore
     before = record.delivery
     await deliveries.change([PendingChange(record, success())])
     stored_once = record.delivery
-    record.delivery = before  # as whoever did not hear the reply remembers it
+    record.delivery = before  # the state before the lost reply
     await deliveries.change([PendingChange(record, success())])
     assert record.delivery == stored_once
 
 
-async def test_a_change_of_a_record_that_is_gone_is_dropped(store: EventStore, deliveries: Deliveries) -> None:
+async def test_a_change_of_a_removed_record_is_dropped(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1))
     [record] = await claimed(deliveries)
     await (await store.collection()).delete_one({"_id": record.id})
@@ -233,7 +231,7 @@ async def test_owners_are_counted_by_their_open_records(store: EventStore, deliv
     assert sorted(record.id for record in owned) == sorted(listed[:2])
 
 
-async def test_what_is_no_name_is_no_owner(store: EventStore, deliveries: Deliveries) -> None:
+async def test_a_value_that_is_not_a_name_is_not_an_owner(store: EventStore, deliveries: Deliveries) -> None:
     await stored(store, event(1), event(2))
     await claimed(deliveries)
     events = await store.collection()
@@ -302,7 +300,7 @@ async def test_a_worker_registers_beats_and_leaves(store: EventStore) -> None:
     assert await workers.entries() == {}
 
 
-async def test_a_beat_revives_nobody(store: EventStore) -> None:
+async def test_a_heartbeat_does_not_revive_a_fenced_worker(store: EventStore) -> None:
     workers = WorkerRegistry(store)
     assert await workers.beat("host:1:unknown") is None
     await workers.register("host:1:abc", lease=30)
@@ -311,7 +309,7 @@ async def test_a_beat_revives_nobody(store: EventStore) -> None:
     assert (await workers.entries())["host:1:abc"].fenced
 
 
-async def test_a_worker_that_beat_meanwhile_is_not_fenced(store: EventStore) -> None:
+async def test_a_worker_that_sent_a_heartbeat_in_between_is_not_fenced(store: EventStore) -> None:
     workers = WorkerRegistry(store)
     await workers.register("host:1:abc", lease=30)
     seen = (await workers.entries())["host:1:abc"]
@@ -321,7 +319,7 @@ async def test_a_worker_that_beat_meanwhile_is_not_fenced(store: EventStore) -> 
     assert not (await workers.entries())["host:1:abc"].fenced
 
 
-async def test_workers_that_were_fenced_long_ago_are_forgotten(store: EventStore) -> None:
+async def test_workers_that_were_fenced_long_ago_are_removed(store: EventStore) -> None:
     workers = WorkerRegistry(store)
     await workers.register("host:1:old", lease=30)
     await workers.register("host:1:alive", lease=30)

@@ -29,12 +29,12 @@ from tests.properties.seeded_steps import STEPS, take
 
 EXAMPLES: Final = 8
 LENGTH: Final = 20
-OF_THE_MEMORY: Final = ("no fencing", "a beat revives", "a claim of what another owns")
-"""Bugs of the log in memory, whose place a real server takes."""
+OF_THE_MEMORY: Final = ("no fencing", "a beat revives", "a claim of a record that another worker owns")
+"""Bugs of the log in memory, which a real server replaces here."""
 
 
 class WiredStore(EventStore):
-    """A store whose every call goes over one process's wire."""
+    """A store whose every call goes over the wire of one process."""
 
     def __init__(self, database: Any, wire: Wire) -> None:
         super().__init__(database)
@@ -47,7 +47,7 @@ class WiredStore(EventStore):
 
 
 class StoredRecords(Deliveries):
-    """The engine's own reads and writes, and what stands for the publisher."""
+    """The engine's own reads and writes, and a replacement for the publisher."""
 
     def __init__(self, store: WiredStore) -> None:
         super().__init__(store)
@@ -79,7 +79,7 @@ class StoredRecords(Deliveries):
 
 
 class StoredRegistry(WorkerRegistry):
-    """The engine's own, but no two beats of a worker fall into the same millisecond: the model's clock stands still."""
+    """The engine's own registry, with a different millisecond for each heartbeat, because the model stops the clock."""
 
     def __init__(self, store: WiredStore) -> None:
         super().__init__(store)
@@ -149,7 +149,7 @@ def client(loop: asyncio.AbstractEventLoop, embedded_uri: str) -> Iterator[Async
 def machine(
     loop: asyncio.AbstractEventLoop, client: AsyncMongoClient[dict[str, Any]], database_name: str
 ) -> type[DeliveryMachine]:
-    """Make machines over a log that is empty."""
+    """Make machines over an empty log."""
     database = client[database_name]
     store = EventStore(database)
     loop.run_until_complete(store.ensure_indexes())

@@ -1,4 +1,4 @@
-"""The calls in which the drivers differ, on a real server."""
+"""The calls that differ between the drivers, on a real server."""
 
 from __future__ import annotations
 

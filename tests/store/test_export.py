@@ -30,7 +30,7 @@ async def test_a_selection_is_exported_in_order(real_store: EventStore, tmp_path
     assert [json.loads(one)["event_id"] for one in file.read_text().splitlines()] == ["e000000", "e000002", "e000004"]
 
 
-async def test_a_file_that_is_there_is_never_written_over_unasked(real_store: EventStore, tmp_path: Path) -> None:
+async def test_an_existing_file_is_not_overwritten_by_default(real_store: EventStore, tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text("precious")
     with pytest.raises(InvalidSetting, match="exists already"):
@@ -70,7 +70,7 @@ async def test_a_gzip_file_of_nothing_is_one(real_store: EventStore, tmp_path: P
     assert (await import_events(real_store, file)).lines == 0
 
 
-async def test_a_full_disk_is_told(real_store: EventStore) -> None:
+async def test_a_full_disk_is_reported(real_store: EventStore) -> None:
     await real_store.append(event(1))
     with pytest.raises(EventsError, match="/dev/full cannot be written: no space left on device"):
         await export_file(real_store, "/dev/full")
@@ -81,7 +81,7 @@ def made(path: Path, store: EventStore, file: Path, selection: Selection = expor
 
 
 @pytest.mark.parametrize("name", ["events.ndjson", "events.ndjson.gz"])
-async def test_an_export_goes_on_where_it_was_killed(
+async def test_an_export_continues_where_it_was_killed(
     real_store: EventStore, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "KEPT_EVERY", 0.0)
@@ -95,7 +95,7 @@ async def test_an_export_goes_on_where_it_was_killed(
     def die(notice: ExportNotice) -> None:
         nonlocal written
         written += isinstance(notice, ExportBlock)
-        if written == 2:  # the first is kept, the second is written and not kept
+        if written == 2:  # the first is stored in the checkpoint, the second is not
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -194,7 +194,7 @@ async def test_an_event_that_cannot_be_said_exactly_is_named(real_store: EventSt
     assert (exported.ambiguous, exported.ambiguous_ids) == (1, ["e000001"])
 
 
-async def test_an_export_goes_on_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_export_continues_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "EXPORT_PAGE", 10)
     await real_store.append_many([event(number) for number in range(25)])
     fetch, pages = read.Scan._fetch, 0

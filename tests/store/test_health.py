@@ -1,4 +1,4 @@
-"""`examine`: each check finds what is wrong, says what to do, and hides no other."""
+"""`examine`: each check finds its problem, gives advice, and hides no other check."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def store(store: EventStore) -> EventStore:
 
 
 async def react(_: DomainEvent) -> None:
-    """React."""
+    """Do nothing."""
 
 
 def bus(**patterns: str) -> EventBus:
@@ -119,7 +119,7 @@ async def test_an_empty_log_needs_no_index_yet(store: EventStore) -> None:
     assert (finding.level, finding.message) == ("OK", "9 indexes will be created with the first event")
 
 
-async def test_what_is_missing_is_named_and_created_when_asked(store: EventStore) -> None:
+async def test_missing_indexes_are_named_and_created_with_fix(store: EventStore) -> None:
     events = await store.collection()
     await insert(store, record(1))
     await events.drop_index("tenant_id_1_timestamp_1_event_id_1")
@@ -131,7 +131,7 @@ async def test_what_is_missing_is_named_and_created_when_asked(store: EventStore
     assert [one.message for one in await found(store, "indexes", fix=True)] == ["all there"]
 
 
-async def test_what_stands_in_the_way_is_named_and_never_dropped(store: EventStore) -> None:
+async def test_a_conflicting_index_is_named_and_never_dropped(store: EventStore) -> None:
     events = await store.collection()
     await insert(store, record(1))
     await events.drop_index("event_id_1")
@@ -172,7 +172,7 @@ async def test_one_that_is_being_built_is_said(store: EventStore, monkeypatch: p
     assert [one.message for one in await found(store, "indexes")] == ["all there", "event_id_1 is being built"]
 
 
-async def test_an_expiry_is_offered_and_created_when_asked(store: EventStore) -> None:
+async def test_an_expiry_is_suggested_and_created_with_fix(store: EventStore) -> None:
     after = timedelta(days=90)
     (offered,) = await found(store, "expiry", ttl=after)
     assert offered.level == "WARN"
@@ -186,9 +186,7 @@ async def test_an_expiry_is_offered_and_created_when_asked(store: EventStore) ->
     (other,) = await found(store, "expiry", ttl=timedelta(days=1), fix=True)
     assert other.level == "WARN"
     assert "collMod" in (other.advice or "")
-    assert [one.after for one in await doctor_queries.expiries(store)] == [after], (
-        "a span that is there is never changed"
-    )
+    assert [one.after for one in await doctor_queries.expiries(store)] == [after], "an existing span is never changed"
     assert [one.message for one in await found(store, "indexes")] == ["all there"]
 
 
@@ -234,7 +232,7 @@ async def test_a_single_server_has_no_transactions(store: EventStore) -> None:
     assert finding.level == "WARN"
 
 
-async def test_what_a_server_lacks_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_features_of_a_server_are_reported(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuses(*_: Any, **__: Any) -> Any:
         raise ChangeStreamsMissing("none here")
 
@@ -278,7 +276,7 @@ async def test_a_clock_that_is_wrong_is_said(
     assert finding.message.startswith(f"{where} the database's, give or take ")
 
 
-# ---------------------------------------------------------------- what the log holds
+# ---------------------------------------------------------------- the content of the log
 
 
 async def test_a_worker_that_is_silent_and_owns_something_is_named(store: EventStore) -> None:
@@ -299,7 +297,7 @@ async def test_a_worker_that_is_silent_and_owns_something_is_named(store: EventS
     assert finding.details["silent"] == 2
 
 
-async def test_records_whose_owner_is_no_name_are_named(store: EventStore) -> None:
+async def test_records_whose_owner_is_not_a_name_are_listed(store: EventStore) -> None:
     await insert(
         store,
         record(1, delivery=pending("charge", owner="")),
@@ -321,7 +319,9 @@ async def test_records_whose_owner_is_no_name_are_named(store: EventStore) -> No
     said = '$or: [{"delivery.owner": {$not: {$gt: ""}, $ne: null}}, {"delivery.owner": {$type: "array"}}]'
     assert said in (owners.advice or "")
     free = {"$or": [{"delivery.owner": {"$not": {"$gt": ""}, "$ne": None}}, {"delivery.owner": {"$type": "array"}}]}
-    assert await (await store.collection()).count_documents(free) == 4, "what is to be typed finds them, and no other"
+    assert await (await store.collection()).count_documents(free) == 4, (
+        "the suggested command finds these and no others"
+    )
     (backlog,) = await found(store, "backlog")
     assert backlog.message == "6 open, 1 of them unowned, the oldest from 2026-01-31 10:01 UTC; 0 with a dead delivery"
 
@@ -391,7 +391,7 @@ async def test_the_server_and_the_library_agree_on_what_is_malformed(store: Even
 # ---------------------------------------------------------------- handlers
 
 
-async def test_what_the_handlers_lack_is_found(store: EventStore) -> None:
+async def test_missing_handlers_and_types_are_found(store: EventStore) -> None:
     await insert(
         store,
         record(1),
@@ -416,7 +416,7 @@ async def test_what_the_handlers_lack_is_found(store: EventStore) -> None:
     assert "dead discard --handler gone --pending" in (findings[0].advice or "")
 
 
-async def test_what_waits_for_a_handler_counts_its_former_names(store: EventStore) -> None:
+async def test_pending_deliveries_of_a_handler_include_its_aliases(store: EventStore) -> None:
     dead = pending("charge", "old")
     dead["handlers"][0]["state"] = "dead"
     await insert(store, record(1), record(2, delivery=dead), record(3, delivery=pending("other")))
@@ -431,7 +431,7 @@ async def test_what_waits_for_a_handler_counts_its_former_names(store: EventStor
 # ---------------------------------------------------------------- checkpoints
 
 
-def test_each_checkpoint_says_whose_it_is_and_how_old(tmp_path: Path) -> None:
+def test_each_checkpoint_shows_its_command_and_age(tmp_path: Path) -> None:
     log = "shop.event_log"
     fresh, old, other = (tmp_path / name for name in ("fresh", "old", "other"))
     for path, name in ((fresh, log), (old, log), (other, "shop.elsewhere")):
@@ -447,7 +447,7 @@ def test_each_checkpoint_says_whose_it_is_and_how_old(tmp_path: Path) -> None:
     assert json.loads(fresh.read_text())["position"] == {"after": 1}
 
 
-# ---------------------------------------------------------------- checks that do not end well
+# ---------------------------------------------------------------- failing checks
 
 
 async def test_a_check_that_raises_hides_no_other(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,15 +490,15 @@ async def unreachable(uri: str) -> list[tuple[str, str]]:
     return [(finding.check, finding.level) for finding in findings]
 
 
-async def test_a_port_where_nobody_listens_is_found_step_by_step() -> None:
+async def test_a_closed_port_is_found_step_by_step() -> None:
     assert await unreachable("mongodb://app:secret@127.0.0.1:9/") == [("address", "OK"), ("dns", "OK"), ("tcp", "FAIL")]
 
 
-async def test_a_name_that_nobody_knows_is_found_step_by_step() -> None:
+async def test_an_unknown_host_name_is_found_step_by_step() -> None:
     assert await unreachable("mongodb://app:secret@no-such-host.invalid/") == [("address", "OK"), ("dns", "FAIL")]
 
 
-async def test_a_server_that_is_no_mongodb_is_found_step_by_step() -> None:
+async def test_a_server_that_is_not_mongodb_is_found_step_by_step() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

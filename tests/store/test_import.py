@@ -20,7 +20,7 @@ from tests.unit.test_extended_json import ID
 # ------------------------------------------------------------------ import
 
 
-async def test_bad_lines_are_told_by_number_and_the_rest_goes_on(store: EventStore) -> None:
+async def test_bad_lines_are_reported_by_number_and_the_others_are_stored(store: EventStore) -> None:
     refused_lines = RefusedLines()
     data = line(1) + b"\n\nnonsense\n" + line(2) + line(3, event_id="") + line(4)[:-9]
     imported = await import_events(store, chunks(data), observer=refused_lines)
@@ -40,7 +40,7 @@ async def test_another_event_under_the_same_id_is_a_conflict_that_is_named(store
     assert (await store.replay())[0].payload == {}
 
 
-async def test_a_dry_run_tells_what_would_be_stored_and_writes_nothing(real_store: EventStore) -> None:
+async def test_a_dry_run_counts_what_would_be_stored_and_writes_nothing(real_store: EventStore) -> None:
     await import_events(real_store, chunks(line(1) + line(2)))
     delivery = {"handlers": [{"id": "shop:mail", "state": "pending"}, {"id": "shop:audit", "state": "done"}]}
     data = line(1) + line(2, payload={"a": 1}) + line(3, tenant_id="acme", delivery=delivery) + b"x\n"
@@ -92,7 +92,9 @@ async def test_an_outage_is_waited_out(real_store: EventStore, monkeypatch: pyte
     assert len(lost) == 2
 
 
-async def test_what_the_server_refuses_is_a_bad_line(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_record_that_the_server_refuses_is_a_bad_line(
+    real_store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refuse(found: Sequence[Mapping[str, Any]]) -> Any:
         from craft_easy.core.events.errors import RecordRefused
         from craft_easy.core.events.store import InsertResult
@@ -108,7 +110,7 @@ async def test_what_the_server_refuses_is_a_bad_line(real_store: EventStore, mon
 async def test_a_write_that_is_refused_for_one_record_loses_no_other(
     real_store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The embedded server refuses a write with a date past the year 9999 in it as a whole; MongoDB takes it."""
+    """The embedded server refuses a whole write if one of its dates is past the year 9999; MongoDB accepts it."""
     insert = real_store.insert
 
     async def strict(found: Sequence[Mapping[str, Any]]) -> Any:
@@ -127,7 +129,7 @@ async def test_a_write_that_is_refused_for_one_record_loses_no_other(
     ]
 
 
-async def test_a_file_that_is_not_there_is_refused_before_the_log_is_asked(tmp_path: Path) -> None:
+async def test_a_missing_file_is_refused_before_the_log_is_queried(tmp_path: Path) -> None:
     store = EventStore(uri="mongodb://127.0.0.1:1/")
     with pytest.raises(InvalidSetting):
         await import_events(store, tmp_path / "nothing")

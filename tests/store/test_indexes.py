@@ -1,4 +1,4 @@
-"""When indexes come to be, and when their lack is told."""
+"""The creation of indexes, and warnings about missing ones."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_reading_creates_nothing(real_store: EventStore, real_database: An
     assert await real_database.list_collection_names() == []
 
 
-async def test_many_that_begin_at_once_do_not_stand_in_each_others_way(
+async def test_many_that_start_at_once_do_not_block_each_other(
     real_database: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     stores = [EventStore(real_database) for _ in range(8)]
@@ -128,7 +128,7 @@ async def test_another_index_of_the_same_name_hides_no_record(real_store: EventS
     assert await hinted(real_store, indexes.DEAD_INDEX) == 2
 
 
-async def test_an_index_that_was_dropped_meanwhile_is_done_without(real_store: EventStore) -> None:
+async def test_a_query_runs_without_an_index_that_was_dropped(real_store: EventStore) -> None:
     await real_store.append_many([event()], handlers=["a"])
     assert await hinted(real_store, indexes.OPEN_INDEX) == 1
     await (await real_store.collection()).drop_index(indexes.OPEN_INDEX)
@@ -137,7 +137,7 @@ async def test_an_index_that_was_dropped_meanwhile_is_done_without(real_store: E
     assert await hinted(real_store, indexes.OPEN_INDEX) == 1
 
 
-async def test_a_scan_goes_on_without_an_index_that_was_dropped_meanwhile(real_store: EventStore) -> None:
+async def test_a_scan_continues_without_an_index_that_was_dropped(real_store: EventStore) -> None:
     await real_store.append_many([event()], handlers=["a"])
     for _ in range(2):
         assert [len(page) async for page in real_store.batches(Selection(states=("open",)))] == [1]
@@ -183,7 +183,7 @@ async def test_the_unique_index_guards_ids_that_another_writer_stored(real_store
     assert len(await real_store.replay()) == 1
 
 
-async def test_on_the_stand_in_they_are_created_once(caplog: pytest.LogCaptureFixture, store: EventStore) -> None:
+async def test_on_mongomock_they_are_created_once(caplog: pytest.LogCaptureFixture, store: EventStore) -> None:
     assert len(await store.ensure_indexes()) == 9
     assert await store.ensure_indexes() == []
     await store.append(event())

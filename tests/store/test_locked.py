@@ -1,4 +1,4 @@
-"""A record that a dead process left locked in a transaction."""
+"""A record that the transaction of a dead process has locked."""
 
 import asyncio
 from typing import Any

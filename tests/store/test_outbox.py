@@ -1,4 +1,4 @@
-"""Events in a transaction of the caller's own: both are there, or neither, on either driver."""
+"""Events in a transaction of the caller's own: data and event are both stored, or neither, on either driver."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -67,7 +67,7 @@ async def test_a_commit_stores_both_and_then_runs_the_handlers(bus: EventBus, cl
     async with bus.transaction(client) as tx:
         await payments.insert_one({"_id": 1}, session=tx.session)
         await tx.publish(event := payment())
-        assert await stored(bus, event) is None, "nobody sees it before the commit"
+        assert await stored(bus, event) is None, "it is not visible before the commit"
         assert ran == []
     assert ran == [(1, 1)]
     await bus.drain()
@@ -111,7 +111,7 @@ async def test_before_it_is_claimed_it_is_unowned_and_due_in_a_minute(
     assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
 
 
-async def test_a_commit_whose_reply_is_lost_is_asked_for_again(
+async def test_a_commit_whose_reply_is_lost_is_repeated(
     bus: EventBus, client: Any, payments: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = [AutoReconnect("gone"), AutoReconnect("gone")]
@@ -315,7 +315,7 @@ async def test_nothing_else_is_written_to_the_record_while_the_transaction_is_op
             for _ in range(3):
                 await (
                     bus.publisher.record_owner().worker.confirm()
-                )  # so long the outcome of `quick` would have been written
+                )  # the outcome of `quick` would have been written by now
 
     bus.subscribe("payment.*", quick, id="quick")
     bus.subscribe("payment.*", book, id="book")
@@ -338,14 +338,14 @@ async def test_without_a_store_it_is_a_plain_transaction(client: Any, payments: 
     assert await payments.count_documents({}) == 1
 
 
-async def test_a_commit_of_a_server_that_was_started_anew_before_it_was_on_disk_is_not_known(
+async def test_a_commit_is_unknown_if_the_server_restarted_before_it_was_on_disk(
     bus: EventBus, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[DomainEvent] = []
     bus.subscribe("payment.*", ran.append, id="receipt")
     before = await client.admin.command("hello")
     if before.get("setName") != sessions.EMBEDDED_SET:
-        return  # MongoDB has it on disk when it acknowledges it
+        return  # MongoDB acknowledges it after it is on disk
     await bus.publish(payment())
     flush = sessions.Flush(client, {**before, "topologyVersion": {"processId": "another", "counter": 0}}, "me")
 

@@ -1,4 +1,4 @@
-"""Old records go into an archive and then leave the log: which ones, and that none is lost meanwhile."""
+"""Old records are archived and removed from the log: the choice of records, and no loss in between."""
 
 import asyncio
 from collections import Counter
@@ -39,7 +39,7 @@ async def store(store: EventStore) -> EventStore:
 
 
 def record(number: int, state: str | None = "done", **fields: Any) -> dict[str, Any]:
-    """Return a record that was published `number` days after the start; None leaves it untracked."""
+    """Return a record that was published `number` days after the start; with None it is untracked."""
     at = START + timedelta(days=number)
     one = DomainEvent(
         event_id=f"e{number}", event_type="order.placed", tenant_id="acme", timestamp=at, payload={"n": number}
@@ -68,7 +68,7 @@ def archived(path: Path) -> list[dict[str, Any]]:
 
 
 class Nowhere:
-    """An archive that keeps nothing, and lets something happen between the copy and the removal."""
+    """An archive that keeps nothing, and calls a function between the copy and the removal."""
 
     def __init__(self, meanwhile: Change | None = None) -> None:
         self.copies: list[Copy] = []
@@ -88,7 +88,7 @@ def counts(pruned: Pruned) -> tuple[int, int, int, int]:
 # ------------------------------------------------------------------ which
 
 
-async def test_what_is_done_and_old_goes_and_all_else_stays(store: EventStore, tmp_path: Path) -> None:
+async def test_old_done_events_are_removed_and_all_others_stay(store: EventStore, tmp_path: Path) -> None:
     await put(
         store,
         record(1),
@@ -139,14 +139,14 @@ async def test_further_conditions_choose_among_the_old(
     assert {one.event_id for one in archive.copies} == expected
 
 
-async def test_records_without_a_delivery_go_when_that_is_asked_for(store: EventStore) -> None:
+async def test_records_without_a_delivery_are_pruned_with_the_option(store: EventStore) -> None:
     await put(store, record(1, None), record(2), record(3, "open"), record(4, None, delivery="x"), record(11, None))
     old = Old(OLD.before, include_untracked=True)
     assert counts(await prune.prune(store, old, None)) == (2, 0, 0, 0)
     assert sorted(await stored(store)) == ["e11", "e3", "e4"]
 
 
-async def test_what_an_open_or_dead_event_caused_stays_until_that_is_done(store: EventStore) -> None:
+async def test_children_of_an_open_or_dead_event_stay_until_it_is_done(store: EventStore) -> None:
     foreign = bson.ObjectId()
     await put(
         store,
@@ -164,14 +164,14 @@ async def test_what_an_open_or_dead_event_caused_stays_until_that_is_done(store:
     assert counts(await prune.prune(store, OLD, None)) == (5, 0, 0, 0)
 
 
-async def test_a_record_that_says_done_while_a_handler_of_its_parent_is_pending_stays(store: EventStore) -> None:
+async def test_a_done_record_stays_while_a_handler_of_its_parent_is_pending(store: EventStore) -> None:
     parent = record(1)
     parent["delivery"]["handlers"][0]["state"] = "pending"
     await put(store, parent, record(2, causation_id="e1"))
     assert counts(await prune.count(store, OLD)) == (1, 1, 0, 0)
 
 
-async def test_many_pages_are_gone_through_while_they_vanish(
+async def test_a_scan_reads_many_pages_while_records_are_removed(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune_queries, "PRUNE_PAGE", 7)
@@ -184,11 +184,11 @@ async def test_many_pages_are_gone_through_while_they_vanish(
 
 
 def _namesakes(count: int) -> list[dict[str, Any]]:
-    """All at one moment, which is the hardest place for a page to end."""
+    """All at one moment, the most difficult end of a page."""
     return [{"_id": record_id(f"n{number}"), "event_id": f"n{number}"} for number in range(count)]
 
 
-# ------------------------------------------------------------------ beside others
+# ------------------------------------------------------------------ with others at work
 
 
 async def changed(store: EventStore, fields: dict[str, Any]) -> None:
@@ -251,7 +251,7 @@ async def test_two_prunings_at_once_lose_nothing(store: EventStore, tmp_path: Pa
     assert {each["event_id"] for path in paths for each in archived(path)} == {each["event_id"] for each in before}
 
 
-async def test_beside_publishers_and_a_redispatch_each_event_is_handled_once_and_none_is_lost(
+async def test_with_live_publishers_and_a_redispatch_each_event_is_handled_once(
     store: EventStore, tmp_path: Path
 ) -> None:
     handled: Counter[str] = Counter()
@@ -297,7 +297,7 @@ async def test_beside_publishers_and_a_redispatch_each_event_is_handled_once_and
 # ------------------------------------------------------------------ archives
 
 
-async def test_what_has_no_exact_copy_stays_and_is_named(store: EventStore, tmp_path: Path) -> None:
+async def test_an_event_without_an_exact_copy_stays_and_is_named(store: EventStore, tmp_path: Path) -> None:
     await put(store, record(1), record(2, payload={"$oid": "x"}))
     async with FileArchive(tmp_path / "old.ndjson") as archive:
         pruned = await prune.prune(store, OLD, archive)
@@ -350,7 +350,7 @@ async def test_another_event_under_the_same_id_is_never_overwritten(store: Event
 
 
 @pytest.mark.parametrize("name", ["event_log", "event_log_workers"])
-async def test_the_log_itself_is_no_archive(store: EventStore, name: str) -> None:
+async def test_the_log_itself_is_refused_as_an_archive(store: EventStore, name: str) -> None:
     with pytest.raises(ValueError, match="not an archive"):
         CollectionArchive(store, name)
 

@@ -1,4 +1,4 @@
-"""What `craft-events publish` does to the log: events that are stored, left to a redispatch, or dispatched."""
+"""The effect of `craft-events publish` on the log: events that are stored, left to a redispatch, or dispatched."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def test_an_event_is_open_for_the_handlers_that_are_subscribed_and_none_ru
         bus.subscribe("user.*", ran.append, id="shop:greet")
         published = await publish_event(real_store, event(1), bus=bus)
         assert (published.state, dict(published.handlers)) == ("open", {"shop:mail": "pending"})
-        nobody = await publish_event(real_store, event(2, event_type="stock.counted"), bus=bus)
-        assert (nobody.state, dict(nobody.handlers)) == ("done", {})
+        unhandled = await publish_event(real_store, event(2, event_type="stock.counted"), bus=bus)
+        assert (unhandled.state, dict(unhandled.handlers)) == ("done", {})
         await publish_event(real_store, event(3))
         again = await publish_event(real_store, event(3), bus=bus)
         assert (again.is_new, again.state) == (False, "open")
@@ -46,7 +46,7 @@ async def test_an_event_is_open_for_the_handlers_that_are_subscribed_and_none_ru
         assert not ran
 
 
-async def test_a_dispatch_runs_the_handlers_and_tells_what_failed(real_store: EventStore) -> None:
+async def test_a_dispatch_runs_the_handlers_and_reports_failures(real_store: EventStore) -> None:
     def fail(_event: DomainEvent) -> None:
         raise RuntimeError("no paper")
 

@@ -98,7 +98,7 @@ async def test_signals_are_outcomes_and_not_errors(bus: EventBus, store: EventSt
         raise Retry(after=60)
 
     async def never(_: DomainEvent) -> None:
-        raise Discard("nobody is there")
+        raise Discard("not at home")
 
     bus.subscribe("*", later, id="later")
     bus.subscribe("*", never, id="never")
@@ -110,7 +110,7 @@ async def test_signals_are_outcomes_and_not_errors(bus: EventBus, store: EventSt
         1,
         (),
     )
-    assert (entry(after, "never").state, entry(after, "never").reason) == ("skipped", "nobody is there")
+    assert (entry(after, "never").state, entry(after, "never").reason) == ("skipped", "not at home")
 
 
 async def test_background_handlers_end_later_and_the_last_one_frees_the_record(
@@ -182,7 +182,9 @@ async def test_an_event_that_was_stored_untracked_is_tracked_and_run_when_it_is_
     assert (await delivery(store, event)).state == "done"
 
 
-async def test_what_the_log_cannot_keep_is_refused_before_anything_is_written(bus: EventBus, store: EventStore) -> None:
+async def test_a_value_that_the_log_cannot_keep_is_refused_before_anything_is_written(
+    bus: EventBus, store: EventStore
+) -> None:
     ran: list[object] = []
 
     async def handler(event: DomainEvent) -> None:
@@ -193,7 +195,7 @@ async def test_what_the_log_cannot_keep_is_refused_before_anything_is_written(bu
         await bus.publish(DomainEvent(event_type="odd", payload={"x": float("nan")}))
     assert ran == []
     assert await (await store.collection()).count_documents({}) == 0
-    assert not bus.publisher.record_owner().is_uncertain, "it was not sent"
+    assert not bus.publisher.record_owner().is_uncertain, "the write was not sent"
 
 
 async def test_many_events_are_stored_with_one_write_and_run_in_order(bus: EventBus, store: EventStore) -> None:
@@ -288,7 +290,7 @@ class Dated(DomainEvent):
         return value * 100
 
 
-async def test_the_first_run_sees_what_every_later_run_sees(bus: EventBus, store: EventStore) -> None:
+async def test_the_first_run_gets_the_same_event_as_every_later_run(bus: EventBus, store: EventStore) -> None:
     seen: list[tuple[int, Any]] = []
 
     async def handler(event: Dated) -> None:
@@ -301,8 +303,8 @@ async def test_the_first_run_sees_what_every_later_run_sees(bus: EventBus, store
     await bus.publish(event)
     await bus.drain()
     assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
-    assert seen == [(10_000, ["a", "b"])] * 2, "the stored form is validated again, at the first run as at the second"
-    assert (event.cents, event.payload["tags"]) == (100, {"a", "b"}), "the caller's object stays as it is"
+    assert seen == [(10_000, ["a", "b"])] * 2, "the stored form is validated again, at the first run and at the second"
+    assert (event.cents, event.payload["tags"]) == (100, {"a", "b"}), "the caller's object does not change"
 
 
 async def test_the_six_fields_of_a_record_never_change(bus: EventBus, store: EventStore) -> None:
@@ -329,7 +331,7 @@ async def test_a_bus_that_is_closed_leaves_the_registry_of_workers(bus: EventBus
     assert await workers.count_documents({}) == 1
 
 
-async def test_a_second_publish_of_the_same_worker_registers_nobody_anew(bus: EventBus, store: EventStore) -> None:
+async def test_a_second_publish_of_a_worker_does_not_register_it_again(bus: EventBus, store: EventStore) -> None:
     for number in range(3):
         await bus.publish(payment(number))
     assert await (await store.workers_collection()).count_documents({}) == 1
@@ -351,7 +353,7 @@ async def test_no_task_is_left_behind(bus: EventBus) -> None:
 @pytest.fixture
 def outage(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(_: object) -> None:
-        raise StoreUnavailable("nobody answers")
+        raise StoreUnavailable("no answer")
 
     monkeypatch.setattr(store, "insert", fail)
 
@@ -469,10 +471,10 @@ async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: E
     go.set()
     await publishing
     await record_owner.writer.flush()
-    assert entry(await delivery(store, event), "slow").state == "done", "a success counts always"
+    assert entry(await delivery(store, event), "slow").state == "done", "a success always counts"
 
 
-async def test_reconciling_never_frees_a_record_that_was_claimed_meanwhile(
+async def test_reconciling_never_frees_a_record_that_was_claimed_in_between(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_owner = bus.publisher.record_owner()
@@ -503,7 +505,7 @@ async def test_an_outage_longer_than_the_lease_ends_a_publish_and_a_close(
         ran.append(event)
 
     async def no_answer(_: str) -> None:
-        raise StoreUnavailable("nobody answers")
+        raise StoreUnavailable("no answer")
 
     bus.configure_store(store, lease=30, on_error=on_error)
     await bus.publish(payment())

@@ -1,4 +1,4 @@
-"""Reading: order, windows, patterns, tenants, states, limits, and records of other writers."""
+"""Reading: order, windows, patterns, tenants, states, limits, and records of other programs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_selection_can_be_counted(store: EventStore) -> None:
     assert await store.count(Selection(since=START, until=START)) == 0
 
 
-async def test_replay_returns_a_thousand_unless_told_otherwise(real_store: EventStore) -> None:
+async def test_replay_returns_a_thousand_events_by_default(real_store: EventStore) -> None:
     await real_store.append_many([event(number) for number in range(1_010)])
     assert len(await real_store.replay()) == 1_000
     assert len(await real_store.replay(limit=None)) == 1_010
@@ -159,7 +159,7 @@ async def test_an_unknown_id_is_nothing(store: EventStore) -> None:
     assert await store.get("") is None
 
 
-# ---------------------------------------------------------------- records of other writers
+# ---------------------------------------------------------------- records of other programs
 
 WRITTEN = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -173,7 +173,7 @@ async def listed(store: EventStore, **selection: Any) -> list[Any]:
     return [record["_id"] async for page in store.batches(Selection(**selection)) for record in page]
 
 
-async def test_malformed_records_are_listed_as_they_are_and_are_no_events(store: EventStore) -> None:
+async def test_malformed_records_are_listed_unchanged_and_are_not_events(store: EventStore) -> None:
     events = await store.collection()
     malformed: list[dict[str, Any]] = [
         {"_id": foreign_id(0)},
@@ -226,7 +226,7 @@ async def test_tenants_of_other_writers_are_found_by_the_text_that_is_shown(stor
     assert await numbers(store, tenants=(str(tenant),)) == [1]
 
 
-async def test_a_text_that_is_no_utf8_aborts_no_page(real_store: EventStore) -> None:
+async def test_a_text_that_is_not_utf8_does_not_abort_a_page(real_store: EventStore) -> None:
     await real_store.append(event(0))
     broken = encode(
         {"_id": 1, "event_id": "e", "event_type": "x", "timestamp": WRITTEN, "payload": {"text": "ABCD"}}
@@ -245,7 +245,7 @@ async def insert_or_xfail(store: EventStore, *documents: Any) -> None:
 
 @pytest.fixture
 def losing(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Lose the cursor after each page; return the cursors that were lost so far."""
+    """Lose the cursor after each page; return the lost cursors."""
     lost: list[int] = []
     fetch = read.Scan._fetch
 

@@ -1,4 +1,4 @@
-"""Payloads that are removed on request: what goes, what stays, and that nothing brings them back."""
+"""Payloads that are removed on request: the removed fields, the kept ones, and no later write that restores them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -54,7 +54,7 @@ async def untouched(store: EventStore, events: Iterable[DomainEvent]) -> bool:
     return all([(await record(store, one))["payload"] == one.payload for one in events])
 
 
-# ------------------------------------------------------------------ what goes and what stays
+# ------------------------------------------------------------------ removed and kept
 
 
 async def test_the_payload_goes_and_what_is_unfinished_is_skipped_with_the_same_write(store: EventStore) -> None:
@@ -137,7 +137,7 @@ async def test_a_second_redaction_finds_nothing_and_leaves_the_first_ones_trace(
     assert await record(store, one) == before
 
 
-async def test_many_pages_are_gone_through(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_scan_reads_many_pages(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact_queries, "REDACT_PAGE", 7)
     await store.append_many([event(number) for number in range(30)], handlers=["mail"])
     told: list[int] = []
@@ -157,7 +157,7 @@ async def test_many_pages_are_gone_through(store: EventStore, monkeypatch: pytes
         {"redacted": {"at": "yesterday"}},
     ],
 )
-async def test_what_another_writer_left_loses_its_payload_too(store: EventStore, fields: Mapping[str, Any]) -> None:
+async def test_a_record_of_another_program_loses_its_payload_too(store: EventStore, fields: Mapping[str, Any]) -> None:
     one = event(1)
     await store.append(one)
     await put(store, one, fields)
@@ -166,7 +166,7 @@ async def test_what_another_writer_left_loses_its_payload_too(store: EventStore,
     assert (await redact.redact(store, OF_ACME)).counts.events == 0
 
 
-async def test_its_event_json_says_when_by_whom_and_why_and_is_nobody_elses(store: EventStore) -> None:
+async def test_the_event_json_of_a_redacted_event_has_time_author_and_reason(store: EventStore) -> None:
     one = event(1)
     await store.append(one, handlers=["mail"])
     await redact.redact(store, OF_ACME, by="ada", reason="request 17")
@@ -185,7 +185,7 @@ async def test_it_is_read_as_a_plain_event_with_an_empty_payload(store: EventSto
     assert (read.event_type, read.payload, read.timestamp) == (one.event_type, {}, one.timestamp)
 
 
-# ------------------------------------------------------------------ beside those who are at work
+# ------------------------------------------------------------------ with workers at work
 
 
 def outcome(kind: OutcomeKind, **values: Any) -> Ended:
@@ -193,7 +193,7 @@ def outcome(kind: OutcomeKind, **values: Any) -> Ended:
 
 
 async def busy(store: EventStore) -> tuple[DomainEvent, Tracked]:
-    """A record that a worker owns, as that worker has read it."""
+    """A record that a worker owns, in the state that the worker has read."""
     one = event(1)
     await store.append(one, handlers=["mail"])
     await put(store, one, {"delivery.owner": "w:1:x", "delivery.claimed_at": START})
@@ -214,7 +214,7 @@ async def ends(store: EventStore, record: Tracked, ended: Ended) -> None:
         outcome(OutcomeKind.FAILED, error=ErrorText("ValueError", f"no mailbox {SECRET}")),
     ],
 )
-async def test_what_a_busy_worker_writes_later_brings_no_text_back(store: EventStore, ended: Ended) -> None:
+async def test_a_late_write_of_a_worker_does_not_restore_redacted_text(store: EventStore, ended: Ended) -> None:
     one, held = await busy(store)
     await redact.redact(store, OF_ACME)
     before = await record(store, one)
@@ -223,7 +223,7 @@ async def test_what_a_busy_worker_writes_later_brings_no_text_back(store: EventS
     assert before["delivery"]["handlers"][0]["state"] == "skipped"
 
 
-async def test_a_success_that_is_stored_meanwhile_stands(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_success_that_is_stored_in_between_is_kept(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     one, held = await busy(store)
     pages = redact_queries.unredacted
 
@@ -239,7 +239,7 @@ async def test_a_success_that_is_stored_meanwhile_stands(store: EventStore, monk
     assert (redacted.counts.events, redacted.counts.deliveries) == (1, 0)
 
 
-async def test_a_record_that_is_tracked_meanwhile_loses_its_payload_all_the_same(
+async def test_a_record_that_is_tracked_during_a_redaction_loses_its_payload_too(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = event(1)
@@ -285,7 +285,7 @@ async def test_a_record_that_is_locked_is_named_and_holds_up_no_other(
         False,
         2,
     )
-    await redact.redact(store, OF_ACME)  # the server may have done it by now: what it was asked for stood in a line
+    await redact.redact(store, OF_ACME)  # the server may have executed queued commands by now
     assert [(await record(store, one))["payload"] for one in events] == [{}, {}, {}]
 
 

@@ -46,7 +46,7 @@ class Recorder:
 
 
 class Ran:
-    """Handlers that note what they run on."""
+    """Handlers that record their runs."""
 
     def __init__(self) -> None:
         self.runs: Counter[tuple[str, str]] = Counter()
@@ -82,7 +82,7 @@ async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
 
 
 async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: bool = True) -> None:
-    """Have a worker that never beats own every open record."""
+    """Assign every open record to a worker that never sends a heartbeat."""
     if register:
         await WorkerRegistry(store).register(owner, lease=lease)
     await (await store.collection()).update_many(
@@ -112,7 +112,7 @@ async def test_only_handlers_that_are_not_done_run_and_each_once(bus: EventBus, 
     assert {(await delivery(store, event)).state for event in published} == {"done"}
 
 
-async def test_what_is_due_first_starts_first(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_deliveries_start_in_the_order_of_their_due_times(bus: EventBus, store: EventStore, ran: Ran) -> None:
     published = events(9)
     await store.append_many(published, handlers=["a"])
     collection = await store.collection()
@@ -164,7 +164,7 @@ async def test_a_failure_is_stored_and_not_tried_twice_in_one_run(bus: EventBus,
     summary = await deliver(bus)
     assert (summary.failed, summary.dead, attempts) == (0, 1, [1, 2])
     assert (await delivery(store, event)).state == "dead"
-    assert (await deliver(bus)).claimed == 0, "the dead are an operator's to move"
+    assert (await deliver(bus)).claimed == 0, "only an operator moves dead deliveries"
 
 
 async def test_a_one_shot_run_does_not_wait_for_the_back_off(bus: EventBus, store: EventStore) -> None:
@@ -182,7 +182,7 @@ async def test_signals_are_counted_as_what_they_are(bus: EventBus, store: EventS
         raise Retry(after=60)
 
     async def never(_: DomainEvent) -> None:
-        raise Discard("nobody is there")
+        raise Discard("not at home")
 
     await store.append_many(events(1), handlers=["later", "never"])
     bus.subscribe("*", later, id="later")
@@ -201,7 +201,7 @@ async def test_a_handler_that_is_not_loaded_stays_pending_and_is_named(
     assert (summary.claimed, summary.done) == (3, 3)
     assert (summary.orphaned, summary.orphaned_handlers) == (5, ["gone", "old"])
     assert not summary.is_clean
-    assert (await deliver(bus)).claimed == 0, "what is only pending for others costs nothing"
+    assert (await deliver(bus)).claimed == 0, "records that are pending for other handlers only are not read"
 
 
 async def test_an_alias_carries_a_renamed_handler(bus: EventBus, store: EventStore, ran: Ran) -> None:
@@ -227,10 +227,10 @@ async def test_one_handler_can_be_chosen_and_the_others_stay(bus: EventBus, stor
     assert left.owner is None
 
 
-async def test_a_handler_that_nobody_loaded_cannot_be_chosen(bus: EventBus, ran: Ran) -> None:
+async def test_a_handler_that_is_not_loaded_cannot_be_chosen(bus: EventBus, ran: Ran) -> None:
     bus.subscribe("*", ran.handler("a"), id="a")
-    with pytest.raises(HandlerNotFound, match="nobody") as raised:
-        await deliver(bus, handlers=("nobody",))
+    with pytest.raises(HandlerNotFound, match="unknown") as raised:
+        await deliver(bus, handlers=("unknown",))
     assert raised.value.loaded == ("a",)
 
 
@@ -257,9 +257,7 @@ async def test_without_wait_the_records_of_a_silent_worker_are_left(bus: EventBu
     assert (summary.claimed, summary.owned, summary.taken_over) == (0, 2, 0)
 
 
-async def test_an_owner_that_is_in_no_registry_is_gone_and_freed_at_once(
-    bus: EventBus, store: EventStore, ran: Ran
-) -> None:
+async def test_records_of_an_unregistered_owner_are_freed_at_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
     await store.append_many(events(2), handlers=["a"])
     await own(store, "elsewhere:1:unknown", register=False)
     bus.subscribe("*", ran.handler("a"), id="a")
@@ -285,27 +283,29 @@ async def test_a_living_worker_is_waited_for_until_it_has_beaten_and_keeps_its_r
     bus.subscribe("*", ran.handler("a"), id="a")
     recorder = Recorder()
     running = asyncio.create_task(deliver(bus, observer=recorder))
-    while not recorder.waiting:  # noqa: ASYNC110 - the run says so through a callback
+    while not recorder.waiting:  # noqa: ASYNC110 - set by a callback of the run
         await asyncio.sleep(0.01)
     await WorkerRegistry(store).beat("elsewhere:1:alive")
     summary = await running
     assert (summary.owned, summary.claimed, summary.taken_over) == (2, 0, 0)
 
 
-async def test_what_a_living_worker_lets_go_meanwhile_is_run(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_records_that_a_live_worker_frees_during_the_run_are_delivered(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
     await store.append_many(events(1), handlers=["a"])
     await own(store, "elsewhere:1:alive", lease=5)
     before_the_run = {"delivery.claimed_at": await store.now() - timedelta(minutes=1)}
     bus.subscribe("*", ran.handler("a"), id="a")
     recorder = Recorder()
     running = asyncio.create_task(deliver(bus, observer=recorder))
-    while not recorder.waiting:  # noqa: ASYNC110 - the run says so through a callback
+    while not recorder.waiting:  # noqa: ASYNC110 - set by a callback of the run
         await asyncio.sleep(0.01)
     await (await store.collection()).update_many({}, {"$set": {"delivery.owner": None, **before_the_run}})
     assert (await running).done == 1
 
 
-async def test_two_runs_beside_each_other_deliver_everything_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_two_runs_at_the_same_time_deliver_everything_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
     await store.append_many(events(200), handlers=["a"])
     bus.subscribe("*", ran.handler("a"), id="a")
     async with EventBus() as other:
@@ -316,7 +316,9 @@ async def test_two_runs_beside_each_other_deliver_everything_once(bus: EventBus,
     assert set(ran.runs.values()) == {1}
 
 
-async def test_what_a_handler_publishes_is_stored_and_dispatched(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_events_that_a_handler_publishes_are_stored_and_dispatched(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
     async def parent(event: DomainEvent) -> None:
         await bus.publish(DomainEvent(event_type="receipt.sent"))
 
@@ -351,16 +353,14 @@ async def test_a_stop_claims_nothing_more_and_gives_back_what_did_not_finish(bus
     left = {one.event_id: await delivery(store, one) for one in published if one.event_id not in ended}
     assert {(one.state, one.handlers[0].attempts) for one in left.values()} == {("open", 0)}
     assert {one.claimed_at for event_id, one in left.items() if event_id not in started} == {None}, (
-        "what never started was given back as if never claimed"
+        "an event that never started is given back as unclaimed"
     )
 
 
-async def test_records_without_deliveries_are_left_alone_unless_they_are_asked_for(
-    bus: EventBus, store: EventStore, ran: Ran
-) -> None:
+async def test_records_without_deliveries_are_skipped_by_default(bus: EventBus, store: EventStore, ran: Ran) -> None:
     published = events(5)
     await store.append_many(published)
-    await store.append_many([DomainEvent(event_type="nobody.cares")])
+    await store.append_many([DomainEvent(event_type="stock.ignored")])
     bus.subscribe("order.*", ran.handler("a"), id="a")
     bus.subscribe("order.*", ran.handler("b"), id="b")
     assert (await deliver(bus)).claimed == 0
@@ -370,7 +370,7 @@ async def test_records_without_deliveries_are_left_alone_unless_they_are_asked_f
     rest = await deliver(bus, Selection(since=since), include_untracked=True)
     assert (rest.claimed, rest.done) == (3, 6)
     tracked = await (await store.collection()).count_documents({"delivery": {"$ne": None}})
-    assert tracked == 5, "an event that no handler wants stays untracked"
+    assert tracked == 5, "an event without a matching handler stays untracked"
 
 
 async def test_without_a_limit_all_records_without_deliveries_are_taken_in(
@@ -397,7 +397,7 @@ async def test_a_handler_may_block_the_loop_for_its_limit_while_it_runs_and_no_l
     assert bus.publisher.record_owner().worker.hang_limit == LEASE
 
 
-async def test_events_that_had_no_handler_are_delivered_when_they_are_asked_for(
+async def test_events_that_had_no_handler_are_delivered_with_the_option(
     bus: EventBus, store: EventStore, ran: Ran
 ) -> None:
     await bus.publish(DomainEvent(event_type="order.placed"))
@@ -407,7 +407,7 @@ async def test_events_that_had_no_handler_are_delivered_when_they_are_asked_for(
     assert (await deliver(bus, include_unhandled=True)).claimed == 0
 
 
-async def test_a_count_says_what_a_run_would_do_and_writes_nothing(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_a_count_shows_what_a_run_would_do_and_writes_nothing(bus: EventBus, store: EventStore, ran: Ran) -> None:
     await store.append_many(events(3, tenant_id="acme"), handlers=["a", "gone"])
     await own(store, "elsewhere:1:gone", register=False)
     await store.append_many(events(2), handlers=["b"])

@@ -1,4 +1,4 @@
-"""The modes of a redispatch: due, watch, ordered, alone; and what it does where it meets others or loses its log."""
+"""The modes of a redispatch: due, watch, alone; its behaviour next to other workers and in an outage."""
 
 import asyncio
 import gc
@@ -103,13 +103,11 @@ async def test_each_handler_has_its_own_time(bus: EventBus, store: EventStore) -
     left = await delivery(store, event)
     assert ran == ["soon"]
     assert [one.state for one in left.handlers] == ["done", "pending", "pending"]
-    assert (await deliver(bus, now=False)).claimed == 0, "what is due belongs to a handler that is not loaded"
+    assert (await deliver(bus, now=False)).claimed == 0, "the due delivery is that of a handler that is not loaded"
     assert (await deliver(bus)).done == 1, "`now` ignores back-off"
 
 
-async def test_back_off_is_honoured_by_default_and_the_summary_says_when_it_ends(
-    bus: EventBus, store: EventStore
-) -> None:
+async def test_back_off_is_honoured_by_default_and_the_summary_has_its_end(bus: EventBus, store: EventStore) -> None:
     ran: list[str] = []
 
     async def fails_once(event: DomainEvent) -> None:
@@ -127,7 +125,7 @@ async def test_back_off_is_honoured_by_default_and_the_summary_says_when_it_ends
     assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False, now=True))).done == 1
 
 
-async def test_a_handler_that_asks_for_another_attempt_has_not_failed(bus: EventBus, store: EventStore) -> None:
+async def test_a_handler_that_raises_retry_has_not_failed(bus: EventBus, store: EventStore) -> None:
     def later(_: DomainEvent) -> None:
         raise Retry(after=3600)
 
@@ -196,9 +194,7 @@ async def test_a_watch_delivers_what_comes_due_until_it_is_stopped(bus: EventBus
     assert {(await delivery(store, event)).state for event in published} == {"done"}
 
 
-async def test_an_application_redispatches_beside_itself_for_as_long_as_the_block_runs(
-    bus: EventBus, store: EventStore
-) -> None:
+async def test_an_application_redispatches_while_the_block_runs(bus: EventBus, store: EventStore) -> None:
     ran: list[DomainEvent] = []
     bus.subscribe("*", ran.append, id="a")
     async with redispatching(bus):
@@ -231,7 +227,7 @@ async def test_a_watch_outlives_an_outage_of_the_log(
     async with redispatching(bus, observer=notices.append):
         await becomes(lambda: len(ran) == 2 and any(isinstance(one, ConnectionResumed) for one in notices))
     kinds = [type(one) for one in notices if isinstance(one, (ConnectionLost, ConnectionResumed))]
-    assert kinds == [ConnectionLost, ConnectionResumed], "an outage is reported once, however often it is tried"
+    assert kinds == [ConnectionLost, ConnectionResumed], "an outage is reported once, for any number of retries"
 
 
 async def test_a_run_that_has_an_end_gives_up_after_a_minute_without_its_log(
@@ -279,7 +275,7 @@ async def test_a_suspect_runs_alone_one_handler_at_a_time_each_noted_before(bus:
     assert (after.state, after.running) == ("done", None)
 
 
-async def test_what_was_taken_over_once_is_claimed_in_batches_no_larger_than_the_concurrency(
+async def test_records_taken_over_once_are_claimed_in_batches_of_the_concurrency(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
@@ -322,7 +318,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
 # several workers
 
 
-async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_none_behind(
+async def test_a_worker_that_conflicts_with_another_skips_pages_and_returns_to_them(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claiming, "CLAIM_SIZE", 10)
@@ -342,14 +338,14 @@ async def test_a_worker_that_meets_another_passes_over_some_pages_and_leaves_non
     bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
     assert (await deliver(bus)).done == 200
     in_order = sorted(range(200), key=lambda number: record_id(published[number].event_id))  # all are due at once
-    assert ran[0] == in_order[30], "two pages are passed over besides the one that another worker has"
+    assert ran[0] == in_order[30], "two pages are skipped, and the one of the other worker"
     assert sorted(ran) == list(range(200))
 
 
 # doubt
 
 
-async def test_a_worker_gives_back_what_it_owns_and_has_forgotten(bus: EventBus, store: EventStore) -> None:
+async def test_a_worker_gives_back_records_that_it_owns_and_does_not_hold(bus: EventBus, store: EventStore) -> None:
     bus.subscribe("*", lambda event: None, id="a")
     record_owner = bus.publisher.record_owner()
     owner = await record_owner.worker.ready()
@@ -357,12 +353,12 @@ async def test_a_worker_gives_back_what_it_owns_and_has_forgotten(bus: EventBus,
     await store.append_many(published, handlers=["a"])
     await set_fields(store, event, delivery__owner=owner)
     record_owner.mark_uncertain()
-    while (await delivery(store, event)).owner == owner:  # noqa: ASYNC110 - the log says so
-        await asyncio.sleep(0.01)  # the next beat that is answered brings it on
+    while (await delivery(store, event)).owner == owner:  # noqa: ASYNC110 - the log has to be polled
+        await asyncio.sleep(0.01)  # the next answered heartbeat triggers it
     assert (await deliver(bus)).done == 1
 
 
-async def test_what_is_held_is_not_given_back(bus: EventBus, store: EventStore) -> None:
+async def test_held_records_are_not_given_back(bus: EventBus, store: EventStore) -> None:
     go, given_back = asyncio.Event(), []
 
     async def slow(_: DomainEvent) -> None:
@@ -386,7 +382,7 @@ async def test_a_record_that_is_still_owned_is_not_claimed_again(bus: EventBus, 
     ids = [one.id async for page in record_owner.deliveries.unowned(selected) for one in page]
     [owned, other] = await record_owner.claim(ids, selected.unowned())
     freed = {"$set": {"delivery.owner": None, "delivery.claimed_at": None}, "$inc": {"delivery.rev": 1}}
-    await (await store.collection()).update_many({}, freed)  # by a write of ours whose reply was lost
+    await (await store.collection()).update_many({}, freed)  # as a write whose reply was lost
     record_owner.writer.owned.discard(other.ownership)
     assert [one.record.id for one in await record_owner.claim(ids, selected.unowned())] == [other.record.id]
     assert owned.ownership in record_owner.writer.owned
@@ -417,7 +413,7 @@ async def test_the_rest_of_a_suspect_is_given_back_where_one_of_its_handlers_is_
     ends.set()
 
 
-async def test_a_run_does_not_end_on_what_it_claimed_and_has_forgotten(
+async def test_a_run_delivers_records_whose_claim_lost_its_reply(
     bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim, lost = Deliveries.claim, [True]
@@ -465,7 +461,7 @@ async def test_a_handler_that_was_abandoned_is_not_collected_in_the_middle_of_an
     [hand] = runner._abandoned
     runner._abandoned.clear()
     coroutine: Any = hand.get_coro()
-    hand._log_destroy_pending = False  # type: ignore[attr-defined]  # the test lets go of what never ends
+    hand._log_destroy_pending = False  # type: ignore[attr-defined]  # the test drops a task that never ends
     with suppress(RuntimeError):
         coroutine.close()
 
@@ -473,9 +469,7 @@ async def test_a_handler_that_was_abandoned_is_not_collected_in_the_middle_of_an
 SEEN: ContextVar[str] = ContextVar("seen", default="")
 
 
-async def test_what_one_events_handler_sets_in_its_context_no_other_event_sees(
-    bus: EventBus, store: EventStore
-) -> None:
+async def test_a_context_variable_set_for_one_event_is_not_visible_to_another(bus: EventBus, store: EventStore) -> None:
     found: list[str] = []
 
     async def leaves_a_mark(event: DomainEvent) -> None:

@@ -1,4 +1,4 @@
-"""Replay through handlers, on a real server: what runs, in which order, and that the log stays as it was."""
+"""Replay through handlers, on a real server: the runs, their order, and the unchanged log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def database(embedded_uri: str, database_name: str) -> Iterator[Any]:
 
 @pytest.fixture
 def state(database: Any) -> Hash:
-    """Return a hash of every byte of every collection there is."""
+    """Return a hash of every byte of every collection."""
 
     def taken() -> str:
         digest = hashlib.sha256()
@@ -49,7 +49,7 @@ def state(database: Any) -> Hash:
     return taken
 
 
-async def test_handlers_get_each_event_as_it_was_and_know_that_it_is_a_replay(bus: EventBus, store: EventStore) -> None:
+async def test_handlers_get_each_event_unchanged_with_is_replay_set(bus: EventBus, store: EventStore) -> None:
     [event] = events(1, payload={"n": 1}, actor_id="user_1")
     await store.append(event)
     seen: list[Any] = []
@@ -82,7 +82,9 @@ async def test_one_at_a_time_goes_through_history_in_its_order(bus: EventBus, st
     assert ran.order == in_order(stored)
 
 
-async def test_nothing_is_written_whatever_handlers_do(bus: EventBus, store: EventStore, state: Hash) -> None:
+async def test_a_replay_writes_nothing_for_any_behaviour_of_handlers(
+    bus: EventBus, store: EventStore, state: Hash
+) -> None:
     await store.append_many(events(3), handlers=["t:publish"])
     other = EventBus()
     other.configure_store(store)
@@ -196,7 +198,7 @@ async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not
 
 async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, ran: Ran) -> None:
     with pytest.raises(HandlerNotFound):
-        await replay(bus, EVERYTHING, ReplayOptions(handlers=("t:nobody",)))
+        await replay(bus, EVERYTHING, ReplayOptions(handlers=("t:unknown",)))
 
 
 async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
@@ -222,7 +224,7 @@ async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
     assert (await plan(Selection(tenants=("c",), since=BEGAN + timedelta(seconds=1)))).counts.events == 2
 
 
-async def test_a_failing_handler_stops_nobody_and_is_told(bus: EventBus, store: EventStore) -> None:
+async def test_a_failing_handler_stops_no_other_and_is_reported(bus: EventBus, store: EventStore) -> None:
     stored = events(4, tenants=["a"])
     await store.append_many(stored)
     first = in_order(stored)[0]
@@ -249,7 +251,7 @@ async def test_a_failing_handler_stops_nobody_and_is_told(bus: EventBus, store: 
     assert (len(recorder.reports), recorder.ends) == (12, 4)
 
 
-async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, store: EventStore) -> None:
+async def test_events_stored_after_the_start_are_not_replayed(bus: EventBus, store: EventStore) -> None:
     await store.append_many(events(3))
     ran = Ran()
     bus.subscribe("*", ran.handle, id="t:note")
@@ -260,12 +262,12 @@ async def test_what_is_stored_after_the_start_is_not_replayed(bus: EventBus, sto
     assert (await one.run(asyncio.Event())).events == 3
 
 
-async def test_an_empty_log_is_gone_through_at_once(bus: EventBus, ran: Ran) -> None:
+async def test_a_scan_of_an_empty_log_ends_at_once(bus: EventBus, ran: Ran) -> None:
     summary = await replay(bus, EVERYTHING)
     assert (summary.events, summary.is_complete) == (0, True)
 
 
-async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
+async def test_named_events_run_in_order_and_missing_ones_are_reported(
     bus: EventBus, store: EventStore, ran: Ran
 ) -> None:
     stored = events(2_500)
@@ -273,12 +275,12 @@ async def test_events_that_are_named_run_in_order_and_the_missing_are_told(
     ids = in_order(stored)
     other = Ran()
     bus.subscribe("*", other.handle, id="t:other")
-    only = dict.fromkeys(reversed(ids[:2_200])) | {"nobody": None, ids[2_300]: frozenset({"t:other"})}
+    only = dict.fromkeys(reversed(ids[:2_200])) | {"unknown": None, ids[2_300]: frozenset({"t:other"})}
     one = Replay(bus, Selection(tenants=("a",)), ReplayOptions(only=only))
     await one.begin()
     plan, summary = await one.plan(), await one.run(asyncio.Event())
     of_a = {one.event_id for one in stored if one.tenant_id == "a"}
-    assert summary.missing == ("nobody",)
+    assert summary.missing == ("unknown",)
     assert ran.order == [one for one in ids[:2_200] if one in of_a]
     assert other.order == [one for one in [*ids[:2_200], ids[2_300]] if one in of_a]
     assert plan.counts.events == summary.events == len(other.order)

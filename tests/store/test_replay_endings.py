@@ -1,4 +1,4 @@
-"""How a replay ends before its range does: limits, failures, a stop; and how the next run of its checkpoint goes on."""
+"""Early ends of a replay: limits, failures, a stop; and the next run with its checkpoint."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran:
             await replay(bus, EVERYTHING, checkpoint=point)
 
 
-async def test_a_handler_past_its_limit_has_failed_and_one_that_goes_on_is_abandoned(
+async def test_a_handler_past_its_limit_has_failed_and_is_abandoned_if_it_keeps_running(
     bus: EventBus, store: EventStore
 ) -> None:
     await store.append_many(events(2, tenants=["a"]))
@@ -142,7 +142,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_limit_is_named(bus: Event
     assert "threading.py" in said[0]
 
 
-async def test_a_stop_lets_what_runs_end_within_the_grace_and_breaks_off_the_rest(
+async def test_a_stop_waits_the_grace_for_running_handlers_and_cancels_the_rest(
     bus: EventBus, store: EventStore, tmp_path: Path
 ) -> None:
     stored = events(4, tenants=["a", "b"])

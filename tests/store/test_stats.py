@@ -1,4 +1,4 @@
-"""How the log stands: what is stuck, how much came and failed, by what; on a real server."""
+"""The figures of a log: the backlog, events and failures over time, by groups; on a real server."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ def at(hours: float) -> datetime:
 def handler(
     name: str, state: str = "done", took: Any = 20.0, *errors: tuple[str, float], **more: Any
 ) -> dict[str, Any]:
-    """What a record says of a handler, with errors of these kinds at these hours."""
+    """The entry of a handler, with errors of these kinds at these hours."""
     kept = [{"type": kind, "message": "m" * 50, "at": at(hours), "attempt": 1} for kind, hours in errors]
     return {"id": name, "state": state, "took_ms": took, "errors": kept, "due_at": START, "reason": None} | more
 
@@ -65,7 +65,7 @@ HISTORY = (
     record(7, -30, handler(MAIL, "pending", 9.0, ("Busy", -20), ("Busy", 2.2)), handler(STOCK, "dead", 1.0)),
     record(
         8, -40, handler(MAIL, "done", 9.0, ("Busy", 2.3))
-    ),  # failed within the window, published before, done by now
+    ),  # failed within the window, published before it, done now
     record(9, 5, handler(MAIL, "done", 9.0)),
 )
 
@@ -109,7 +109,7 @@ async def test_a_bar_that_the_window_cuts_short_counts_what_is_left_of_it(log: E
     assert [(one.events, one.failed) for one in whole.bars] == [(1, 1), (2, 2), (0, 1)]
 
 
-async def test_by_handler_there_are_deliveries_and_medians(log: EventStore) -> None:
+async def test_groups_by_handler_have_deliveries_and_medians(log: EventStore) -> None:
     found = await stats(log, WINDOW)
     mail, stock = found.groups
     assert mail == StatsGroup(MAIL, open=2, waiting=0, dead=1, failed=5, events=3, median_ms=mail.median_ms)
@@ -118,7 +118,7 @@ async def test_by_handler_there_are_deliveries_and_medians(log: EventStore) -> N
     assert mail.median_ms == pytest.approx(5, rel=0.03)
 
 
-async def test_by_type_and_tenant_there_are_events(log: EventStore) -> None:
+async def test_groups_by_type_and_tenant_have_events(log: EventStore) -> None:
     by_type = await stats(log, WINDOW, by="type")
     assert list(by_type.groups) == [
         StatsGroup("order.placed", open=3, waiting=1, dead=2, failed=6, events=5),
@@ -142,7 +142,7 @@ async def test_by_error_what_failed_last_counts_for_what_is_stuck(log: EventStor
     ]
 
 
-async def test_what_killed_its_process_is_an_error_too(log: EventStore) -> None:
+async def test_a_crash_counts_as_an_error(log: EventStore) -> None:
     await (await log.collection()).insert_one(record(20, 0, handler("x", "dead", None, reason="crashed")))
     found = await stats(log, WINDOW, by="error")
     assert StatsGroup("crashed", dead=1) in found.groups
@@ -151,8 +151,14 @@ async def test_what_killed_its_process_is_an_error_too(log: EventStore) -> None:
 async def test_a_selection_holds_for_every_figure(log: EventStore) -> None:
     globex = await stats(log, Selection(tenants=("globex",), since=START, until=at(4)))
     assert (globex.open, globex.dead, globex.events, globex.failed) == (0, 0, 1, 0)
-    nobody = await stats(log, Selection(no_tenant=True, since=START, until=at(4)))
-    assert (nobody.open, nobody.owned, nobody.dead, nobody.events, nobody.failed) == (1, 1, 0, 1, 0)
+    without_tenant = await stats(log, Selection(no_tenant=True, since=START, until=at(4)))
+    assert (
+        without_tenant.open,
+        without_tenant.owned,
+        without_tenant.dead,
+        without_tenant.events,
+        without_tenant.failed,
+    ) == (1, 1, 0, 1, 0)
     users = await stats(log, Selection(types=("user.*",), since=START, until=at(4)))
     assert (users.open, users.dead, users.events, users.oldest) == (0, 0, 1, None)
 
@@ -260,11 +266,11 @@ async def test_a_second_look_counts_only_what_may_have_changed(
 
 
 def same(one: Stats) -> tuple[Any, ...]:
-    """What two looks at the same log have in common."""
+    """The part of the figures that is the same for two queries of one log."""
     return one.open, one.dead, one.events, one.failed, list(one.bars), list(one.groups)
 
 
-async def test_it_says_how_far_it_is(log: EventStore) -> None:
+async def test_it_reports_its_progress(log: EventStore) -> None:
     said: list[tuple[int, int]] = []
     await Meter(log, bar=HOUR, on_bar=lambda done, of: said.append((done, of))).read(WINDOW)
     assert said == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -287,14 +293,14 @@ async def test_where_nothing_is_open_no_age_crosses_a_limit(real_store: EventSto
     assert Limits(max_backlog=0, max_age=0, max_dead=0).crossed(await stats(real_store)) == []
 
 
-async def test_a_window_that_is_no_chart_is_refused(log: EventStore) -> None:
+async def test_a_window_that_cannot_be_a_chart_is_refused(log: EventStore) -> None:
     with pytest.raises(ValueError, match="empty"):
         await stats(log, Selection(since=at(1), until=at(1)))
     with pytest.raises(ValueError, match="bars"):
         await stats(log, WINDOW, bar=timedelta(seconds=1))
 
 
-async def test_the_backlog_is_asked_of_an_index_by_its_name(log: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_backlog_query_names_its_index(log: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     hints: list[str | None] = []
     plain = drivers.aggregate
 
@@ -324,7 +330,7 @@ async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest
     assert limits == [DEADLINE, *[log.scan_timeout] * 5]  # the time, open, dead, two bars, durations
 
 
-async def test_an_event_whose_time_is_no_date_is_not_the_oldest(log: EventStore) -> None:
+async def test_an_event_whose_time_is_not_a_date_is_not_the_oldest(log: EventStore) -> None:
     waiting = handler(MAIL, "pending", None)
     for number, moment in ((200, [at(-900)]), (201, "long ago"), (202, 7), (203, None)):
         await (await log.collection()).insert_one(record(number, 0, waiting) | {"timestamp": moment})

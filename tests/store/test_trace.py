@@ -1,4 +1,4 @@
-"""`trace`: from any event of a chain to its first, and down to all that it caused."""
+"""`trace`: from any event of a chain up to its first, and down to all events that it caused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def store(store: EventStore) -> EventStore:
 
 
 def uuid7(number: int, at: datetime = BEGAN) -> str:
-    """Return an id of version 7 of its own millisecond."""
+    """Return an id of version 7 with a millisecond of its own."""
     digits = f"{int(at.timestamp() * 1000) + number:012x}"
     return f"{digits[:8]}-{digits[8:]}-7000-8000-{number:012x}"
 
@@ -74,11 +74,11 @@ def ids(found: Trace) -> list[tuple[int, str]]:
     return [(step.depth, step.event_id) for step in found.steps]
 
 
-# ---------------------------------------------------------------- what the bus stores
+# ---------------------------------------------------------------- chains that the bus stores
 
 
 async def shop(bus: EventBus) -> DomainEvent:
-    """Publish an order that is worked on in each of the ways that a handler may run in, and return it."""
+    """Publish an order with handlers of each kind, and return it."""
 
     async def reserve(_: DomainEvent) -> None:
         await bus.publish_many([DomainEvent(event_type="stock.reserved"), DomainEvent(event_type="stock.counted")])
@@ -117,7 +117,7 @@ SHOP = [
 
 async def test_a_tree_shows_what_each_handler_published(bus: EventBus, store: EventStore) -> None:
     found = await traced(store, (await shop(bus)).event_id)
-    assert sorted(drawn(found)[1:4]) == sorted(SHOP[1:4]), "the two of one batch have the same millisecond"
+    assert sorted(drawn(found)[1:4]) == sorted(SHOP[1:4]), "the two events of one batch have the same millisecond"
     assert [line for line in drawn(found) if line not in SHOP[1:4]] == [SHOP[0], *SHOP[4:]]
     assert (found.events, found.shown, found.missing, found.is_whole) == (6, 6, (), True)
     order = found.steps[0]
@@ -136,7 +136,7 @@ async def test_any_event_of_a_chain_leads_to_the_same_tree(bus: EventBus, store:
         assert found.root_id == first.root_id
 
 
-async def test_what_a_redispatch_and_an_outbox_and_a_transaction_publish_has_its_cause(
+async def test_events_published_in_a_redispatch_an_outbox_and_a_transaction_have_their_cause(
     bus: EventBus, store: EventStore
 ) -> None:
     client = (await store.connection()).database.client
@@ -172,7 +172,7 @@ async def test_what_a_redispatch_and_an_outbox_and_a_transaction_publish_has_its
     ]
 
 
-async def test_what_is_published_outside_a_delivery_or_appended_has_no_cause(bus: EventBus, store: EventStore) -> None:
+async def test_an_event_published_outside_a_delivery_or_appended_has_no_cause(bus: EventBus, store: EventStore) -> None:
     async def stores(event: DomainEvent) -> None:
         if event.event_type == "order.placed":
             await store.append(DomainEvent(event_type="plain.append", event_id="plain"))
@@ -195,9 +195,7 @@ async def test_a_child_with_an_id_of_its_own_is_found(bus: EventBus, store: Even
     bus.subscribe("mail.sent", count, id="count")
     await bus.publish(order := DomainEvent(event_type="order.placed"))
     found = await traced(store, order.event_id)
-    assert drawn(found) == ["order.placed", "  mail.sent", "    mail.counted by count"], (
-        "an id that was given tells none"
-    )
+    assert drawn(found) == ["order.placed", "  mail.sent", "    mail.counted by count"], "a given id has no handler"
     assert drawn(await traced(store, "mail-1")) == drawn(found)
 
 
@@ -238,7 +236,7 @@ async def test_a_cause_that_is_not_in_the_log_is_named_and_its_other_children_ar
     assert not found.is_whole
 
 
-async def test_what_hangs_on_a_gap_in_the_middle_is_shown_beside_the_tree(store: EventStore) -> None:
+async def test_events_below_a_gap_are_shown_next_to_the_tree(store: EventStore) -> None:
     await insert(store, record(0), record(1, 0), record(3, 2), record(4, 3))
     found = await traced(store, "e0")
     assert ids(found) == [(0, "e0"), (1, "e1"), (0, "e2"), (1, "e3"), (2, "e4")]

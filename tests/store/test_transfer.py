@@ -1,4 +1,4 @@
-"""Export and import over a real log: the same bytes again, nothing written over, nothing lost."""
+"""Export and import over a real log: the same bytes, nothing overwritten, nothing lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.documents import new_record, to_document
 from tests.store.transfers import AT, RefusedLines, chunks, drop, event, fill, records, text_of
 
-# ------------------------------------------------------------------ there and back
+# ------------------------------------------------------------------ round trips
 
 
 @pytest.mark.parametrize("json_format", ["relaxed", "canonical"])
@@ -46,7 +46,7 @@ async def test_an_import_over_what_is_there_changes_nothing(real_store: EventSto
     assert await text_of(real_store, "canonical") == before
 
 
-async def test_what_was_owned_is_open_and_owned_by_nobody(real_store: EventStore) -> None:
+async def test_an_owned_record_is_open_and_unowned_after_an_import(real_store: EventStore) -> None:
     owned = replace(Delivery.new(["shop:mail"], at=AT, owner="host:1:ab"), running="shop:mail", rev=4)
     await fill(real_store, [new_record(event(1), to_document(owned))])
     text = await text_of(real_store)
@@ -56,7 +56,7 @@ async def test_what_was_owned_is_open_and_owned_by_nobody(real_store: EventStore
     assert (delivery["state"], delivery["owner"], delivery["running"], delivery["rev"]) == ("open", None, None, 5)
 
 
-async def test_without_being_asked_for_no_delivery_is_taken_over(real_store: EventStore) -> None:
+async def test_without_the_option_no_delivery_is_imported(real_store: EventStore) -> None:
     await fill(real_store, records())
     text = await text_of(real_store)
     await drop(real_store)

@@ -1,8 +1,8 @@
 """A log that version 1 wrote is read, redispatched and finished by this version.
 
-`data/version_1.ndjson` holds a log as version 1 left it on the embedded server: an index or a document a line. Some
+`data/version_1.ndjson` contains a log that version 1 wrote on the embedded server: an index or a document a line. Some
 of its processes were killed: in a handler, between a handler's end and its outcome, and three times by one event, so
-that records are open and owned by the dead, one of them a suspect with `running` set.
+that records are open and owned by dead workers, one of them a suspect with `running` set.
 """
 
 import json
@@ -42,7 +42,7 @@ HANDLERS = {
     "depot:weigh": "order.heavy",
     "depot:wait": "order.slow",
 }
-"""What version 1 had subscribed, besides `depot:ship`, which publishes."""
+"""The handlers of version 1, besides `depot:ship`, which publishes."""
 Document = dict[str, Any]
 
 
@@ -160,7 +160,7 @@ async def test_a_redispatch_finishes_what_was_open_and_nothing_is_lost(
     summary = await finish(bus)
 
     left = list(database.event_log.find({"delivery.state": "open"}))
-    assert pending(left).total() == 1  # of a handler that is loaded nowhere
+    assert pending(left).total() == 1  # of a handler that is not loaded
     assert summary.orphaned == 1
     assert runs == pending(OPEN) - pending(left) + Counter(
         ("depot:note", record["event_id"])
@@ -191,7 +191,7 @@ async def test_children_that_version_1_had_stored_are_not_published_again(
     published = children(list(database.event_log.find({"event_id": {"$type": "string"}})))
     assert len(stored[interrupted["event_id"]]) == 2
     assert {parent: published[parent] for parent in stored} == stored
-    assert len(published) == len(stored) + 3  # of the orders that nobody had shipped yet
+    assert len(published) == len(stored) + 3  # children of the orders that were not shipped yet
 
 
 async def test_a_dead_delivery_runs_again_after_a_retry(

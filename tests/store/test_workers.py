@@ -1,4 +1,4 @@
-"""The workers that the registry and the log name."""
+"""The workers in the registry and in the log."""
 
 import asyncio
 from datetime import timedelta
@@ -13,7 +13,7 @@ LEASE = 0.6
 # ------------------------------------------------------------------ workers
 
 
-async def test_workers_are_told_by_what_they_own_and_when_they_last_beat(store: EventStore) -> None:
+async def test_workers_are_listed_with_their_records_and_last_heartbeat(store: EventStore) -> None:
     now = await store.now()
     registry = await store.workers_collection()
     for owner, beat_at, fenced in (

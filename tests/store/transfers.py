@@ -38,7 +38,7 @@ def event(number: int, **fields: Any) -> DomainEvent:
 
 
 def records() -> list[dict[str, Any]]:
-    """Return records of every kind that comes back as it was."""
+    """Return records of every kind that a round trip does not change."""
     ours = [new_record(event(number), to_document(one)) for number, one in enumerate(DELIVERIES)]
     values = [value for value in EVERY_TYPE.values() if not isinstance(value, bson.DatetimeMS)]  # see below
     typed = [new_record(event(10 + n, payload={"value": value})) for n, value in enumerate(values)]
@@ -71,7 +71,7 @@ async def chunks(*data: bytes) -> AsyncIterator[bytes]:
 
 
 class RefusedLines:
-    """An observer that keeps the lines which were not taken in."""
+    """An observer that stores the rejected lines."""
 
     def __init__(self) -> None:
         self.lines: list[Refused] = []

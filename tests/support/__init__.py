@@ -1,1 +1,1 @@
-"""What the suites share: servers, logs, processes, terminals, and how processes are killed."""
+"""Shared by the suites: servers, logs, processes, terminals, and kill points."""

@@ -1,4 +1,4 @@
-"""Every command of the application with its options, as Typer has them."""
+"""Every command of the application with its options, read from Typer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMANDS = {one.words: one for one in commands()}
 """Every command by its words."""
 GROUPS = [name for name in app.COMMANDS if name not in COMMANDS]
 PAGES = ["", *GROUPS, *COMMANDS]
-"""Every page by the words that it is shown for."""
+"""Every page by the words of its command."""
 
 
 def parameters_of(words: str) -> list[Parameter]:
@@ -23,7 +23,7 @@ def parameters_of(words: str) -> list[Parameter]:
 
 
 def help_of(words: str) -> str:
-    """Return the text of a page as it is written in the code, its markup taken off."""
+    """Return the text of a page as in the source, without markup."""
     first, _, second = words.partition(" ")
     if not first:
         return cleandoc(app.root.__doc__ or "")

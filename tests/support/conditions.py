@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a limit; tests do not sleep."""
+"""Waiting for a condition, with a limit, instead of sleeping."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], *, seconds: float = 20) -> T:
-    """Return the first true value of the condition; fail where there is none in time."""
+    """Return the first true value of the condition; fail at the time limit."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -20,7 +20,7 @@ def until(condition: Callable[[], T], *, seconds: float = 20) -> T:
 
 
 async def becomes(condition: Callable[[], T], *, seconds: float = 20) -> T:
-    """Let the event loop turn until the condition is true, and return its value; fail where it never is."""
+    """Run the event loop until the condition is true, and return its value; fail at the time limit."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -1,7 +1,7 @@
 """Kills a process of the tests with SIGKILL when it reaches a named point of the library.
 
-`armed("claim.acknowledged:3")` is the environment of a process that dies the third time it gets there. Its start-up
-(`startup/sitecustomize.py`) installs the hook; a process without that folder on its path cannot be armed.
+`armed("claim.acknowledged:3")` is the environment of a process that dies the third time it reaches the point. Its
+start-up (`startup/sitecustomize.py`) installs the hook; a process without that folder on its path cannot be armed.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ POINTS: Final = (
     "commit.acknowledged",
     "child.stored",
 )
-"""`sent`: while the request is on its way or the server works on it; `acknowledged`: once its reply is here."""
+"""`sent`: while the request is on its way or the server works on it; `acknowledged`: after its reply has arrived."""
 OF_OPERATORS: Final = ("prune.copied", "prune.verified", "prune.removed")
-"""Points of commands that reach none of the others."""
+"""Points of commands that reach no other point."""
 HALF: Final = "outcomes.half"
 """Not a point of the library: after `outcomes.sent`, half of the batch is written, and the process dies."""
 DURING: Final = ("append.sent", "claim.sent", "handler.running", "outcomes.sent", "beat.sent", "commit.sent")
-"""Points followed by the step during which the process dies, within the next milliseconds."""
+"""Points followed by the step in which the process dies, within the next milliseconds."""
 _SOON_S: Final = 0.004
 _STARTUP: Final = Path(__file__).parent / "startup"
 _ROOT: Final = Path(__file__).parents[2]
 
 
 def armed(kill_at: str) -> dict[str, str]:
-    """Return the variables of a process that dies at a point: its name, and `:N` for the Nth time."""
+    """Return the variables for a process that dies at a point: its name, and `:N` for the Nth time."""
     _parsed(kill_at)
     return {VARIABLE: kill_at, "PYTHONPATH": os.pathsep.join(map(str, (_STARTUP, _ROOT)))}
 
@@ -104,7 +104,7 @@ def _sleep_and_die() -> None:
 
 
 def _write_half_of_the_next_batch() -> Callable[[], object]:
-    """Wrap the driver's writes, and return what makes the next one of the calling task the last."""
+    """Wrap the driver's writes, and return a function that makes the next write of the calling task the last."""
     from pymongo.asynchronous.collection import AsyncCollection
 
     is_next: contextvars.ContextVar[bool] = contextvars.ContextVar("is_next", default=False)
@@ -115,7 +115,7 @@ def _write_half_of_the_next_batch() -> Callable[[], object]:
         return die_after(await write_many(self, half, *args, **options))
 
     async def update_one(self: AsyncCollection[Any], *args: Any, **options: Any) -> Any:
-        return die_after(await write_one(self, *args, **options))  # a batch of one is written so
+        return die_after(await write_one(self, *args, **options))  # the write of a batch of one
 
     def die_after(result: Any) -> Any:
         if is_next.get():

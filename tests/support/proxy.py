@@ -1,8 +1,8 @@
-"""A TCP proxy before a MongoDB server that cuts, freezes and refuses connections when it is told to.
+"""A TCP proxy in front of a MongoDB server that cuts, freezes and refuses connections on command.
 
-It reads the OP_MSG of each request, so that a fault can be meant for one kind of command: "the connection is cut after
-the server has done it and before its reply arrives" is what a client cannot tell from a request that never arrived.
-https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
+It reads the OP_MSG of each request, so that a fault can apply to one kind of command. If the connection is cut after
+the server has executed a request and before its reply arrives, a client cannot tell it from a request that never
+arrived. https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ _HEADER: Final = struct.Struct("<iiii")
 
 
 def insert(command: Command) -> bool:
-    """Tell whether a command stores records."""
+    """Return whether a command stores records."""
     return command.get("insert") == LOG
 
 
 def claim(command: Command) -> bool:
-    """Tell whether a command claims records."""
+    """Return whether a command claims records."""
     return command.get("update") == LOG and any(one.get("multi") for one in command["updates"])
 
 
 def outcome(command: Command) -> bool:
-    """Tell whether a command changes deliveries, one record at a time."""
+    """Return whether a command changes deliveries, one record at a time."""
     return command.get("update") == LOG and not claim(command)
 
 
 def more(command: Command) -> bool:
-    """Tell whether a command goes on with a cursor over the log."""
+    """Return whether a command continues a cursor over the log."""
     return "getMore" in command and command.get("collection") == LOG
 
 
 def beat(command: Command) -> bool:
-    """Tell whether a command renews a lease."""
+    """Return whether a command renews a lease."""
     return command.get("findAndModify") == WORKERS and not command.get("upsert")
 
 
 def commit(command: Command) -> bool:
-    """Tell whether a command commits a transaction."""
+    """Return whether a command commits a transaction."""
     return "commitTransaction" in command
 
 
 @dataclass(eq=False, slots=True)
 class Fault:
-    """What befalls the next requests of a kind.
+    """A fault for the next requests of a kind.
 
     Args:
-        meant: tells whether a request is of that kind.
-        times: so many of them.
-        loses_request: the server never gets them; else it does them, and only its replies are lost.
-        then: called when such a request is on its way to the server.
+        meant: returns whether a request is of that kind.
+        times: the number of requests.
+        loses_request: the server never gets them; otherwise it executes them, and only its replies are lost.
+        then: called when such a request is sent to the server.
     """
 
     meant: Callable[[Command], bool]
@@ -75,7 +75,7 @@ class Fault:
     met: int = 0
 
     def takes(self, command: Command) -> bool:
-        """Tell whether this request is one of them, and count it."""
+        """Return whether this request gets the fault, and count it."""
         if self.met == self.times or not self.meant(command):
             return False
         self.met += 1
@@ -88,7 +88,7 @@ class Fault:
 
 @dataclass(eq=False, slots=True)
 class _Pair:
-    """A client's connection and the one to the server that it stands for."""
+    """A client's connection and its connection to the server."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -101,11 +101,11 @@ class _Pair:
 
 
 class Proxy:
-    """Passes everything on between clients and one server, but for its faults; belongs to one event loop.
+    """Forwards everything between clients and one server, except for its faults; belongs to one event loop.
 
     Attributes:
-        uri: for clients.
-        connections: how many were accepted.
+        uri: the address for clients.
+        connections: the number of accepted connections.
     """
 
     def __init__(self, uri: str) -> None:
@@ -139,7 +139,7 @@ class Proxy:
     # faults
 
     def lose_replies(self, meant: Callable[[Command], bool], times: int = 1) -> Fault:
-        """Cut the connection after the server has done what it was asked, and before its reply arrives."""
+        """Cut the connection after the server has executed the request, and before its reply arrives."""
         return self._add(Fault(meant, times))
 
     def lose_requests(self, meant: Callable[[Command], bool], times: int = 1) -> Fault:
@@ -147,7 +147,7 @@ class Proxy:
         return self._add(Fault(meant, times, loses_request=True))
 
     def when(self, meant: Callable[[Command], bool], then: Callable[[], object]) -> Fault:
-        """Do something when such a request was just passed on to the server."""
+        """Call a function when such a request has been sent to the server."""
         return self._add(Fault(meant, loses_reply=False, then=then))
 
     def _add(self, fault: Fault) -> Fault:
@@ -155,22 +155,22 @@ class Proxy:
         return fault
 
     def freeze(self) -> None:
-        """Pass nothing on in either direction; connections stay open."""
+        """Forward nothing in either direction; connections stay open."""
         self._is_thawed.clear()
 
     def thaw(self) -> None:
-        """Pass everything on again."""
+        """Forward everything again."""
         self._is_thawed.set()
 
     async def heal(self) -> None:
-        """Have no fault any more."""
+        """Remove all faults."""
         for fault in self._faults:
             fault.lift()
         self.thaw()
         await self.accept()
 
     async def refuse(self) -> None:
-        """Cut every connection, and take no other."""
+        """Cut every connection, and accept no other."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -178,7 +178,7 @@ class Proxy:
             pair.cut()
 
     async def accept(self) -> None:
-        """Take connections, after a refusal on the same port."""
+        """Accept connections again, on the same port."""
         if self._listener is not None:
             return
         self._listener = await asyncio.start_server(self._take, "127.0.0.1", self._port)
@@ -238,7 +238,7 @@ class Proxy:
 
 
 async def _read(reader: asyncio.StreamReader, *, number_at: int) -> tuple[int, int, bytes]:
-    """Return a number of the header, the kind and the whole of the next message."""
+    """Return the request id, the kind and the bytes of the next message."""
     header = await reader.readexactly(_HEADER.size)
     fields = _HEADER.unpack(header)
     return fields[number_at], fields[3], header + await reader.readexactly(fields[0] - _HEADER.size)

@@ -1,8 +1,8 @@
-"""Records the way of a call through the library: which module calls which, in this thread.
+"""Records the way of a call through the library: the calls from module to module, in this thread.
 
-A profile function sees each function that is entered. A step is a call from one module into another; the caller is the
-nearest frame of the library, unless code of an application lies between. A coroutine is entered where it is made and
-not again where it goes on. A return is a step into a module that the way has entered before.
+A profile function receives each function call. A step is a call from one module into another; the caller is the
+nearest frame of the library, unless code of an application is in between. A coroutine is entered where it is created
+and not again where it is resumed. A return is a step into a module that the way has entered before.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Final
 
 LIBRARY: Final = "craft_easy.core.events."
 _PLAIN: Final = frozenset(sys.stdlib_module_names) | {"pymongo", "bson", "pydantic", "pydantic_core"}
-"""Packages through which a call goes on; every other is an application."""
+"""Packages that a call passes through; every other is an application."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call from one module of the library into another; `caller` is empty where the event loop or a user calls."""
+    """A call from one module of the library into another; `caller` is empty for calls by the event loop or a user."""
 
     caller: str
     callee: str
@@ -36,7 +36,7 @@ class Road:
     steps: list[Step] = field(default_factory=list)
 
     def returns(self, ignored: tuple[str, ...] = ()) -> list[Step]:
-        """Return the steps into modules that had been entered before; one that is repeated at once counts once."""
+        """Return the steps into modules that had been entered before; a step that is repeated at once counts once."""
         entered: set[str] = set()
         found = []
         for step, _ in groupby(step for step in self.steps if not step.callee.startswith(ignored or "-")):
@@ -47,7 +47,7 @@ class Road:
 
 
 class Recorder:
-    """Sees every call of the thread from `watching` on, and notes those during `road`."""
+    """Receives every call of the thread from `watching` on, and records those during `road`."""
 
     def __init__(self) -> None:
         self._starts: dict[CodeType, int] = {}
@@ -55,7 +55,7 @@ class Recorder:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """See calls; a coroutine has to be made inside to be told from one that goes on."""
+        """Receive calls; a coroutine has to be created inside to be distinguished from a resumed one."""
         former = sys.getprofile()
         sys.setprofile(self._see)
         try:
@@ -65,7 +65,7 @@ class Recorder:
 
     @contextmanager
     def road(self) -> Iterator[Road]:
-        """Note the calls of this block."""
+        """Record the calls of this block."""
         self._road = road = Road()
         try:
             yield road
@@ -103,7 +103,7 @@ def _module(frame: FrameType) -> str:
 
 
 def layers(importlinter: str) -> dict[str, int]:
-    """Return how deep each package and module of the library lies, from the linter's contract; 0 is the top."""
+    """Return the depth of each package and module of the library in the linter's contract; 0 is the top."""
     parser = ConfigParser()
     parser.read_string(importlinter)
     rows = parser["importlinter:contract:library"]["layers"].split("\n")

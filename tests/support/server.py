@@ -1,6 +1,6 @@
-"""A server of a test's own, which can be killed, started again on what it has stored, and frozen.
+"""A server of a test's own, which can be killed, restarted on its data, and frozen.
 
-It is SecantusDB in a process of its own on 127.0.0.1, as the embedded log runs it, with the options that a test needs.
+It is SecantusDB in its own process on 127.0.0.1, as in the embedded log, with the options that a test needs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ START_S: Final = 60.0
 SKEWED: Final = Path(__file__).with_name("skewed")
 LEASH_S: Final = 300
 _LEASHED: Final = "import os, signal, sys; signal.alarm({}); os.execv(sys.argv[1], sys.argv[1:])"
-"""The system ends it after a time, whatever becomes of the tests: an alarm outlives exec."""
+"""The system ends it after a time, also if the tests are killed: an alarm survives exec."""
 
 
 class Server:
-    """A server on a directory; it runs while the block does.
+    """A server on a directory; it runs while the block runs.
 
     Args:
-        directory: where it keeps what it stores.
-        options: of its command line.
+        directory: the directory of its data.
+        options: options of its command line.
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
@@ -77,13 +77,13 @@ class Server:
         until(self.answers, seconds=START_S)
 
     def answers(self) -> bool:
-        """Tell whether it answers now."""
+        """Return whether it answers."""
         assert self._process is not None
         assert self._process.poll() is None, (self._directory / "server.log").read_text()
         return is_answering(self._port, 1)
 
     def restart(self, *, skew_s: float = 0) -> None:
-        """Kill it, and start it again on what it has stored."""
+        """Kill it, and restart it on its data."""
         self.kill()
         self.start(skew_s=skew_s)
 
@@ -95,18 +95,18 @@ class Server:
             self._process = None
 
     def freeze(self) -> None:
-        """Stop it in mid-course, and return once it has: its connections stay open and nothing is answered."""
+        """Stop it with SIGSTOP, and return when it has stopped: connections stay open and nothing is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def fail(self, *commands: str, times: int = 1, **what: Any) -> None:
-        """Let the next of these commands fail as its `failCommand` has it; needs `TEST_COMMANDS`."""
+        """Make the next of these commands fail with its `failCommand`; needs `TEST_COMMANDS`."""
         data = {"failCommands": list(commands), **what}
         with MongoClient[dict[str, Any]](self.uri) as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})

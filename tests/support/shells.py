@@ -1,4 +1,4 @@
-"""Real shells on a terminal of their own, with the completions loaded."""
+"""Real shells, each on its own terminal, with the completions loaded."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ _SETUP: Final = {
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether this machine has the shell."""
+    """Return whether this machine has the shell."""
     return shutil.which(name) is not None
 
 
 class Shell:
-    """An interactive shell; what it shows is on `screen`."""
+    """An interactive shell; its output is on `screen`."""
 
     def __init__(self, name: str, directory: Path, path: Sequence[Path | str] = (), columns: int = 200) -> None:
         self.screen = pyte.Screen(columns, 60)
@@ -98,17 +98,17 @@ class Shell:
         os.write(self._terminal, text.encode())
 
     def clear(self) -> None:
-        """Empty the command line and the screen."""
+        """Clear the command line and the screen."""
         self.settle(0.05)
         self.press("\x05\x15\x0c")
         self.wait_for(lambda screen: screen.strip() == PROMPT.strip())
 
     def text(self) -> str:
-        """Return what is on the screen."""
+        """Return the text of the screen."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
     def wait_for(self, condition: Callable[[str], bool], timeout: float = TIMEOUT) -> str:
-        """Read until the condition is met, by the screen or by what the shell did elsewhere; return the screen."""
+        """Read until the condition is met, on the screen or by an effect of the shell; return the screen."""
         ends = time.monotonic() + timeout
         while not condition(self.text()):
             self._read(0.02)
@@ -117,7 +117,7 @@ class Shell:
         return self.text()
 
     def settle(self, seconds: float = 0.5) -> str:
-        """Read until nothing has come for so long, for what must *not* appear; return the screen."""
+        """Read until nothing has arrived for this time, to check that a text does *not* appear; return the screen."""
         while self._read(seconds):
             pass
         return self.text()

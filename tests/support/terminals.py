@@ -1,4 +1,4 @@
-"""A command line with a person before it: stdin and stderr are a terminal, stdout is a pipe."""
+"""A command line on a terminal: stdin and stderr are the terminal, stdout is a pipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.conditions import until
 
 @dataclass(slots=True)
 class Person:
-    """Reads what the command says, and answers."""
+    """Reads the output of a command, and answers it."""
 
     process: subprocess.Popen[bytes]
     terminal: int
@@ -24,15 +24,15 @@ class Person:
     _heard: list[bytes] = field(default_factory=list)
 
     def waits_for(self, text: str) -> None:
-        """Wait until the command has said so."""
+        """Wait until the command has printed this."""
         until(lambda: text in self._listen())
 
     def types(self, text: str) -> None:
-        """Type, an Enter as a newline."""
+        """Type a text; a newline is Enter."""
         os.write(self.terminal, text.encode())
 
     def ended(self) -> tuple[int, str]:
-        """Wait for the end and return the exit code and what went to stdout."""
+        """Wait for the end and return the exit code and stdout."""
         out, _ = self.process.communicate(timeout=30)
         self._listen()
         return self.process.returncode, out.decode()
@@ -41,7 +41,7 @@ class Person:
         while select.select([self.terminal], [], [], 0)[0]:
             try:
                 self._heard.append(os.read(self.terminal, 65_536))
-            except OSError:  # Linux says so when the other side is closed
+            except OSError:  # Linux reports the end of the other side as an error
                 break
         self.said = b"".join(self._heard).decode(errors="replace")
         return self.said
@@ -49,7 +49,7 @@ class Person:
 
 @contextmanager
 def before_a_person(start: Callable[..., subprocess.Popen[bytes]], *args: str) -> Iterator[Person]:
-    """Start a command line; what still runs at the end is killed."""
+    """Start a command line; it is killed at the end if it still runs."""
     ours, theirs = pty.openpty()
     process = start(*args, stdin=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)

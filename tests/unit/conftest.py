@@ -16,7 +16,7 @@ Load = Callable[[str, str], Any]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Import a module that a test writes; it is forgotten after the test."""
+    """Import a module that a test writes; it is removed after the test."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def load(name: str, source: str) -> Any:

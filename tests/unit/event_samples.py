@@ -1,4 +1,4 @@
-"""Event classes of every shape that an application may write, and an event of each."""
+"""Event classes of all shapes that an application may write, and an event of each."""
 
 import functools
 import uuid
@@ -21,7 +21,7 @@ from pydantic import (
 
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
-NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001  # what must be refused
+NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001  # must be refused
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Color(Enum):
     RED = "red"
 
 
-class Kind(str, Enum):  # noqa: UP042  # the older way, whose members print as Kind.SHIPPED
+class Kind(str, Enum):  # noqa: UP042  # the older style, whose members print as Kind.SHIPPED
     SHIPPED = "types.shipped"
 
 
@@ -82,7 +82,7 @@ class Computing(DomainEvent):
     event_type: str = "types.computing"
     net: int
 
-    @computed_field  # type: ignore[prop-decorator]  # as Pydantic's documentation has it
+    @computed_field  # type: ignore[prop-decorator]  # as in Pydantic's documentation
     @property
     def gross(self) -> int:
         return self.net * 2

@@ -31,7 +31,7 @@ class GoldenColor(Enum):
     RED = "red"
 
 
-class GoldenKind(str, Enum):  # noqa: UP042  # the older way, whose members print as GoldenKind.SHIPPED
+class GoldenKind(str, Enum):  # noqa: UP042  # the older style, whose members print as GoldenKind.SHIPPED
     SHIPPED = "shipped"
 
 

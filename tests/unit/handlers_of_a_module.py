@@ -1,4 +1,4 @@
-"""Handlers that a module can name, for the tests of ids and of the registry."""
+"""Module-level handlers for the tests of ids and of the registry."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Handlers that note their calls or raise, for the tests of the bus."""
+"""Handlers that record their calls or raise, for the tests of the bus."""
 
 from collections.abc import Callable
 from typing import Any

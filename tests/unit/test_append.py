@@ -1,4 +1,4 @@
-"""What becomes of each record of a chunk, with a server that answers as told."""
+"""The result of each record of a chunk, with a scripted server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """Takes the place of a log, its connection and its collection."""
+    """Replaces a log, its connection and its collection."""
 
     def __init__(self, details: dict[str, Any] | None = None, stored: tuple[dict[str, Any], ...] = ()) -> None:
         self.details = details
@@ -126,7 +126,7 @@ async def test_a_write_that_the_majority_does_not_acknowledge_is_not_known_to_be
         await insert(Server(details), [record()])
 
 
-async def test_an_id_that_is_taken_and_not_to_be_seen_is_not_known_to_be_stored() -> None:
+async def test_a_taken_id_that_cannot_be_read_is_not_reported_as_stored() -> None:
     with pytest.raises(StoreUnavailable, match="not yet by the majority"):
         await insert(Server({"writeErrors": [refused(0, 11000)]}), [record()])
 
@@ -139,11 +139,11 @@ async def test_a_duplicate_and_a_write_concern_error_do_not_fail_the_batch_for_g
     assert (await duplicate)[0].stored == twin
     errors = await asyncio.gather(*others, return_exceptions=True)
     assert {str(error) for error in errors} == {"db:1: waiting"}
-    assert {type(error) for error in errors} == {StoreUnavailable}, "they may be sent again"
+    assert {type(error) for error in errors} == {StoreUnavailable}, "they can be sent again"
     assert len(server.chunks) == 1
 
 
-async def test_a_shard_that_cannot_be_reached_is_no_refusal_of_its_records() -> None:
+async def test_an_unreachable_shard_is_not_a_refusal_of_its_records() -> None:
     server = Server({"writeErrors": [refused(0, 133), refused(2, 121)]})
     appender = Appender(cast("Log", server))
     calls = [asyncio.create_task(appender.append([record(number)])) for number in range(3)]

@@ -46,7 +46,7 @@ GROUP = BaseExceptionGroup("two", [SystemExit(3), ValueError("no")])
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), asyncio.CancelledError(), GeneratorExit(), GROUP])
-async def test_whatever_a_handler_raises_fails_that_attempt_alone(
+async def test_any_exception_of_a_handler_fails_that_attempt_only(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fails(event: DomainEvent) -> None:
@@ -66,7 +66,7 @@ async def test_whatever_a_handler_raises_fails_that_attempt_alone(
     assert said == ("shop:h", EVENT.event_id, "payment.completed")
 
 
-async def test_the_cancellation_of_something_that_a_handler_awaits_is_its_own_failure() -> None:
+async def test_the_cancellation_of_a_task_that_a_handler_awaits_is_its_failure() -> None:
     async def awaits_a_cancelled_task(event: DomainEvent) -> None:
         task = asyncio.create_task(asyncio.sleep(60))
         task.cancel()
@@ -90,7 +90,7 @@ async def test_the_cancellation_of_this_task_is_raised_on() -> None:
     assert not current.is_open
 
 
-async def test_a_task_that_was_cancelled_before_still_tells_the_handlers_own_cancellation() -> None:
+async def test_a_task_cancelled_before_still_recognises_a_cancellation_by_the_handler() -> None:
     async def fails(event: DomainEvent) -> None:
         raise asyncio.CancelledError
 
@@ -192,7 +192,7 @@ async def test_a_handler_that_swallows_its_cancellation_has_failed() -> None:
     assert outcome.error.message.endswith("and kept running after it was cancelled")
 
 
-async def test_what_a_handler_raises_when_it_is_cancelled_at_its_limit_is_the_cause_of_the_time_out(
+async def test_an_exception_at_the_cancellation_is_the_cause_of_the_timeout(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def raises(event: DomainEvent) -> None:
@@ -218,13 +218,13 @@ async def test_a_time_out_of_the_handlers_own_keeps_its_text() -> None:
     assert outcome.error.message == "the bank does not answer"
 
 
-async def test_what_a_limited_handler_returns_in_time_is_a_success() -> None:
+async def test_a_handler_that_returns_within_its_limit_succeeds() -> None:
     async def works(event: DomainEvent) -> None: ...
 
     assert (await run(works, limit=60)).kind is OutcomeKind.SUCCEEDED
 
 
-async def test_a_cancelled_limited_handler_is_no_time_out() -> None:
+async def test_cancelling_a_handler_with_a_limit_is_not_a_timeout() -> None:
     begun = asyncio.Event()
 
     async def waits(event: DomainEvent) -> None:
@@ -250,7 +250,7 @@ async def test_a_plain_handler_runs_inline_in_the_foreground() -> None:
     assert current is not None
 
 
-async def test_a_plain_handler_in_the_background_runs_in_a_thread_that_knows_its_delivery() -> None:
+async def test_a_plain_background_handler_runs_in_a_thread_with_its_delivery() -> None:
     seen = []
     await run(lambda event: seen.append((threading.get_ident(), current_delivery())), background=True)
 
@@ -261,7 +261,7 @@ async def test_a_plain_handler_in_the_background_runs_in_a_thread_that_knows_its
 
 
 @pytest.mark.parametrize("background", [False, True])
-async def test_what_a_plain_handler_returns_is_awaited_if_it_can_be(background: bool) -> None:
+async def test_an_awaitable_returned_by_a_plain_handler_is_awaited(background: bool) -> None:
     ended = []
 
     async def work() -> None:
@@ -297,7 +297,7 @@ async def test_a_plain_handler_in_a_thread_is_abandoned_at_its_limit() -> None:
     await becomes(lambda: ended == [None])
 
 
-# What can be asked
+# The current delivery
 
 
 async def test_an_attempt_inside_a_delivery_gives_it_back_afterwards() -> None:

@@ -42,7 +42,7 @@ async def test_a_task_is_held_until_it_ends() -> None:
     assert (ended, len(tasks)) == ([1], 0)
 
 
-async def test_drain_awaits_what_starts_meanwhile() -> None:
+async def test_drain_awaits_tasks_that_start_during_it() -> None:
     tasks, ended = Tasks(), []
 
     async def work(left: int) -> None:
@@ -56,7 +56,7 @@ async def test_drain_awaits_what_starts_meanwhile() -> None:
     assert sorted(ended) == [0, 1, 2, 3, 4, 5]
 
 
-async def test_a_drain_that_is_given_up_leaves_the_tasks_alone() -> None:
+async def test_a_cancelled_drain_does_not_touch_the_tasks() -> None:
     tasks, go = Tasks(), asyncio.Event()
     task = tasks.start(go.wait())
     with pytest.raises(TimeoutError):
@@ -214,7 +214,7 @@ def test_a_loop_whose_generators_are_shut_down_starts_nothing() -> None:
     assert answers == [None]
 
 
-async def test_one_cancelled_task_is_no_closing_loop() -> None:
+async def test_one_cancelled_task_is_not_a_closing_loop() -> None:
     tasks, ended = Tasks(), []
 
     async def work() -> None:
@@ -279,7 +279,7 @@ async def test_a_call_runs_in_a_daemon_thread_and_gives_its_result() -> None:
     assert doubled == 42
 
 
-async def test_what_a_call_raises_is_raised_where_it_is_awaited() -> None:
+async def test_an_exception_of_a_call_is_raised_where_it_is_awaited() -> None:
     def fails(argument: object) -> None:
         raise SystemExit(argument)
 
@@ -332,7 +332,7 @@ async def test_an_abandoned_thread_is_replaced(two_threads: None) -> None:
     go.set()
 
 
-async def test_what_an_abandoned_call_returns_is_let_go() -> None:
+async def test_the_result_of_an_abandoned_call_is_dropped() -> None:
     go, begun, returned = threading.Event(), threading.Event(), []
 
     async def coroutine() -> None: ...
@@ -351,7 +351,7 @@ async def test_what_an_abandoned_call_returns_is_let_go() -> None:
     await becomes(lambda: returned)
 
 
-def test_a_call_that_outlives_its_loop_harms_nobody() -> None:
+def test_a_call_that_outlives_its_loop_is_ignored() -> None:
     go, begun, ended = threading.Event(), threading.Event(), []
 
     def call(_: object) -> None:
@@ -369,7 +369,7 @@ def test_a_call_that_outlives_its_loop_harms_nobody() -> None:
     until(lambda: ended)
 
 
-# What belongs to a loop
+# Objects of a loop
 
 
 def test_each_loop_has_an_object_of_its_own_and_closed_loops_are_forgotten() -> None:

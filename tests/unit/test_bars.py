@@ -49,7 +49,7 @@ def test_bars_begin_at_whole_multiples_of_their_width() -> None:
         (timedelta(days=3_650), 20, timedelta(days=365)),
     ],
 )
-def test_the_width_is_one_that_a_person_can_add_up(window: timedelta, most: int, width: timedelta) -> None:
+def test_the_width_is_a_round_number(window: timedelta, most: int, width: timedelta) -> None:
     midnight = datetime(2026, 1, 31, tzinfo=UTC)
     assert cut_into_bars(midnight - window, midnight, most=most).width == width
 
@@ -63,7 +63,7 @@ def test_the_width_is_one_that_a_person_can_add_up(window: timedelta, most: int,
         (HOUR, timedelta(seconds=1), f"3,600 bars of this width, more than the maximum of {MAX_BARS:,}"),
     ],
 )
-def test_what_is_no_chart_is_refused(window: timedelta, width: timedelta, said: str) -> None:
+def test_an_invalid_chart_is_refused(window: timedelta, width: timedelta, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Bars(NOON, NOON + window, width)
 

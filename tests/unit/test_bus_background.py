@@ -77,7 +77,7 @@ async def test_drain_inside_a_delivery_is_an_error(bus: EventBus, seen: Seen, ba
     assert seen == ["refused"]
 
 
-async def test_drain_says_after_its_timeout_how_many_still_run(bus: EventBus) -> None:
+async def test_a_drain_that_times_out_counts_the_running_tasks(bus: EventBus) -> None:
     go = asyncio.Event()
 
     async def waits(event: DomainEvent) -> None:

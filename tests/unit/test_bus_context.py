@@ -14,7 +14,7 @@ from craft_easy.core.events.handlers import registry
 from craft_easy.core.events.handlers.context import open_delivery
 from tests.unit.noting import Seen, event, notes, raises
 
-# The delivery that runs
+# The running delivery
 
 
 async def test_each_handler_sees_its_own_delivery(bus: EventBus, seen: Seen) -> None:
@@ -140,7 +140,7 @@ async def test_a_publish_inside_a_delivery_of_another_bus_never_waits() -> None:
 
 async def test_no_event_is_kept_alive(bus: EventBus, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     class Content:
-        """Something that a weak reference can point to."""
+        """An object that a weak reference can point to."""
 
     async def fails(event: DomainEvent) -> None:
         raise ValueError("no")

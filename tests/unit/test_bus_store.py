@@ -9,7 +9,7 @@ from tests.unit.noting import Seen, event, notes
 
 
 class FakePublisher:
-    """Stands in for the publisher, and notes its calls."""
+    """Replaces the publisher, and records its calls."""
 
     def __init__(self, *noted: Any, **options: Any) -> None:
         self.options = options
@@ -23,7 +23,7 @@ class FakePublisher:
             ("publish_many", [(one.event_type, len(p.handlers)) for one, p in zip(events, plans, strict=True)])
         )
 
-    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as the publisher has it
+    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the signature of the publisher
         self.asked.append(("flush", timeout))
 
     async def aclose(self) -> None:

@@ -30,7 +30,7 @@ async def test_a_plain_background_handler_can_publish(bus: EventBus, seen: Seen)
     assert seen == ["child", "parent"]
 
 
-async def test_what_publish_raises_reaches_the_thread(bus: EventBus) -> None:
+async def test_an_exception_of_publish_reaches_the_thread(bus: EventBus) -> None:
     bus.subscribe("*", notes([], ""), id="h")
     with pytest.raises(TypeError, match="publish takes a DomainEvent"):
         await asyncio.to_thread(bus.publish_from_thread, "no event")  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ async def test_in_the_thread_of_the_loop_publish_from_thread_is_refused(bus: Eve
         bus.publish_from_thread(event())
 
 
-def test_without_a_loop_publish_from_thread_says_what_to_do(bus: EventBus) -> None:
+def test_without_a_loop_publish_from_thread_shows_the_fix(bus: EventBus) -> None:
     with pytest.raises(RuntimeError, match="async with bus"):
         bus.publish_from_thread(event())
 

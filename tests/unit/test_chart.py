@@ -1,4 +1,4 @@
-"""Figures as pictures in a line of text."""
+"""Charts in a line of text."""
 
 import io
 
@@ -19,12 +19,12 @@ def test_a_sparkline_has_a_character_for_each_value(numbers: list[int], blocks: 
 
 
 @given(values)
-def test_only_what_is_zero_lies_on_the_ground(numbers: list[int]) -> None:
+def test_only_zero_is_drawn_at_the_bottom(numbers: list[int]) -> None:
     assert [step == "▁" for step in sparkline(numbers)] == [number == 0 for number in numbers]
 
 
 @given(values)
-def test_what_is_more_is_never_lower(numbers: list[int]) -> None:
+def test_a_greater_value_is_never_drawn_lower(numbers: list[int]) -> None:
     assert list(sparkline(sorted(numbers))) == sorted(sparkline(numbers))
 
 
@@ -38,7 +38,7 @@ def test_a_bar_keeps_to_its_width_and_shows_what_is_not_nothing(
     assert drawn.isascii() or blocks
 
 
-def test_the_most_there_is_fills_the_width() -> None:
+def test_the_largest_value_fills_the_width() -> None:
     assert bar(7, 7, 16) == "█" * 16
     assert bar(7, 7, 16, blocks=False) == "#" * 16
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a position that survives, and is refused where it means something else."""
+"""Checkpoints: a position that survives, and is refused for another command, log or filter."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def made(
     return Checkpoint(path, kind=kind, log=log, filters={"type": ["payment.*"]} if filters is None else filters)
 
 
-def test_there_is_no_position_before_one_is_written(tmp_path: Path) -> None:
+def test_a_new_checkpoint_has_no_position(tmp_path: Path) -> None:
     assert made(tmp_path / "point").read() is None
     assert list(tmp_path.iterdir()) == []
 
@@ -44,7 +44,7 @@ def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> Non
     assert made(tmp_path / "point").read() == {"after": "a"}
 
 
-def test_an_empty_file_is_as_good_as_none(tmp_path: Path) -> None:
+def test_an_empty_file_counts_as_missing(tmp_path: Path) -> None:
     (tmp_path / "point").touch()
     assert made(tmp_path / "point").read() is None
 
@@ -61,7 +61,7 @@ def test_a_write_that_is_killed_leaves_the_position_before(tmp_path: Path, monke
     assert made(tmp_path / "point").read() == {"after": "a"}
 
 
-def test_what_a_killed_write_left_is_in_nobody_s_way(tmp_path: Path) -> None:
+def test_a_file_of_a_killed_write_does_not_disturb_the_next(tmp_path: Path) -> None:
     (tmp_path / ".point.new").write_bytes(b"half")
     made(tmp_path / "point").write({"after": "b"})
     assert made(tmp_path / "point").read() == {"after": "b"}
@@ -108,7 +108,7 @@ def test_filters_are_the_same_as_json_has_them(tmp_path: Path) -> None:
         b" " * 2_000_000,
     ],
 )
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "point").write_bytes(content)
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         made(tmp_path / "point").read()
@@ -185,7 +185,7 @@ def test_the_lock_of_a_process_ends_with_it(tmp_path: Path) -> None:
         assert made(tmp_path / "point").read() == {"after": "a"}
 
 
-def test_the_file_says_in_plain_json_whose_it_is(tmp_path: Path) -> None:
+def test_the_file_is_plain_json_with_its_command_and_log(tmp_path: Path) -> None:
     made(tmp_path / "point").write({"after": "a"})
     assert json.loads((tmp_path / "point").read_bytes()) == {
         "kind": "replay",

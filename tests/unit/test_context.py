@@ -9,7 +9,7 @@ from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.types import DomainEvent
 
 
-def test_outside_there_is_no_delivery() -> None:
+def test_outside_a_delivery_there_is_none() -> None:
     with pytest.raises(NoDelivery) as caught:
         current_delivery()
     assert isinstance(caught.value, EventsError)

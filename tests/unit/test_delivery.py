@@ -54,7 +54,7 @@ def test_a_new_delivery_is_open_owned_and_due_at_once() -> None:
     assert [one.id for one in delivery.pending] == ["a", "b"]
 
 
-def test_a_delivery_that_nobody_owns_was_never_claimed() -> None:
+def test_a_delivery_without_an_owner_was_never_claimed() -> None:
     assert Delivery.new(["a"], at=NOW).claimed_at is None
 
 
@@ -171,7 +171,7 @@ def test_a_take_over_of_what_another_owns_by_now_is_dropped() -> None:
     assert take_over(delivery, "somebody", at=LATER) is delivery
 
 
-def test_a_crash_is_charged_to_the_handler_that_was_running_alone() -> None:
+def test_a_crash_is_charged_only_to_the_running_handler() -> None:
     delivery = owned("a", "b")
     for _ in range(MAX_CRASHES):
         noted = note_running(delivery, "me", "a")

@@ -1,4 +1,4 @@
-"""The last count of the demo: it holds only where nothing is missing, and says what is."""
+"""The comparison at the end of the demo: it holds only if nothing is missing, and names what is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_event_whose_publish_returned_and_that_is_not_stored_is_lost(proof: P
     assert not broken.holds
 
 
-def test_a_delivery_that_the_ledger_does_not_know_is_missing(proof: Proof) -> None:
+def test_a_delivery_that_is_not_in_the_ledger_is_missing(proof: Proof) -> None:
     broken = replace(proof, ledger=Counter(["e1:mail", "e2:mail"]))
     assert broken.missing == {"e1:audit"}
     assert not broken.holds
@@ -56,11 +56,11 @@ def test_a_delivery_that_the_log_does_not_call_done_is_a_fault(proof: Proof) -> 
     assert not replace(proof, undone=frozenset({"e1:mail"})).holds
 
 
-def test_nothing_at_all_proves_nothing(proof: Proof) -> None:
+def test_an_empty_log_proves_nothing(proof: Proof) -> None:
     assert not Proof.of([], [], in_flight=set(), ledger=Counter()).holds
 
 
-def test_what_is_not_done_is_pending_dead_or_skipped() -> None:
+def test_an_unfinished_delivery_is_pending_dead_or_skipped() -> None:
     one = record("e1", a="done", b="pending", c="dead", d="skipped")
     assert undone(one) == ["e1:b", "e1:c", "e1:d"]
 

@@ -20,12 +20,12 @@ class Country(BaseDocument):
     code: str
 
 
-def test_a_document_belongs_to_a_tenant_and_needs_no_index_unless_it_says_so() -> None:
+def test_a_document_belongs_to_a_tenant_and_has_no_index_by_default() -> None:
     assert (Invoice.collection, Invoice.tenant_scoped, tuple(Invoice.indexes)) == ("invoices", True, ())
     assert (Country.collection, Country.tenant_scoped, Country.indexes) == ("countries", False, ("code",))
 
 
-def test_what_describes_the_collection_is_no_field_of_the_document() -> None:
+def test_attributes_of_the_collection_are_not_fields_of_the_document() -> None:
     assert Country(code="SE").model_dump() == {"id": None, "code": "SE"}
 
 
@@ -37,7 +37,7 @@ def test_the_id_is_accepted_by_name_and_as_the_database_has_it(key: str) -> None
     assert document.model_dump(by_alias=True) == {"_id": 7, "number": "n"}
 
 
-def test_the_id_is_of_whatever_type_the_collection_uses() -> None:
+def test_the_id_can_be_of_any_type() -> None:
     class Key:
         pass
 

@@ -1,4 +1,4 @@
-"""What differs between the drivers, without a server."""
+"""The differences between the drivers, without a server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_a_database_of_an_asynchronous_driver_is_known(database: Any) -> N
     assert not drivers.is_database("shop")
 
 
-async def test_a_collection_writes_to_the_majority_whatever_the_uri_says(database: Any) -> None:
+async def test_a_collection_writes_to_the_majority_against_the_settings_of_the_uri(database: Any) -> None:
     from craft_easy.core.events.store.encoding import CODEC
 
     events = drivers.majority_collection(database, "event_log", CODEC)
@@ -68,7 +68,7 @@ async def test_a_synchronous_client_has_the_settings_of_the_database_it_is_made_
         assert (credentials.username, credentials.password, credentials.source) == ("user", "hunter2", "admin")
 
 
-async def test_an_address_of_its_own_goes_before_the_settings_of_the_database(database: Any) -> None:
+async def test_a_uri_overrides_the_settings_of_the_database(database: Any) -> None:
     with drivers.synchronous(database, "mongodb://h3:3", timeout=1) as client:
         assert client.topology_description.server_descriptions().keys() == {("h3", 3)}
         assert client.options.pool_options._credentials is None
@@ -108,7 +108,7 @@ def test_motor_is_not_imported_for_those_who_do_not_use_it() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
 
 
-async def test_a_server_before_4_4_2_is_greeted_in_the_way_that_it_understands() -> None:
+async def test_a_server_before_4_4_2_is_greeted_with_the_old_command() -> None:
     class Old:
         async def command(self, name: str, **options: Any) -> dict[str, Any]:
             assert options == {"read_preference": ReadPreference.PRIMARY, "codec_options": "codec"}

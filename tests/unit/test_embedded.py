@@ -1,4 +1,4 @@
-"""The embedded log without a server: what it refuses, and what it reads."""
+"""The embedded log without a server: the cases that it refuses, and the files that it reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Version = namedtuple("Version", "major minor micro releaselevel serial")
 
 @pytest.fixture
 def as_somebody_else() -> Iterator[None]:
-    """Root may write everywhere; whoever runs the test as root is nobody for a while."""
+    """Drop root's rights for a while if the tests run as root, because root may write everywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -80,14 +80,14 @@ def test_a_distribution_without_its_script_is_run_as_a_module(monkeypatch: pytes
     assert server.find_program() == [str(tmp_path / "python"), "-m", "secantus"]
 
 
-def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear to me")
     with pytest.raises(EmbeddedLogError, match="holds other files"):
         embedded.join(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_is_refused_as_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(EmbeddedLogError, match="is not a directory"):
@@ -101,7 +101,7 @@ def test_a_directory_that_cannot_be_written_is_refused() -> None:
     assert caught.value.hint == "name a directory that you may write to"
 
 
-def test_what_a_disk_or_a_finder_puts_into_a_directory_does_not_make_it_foreign(tmp_path: Path) -> None:
+def test_files_of_the_system_do_not_make_a_directory_foreign(tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir()
     (tmp_path / ".DS_Store").touch()
     Directory.open(tmp_path).close()
@@ -115,18 +115,18 @@ def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert place.path == Path(os.path.realpath(tmp_path)) / "events"
 
 
-def test_a_new_directory_is_its_owners_alone(tmp_path: Path) -> None:
+def test_a_new_directory_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
     Directory.open(tmp_path / "log").close()
     assert (tmp_path / "log").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"pid": 1}', '{"pid": "x", "port": 1, "nonce": ""}', "\xff"])
-def test_a_note_that_says_nothing_of_use_is_no_note(tmp_path: Path, text: str) -> None:
+def test_an_invalid_note_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "server.json").write_text(text, encoding="latin-1")
     assert Note.read(tmp_path / "server.json") is None
 
 
-def test_the_gate_lets_one_through_at_a_time(tmp_path: Path) -> None:
+def test_the_gate_admits_one_at_a_time(tmp_path: Path) -> None:
     first, second = Directory.open(tmp_path), Directory.open(tmp_path)
     with (
         first.gate(0),
@@ -140,7 +140,7 @@ def test_the_gate_lets_one_through_at_a_time(tmp_path: Path) -> None:
     second.close()
 
 
-def test_the_last_user_knows_it(tmp_path: Path) -> None:
+def test_the_last_user_is_detected(tmp_path: Path) -> None:
     first, second = Directory.open(tmp_path), Directory.open(tmp_path)
     first.enter(0)
     second.enter(0)

@@ -1,4 +1,4 @@
-"""What the log keeps, in which form, and what it refuses."""
+"""The stored form of each value, and the values that are refused."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_value_has_one_stored_form(value: object, stored: object) -> None:
         ({"a": {"$ref": "x", "$id": 1}}, "payload.a", "read back as a reference"),
     ],
 )
-def test_what_cannot_be_kept_exactly_is_refused_with_its_path(payload: Any, path: str, reason: str) -> None:
+def test_a_value_that_cannot_be_kept_exactly_is_refused_with_its_path(payload: Any, path: str, reason: str) -> None:
     with pytest.raises(InvalidEvent) as caught:
         stored_form(payload)
     assert caught.value.path == path
@@ -210,7 +210,7 @@ def test_a_long_path_is_cut() -> None:
     assert len(caught.value.path) == 300
 
 
-def test_the_same_object_in_two_places_is_no_cycle() -> None:
+def test_the_same_object_in_two_places_is_not_a_cycle() -> None:
     shared = {"a": 1}
     assert stored_form([shared, shared, [shared]]) == [{"a": 1}, {"a": 1}, [{"a": 1}]]
 
@@ -239,7 +239,7 @@ def test_a_record_past_15_mib_is_refused() -> None:
         encoded({"payload": {"text": "x" * (15 * 1024 * 1024)}})
 
 
-def test_what_only_bson_can_refuse_is_refused_too() -> None:
+def test_a_value_that_only_bson_refuses_is_refused_too() -> None:
     scope = bson.Code("f()", {"a": object()})
     with pytest.raises(InvalidEvent, match="BSON cannot encode it"):
         encoded({"payload": stored_form({"code": scope})})
@@ -265,7 +265,7 @@ def test_another_stored_form_has_other_canonical_bytes(one: object, other: objec
     assert canonical(one) != canonical(other)
 
 
-def test_nothing_that_another_writer_left_makes_reading_fail() -> None:
+def test_no_record_of_another_program_makes_reading_fail() -> None:
     broken = bson.encode({"a": "ABCD"}).replace(b"ABCD", b"A\xffCD")
     assert bson.decode(broken, CODEC)["a"] == "A\\xffCD"
     for milliseconds in (-(2**63), 2**63 - 1):

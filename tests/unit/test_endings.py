@@ -1,4 +1,4 @@
-"""What each change of a record says that ended, each attempt once."""
+"""The attempts that ended with each change of a record, each reported once."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def said(endings: list[Ending]) -> list[tuple[str, str, int]]:
     return [(one.handler, one.outcome, one.attempt) for one in endings]
 
 
-def test_an_attempt_that_ended_is_told_with_all_that_is_known_of_it() -> None:
+def test_an_attempt_that_ended_is_reported_with_all_its_fields() -> None:
     first = ran(new("a", "b"), "a", 1, OutcomeKind.FAILED)
     assert Endings(NOW).of(1, record(first)) == [
         Ending("e", "order.placed", "acme", "a", "failed", 1, "KeyError: no such order", 12.346, None, at(1))
     ]
 
 
-def test_each_attempt_is_told_once_whatever_is_written_in_between() -> None:
+def test_each_attempt_is_reported_once_with_any_writes_in_between() -> None:
     endings, delivery = Endings(NOW), new("a", "b")
     assert endings.of(1, record(delivery)) == []
     delivery = ran(delivery, "a", 1, OutcomeKind.FAILED)
@@ -69,7 +69,7 @@ def test_several_that_ended_with_one_write_come_in_order_of_time() -> None:
     assert said(Endings(NOW).of(1, record(delivery))) == [("b", "done", 1), ("a", "dead", 1)]
 
 
-def test_an_operator_s_retry_is_no_outcome_and_a_discard_is_one_without_an_attempt() -> None:
+def test_an_operator_s_retry_is_not_an_outcome_and_a_discard_has_no_attempt() -> None:
     endings = Endings(NOW)
     dead = ran(new("a"), "a", 1, OutcomeKind.FAILED, retry=ONCE)
     assert said(endings.of(1, record(dead))) == [("a", "dead", 1)]
@@ -79,7 +79,7 @@ def test_an_operator_s_retry_is_no_outcome_and_a_discard_is_one_without_an_attem
     assert (skipped.outcome, skipped.reason, skipped.error, skipped.took_ms) == ("skipped", "not wanted", None, None)
 
 
-def test_what_a_handler_asked_for_is_told_though_it_has_no_time() -> None:
+def test_a_requested_retry_is_reported_although_it_has_no_time() -> None:
     (one,) = Endings(NOW).of(1, record(ran(new("a"), "a", 1, OutcomeKind.RETRY)))
     assert (one.outcome, one.error, one.at) == ("failed", None, None)
 
@@ -91,12 +91,12 @@ def test_of_a_record_that_is_not_remembered_what_ended_before_its_claim_is_old()
     assert said(Endings(NOW).of(1, record(ran(delivery, "b", 6)))) == [("b", "done", 1)]
 
 
-def test_what_ended_before_anybody_looked_is_old() -> None:
+def test_deliveries_that_ended_before_the_start_are_not_reported() -> None:
     delivery = ran(ran(new("a", "b"), "a", 1), "b", 6)
     assert said(Endings(at(5)).of(1, record(delivery))) == [("b", "done", 1)]
 
 
-def test_so_many_records_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_records_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
     endings = Endings(NOW)
     for key in range(5):
@@ -105,7 +105,7 @@ def test_so_many_records_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("delivery", [None, "x", [], 3, {"handlers": "x"}, {"handlers": [1, {"state": 7}]}])
-def test_what_another_writer_left_under_delivery_ends_nothing(delivery: Any) -> None:
+def test_an_odd_delivery_of_another_program_ends_no_command(delivery: Any) -> None:
     assert Endings(NOW).of(1, record(delivery)) == []
 
 

@@ -46,7 +46,7 @@ def test_our_own_record_is_read_as_it_is() -> None:
     ("value", "text"), [(5, "5"), (UUID(int=1), "00000000-0000-0000-0000-000000000001"), (True, "True")]
 )
 @pytest.mark.parametrize("name", ["event_id", "event_type", "tenant_id", "actor_id", "causation_id", "correlation_id"])
-def test_ids_that_are_no_text_are_turned_to_text(name: str, value: object, text: str) -> None:
+def test_ids_that_are_not_text_are_converted_to_text(name: str, value: object, text: str) -> None:
     assert getattr(read(**{name: value}), name) == text
 
 
@@ -80,7 +80,7 @@ def test_a_naive_date_is_in_utc_as_bson_has_them_wherever_this_machine_is(monkey
 
 
 @pytest.mark.parametrize("value", [5, "text", [1, 2]])
-def test_a_payload_that_is_no_object_is_put_into_one(value: object) -> None:
+def test_a_payload_that_is_not_an_object_is_wrapped_in_one(value: object) -> None:
     assert read(payload=value).payload == {"value": value}
 
 

@@ -53,7 +53,7 @@ def test_an_environment_goes_before_the_table_and_after_flags_and_variables(file
     assert resolve({}, environ=PROD, directory=file.parent).uri.value == "mongodb://base:1"
 
 
-def test_an_environment_is_chosen_by_the_flag_else_by_the_variable(file: Path) -> None:
+def test_an_environment_is_chosen_by_the_flag_otherwise_by_the_variable(file: Path) -> None:
     staging = {"CRAFT_EVENTS_ENV": "staging", **PROD}
     by_variable = resolve({}, environ=staging, directory=file.parent).environment
     assert by_variable == Environment("staging", "CRAFT_EVENTS_ENV", defined_in=f"{file} [env.staging]")
@@ -69,7 +69,7 @@ def test_an_environment_has_handler_modules_of_its_own(file: Path) -> None:
     assert resolve_modules({"env": "staging"}, environ={}, directory=file.parent).handlers.value == ("shop",)
 
 
-def test_the_library_knows_no_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_ignores_environments(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     assert resolve(environ={"CRAFT_EVENTS_ENV": "prod"}).environment is None
 
@@ -86,7 +86,7 @@ def test_the_environments_are_listed(file: Path) -> None:
         ("", '^--env: environment "" does not exist$', "has prod, staging"),
     ],
 )
-def test_an_environment_that_is_none_is_an_error_that_says_which_there_are(
+def test_an_unknown_environment_is_an_error_that_lists_the_known_ones(
     file: Path, env: str, message: str, hint: str
 ) -> None:
     with pytest.raises(InvalidSetting, match=message) as caught:
@@ -96,13 +96,13 @@ def test_an_environment_that_is_none_is_an_error_that_says_which_there_are(
         resolve({}, environ={"CRAFT_EVENTS_ENV": env or "y"}, directory=file.parent)
 
 
-def test_without_environments_the_error_says_how_to_add_one(tmp_path: Path) -> None:
+def test_without_environments_the_error_shows_how_to_add_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting) as caught:
         resolve({"env": "prod"}, environ={}, directory=tmp_path)
     assert caught.value.hint == "add one to pyproject.toml: [tool.craft-events.env.prod]"
 
 
-def test_a_variable_that_goes_before_what_the_environment_says_is_warned_of(file: Path) -> None:
+def test_a_variable_that_overrides_the_environment_is_a_warning(file: Path) -> None:
     environ = {"CRAFT_EVENTS_URI": "mongodb://other:1", "CRAFT_EVENTS_COLLECTION": "c"}
     found = resolve({"env": "staging"}, environ=environ, directory=file.parent)
     assert found.uri.value == "mongodb://other:1"
@@ -123,7 +123,7 @@ def test_a_variable_that_goes_before_what_the_environment_says_is_warned_of(file
         ("uri = 'x'\nuri-env = 'Y'", "has both uri and uri-env", "leave one of them"),
     ],
 )
-def test_a_mistake_in_an_environment_is_found_though_nobody_chose_it(
+def test_a_mistake_in_an_environment_that_is_not_chosen_is_found(
     tmp_path: Path, text: str, message: str, hint: str | None
 ) -> None:
     write(tmp_path, text)
@@ -161,7 +161,7 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
         resolve(environ={}, directory=tmp_path)
 
 
-# ------------------------------------------------------------------ from where
+# ------------------------------------------------------------------ origins
 
 
 def chosen(folder: Path, **environ: str) -> Value[str]:
@@ -176,7 +176,9 @@ def chosen(folder: Path, **environ: str) -> Value[str]:
         ("uri-env = 1", "uri-env: must be a text"),
     ],
 )  # fmt: skip
-def test_a_place_without_an_address_is_an_error_that_says_which(tmp_path: Path, setting: str, message: str) -> None:
+def test_an_environment_without_an_address_is_an_error_that_names_it(
+    tmp_path: Path, setting: str, message: str
+) -> None:
     write(tmp_path, setting)
     with pytest.raises(InvalidSetting, match=message) as caught:
         chosen(tmp_path, EMPTY="")

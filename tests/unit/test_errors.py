@@ -1,4 +1,4 @@
-"""Every exception of ours survives pickling, as in a process pool (fault A20), with its text and its attributes."""
+"""Every exception of the library survives pickling, as in a process pool, with its text and its attributes."""
 
 from __future__ import annotations
 

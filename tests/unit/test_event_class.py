@@ -78,14 +78,14 @@ def test_two_classes_of_one_script_are_refused() -> None:
     assert "__main__.Again" in ran.stderr
 
 
-def test_classes_that_are_defined_within_a_block_are_forgotten_after_it(load: Load) -> None:
+def test_classes_that_are_defined_within_a_block_are_removed_after_it(load: Load) -> None:
     with forgetting_classes():
         load("first_module", MOVED)
     assert class_of("class.moved") is None
     assert load("second_module", MOVED).Moved is class_of("class.moved")
 
 
-def test_a_block_may_begin_with_the_classes_of_some_modules_alone(load: Load) -> None:
+def test_a_block_may_start_with_the_classes_of_some_modules_only(load: Load) -> None:
     first = load("first_module", MOVED).Moved
     with forgetting_classes(keep="craft_easy."):
         assert class_of("class.moved") is None

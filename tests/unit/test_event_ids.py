@@ -1,4 +1,4 @@
-"""Ids of events from a file: what is read, and what is refused by the number of its line."""
+"""Ids of events from a file: lines that are read, and lines that are refused by their number."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_line_names_an_event_and_maybe_its_handler(
         (b'{"event_id": ' + b"[" * 100_000, "line 1: nested too deeply"),
     ],
 )
-def test_a_line_that_names_none_is_told_by_its_number(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_line_without_an_id_is_reported_by_its_number(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "ids").write_bytes(content)
     with pytest.raises(UsageError) as refused:
         event_ids.read(str(tmp_path / "ids"))

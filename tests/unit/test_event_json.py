@@ -1,4 +1,4 @@
-"""A record as Event JSON: the keys and their order, every BSON value and back, records of other writers."""
+"""A record as Event JSON: the keys and their order, every BSON value and back, records of other programs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def record(**fields: Any) -> dict[str, Any]:
 
 
 def stored(document: dict[str, Any]) -> dict[str, Any]:
-    """Send a record through BSON, as the log would."""
+    """Send a record through BSON, like the log."""
     return decoded(encoded(document))
 
 
@@ -150,7 +150,7 @@ def test_a_line_holds_nothing_but_printable_ascii() -> None:
     assert json.loads(text)["payload"] == {every.replace("\0", ""): every}
 
 
-def test_a_lone_surrogate_which_no_log_can_hold_is_escaped_all_the_same() -> None:
+def test_a_lone_surrogate_is_escaped_too() -> None:
     unstorable = record(timestamp=AT.replace(tzinfo=None), tenant_id="\ud800")
     assert json.loads(line(unstorable))["tenant_id"] == "\ud800"
 
@@ -199,12 +199,12 @@ def test_values_as_the_library_decodes_them_are_shown_alike() -> None:
     assert to_json(Decimal("1.50")) == '{"$numberDecimal":"1.50"}'
 
 
-def test_what_only_a_stand_in_for_the_database_can_hold_is_shown_as_text() -> None:
+def test_a_value_that_only_mongomock_can_store_is_shown_as_text() -> None:
     assert to_json({"value": object}) == '{"value":"<class \'object\'>"}'
 
 
 def _bson_values() -> st.SearchStrategy[Any]:
-    # milliseconds, since BSON keeps no more
+    # milliseconds, the precision of BSON
     moments = st.integers(-(2**62), 2**62).map(bson.DatetimeMS)
     texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0$"), max_size=8)
@@ -243,7 +243,7 @@ def test_decoding_a_line_gives_back_the_stored_payload(payload: dict[str, Any]) 
 
 
 def _comparable(value: Any) -> Any:
-    """Return the value in a form in which equal values of different Python types are equal, and others are not."""
+    """Return the value in a form that is equal for equal values of different Python types, and for no others."""
     if isinstance(value, dict):
         return {name: _comparable(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -261,7 +261,7 @@ def _comparable(value: Any) -> Any:
     return (type(value).__name__, value)
 
 
-# Records of other writers
+# Records of other programs
 
 
 def test_a_record_with_nothing_but_an_id_is_shown_as_empty() -> None:
@@ -319,13 +319,13 @@ def test_a_missing_field_is_shown_as_null_or_empty() -> None:
         assert not event[name]
 
 
-def test_a_payload_that_is_no_object_is_shown_under_value() -> None:
+def test_a_payload_that_is_not_an_object_is_shown_under_value() -> None:
     assert shown(record(payload=[1, b""]))["payload"] == {
         "value": [1, {"$binary": {"base64": "", "subType": "00"}}],
     }
 
 
-def test_what_is_missing_under_delivery_is_null_zero_or_empty() -> None:
+def test_missing_keys_under_delivery_are_null_zero_or_empty() -> None:
     event = shown(record(delivery={"state": "dead", "handlers": [{"id": "a", "state": "dead"}]}))
     assert event["delivery"]["takeovers"] == 0
     assert event["delivery"]["handlers"][0]["errors"] == []
@@ -354,7 +354,7 @@ def test_a_boolean_where_a_delivery_has_a_number_is_shown_as_a_number() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.sampled_from([*KEYS, "_id", "x"]), _bson_values()))
-def test_no_record_whatever_it_holds_makes_a_line_fail(document: dict[str, Any]) -> None:
+def test_no_content_of_a_record_makes_a_line_fail(document: dict[str, Any]) -> None:
     text = line(stored(document))
     assert list(json.loads(text))[:9] == KEYS
     assert text.isascii()
@@ -371,7 +371,7 @@ def test_no_record_whatever_it_holds_makes_a_line_fail(document: dict[str, Any])
         max_size=4,
     )
 )
-def test_no_delivery_whatever_it_holds_makes_a_line_fail(delivery: dict[str, Any]) -> None:
+def test_no_content_of_a_delivery_makes_a_line_fail(delivery: dict[str, Any]) -> None:
     event = shown(record(delivery=delivery))
     assert list(event)[:9] == KEYS
     assert isinstance(event["delivery"], dict)

@@ -1,4 +1,4 @@
-"""Lines of events for people: the width is kept, times are as short as they can be, hues stay."""
+"""Lines of events for people: they fit the width, times are as short as possible, hues stay the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENT = {
     "_id": 1,
     "event_id": "1",
     "event_type": "payment.completed",
-    "timestamp": datetime(2026, 11, 22, 9, 14, 3, 120_000),  # noqa: DTZ001 - as records are decoded for reading
+    "timestamp": datetime(2026, 11, 22, 9, 14, 3, 120_000),  # noqa: DTZ001 - records are decoded like this
     "tenant_id": "acme",
     "actor_id": "user_77",
     "payload": {"payment_id": "p_1", "amount": 12.5, "currency": "EUR"},
@@ -55,7 +55,7 @@ def test_a_line_is_as_the_screens_show_it(lines: Lines) -> None:
     ]
 
 
-def test_today_a_live_line_shows_the_time_alone(lines: Lines) -> None:
+def test_a_live_line_of_today_shows_the_time_only(lines: Lines) -> None:
     today = EVENT["timestamp"].replace(day=23)  # type: ignore[attr-defined]
     assert lines([{"timestamp": today}], is_live=True)[0].startswith("09:14:03.120  ")
     assert lines([{"timestamp": today}])[0].startswith("11-23 09:14:03.120  ")
@@ -69,7 +69,7 @@ def test_a_year_that_is_not_this_one_is_shown_and_stays(lines: Lines) -> None:
     assert lines([{"timestamp": past}], width=90)[0].startswith("2025-11-22 09:14:03  ")
 
 
-def test_columns_grow_with_what_comes_and_one_long_cell_moves_its_own_line_only(lines: Lines) -> None:
+def test_columns_grow_with_their_values_and_a_long_cell_shifts_its_own_line_only(lines: Lines) -> None:
     found = lines([{"event_type": "a.b"}], [{"event_type": "a" * 30}], [{"event_type": "a.b"}])
     assert [line.index("acme") for line in found] == [25, 52, 48]
 
@@ -79,7 +79,7 @@ def test_below_80_columns_the_actor_goes(lines: Lines) -> None:
     assert "user_77" not in lines([{}], width=79)[0]
 
 
-def test_what_is_missing_is_a_dash(lines: Lines) -> None:
+def test_a_missing_value_is_a_dash(lines: Lines) -> None:
     assert lines([{"event_type": None, "tenant_id": None, "actor_id": None, "payload": {}}]) == [
         "11-22 09:14:03.120  –  –  –"
     ]
@@ -163,7 +163,7 @@ def test_a_value_is_said_in_a_few_words(value: object, text: str) -> None:
         (4, "pay…"),
     ],
 )
-def test_a_payload_shows_as_much_as_there_is_room_for(room: int, text: str) -> None:
+def test_a_payload_shows_as_many_fields_as_fit(room: int, text: str) -> None:
     payload = {"payment_id": "p_1", "reason": "double charge", "a": 1, "b": 2, "c": 3}
     shown = "".join(part.text for part in payload_parts(payload, room))
     assert width_of(shown) <= room
@@ -181,9 +181,9 @@ def test_progress_shows_share_rate_and_what_is_left() -> None:
         "delivering ━━━━━━━━━━━━━━━╸──────────────  600/1,200   50%   300/s   0:00:02 left"
     )
     assert progress_line("delivering", 600, None, 2.0) == "delivering  600   300/s"
-    assert progress_line("delivering", 3, 2, 2.0) == "delivering  3   1.5/s", "more came than there was"
+    assert progress_line("delivering", 3, 2, 2.0) == "delivering  3   1.5/s", "more items than the total"
     assert progress_line("delivering", 0, 2, 0.0).endswith("0/2    0%   0.0/s")
-    assert len(progress_line("delivering", 600, 1200, 2.0, width=60)) == 60, "the bar gives way"
+    assert len(progress_line("delivering", 600, 1200, 2.0, width=60)) == 60, "the bar is left out"
     assert progress_line("delivering", 600, 1200, 2.0, width=40).startswith("delivering  600/1,200   50%   300/s")
     assert duration(3_725) == "1:02:05"
 

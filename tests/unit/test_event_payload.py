@@ -96,7 +96,7 @@ class TestFolding:
             payment(gross=2)
 
     def test_fields_are_accepted_by_name_and_by_alias_and_folded_by_name(self) -> None:
-        by_alias = Aliased(paymentId="p", n=2)  # type: ignore[call-arg]  # a static checker knows one alias at most
+        by_alias = Aliased(paymentId="p", n=2)  # type: ignore[call-arg]  # a type checker supports one alias only
 
         assert by_alias.payload == {"payment_id": "p", "count": 2}
         assert Aliased.model_validate({"payment_id": "p", "number": 2}).payload == by_alias.payload
@@ -109,7 +109,7 @@ class TestFolding:
         assert PostInitBelow(number=1, more=2).payload == {"number": 1, "name": "A", "more": 2}
         assert Mixed(number=1).payload == {"word": "A", "number": 1}
 
-    def test_private_attributes_live_beside_it(self) -> None:
+    def test_private_attributes_are_kept_next_to_it(self) -> None:
         event = Private(number=1)
         event._seen = 9
 

@@ -1,4 +1,4 @@
-"""Extended JSON: every type of BSON there and back in both forms, and everything that is refused, with the reason."""
+"""Extended JSON: every type of BSON in both forms and back, and every refused form with its reason."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_canonical_lines_keep_every_type_to_the_byte(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_TYPE)
-def test_relaxed_lines_say_the_same_when_they_are_written_again(name: str) -> None:
+def test_relaxed_lines_are_the_same_when_they_are_written_again(name: str) -> None:
     line = written({"payload": {"value": EVERY_TYPE[name]}})
     assert written({"payload": parse(line)["payload"]}) == line
 
@@ -150,7 +150,7 @@ REFUSED = {
     "$oid number": ('{"$oid": 5}', "$oid: 5 is not a valid value"),
     "$oid and more": ('{"$oid": "' + "a" * 24 + '", "x": 1}', '$oid: must not have the additional key "x"'),
     "$date past 64 bits": ('{"$date": {"$numberLong": "9223372036854775808"}}', "is not a valid value"),
-    "$date that is none": ('{"$date": "2026-02-30T00:00:00Z"}', "is not an existing time"),
+    "$date that does not exist": ('{"$date": "2026-02-30T00:00:00Z"}', "is not an existing time"),
     "$date year 10000": ('{"$date": "10000-01-01T00:00:00Z"}', "is not a time like"),
     "$date naive": ('{"$date": "2026-01-31T10:00:00"}', "has no zone"),
     "$date plain number": ('{"$date": 5}', "$date: 5 is not a valid value"),
@@ -186,7 +186,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_kept_exactly_is_refused_with_the_reason(name: str) -> None:
+def test_a_value_that_cannot_be_kept_exactly_is_refused_with_the_reason(name: str) -> None:
     text, reason = REFUSED[name]
     with pytest.raises(InvalidEvent) as caught:
         parse(text)
@@ -211,13 +211,13 @@ def test_times_are_read_in_milliseconds(text: str, moment: datetime) -> None:
     "text",
     ["", "2026-01-31", "2026-01-31T10:00:60Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "2026-W05-6"],
 )
-def test_times_that_there_are_not_are_refused(text: str) -> None:
+def test_times_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(InvalidEvent):
         parse_time(text)
 
 
 @given(st.text(max_size=200))
-def test_whatever_the_text_is_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     for one in (text, json.dumps({"$date": text}), json.dumps({"$numberDecimal": text})):
         with suppress(InvalidEvent):
             parse(one)

@@ -1,4 +1,4 @@
-"""The file of failed deliveries: there as soon as one fails, and never in the way of what is read."""
+"""The file of failed deliveries: created at the first failure, and never the file that is being read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_each_failure_is_in_the_file_at_once_and_can_be_read_back(tmp_path: Path
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_new_run_begins_a_new_file_and_one_that_goes_on_keeps_it(tmp_path: Path) -> None:
+def test_a_new_run_starts_a_new_file_and_a_continued_one_appends(tmp_path: Path) -> None:
     path = tmp_path / "failed"
     for goes_on, expected in ((False, 1), (True, 2), (False, 1)):
         with Failures(path, goes_on=goes_on) as file:
@@ -47,7 +47,7 @@ def test_a_full_disk_ends_the_run() -> None:
         file.write(ROW)
 
 
-def test_what_is_read_is_never_written_over(tmp_path: Path) -> None:
+def test_the_input_file_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "failed"
     path.touch()
     os.link(path, tmp_path / "same")

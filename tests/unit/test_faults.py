@@ -1,4 +1,4 @@
-"""Errors of the driver become ours."""
+"""Errors of the driver and ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_exception_of_the_driver_is_listed(module: Any) -> None:
         for name, each in vars(module).items()
         if inspect.isclass(each) and each.__module__ == module.__name__ and each not in faults.KINDS
     }
-    assert grown == set(), "the driver has grown exceptions: say in faults.KINDS what they mean"
+    assert grown == set(), "the driver has new exceptions: map them in faults.KINDS"
 
 
 def login(code: int) -> errors.OperationFailure:
@@ -60,7 +60,7 @@ def bulk(**details: Any) -> errors.BulkWriteError:
         (errors.InvalidOperation("x"), StoreError),
     ],
 )
-def test_an_error_says_whether_to_wait_to_log_in_or_to_look_at_the_record(
+def test_an_error_distinguishes_an_outage_a_refused_login_and_a_refused_record(
     error: Exception, kind: type[StoreError]
 ) -> None:
     found = faults.translated(error, WHERE)
@@ -119,7 +119,7 @@ def test_only_errors_of_the_driver_are_translated() -> None:
 
 
 @pytest.mark.parametrize("code", [24, 46, 112, 133, 175, 202, 237, 13388])
-def test_a_fault_that_passes_means_to_try_again_wherever_its_code_stands(code: int) -> None:
+def test_a_transient_fault_is_retried_wherever_its_code_is_in_the_reply(code: int) -> None:
     for error in (
         errors.OperationFailure("x", code),
         errors.WriteError("x", code),

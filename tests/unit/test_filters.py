@@ -1,4 +1,4 @@
-"""A selection as MongoDB reads it."""
+"""A selection as a MongoDB filter."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_selection_becomes_a_filter(selection: Selection, condition: dict[str,
     assert selection_filter(selection) == condition
 
 
-def test_a_wildcard_becomes_an_anchored_regular_expression_beside_exact_types() -> None:
+def test_a_wildcard_becomes_an_anchored_regular_expression_next_to_exact_types() -> None:
     condition = selection_filter(Selection(types=("a.*", "b")))
     exact, wild = condition["$or"]
     assert exact == {"event_type": {"$eq": "b"}}

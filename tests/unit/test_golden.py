@@ -1,7 +1,7 @@
-"""What version 1 stored, this version stores as well: the same record ids, contents and bytes.
+"""Records of version 1: this version stores the same ids, contents and bytes.
 
-Ids of events that handlers publish follow from the content, so a handler that began under version 1 and is run again
-under this version finds the events that it has published. The values were written down by running version 1.
+Ids of events that handlers publish depend on the content, so a handler that started under version 1 and is run again
+under this version finds the events that it has published. The values were recorded by running version 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VERSION_1: Final = {
     "values of a payload": ("c1f4205247eae2290a8b32e2", "27f15f4a59de1acf215c920c", "2537167facefa95d6e30a7e1"),
     "values of BSON": ("c1f4205247eae2290a8b32e2", "eb206ba30aee7b6fc9723377", "74d93020f64eb6e5957c01ed"),
 }
-"""Of each event the `_id` of its record, and the digests of its content and of its record."""
+"""For each event the `_id` of its record, and the digests of its content and of its record."""
 
 
 def test_every_golden_event_is_tested() -> None:

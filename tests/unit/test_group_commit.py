@@ -1,4 +1,4 @@
-"""Group commit, over a write that answers when it is told to."""
+"""Group commit, over a write with a scripted answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.conditions import becomes
 
 
 class Server:
-    """Notes each write, and answers once its gate is open."""
+    """Records each write, and answers once its gate is open."""
 
     def __init__(self) -> None:
         self.writes: list[list[int]] = []
@@ -72,13 +72,13 @@ async def test_a_write_is_bounded_by_count(server: Server) -> None:
     assert [len(write) for write in server.writes] == [1_000, 1_000, 100]
 
 
-async def test_a_write_is_bounded_by_size_and_a_larger_item_goes_alone(server: Server) -> None:
+async def test_a_write_is_limited_in_size_and_a_larger_item_is_written_alone(server: Server) -> None:
     server.gate.set()
     await asyncio.gather(*[server.submit(item, size) for item, size in enumerate((3_000, 3_000, 3_000, 9_000, 1))])
     assert server.writes == [[0, 1], [2], [3], [4]]
 
 
-async def test_nobody_waits_for_a_second_deadline_when_a_write_finds_the_server_gone(server: Server) -> None:
+async def test_no_caller_waits_for_a_second_deadline_after_a_failed_write(server: Server) -> None:
     server.failures = [StoreUnavailable("gone")]
     tasks = await server.submitted(0)
     await becomes(lambda: server.writes)
@@ -90,7 +90,7 @@ async def test_nobody_waits_for_a_second_deadline_when_a_write_finds_the_server_
     assert await server.submit(5_000) == "stored 5000"
 
 
-async def test_another_error_fails_its_own_write_alone(server: Server) -> None:
+async def test_any_other_error_fails_only_its_own_write(server: Server) -> None:
     server.failures = [StoreError("not this one")]
     first = server.submit(1)
     await becomes(lambda: server.writes)
@@ -113,7 +113,7 @@ async def test_a_cancelled_caller_takes_back_an_item_that_was_not_sent_yet(serve
     assert server.writes == [[1], [3]]
 
 
-async def test_a_cancelled_caller_whose_item_is_on_its_way_stops_nobody_else(server: Server) -> None:
+async def test_a_cancelled_caller_whose_item_was_sent_stops_no_other_caller(server: Server) -> None:
     cancelled, other = await server.submitted(1, 2)
     await becomes(lambda: server.writes)
     cancelled.cancel()
@@ -131,7 +131,7 @@ async def test_the_deadline_of_the_first_caller_is_not_that_of_the_others(server
     assert server.deadlines == [None]
 
 
-def test_a_loop_that_ends_lets_its_callers_go() -> None:
+def test_callers_of_an_ended_loop_are_released() -> None:
     async def main() -> list[asyncio.Task[Any]]:
         server = Server()
         tasks: list[asyncio.Task[Any]] = [server.submit(1)]

@@ -1,4 +1,4 @@
-"""The kill points: named once in the library, known to the tests, and impossible to arm from the environment."""
+"""The kill points: named once in the library, listed in the tests, and impossible to arm from the environment."""
 
 import ast
 import os
@@ -35,7 +35,7 @@ def test_the_tests_kill_at_every_point_of_the_library() -> None:
 
 def test_a_request_has_one_point() -> None:
     twice = {point for point, times in Counter(points()).items() if times > 1}
-    assert twice <= {"prune.copied"}  # a file and a collection
+    assert twice <= {"prune.copied"}  # for a file and for a collection
 
 
 def test_the_environment_alone_arms_nothing() -> None:

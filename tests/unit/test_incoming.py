@@ -1,4 +1,4 @@
-"""A line as the record that it becomes: what is kept, what is filled in, and everything that is refused."""
+"""A line and its record: keys that are kept or filled in, and every refused line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def handler(**fields: Any) -> dict[str, Any]:
     return {"id": "shop:mail", "state": "pending"} | fields
 
 
-# ------------------------------------------------------------------ what is kept
+# ------------------------------------------------------------------ kept
 
 
 def test_both_forms_become_the_record_that_a_publish_writes() -> None:
@@ -64,7 +64,7 @@ def test_both_forms_become_the_record_that_a_publish_writes() -> None:
     assert list(read(EVENT_JSON)) == list(new_record(event))
 
 
-def test_what_event_json_leaves_out_is_null_or_empty() -> None:
+def test_keys_missing_in_event_json_are_null_or_empty() -> None:
     record = read({"event_id": "e", "event_type": "t", "timestamp": "2026-01-31T10:00:00Z"})
     assert (record["tenant_id"], record["actor_id"], record["payload"]) == (None, None, {})
     assert "delivery" not in record
@@ -100,7 +100,7 @@ def test_the_id_of_a_line_is_not_taken_over() -> None:
     assert read({"_id": OID, **EVENT_JSON})["_id"] == record_id("e")
 
 
-def test_what_became_of_an_event_is_left_behind_unless_it_is_asked_for() -> None:
+def test_deliveries_are_imported_only_with_the_option() -> None:
     line = EXTENDED_JSON | {"delivery": {"handlers": [handler()]}}
     assert "delivery" not in read(line)
     assert read(line, WITH_DELIVERY)["delivery"]["state"] == "open"
@@ -114,7 +114,7 @@ def test_a_removed_payload_stays_removed() -> None:
 # ------------------------------------------------------------------ deliveries
 
 
-def test_nobody_owns_what_was_owned_elsewhere_and_its_old_owner_cannot_write_over_it() -> None:
+def test_an_imported_record_is_unowned_and_its_former_owner_cannot_overwrite_it() -> None:
     before = Delivery.new(["a"], at=AT, owner="host:1:ab")
     after = take_in(before, at=NOW)
     assert (after.owner, after.running, after.claimed_at, after.rev) == (None, None, None, before.rev + 1)
@@ -191,7 +191,7 @@ def test_keys_of_a_later_version_are_kept() -> None:
 
 
 @pytest.mark.parametrize("name", BAD_DELIVERIES)
-def test_a_delivery_that_is_none_is_refused_and_of_no_account_where_it_is_not_asked_for(name: str) -> None:
+def test_an_invalid_delivery_is_refused_and_ignored_without_with_delivery(name: str) -> None:
     delivery, reason = BAD_DELIVERIES[name]
     line = EXTENDED_JSON | {"delivery": delivery}
     with pytest.raises(InvalidEvent) as caught:
@@ -200,7 +200,7 @@ def test_a_delivery_that_is_none_is_refused_and_of_no_account_where_it_is_not_as
     assert "delivery" not in read(line)
 
 
-# ------------------------------------------------------------------ what is refused
+# ------------------------------------------------------------------ refused
 
 
 def nested(levels: int) -> Any:
@@ -252,7 +252,7 @@ TIMES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("form", [EVENT_JSON, EXTENDED_JSON], ids=["Event JSON", "Extended JSON"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_event_is_refused_and_says_where(name: str, form: dict[str, Any]) -> None:
+def test_a_line_that_is_not_an_event_is_refused_with_its_path(name: str, form: dict[str, Any]) -> None:
     changes, reason = REFUSED[name]
     with pytest.raises(InvalidEvent) as caught:
         read(form | changes)
@@ -260,7 +260,7 @@ def test_what_is_no_event_is_refused_and_says_where(name: str, form: dict[str, A
 
 
 @pytest.mark.parametrize("name", TIMES)
-def test_a_time_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_time_is_refused(name: str) -> None:
     time, reason = TIMES[name]
     with pytest.raises(InvalidEvent) as caught:
         read(EVENT_JSON | {"timestamp": time})
@@ -268,12 +268,12 @@ def test_a_time_that_is_none_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("line", [[], [EVENT_JSON], "x", 5, None, True])
-def test_what_is_no_object_is_refused(line: Any) -> None:
+def test_a_value_that_is_not_an_object_is_refused(line: Any) -> None:
     with pytest.raises(InvalidEvent, match="an event is an object"):
         read(line)
 
 
-def test_what_is_most_is_kept() -> None:
+def test_extreme_values_are_kept() -> None:
     extreme = {"payload": nested(MAX_LEVELS), "event_type": "t" * 1_000_000, "tenant_id": "", "event_id": "i\0" * 500}
     record = read(EVENT_JSON | extreme)
     assert record["event_type"] == "t" * 1_000_000
@@ -309,6 +309,6 @@ def test_a_new_event_is_of_its_class_and_holds_what_it_would_after_a_trip_throug
 
 
 @pytest.mark.parametrize("line", [[], {}, {"event_type": "t", "timestamp": AT}, {"event_type": "t", "more": 1}])
-def test_a_line_that_is_no_event_json_is_not_published(line: Any) -> None:
+def test_a_line_that_is_not_event_json_is_not_published(line: Any) -> None:
     with pytest.raises(InvalidEvent):
         new_event(line, at=AT)

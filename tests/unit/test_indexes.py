@@ -1,4 +1,4 @@
-"""The indexes of the log, against what MongoDB documents."""
+"""The indexes of the log, compared with MongoDB's documentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_indexes_are_those_of_the_design() -> None:
 
 
 def test_no_two_indexes_have_the_same_keys() -> None:
-    """Before MongoDB 5.0 they could not differ by their filter alone."""
+    """Before MongoDB 5.0 two indexes could not differ by their filter only."""
     assert len({keys(one) for one in SPECIFICATIONS}) == len(SPECIFICATIONS)
 
 
@@ -45,7 +45,7 @@ def test_the_names_in_hints_are_those_of_indexes() -> None:
 
 
 def test_every_partial_filter_has_documented_operators_only() -> None:
-    """MongoDB allows few operators there, and a stand-in accepts more.
+    """MongoDB allows few operators there; mongomock and the embedded server accept more.
 
     https://www.mongodb.com/docs/manual/core/index-partial/#create-a-partial-index
     """
@@ -55,7 +55,7 @@ def test_every_partial_filter_has_documented_operators_only() -> None:
             assert isinstance(value, str) or list(value) == ["$gt"]
 
 
-def test_indexes_of_version_1_are_told_from_those_of_others() -> None:
+def test_indexes_of_version_1_are_distinguished_from_those_of_others() -> None:
     old = {"name": "x", "key": {"delivery.owner": 1, "delivery.due_at": 1}}
     old_filter = {"partialFilterExpression": {"delivery.state": "open"}}
     assert compare([*listed(), old]).foreign == ("x",)
@@ -91,7 +91,7 @@ def test_the_name_and_the_number_type_of_an_index_do_not_matter() -> None:
     assert missing([*listed(), {"key": {"place": "2dsphere"}}]) == []
 
 
-def test_a_unique_index_cannot_be_asked_of_a_sharded_collection() -> None:
+def test_a_sharded_collection_gets_no_unique_index() -> None:
     loose = [{name: value for name, value in one.items() if name != "unique"} for one in listed()]
     assert missing(loose) == [INDEXES[0]]
     assert missing(loose, sharded=True) == []
@@ -128,7 +128,7 @@ async def test_nothing_is_created_where_nothing_is_missing() -> None:
     assert collection.created == []
 
 
-def test_what_is_there_is_compared_with_what_is_needed() -> None:
+def test_existing_indexes_are_compared_with_required_ones() -> None:
     assert compare([]) == Comparison(tuple(one["name"] for one in SPECIFICATIONS), (), ())
     assert compare(listed()) == Comparison((), (), ())
     foreign = {"name": "mine", "key": {"payload.x": 1}}

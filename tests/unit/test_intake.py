@@ -1,4 +1,4 @@
-"""Lines as they come: numbers, ends, gzip, text that is none, and memory that stays flat."""
+"""Lines of input: numbers, line ends, gzip, invalid text, and flat memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_it_does_not_matter_where_the_chunks_are_cut() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
-async def test_nothing_gives_no_lines(data: bytes) -> None:
+async def test_an_empty_input_gives_no_lines(data: bytes) -> None:
     assert await taken(data) == []
 
 
@@ -89,9 +89,9 @@ async def test_damaged_gzip_is_a_fault_of_one_line(data: bytes, fault: str) -> N
         (b'{"a": "\xed\xa0\x80"}', "not UTF-8"),
     ],
 )
-async def test_what_is_no_utf_8_is_told_and_not_lost(data: bytes, reason: str | None) -> None:
+async def test_text_that_is_not_utf_8_is_reported_and_not_lost(data: bytes, reason: str | None) -> None:
     first = (await taken(data))[0]
-    if reason is None:  # ASCII with NUL between: valid UTF-8, and no JSON
+    if reason is None:  # ASCII with NUL between: valid UTF-8, but not JSON
         assert "\0" in first.text()
         return
     with pytest.raises(ValueError, match=reason):
@@ -138,7 +138,7 @@ async def test_a_pipe_gives_what_it_holds_without_waiting_for_more(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", [".", "nothing", "nothing/here", "a\0b"])
-async def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+async def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidSetting):
         await anext(lines(str(tmp_path / name)))
     with pytest.raises(InvalidSetting):

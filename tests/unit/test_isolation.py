@@ -1,4 +1,4 @@
-"""What one module of the tests imports and defines reaches no other."""
+"""Imports and classes of one test module do not reach another."""
 
 from craft_easy.core.events import get_event_bus
 from craft_easy.core.events.model.event_class import class_of
@@ -17,7 +17,7 @@ def define_parcel_sent() -> None:
     assert class_of("isolation.parcel_sent") is ParcelSent
 
 
-def test_an_event_class_that_a_test_defines_is_forgotten_after_it() -> None:
+def test_an_event_class_of_a_test_is_removed_after_it() -> None:
     define_parcel_sent()
 
 

@@ -24,7 +24,7 @@ class FakeClock:
 
 
 class FakeRegistry:
-    """A registry in memory; its channel beats when it is told to, and fails or refuses on demand."""
+    """A registry in memory; its channel sends heartbeats on command, and fails or refuses on demand."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -159,7 +159,7 @@ async def test_a_beat_counts_from_when_it_was_sent(registry: FakeRegistry, clock
     await worker.stop()
 
 
-async def test_a_worker_whose_beat_is_refused_registers_anew(registry: FakeRegistry) -> None:
+async def test_a_worker_whose_heartbeat_is_refused_registers_again(registry: FakeRegistry) -> None:
     worker = Worker(registry, lease=LEASE)
     first = await worker.ready()
     registry.refused.add(first)
@@ -238,9 +238,9 @@ async def test_a_beat_that_fails_is_tried_again(registry: FakeRegistry) -> None:
     await worker.ready()
     registry.fails = True
     assert not beat_while_the_loop_is_blocked(worker)
-    assert worker.may_start, "one failure is no refusal"
+    assert worker.may_start, "one failure is not a refusal"
     await worker.stop()
-    assert registry.closed.is_set(), "a registry that cannot be reached does not keep the thread"
+    assert registry.closed.is_set(), "an unreachable registry does not keep the thread alive"
 
 
 def test_a_closed_loop_ends_its_worker(clock: FakeClock) -> None:

@@ -1,4 +1,4 @@
-"""The lock that a checkpoint, an export and a file archive share, and what happens where there is none."""
+"""The lock that a checkpoint, an export and a file archive share, and systems without locks."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def test_a_second_lock_of_the_same_file_is_refused(tmp_path: Path) -> None:
     os.close(second)
 
 
-def test_what_locks_a_file_can_be_imported_where_there_are_no_locks() -> None:
+def test_modules_that_lock_files_can_be_imported_without_fcntl() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_LOCKS], check=True)
 
 

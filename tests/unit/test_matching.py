@@ -1,4 +1,4 @@
-"""`--grep`: which text is searched for, and where."""
+"""`--grep`: the texts, and the part of an event that is searched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVENT: dict[str, Any] = {
     "_id": 1,
     "event_id": "e-1",
     "event_type": "order.placed",
-    "timestamp": datetime(2026, 1, 31, 10),  # noqa: DTZ001 - as records are decoded for reading
+    "timestamp": datetime(2026, 1, 31, 10),  # noqa: DTZ001 - records are decoded like this
     "tenant_id": "acmé",
     "actor_id": None,
     "payload": {"order_id": "o_1", "note": "a/b"},

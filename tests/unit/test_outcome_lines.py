@@ -32,7 +32,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 @pytest.fixture
 def lines(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """Write deliveries that ended, each under its event unless told otherwise, and return the lines."""
+    """Write deliveries that ended, each under its event by default, and return the lines."""
 
     def write(*endings: Ending, width: int = 120, below: str | None = "e-1", color: str = "never") -> list[str]:
         monkeypatch.setenv("COLUMNS", str(width))
@@ -65,11 +65,11 @@ def lines(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Lines:
         (replace(DONE, at=NOW.replace(day=22)), "11-22 17:44:02.131    ✓ shop.stock:reserve   12 ms"),
     ],
 )
-def test_a_line_says_what_became_of_a_delivery(lines: Lines, ending: Ending, line: str) -> None:
+def test_a_line_shows_the_outcome_of_a_delivery(lines: Lines, ending: Ending, line: str) -> None:
     assert lines(ending) == [line]
 
 
-def test_the_event_is_named_where_it_does_not_stand_right_above(lines: Lines) -> None:
+def test_the_event_is_named_unless_it_is_the_line_above(lines: Lines) -> None:
     assert lines(DONE, below="e-2") == ["17:44:02.131    ✓ shop.stock:reserve   12 ms   order.placed acme e-1"]
 
 

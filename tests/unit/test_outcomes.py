@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
 class FakeDeliveries:
-    """Applies changes in memory; may be made to wait, to fail, or to refuse records with errors in them."""
+    """Applies changes in memory; can wait, fail, or refuse records with errors."""
 
     def __init__(self) -> None:
         self.groups: list[list[Any]] = []
@@ -71,7 +71,7 @@ def ended(handler: str = "a", kind: OutcomeKind = OutcomeKind.SUCCEEDED, **value
     return Ended(Outcome(handler, kind, **values), NOW, handler)
 
 
-async def test_what_ends_in_one_turn_of_the_loop_goes_out_in_one_write(
+async def test_outcomes_of_one_turn_of_the_loop_share_one_write(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     for number in range(5):
@@ -80,7 +80,9 @@ async def test_what_ends_in_one_turn_of_the_loop_goes_out_in_one_write(
     assert deliveries.groups == [[0, 1, 2, 3, 4]]
 
 
-async def test_what_ends_during_a_write_gathers_for_the_next(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
+async def test_outcomes_during_a_write_are_collected_for_the_next(
+    writer: OutcomeWriter, deliveries: FakeDeliveries
+) -> None:
     deliveries.gate.clear()
     first = owned(0, "a", "b")
     writer.add(first, ended("a"))
@@ -145,7 +147,7 @@ async def test_a_record_that_never_ran_is_given_back_without_its_claim(writer: O
     assert (record.record.delivery.owner, record.record.delivery.claimed_at) == (None, None)
 
 
-async def test_the_texts_of_errors_go_where_a_record_has_no_room_for_them(
+async def test_the_texts_of_errors_are_dropped_if_the_record_would_be_too_large(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     deliveries.refuses_errors = True
@@ -158,7 +160,7 @@ async def test_the_texts_of_errors_go_where_a_record_has_no_room_for_them(
     assert (entry.attempts, entry.errors, entry.due_at is not None) == (1, (), True)
 
 
-async def test_a_record_that_is_refused_for_good_stops_nobody_else(
+async def test_a_record_that_is_refused_for_good_stops_no_other(
     writer: OutcomeWriter, deliveries: FakeDeliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     deliveries.failures = [RecordRefused("group"), RecordRefused("alone"), RecordRefused("without errors")]
@@ -203,9 +205,7 @@ async def test_a_failure_is_due_again_after_its_wait(writer: OutcomeWriter) -> N
     assert record.record.delivery.due_at == NOW + timedelta(minutes=5)
 
 
-async def test_whoever_claims_waits_until_few_records_are_unwritten(
-    writer: OutcomeWriter, deliveries: FakeDeliveries
-) -> None:
+async def test_a_claim_waits_until_few_records_are_unwritten(writer: OutcomeWriter, deliveries: FakeDeliveries) -> None:
     await writer.wait_for_room(1)
     deliveries.gate.clear()
     for number in range(3):
@@ -232,7 +232,7 @@ async def test_a_record_that_is_locked_keeps_no_other_waiting(
     assert records[1].record.delivery.state == "done"
 
 
-async def test_a_record_that_is_refused_for_an_unknown_reason_is_tried_again_and_keeps_no_other_waiting(
+async def test_a_record_refused_for_an_unknown_reason_is_retried_and_delays_no_other(
     writer: OutcomeWriter, deliveries: FakeDeliveries
 ) -> None:
     odd, others = owned(0), [owned(number) for number in range(1, 4)]

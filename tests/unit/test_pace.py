@@ -1,4 +1,4 @@
-"""When events start: in the gaps that they had, no more in a second than asked for."""
+"""The start times of events: with their original gaps, and limited in rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that every wait moves on."""
+    """A clock that every wait advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -47,18 +47,18 @@ async def test_gaps_pass_faster(clock: Clock) -> None:
     assert await at_gaps(Pace(asyncio.Event(), speed=10, clock=clock), clock, 0, 10, 20) == [0, 1, 2]
 
 
-async def test_what_took_too_long_is_caught_up_with(clock: Clock) -> None:
+async def test_a_late_replay_catches_up(clock: Clock) -> None:
     pace = Pace(asyncio.Event(), speed=1, clock=clock)
     await pace.gap(BEGAN)
     clock.now += 15
     assert await at_gaps(pace, clock, 10, 20) == [15, 20]
 
 
-async def test_a_time_that_goes_back_is_no_gap(clock: Clock) -> None:
+async def test_a_clock_that_goes_back_is_not_a_gap(clock: Clock) -> None:
     assert await at_gaps(Pace(asyncio.Event(), speed=1, clock=clock), clock, 50, 0, 5) == [0, 0, 5]
 
 
-async def test_without_a_speed_nobody_waits(clock: Clock) -> None:
+async def test_without_a_pace_there_is_no_wait(clock: Clock) -> None:
     assert await at_gaps(Pace(asyncio.Event(), clock=clock), clock, 0, 1_000) == [0, 0]
 
 

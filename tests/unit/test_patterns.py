@@ -50,7 +50,7 @@ def test_only_a_pattern_without_wildcards_is_exact() -> None:
     assert not compile_pattern("?").is_exact
 
 
-def test_the_prefix_is_what_stands_before_the_first_wildcard() -> None:
+def test_the_prefix_is_the_text_before_the_first_wildcard() -> None:
     assert compile_pattern("payment.re*").prefix == "payment.re"
     assert compile_pattern("?ayment").prefix == ""
     assert compile_pattern("payment").prefix == "payment"
@@ -61,6 +61,6 @@ def test_an_empty_pattern_is_refused() -> None:
         compile_pattern("")
 
 
-def test_a_pattern_that_is_no_string_is_refused() -> None:
+def test_a_pattern_that_is_not_a_string_is_refused() -> None:
     with pytest.raises(TypeError, match="a pattern must be a string"):
         compile_pattern(7)

@@ -1,4 +1,4 @@
-"""The slots of a pool, and what becomes of records that do not run to their end."""
+"""The slots of a pool, and records that do not run to their end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from tests.support.conditions import becomes
 
 
-async def test_items_of_a_key_keep_their_order_and_so_many_run_at_once() -> None:
+async def test_items_of_a_key_keep_their_order_and_the_concurrency_is_limited() -> None:
     seen: defaultdict[int, list[int]] = defaultdict(list)
     running: set[int] = set()
     most = 0
@@ -43,7 +43,7 @@ async def test_items_of_a_key_keep_their_order_and_so_many_run_at_once() -> None
     assert (sum(map(len, seen.values())), most) == (200, 3)
 
 
-async def test_one_slow_key_holds_nobody_else_up() -> None:
+async def test_one_slow_key_delays_no_other() -> None:
     may_end, seen = asyncio.Event(), []
 
     async def work(item: str) -> None:
@@ -79,7 +79,7 @@ async def test_slots_that_are_stopped_begin_nothing_more() -> None:
     assert seen == [0]
 
 
-async def test_what_work_raises_comes_out() -> None:
+async def test_an_exception_of_the_work_is_raised() -> None:
     async def work(item: int) -> None:
         raise ValueError(item)
 
@@ -143,7 +143,7 @@ def claimed(number: int, *deliveries: Any) -> ClaimedRecord:
 
 @pytest.fixture
 def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of the records that the pool of `pool_of` has given back; records are run by `FakeRun`."""
+    """The keys of the records that the pool of `pool_of` has given back; `FakeRun` runs the records."""
     monkeypatch.setattr(pool, "RecordRun", FakeRun)
     monkeypatch.setattr(pool, "RecordSink", lambda *_: None)
     runs.clear()

@@ -1,4 +1,4 @@
-"""The low-water mark, and how far beyond it events may begin."""
+"""The low watermark, and the limit for events beyond it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_no_event_begins_more_than_the_window_beyond_what_is_kept(tmp_path
     assert not waiting.done()
     keeper.end(steps[0])
     await asyncio.sleep(0)
-    assert not waiting.done()  # it has ended, and that is not on disk yet
+    assert not waiting.done()  # it has ended, but that is not on disk yet
     keeping = asyncio.create_task(keeper.keep())
     await asyncio.wait_for(waiting, 5)
     kept = point.read()
@@ -95,7 +95,7 @@ def test_a_position_that_version_1_wrote_is_read() -> None:
     assert RecordPosition.from_json(written) == place(1)
 
 
-def test_what_is_no_position_is_refused() -> None:
+def test_an_invalid_position_is_refused() -> None:
     good = Position("r", end=place(1)).to_json()
     for name, value in (("since", "2026-01-01"), ("end", {}), ("mark", 3), ("passed", "x"), ("until", 7)):
         with pytest.raises(CheckpointError, match="no position"):

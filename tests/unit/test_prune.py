@@ -1,4 +1,4 @@
-"""An archive that is a file: appended to, read back, mended after a run that was killed."""
+"""A file archive: appended to, read back, repaired after a run that was killed."""
 
 import fcntl
 import gzip
@@ -42,7 +42,7 @@ def text_of(path: Path) -> str:
 
 
 async def kept(path: Path, *copies: Copy) -> int:
-    """Keep copies in a file of its own run, and return how many bytes were cut off before."""
+    """Write copies to a file in a run of their own, and return the number of bytes that were cut off before."""
     async with FileArchive(path) as file:
         assert await file.keep(copies) == []
         return file.cut
@@ -102,7 +102,7 @@ def document(*elements: bytes) -> Copy:
     ],
     ids=["like an ObjectId", "like a date", "a key twice", "no UTF-8", "undefined", "a symbol"],
 )
-def test_what_a_line_cannot_say_exactly_has_none(one: Copy) -> None:
+def test_a_record_that_json_cannot_represent_has_no_line(one: Copy) -> None:
     assert exact_line(one) is None
 
 
@@ -121,7 +121,7 @@ async def test_each_run_appends_and_every_reader_takes_it_for_one_file(tmp_path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_what_has_no_exact_line_is_given_back_and_is_not_in_the_file(tmp_path: Path, name: str) -> None:
+async def test_an_event_without_an_exact_line_is_returned_and_not_in_the_file(tmp_path: Path, name: str) -> None:
     path, odd = tmp_path / name, copy(2, payload={"$oid": "x"})
     async with FileArchive(path) as file:
         assert await file.keep([copy(1), odd, copy(3)]) == [odd]
@@ -140,7 +140,7 @@ async def test_a_run_that_keeps_nothing_leaves_no_file(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_wherever_a_run_was_killed_while_it_wrote_the_next_one_goes_on(tmp_path: Path, name: str) -> None:
+async def test_the_next_run_continues_after_a_kill_during_any_write(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     await kept(path, copy(1))
     first = path.stat().st_size
@@ -149,7 +149,7 @@ async def test_wherever_a_run_was_killed_while_it_wrote_the_next_one_goes_on(tmp
     for size in range(first, len(whole)):
         path.write_bytes(whole[:size])
         cut = await kept(path, copy(3))
-        is_whole_line = name == "old.ndjson" and size == len(whole) - 1  # it lacks its end alone
+        is_whole_line = name == "old.ndjson" and size == len(whole) - 1  # only its newline is missing
         assert cut == (0 if is_whole_line else size - first), size
         assert len(text_of(path).splitlines()) == (3 if is_whole_line else 2), size
 
@@ -186,9 +186,7 @@ async def test_lines_that_another_program_wrote_stay(tmp_path: Path) -> None:
         ("old.ndjson.gz", gzip.compress(b"{}\n", mtime=0) + bytes(10)),
     ],
 )
-async def test_a_file_that_is_none_of_ours_or_damaged_is_refused_and_stays_as_it_is(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+async def test_a_foreign_or_damaged_file_is_refused_and_not_changed(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ArchiveError, match=name):
@@ -210,14 +208,14 @@ async def test_one_process_at_a_time_appends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["missing/old.ndjson", ".", "pipe", "/dev/null", "/dev/full"])
-async def test_what_cannot_be_read_back_is_refused(tmp_path: Path, place: str) -> None:
+async def test_a_value_that_cannot_be_read_back_is_refused(tmp_path: Path, place: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ArchiveError) as caught:
         await kept(tmp_path / place, copy(1))
     assert str(tmp_path / place) in str(caught.value)
 
 
-async def test_a_disk_that_is_full_is_told_and_leaves_no_half_line(
+async def test_a_full_disk_is_reported_and_leaves_no_partial_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "old.ndjson"
@@ -238,7 +236,7 @@ async def test_a_disk_that_is_full_is_told_and_leaves_no_half_line(
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_disk_that_gives_back_something_else_is_told(
+async def test_a_disk_that_returns_other_data_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     read = os.pread

@@ -20,4 +20,4 @@ def test_every_public_name_can_be_imported(package: ModuleType) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_another_name_is_an_attribute_error(package: ModuleType) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        package.nothing  # noqa: B018 - that is the test
+        package.nothing  # noqa: B018 - the access is the test

@@ -1,4 +1,4 @@
-"""The range of a replay: where it begins and ends, and how it waits out an outage."""
+"""The range of a replay: its start and end, and waiting out an outage."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def record(number: int, **fields: Any) -> dict[str, Any]:
 
 
 class Log:
-    """A log in pages, whose server goes away before some of them."""
+    """A log in pages, whose server is unreachable before some of them."""
 
     def __init__(self, pages: Sequence[Sequence[dict[str, Any]]], *, lost_before: Sequence[int] = ()) -> None:
         self.pages = pages
@@ -98,13 +98,13 @@ async def test_an_outage_that_lasts_is_raised(read: Read, no_wait: None, monkeyp
         await read(Log([[record(1)]], lost_before=[0] * 1_000), Position("r"))
 
 
-async def test_what_is_published_meanwhile_before_an_event_of_the_future_is_left_out(read: Read) -> None:
+async def test_events_published_during_the_run_before_a_future_event_are_left_out(read: Read) -> None:
     def tracked(number: int, claimed_at: datetime | None) -> dict[str, Any]:
         return record(number, delivery={"claimed_at": claimed_at})
 
     later = BEGAN + 100 * SECOND
     page = [
-        tracked(1, later),  # it happened before, and was claimed again
+        tracked(1, later),  # older, and claimed again
         record(101),
         tracked(102, None),
         tracked(103, BEGAN),

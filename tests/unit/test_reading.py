@@ -1,4 +1,4 @@
-"""Reading history, and counting it meanwhile."""
+"""Reading history, and counting it at the same time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.conditions import becomes
 
 @dataclass
 class Store:
-    """A log as a reader sees it."""
+    """The part of a log that a reader uses."""
 
     error: Exception | None = None
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,7 +73,7 @@ async def test_counting_ends_with_the_reading() -> None:
     assert store.is_cancelled
 
 
-async def test_nothing_is_asked_before_its_time_or_where_it_is_not_wanted() -> None:
+async def test_the_count_starts_after_its_delay_and_only_if_enabled() -> None:
     store = Store()
     for after in (None, 60.0):
         async with Total(as_store(store), Selection(), after=after):

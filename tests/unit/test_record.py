@@ -1,4 +1,4 @@
-"""How an event becomes a record."""
+"""The record of an event."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_id_of_a_uuid_7_is_its_seconds_and_eight_bytes_of_blake2b() -> None:
         "past 32 bits of seconds",
     ],
 )
-def test_what_is_no_uuid_7_is_hashed_whole(other: str) -> None:
+def test_an_id_that_is_not_a_uuid_7_is_hashed_whole(other: str) -> None:
     assert record_id(other).binary == blake2b(other.encode(), digest_size=12).digest()
 
 
@@ -93,7 +93,7 @@ def test_a_record_that_is_too_large_is_refused_with_its_deliveries() -> None:
         new_record(large, {"handlers": ["x" * 2000]})
 
 
-def test_a_foreign_record_says_the_same_as_the_event_that_was_read_from_it() -> None:
+def test_a_foreign_record_equals_the_event_that_is_read_from_it() -> None:
     foreign = {"_id": 5, "event_id": 6, "event_type": "x", "tenant_id": 7, "payload": [1]}
     event = DomainEvent.from_record(foreign)
     assert same_content(new_record(event), foreign)
@@ -118,10 +118,10 @@ def test_the_document_is_the_six_fields() -> None:
 
 class Traced(DomainEvent):
     event_type: str = "test.traced"
-    causation_id: str  # a field of the user's own, by the same name
+    causation_id: str  # a field of the user's with the same name
 
 
-def test_a_field_of_the_users_own_is_no_cause() -> None:
+def test_a_field_of_an_event_class_is_not_a_cause() -> None:
     record = new_record(Traced(causation_id="mine"))
     assert "causation_id" not in record
     assert record["payload"] == {"causation_id": "mine"}

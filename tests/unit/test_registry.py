@@ -50,7 +50,7 @@ def test_a_handler_id_is_its_module_and_its_qualified_name(handler: Callable[...
         (shop.Mailer, "the callable object Mailer", "id="),
     ],
 )
-def test_what_has_no_lasting_name_is_refused_and_the_fix_is_shown(
+def test_a_handler_without_a_lasting_name_is_refused_with_the_fix(
     handler: Callable[..., Any], what: str, fix: str
 ) -> None:
     with pytest.raises(TypeError, match=what) as refusal:
@@ -111,7 +111,7 @@ def test_a_decorated_handler_is_found_at_what_it_wraps() -> None:
     assert handler_id(wrapped) == f"{MODULE}:audit"
 
 
-def test_what_is_not_written_in_python_has_no_place() -> None:
+def test_a_function_outside_python_code_has_no_place() -> None:
     assert place(print) == ("", 0)
 
 
@@ -205,7 +205,7 @@ def test_two_functions_under_one_id_are_refused_and_both_places_are_named(regist
         ("*", shop.charge, {"retry": 3}, TypeError, "RetryPolicy"),
     ],
 )
-def test_what_cannot_be_used_is_refused(
+def test_an_unusable_value_is_refused(
     registry: Registry, pattern: Any, handler: Any, options: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):
@@ -213,7 +213,7 @@ def test_what_cannot_be_used_is_refused(
     assert registry.subscriptions() == ()
 
 
-def test_a_builtin_that_does_not_tell_how_it_is_called_is_taken(registry: Registry) -> None:
+def test_a_builtin_without_a_signature_is_accepted(registry: Registry) -> None:
     assert registry.subscribe("*", dict.fromkeys, id="builtin")
     assert registry.subscribe("*", type, id="no signature")
 
@@ -244,7 +244,7 @@ def test_a_handler_is_found_by_its_id_before_another_ones_alias(registry: Regist
     assert registry.handler(f"{MODULE}:charge") is charge
     assert (found := registry.handler("old")) is not None
     assert found.function is shop.audit
-    assert registry.handler("nobody") is None
+    assert registry.handler("unknown") is None
 
 
 def test_sixteen_times_the_subscriptions_take_no_more_than_some_thirty_times_as_long() -> None:
@@ -256,7 +256,7 @@ def test_sixteen_times_the_subscriptions_take_no_more_than_some_thirty_times_as_
         return time.process_time() - began
 
     few, many = min(seconds(100) for _ in range(3)), seconds(1600)
-    assert many < 16 * few * 2, "each rebuilt all that was there"
+    assert many < 16 * few * 2, "each call rebuilt all plans"
 
 
 # Plans

@@ -17,7 +17,7 @@ def test_the_wait_grows_with_the_fourth_power_and_stops_at_six_hours() -> None:
     assert DEFAULT_RETRY.wait(1000) == timedelta(hours=6)
 
 
-def test_a_constant_delay_is_spread_by_the_jitter_alone() -> None:
+def test_a_constant_delay_varies_only_by_its_jitter() -> None:
     policy = RetryPolicy(max_attempts=5, delay=10)
     assert policy.wait(1, 0.0) == timedelta(seconds=9)
     assert policy.wait(4, 0.5) == timedelta(seconds=10)
@@ -30,7 +30,7 @@ def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> Non
         RetryPolicy(**wrong)  # type: ignore[arg-type]  # one value at a time, of either type
 
 
-def test_a_policy_reads_as_people_say_it() -> None:
+def test_a_policy_is_printed_in_words() -> None:
     assert str(DEFAULT_RETRY) == "default"
     assert str(RetryPolicy(max_attempts=5, delay=10)) == "5 × 10 s"
     assert str(RetryPolicy(max_attempts=3)) == "3 × growing"

@@ -1,7 +1,7 @@
-"""The five roads through the library go down and come back: no call climbs a layer, few modules are visited again.
+"""The five roads through the library go down and come back: no call climbs a layer, few modules are entered again.
 
-The numbers before the modules became packages were 30 returns for a stored publish and 156 for a redispatch of one
-record, counted as here: the pure model and the modules of the lowest layer are not counted.
+Before the modules became packages there were 30 returns for a stored publish and 156 for a redispatch of one record,
+counted in this way: the pure model and the modules of the lowest layer are not counted.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ CALLBACKS = {
     ("engine.outage", "redispatch.loop"),
     ("engine.outage", "history.range"),
 }
-"""Calls into a higher layer that are meant: a transition is applied where it is written, an outcome and the end of a
-record are reported, what failed in an outage is called again."""
+"""Allowed calls into a higher layer: a transition is applied where it is written, an outcome and the end of a record
+are reported, a call that failed in an outage is repeated."""
 Travel = Callable[[EventBus, EventStore], Awaitable[object]]
 
 
@@ -79,7 +79,7 @@ async def log_with_one_open_record(uri: str) -> AsyncIterator[tuple[EventBus, Ev
     async with EventStore(f"craft_test_{secrets.token_hex(6)}", uri=uri) as store, EventBus() as bus:
         bus.configure_store(store)
         bus.subscribe("order.*", handle, id="shop:handle")
-        await publish(bus, store)  # what happens once, at the first publish of a process, is not the road
+        await publish(bus, store)  # the first publish of a process does more than the road
         await deliver(bus, store)
         await store.append_many([event()], handlers=["shop:handle"])
         yield bus, store
@@ -87,7 +87,7 @@ async def log_with_one_open_record(uri: str) -> AsyncIterator[tuple[EventBus, Ev
 
 @pytest.fixture(scope="module")
 def roads(embedded_uri: str) -> dict[str, Road]:
-    """The way that each of the five takes."""
+    """The way of each of the five roads."""
     found = {}
     recorder = Recorder()
 

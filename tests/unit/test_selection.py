@@ -24,7 +24,7 @@ MOMENT = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
         ({"until": datetime(2026, 1, 31)}, "until must have a time zone"),  # noqa: DTZ001
     ],
 )
-def test_what_can_choose_nothing_is_refused(arguments: dict[str, Any], message: str) -> None:
+def test_a_selection_that_can_match_nothing_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Selection(**arguments)
 

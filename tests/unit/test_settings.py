@@ -1,4 +1,4 @@
-"""The value of each setting, where it came from, and what is refused."""
+"""The value of each setting, its origin, and refused values."""
 
 from pathlib import Path
 
@@ -78,14 +78,16 @@ def test_folders_in_the_file_are_meant_from_where_it_is(project: Path) -> None:
         ("[tool.craft-events\n", r"pyproject\.toml: cannot be read"),
     ],
 )
-def test_a_file_that_says_something_odd_is_an_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_with_an_invalid_setting_is_an_error_that_names_the_file(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     read = resolve_modules if "handlers" in text else resolve
     with pytest.raises(InvalidSetting, match=message):
         read(environ={}, directory=tmp_path)
 
 
-def test_a_broken_file_of_somebody_else_is_none_of_our_business(tmp_path: Path) -> None:
+def test_a_broken_file_of_another_project_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[broken")
     assert resolve(environ={}, directory=tmp_path).uri.is_default
 
@@ -123,7 +125,7 @@ def test_handler_modules_come_from_the_file_as_a_list_or_a_text(project: Path) -
         ("embedded:./a/b", "craft_easy"),
     ],
 )
-def test_the_database_is_the_uris_else_the_default(uri: str, database: str) -> None:
+def test_the_database_is_that_of_the_uri_otherwise_the_default(uri: str, database: str) -> None:
     assert resolve({"uri": uri}, environ={}).database.value == database
 
 
@@ -158,7 +160,7 @@ def test_every_other_collection_name_is_taken(name: str) -> None:
     assert resolve({"collection": name}, environ={}).collection.value == name
 
 
-def test_a_name_from_elsewhere_than_a_flag_says_where_it_came_from() -> None:
+def test_a_name_that_is_not_from_a_flag_is_shown_with_its_origin() -> None:
     with pytest.raises(
         InvalidSetting, match=r'database: "a/b" holds "/", which MongoDB forbids \(from CRAFT_EVENTS_DATABASE\)'
     ):
@@ -171,7 +173,7 @@ def test_a_name_from_elsewhere_than_a_flag_says_where_it_came_from() -> None:
 @pytest.mark.parametrize(
     "uri", ["", "localhost", "http://h", "mongodb:/h", "mongodb://", "mongodb:///db", "embedded:", "mongodb://h\n"]
 )
-def test_an_address_that_is_none_is_refused(uri: str) -> None:
+def test_an_invalid_address_is_refused(uri: str) -> None:
     with pytest.raises(InvalidSetting, match=r"^--uri: "):
         resolve({"uri": uri}, environ={})
 
@@ -213,7 +215,7 @@ def test_every_way_to_name_hosts_is_taken(uri: str) -> None:
         ("plain", "plain"),
     ],
 )  # fmt: skip
-def test_passwords_are_masked_wherever_an_address_stands(text: str, expected: str) -> None:
+def test_passwords_are_masked_in_every_address(text: str, expected: str) -> None:
     assert redact(text) == expected
 
 

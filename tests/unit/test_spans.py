@@ -1,4 +1,4 @@
-"""Times and durations as people say them."""
+"""Times and durations for people."""
 
 from datetime import UTC, datetime
 

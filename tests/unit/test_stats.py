@@ -1,4 +1,4 @@
-"""The questions about figures: which index answers them, what leaves the server, and what comes of an answer."""
+"""The queries for figures: the index of each, the fields that leave the server, and the reading of an answer."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def question(by: By = "handler", **selected: Any) -> Question:
     [{}, {"tenants": ("acme",)}, {"no_tenant": True}, {"types": ("order.*",)}, {"since": NOW, "limit": 3}],
     ids=str,
 )
-def test_the_backlog_is_asked_of_the_partial_indexes(by: By, selected: dict[str, Any]) -> None:
+def test_the_backlog_query_uses_the_partial_indexes(by: By, selected: dict[str, Any]) -> None:
     for stages, of_index in ((open_stages, stats_queries.OPEN), (dead_stages, stats_queries.DEAD)):
         first = stages(question(by, **selected))[0]
         condition = first["$match"]

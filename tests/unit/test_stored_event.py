@@ -1,4 +1,4 @@
-"""With a store, what runs is what is stored: the trip of an event through its stored form."""
+"""With a store, handlers get the stored event: the way of an event through its stored form."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_an_instance_of_a_class_that_was_defined_again_comes_back_as_the_new_cla
 
         return Made
 
-    old = define()()  # type: ignore[call-arg]  # the type is stated in the class
+    old = define()()  # type: ignore[call-arg]  # the class sets the type
     new = define()
 
     assert type(stored_event(old)[1]) is new

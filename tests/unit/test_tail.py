@@ -1,4 +1,4 @@
-"""Following a log: recall and stream without repeats, connections that are lost, servers without change streams."""
+"""Following a log: last events and stream without repeats, lost connections, servers without change streams."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def record(number: int, **fields: Any) -> dict[str, Any]:
 
 @dataclass
 class Stream:
-    """Hands out what it was given: records, None for a second without any, errors."""
+    """Yields the given items: records, None for a second without any, errors."""
 
     script: list[Any]
     token: str | None = "begin"
@@ -52,7 +52,7 @@ class Stream:
 
 @dataclass
 class Store:
-    """A log in memory as a feed sees it."""
+    """A log in memory with the interface of a feed."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     streams: list[Any] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Store:
 
 
 class Notices:
-    """Keeps the names of the notices, and the notices themselves."""
+    """Stores the notices and their names."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -107,7 +107,7 @@ async def seen(store: Store, selection: Selection | None = None, **options: Any)
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let the feed's waits pass at once; returns how long they were."""
+    """Skip the feed's waits; returns their durations."""
     waits: list[float] = []
     sleep = asyncio.sleep
 
@@ -126,7 +126,7 @@ async def test_the_last_come_first_and_then_what_is_stored() -> None:
     assert stream.is_closed
 
 
-async def test_what_was_recalled_is_not_shown_again_by_the_stream() -> None:
+async def test_the_stream_does_not_repeat_the_last_events() -> None:
     store = Store([record(1), record(2)], [Stream([record(2), record(1), record(3)])])
     assert await seen(store) == [(1, False), (2, False), (3, True)]
 
@@ -144,7 +144,7 @@ async def test_since_recalls_everything_from_there() -> None:
     assert await seen(store, Selection(since=since), last=1) == [(2, False), (3, False), (4, True)]
 
 
-async def test_no_last_events_are_recalled_where_none_are_asked_for() -> None:
+async def test_no_last_events_are_shown_with_n_0() -> None:
     store = Store([record(1)], [Stream([record(2)])])
     assert await seen(store, last=0) == [(2, True)]
 
@@ -158,7 +158,7 @@ async def test_a_limit_counts_what_is_recalled_and_what_is_live(limit: int, expe
     assert notices.words == (["WentLive"] if limit > 2 else [])
 
 
-async def test_a_lost_connection_goes_on_after_the_last_change(no_waiting: list[float]) -> None:
+async def test_after_a_lost_connection_the_stream_continues_behind_the_last_change(no_waiting: list[float]) -> None:
     lost = StoreUnavailable("gone")
     first, second = Stream([record(1), None, lost]), Stream([record(2)])
     store, notices = Store(streams=[first, lost, lost, second]), Notices()
@@ -177,13 +177,13 @@ async def test_each_failure_to_resume_gives_the_next_try_more_time(no_waiting: l
     assert store.within == [3, 6, 12, 24, 48, 60, 60, 6]
 
 
-async def test_a_place_that_the_server_has_forgotten_is_never_jumped_over() -> None:
+async def test_a_position_that_left_the_oplog_is_never_skipped() -> None:
     store = Store(streams=[Stream([record(1), StoreUnavailable("gone")]), CheckpointError("too long away")])
     with pytest.raises(CheckpointError):
         await seen(store)
 
 
-async def test_a_record_with_an_id_that_has_no_hash_is_told_from_others() -> None:
+async def test_a_record_with_an_unhashable_id_is_distinguished_from_others() -> None:
     odd = record(1, _id={"a": 1})
     store = Store([odd], [Stream([dict(odd), record(2)])])
     found = [one async for block in follow(cast("EventStore", store), Selection(limit=2)) for one in block.records]
@@ -203,7 +203,7 @@ async def test_recall_ends_by_itself() -> None:
     assert [one["_id"] for block in blocks for one in block.records] == [2, 3, 4]
 
 
-# What is chosen beside the selection, and how long it waits
+# Filters in addition to the selection, and the limit of a wait
 
 
 def even(record: Mapping[str, Any], _: Any) -> bool:
@@ -215,21 +215,23 @@ async def test_a_further_choice_holds_for_what_is_recalled_and_for_what_is_live(
     assert await seen(store, last=2, only=even) == [(2, False), (4, False), (6, True), (8, True)]
 
 
-async def test_a_limit_counts_what_a_further_choice_lets_through() -> None:
+async def test_a_limit_counts_the_events_that_a_further_filter_accepts() -> None:
     store = Store([record(number) for number in range(6)], [Stream([record(6), record(7), record(8)]), Stream([])])
     found = await seen(store, Selection(since=NOW, limit=4), only=even)
     assert found == [(0, False), (2, False), (4, False), (6, True)]
     assert await seen(store, Selection(since=NOW, limit=1), only=lambda *_: True) == [(0, False)]
 
 
-async def test_the_last_are_looked_for_among_so_many_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_last_matching_events_are_searched_among_a_limited_number_and_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(tail, "SEARCHED", 4)
     store, notices = Store([record(number) for number in range(9)], [Stream([])]), Notices()
     assert await seen(store, last=3, only=even, observer=notices) == [(6, False), (8, False)]
     assert notices.all == [tail.SearchedEnough(4, 2), tail.WentLive()]
 
 
-async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_ends_after_a_time_without_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     time = iter(range(0, 1000, 2))
     monkeypatch.setattr(tail, "steady", lambda: float(next(time)))
     store, notices = Store(streams=[Stream([None, record(1), *[None] * 50])]), Notices()
@@ -243,7 +245,7 @@ async def test_it_ends_when_nothing_came_for_so_long(monkeypatch: pytest.MonkeyP
 
 @dataclass
 class Tokens(Stream):
-    """A stream whose tokens are objects, as those of a server are."""
+    """A stream whose tokens are objects, like those of a server."""
 
     async def next(self) -> Any:
         change = await super().next()
@@ -255,7 +257,7 @@ def point(path: Path, selection: Selection | None = None) -> Checkpoint:
     return Checkpoint(path, kind="tail", log="shop.event_log", filters={})
 
 
-async def test_a_checkpoint_goes_on_where_the_feed_ended_and_nothing_is_recalled(tmp_path: Path) -> None:
+async def test_a_tail_continues_from_its_checkpoint_and_shows_no_earlier_event(tmp_path: Path) -> None:
     path, begin = tmp_path / "point", cast("Any", {"_data": "begin"})
     store = Store([record(1)], [Tokens([record(2)], begin), Tokens([record(3)], begin)])
     assert await seen(store, checkpoint=point(path)) == [(1, False), (2, True)]
@@ -276,7 +278,7 @@ async def test_a_block_that_was_not_done_comes_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("setting", "value"), [("NOTED_EVERY", 0.0), ("MAX_UNNOTED", 1)])
-async def test_what_is_done_is_noted_while_it_runs(
+async def test_progress_is_stored_during_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: float
 ) -> None:
     monkeypatch.setattr(bookmark, setting, value)
@@ -290,7 +292,7 @@ async def test_what_is_done_is_noted_while_it_runs(
                 break
 
 
-async def test_what_is_killed_before_anything_came_still_has_a_place_to_go_on_from(tmp_path: Path) -> None:
+async def test_a_tail_killed_before_the_first_event_still_has_a_position(tmp_path: Path) -> None:
     store = Store(streams=[Tokens([LogDropped("gone")], cast("Any", {"_data": "begin"}))])
     assert await seen(store, checkpoint=point(tmp_path / "point")) == []
     position = point(tmp_path / "point").read()
@@ -326,7 +328,7 @@ async def test_a_stream_without_a_resume_token_is_not_jumped_over() -> None:
 
 
 class Growing(Store):
-    """A log without change streams that grows by what `later` holds at each question after the first."""
+    """A log without change streams that grows by the content of `later` at each query after the first."""
 
     def __init__(self, history: list[dict[str, Any]], later: Sequence[Sequence[Mapping[str, Any]] | Exception]) -> None:
         super().__init__(history, [ChangeStreamsMissing("no replica set")])
@@ -348,14 +350,14 @@ class Growing(Store):
             yield page
 
 
-async def test_a_server_without_change_streams_is_asked_again_and_again(no_waiting: list[float]) -> None:
+async def test_a_server_without_change_streams_is_polled(no_waiting: list[float]) -> None:
     store, notices = Growing([record(1)], [[], [record(2), record(3)], [record(4)]]), Notices()
     assert await seen(store, observer=notices) == [(1, False), (2, True), (3, True), (4, True)]
     assert notices.words == ["PollsInstead", "WentLive"]
     assert set(no_waiting) == {changes.POLL_EVERY}
 
 
-async def test_now_and_then_a_question_reaches_far_back_so_that_a_late_event_is_seen(
+async def test_some_polls_reach_far_back_so_that_a_late_event_is_found(
     no_waiting: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "WHOLE_EVERY", 3)

@@ -17,10 +17,10 @@ def test_a_worker_is_silent_after_the_same_beat_was_seen_for_a_whole_lease() -> 
     assert watch.look([entry()], 130.1) == [entry()]
 
 
-def test_a_new_beat_starts_the_watch_again_whatever_time_it_names() -> None:
+def test_a_new_beat_restarts_the_watch_for_any_time_in_it() -> None:
     watch = LeaseWatch()
     watch.look([entry(beat=500)], 100.0)
-    assert watch.look([entry(beat=-3600)], 131.0) == [], "the beat went back an hour: a failover, and a sign of life"
+    assert watch.look([entry(beat=-3600)], 131.0) == [], "an earlier beat after a failover is a sign of life"
     assert watch.look([entry(beat=-3600)], 160.0) == []
 
 

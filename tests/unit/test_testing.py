@@ -10,7 +10,7 @@ from craft_easy.core.events.model.event_class import class_of
 from craft_easy.core.events.testing import fresh_bus, memory_store
 
 
-async def test_a_fresh_bus_stands_in_for_the_process_s_and_is_empty() -> None:
+async def test_a_fresh_bus_replaces_that_of_the_process_and_is_empty() -> None:
     before = get_event_bus()
     with fresh_bus() as bus:
         assert get_event_bus() is bus
@@ -67,7 +67,7 @@ async def test_a_store_in_memory_serves_a_test() -> None:
     await store.aclose()
 
 
-async def test_what_is_no_event_was_not_published() -> None:
+async def test_a_value_that_is_not_an_event_was_not_published() -> None:
     with fresh_bus() as bus, pytest.raises(TypeError):
         await bus.publish("order.placed")  # type: ignore[arg-type]
     assert bus.published == []

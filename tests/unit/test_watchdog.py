@@ -29,19 +29,19 @@ async def test_the_lease_is_renewed_while_the_loop_is_silent_for_no_longer_than_
     worker = Worker(FakeRegistry(clock), lease=LEASE)
     watchdog = worker.watchdog
     clock.time += 1000
-    assert watchdog.check(), "nobody has asked yet"
+    assert watchdog.check(), "the first check passes"
     assert watchdog.ask()
     clock.time += LEASE + 1
     assert not watchdog.check()
     with worker.running_handlers.including(2, running("short", 1)):
         with worker.running_handlers.including(1, running("long", 120)):
-            assert watchdog.check(), "a handler may be at work"
+            assert watchdog.check(), "a handler may be running"
         assert not watchdog.check(), "that handler has ended"
     await asyncio.sleep(0)
     assert watchdog.check(), "the loop has answered"
 
 
-async def test_what_blocks_the_loop_is_named_once(clock: FakeClock) -> None:
+async def test_a_handler_that_blocks_the_loop_is_named_once(clock: FakeClock) -> None:
     handlers, messages = RunningHandlers(), list[str]()
     watchdog = Watchdog(handlers, limit=lambda: 45, consequence="nothing else can run", on_hang=messages.append)
 

@@ -1,4 +1,4 @@
-"""Points and windows of time as people write them."""
+"""Times and windows of time, as typed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -45,7 +45,7 @@ def test_a_relative_time_is_that_long_before_the_databases_now(text: str, second
         ("-1.5", datetime(1969, 12, 31, 23, 59, 58, 500_000, tzinfo=UTC)),
     ],
 )
-def test_an_absolute_time_is_utc_unless_it_says_otherwise(text: str, expected: datetime) -> None:
+def test_an_absolute_time_is_utc_or_in_its_own_zone(text: str, expected: datetime) -> None:
     moment = parse_time(text, now=NOW)
     assert moment == expected
     assert moment.tzinfo is UTC
@@ -60,7 +60,7 @@ def test_an_absolute_time_is_utc_unless_it_says_otherwise(text: str, expected: d
         "٣h", "٢٠٢٦-01-31", "１２", "1e9", "1_000", "0x10", "nan", "{}", "$now",
     ],
 )  # fmt: skip
-def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+def test_an_invalid_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a valid time\. Try 2h, 1d12h, 2026-01-31 or 2026-01-31T10:00:00Z$"):
         parse_moment(text)
 
@@ -108,7 +108,7 @@ def test_an_empty_window_is_refused(since: str, until: str) -> None:
         window(parse_moment(since), parse_moment(until), now=NOW)
 
 
-def test_a_window_shows_both_ends_and_says_utc_once() -> None:
+def test_a_window_shows_both_ends_and_utc_once() -> None:
     assert str(window(parse_moment("2d"), None, now=NOW)) == "2026-11-21 17:43:45.500 … now UTC"
     assert str(Window(None, datetime(26, 1, 2, tzinfo=UTC))) == "the beginning … 0026-01-02 00:00:00 UTC"
 
@@ -123,5 +123,5 @@ def test_any_text_is_a_moment_or_a_plain_error(text: str) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_what_isoformat_writes_is_read_back(moment: datetime) -> None:
+def test_the_output_of_isoformat_can_be_read(moment: datetime) -> None:
     assert parse_time(moment.isoformat(), now=NOW) == moment

@@ -1,1 +1,1 @@
-"""The documentation's application: a service that publishes, and three modules that react without being known to it."""
+"""The documentation's application: a service that publishes, and three modules that it does not import."""

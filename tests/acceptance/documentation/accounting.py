@@ -8,5 +8,5 @@ booked: list[tuple[str, float, str]] = []
 
 @event_handler("payment.completed", background=True)
 def book_payment(event: PaymentCompleted) -> None:
-    """Book it."""
+    """Book the payment."""
     booked.append((event.payment_id, event.amount, event.currency))

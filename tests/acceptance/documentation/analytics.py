@@ -1,4 +1,4 @@
-"""Counts what happens at each tenant, payments among it."""
+"""Counts the events of each tenant, payments included."""
 
 from collections import Counter
 
@@ -9,5 +9,5 @@ counted: Counter[tuple[str | None, str]] = Counter()
 
 @event_handler("payment.*", background=True)
 async def count_payment(event: DomainEvent) -> None:
-    """Count it."""
+    """Count the event."""
     counted[event.tenant_id, event.event_type] += 1

@@ -1,11 +1,11 @@
-"""The service: it completes a payment and says so. Who reacts is none of its business."""
+"""The service: it completes a payment and publishes that. It does not import its handlers."""
 
 from craft_easy.core.events import get_event_bus
 from craft_easy.core.events.types import PaymentCompleted
 
 
 async def complete_payment(payment_id: str, amount: float, currency: str, *, tenant_id: str, actor_id: str) -> str:
-    """Complete a payment and return the id of the event that says so."""
+    """Complete a payment and return the id of its event."""
     event = PaymentCompleted(
         payment_id=payment_id,
         amount=amount,

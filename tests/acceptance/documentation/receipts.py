@@ -7,5 +7,5 @@ sent: list[str] = []
 
 @event_handler("payment.completed", background=True)
 async def send_receipt(event: DomainEvent) -> None:
-    """Send it to whoever paid."""
+    """Send a receipt to the customer."""
     sent.append(f"{event.actor_id}: receipt for {event.payload.get('payment_id')}")

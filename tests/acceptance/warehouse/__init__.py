@@ -1,1 +1,1 @@
-"""An application to be killed: handlers that leave a line on the disk, and a process that publishes without end."""
+"""An application to kill: handlers that write to a file, and a process that publishes without end."""

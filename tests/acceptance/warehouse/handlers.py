@@ -1,4 +1,4 @@
-"""The handler module: one handler of each kind, and one that is slow enough to be caught in the middle."""
+"""The handler module: one handler of each kind, and a slow one that can be killed while it runs."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from tests.acceptance.warehouse import ledger
 
 @event_handler("item.*")
 async def stow(event: DomainEvent) -> None:
-    """Await nothing in between."""
+    """Return without a wait."""
     ledger.enter()
 
 
@@ -20,7 +20,7 @@ def label(event: DomainEvent) -> None:
 
 @event_handler("item.received", background=True)
 async def announce(event: DomainEvent) -> None:
-    """Be under way for a while."""
+    """Take a while."""
     await asyncio.sleep(0.05)
     ledger.enter()
 

@@ -1,4 +1,4 @@
-"""A file with one line for each time that a handler has handled an event: the witness beside the log."""
+"""A file with one line for each handled event and handler, independent of the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VARIABLE = "WAREHOUSE_LEDGER"
 
 
 def enter() -> None:
-    """Write down the delivery that runs, and return when the disk has it."""
+    """Record the running delivery, and return when the line is on the disk."""
     delivery = current_delivery()
     assert delivery is not None
     file = os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -21,7 +21,7 @@ async def receive(numbers: "count[int]") -> None:
 
 
 async def main() -> None:
-    """Publish until somebody kills this process."""
+    """Publish until this process is killed."""
     get_event_bus().configure_store(EventStore(), lease=3)
     numbers = count()
     await asyncio.gather(*(receive(numbers) for _ in range(TASKS)))

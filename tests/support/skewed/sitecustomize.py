@@ -1,6 +1,6 @@
-"""Gives a server another time of day: Python imports this first, where it is on its path.
+"""Gives a server another time of day: Python imports this first if it is on its path.
 
-Only its clock differs; what it has stored, and what it does, stays.
+Only its clock differs; its data and its behaviour do not.
 """
 
 import datetime as module

@@ -1,4 +1,4 @@
-"""Arms the processes that the tests kill; Python imports this first, where it is on its path."""
+"""Arms the processes that the tests kill; Python imports this first if it is on its path."""
 
 import os
 

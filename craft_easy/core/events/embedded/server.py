@@ -1,7 +1,7 @@
 """The server's process: started, recognised, watched and stopped, always behind the directory's gate.
 
 A shell writes its own process id to `server.json`, starts the keeper, and becomes the server. So a starter that dies at
-any moment leaves no server that cannot be found, or that nobody stops: while the server lives it holds `server.lock`,
+any moment leaves no server that cannot be found or is never stopped: while the server lives it holds `server.lock`,
 `server.json` names it, and the keeper waits for the last user to go.
 """
 

@@ -125,7 +125,7 @@ class RecordSink:
             owned.record.delivery = after
 
     def _done(self, current: CurrentDelivery) -> PendingChange:
-        """Return the change that stores a success, and refuses where the delivery is no longer pending."""
+        """Return the change that stores a success, and refuses if the delivery is not pending."""
         owned, handler_id, at = self._owned, current.handler_id, self._record_owner.worker.now()
         running = self.running_handlers.find(current)
         took_ms = 0.0 if running is None else (steady() - running.since) * 1000

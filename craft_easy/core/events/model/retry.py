@@ -148,7 +148,7 @@ class ErrorText:
     Args:
         type: the class of the exception; of a group the classes of its leaves.
         message: its text; of a group the texts of its leaves.
-        where: the innermost frame of the user's code, as `shop/mail.py:31 in send`; None where there is none.
+        where: the innermost frame of the user's code, as `shop/mail.py:31 in send`; None without one.
         frames: the last few frames, the innermost last.
     """
 

@@ -8,7 +8,7 @@
 Nothing else changes the payload of a stored event. The same write skips pending and dead deliveries, with the reason
 `redacted`, and removes the texts of errors and the reasons of skips. The record keeps the time, the operator and the
 reason under `redacted`. Type, time, tenant, actor, ids and deliveries stay. So do copies elsewhere: in archives,
-backups, the database's oplog, and whatever data handlers derived from the event. Publishing the same event again is a
+backups, the database's oplog, and the data that handlers derived from the event. Publishing the same event again is a
 no-op.
 """
 

@@ -1,6 +1,6 @@
 """Group commit: one write for the items of concurrent callers.
 
-There is no timer: a lone item is written at once. While a write is under way, items are collected for the next one, in
+Without a timer: a lone item is written at once. While a write is under way, items are collected for the next one, in
 the order of the calls; one write is under way at a time.
 (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984.)
 """
