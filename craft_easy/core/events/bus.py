@@ -245,7 +245,7 @@ class EventBus:
         Args:
             store: the event log.
             on_error: "raise" raises `StoreUnavailable` for an event that cannot be stored, and runs no handler; "log"
-                runs its handlers nevertheless, and a crash then loses the event.
+                runs its handlers anyway, and a crash then loses the event.
             lease: seconds without a heartbeat after which other workers may take over the records of this process.
         """
         if on_error not in ("raise", "log"):

@@ -265,7 +265,7 @@ class HeartbeatThread(threading.Thread):
             log.debug("a heartbeat of %s failed: %s", owner, type(error).__name__)
             self._worker.unanswered += 1
             return False
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._worker.on_heartbeat(owner, sent, at)
         return True
 

@@ -1,8 +1,8 @@
 """The writer of outcomes: stores them in groups, without delaying the handlers' callers.
 
 An outcome goes into the next write and never waits for the other deliveries of its record. While a write is under way,
-outcomes that arrive during a write are collected for the one after it: group commit with no timer (DeWitt et al.,
-"Implementation Techniques for Main Memory Database Systems", SIGMOD 1984).
+new outcomes are collected for the next one: group commit without a timer (DeWitt et al., "Implementation Techniques for
+Main Memory Database Systems", SIGMOD 1984).
 
 It is not `store.group_commit`, which answers each caller once and fails all of them in an outage: outcomes have no
 caller. They are merged by record, kept as long as an outage lasts, held back while a transaction writes their record,

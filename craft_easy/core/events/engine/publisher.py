@@ -69,7 +69,7 @@ class Publisher:
 
     Args:
         store: the event log.
-        on_error: "raise" refuses an event that cannot be stored; "log" runs its handlers nevertheless.
+        on_error: "raise" refuses an event that cannot be stored; "log" runs its handlers anyway.
         lease: seconds without a heartbeat after which other workers may take over the records of this process.
         tasks: the background tasks of the running loop.
     """
@@ -135,7 +135,7 @@ class Publisher:
     # the record first
 
     async def _store(self, record_owner: RecordOwner, published: Sequence[PendingPublish]) -> None:
-        """Store the records; with `on_error="log"` the handlers of those that could not be stored run nevertheless."""
+        """Store the records; with `on_error="log"` the handlers of those that could not be stored run anyway."""
         try:
             await self._insert(record_owner, published)
         except StoreUnavailable as error:

@@ -197,7 +197,7 @@ async def export_file(
         InvalidSetting: the file exists, or cannot be written.
         CheckpointError: the checkpoint cannot be used, or the file is not the one that it is for.
         StoreUnavailable: the log was not reached for a minute.
-        EventsError: the disk did not take it.
+        EventsError: the file could not be written.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
         progress = None if checkpoint is None else _Progress.read(checkpoint)

@@ -48,7 +48,7 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
 async def _silent_workers(bus: EventBus) -> dict[str, float]:
     """Return the workers without a heartbeat for longer than their lease, by the database's clock, and their leases.
 
-    A count does not wait for a lease to end before its own eyes, as a take-over does.
+    A count does not observe a whole lease itself, as a take-over does.
     """
     entries = await bus.publisher.record_owner().registry.entries()
     now = await bus.publisher.store.now()

@@ -213,7 +213,7 @@ class Redispatch:
             await self._until_nothing_is_left()
 
     async def _until_nothing_is_left(self) -> None:
-        """Go round until a round finds nothing, and nothing is under way that could be given back."""
+        """Run rounds until one finds nothing, and nothing is under way that could be given back."""
         while await self._one_round() or await self._came_back():
             pass
 

@@ -145,7 +145,7 @@ async def handlers(store: EventStore, registry: Registry) -> list[Finding]:
 
 
 def about(coverage: Coverage) -> list[Finding]:
-    """Say how the handlers that are loaded fit the log."""
+    """Report how well the loaded handlers fit the log."""
     findings = [_orphan(handler, number) for handler, number in coverage.orphans.items()]
     if coverage.unhandled:
         verb = "type of the log has" if len(coverage.unhandled) == 1 else "types of the log have"
@@ -172,7 +172,7 @@ def _orphan(handler: str, number: int) -> Finding:
 
 
 def checkpoints(paths: Sequence[Path], log: str) -> list[Finding]:
-    """Say of each checkpoint whose it is and how old; reading none of it changes it."""
+    """Report the command, log and age of each checkpoint, without changing it."""
     return [_checkpoint(path, log) for path in paths]
 
 

@@ -47,13 +47,13 @@ async def examine(
     ttl: timedelta | None = None,
     seconds: float = WITHIN,
 ) -> AsyncGenerator[Finding, None]:
-    """Yield what is found, each as its check ends.
+    """Yield the findings of each check when it ends.
 
     Args:
         store: the log.
-        registry: the handlers that are loaded; None leaves out whether they fit the log.
+        registry: the handlers that are loaded; None skips the check of their fit.
         checkpoints: files of commands that read this log.
-        uri: its address; where it cannot be reached the way there is gone step by step.
+        uri: its address, for a check step by step if it cannot be reached.
         fix: create the indexes that are missing.
         ttl: look for, and with `fix` create, the index by which done records are removed at this age.
         seconds: the limit of each check but the building of indexes.
@@ -107,7 +107,7 @@ def _checks(
     ttl: timedelta | None,
     seconds: float,
 ) -> list[tuple[_Check, str, float | None]]:
-    """Return each check, its name, and how long it may take."""
+    """Return each check, its name, and its time limit."""
     build = None if fix else seconds
     checks: list[tuple[_Check, str, float | None]] = [
         (lambda: capability.write_concern(store), "write concern", seconds),
@@ -127,7 +127,7 @@ def _checks(
 
 
 async def _made(check: _Check, name: str, seconds: float | None) -> list[Finding]:
-    """Make a check; what it raises is what is found."""
+    """Run a check; an exception becomes a finding."""
     try:
         async with asyncio.timeout(seconds):
             return await check()

@@ -31,7 +31,7 @@ OLDEST: Final = (4, 4)
 """The oldest version of MongoDB on which the store suite passes."""
 _PINGS: Final = 5
 _LOOK_EVERY: Final = 0.05
-_NOBODY: Final = "no worker: a probe"
+_PROBE: Final = "no worker: a probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ async def acknowledge(store: Log) -> float:
     """
     async with store.call() as connection:
         began = clock.steady()
-        await connection.workers.delete_one({"_id": _NOBODY})
+        await connection.workers.delete_one({"_id": _PROBE})
     return (clock.steady() - began) * 1000
 
 
@@ -147,7 +147,7 @@ async def try_transaction(store: Log) -> None:
         session = await drivers.start_session(connection.database.client)
         try:
             await drivers.resolved(session.start_transaction())
-            await connection.events.find_one({"_id": _NOBODY}, {"_id": 1}, session=session)
+            await connection.events.find_one({"_id": _PROBE}, {"_id": 1}, session=session)
             await session.abort_transaction()
         finally:
             await session.end_session()
