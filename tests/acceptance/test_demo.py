@@ -36,7 +36,7 @@ COLUMNS: Final = 60
 
 
 @dataclass
-class Told:
+class Run:
     """A demo that has ended."""
 
     directory: Path
@@ -61,9 +61,9 @@ def environment(directory: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(directory), "TERM": "xterm-256color"}
 
 
-def play(directory: Path, *args: str, descriptor: int = subprocess.PIPE) -> Told:
+def play(directory: Path, *args: str, descriptor: int = subprocess.PIPE) -> Run:
     """Run a demo to its end and record the servers that it started."""
-    told, began = Told(directory), time.monotonic()
+    run, began = Run(directory), time.monotonic()
     with subprocess.Popen(
         [PROGRAM, "demo", *args],
         stdin=subprocess.DEVNULL,
@@ -73,28 +73,28 @@ def play(directory: Path, *args: str, descriptor: int = subprocess.PIPE) -> Told
         cwd=directory,
     ) as process:
         while process.poll() is None and time.monotonic() - began < 2 * LIMIT:
-            told.servers |= servers_of(directory)
+            run.servers |= servers_of(directory)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
         process.kill()
-        told.text = process.stdout.read().decode() if process.stdout else ""
-    told.code, told.seconds = process.returncode, time.monotonic() - began
-    return told
+        run.text = process.stdout.read().decode() if process.stdout else ""
+    run.code, run.seconds = process.returncode, time.monotonic() - began
+    return run
 
 
-def play_on_a_terminal(directory: Path, *args: str) -> Told:
+def play_on_a_terminal(directory: Path, *args: str) -> Run:
     """Run a demo on a narrow terminal."""
     reader, descriptor = pty.openpty()
     ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     with ThreadPoolExecutor(1) as pool:
         text = pool.submit(read_all, reader)
         try:
-            told = play(directory, *args, descriptor=descriptor)
+            run = play(directory, *args, descriptor=descriptor)
         finally:
             os.close(descriptor)
-        told.text = text.result(10)
+        run.text = text.result(10)
     os.close(reader)
-    return told
+    return run
 
 
 def read_all(descriptor: int) -> str:
@@ -126,7 +126,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     """Two demos, run at the same time: one into a pipe, and one on a narrow terminal that keeps its log."""
     piped, kept = tmp_path_factory.mktemp("piped"), tmp_path_factory.mktemp("kept")
     with ThreadPoolExecutor(2) as pool:
@@ -135,72 +135,72 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]
 
 
 @pytest.fixture(params=["piped", "kept"])
-def told(request: pytest.FixtureRequest, played: dict[str, Told]) -> Told:
+def run(request: pytest.FixtureRequest, played: dict[str, Run]) -> Run:
     """Each of the two in turn."""
-    found: Told = played[request.param]
+    found: Run = played[request.param]
     return found
 
 
-def test_it_ends_well_and_in_time(told: Told) -> None:
-    assert told.code == 0, told.text
-    assert told.seconds < LIMIT
-    assert "Nothing is missing." in told.words
+def test_it_ends_well_and_in_time(run: Run) -> None:
+    assert run.code == 0, run.text
+    assert run.seconds < LIMIT
+    assert "Nothing is missing." in run.words
 
 
-def test_each_of_the_four_commands_is_shown_as_one_would_type_it(told: Told) -> None:
+def test_each_of_the_four_commands_is_shown_as_one_would_type_it(run: Run) -> None:
     for command in ("handlers list", "tail", "replay", "redispatch --wait"):
-        assert re.search(rf"^(\x1b\[[0-9;]*m)?\$ craft-events {command}", told.text, re.MULTILINE), command
-    assert "taking over in" in told.words
+        assert re.search(rf"^(\x1b\[[0-9;]*m)?\$ craft-events {command}", run.text, re.MULTILINE), command
+    assert "taking over in" in run.words
 
 
-def test_the_handlers_are_those_of_the_shop(played: dict[str, Told]) -> None:
+def test_the_handlers_are_those_of_the_shop(played: dict[str, Run]) -> None:
     for handler in ("reserve_stock", "book_payment", "send_mail", "write_audit"):
         assert f"{SHOP}:{handler}" in played["piped"].text
 
 
-def test_its_numbers_are_those_of_a_repair(told: Told) -> None:
-    published, stored = told.number("publishes had returned"), told.number("events are in the log: none")
+def test_its_numbers_are_those_of_a_repair(run: Run) -> None:
+    published, stored = run.number("publishes had returned"), run.number("events are in the log: none")
     assert story.EVENTS <= published <= stored
-    assert told.number("deliveries belong to them") == told.number("of them are in the ledger: none is missing")
-    assert told.number("were in flight at the kill") > 0
-    assert told.number("of these ran twice") <= told.number("were in flight at the kill")
-    assert told.number("others ran twice") == 0
+    assert run.number("deliveries belong to them") == run.number("of them are in the ledger: none is missing")
+    assert run.number("were in flight at the kill") > 0
+    assert run.number("of these ran twice") <= run.number("were in flight at the kill")
+    assert run.number("others ran twice") == 0
 
 
-def test_it_suggests_the_next_command(told: Told) -> None:
-    _, _, next_steps = told.text.partition("What to type next")
+def test_it_suggests_the_next_command(run: Run) -> None:
+    _, _, next_steps = run.text.partition("What to type next")
     assert next_steps.count("craft-events ") >= 2
 
 
-def test_no_process_is_left(told: Told) -> None:
-    [publisher] = re.findall(r"Process ([0-9]+)", told.text)
-    assert told.servers, "no server was found, so nothing was tested"
-    assert [pid for pid in (int(publisher), *told.servers) if is_alive(pid)] == []
+def test_no_process_is_left(run: Run) -> None:
+    [publisher] = re.findall(r"Process ([0-9]+)", run.text)
+    assert run.servers, "no server was found, so nothing was tested"
+    assert [pid for pid in (int(publisher), *run.servers) if is_alive(pid)] == []
 
 
-def test_a_pipe_gets_plain_text(played: dict[str, Told]) -> None:
+def test_a_pipe_gets_plain_text(played: dict[str, Run]) -> None:
     assert "\x1b" not in played["piped"].text
 
 
-def test_a_terminal_gets_colours_and_the_story_fits_a_narrow_one(played: dict[str, Told]) -> None:
+def test_a_terminal_gets_colours_and_the_story_fits_a_narrow_one(played: dict[str, Run]) -> None:
     text = played["kept"].text
     assert "\x1b[1m1  An event log of its own\x1b[0m" in text
-    told = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.startswith("   ")]
-    assert len(told) > 20
-    assert max(map(len, told)) <= COLUMNS
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.startswith("   ")]
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= COLUMNS
 
 
-def test_the_temporary_directory_is_removed(played: dict[str, Told]) -> None:
+def test_the_temporary_directory_is_removed(played: dict[str, Run]) -> None:
     assert list(played["piped"].directory.iterdir()) == []
 
 
-def test_a_directory_of_ones_own_is_kept_with_the_log_in_it(played: dict[str, Told]) -> None:
-    told = played["kept"]
-    log = f"embedded:{told.directory / 'shop' / 'events'}"
+def test_a_directory_of_ones_own_is_kept_with_the_log_in_it(played: dict[str, Run]) -> None:
+    run = played["kept"]
+    log = f"embedded:{run.directory / 'shop' / 'events'}"
     printed = subprocess.run([PROGRAM, "replay", "--uri", log, "-o", "ndjson"], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
-    assert len(printed.stdout.splitlines()) == told.number("events are in the log")
-    assert [path.name for path in told.directory.iterdir()] == ["shop"]
+    assert len(printed.stdout.splitlines()) == run.number("events are in the log")
+    assert [path.name for path in run.directory.iterdir()] == ["shop"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])

@@ -11,7 +11,7 @@ import pytest
 from craft_events_cli import acting
 from tests.cli.conftest import Cli, Ended, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
-from tests.support.terminals import before_a_person
+from tests.support.terminals import at_a_terminal
 
 FORMATS = ("table", "ndjson", "json", "csv")
 
@@ -366,7 +366,7 @@ def test_without_a_terminal_and_without_yes_it_ends_with_2_and_does_not_hang(
 def test_the_question_shows_the_number_and_yes_continues(
     process: Process, log: Log, command: tuple[str, ...], question: str
 ) -> None:
-    with before_a_person(process, "dead", *command) as person:
+    with at_a_terminal(process, "dead", *command) as person:
         person.waits_for(question)
         assert states(log, 1) == ["done", "dead"]
         person.types("y\n")
@@ -378,7 +378,7 @@ def test_the_question_shows_the_number_and_yes_continues(
 
 @pytest.mark.parametrize("answer", ["\n", "n\n", "no\n", "what?\n", "\x04"])
 def test_anything_but_yes_is_no(process: Process, log: Log, answer: str) -> None:
-    with before_a_person(process, "dead", "retry") as person:
+    with at_a_terminal(process, "dead", "retry") as person:
         person.waits_for("[y/N] ")
         person.types(answer)
         assert person.ended() == (2, "")
@@ -388,7 +388,7 @@ def test_anything_but_yes_is_no(process: Process, log: Log, answer: str) -> None
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
-    with before_a_person(process, "dead", "retry") as person:
+    with at_a_terminal(process, "dead", "retry") as person:
         person.waits_for("[y/N] ")
         person.process.send_signal(number)
         assert person.ended() == (code, "")
@@ -397,7 +397,7 @@ def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.S
 
 
 def test_without_deliveries_no_question_is_asked(process: Process, log: Log) -> None:
-    with before_a_person(process, "dead", "retry", "--tenant", "unknown") as person:
+    with at_a_terminal(process, "dead", "retry", "--tenant", "unknown") as person:
         assert person.ended() == (0, "")
         assert "no dead deliveries in this selection" in person.said
 

@@ -57,7 +57,7 @@ def settled(text: str, log: Log) -> str:
 
 
 @pytest.fixture
-def server_that_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def fixed_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fix the facts and the latency of the server."""
 
     async def facts(_: EventStore) -> server.ServerFacts:
@@ -87,7 +87,7 @@ def server_that_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_shows_each_finding_with_its_advice(
     cli: Cli,
     log: Log,
-    server_that_stays_the_same: None,
+    fixed_server: None,
     golden: Golden,
     monkeypatch: pytest.MonkeyPatch,
     columns: int,
@@ -193,7 +193,7 @@ def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> 
     assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
 
 
-def test_colours_add_no_letters(cli: Cli, log: Log, server_that_stays_the_same: None) -> None:
+def test_colours_add_no_letters(cli: Cli, log: Log, fixed_server: None) -> None:
     log.insert(LEGACY)
     arguments = ("doctor", "-m", "shop.handlers", "-o", "table")
     plain, colored = cli(*arguments).out, cli(*arguments, "--color", "always").out

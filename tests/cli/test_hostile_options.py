@@ -77,7 +77,7 @@ def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) 
         yield log
 
 
-def is_decent(ended: Ended) -> bool:
+def ended_properly(ended: Ended) -> bool:
     """Return whether a run ended properly: an exit code of ours, few lines, and no control character."""
     lines = ended.err.splitlines()
     errors = [index for index, line in enumerate(lines) if line.startswith("error: ")]
@@ -113,7 +113,7 @@ def test_every_command_that_ends_by_itself_is_tried() -> None:
 def test_the_runs_that_values_are_put_behind_are_good_ones(cli: Cli, shop: Path, log: Log, words: str) -> None:
     ended = cli(*words.split(), *BASE[words])
     assert ended.code in (0, 3), ended.err
-    assert is_decent(ended)
+    assert ended_properly(ended)
 
 
 @pytest.mark.parametrize(("words", "one"), _distinct(), ids=lambda one: one if isinstance(one, str) else label_of(one))
@@ -125,7 +125,7 @@ def test_no_value_is_unexpected(cli: Cli, shop: Path, log: Log, words: str, one:
             *([f"{one.opts[0]}={value}"] if label_of(one).startswith("-") else ["--", value]),
         ]
         ended = cli(*args)
-        assert is_decent(ended), f"{args}: {ended}"
+        assert ended_properly(ended), f"{args}: {ended}"
     assert log.events.count_documents({}) >= len(GRAVEYARD)
 
 
@@ -205,7 +205,7 @@ def test_a_hostile_value_ends_with_its_code_and_a_clear_error(
     assert (ended.code, ended.out) == (code, "")
     [line] = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     assert line.removeprefix("error: ").removeprefix(str(shop) + "/").startswith(message)
-    assert is_decent(ended) or code == 4
+    assert ended_properly(ended) or code == 4
 
 
 RUN = ["replay", "-m", "shop", "--all-handlers", "--yes"]
@@ -248,7 +248,7 @@ def test_a_file_that_cannot_be_used_is_named_and_the_log_stays_as_it_was(
     assert (ended.code, ended.out) == (code, "")
     [line] = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: {message.format(here=shop)}")
-    assert is_decent(ended) or code == 1
+    assert ended_properly(ended) or code == 1
     assert list(log.events.find()) == before
     assert (shop / "shop.py").read_text() == SHOP
 
@@ -259,7 +259,7 @@ def test_any_text_may_be_looked_for(cli: Cli, log: Log, option: str, value: str)
     for output in ("table", "ndjson", "json", "csv"):
         ended = cli("replay", option, value, "-o", output)
         assert ended.code == 0
-        assert is_decent(ended)
+        assert ended_properly(ended)
 
 
 # ------------------------------------------------------------------ environment variables
@@ -283,7 +283,7 @@ def test_a_hostile_variable_is_named(
     ended = cli("redispatch", *([] if "HANDLERS" in variable else ["-m", "shop"]))
     assert ended.code in (2, 5)
     assert ended.err.startswith(f"error: {message}")
-    assert is_decent(ended)
+    assert ended_properly(ended)
 
 
 @pytest.mark.parametrize("columns", ["", "0", "-5", "x", "٣", "1e9", "9" * 5_000, "20", "\x1b"])
@@ -297,7 +297,7 @@ def test_unusual_terminals_are_not_an_error(
         monkeypatch.setenv("TERM", term)
     ended = cli("dead", "list", "-o", "table")
     assert ended.code == 0
-    assert is_decent(ended)
+    assert ended_properly(ended)
 
 
 # ------------------------------------------------------------------ configuration
@@ -338,7 +338,7 @@ def test_a_hostile_file_is_named(cli: Cli, tmp_path: Path, text: str, message: s
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {message}")
     assert f"(from {tmp_path}/pyproject.toml" in ended.err or len(ended.err) > 900
-    assert is_decent(ended)
+    assert ended_properly(ended)
     assert "sec/ret" not in ended.err
 
 
@@ -359,7 +359,7 @@ def test_an_invalid_app_dir_in_a_file_is_named(cli: Cli, tmp_path: Path, path: s
     assert ended.code == 2
     assert ended.err.startswith(f'error: app-dir: "{tmp_path}/no'[:60])
     assert ended.err.endswith(f"is not a directory (from {tmp_path}/pyproject.toml)\n")
-    assert is_decent(ended)
+    assert ended_properly(ended)
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "loop"])
@@ -455,7 +455,7 @@ def test_odd_surroundings_change_nothing(
     for args, code in ((["dead", "list", "--tenant", "ÅÄ", "-o", "table"], 0), (["ÅÄ"], 2)):
         found = ended(process(*args))
         assert found.code == code
-        assert is_decent(found)
+        assert ended_properly(found)
 
 
 NARROW = [["stats"], ["trace", id_of(1)], ["doctor"], ["handlers", "list", "-m", "shop"]]

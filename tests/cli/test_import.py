@@ -15,7 +15,7 @@ import pytest
 from tests.cli.conftest import Cli, Ended, Process
 from tests.cli.history import HOSTILE, Log, opened
 from tests.support.conditions import until
-from tests.support.terminals import before_a_person
+from tests.support.terminals import at_a_terminal
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def test_the_question_shows_the_number_of_lines(
     cli: Cli, log: Log, process: Process, tmp_path: Path, answer: str, code: int, stored: int
 ) -> None:
     (tmp_path / "events.ndjson").write_bytes(line(1) + b"\n\n" + line(2))
-    with before_a_person(process, "import", "events.ndjson") as person:
+    with at_a_terminal(process, "import", "events.ndjson") as person:
         person.waits_for("Go on? [y/N]")
         assert f"2 lines of events.ndjson are taken into {log.database}.event_log at" in person.said
         person.types(f"{answer}\n")

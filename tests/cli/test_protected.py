@@ -13,7 +13,7 @@ from tests.cli.conftest import Cli, Process
 from tests.cli.history import Log, opened
 from tests.cli.test_dead import GRAVEYARD, id_of, states
 from tests.support.commands import COMMANDS
-from tests.support.terminals import before_a_person
+from tests.support.terminals import at_a_terminal
 
 ACTING = {
     "redispatch": ["redispatch", "-m", "shop"],
@@ -145,7 +145,7 @@ def test_the_name_can_be_typed(
     process: Process, log: Log, monkeypatch: pytest.MonkeyPatch, typed: str | bytes, code: int, said: str
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
-    with before_a_person(process, "dead", "retry", id_of(1), "--yes", "--env", "prod") as person:
+    with at_a_terminal(process, "dead", "retry", id_of(1), "--yes", "--env", "prod") as person:
         person.waits_for("type its name to go on: ")
         assert f"prod is protected, and this acts on {log.database}.event_log at mongodb://" in person.said
         os.write(person.terminal, typed if isinstance(typed, bytes) else typed.encode())
@@ -156,7 +156,7 @@ def test_the_name_can_be_typed(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
-    with before_a_person(process, "dead", "retry", "--yes", "--env", "prod") as person:
+    with at_a_terminal(process, "dead", "retry", "--yes", "--env", "prod") as person:
         person.waits_for("type its name to go on: ")
         person.process.send_signal(number)
         assert person.ended() == (code, "")

@@ -13,7 +13,7 @@ from craft_easy.core.events.operations import prune
 from craft_events_cli import acting
 from tests.cli.conftest import Cli, Golden, Process
 from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
-from tests.support.terminals import before_a_person
+from tests.support.terminals import at_a_terminal
 
 ALL = ("prune", "--older-than", "90d")
 FORMATS = ("table", "ndjson", "json", "csv")
@@ -168,7 +168,7 @@ def test_an_event_that_json_cannot_represent_stays_is_named_and_ends_with_3(cli:
 
 
 def test_the_question_shows_the_number_and_yes_continues(process: Process, log: Log) -> None:
-    with before_a_person(process, *ALL, "--archive", "old.ndjson") as person:
+    with at_a_terminal(process, *ALL, "--archive", "old.ndjson") as person:
         person.waits_for("3 events are copied to old.ndjson and removed from ")
         person.waits_for("Go on? [y/N] ")
         assert len(left(log)) == 8
@@ -179,7 +179,7 @@ def test_the_question_shows_the_number_and_yes_continues(process: Process, log: 
 
 def test_without_a_copy_the_name_of_the_log_is_typed(process: Process, log: Log) -> None:
     for answer, code, expected in (("y\n", 2, 8), ("event_log \n", 2, 8), ("\x04", 2, 8), ("event_log\n", 0, 5)):
-        with before_a_person(process, *ALL, "--no-archive") as person:
+        with at_a_terminal(process, *ALL, "--no-archive") as person:
             person.waits_for("for good, without a copy. Type event_log to go on: ")
             person.types(answer)
             assert person.ended()[0] == code
@@ -188,7 +188,7 @@ def test_without_a_copy_the_name_of_the_log_is_typed(process: Process, log: Log)
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
-    with before_a_person(process, "prune", "redact", "--tenant", "acme") as person:
+    with at_a_terminal(process, "prune", "redact", "--tenant", "acme") as person:
         person.waits_for("Type acme to go on: ")
         person.process.send_signal(number)
         assert person.ended() == (code, "")
@@ -242,7 +242,7 @@ def test_show_has_time_author_and_reason(cli: Cli, log: Log) -> None:
 
 def test_only_the_typed_tenant_confirms(process: Process, log: Log) -> None:
     for answer, code in (("y\n", 2), ("acm\n", 2), ("acme\n", 0)):
-        with before_a_person(process, "prune", "redact", "--tenant", "acme") as person:
+        with at_a_terminal(process, "prune", "redact", "--tenant", "acme") as person:
             person.waits_for("lose their payload, 2 unfinished deliveries are skipped. Type acme to go on: ")
             assert "this is the one command that changes what a stored event says" in person.said
             assert "archives, exports and backups keep what they have" in person.said

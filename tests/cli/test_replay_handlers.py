@@ -24,7 +24,7 @@ from craft_events_cli.pacing import events_a_second, speed
 from tests.cli.conftest import ROOT, Cli, Process
 from tests.cli.history import Log, opened
 from tests.support.conditions import until
-from tests.support.terminals import before_a_person
+from tests.support.terminals import at_a_terminal
 
 SHOP = """
     import asyncio, os, time
@@ -318,14 +318,14 @@ def test_an_empty_file_of_ids_has_nothing_to_run(cli: Cli, fill: Fill, app: Path
 
 def test_a_replay_with_nothing_to_run_reports_it_and_asks_nothing(process: Process, fill: Fill) -> None:
     fill(1)
-    with before_a_person(process, *RUN, "--tenant", "unknown") as person:
+    with at_a_terminal(process, *RUN, "--tenant", "unknown") as person:
         assert person.ended() == (0, "")
         assert "no events in this selection" in person.said
 
 
 def test_the_question_shows_the_numbers_and_yes_continues(process: Process, fill: Fill, app: Path) -> None:
     events = fill(3)
-    with before_a_person(process, *RUN) as person:
+    with at_a_terminal(process, *RUN) as person:
         person.waits_for("6 deliveries of 3 events run again, publishing nothing. Go on? [y/N] ")
         assert ledger(app) == []
         person.types("y\n")
@@ -338,7 +338,7 @@ def test_the_question_shows_the_numbers_and_yes_continues(process: Process, fill
 def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill, app: Path, answer: str) -> None:
     fill(1)
     (app / "failed").write_text("kept")
-    with before_a_person(process, *RUN, "--cascade", "--failures-out", "failed", "--checkpoint", "point") as person:
+    with at_a_terminal(process, *RUN, "--cascade", "--failures-out", "failed", "--checkpoint", "point") as person:
         person.waits_for("run again, and publish, which is stored and dispatched. Go on? [y/N] ")
         person.types(answer)
         assert person.ended() == (2, "")

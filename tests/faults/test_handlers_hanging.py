@@ -27,7 +27,7 @@ async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
-async def hasty_shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
+async def short_lease_shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
     """The same with a short lease."""
     async with engine(embedded_uri, database_name, lease=LEASE) as opened:
         yield opened
@@ -86,14 +86,14 @@ async def test_handlers_that_never_return_fail_at_their_limit_and_the_others_con
 async def test_a_publisher_waits_for_a_handler_that_swallows_its_cancellation_and_names_it(
     shop: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told, go = asyncio.Event(), asyncio.Event()
+    cancelled, go = asyncio.Event(), asyncio.Event()
     ran: list[str] = []
 
     async def cling(_: DomainEvent) -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            told.set()
+            cancelled.set()
             await go.wait()
 
     async def good(event: DomainEvent) -> None:
@@ -102,7 +102,7 @@ async def test_a_publisher_waits_for_a_handler_that_swallows_its_cancellation_an
     shop.bus.subscribe("*", cling, id="cling", timeout=0.05)
     shop.bus.subscribe("*", good, id="good")
     running = asyncio.create_task(publishing(shop, event := placed()))
-    await told.wait()
+    await cancelled.wait()
     await asyncio.wait([running], timeout=0.2)
     assert not running.done()
     assert (ran, (await shop.entry(event, "cling")).attempts) == ([], 0)
@@ -166,23 +166,23 @@ def test_a_redispatch_whose_loop_is_blocked_names_it_ends_by_itself_and_another_
 
 
 async def test_a_publisher_waits_for_a_handler_that_blocks_its_loop_and_names_it(
-    hasty_shop: Engine, caplog: pytest.LogCaptureFixture
+    short_lease_shop: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def block(_: DomainEvent) -> None:
         until(lambda: "blocks the event loop" in caplog.text)
 
-    hasty_shop.bus.subscribe("*", block, id="block", timeout=0.5)
+    short_lease_shop.bus.subscribe("*", block, id="block", timeout=0.5)
     with caplog.at_level(logging.ERROR):
-        await publishing(hasty_shop, event := placed())
+        await publishing(short_lease_shop, event := placed())
 
-    after = await hasty_shop.delivery(event)
+    after = await short_lease_shop.delivery(event)
     assert "'block' blocks the event loop for more than 1 s, at " in caplog.text
     assert "conditions.py:" in caplog.text, "the line that blocks"
     assert (after.state, after.handlers[0].attempts) == ("done", 1)
 
 
 async def test_a_publisher_that_was_taken_over_while_its_loop_was_blocked_changes_nothing_afterwards(
-    hasty_shop: Engine, embedded_uri: str, database_name: str, caplog: pytest.LogCaptureFixture
+    short_lease_shop: Engine, embedded_uri: str, database_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []
 
@@ -200,11 +200,11 @@ async def test_a_publisher_that_was_taken_over_while_its_loop_was_blocked_change
         ran.append("publisher")
 
     done: list[int] = []
-    hasty_shop.bus.subscribe("*", block, id="block", timeout=0.5)
-    hasty_shop.bus.subscribe("*", lambda _: ran.append("publisher's"), id="later")
-    await publishing(hasty_shop, event := placed())
+    short_lease_shop.bus.subscribe("*", block, id="block", timeout=0.5)
+    short_lease_shop.bus.subscribe("*", lambda _: ran.append("publisher's"), id="later")
+    await publishing(short_lease_shop, event := placed())
 
-    after = await hasty_shop.delivery(event)
+    after = await short_lease_shop.delivery(event)
     assert done == [2]
     assert ran == ["rescuer", "rescuer's", "publisher"], "the publisher no longer owns what it had not started"
     assert (after.state, after.owner, after.takeovers) == ("done", None, 1)

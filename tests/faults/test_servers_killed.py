@@ -35,7 +35,7 @@ PATIENT: Final = 3.0
 """A lease long enough for a driver that looks for its server every half second, on a busy machine."""
 
 
-async def come_back(server: Server) -> None:
+async def restart_later(server: Server) -> None:
     """Restart a killed server after a moment."""
     await passes(GONE_S)
     await asyncio.to_thread(server.start)
@@ -50,7 +50,7 @@ async def test_a_redispatch_continues_after_the_server_was_killed(
 
     def kill() -> None:
         server.kill()
-        returns.append(asyncio.create_task(come_back(server)))
+        returns.append(asyncio.create_task(restart_later(server)))
 
     async with Proxy(server.uri) as proxy, application(proxy.uri, database_name, deadline=5) as bus:
         for name in ("a", "b"):

@@ -50,19 +50,19 @@ class Publisher:
         loop.add_signal_handler(signal.SIGTERM, self._stopped.set)
         loop.add_reader(sys.stdin, self._stopped.set)
         async with self._bus:
-            await self.leave_to_others(BACKLOG)
-            await asyncio.gather(*(self._go_on() for _ in range(TASKS)))
+            await self.store_for_a_redispatch(BACKLOG)
+            await asyncio.gather(*(self._publish_until_stopped() for _ in range(TASKS)))
         await application.client().close()
         await self._store.aclose()
 
-    async def _go_on(self) -> None:
+    async def _publish_until_stopped(self) -> None:
         ways: list[Callable[[], Awaitable[None]]] = [
             self.publish,
             self.publish,
             self.publish_some,
             self.pay,
-            self.pay_and_think_better,
-            lambda: self.leave_to_others(2),
+            self.pay_and_roll_back,
+            lambda: self.store_for_a_redispatch(2),
         ]
         while not self._stopped.is_set() and next(self._numbers) < MOST:
             await self._random.choice(ways)()
@@ -71,19 +71,19 @@ class Publisher:
     async def publish(self) -> None:
         """Publish one event."""
         event = self._intended()
-        await self._store_surely(lambda: self._bus.publish(event), event)
+        await self._store_until_acknowledged(lambda: self._bus.publish(event), event)
 
     async def publish_some(self) -> None:
         """Publish several events with one write."""
         events = [self._intended() for _ in range(self._random.randrange(2, 5))]
-        await self._store_surely(lambda: self._bus.publish_many(events), *events)
+        await self._store_until_acknowledged(lambda: self._bus.publish_many(events), *events)
 
-    async def leave_to_others(self, number: int) -> None:
+    async def store_for_a_redispatch(self, number: int) -> None:
         """Store events for a redispatch to deliver."""
         for event_type in (goods.RECEIVED, goods.ORDERED, goods.PAID):
             events = [self._intended(event_type) for _ in range(number)]
             append = partial(self._store.append_many, events, handlers=sorted(goods.HANDLERS[event_type]))
-            await self._store_surely(append, *events)
+            await self._store_until_acknowledged(append, *events)
 
     async def pay(self) -> None:
         """Write a payment and publish it in one transaction; if that fails, the outcome is unknown."""
@@ -95,7 +95,7 @@ class Publisher:
         else:
             _acknowledge(event)
 
-    async def pay_and_think_better(self) -> None:
+    async def pay_and_roll_back(self) -> None:
         """Do the same, and roll it back."""
         event = self._intended(goods.PAID, way="rollback")
         try:
@@ -115,7 +115,7 @@ class Publisher:
             if thought is not None:
                 raise thought
 
-    async def _store_surely(self, publish: Callable[[], Awaitable[Any]], *events: DomainEvent) -> None:
+    async def _store_until_acknowledged(self, publish: Callable[[], Awaitable[Any]], *events: DomainEvent) -> None:
         """Publish again until it is acknowledged, which is always allowed."""
         while not self._stopped.is_set():
             try:

@@ -103,7 +103,7 @@ class Round:
                 goods.BOOKINGS,
             ):  # creating it in a transaction conflicts with every other one
                 await self._database.create_collection(name)
-            await self._live_and_finish_all()
+            await self._run_and_finish_all()
             history = await self._history()
             findings = (*verdict.findings(history), *self._troubles)
             if not findings:
@@ -113,7 +113,7 @@ class Round:
             await self._processes.end()
             await self._client.close()
 
-    async def _live_and_finish_all(self) -> None:
+    async def _run_and_finish_all(self) -> None:
         watch = asyncio.create_task(self._watch.run(self._workers()))
         try:
             await self._live()
@@ -143,7 +143,7 @@ class Round:
         for kill in queue:
             for _ in range(STARTS):
                 process = await self._start(kill)
-                await self._lead_to_its_end(process, kill)
+                await self._run_to_its_end(process, kill)
                 if process.is_killed:
                     break
 
@@ -152,7 +152,7 @@ class Round:
             return await self._publisher(kill.at)
         return await self._processes.redispatch(*LIVE, lease=LEASE, kill_at=kill.at)
 
-    async def _lead_to_its_end(self, process: Process, kill: Kill) -> None:
+    async def _run_to_its_end(self, process: Process, kill: Kill) -> None:
         """Wait until the process has killed itself at its point, or kill it."""
         if kill.is_at_random or kill.is_in_a_stop:
             await self._reaches_runs(process, kill.times)

@@ -56,18 +56,18 @@ class Soak(Round):
             self._trouble(witness, f"the surviving worker ended with {witness.code}")
 
     @property
-    def _goes_on(self) -> bool:
+    def _has_time(self) -> bool:
         return time.monotonic() < self._until
 
     async def _publish(self) -> None:
-        while self._goes_on:
+        while self._has_time:
             publisher = await self._publisher()
-            while self._goes_on and not await publisher.wait(1.0):
+            while self._has_time and not await publisher.wait(1.0):
                 continue
             await publisher.end(STOP_S)
 
     async def _kill_workers(self) -> None:
-        while self._goes_on:
+        while self._has_time:
             worker = await self._processes.redispatch(*LIVE, lease=LEASE)
             await worker.wait(self._chance.uniform(*LIVES_S))
             await worker.kill()
@@ -76,7 +76,7 @@ class Soak(Round):
             await self._look()
 
     async def _measure(self, witness: Process) -> None:
-        while self._goes_on and not await witness.wait(1.0):
+        while self._has_time and not await witness.wait(1.0):
             self.sizes.append((resident_mib(witness.pid), len(os.listdir(f"/proc/{witness.pid}/fd"))))
 
 

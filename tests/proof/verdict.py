@@ -135,7 +135,7 @@ class History:
         """Return the lines of a kind."""
         return (line for line in self.lines if line.kind == kind)
 
-    def is_excused(self, process: str) -> bool:
+    def may_repeat(self, process: str) -> bool:
         """Return whether deliveries of a process may run again: it was killed, taken over, or lost a reply."""
         return process in self.deaths or self.server_kills > 0 or self.was_taken_over_alive(process)
 
@@ -145,7 +145,7 @@ class History:
         looks = [look for look in self.looks if death is None or look.at >= death.seen_at]
         return bool(looks) and pid in (looks[0] if death else looks[-1]).fenced
 
-    def is_witnessed(self, delivery: Delivery) -> bool:
+    def has_evidence_of(self, delivery: Delivery) -> bool:
         """Return whether the ledger, or the documents of the handler's transaction, show that a delivery is done."""
         event, handler = delivery
         if handler == goods.BOOK:
@@ -251,7 +251,7 @@ def _delivery(history: History, delivery: Delivery, entry: Mapping[str, Any]) ->
     details = f"{event} {handler} {entry['state']}, runs: {'; '.join(map(str, runs)) or 'none'}"
     if entry["attempts"] > len(runs):
         yield Finding("more attempts than runs", last, f"{entry['attempts']} attempts: {details}")
-    if history.is_witnessed(delivery):
+    if history.has_evidence_of(delivery):
         return
     if entry["state"] == "done":
         yield Finding("done without a run", last, details)
@@ -299,7 +299,7 @@ def _transactions(history: History) -> Iterator[Finding]:
 def _repeats(history: History) -> Iterator[Finding]:
     """A delivery runs again only if its process was killed, a reply was lost or its worker was taken over."""
     for run in repeated_runs(history):
-        if not history.is_excused(run.process):
+        if not history.may_repeat(run.process):
             details = "; ".join(map(str, history.runs[run.delivery]))
             yield Finding("repeat without a cause", run.process, f"{' '.join(run.delivery)}: {details}")
 

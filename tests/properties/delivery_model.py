@@ -445,10 +445,10 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.clock.database_is_ahead = pick([0, 10, -10], number)
 
     def a_lease_passes(self) -> None:
-        self._everyone_looks()
+        self._all_poll()
         for _ in range(int(LEASE) + 1):
             self._a_second_passes()
-        self._everyone_looks()
+        self._all_poll()
 
     def _a_second_passes(self) -> None:
         self.clock.seconds += 1
@@ -456,7 +456,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             if not process.is_refused:
                 self._beat(process, Course())
 
-    def _everyone_looks(self) -> None:
+    def _all_poll(self) -> None:
         for process in self.registered:
             if not process.is_silent:
                 self.network.run(process.look(), process.owner)
@@ -473,12 +473,12 @@ class DeliveryMachine(RuleBasedStateMachine):
     def _come_to_an_end(self) -> None:
         while self.requests:
             self.network.decide(self.requests[0], Fate.ARRIVES)
-        self._the_living_own_what_they_hold()
+        self._live_processes_own_what_they_hold()
         for process in self.living:
             self._kill(process)
         self._a_fresh_worker_finishes_everything()
 
-    def _the_living_own_what_they_hold(self) -> None:
+    def _live_processes_own_what_they_hold(self) -> None:
         for process in self.registered:
             self.network.run(process.reconcile(), process.owner)
         for process in self.registered:

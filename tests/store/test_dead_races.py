@@ -33,7 +33,7 @@ def failure(handler: str, attempt: int, owner: str = "busy:1:x") -> Any:
     return partial(finish, ended=[outcome], owner=owner, key="e", at=DIED, release=True)
 
 
-async def at_the_worst_moment(
+async def between_read_and_write(
     store: EventStore, event_id: str, transition: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Let a worker write to the record between the operator's read and write."""
@@ -57,7 +57,7 @@ async def test_the_success_that_is_stored_first_is_kept(
 ) -> None:
     await store_with(real_store, event(1), failed("charge"))
     await store_with(real_store, event(2), failed("charge"))
-    await at_the_worst_moment(real_store, "e1", success("charge"), monkeypatch)
+    await between_read_and_write(real_store, "e1", success("charge"), monkeypatch)
     touched = await (dead.retry(real_store) if command == "retry" else dead.discard(real_store, reason="r"))
     assert (numbers(touched), touched.moved_by_others) == ((1, 1), 1)
     assert touched.counts.by_handler == {"charge": 1}
@@ -101,7 +101,7 @@ async def test_a_retry_that_was_claimed_before_the_answer_came_still_counts(
     """A batch in which one write lost the race is read again; the other records may have changed by then."""
     await store_with(real_store, event(1), failed("charge"))
     await store_with(real_store, event(2), failed("charge"))
-    await at_the_worst_moment(real_store, "e1", success("charge"), monkeypatch)
+    await between_read_and_write(real_store, "e1", success("charge"), monkeypatch)
     real, has_come = Deliveries.read, False
 
     async def read(self: Deliveries, ids: Sequence[Any], **options: Any) -> dict[Any, Tracked]:

@@ -86,13 +86,13 @@ async def test_one_that_looks_while_another_begins_warns_of_nothing(
 ) -> None:
     look, others = drivers.list_indexes, [EventStore(real_database)]
 
-    async def look_and_be_overtaken(collection: Any) -> Any:
+    async def list_before_another_creates(collection: Any) -> Any:
         seen = await look(collection)
         if others:
             await others.pop().append(event())
         return seen
 
-    monkeypatch.setattr(drivers, "list_indexes", look_and_be_overtaken)
+    monkeypatch.setattr(drivers, "list_indexes", list_before_another_creates)
     await EventStore(real_database).append(event())
     assert caplog.records == []
 

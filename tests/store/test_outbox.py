@@ -123,14 +123,14 @@ async def test_a_commit_whose_reply_is_lost_is_repeated(
         session = await start(client)
         commit = session.commit_transaction
 
-        async def commits_and_forgets() -> None:
+        async def commits_and_loses_the_reply() -> None:
             await commit()
             if lost:
                 raise lost.pop()
 
         class Session:
             def __getattr__(self, name: str) -> Any:
-                return commits_and_forgets if name == "commit_transaction" else getattr(session, name)
+                return commits_and_loses_the_reply if name == "commit_transaction" else getattr(session, name)
 
         sessions_made.append(session)
         return Session()

@@ -177,9 +177,9 @@ async def test_a_scan_reads_many_pages_while_records_are_removed(
     monkeypatch.setattr(prune_queries, "PRUNE_PAGE", 7)
     monkeypatch.setattr(prune_queries, "MAX_BYTES", 1_000)
     await put(store, *(record(1, **new) for new in _namesakes(40)))
-    told: list[int] = []
-    assert counts(await prune.prune(store, OLD, Nowhere(), on_removed=told.append)) == (40, 0, 0, 0)
-    assert (sum(told), len(told) > 10) == (40, True)
+    removed: list[int] = []
+    assert counts(await prune.prune(store, OLD, Nowhere(), on_removed=removed.append)) == (40, 0, 0, 0)
+    assert (sum(removed), len(removed) > 10) == (40, True)
     assert await stored(store) == {}
 
 

@@ -140,9 +140,9 @@ async def test_a_second_redaction_finds_nothing_and_leaves_the_first_ones_trace(
 async def test_a_scan_reads_many_pages(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact_queries, "REDACT_PAGE", 7)
     await store.append_many([event(number) for number in range(30)], handlers=["mail"])
-    told: list[int] = []
-    redacted = await redact.redact(store, OF_ACME, on_redacted=told.append)
-    assert (redacted.counts.events, redacted.counts.deliveries, sum(told), len(told)) == (30, 30, 30, 5)
+    reached: list[int] = []
+    redacted = await redact.redact(store, OF_ACME, on_redacted=reached.append)
+    assert (redacted.counts.events, redacted.counts.deliveries, sum(reached), len(reached)) == (30, 30, 30, 5)
 
 
 @pytest.mark.parametrize(

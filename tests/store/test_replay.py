@@ -245,9 +245,9 @@ async def test_a_failing_handler_stops_no_other_and_is_reported(bus: EventBus, s
     assert ran.order == in_order(stored)
     assert (summary.events, summary.done, summary.failed, summary.skipped) == (4, 7, 2, 3)
     assert not summary.is_clean
-    told = {(one.event_id, one.handler): (one.outcome, one.error) for one in recorder.reports}
-    assert told[first, "t:fail"] == ("failed", "ValueError: no")
-    assert told[first, "t:signal"] == ("failed", "Retry: asks for another attempt, which a replay does not give")
+    outcomes = {(one.event_id, one.handler): (one.outcome, one.error) for one in recorder.reports}
+    assert outcomes[first, "t:fail"] == ("failed", "ValueError: no")
+    assert outcomes[first, "t:signal"] == ("failed", "Retry: asks for another attempt, which a replay does not give")
     assert (len(recorder.reports), recorder.ends) == (12, 4)
 
 

@@ -48,7 +48,7 @@ class Person:
 
 
 @contextmanager
-def before_a_person(start: Callable[..., subprocess.Popen[bytes]], *args: str) -> Iterator[Person]:
+def at_a_terminal(start: Callable[..., subprocess.Popen[bytes]], *args: str) -> Iterator[Person]:
     """Start a command line; it is killed at the end if it still runs."""
     ours, theirs = pty.openpty()
     process = start(*args, stdin=theirs, stderr=theirs, start_new_session=True)

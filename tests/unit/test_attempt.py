@@ -94,14 +94,14 @@ async def test_a_task_cancelled_before_still_recognises_a_cancellation_by_the_ha
     async def fails(event: DomainEvent) -> None:
         raise asyncio.CancelledError
 
-    async def publishes_on_its_way_out() -> Outcome:
+    async def publishes_when_cancelled() -> Outcome:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             return await run(fails)
         raise AssertionError
 
-    task = asyncio.create_task(publishes_on_its_way_out())
+    task = asyncio.create_task(publishes_when_cancelled())
     await asyncio.sleep(0)
     task.cancel()
     assert (await task).kind is OutcomeKind.FAILED

@@ -69,7 +69,7 @@ def test_a_file_of_a_killed_write_does_not_disturb_the_next(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "reason"),
     [
         ({"kind": "tail"}, "the checkpoint of another command: tail, not replay"),
         ({"log": "shop.other"}, "the checkpoint of another log: shop.other, not shop.event_log"),
@@ -81,11 +81,11 @@ def test_a_file_of_a_killed_write_does_not_disturb_the_next(tmp_path: Path) -> N
         ),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path: Path, other: dict[str, Any], told: str) -> None:
+def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path: Path, other: dict[str, Any], reason: str) -> None:
     made(tmp_path / "point", **other).write({"after": "a"})
     with pytest.raises(CheckpointError) as refused:
         made(tmp_path / "point").read()
-    assert refused.value.message == f"{tmp_path / 'point'} {'was made with' if 'filters' in other else 'is'} {told}"
+    assert refused.value.message == f"{tmp_path / 'point'} {'was made with' if 'filters' in other else 'is'} {reason}"
     assert refused.value.hint
 
 

@@ -23,7 +23,7 @@ Version = namedtuple("Version", "major minor micro releaselevel serial")
 
 
 @pytest.fixture
-def as_somebody_else() -> Iterator[None]:
+def without_root() -> Iterator[None]:
     """Drop root's rights for a while if the tests run as root, because root may write everywhere."""
     if os.geteuid() != 0:
         yield
@@ -94,7 +94,7 @@ def test_a_file_is_refused_as_a_directory(tmp_path: Path) -> None:
             embedded.join(path)
 
 
-@pytest.mark.usefixtures("as_somebody_else")
+@pytest.mark.usefixtures("without_root")
 def test_a_directory_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(EmbeddedLogError, match=r"cannot use /etc/events: Permission denied") as caught:
         Directory.open("/etc/events")

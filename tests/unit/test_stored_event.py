@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
-def _no_warning_was_given_before() -> None:
+def _forget_earlier_warnings() -> None:
     documents._warned.clear()
 
 
