@@ -145,7 +145,7 @@ class DeliveryOver(EventsError):
 class NoDelivery(EventsError, LookupError):
     """The current delivery was requested outside of any: no handler runs here, or it has ended."""
 
-    def __init__(self, message: str = "no handler runs here: there is no current delivery") -> None:
+    def __init__(self, message: str = "no handler runs here, so no delivery is current") -> None:
         super().__init__(message)
 
 
