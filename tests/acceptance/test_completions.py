@@ -160,9 +160,7 @@ def test_a_folder_with_a_space_is_quoted(shell: Shell, home: Path) -> None:
 
 @pytest.mark.skipif(not shells.is_installed("bash"), reason="bash is not installed")
 @pytest.mark.parametrize(("typed", "called"), [("et\t", "serve etc"), ("an\t", "serve an app")])
-def test_a_bash_as_old_as_3_2_has_no_compopt_and_completes_paths_all_the_same(
-    home: Path, typed: str, called: str
-) -> None:
+def test_bash_3_2_without_compopt_completes_paths_too(home: Path, typed: str, called: str) -> None:
     (home / "calls").unlink(missing_ok=True)
     with Shell("bash", home, [home / "bin"]) as old:
         old.press("enable -n compopt; shopt -s compat32; clear\n")

@@ -194,7 +194,7 @@ def test_the_temporary_directory_is_removed(played: dict[str, Run]) -> None:
     assert list(played["piped"].directory.iterdir()) == []
 
 
-def test_a_directory_of_ones_own_is_kept_with_the_log_in_it(played: dict[str, Run]) -> None:
+def test_a_given_directory_is_kept_with_its_log(played: dict[str, Run]) -> None:
     run = played["kept"]
     log = f"embedded:{run.directory / 'shop' / 'events'}"
     printed = subprocess.run([PROGRAM, "replay", "--uri", log, "-o", "ndjson"], capture_output=True, text=True)

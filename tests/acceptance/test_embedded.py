@@ -271,7 +271,7 @@ def test_a_server_that_does_not_come_up_is_quoted(directory: Path, monkeypatch: 
     assert caught.value.hint == f"its log is {directory / 'server.log'}"
 
 
-def test_a_server_that_hangs_is_named_and_left_to_come_back(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_server_is_reported_and_not_killed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "ANSWER_SECONDS", 0.1)
     with embedded.join(directory) as log:
         os.kill(log.pid, signal.SIGSTOP)
@@ -390,7 +390,7 @@ def test_a_user_that_does_not_leave_is_removed_at_exit(directory: Path) -> None:
     assert not is_served(directory)
 
 
-def test_the_server_of_a_removed_directory_is_stopped_all_the_same(directory: Path) -> None:
+def test_the_server_of_a_removed_directory_is_stopped_too(directory: Path) -> None:
     log = embedded.join(directory)
     place = Directory.open(directory)
     shutil.rmtree(directory)
@@ -476,7 +476,7 @@ def test_serve_listens_on_the_given_port(directory: Path) -> None:
         assert serving.end(signal.SIGINT)[0] == 130
 
 
-def test_serve_leaves_the_log_to_those_who_still_use_it(directory: Path) -> None:
+def test_serve_does_not_stop_a_log_that_others_use(directory: Path) -> None:
     with Serving(directory) as serving:
         uri = serving.address().strip()
         with embedded.join(directory) as log:

@@ -299,7 +299,7 @@ def test_it_starts_with_one_command_on_a_log_of_its_own(courier: Courier, tmp_pa
     assert embedded.join(tmp_path / "events").leave()
 
 
-def test_a_request_that_fails_leaves_no_order_no_event_and_the_stock_as_it_was(shop: Shop, books: Books) -> None:
+def test_a_failed_request_stores_no_order_and_no_event_and_keeps_the_stock(shop: Shop, books: Books) -> None:
     shop.stock(emma=3, persuasion=1)
 
     refused = shop.order("ada", emma=3, persuasion=2)

@@ -108,7 +108,7 @@ def number(event: dict[str, Any]) -> int:
     return int(event["event_id"][-12:], 16)
 
 
-def test_a_reader_that_wants_one_line_gets_it_and_the_run_ends_well(log: Log) -> None:
+def test_a_reader_of_one_line_gets_it_and_the_run_ends_with_0(log: Log) -> None:
     log.insert(*(record(number) for number in range(100, 3_000)))
     command = f'"{PROGRAM}" replay --uri "$0" --database "$1" | head -1; echo "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", command, log.uri, log.database], capture_output=True, text=True, timeout=60)

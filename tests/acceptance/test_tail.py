@@ -160,7 +160,7 @@ def test_deliveries_come_as_they_end_each_outcome_once(log: Log) -> None:
         assert tail.out.rest() == []
 
 
-def test_a_server_without_change_streams_is_polled_and_that_is_said_once(tmp_path: Path) -> None:
+def test_a_server_without_change_streams_is_polled_and_that_is_reported_once(tmp_path: Path) -> None:
     with Server(tmp_path / "server", STANDALONE) as server, MongoClient[dict[str, Any]](server.uri) as client:
         log = Log(server.uri, "shop", client)
         client["shop"].create_collection("event_log")

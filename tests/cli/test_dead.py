@@ -144,7 +144,7 @@ def test_no_line_is_wider_than_the_terminal_and_handler_and_error_stay_longest(
 
 @pytest.mark.parametrize("output", FORMATS)
 @pytest.mark.parametrize("by", [(), ("--by", "error"), ("--by", "tenant")])
-def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str, by: tuple[str, ...]) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str, by: tuple[str, ...]) -> None:
     log.insert(HAUNTED)
     ended = cli("dead", "list", *by, "--tenant", HOSTILE, "-o", output)
     assert ended.code == 0
@@ -396,7 +396,7 @@ def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.S
     assert states(log, 1) == ["done", "dead"]
 
 
-def test_without_deliveries_no_question_is_asked(process: Process, log: Log) -> None:
+def test_without_dead_deliveries_no_question_is_asked(process: Process, log: Log) -> None:
     with at_a_terminal(process, "dead", "retry", "--tenant", "unknown") as person:
         assert person.ended() == (0, "")
         assert "no dead deliveries in this selection" in person.said

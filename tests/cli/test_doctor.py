@@ -179,7 +179,7 @@ def test_an_expiry_is_created_when_both_options_ask_for_it(cli: Cli, log: Log) -
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
-def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str) -> None:
     log.insert(
         record(
             3, event_id=HOSTILE, event_type=HOSTILE, delivery=delivery("open", entry(HOSTILE, "pending", 0), owner="")

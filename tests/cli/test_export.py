@@ -72,7 +72,7 @@ def test_a_selection_is_made_as_everywhere(cli: Cli, log: Log, options: list[str
     assert "no events in this selection" in ended.err or count
 
 
-def test_reversed_the_newest_comes_first(cli: Cli, log: Log) -> None:
+def test_reversed_the_newest_is_first(cli: Cli, log: Log) -> None:
     assert rows(cli("export", "--reverse").out) == rows(cli("export").out)[::-1]
 
 
@@ -162,7 +162,7 @@ def test_a_part_file_of_a_killed_run_is_replaced(cli: Cli, log: Log) -> None:
     assert os.listdir() == ["events.ndjson"]
 
 
-def test_an_event_that_cannot_be_said_exactly_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+def test_an_event_that_cannot_be_exported_exactly_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
     log.insert(record(30, payload={"query": {"$date": "yesterday"}}))
     ended = cli("export")
     assert (ended.code, len(rows(ended.out))) == (3, 11)

@@ -119,7 +119,7 @@ def test_a_table_drops_columns_rather_than_wrap_and_does_not_spread_past_120(
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
-def test_no_format_lets_a_raw_character_out(cli: Cli, golden: Golden, app: Path, output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, golden: Golden, app: Path, output: str) -> None:
     ended = cli("handlers", "list", "-m", "odd", "-o", output)
     assert ended.code == 0
     assert ended.out.replace("\r\n", "\n").replace("\n", "").isprintable()

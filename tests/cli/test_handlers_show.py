@@ -110,7 +110,7 @@ def test_without_a_database_the_rest_is_shown(cli: Cli) -> None:
     assert "in the log" not in table
 
 
-def test_a_database_that_is_away_is_warned_of(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_a_warning(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("craft_easy.core.events.store.connection.CONNECT_DEADLINE", 0.2)
     ended = cli(*SHOW, "--uri", "mongodb://127.0.0.1:9/")
     assert ended.code == 0
@@ -140,7 +140,7 @@ def test_mismatches_are_reported_and_an_orphan_ends_with_3(cli: Cli, log: Log) -
     ]
 
 
-def test_handlers_that_fit_are_said_to_fit(cli: Cli, log: Log) -> None:
+def test_matching_handlers_are_reported_as_ok(cli: Cli, log: Log) -> None:
     log.insert(record(4, event_type="never.seen", delivery=delivery("done")))
     ended = cli(*CHECK, "--strict", "-o", "table")
     assert ended.code == 0
@@ -148,7 +148,7 @@ def test_handlers_that_fit_are_said_to_fit(cli: Cli, log: Log) -> None:
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
-def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str) -> None:
     log.insert(record(4, event_type=HOSTILE, delivery=delivery("open", entry(HOSTILE, "pending", 0))))
     ended = cli(*CHECK, "-o", output)
     assert ended.code == 3

@@ -420,7 +420,7 @@ def test_a_closed_stdout_is_not_an_error_for_a_reading_command(process: Process,
 
 
 @pytest.mark.parametrize("stdin", ["closed", "null"])
-def test_without_a_stdin_nothing_is_asked_and_nothing_hangs(process: Process, log: Log, stdin: str) -> None:
+def test_without_a_stdin_no_question_is_asked_and_nothing_hangs(process: Process, log: Log, stdin: str) -> None:
     def close() -> None:
         if stdin == "closed":
             os.close(0)

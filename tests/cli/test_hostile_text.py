@@ -354,7 +354,7 @@ def check(texts: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("output", Output)
 @pytest.mark.parametrize("write", IN_EVERY_FORMAT, ids=lambda one: one.__name__)
-def test_no_control_character_comes_out_in_any_format(
+def test_no_control_character_is_printed_in_any_format(
     written: Written, write: Callable[[Output], Any], output: Output
 ) -> None:
     write(output)
@@ -362,6 +362,6 @@ def test_no_control_character_comes_out_in_any_format(
 
 
 @pytest.mark.parametrize("write", FOR_PEOPLE, ids=lambda one: one.__name__)
-def test_no_control_character_comes_out_for_people(written: Written, write: Callable[[], Any]) -> None:
+def test_no_control_character_is_printed_in_lines_for_people(written: Written, write: Callable[[], Any]) -> None:
     write()
     check(written())

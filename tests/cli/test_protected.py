@@ -122,7 +122,7 @@ def test_reading_commands_and_dry_runs_ask_nothing(cli: Cli, log: Log) -> None:
     assert cli("dead", "retry", "--env", "prod", "--dry-run").code == 0
 
 
-def test_a_variable_that_goes_before_the_environment_is_warned_of(
+def test_a_variable_that_overrides_the_environment_causes_a_warning(
     cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_URI", log.uri)

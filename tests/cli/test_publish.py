@@ -221,7 +221,7 @@ def test_a_bad_line_is_reported_by_its_number_and_the_others_are_published(cli: 
     assert "\x1b" not in ended.err + ended.out
 
 
-def test_lines_are_published_in_order_and_what_they_leave_out_is_filled_in(cli: Cli, log: Log, shop: str) -> None:
+def test_lines_are_published_in_order_and_missing_fields_are_filled_in(cli: Cli, log: Log, shop: str) -> None:
     lines = [{"event_type": "order.placed", "payload": {"n": n}, "delivery": {"state": "done"}} for n in range(3)]
     ended = publish_file(cli, b"\n".join(json.dumps(one).encode() for one in lines), "-m", shop, "--dispatch")
     assert ended.code == 0
@@ -232,7 +232,7 @@ def test_lines_are_published_in_order_and_what_they_leave_out_is_filled_in(cli: 
     assert "3 events stored · 6 delivered" in ended.err
 
 
-def test_a_payload_that_does_not_fit_its_class_is_said_once(cli: Cli, log: Log) -> None:
+def test_a_payload_that_does_not_fit_its_class_is_reported_once(cli: Cli, log: Log) -> None:
     line = b'{"event_type": "payment.completed", "payload": {"amount": "much"}}\n'
     ended = publish_file(cli, line * 2)
     assert ended.code == 0

@@ -171,7 +171,7 @@ def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill
     assert (dead.code, json.loads(dead.out)["dead"]) == (3, 2)
 
 
-def test_debug_shows_where_a_handler_raised(fill: Fill, app: Path) -> None:
+def test_debug_shows_the_line_that_raised(fill: Fill, app: Path) -> None:
     fill(1, payload={"card": "expired"})
     command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "--debug"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -347,7 +347,7 @@ def test_the_headline_names_what_happened_and_nothing_else() -> None:
     )
 
 
-def test_the_next_command_follows_from_what_is_left() -> None:
+def test_the_next_command_depends_on_the_remaining_deliveries() -> None:
     assert next_step(RedispatchSummary(claimed=1, done=1)) is None
     assert next_step(RedispatchSummary(failed=1)) == "craft-events replay --state open"
     assert next_step(RedispatchSummary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"

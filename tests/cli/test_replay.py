@@ -179,7 +179,7 @@ def test_contradicting_options_are_exit_2(replay: Cli, args: list[str], message:
     assert 1 <= len(ended.err.splitlines()) <= 3
 
 
-def test_it_leaves_the_log_as_it_was(replay: Cli, log: Log) -> None:
+def test_it_does_not_change_the_log(replay: Cli, log: Log) -> None:
     before = list(log.events.find().sort("_id"))
     replay()
     assert repr(list(log.events.find().sort("_id"))) == repr(before)

@@ -186,7 +186,7 @@ def test_errors_are_shown_whole_at_any_width(cli: Cli, log: Log, monkeypatch: py
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
-def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str) -> None:
     ended = cli("show", "-o", output, "--", HOSTILE)
     assert ended.code == 0
     assert ended.out

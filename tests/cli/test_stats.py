@@ -151,7 +151,7 @@ def test_colour_adds_no_information(cli: Cli, canned: Canned, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_no_format_lets_a_raw_character_out(cli: Cli, canned: Canned, output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, canned: Canned, output: str) -> None:
     hostile = [StatsGroup(HOSTILE, open=3, events=1), StatsGroup("", dead=1, events=0)]
     oldest = Oldest(HOSTILE, HOSTILE, HOSTILE, NOW, 1.0)
     canned.found = figures(by="tenant", groups=hostile, oldest=oldest, orphaned=[HOSTILE])
@@ -383,7 +383,7 @@ def terminals(process: Process) -> Iterator[Any]:
         one.close()
 
 
-def test_a_person_gets_a_live_screen_that_leaves_no_trace(terminals: Any, log: Log) -> None:
+def test_a_terminal_gets_a_live_screen_and_is_restored(terminals: Any, log: Log) -> None:
     live = terminals("stats", "--watch", "0.2", "--max-backlog", "0", "--tenant", HOSTILE)
     until(lambda: live.shows("open 0"))
     log.insert(record(1, delivery=delivery("open"), tenant_id=HOSTILE))

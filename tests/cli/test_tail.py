@@ -64,11 +64,11 @@ def test_lines_for_people_do_not_change(tail: Cli, golden: Golden) -> None:
     golden("tail.table", ended.out)
 
 
-def test_json_is_whole_where_it_does_not_follow(tail: Cli) -> None:
+def test_json_is_complete_without_follow(tail: Cli) -> None:
     assert len(json.loads(tail("--no-follow", "-n", "2", "-o", "json").out)) == 2
 
 
-def test_types_are_left_out_before_the_last_are_counted(tail: Cli) -> None:
+def test_excluded_types_do_not_count_among_the_last_events(tail: Cli) -> None:
     assert numbers(tail("--no-follow", "-n", "2", "--tenant", "acme", "--exclude-type", "payment.comp*")) == [3]
     left = tail("--no-follow", "--exclude-type", "payment.*", "--exclude-type", "@sum")
     assert numbers(left)[-2:] == [5, 6]

@@ -159,7 +159,7 @@ def test_a_chain_with_a_cycle_is_reported(cli: Cli, log: Log) -> None:
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
-def test_no_format_lets_a_raw_character_out(cli: Cli, log: Log, output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str) -> None:
     hostile = delivery("dead", entry(HOSTILE, "dead", 1, errors=errors(1, text=HOSTILE, kind=HOSTILE)))
     log.insert(
         record(30, event_id=HOSTILE, event_type=HOSTILE, tenant_id=HOSTILE, causation_id=HOSTILE * 2, delivery=hostile),

@@ -86,7 +86,7 @@ def test_what_runs_now_is_shown_with_its_event_and_for_how_long(cli: Cli, crew: 
 
 
 @pytest.mark.parametrize("output", FORMATS)
-def test_no_format_lets_a_raw_character_out(cli: Cli, crew: list[WorkerStatus], output: str) -> None:
+def test_no_format_prints_a_raw_character(cli: Cli, crew: list[WorkerStatus], output: str) -> None:
     crew[:] = [worker(f"{HOSTILE}:1:x", "alive", 0, 1), WorkerStatus(HOSTILE, "gone", 1)]
     ended = cli("workers", "-o", output)
     assert ended.code == 0

@@ -88,7 +88,7 @@ def test_the_second_signal_ends_a_redispatch_at_once_and_another_one_takes_over(
     assert (left["state"], left["takeovers"], left["handlers"][0]["attempts"]) == ("done", 1, 1)
 
 
-def test_a_watch_delivers_what_comes_and_stops_cleanly(site: Site) -> None:
+def test_a_watch_delivers_new_events_and_stops_cleanly(site: Site) -> None:
     site.fill("plain.made", 3)
     process = site.redispatch("--watch")
     site.until_in_ledger("ran", 9)

@@ -154,7 +154,7 @@ class Rounds:
 
 
 @pytest.mark.parametrize("luck", [0.0, 0.5, 0.999_999])
-def test_an_outage_of_five_hours_leaves_by_policy_attempts_enough(luck: float) -> None:
+def test_after_an_outage_of_five_hours_the_policy_has_attempts_left(luck: float) -> None:
     now, attempt = timedelta(0), 1
     while now < OUTAGE:
         now += DEFAULT_RETRY.wait(attempt, luck)
@@ -167,7 +167,7 @@ def test_an_outage_of_five_hours_leaves_by_policy_attempts_enough(luck: float) -
     assert timedelta(days=2) < now < timedelta(days=3), "an outage may last over a weekend"
 
 
-async def test_an_outage_of_five_hours_of_what_a_handler_calls_leaves_nothing_dead(shop: Engine) -> None:
+async def test_an_outage_of_five_hours_of_a_called_service_makes_no_delivery_dead(shop: Engine) -> None:
     passed = [timedelta(0)]
 
     async def call(_: DomainEvent) -> None:

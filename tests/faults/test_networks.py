@@ -267,7 +267,7 @@ async def test_a_commit_whose_replies_are_lost_is_repeated_until_one_arrives(
 
 
 @pytest.mark.parametrize("has_landed", [True, False])
-async def test_where_the_commit_stays_unknown_a_redispatch_decides(
+async def test_a_redispatch_decides_after_an_unknown_commit(
     has_landed: bool,
     bus: EventBus,
     store: EventStore,

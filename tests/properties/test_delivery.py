@@ -104,7 +104,7 @@ def test_an_outcome_written_twice_changes_nothing_the_second_time(
 
 
 @given(st.lists(steps, max_size=12), st.lists(steps, max_size=12))
-def test_no_text_and_no_run_comes_back_after_a_redaction(path: list[tuple], later: list[tuple]) -> None:  # type: ignore[type-arg]  # steps differ in shape
+def test_no_text_and_no_run_is_restored_after_a_redaction(path: list[tuple], later: list[tuple]) -> None:  # type: ignore[type-arg]  # steps differ in shape
     delivery = Delivery.new(HANDLERS, at=START, owner="me")
     for step in path:
         delivery = apply(delivery, step, START)

@@ -50,7 +50,7 @@ def through_bson(value: Any) -> Any:
 
 
 @given(VALUE)
-def test_a_value_comes_back_from_the_log_in_its_stored_form(value: Any) -> None:
+def test_a_value_is_read_from_the_log_in_its_stored_form(value: Any) -> None:
     stored = stored_form(value)
     assert canonical(stored_form(through_bson(stored))) == canonical(stored)
 
@@ -68,7 +68,7 @@ def test_an_event_that_went_through_the_log_is_equal(payload: dict[str, Any], te
 
 
 @given(VALUE, VALUE)
-def test_canonical_bytes_differ_where_stored_values_do(one: Any, other: Any) -> None:
+def test_canonical_bytes_differ_if_stored_values_differ(one: Any, other: Any) -> None:
     first, second = stored_form(one), stored_form(other)
     if canonical(first) == canonical(second):
         assert through_bson(first) == through_bson(second)

@@ -98,7 +98,7 @@ def through_the_log(event: DomainEvent) -> DomainEvent:
 
 
 @given(everything)
-def test_a_typed_event_comes_back_from_the_log_as_what_it_was(event: Everything) -> None:
+def test_a_typed_event_is_read_from_the_log_unchanged(event: Everything) -> None:
     again = through_the_log(event)
 
     assert type(again) is Everything
@@ -145,7 +145,7 @@ def test_any_record_can_be_read(record: dict[str, Any]) -> None:
 
 
 @given(payloads)
-def test_a_payload_of_any_shape_comes_back_typed_or_intact(payload: dict[str, Any]) -> None:
+def test_a_payload_of_any_shape_is_read_back_typed_or_intact(payload: dict[str, Any]) -> None:
     record = {"event_id": "e", "event_type": "payment.completed", "timestamp": datetime.now(UTC), "payload": payload}
     event = DomainEvent.from_record({**record, "tenant_id": None, "actor_id": None})
 

@@ -35,7 +35,7 @@ async def record_of(store: EventStore, event: DomainEvent) -> dict[str, Any]:
     return dict(found)
 
 
-async def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
+async def test_an_event_is_read_back_unchanged(store: EventStore) -> None:
     event = payment(actor_id="user_77")
     assert await store.append(event) is True
     assert await store.get(event.event_id) == event
@@ -51,7 +51,7 @@ async def test_a_record_has_the_six_fields_and_a_derived_id(store: EventStore) -
     assert record["payload"] == {"payment_id": "p-1", "amount": 12.5, "currency": "EUR"}
 
 
-async def test_a_cause_is_stored_where_there_is_one(store: EventStore) -> None:
+async def test_a_cause_is_stored_if_there_is_one(store: EventStore) -> None:
     event = caused_event(payment(), causation_id="parent", correlation_id="first")
     await store.append(event)
     record = await record_of(store, event)

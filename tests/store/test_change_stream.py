@@ -62,7 +62,7 @@ async def test_changes_of_a_known_record_are_not_new_events(real_store: EventSto
     await stream.aclose()
 
 
-async def test_none_is_returned_where_nothing_comes_within_a_second(real_store: EventStore) -> None:
+async def test_none_is_returned_after_a_second_without_a_change(real_store: EventStore) -> None:
     stream = await real_store.watch(Selection())
     assert await stream.next() is None
     await stream.aclose()

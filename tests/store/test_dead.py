@@ -251,7 +251,7 @@ async def test_a_discard_skips_with_its_reason_and_is_never_done(store: EventSto
     assert found.state == "done"  # no handler is pending or dead any more
 
 
-async def test_a_discard_leaves_what_is_pending(real_store: EventStore) -> None:
+async def test_a_discard_does_not_touch_pending_deliveries(real_store: EventStore) -> None:
     await graveyard(real_store)
     assert numbers(await dead.discard(real_store, Choice(event_ids=("e2", "e5")), reason="r")) == (1, 1)
     assert (await states(real_store, "e2"), await states(real_store, "e5")) == (["skipped", "pending"], ["pending"])

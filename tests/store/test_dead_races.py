@@ -65,7 +65,7 @@ async def test_the_success_that_is_stored_first_is_kept(
     assert await states(real_store, "e2") == ["pending" if command == "retry" else "skipped"]
 
 
-async def test_a_success_that_comes_after_a_discard_does_not_undo_it(real_store: EventStore) -> None:
+async def test_a_success_after_a_discard_does_not_undo_it(real_store: EventStore) -> None:
     await store_with(real_store, event(1), failed("mail", "pending"), failed("charge"), owner="busy:1:x")
     log = Deliveries(real_store)
     [busy] = (await log.read([record_id("e1")])).values()
@@ -75,7 +75,7 @@ async def test_a_success_that_comes_after_a_discard_does_not_undo_it(real_store:
     assert busy.delivery == await delivery(real_store, "e1")
 
 
-async def test_a_success_that_comes_after_a_retry_counts(real_store: EventStore) -> None:
+async def test_a_success_after_a_retry_counts(real_store: EventStore) -> None:
     await store_with(real_store, event(1), failed("charge"))
     log = Deliveries(real_store)
     [late] = (await log.read([record_id("e1")])).values()
@@ -95,7 +95,7 @@ async def test_a_failure_of_the_old_life_does_not_touch_a_retry(real_store: Even
     assert (charge.state, charge.attempts, charge.budget_from) == ("pending", 20, 20)
 
 
-async def test_a_retry_that_was_claimed_before_the_answer_came_still_counts(
+async def test_a_retry_that_was_claimed_before_the_reply_still_counts(
     real_store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch in which one write lost the race is read again; the other records may have changed by then."""

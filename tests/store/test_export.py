@@ -188,7 +188,7 @@ async def test_a_checkpoint_goes_with_its_file_its_selection_and_forward(
         await export_file(real_store, file, checkpoint=made(kept, real_store, file))
 
 
-async def test_an_event_that_cannot_be_said_exactly_is_named(real_store: EventStore, tmp_path: Path) -> None:
+async def test_an_event_that_cannot_be_exported_exactly_is_named(real_store: EventStore, tmp_path: Path) -> None:
     await real_store.append(event(1, payload={"a": {"$oid": "mine"}}))
     exported = await export_file(real_store, tmp_path / "events.ndjson")
     assert (exported.ambiguous, exported.ambiguous_ids) == (1, ["e000001"])

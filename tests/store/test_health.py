@@ -164,7 +164,7 @@ async def test_indexes_of_others_are_left_alone_and_named(store: EventStore) -> 
     assert foreign.message == "1 index not ours: mine; each adds a write to every publish"
 
 
-async def test_one_that_is_being_built_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_index_that_is_being_built_is_reported(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def building(_: EventStore) -> list[str]:
         return ["event_id_1"]
 
@@ -247,7 +247,7 @@ async def test_missing_features_of_a_server_are_reported(store: EventStore, monk
 @pytest.mark.parametrize(
     ("error", "level"), [(StoreLoginRefused("not authorized"), "WARN"), (StoreUnavailable("no majority"), "FAIL")]
 )
-async def test_a_write_that_is_not_acknowledged_is_said(
+async def test_an_unacknowledged_write_is_reported(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, error: Exception, level: str
 ) -> None:
     async def refuses(_: EventStore) -> float:
@@ -257,7 +257,7 @@ async def test_a_write_that_is_not_acknowledged_is_said(
     assert [one.level for one in await found(store, "write concern")] == [level]
 
 
-async def test_a_slow_acknowledgement_is_said(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_acknowledgement_is_reported(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow(_: EventStore) -> float:
         return 2_000.0
 
@@ -266,7 +266,7 @@ async def test_a_slow_acknowledgement_is_said(store: EventStore, monkeypatch: py
 
 
 @pytest.mark.parametrize(("hours", "where"), [(1, "3,600 s ahead of"), (-1, "3,600 s behind")])
-async def test_a_clock_that_is_wrong_is_said(
+async def test_a_wrong_clock_is_reported(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, hours: int, where: str
 ) -> None:
     now = clock.now
@@ -326,7 +326,7 @@ async def test_records_whose_owner_is_not_a_name_are_listed(store: EventStore) -
     assert backlog.message == "6 open, 1 of them unowned, the oldest from 2026-01-31 10:01 UTC; 0 with a dead delivery"
 
 
-async def test_dead_deliveries_are_said(store: EventStore) -> None:
+async def test_dead_deliveries_are_reported(store: EventStore) -> None:
     dead = pending("charge", state="dead")
     dead["handlers"][0]["state"] = "dead"
     await insert(store, record(1, delivery=dead))

@@ -306,7 +306,7 @@ async def test_an_event_without_an_exact_copy_stays_and_is_named(store: EventSto
     assert len(archived(tmp_path / "old.ndjson")) == 1
 
 
-async def test_an_archive_that_fails_leaves_the_log_as_it_is(store: EventStore, tmp_path: Path) -> None:
+async def test_a_failing_archive_does_not_change_the_log(store: EventStore, tmp_path: Path) -> None:
     await put(store, record(1))
 
     async def fail() -> None:

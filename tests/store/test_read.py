@@ -54,7 +54,7 @@ async def test_a_window_holds_its_first_moment_and_not_its_last(store: EventStor
     assert await store.replay(since=START, until=START) == []
 
 
-async def test_a_limit_counts_what_is_left_after_the_filters(store: EventStore) -> None:
+async def test_a_limit_counts_events_after_the_filters(store: EventStore) -> None:
     await store.append_many([event(number, tenant_id="even" if number % 2 == 0 else "odd") for number in range(40)])
     assert len(await store.replay(tenant_id="odd", limit=15)) == 15
     assert len(await numbers(store, tenants=("odd",), limit=20)) == 20

@@ -128,7 +128,7 @@ async def test_neither_a_tenant_nor_an_actor_is_refused(store: EventStore, act: 
         await act(store, Selection(types=("user.*",)))
 
 
-async def test_a_second_redaction_finds_nothing_and_leaves_the_first_ones_trace(store: EventStore) -> None:
+async def test_a_second_redaction_finds_nothing_and_keeps_the_note_of_the_first(store: EventStore) -> None:
     one = event(1)
     await store.append(one, handlers=["mail"])
     await redact.redact(store, OF_ACME, reason="first")

@@ -249,7 +249,9 @@ async def test_a_silent_worker_is_taken_over_after_its_lease(bus: EventBus, stor
     assert (await WorkerRegistry(store).entries())["elsewhere:1:dead"].fenced
 
 
-async def test_without_wait_the_records_of_a_silent_worker_are_left(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_without_wait_the_records_of_a_silent_worker_are_not_touched(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
     await store.append_many(events(2), handlers=["a"])
     await own(store, "elsewhere:1:dead", lease=60)
     bus.subscribe("*", ran.handler("a"), id="a")
@@ -500,7 +502,7 @@ async def test_two_services_with_the_same_handler_id_do_not_run_each_others_even
     assert (left.state, left.owner, left.handlers[0].attempts) == ("open", None, 0)
 
 
-async def test_any_type_delivers_what_a_narrowed_pattern_left_behind(bus: EventBus, store: EventStore) -> None:
+async def test_any_type_delivers_events_that_a_narrowed_pattern_left_behind(bus: EventBus, store: EventStore) -> None:
     ran: list[str] = []
     bus.subscribe("order.placed", lambda event: ran.append(event.event_type), id="audit")
     await store.append(DomainEvent(event_type="order.cancelled"), handlers=["audit"])

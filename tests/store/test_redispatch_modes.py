@@ -65,7 +65,7 @@ async def set_fields(store: EventStore, event: DomainEvent, **fields: Any) -> No
 # due
 
 
-async def test_only_what_is_due_runs_where_back_off_is_honoured(bus: EventBus, store: EventStore) -> None:
+async def test_only_due_deliveries_run_if_back_off_is_honoured(bus: EventBus, store: EventStore) -> None:
     ran: list[str] = []
 
     async def fails_once(event: DomainEvent) -> None:
@@ -174,7 +174,7 @@ async def test_a_watch_counts_an_event_once_however_often_it_is_claimed(bus: Eve
     assert (summary.claimed, summary.events, summary.done, summary.failed) == (3, 1, 1, 2)
 
 
-async def test_a_watch_delivers_what_comes_due_until_it_is_stopped(bus: EventBus, store: EventStore) -> None:
+async def test_a_watch_delivers_due_events_until_it_is_stopped(bus: EventBus, store: EventStore) -> None:
     attempts: list[int] = []
 
     async def third_time(event: DomainEvent) -> None:
@@ -388,9 +388,7 @@ async def test_a_record_that_is_still_owned_is_not_claimed_again(bus: EventBus, 
     assert owned.ownership in record_owner.writer.owned
 
 
-async def test_the_rest_of_a_suspect_is_given_back_where_one_of_its_handlers_is_abandoned(
-    bus: EventBus, store: EventStore
-) -> None:
+async def test_the_rest_of_a_suspect_is_given_back_if_a_handler_is_abandoned(bus: EventBus, store: EventStore) -> None:
     ran: list[str] = []
     ends = asyncio.Event()
 

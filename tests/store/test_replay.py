@@ -65,7 +65,9 @@ async def test_handlers_get_each_event_unchanged_with_is_replay_set(bus: EventBu
     assert (summary.events, summary.done, summary.failed, summary.is_complete) == (1, 1, 0, True)
 
 
-async def test_each_tenant_comes_in_order_and_those_without_one_too(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_each_tenant_is_in_order_and_so_are_events_without_one(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
     stored = events(300)
     await store.append_many(stored)
     summary = await replay(bus, EVERYTHING, ReplayOptions(concurrency=3))

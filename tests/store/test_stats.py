@@ -98,7 +98,7 @@ async def test_figures_over_time_belong_to_the_window(log: EventStore) -> None:
     assert (found.since, found.until, found.bar) == (at(0), at(4), HOUR)
 
 
-async def test_a_bar_that_the_window_cuts_short_counts_what_is_left_of_it(log: EventStore) -> None:
+async def test_a_bar_that_the_window_cuts_short_counts_its_remaining_part(log: EventStore) -> None:
     found = await stats(log, Selection(since=at(0.55), until=at(2.3)), bar=HOUR)
     assert [(one.since, one.until, one.events, one.failed) for one in found.bars] == [
         (at(0.55), at(1), 0, 0),
@@ -289,7 +289,7 @@ async def test_limits_are_crossed_by_what_is_more(log: EventStore) -> None:
     ]
 
 
-async def test_where_nothing_is_open_no_age_crosses_a_limit(real_store: EventStore) -> None:
+async def test_without_open_events_no_age_crosses_a_limit(real_store: EventStore) -> None:
     assert Limits(max_backlog=0, max_age=0, max_dead=0).crossed(await stats(real_store)) == []
 
 

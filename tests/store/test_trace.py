@@ -249,7 +249,7 @@ async def test_an_event_whose_clock_was_days_behind_is_in_its_place(store: Event
 
 
 @pytest.mark.parametrize("asked", ["e1", "e2", "e3", "e4"])
-async def test_a_chain_that_comes_back_to_itself_ends(store: EventStore, asked: str) -> None:
+async def test_a_chain_with_a_cycle_ends(store: EventStore, asked: str) -> None:
     await insert(store, record(1, 3), record(2, 1), record(3, 2), record(4, 3))
     found = await traced(store, asked)
     assert found.is_cyclic

@@ -132,7 +132,7 @@ async def test_every_event_is_read_as_it_was_stored(store: EventStore) -> None:
         assert await store.get(event.event_id) == event
 
 
-async def test_a_typed_event_comes_back_as_its_class_with_its_values(store: EventStore) -> None:
+async def test_a_typed_event_is_read_as_its_class_with_its_values(store: EventStore) -> None:
     (payment,) = await store.replay(event_type="payment.completed")
 
     assert isinstance(payment, PaymentCompleted)

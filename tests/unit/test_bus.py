@@ -97,7 +97,7 @@ async def test_a_handler_that_calls_nothing_and_fails_is_logged_too(
     assert [record.handler_id for record in caplog.records] == ["fails"]  # type: ignore[attr-defined]
 
 
-async def test_an_exception_whose_text_cannot_be_read_is_survived(bus: EventBus, seen: Seen) -> None:
+async def test_an_exception_whose_text_cannot_be_read_stops_no_handler(bus: EventBus, seen: Seen) -> None:
     class Unreadable(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no text")

@@ -97,7 +97,7 @@ async def test_a_task_left_behind_is_outside_once_its_delivery_has_ended(bus: Ev
     assert seen[1:] == [None]
 
 
-async def test_a_task_left_behind_never_sees_the_delivery_of_the_next_handler(seen: Seen) -> None:
+async def test_a_task_left_behind_never_gets_the_delivery_of_the_next_handler(seen: Seen) -> None:
     bus, looked = EventBus(), asyncio.Event()
 
     async def later() -> None:

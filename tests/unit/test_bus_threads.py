@@ -90,7 +90,7 @@ def test_a_thread_does_not_wait_for_a_loop_that_has_ended(
     assert seen == ["the event loop ended before the event was published"]
 
 
-def test_the_bus_finds_the_loop_that_comes_after_the_first(seen: Seen) -> None:
+def test_the_bus_finds_a_later_loop(seen: Seen) -> None:
     bus = EventBus()
     bus.subscribe("*", notes(seen, "handled"), id="h")
 

@@ -49,7 +49,7 @@ def test_an_empty_file_counts_as_missing(tmp_path: Path) -> None:
     assert made(tmp_path / "point").read() is None
 
 
-def test_a_write_that_is_killed_leaves_the_position_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_write_keeps_the_former_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path / "point").write({"after": "a"})
 
     def killed(*_: object) -> None:
@@ -139,7 +139,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(tmp_p
         made(tmp_path / name).write({})
 
 
-def test_a_full_disk_leaves_the_position_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_former_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path / "point").write({"after": "a"})
 
     def full(*_: object) -> None:

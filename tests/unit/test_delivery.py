@@ -71,7 +71,7 @@ def test_the_last_success_closes_the_record_and_frees_it_in_the_same_step() -> N
     assert entry(whole).took_ms == 12.0
 
 
-def test_a_success_that_comes_twice_counts_once() -> None:
+def test_a_repeated_success_counts_once() -> None:
     once = run(owned("a"), ended(OutcomeKind.SUCCEEDED))
     assert run(once, ended(OutcomeKind.SUCCEEDED)) is once
 

@@ -27,7 +27,7 @@ def proof() -> Proof:
     )
 
 
-def test_it_holds_where_all_is_handled_and_only_what_was_in_flight_ran_twice(proof: Proof) -> None:
+def test_it_holds_if_all_is_handled_and_only_deliveries_in_flight_ran_twice(proof: Proof) -> None:
     assert proof.holds
     assert proof.deliveries == {"e1:mail", "e1:audit", "e2:mail"}
     assert proof.repeated == {"e2:mail"}

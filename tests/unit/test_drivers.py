@@ -92,7 +92,7 @@ async def test_a_synchronous_client_runs_no_code_of_the_user() -> None:
             assert client.options.event_listeners == []
 
 
-async def test_the_stand_in_shares_its_documents_with_its_synchronous_client() -> None:
+async def test_mongomock_shares_its_documents_with_its_synchronous_client() -> None:
     database: Any = AsyncMongoMockClient()["shop"]
     await database["things"].insert_one({"_id": 1})
     assert drivers.synchronous(database, None, timeout=1)["shop"]["things"].find_one() == {"_id": 1}

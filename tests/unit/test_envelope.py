@@ -68,7 +68,7 @@ def test_a_datetime_outside_of_utc_is_the_epoch() -> None:
     assert read(timestamp=datetime.max.replace(tzinfo=west)).timestamp == EPOCH
 
 
-def test_a_naive_date_is_in_utc_as_bson_has_them_wherever_this_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_naive_date_is_utc_in_any_time_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     tzset()
     envelope = read(timestamp=AT.replace(tzinfo=None))

@@ -36,7 +36,7 @@ def test_another_class_of_the_same_module_is_refused_too(load: Load) -> None:
         load("first_module", MOVED + "\nclass Gone(DomainEvent):\n    event_type: str = 'class.moved'\n")
 
 
-def test_restating_the_type_of_ones_parent_is_a_claim_of_its_own(load: Load) -> None:
+def test_restating_the_type_of_the_parent_is_a_new_claim(load: Load) -> None:
     with pytest.raises(TypeError, match=r"first_module\.Moved and first_module\.Below"):
         load("first_module", MOVED + "\nclass Below(Moved):\n    event_type: str = 'class.moved'\n")
 

@@ -147,7 +147,7 @@ def test_no_line_is_wider_than_the_terminal_and_none_holds_what_a_terminal_obeys
     ],
     ids=str,
 )
-def test_a_value_is_said_in_a_few_words(value: object, text: str) -> None:
+def test_a_value_is_shortened_to_one_line(value: object, text: str) -> None:
     assert short(value, 3) == text
 
 
@@ -176,7 +176,7 @@ def test_wide_letters_are_cut_at_whole_ones() -> None:
     assert cut("日本語", 4) == "日…"
 
 
-def test_progress_shows_share_rate_and_what_is_left() -> None:
+def test_progress_shows_share_rate_and_time_left() -> None:
     assert progress_line("delivering", 600, 1200, 2.0) == (
         "delivering ━━━━━━━━━━━━━━━╸──────────────  600/1,200   50%   300/s   0:00:02 left"
     )

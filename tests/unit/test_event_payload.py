@@ -102,7 +102,7 @@ class TestFolding:
         assert Aliased.model_validate({"payment_id": "p", "number": 2}).payload == by_alias.payload
         assert Aliased.model_validate({"payment_id": "p", "count": 2}).payload == by_alias.payload
 
-    def test_it_survives_a_users_own_post_init_and_folds_what_that_changes(self) -> None:
+    def test_a_post_init_of_the_user_runs_and_its_changes_are_in_the_payload(self) -> None:
         event = PostInit(number=1, name="b", payload={"more": True})
 
         assert event.payload == {"number": 1, "name": "B", "more": True}
@@ -172,7 +172,7 @@ class TestCopies:
             "b": 2,
         }
 
-    def test_a_copy_knows_which_fields_were_given(self) -> None:
+    def test_a_copy_has_the_set_of_given_fields(self) -> None:
         changed = payment().model_copy(update={"tenant_id": "t", "payment_id": "q"})
 
         assert changed.model_fields_set == {"payment_id", "amount", "currency", "tenant_id"}
@@ -187,7 +187,7 @@ class TestCopies:
         assert copy.deepcopy(event) == event
         assert pickle.loads(pickle.dumps(event)) == event
 
-    def test_a_copy_of_an_event_from_the_log_keeps_what_the_log_said(self) -> None:
+    def test_a_copy_of_an_event_from_the_log_keeps_its_stored_payload(self) -> None:
         event = DomainEvent.from_record({**record_of(payment(), payment_id="p", amount="1", currency="E"), "extra": 1})
 
         for twin in (event.model_copy(), copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):

@@ -70,7 +70,7 @@ def test_an_error_distinguishes_an_outage_a_refused_login_and_a_refused_record(
     assert (found.hint is not None) == (kind in (StoreUnavailable, StoreLoginRefused))
 
 
-def test_the_text_is_what_the_server_or_the_network_said() -> None:
+def test_the_text_is_that_of_the_server_or_the_network() -> None:
     selection = errors.ServerSelectionTimeoutError(
         f"db:1: [Errno {errno.ECONNREFUSED}] Connection refused (configured timeouts: socketTimeoutMS: 1), "
         "Timeout: 5s, Topology: <…>"
@@ -101,7 +101,7 @@ def test_a_text_is_short_and_holds_no_password() -> None:
     assert len(text) < 400
 
 
-def test_an_address_that_the_driver_refuses_is_not_quoted_where_it_holds_a_password() -> None:
+def test_a_refused_address_is_not_quoted_if_it_has_a_password() -> None:
     secret = faults.invalid_uri(errors.InvalidURI("bad part: hunter2"), "mongodb://user:hunter2@db:1")
     assert "hunter2" not in str(secret)
     plain = faults.invalid_uri(errors.InvalidURI("bad port"), "mongodb://db:99999999", "CRAFT_EVENTS_URI")
@@ -139,7 +139,7 @@ def test_a_transient_fault_is_retried_wherever_its_code_is_in_the_reply(code: in
         ([], False, StoreUnavailable),
     ],
 )
-def test_a_bulk_reply_is_a_refusal_of_records_only_where_all_its_codes_are_permanent(
+def test_a_bulk_reply_refuses_records_only_if_all_its_codes_are_permanent(
     codes: list[int], unacknowledged: bool, kind: type[StoreError]
 ) -> None:
     details = {

@@ -29,7 +29,7 @@ from tests.unit.event_samples import (
 
 
 class TestFromRecord:
-    def test_a_record_comes_back_as_the_class_that_claims_its_type(self) -> None:
+    def test_a_record_is_read_as_the_class_that_claims_its_type(self) -> None:
         event = BookingCancelled(booking_id="b", reason="r", tenant_id="t", actor_id="a", payload={"extra": 1})
         again = DomainEvent.from_record(record_of(event))
 
@@ -41,7 +41,7 @@ class TestFromRecord:
         [each for each in EVENTS if type(each) not in (PostInitBelow, Untyped)],
         ids=lambda event: type(event).__name__,
     )
-    def test_every_event_of_a_class_that_claims_its_type_comes_back_equal(self, event: DomainEvent) -> None:
+    def test_every_event_of_a_class_that_claims_its_type_is_read_back_equal(self, event: DomainEvent) -> None:
         again = DomainEvent.from_record(record_of(event))
 
         assert again == event
@@ -75,7 +75,7 @@ class TestFromRecord:
 
         assert DomainEvent.from_record(record_of(event, day="2026-01-31", numbers=[1])) == event
 
-    def test_a_nested_model_comes_back_by_the_names_of_its_fields(self) -> None:
+    def test_a_nested_model_is_read_back_by_the_names_of_its_fields(self) -> None:
         class Sent(DomainEvent):
             event_type: str = "types.sent"
             to: Address
@@ -136,7 +136,7 @@ class TestFromRecord:
         assert event.payload is not record["payload"]
         assert plain.payload is not record["payload"]
 
-    def test_a_type_of_a_generic_class_comes_back_as_the_class_itself(self) -> None:
+    def test_an_event_of_a_generic_class_is_read_as_the_class_itself(self) -> None:
         event = Changed[int](value=1)
 
         assert DomainEvent.from_record(record_of(event)) == event

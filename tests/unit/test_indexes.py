@@ -122,7 +122,7 @@ async def test_another_refusal_of_an_index_is_raised() -> None:
         await indexes.create(Collection(code=86), INDEXES)  # type: ignore[arg-type]
 
 
-async def test_nothing_is_created_where_nothing_is_missing() -> None:
+async def test_no_index_is_created_if_none_is_missing() -> None:
     collection = Collection()
     await indexes.create(collection, [])  # type: ignore[arg-type]
     assert collection.created == []

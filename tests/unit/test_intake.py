@@ -36,7 +36,7 @@ async def test_a_last_line_without_an_end_is_a_line_and_known_as_such() -> None:
     assert [(line.data, line.is_last) for line in found] == [(b"one", False), (b"two", True)]
 
 
-async def test_it_does_not_matter_where_the_chunks_are_cut() -> None:
+async def test_chunks_can_be_cut_anywhere() -> None:
     data = b"\xef\xbb\xbf" + "öne\ntwo\n\nfour".encode()
     assert await taken(data) == await taken(*bytewise(data))
     assert (await taken(data))[0].text() == "öne"

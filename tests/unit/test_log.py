@@ -8,7 +8,7 @@ from pymongo import AsyncMongoClient
 from craft_easy.core.events.store.log import Log
 
 
-async def test_a_cancellation_that_the_driver_lost_ends_the_call_all_the_same() -> None:
+async def test_a_cancellation_that_the_driver_lost_still_ends_the_call() -> None:
     async def call() -> None:
         async with Log(AsyncMongoClient(connect=False)["shop"]).call():
             try:

@@ -95,7 +95,7 @@ def test_a_program_reads_an_object_a_line_with_the_same_keys_always(stream: io.S
 
 
 @given(st.text(max_size=30))
-def test_no_control_character_comes_out(text: str) -> None:
+def test_no_control_character_is_printed(text: str) -> None:
     hostile = replace(FAILED, event_id=text, event_type=text, tenant_id=text, handler=text, error=text, reason=text)
     stream = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:

@@ -71,7 +71,7 @@ async def test_no_event_begins_more_than_the_window_beyond_what_is_kept(tmp_path
     assert Position.from_json(kept).is_complete
 
 
-async def test_without_a_checkpoint_memory_is_bounded_all_the_same() -> None:
+async def test_without_a_checkpoint_memory_is_limited_too() -> None:
     keeper = ProgressWriter(None, Position("r"))
     steps = [keeper.water.begin(place(number)) for number in range(WINDOW)]
     waiting = asyncio.create_task(keeper.room())

@@ -44,7 +44,7 @@ def as_store(store: Store) -> EventStore:
     return cast("EventStore", store)
 
 
-async def test_history_comes_page_by_page_as_it_is_stored() -> None:
+async def test_history_is_read_page_by_page_in_stored_order() -> None:
     pages = [page async for page in history(as_store(Store()), Selection())]
     assert pages == [[{"_id": 1}, {"_id": 2}], [{"_id": 3}]]
 

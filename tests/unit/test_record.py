@@ -138,7 +138,7 @@ def test_keys_of_a_later_version_are_kept_and_written_back() -> None:
     assert document["rev"] == 4
 
 
-def test_where_an_error_was_raised_is_stored() -> None:
+def test_the_line_that_raised_an_error_is_stored() -> None:
     failure = {"type": "E", "message": "m", "at": datetime(2026, 1, 31, tzinfo=UTC), "attempt": 1}
     failure |= {"where": "shop/mail.py:31 in send", "frames": ["shop/mail.py:31 in send"]}
     written = {"handlers": [{"id": "h", "errors": [failure]}]}

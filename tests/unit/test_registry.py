@@ -96,7 +96,7 @@ def test_each_definition_of_a_session_without_a_file_is_an_execution_of_its_own(
 @pytest.mark.parametrize(
     "handler", [shop.charge, functools.partial(shop.charge), shop.Mailer().send, shop.Mailer(), functools.wraps]
 )
-def test_the_place_of_a_handler_is_where_its_code_is(handler: Callable[..., Any]) -> None:
+def test_the_place_of_a_handler_is_the_line_of_its_code(handler: Callable[..., Any]) -> None:
     file, line = place(handler)
 
     assert Path(file).name in ("handlers_of_a_module.py", "functools.py")

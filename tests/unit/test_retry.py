@@ -65,7 +65,7 @@ def test_a_lone_surrogate_in_an_error_text_is_escaped() -> None:
     assert len(ErrorText.of(ValueError("\udc80" * 3000)).message) == MAX_ERROR_TEXT
 
 
-def test_an_error_names_where_in_the_users_code_it_was_raised() -> None:
+def test_an_error_names_the_line_of_the_user_s_code_that_raised_it() -> None:
     def fail() -> None:
         int("x")
         json.loads("{")

@@ -36,7 +36,7 @@ def test_the_arguments_of_replay_mean_a_selection() -> None:
     assert repr(NO_TENANT) == "NO_TENANT"
 
 
-def test_a_window_is_empty_where_it_holds_no_millisecond() -> None:
+def test_a_window_without_a_millisecond_is_empty() -> None:
     soon = MOMENT + timedelta(microseconds=1)
     assert Selection(since=MOMENT, until=MOMENT).is_empty
     assert Selection(since=soon, until=MOMENT + timedelta(microseconds=900)).is_empty

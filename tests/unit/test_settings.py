@@ -61,7 +61,7 @@ def test_the_file_is_the_nearest_one_that_has_the_table(project: Path) -> None:
     assert resolve(environ={}, directory=project).database.value == "file_db"
 
 
-def test_folders_in_the_file_are_meant_from_where_it_is(project: Path) -> None:
+def test_folders_in_the_file_are_relative_to_it(project: Path) -> None:
     root = project.parent.parent
     assert resolve_modules(environ={}, directory=project).app_dir.value == str(root / "src")
     (root / "pyproject.toml").write_text('[tool.craft-events]\nuri = "embedded:var/events"\n')

@@ -24,11 +24,11 @@ from craft_events_cli.output.spans import minutes, said
         (400 * 86_400, "400 d"),
     ],
 )
-def test_a_duration_is_said_in_its_two_greatest_units(seconds: float, expected: str) -> None:
+def test_a_duration_is_printed_in_its_two_largest_units(seconds: float, expected: str) -> None:
     assert said(seconds) == expected
 
 
-def test_the_year_is_shown_where_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_year_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 26, tzinfo=UTC))
     this = datetime(2026, 1, 31, 9, 5, 59, tzinfo=UTC)
     assert minutes([this, None]) == ["01-31 09:05", "–"]

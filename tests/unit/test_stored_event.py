@@ -95,7 +95,7 @@ def test_a_validator_that_is_not_idempotent_shows_in_the_first_run(caplog: pytes
     assert "Priced: cents change" in warning.getMessage()
 
 
-def test_a_generic_that_comes_back_as_a_dict_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_generic_that_is_read_back_as_a_dict_is_named(caplog: pytest.LogCaptureFixture) -> None:
     class Packed(DomainEvent, Generic[T]):
         event_type: str = "stored.packed"
         box: T
@@ -153,7 +153,7 @@ def test_a_plain_event_may_come_back_as_the_class_of_its_type() -> None:
     assert type(stored_event(DomainEvent(event_type="payment.completed", payload={"amount": 2}))[1]) is DomainEvent
 
 
-def test_an_instance_of_a_class_that_was_defined_again_comes_back_as_the_new_class() -> None:
+def test_an_instance_of_a_redefined_class_is_read_as_the_new_class() -> None:
     def define() -> type[DomainEvent]:
         class Made(DomainEvent):
             event_type: str = "stored.made"

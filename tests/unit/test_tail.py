@@ -266,7 +266,7 @@ async def test_a_tail_continues_from_its_checkpoint_and_shows_no_earlier_event(t
     assert store.watched[1][0].since is None
 
 
-async def test_a_block_that_was_not_done_comes_again(tmp_path: Path) -> None:
+async def test_an_unfinished_block_is_yielded_again(tmp_path: Path) -> None:
     begin = cast("Any", {"_data": "begin"})
     store = Store(streams=[Tokens([record(1), record(2)], begin), Tokens([], begin)])
     async with aclosing(follow(cast("EventStore", store), Selection(), checkpoint=point(tmp_path / "point"))) as blocks:

@@ -50,7 +50,7 @@ async def test_an_event_that_a_log_could_not_keep_is_refused() -> None:
     assert bus.published == []
 
 
-def test_event_classes_that_are_defined_inside_are_forgotten() -> None:
+def test_event_classes_that_are_defined_inside_are_removed() -> None:
     for _ in range(2):
         with fresh_bus():
             create_model("Local", __base__=DomainEvent, __module__=f"module_{_}", event_type=(str, "local.happened"))
@@ -82,7 +82,7 @@ async def test_fresh_buses_may_be_nested() -> None:
     assert (len(inner.published), outer.published) == (1, [])
 
 
-def test_other_threads_see_it_too() -> None:
+def test_other_threads_get_it_too() -> None:
     with fresh_bus() as bus:
         seen: list[object] = []
         thread = threading.Thread(target=lambda: seen.append(get_event_bus()))

@@ -65,7 +65,7 @@ class TestFields:
         with pytest.raises(ValidationError, match="event_type"):
             DomainEvent(**values)
 
-    def test_a_class_that_leaves_the_type_open_still_wants_one(self) -> None:
+    def test_a_class_without_a_type_requires_one_as_an_argument(self) -> None:
         assert Untyped(event_type="any", number=1).event_type == "any"
         with pytest.raises(ValidationError, match="must not be empty"):
             Untyped(event_type="", number=1)
