@@ -91,7 +91,7 @@ def _named(line: str) -> tuple[str, str | None] | None:
 
 def _checked(event_id: object) -> str:
     if not isinstance(event_id, str) or not event_id:
-        raise ValueError('it has no "event_id"')
+        raise ValueError('no valid "event_id"')
     if len(event_id) > MAX_ID:
         raise ValueError(f"an id of more than {MAX_ID:,} characters")
     return event_id

@@ -39,9 +39,9 @@ def test_a_line_names_an_event_and_maybe_its_handler(
     ("content", "reason"),
     [
         (b"a\n{\n", "line 2: not valid JSON"),
-        (b"{}\n", 'line 1: it has no "event_id"'),
-        (b'{"event_id": 1}\n', 'line 1: it has no "event_id"'),
-        (b'""\n', 'line 1: it has no "event_id"'),
+        (b"{}\n", 'line 1: no valid "event_id"'),
+        (b'{"event_id": 1}\n', 'line 1: no valid "event_id"'),
+        (b'""\n', 'line 1: no valid "event_id"'),
         (b"a\nb\n\xff\n", "line 3: "),
         (b"x" * 1_001, "line 1: an id of more than 1,000 characters"),
         (b'{"event_id": ' + b"[" * 100_000, "line 1: nested too deeply"),
