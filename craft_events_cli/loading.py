@@ -65,8 +65,8 @@ def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
         if bus.registry.handler(name) is None:
             error = HandlerNotFound(name, loaded)
             close = get_close_matches(name, loaded, n=1)
-            meant = f"did you mean {close[0]}? " if close else ""
-            error.hint = f"{meant}--handler takes a handler id; load a module with -m"
+            suggestion = f"did you mean {close[0]}? " if close else ""
+            error.hint = f"{suggestion}--handler takes a handler id; load a module with -m"
             raise error
 
 
@@ -133,11 +133,11 @@ def _import(name: str, app_dir: Path) -> ModuleType:
         ) from error
     except BaseException as error:
         raise HandlerModuleError(
-            name, f"cannot be imported: {_said(error)}", hint=_hint_for(error, name, app_dir)
+            name, f"cannot be imported: {_reason(error)}", hint=_hint_for(error, name, app_dir)
         ) from error
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Return the last line of a traceback; for a missing module only its message."""
     if isinstance(error, ModuleNotFoundError):
         return str(error)

@@ -88,8 +88,8 @@ class Publisher:
                 )
 
     def _last_words(self) -> str | None:
-        said = self._errors.read_text(errors="replace").strip().splitlines()
-        return said[-1] if said else None
+        lines = self._errors.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else None
 
     def kill(self) -> None:
         """Kill the process with SIGKILL; a second call does nothing."""
@@ -118,7 +118,7 @@ class Stage:
         self._log: embedded.EmbeddedLog | None = None
 
     def __enter__(self) -> Self:
-        _hear_hang_up()
+        _end_on_hang_up()
         try:
             self._log = embedded.join(self.directory / "events")
         except BaseException:
@@ -220,7 +220,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
     process.wait()
 
 
-def _hear_hang_up() -> None:
+def _end_on_hang_up() -> None:
     """Turn SIGHUP into SIGTERM, so that closing the terminal cleans up too."""
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -24,14 +24,14 @@ class Acted:
 
     Args:
         outcome: the new state of a delivery: "retried" or "skipped".
-        meant: the state of the deliveries that it selects, for messages: "dead", or "dead or pending".
+        states: the state of the deliveries that it selects, for messages: "dead", or "dead or pending".
         output: the format of stdout.
         total: the expected number of deliveries, if they were counted.
     """
 
-    def __init__(self, outcome: str, meant: str, output: Output, total: int | None) -> None:
+    def __init__(self, outcome: str, states: str, output: Output, total: int | None) -> None:
         self._outcome = outcome
-        self._meant = meant
+        self._states = states
         self._output = output
         self._rows = RowWriter(OUTCOME_COLUMNS, output) if output in (Output.NDJSON, Output.CSV) else None
         is_quiet = self._rows is not None and terminal.is_terminal(terminal.stdout())
@@ -66,18 +66,18 @@ class Acted:
             terminal.note(line)
 
     def _lines(self, touched: Touched) -> Iterable[str]:
-        yield headline(self._outcome, self._meant, touched)
-        yield from missing(self._meant, touched)
+        yield headline(self._outcome, self._states, touched)
+        yield from missing(self._states, touched)
         if self._outcome == "retried" and touched.counts.deliveries:
             modules = self._modules if len(self._modules) <= 3 and "MODULE" not in self._modules else ["MODULE"]
             yield "next: " + " ".join(["craft-events redispatch", *(f"-m {module}" for module in modules)])
 
 
-def headline(outcome: str, meant: str, touched: Touched) -> str:
+def headline(outcome: str, states: str, touched: Touched) -> str:
     """Return one line with the number of deliveries that were changed."""
     counts = touched.counts
     if not (counts.deliveries or touched.moved_by_others):
-        return f"no {meant} deliveries in this selection"
+        return f"no {states} deliveries in this selection"
     what = amount(touched)
     one = counts.deliveries == 1
     changed = {"retried": f"{'has' if one else 'have'} a fresh budget", "skipped": f"{'is' if one else 'are'} skipped"}
@@ -93,9 +93,9 @@ def amount(touched: Touched) -> str:
     return f"{deliveries} of {counted(touched.counts.events, 'event')}"
 
 
-def missing(meant: str, touched: Touched) -> Iterable[str]:
+def missing(states: str, touched: Touched) -> Iterable[str]:
     """Yield a line for each named event that was not changed, at most `MOST_NAMED` of them."""
-    for ids, words in ((touched.not_found, "is not in the log"), (touched.not_dead, f"has no {meant} delivery")):
+    for ids, words in ((touched.not_found, "is not in the log"), (touched.not_dead, f"has no {states} delivery")):
         for event_id in ids[:MOST_NAMED]:
             yield f"{event_id} {words}"
         if len(ids) > MOST_NAMED:

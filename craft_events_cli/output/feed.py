@@ -13,7 +13,7 @@ from craft_easy.core.events.history.tail import (
     WentLive,
 )
 from craft_events_cli import terminal
-from craft_events_cli.output.spans import said
+from craft_events_cli.output.spans import duration_text
 
 
 def notes(log: str) -> TailObserver:
@@ -46,4 +46,4 @@ def _text_of(notice: TailNotice, log: str) -> str:
         case ConnectionResumed(seconds):
             return f"resumed after {seconds:.1f} s, nothing missed"
         case NothingCame(seconds):
-            return f"no events for {said(seconds) if seconds >= 1 else f'{seconds:g} s'}"
+            return f"no events for {duration_text(seconds) if seconds >= 1 else f'{seconds:g} s'}"

@@ -95,15 +95,17 @@ class OutcomeLines:
         mark, style = _MARKS[ending.outcome]
         head = f"{self._time(ending)}    "
         free = self._width - width_of(head) - len(f"{mark} {_GAP}")
-        cells = [cut(safe(ending.handler), min(self._most, free // 2)), _said(ending)]
+        cells = [cut(safe(ending.handler), min(self._most, free // 2)), _result(ending)]
         self._columns = [max(room, width_of(cell)) for room, cell in zip(self._columns, cells, strict=True)]
-        handler, said = (cell + " " * (room - width_of(cell)) for cell, room in zip(cells, self._columns, strict=True))
-        said = cut(said, free - width_of(handler))
-        room = self._width - width_of(f"{head}{mark} {handler}{_GAP}{said}")
+        handler, result = (
+            cell + " " * (room - width_of(cell)) for cell, room in zip(cells, self._columns, strict=True)
+        )
+        result = cut(result, free - width_of(handler))
+        room = self._width - width_of(f"{head}{mark} {handler}{_GAP}{result}")
         remark = _remark(ending)
         event = "" if is_below else " ".join(filter(None, (ending.event_type, ending.tenant_id, ending.event_id)))
         rest = self._fitting(((remark, _RED if ending.error else ""), (safe(event), _DIM)), room)
-        return f"{head}{self._paint(mark, style)} {handler}{_GAP}{said}{rest}".rstrip() + "\n"
+        return f"{head}{self._paint(mark, style)} {handler}{_GAP}{result}{rest}".rstrip() + "\n"
 
     def _fitting(self, parts: Sequence[tuple[str, str]], room: int) -> str:
         shown = ""
@@ -124,7 +126,7 @@ class OutcomeLines:
         return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_colored else text
 
 
-def _said(ending: Ending) -> str:
+def _result(ending: Ending) -> str:
     """Return the result in words: the time it took, or the number of the attempt."""
     if ending.outcome == "done":
         took = "" if ending.took_ms is None else f"{ending.took_ms:,.0f} ms"

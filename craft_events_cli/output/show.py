@@ -141,9 +141,9 @@ def _deliveries(
                 padding = " " * (width - width_of(cell.text) + (len(GAP) if cell is not row[0] else 1))
                 line += [cell, Cell(padding)]
                 left -= width + (len(GAP) if cell is not row[0] else 1)
-        said = row[-1]
-        is_whole = width_of(said.text) <= left
-        yield [*line, Cell(cut(said.text, left) if left >= MIN_REMARK else "", said.style)]
+        remark = row[-1]
+        is_whole = width_of(remark.text) <= left
+        yield [*line, Cell(cut(remark.text, left) if left >= MIN_REMARK else "", remark.style)]
         if not is_whole or len(handler["errors"]) > 1 or (handler["errors"] and handler["reason"] is not None):
             yield from _errors(handler, published, room, traceback=traceback)
         elif handler["errors"] and handler["state"] != "done":

@@ -11,12 +11,12 @@ from craft_easy.core.events import clock
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def said(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a duration in its two largest units.
 
-    >>> said(11_534)
+    >>> duration_text(11_534)
     '3 h 12 min'
-    >>> said(0.4)
+    >>> duration_text(0.4)
     '0 s'
     """
     rest = int(seconds)

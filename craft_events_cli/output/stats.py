@@ -20,7 +20,7 @@ from craft_events_cli import terminal
 from craft_events_cli.output.cells import NOTHING, cut, width_of
 from craft_events_cli.output.chart import bar, has_blocks, sparkline
 from craft_events_cli.output.event_line import hue_of, hues
-from craft_events_cli.output.spans import minutes, said
+from craft_events_cli.output.spans import duration_text, minutes
 from craft_events_cli.output.table import CYAN, DIM, GAP, MARGIN, RED, Column, Table
 from craft_events_cli.output.workers import running_lines
 from craft_events_cli.terminal import safe
@@ -138,7 +138,9 @@ def _oldest(found: Stats) -> str:
     if found.oldest is None:
         return ""
     of_tenant = "" if found.oldest.tenant_id is None else f" of {safe(found.oldest.tenant_id)}"
-    return f"oldest open: {said(found.oldest.age_s)}, {safe(found.oldest.event_type) or '(no type)'}{of_tenant}"
+    return (
+        f"oldest open: {duration_text(found.oldest.age_s)}, {safe(found.oldest.event_type) or '(no type)'}{of_tenant}"
+    )
 
 
 def _folded(bars: Sequence[Bar], room: int) -> tuple[list[Bar], int]:
@@ -213,7 +215,7 @@ def _one_bar(width: timedelta) -> str:
     for size, unit in _UNITS:
         if seconds == size:
             return _ONE[unit]
-    return said(seconds) if seconds >= 1 else f"{seconds * 1000:g} ms"
+    return duration_text(seconds) if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 
 def _rate(bars: Sequence[Bar], width: timedelta) -> str:
@@ -240,7 +242,7 @@ def _duration(ms: float) -> str:
         return "<0.1 ms"
     if ms < 1_000:
         return f"{ms:.3g} ms"
-    return f"{ms / 1_000:.3g} s" if ms < 60_000 else said(ms / 1_000)
+    return f"{ms / 1_000:.3g} s" if ms < 60_000 else duration_text(ms / 1_000)
 
 
 def span_of(seconds: float) -> str:
@@ -250,7 +252,7 @@ def span_of(seconds: float) -> str:
     ('24 h', '1 h 30 min', '7 d')
     """
     hours = seconds / 3_600
-    return f"{hours:.0f} h" if hours == int(hours) and 24 <= hours <= 48 else said(seconds)
+    return f"{hours:.0f} h" if hours == int(hours) and 24 <= hours <= 48 else duration_text(seconds)
 
 
 def alarms_of(found: Stats, crossings: Sequence[Crossing]) -> Iterator[str]:
@@ -258,7 +260,7 @@ def alarms_of(found: Stats, crossings: Sequence[Crossing]) -> Iterator[str]:
     for one in crossings:
         option = _OPTIONS[one.name]
         if one.name == "max_age":
-            yield f"over {option} {said(one.limit)}: the oldest open event is {said(one.value)} old"
+            yield f"over {option} {duration_text(one.limit)}: the oldest open event is {duration_text(one.value)} old"
         else:
             what = "open events" if one.name == "max_backlog" else "dead deliveries"
             yield f"over {option} {one.limit:,}: there are {one.value:,} {what}"

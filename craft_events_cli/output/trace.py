@@ -24,7 +24,7 @@ from craft_events_cli import terminal
 from craft_events_cli.output.cells import cut, width_of
 from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.redispatch import counted
-from craft_events_cli.output.spans import said
+from craft_events_cli.output.spans import duration_text
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _size(found: Trace) -> Iterator[str]:
     times = [step.link.timestamp for step in found.steps if step.link is not None]
     span = (max(times) - min(times)).total_seconds()
     if span:
-        yield f"{said(span) if span >= 1 else f'{span * 1000:.0f} ms'} from the first to the last"
+        yield f"{duration_text(span) if span >= 1 else f'{span * 1000:.0f} ms'} from the first to the last"
 
 
 def _trouble(found: Trace) -> Iterator[str]:

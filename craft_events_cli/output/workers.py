@@ -37,7 +37,7 @@ def _cells(one: WorkerStatus, started: str) -> dict[str, str]:
         "Worker": one.owner,
         "State": one.state,
         "Open": f"{one.open:,}",
-        "Last beat": NOTHING if one.silent_s is None else f"{said(one.silent_s)} ago",
+        "Last beat": NOTHING if one.silent_s is None else f"{duration_text(one.silent_s)} ago",
         "Lease": NOTHING if one.lease is None else f"{one.lease:g} s",
         "Started": started,
     }

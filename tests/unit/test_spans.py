@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from craft_easy.core.events import clock
-from craft_events_cli.output.spans import minutes, said
+from craft_events_cli.output.spans import duration_text, minutes
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from craft_events_cli.output.spans import minutes, said
     ],
 )
 def test_a_duration_is_printed_in_its_two_largest_units(seconds: float, expected: str) -> None:
-    assert said(seconds) == expected
+    assert duration_text(seconds) == expected
 
 
 def test_another_year_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
