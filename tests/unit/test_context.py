@@ -31,7 +31,7 @@ def test_the_idempotency_key_differs_between_events_and_handlers_and_not_between
 )
 def test_a_retry_may_name_its_wait(after: float | timedelta | None, wait: timedelta | None) -> None:
     assert Retry(after=after).after == wait
-    assert "attempt" in str(Retry(after))
+    assert "retry" in str(Retry(after))
 
 
 @pytest.mark.parametrize("after", [-1, timedelta(seconds=-1), float("nan"), float("inf")])

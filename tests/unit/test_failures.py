@@ -51,7 +51,7 @@ def test_the_input_file_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "failed"
     path.touch()
     os.link(path, tmp_path / "same")
-    with pytest.raises(UsageError, match="are the same file"):
+    with pytest.raises(UsageError, match="name the same file"):
         failures.check(tmp_path / "same", path)
     for out, read in ((None, path), (path, None), (path, Path("-")), (tmp_path / "other", path)):
         failures.check(out, read)

@@ -19,7 +19,7 @@ MOMENT = datetime(2026, 1, 31, 10, 0, tzinfo=UTC)
         ({"limit": -1}, "at least 1"),
         ({"types": ("a", "")}, "must not be empty"),
         ({"except_types": ("",)}, "must not be empty"),
-        ({"states": ("closed",)}, "no state 'closed'"),
+        ({"states": ("closed",)}, "state 'closed' does not exist"),
         ({"since": datetime(2026, 1, 31)}, "since must have a time zone"),  # noqa: DTZ001
         ({"until": datetime(2026, 1, 31)}, "until must have a time zone"),  # noqa: DTZ001
     ],
