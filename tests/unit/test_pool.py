@@ -155,7 +155,7 @@ def pool_of(size: int, given_back: list[str], shares: Shares | None = None) -> R
     return RunnerPool(cast("Any", SimpleNamespace(writer=writer)), size, lambda: None, shares)
 
 
-async def test_a_record_whose_run_cannot_begin_is_given_back_and_the_others_go_on(
+async def test_a_record_whose_run_cannot_start_is_given_back_and_the_others_continue(
     given_back: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
