@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from craft_events_cli.output.cells import NOTHING
 from craft_events_cli.output.redispatch import counted
-from craft_events_cli.output.spans import minutes, said
+from craft_events_cli.output.spans import duration_text, minutes
 from craft_events_cli.output.table import DIM, MARGIN, Column, Table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def running_lines(running: Sequence[RunningNow]) -> Iterator[str]:
     yield ""
     yield from Table(columns).lines(
         [
-            {"Running now": one.handler, "For": said(one.for_s), "Event": one.event_id, "Worker": one.owner}
+            {"Running now": one.handler, "For": duration_text(one.for_s), "Event": one.event_id, "Worker": one.owner}
             for one in running[:MAX_SHOWN]
         ]
     )

@@ -143,7 +143,7 @@ def test_a_table_leaves_stdout_empty(cli: Cli, fill: Fill) -> None:
     assert "1 event · 2 delivered" in ended.err
 
 
-def test_nothing_to_do_is_said_and_is_no_failure(cli: Cli, fill: Fill) -> None:
+def test_a_run_with_nothing_to_do_reports_it_with_exit_0(cli: Cli, fill: Fill) -> None:
     fill(1, handlers=())
     ended = cli("redispatch", "-m", "shop", "--since", "2h")
     assert (ended.code, ended.out) == (0, "")

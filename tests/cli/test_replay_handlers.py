@@ -235,7 +235,7 @@ def test_handlers_from_the_environment_alone_still_print(
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_exit_2(cli: Cli, fill: Fill, app: Path, args: list[str], message: str) -> None:
+def test_contradicting_options_are_exit_2(cli: Cli, fill: Fill, app: Path, args: list[str], message: str) -> None:
     fill(1)
     ended = cli("replay", *args)
     assert (ended.code, ended.out) == (2, "")

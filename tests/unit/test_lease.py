@@ -221,7 +221,7 @@ async def test_a_heartbeat_names_what_has_run_for_the_longest_and_since_when(
     await worker.stop()
 
 
-async def test_the_time_never_goes_back_even_where_a_failover_does(registry: FakeRegistry, clock: FakeClock) -> None:
+async def test_the_time_never_goes_back_even_after_a_failover(registry: FakeRegistry, clock: FakeClock) -> None:
     worker = Worker(registry, lease=LEASE)
     await worker.ready()
     before = worker.now()

@@ -194,7 +194,7 @@ async def test_a_start_that_is_cancelled_gives_back_the_records_that_did_not_beg
     await records.stop(grace=0)
 
 
-async def test_a_suspect_that_waits_for_its_turn_is_given_back_where_the_run_ends(given_back: list[str]) -> None:
+async def test_a_waiting_suspect_is_given_back_if_the_run_ends(given_back: list[str]) -> None:
     records = pool_of(1, given_back)
     await records.start([claimed(1, due())])
     suspect = asyncio.create_task(records.alone(claimed(2, due())))
