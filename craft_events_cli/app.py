@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from craft_events_cli import __version__, terminal
+from craft_events_cli import __version__, lifecycle, terminal
 from craft_events_cli.errors import Terminated, carried, guarded
 
 PROGRAM: Final = "craft-events"
@@ -145,8 +145,12 @@ def root(
 
 def main() -> None:
     """Run the console script."""
-    _handle_sigterm()
-    sys.exit(run([_decoded(argument) for argument in sys.argv[1:]]))
+    _handle_endings()
+    lifecycle.reset_signals_in_forks()
+    code = run([_decoded(argument) for argument in sys.argv[1:]])
+    if not lifecycle.threads_end():
+        lifecycle.leave(code)
+    sys.exit(code)
 
 
 def run(args: Sequence[str]) -> int:
@@ -168,14 +172,15 @@ def _decoded(argument: str) -> str:
         return argument
 
 
-def _handle_sigterm() -> None:
-    """Make SIGTERM end the run as an exception does; a command with work in flight sets a handler of its own."""
+def _handle_endings() -> None:
+    """Make SIGTERM and SIGHUP end the run as an exception does; a command with work in flight sets its own handlers."""
 
-    def terminate(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        raise Terminated(number)
 
     try:
-        signal.signal(signal.SIGTERM, terminate)
+        for number in lifecycle.endings():
+            signal.signal(number, terminate)
     except ValueError:
         return  # not the main thread: an application or a test runs this, and signals are its own
 

@@ -6,6 +6,7 @@ is shown nowhere.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -35,10 +36,16 @@ class ExitCode(IntEnum):
     """A handler module could not be loaded."""
     CHECKPOINT = 6
     """A checkpoint cannot be used."""
+    HUNG_UP = 129
+    """Ended by SIGHUP: the terminal was closed."""
     INTERRUPTED = 130
     """Ended by SIGINT."""
     TERMINATED = 143
     """Ended by SIGTERM."""
+
+
+ENDED: Final = (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+"""The codes of a run that a signal ended."""
 
 
 class UsageError(Exception):
@@ -63,10 +70,11 @@ def carried() -> Iterator[None]:
 
 
 class Terminated(SystemExit):
-    """SIGTERM has come; derived from SystemExit, so that an event loop lets it through at once."""
+    """SIGTERM or SIGHUP was received; derived from SystemExit, so that an event loop lets it through at once."""
 
-    def __init__(self) -> None:
-        super().__init__(int(ExitCode.TERMINATED))
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        self.exit_code = ExitCode(128 + number)
+        super().__init__(int(self.exit_code))
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
@@ -76,7 +84,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     if isinstance(error, (UsageError, typer.TyperException)):
         return ExitCode.USAGE
     if isinstance(error, Terminated):
-        return ExitCode.TERMINATED
+        return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     if isinstance(error, terminal.StdoutFailed):
@@ -125,9 +133,9 @@ def report(error: BaseException, *, debug: bool = False) -> ExitCode:
     if isinstance(error, typer.TyperException):
         error = usage_error(error)
     code = exit_code_of(error)
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+    if code in ENDED:
         terminal.discard()
-    if code in (ExitCode.DONE, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+    if code in (ExitCode.DONE, *ENDED):
         return code
     if debug:
         _show_traceback(error)

@@ -6,9 +6,10 @@ import os
 import signal
 import stat
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,11 @@ from craft_events_cli import terminal
 from craft_events_cli.errors import ExitCode, Terminated
 
 T = TypeVar("T")
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that end a run."""
+THREADS_S: Final = 0.5
+"""Seconds that threads which a handler left behind get to end."""
 
 LOST_AFTER: Final = 1.0
 """Seconds after which a cancellation that ended nothing is taken for lost.
@@ -28,14 +34,14 @@ https://github.com/python/cpython/issues/86296
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own and return its result.
 
-    The first SIGINT or SIGTERM cancels it, so that `finally` blocks are run; the second ends the process at once. A
-    coroutine that wants to end in its own way sets handlers of its own on the loop.
+    The first SIGINT, SIGTERM or SIGHUP cancels it, so that `finally` blocks are run; the second ends the process at
+    once. A coroutine that wants to end in its own way sets handlers of its own on the loop.
 
     Raises:
         KeyboardInterrupt: SIGINT came (`asyncio.Runner` sees to it).
-        Terminated: SIGTERM came.
+        Terminated: SIGTERM or SIGHUP came.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     with closing(coroutine), closing(_until_signal(coroutine)) as running:  # a signal may come before they begin
         import asyncio  # here, since no help page needs it
 
@@ -49,16 +55,16 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def _until_signal(coroutine: Coroutine[Any, Any, T]) -> T:
     import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(coroutine)
-    has_come = False
+    came: list[int] = []
 
-    def terminate() -> None:
-        nonlocal has_come
-        has_come = True
-        loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    def terminate(number: int) -> None:
+        came.append(number)
+        for one in endings():
+            signal.signal(one, signal.SIG_DFL)
         task.cancel()
         once_more()
 
@@ -66,14 +72,20 @@ async def _until_signal(coroutine: Coroutine[Any, Any, T]) -> T:
         loop.call_later(LOST_AFTER, task.cancel)
 
     with suppress(NotImplementedError, RuntimeError, ValueError):
-        loop.add_signal_handler(signal.SIGTERM, terminate)
+        for number in endings():  # not by the loop: it forgets a signal whose handler is replaced before it looks
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(terminate, number))
         _hear_interrupt(lambda: loop.call_soon_threadsafe(once_more))
+    executor = ThreadPoolExecutor()
+    loop.set_default_executor(executor)
     try:
         return await task
     except asyncio.CancelledError:
-        if has_come:
-            raise Terminated from None
+        if came:
+            raise Terminated(came[0]) from None
         raise
+    finally:
+        loop.set_default_executor(ThreadPoolExecutor())  # the end of the loop waits for the threads of its executor
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _hear_interrupt(also: Callable[[], object]) -> None:
@@ -91,7 +103,7 @@ def _hear_interrupt(also: Callable[[], object]) -> None:
 
 
 class Stop:
-    """The first SIGINT or SIGTERM asks the run to end; the second ends the process at once.
+    """The first SIGINT, SIGTERM or SIGHUP asks the run to end; the second ends the process at once.
 
     Args:
         say: writes a line to stderr, above the progress.
@@ -104,16 +116,15 @@ class Stop:
         self.event = asyncio.Event()
         self.exit_code: ExitCode | None = None
         self._loop = asyncio.get_running_loop()
-        for number, code in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
+        for number in (signal.SIGINT, *endings()):
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                self._loop.remove_signal_handler(number)
-                signal.signal(number, partial(self._hear, code))
+                signal.signal(number, self._receive)
 
-    def _hear(self, code: ExitCode, _number: int, _frame: FrameType | None) -> None:
-        """Ask the run to end; called between two steps of whatever runs, so that a loop that is blocked hears too."""
-        for one in (signal.SIGINT, signal.SIGTERM):
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        """Ask the run to end; Python calls this between two instructions, so that a blocked loop cannot delay it."""
+        for one in (signal.SIGINT, *endings()):
             signal.signal(one, signal.SIG_DFL)
-        self.exit_code = code
+        self.exit_code = ExitCode(128 + number)
         with suppress(RuntimeError):  # the loop is closed: it has ended
             self._loop.call_soon_threadsafe(self._ask)
 
@@ -122,8 +133,49 @@ class Stop:
         self._say("stopping: what is running gets its time; once more ends at once")
 
 
-def leave(code: ExitCode) -> None:
-    """End the process beside a handler that never ends: everything else is stored and said, and a loop would wait."""
+def endings() -> list[signal.Signals]:
+    """Return SIGTERM, and SIGHUP unless it is ignored, as `nohup` has it."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM] if is_ignored else [signal.SIGTERM, signal.SIGHUP]
+
+
+def reset_signals_in_forks() -> None:
+    """Have processes that handlers fork begin without the signal handlers and the wake-up descriptor of this one.
+
+    Otherwise `terminate()` on such a process would be reported to the event loop of this one, and end it. Signals wait
+    meanwhile, or one that comes before the reset would be lost.
+    """
+    os.register_at_fork(before=_block_signals, after_in_parent=_unblock_signals, after_in_child=_reset_signals)
+
+
+def _block_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in endings():
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _unblock_signals()
+
+
+def threads_end() -> bool:
+    """Return whether all threads end at once that would keep the process: those of handlers may never do so."""
+    deadline = time.monotonic() + THREADS_S
+    while lasting := [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]:
+        if time.monotonic() > deadline:
+            return False
+        lasting[0].join(deadline - time.monotonic())
+    return True
+
+
+def leave(code: int) -> None:
+    """End the process although a handler never ends: all outcomes are stored and reported, and a loop would wait."""
     with suppress(terminal.StdoutClosed, terminal.StdoutFailed):
         terminal.flush()
     sys.stderr.flush()

@@ -1,11 +1,8 @@
 """`craft-events serve DIR`: the embedded event log in the foreground."""
 
-import signal
-import threading
 import time
 from pathlib import Path
 from shlex import quote
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -13,7 +10,6 @@ import typer
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EmbeddedLogError
 from craft_events_cli import params, terminal
-from craft_events_cli.errors import Terminated
 
 app = typer.Typer(add_completion=False)
 
@@ -56,7 +52,6 @@ def serve(
     """
     log = embedded.join(directory, port=port)
     try:
-        _hear_hang_up()
         _introduce(log)
         while log.is_running():
             time.sleep(LOOK_SECONDS)
@@ -66,16 +61,6 @@ def serve(
         f"the embedded event log in {log.directory} was ended by something else",
         hint=f"what was acknowledged is kept: start it again; its last words are in {log.directory / 'server.log'}",
     )
-
-
-def _hear_hang_up() -> None:
-    """End as SIGTERM does when the terminal closes: nobody would find the server then."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, end)  # under nohup it is ignored, and stays so
 
 
 def _introduce(log: embedded.EmbeddedLog) -> None:

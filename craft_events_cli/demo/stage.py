@@ -15,14 +15,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, Self
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EventsError
 from craft_events_cli import terminal
 from craft_events_cli.demo.ledger import VARIABLE
-from craft_events_cli.errors import ExitCode, Terminated, UsageError
+from craft_events_cli.errors import ExitCode, UsageError
 
 PROGRAM: Final = "craft-events"
 SHOP: Final = "craft_events_cli.demo.shop"
@@ -118,7 +117,6 @@ class Stage:
         self._log: embedded.EmbeddedLog | None = None
 
     def __enter__(self) -> Self:
-        _end_on_hang_up()
         try:
             self._log = embedded.join(self.directory / "events")
         except BaseException:
@@ -218,16 +216,6 @@ def _end(process: subprocess.Popen[Any]) -> None:
         process.wait(END_SECONDS)
     process.kill()
     process.wait()
-
-
-def _end_on_hang_up() -> None:
-    """Turn SIGHUP into SIGTERM, so that closing the terminal cleans up too."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, end)
 
 
 @contextmanager

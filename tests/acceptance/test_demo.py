@@ -203,7 +203,7 @@ def test_a_given_directory_is_kept_with_its_log(played: dict[str, Run]) -> None:
     assert [path.name for path in run.directory.iterdir()] == ["shop"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_demo_that_is_broken_off_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with subprocess.Popen(
         [PROGRAM, "demo"],

@@ -452,7 +452,7 @@ class Serving:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
     ids=lambda value: str(value),
 )
 def test_serve_prints_its_address_and_a_signal_stops_it(directory: Path, number: signal.Signals, code: int) -> None:

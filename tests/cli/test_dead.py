@@ -386,7 +386,7 @@ def test_anything_but_yes_is_no(process: Process, log: Log, answer: str) -> None
     assert states(log, 1) == ["done", "dead"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
     with at_a_terminal(process, "dead", "retry") as person:
         person.waits_for("[y/N] ")

@@ -10,7 +10,7 @@ import pytest
 from craft_events_cli import app
 from tests.support.commands import PAGES
 
-FRAME = {"craft_events_cli", "craft_events_cli.app", "craft_events_cli.errors", "craft_events_cli.terminal"}
+FRAME = {f"craft_events_cli{module}" for module in ("", ".app", ".errors", ".lifecycle", ".terminal")}
 PROGRAM = """
 import sys
 from craft_events_cli import app

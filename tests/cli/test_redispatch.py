@@ -289,7 +289,7 @@ def test_without_a_handler_module_the_error_shows_how_to_name_one(cli: Cli) -> N
     assert "-m" in ended.err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_gives_back_what_did_not_finish(
     fill: Fill, app: Path, embedded_uri: str, database_name: str, number: signal.Signals, code: int
 ) -> None:
@@ -311,6 +311,48 @@ def test_a_signal_gives_back_what_did_not_finish(
 
     left = asyncio.run(look())["delivery"]
     assert (left["state"], left["owner"], left["handlers"][0]["attempts"]) == ("open", None, 0)
+
+
+LEAVES_A_THREAD = """
+    import asyncio, time
+    from craft_easy.core.events import event_handler
+
+    @event_handler("order.*", id="shop:charge", timeout=0.2)
+    async def charge(event):
+        await asyncio.to_thread(time.sleep, 60)
+"""
+HAS_A_CHILD = """
+    import multiprocessing, os, signal, time
+    from craft_easy.core.events import event_handler
+
+    @event_handler("order.*", id="shop:charge")
+    async def charge(event):
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join()
+        assert child.exitcode == -signal.SIGTERM, child.exitcode
+"""
+
+
+def redispatched(app: Path, module: str) -> subprocess.CompletedProcess[str]:
+    """Run a handler module of its own in a process; fail where it stays."""
+    (app / "shop.py").write_text(textwrap.dedent(module))
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "-o", "json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True, timeout=40, check=False)
+
+
+def test_a_run_ends_with_its_summary_though_a_thread_of_a_handler_never_ends(fill: Fill, app: Path) -> None:
+    fill(1, handlers=["shop:charge"])
+    ended = redispatched(app, LEAVES_A_THREAD)
+    assert (ended.returncode, json.loads(ended.stdout)["failed"]) == (3, 1)
+
+
+def test_a_process_that_a_handler_forks_and_ends_does_not_end_the_run(fill: Fill, app: Path) -> None:
+    fill(1, handlers=["shop:charge"])
+    ended = redispatched(app, HAS_A_CHILD)
+    assert (ended.returncode, json.loads(ended.stdout)["done"]) == (0, 1), ended.stderr
 
 
 def test_a_reader_that_goes_away_does_not_stop_what_acts(fill: Fill, app: Path) -> None:

@@ -348,7 +348,7 @@ def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill
     assert not (app / "point").exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_it_and_the_checkpoint_has_its_position(
     fill: Fill, app: Path, number: signal.Signals, code: int
 ) -> None:

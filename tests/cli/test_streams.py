@@ -81,7 +81,7 @@ def test_a_closed_stderr_stops_nothing(process: Process) -> None:
     assert (code, out) == (0, b"0\n1\n")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("plain", [[], ["--plain"]])
 def test_a_signal_ends_the_run_quietly_with_its_code(
     process: Process, number: signal.Signals, code: int, plain: list[str]
