@@ -34,7 +34,7 @@ class IfMissing(Enum):
     REFUSE = auto()
     """It fails: a typo in a name is not all clear."""
     WAIT = auto()
-    """It says so and waits."""
+    """It says so and waits, for the server as well."""
     FOLLOW = auto()
     """It says so and follows the collection that is to come; it waits for the directory of an embedded log."""
     BEGIN = auto()
@@ -69,10 +69,10 @@ async def opened(settings: Settings, *, if_missing: IfMissing = IfMissing.REFUSE
 
 async def _meet(store: EventStore, if_missing: IfMissing) -> None:
     """Do about a log that does not exist what the command does about it."""
-    from craft_easy.core.events.errors import LogNotFound
+    from craft_easy.core.events.errors import EventsError
     from craft_easy.core.events.store import existence
 
-    def note(error: LogNotFound) -> None:
+    def note(error: EventsError) -> None:
         terminal.note(f"{error}: waiting for it, Ctrl-C ends")
 
     match if_missing:

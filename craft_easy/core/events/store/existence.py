@@ -7,10 +7,9 @@ is created when its directory is joined. So whoever reads or acts asks here firs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import embedded
@@ -64,22 +63,30 @@ def require_directory(log: Log) -> None:
     )
 
 
-async def wait(log: Log, on_missing: Callable[[LogNotFound], object]) -> None:
-    """Wait until the log exists; where it does not, `on_missing` is called once.
-
-    A server that cannot be reached ends the wait: the caller's next call reports that in its own way.
-    """
-    with suppress(StoreUnavailable):
-        await _until_found(partial(require, log), on_missing)
+async def wait(log: Log, on_wait: Callable[[LogNotFound | StoreUnavailable], object]) -> None:
+    """Wait until the log is reached and exists; `on_wait` is called once with each kind of error."""
+    reported: set[type[Exception]] = set()
+    while True:
+        try:
+            return await require(log)
+        except (LogNotFound, StoreUnavailable) as error:
+            if type(error) not in reported:
+                on_wait(error)
+                reported.add(type(error))
+        await asyncio.sleep(POLL_S)
 
 
 async def wait_for_directory(log: Log, on_missing: Callable[[LogNotFound], object]) -> None:
-    """Do the same for the directory of an embedded log alone."""
-
-    async def look() -> None:
-        require_directory(log)
-
-    await _until_found(look, on_missing)
+    """Wait until the directory of an embedded log exists; where it does not, `on_missing` is called once."""
+    is_reported = False
+    while True:
+        try:
+            return require_directory(log)
+        except LogNotFound as error:
+            if not is_reported:
+                on_missing(error)
+                is_reported = True
+        await asyncio.sleep(POLL_S)
 
 
 async def report_missing(log: Log, on_missing: Callable[[LogNotFound], object]) -> None:
@@ -88,18 +95,6 @@ async def report_missing(log: Log, on_missing: Callable[[LogNotFound], object]) 
         await require(log)
     except LogNotFound as error:
         on_missing(error)
-
-
-async def _until_found(look: Callable[[], Awaitable[None]], on_missing: Callable[[LogNotFound], object]) -> None:
-    is_reported = False
-    while True:
-        try:
-            return await look()
-        except LogNotFound as error:
-            if not is_reported:
-                on_missing(error)
-                is_reported = True
-        await asyncio.sleep(POLL_S)
 
 
 async def _similar(log: Log) -> Sequence[str]:
