@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from craft_easy.core.events.store import connection
 from craft_events_cli import app
 from tests.cli import stub
 
@@ -38,6 +39,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up a server that cannot be reached at once, and not after five seconds."""
+    monkeypatch.setattr(connection, "CONNECT_DEADLINE", 0.2)
 
 
 @pytest.fixture

@@ -422,6 +422,7 @@ def test_a_delivery_that_dies_during_the_question_is_not_touched(
 # ------------------------------------------------------------------ errors
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -110,8 +110,8 @@ def test_without_a_database_the_rest_is_shown(cli: Cli) -> None:
     assert "in the log" not in table
 
 
-def test_an_unreachable_database_is_a_warning(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("craft_easy.core.events.store.connection.CONNECT_DEADLINE", 0.2)
+@pytest.mark.usefixtures("impatient")
+def test_an_unreachable_database_is_a_warning(cli: Cli, log: Log) -> None:
     ended = cli(*SHOW, "--uri", "mongodb://127.0.0.1:9/")
     assert ended.code == 0
     assert "warning: what waits for it is not known: 127.0.0.1:9" in ended.err

@@ -260,6 +260,7 @@ def test_old_records_need_a_beginning(cli: Cli, fill: Fill) -> None:
     assert json.loads(ended.out)["done"] == 4
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

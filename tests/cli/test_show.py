@@ -234,6 +234,7 @@ def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str,
     assert len(ended.err.splitlines()) == 2
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

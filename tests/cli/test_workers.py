@@ -119,6 +119,7 @@ def test_an_owner_that_is_not_registered_is_gone(cli: Cli, log: Log) -> None:
     assert "1 gone · 1 event to be taken over" in ended.err
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
