@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
@@ -48,8 +48,9 @@ BASE = {
 """A run of each command that ends by itself; an option with a hostile value is appended."""
 ENDLESS = {"serve", "demo", "--watch"}
 """Commands, and options with a value, that make a run endless."""
+RED = "\x1b[31mred"
 VALUES = [
-    "", "\x1b[31mred", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "1e9", "9" * 19, "999999999999999", "nan", "$cmd",
+    "", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "1e9", "9" * 19, "999999999999999", "nan", "$cmd",
     "[red]\u202e", "9999-12-31", "9999999999d", "/",
 ]  # fmt: skip
 SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
@@ -116,9 +117,15 @@ def test_the_runs_that_values_are_put_behind_are_good_ones(cli: Cli, shop: Path,
     assert ended_properly(ended)
 
 
-@pytest.mark.parametrize(("words", "one"), _distinct(), ids=lambda one: one if isinstance(one, str) else label_of(one))
-def test_no_value_is_unexpected(cli: Cli, shop: Path, log: Log, words: str, one: Parameter) -> None:
-    for value in VALUES:
+@pytest.mark.parametrize(
+    ("words", "one", "values"),
+    [(words, one, [RED, *VALUES[number % 5 :: 5]]) for number, (words, one) in enumerate(_distinct())],
+    ids=lambda one: one if isinstance(one, str) else "" if isinstance(one, list) else label_of(one),
+)
+def test_no_value_is_unexpected(
+    cli: Cli, shop: Path, log: Log, words: str, one: Parameter, values: Sequence[str]
+) -> None:
+    for value in values:
         args = [
             *words.split(),
             *BASE[words],
@@ -254,9 +261,8 @@ def test_a_file_that_cannot_be_used_is_named_and_the_log_stays_as_it_was(
 
 
 @pytest.mark.parametrize("value", [HOSTILE, "[red]", "$where", "=1+1", "x" * 10_000, "ÅÄÖ 😀", "a" * 200 + "\x1b"])
-@pytest.mark.parametrize("option", ["--tenant", "--type", "--actor"])
-def test_any_text_may_be_looked_for(cli: Cli, log: Log, option: str, value: str) -> None:
-    for output in ("table", "ndjson", "json", "csv"):
+def test_any_text_may_be_looked_for(cli: Cli, log: Log, value: str) -> None:
+    for option, output in (("--tenant", "table"), ("--type", "ndjson"), ("--actor", "csv")):
         ended = cli("replay", option, value, "-o", output)
         assert ended.code == 0
         assert ended_properly(ended)
@@ -286,8 +292,13 @@ def test_a_hostile_variable_is_named(
     assert ended_properly(ended)
 
 
-@pytest.mark.parametrize("columns", ["", "0", "-5", "x", "٣", "1e9", "9" * 5_000, "20", "\x1b"])
-@pytest.mark.parametrize("term", [None, "", "dumb", "\x1b[31m", "no-such-terminal"])
+@pytest.mark.parametrize(
+    ("columns", "term"),
+    [
+        *((columns, "dumb") for columns in ("", "0", "-5", "x", "٣", "1e9", "9" * 5_000, "20", "\x1b")),
+        *(("20", term) for term in (None, "", "\x1b[31m", "no-such-terminal")),
+    ],
+)
 def test_unusual_terminals_are_not_an_error(
     cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: str, term: str | None
 ) -> None:

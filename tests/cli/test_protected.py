@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -75,13 +76,12 @@ def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, lo
     assert set(Path().iterdir()) == files
 
 
-@pytest.mark.parametrize("words", ACTING)
-@pytest.mark.parametrize("extra", [["--confirm-env", "dev"], ["--confirm-env", ""], ["--confirm-env", "prod "]])
-def test_another_name_does_not_confirm(cli: Cli, log: Log, words: str, extra: list[str]) -> None:
+@pytest.mark.parametrize(("words", "name"), [*zip(ACTING, cycle(["dev", "", "prod "]))])
+def test_another_name_does_not_confirm(cli: Cli, log: Log, words: str, name: str) -> None:
     before = everything(log)
-    ended = cli(*ACTING[words], "--env", "prod", *extra)
+    ended = cli(*ACTING[words], "--env", "prod", "--confirm-env", name)
     assert ended.code == 2
-    assert ended.err.startswith(f'error: --confirm-env: "{extra[1]}" is not where this acts: this is prod\n')
+    assert ended.err.startswith(f'error: --confirm-env: "{name}" is not where this acts: this is prod\n')
     assert everything(log) == before
 
 

@@ -1,6 +1,7 @@
 """Output to a terminal: safe text, widths, colours, formats."""
 
 import io
+import re
 from typing import Literal
 from unicodedata import category
 
@@ -27,10 +28,11 @@ def test_every_other_text_stays_as_it_is(text: str) -> None:
     assert safe(text) == text
 
 
-def test_every_unsafe_character_of_unicode_is_escaped() -> None:
-    for code in range(0x110000):
-        character = chr(code)
-        assert (safe(character) == character) is (category(character) not in UNSAFE)
+def test_every_unsafe_character_of_unicode_is_escaped_and_no_other() -> None:
+    unsafe = [character for character in map(chr, range(0x110000)) if category(character) in UNSAFE]
+    assert [character for character in unsafe if not re.fullmatch(r"\\\w+", safe(character))] == []
+    others = "".join(character for character in map(chr, range(0x20000)) if category(character) not in UNSAFE)
+    assert safe(f"{others}\n") == f"{others}\\n"
 
 
 @pytest.mark.parametrize(
