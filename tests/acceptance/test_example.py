@@ -250,7 +250,7 @@ def with_motor(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("driver", ["PyMongo", "Motor"])
+@pytest.mark.parametrize("driver", ["PyMongo", pytest.param("Motor", marks=pytest.mark.drivers)])
 def test_an_order_is_handled_and_so_is_what_follows_from_it(
     driver: str, new_shop: Callable[..., Shop], books: Books, courier: Courier, tmp_path: Path
 ) -> None:

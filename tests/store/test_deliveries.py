@@ -1,13 +1,11 @@
 """Claims, outcomes and take-overs on a real server, over both drivers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.model.delivery import Delivery, Ended, discard, finish, take_over
@@ -23,13 +21,9 @@ START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
 
 
-@pytest.fixture(params=["pymongo", "motor"])
-async def store(request: pytest.FixtureRequest, embedded_uri: str, database_name: str) -> AsyncIterator[EventStore]:
-    client: Any = (AsyncMongoClient if request.param == "pymongo" else AsyncIOMotorClient)(embedded_uri)
-    yield EventStore(client[database_name])
-    closing = client.close()
-    if closing is not None:
-        await closing
+@pytest.fixture
+def store(real_store: EventStore) -> EventStore:
+    return real_store
 
 
 @pytest.fixture
