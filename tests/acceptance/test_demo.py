@@ -27,6 +27,8 @@ from craft_events_cli import app
 from craft_events_cli.demo import story
 from tests.support.conditions import until
 
+pytestmark = pytest.mark.slow
+
 SHOP: Final = "craft_events_cli.demo.shop"
 """Not imported here: it subscribes its handlers on the bus of the process and claims `order.placed`."""
 PROGRAM: Final = str(Path(sys.executable).with_name("craft-events"))

@@ -26,6 +26,8 @@ from craft_easy.core.events.embedded.directory import Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
 from tests.support.conditions import until
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import sys
 from craft_easy.core.events import embedded

@@ -322,6 +322,7 @@ def test_the_last_copies_are_sold_once(shop: Shop, books: Books) -> None:
     assert books.all("books")["emma"]["copies"] == 0
 
 
+@pytest.mark.slow
 def test_a_killed_shop_finishes_its_events_after_a_restart(
     new_shop: Callable[..., Shop], books: Books, courier: Courier
 ) -> None:

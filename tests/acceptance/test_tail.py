@@ -160,6 +160,7 @@ def test_deliveries_come_as_they_end_each_outcome_once(log: Log) -> None:
         assert tail.out.rest() == []
 
 
+@pytest.mark.slow
 def test_a_server_without_change_streams_is_polled_and_that_is_reported_once(tmp_path: Path) -> None:
     with Server(tmp_path / "server", STANDALONE) as server, MongoClient[dict[str, Any]](server.uri) as client:
         log = Log(server.uri, "shop", client)
@@ -183,6 +184,7 @@ def test_a_server_without_change_streams_is_polled_and_that_is_reported_once(tmp
             assert "no position to continue from" in tail.err.next()
 
 
+@pytest.mark.slow
 async def test_left_running_over_a_killed_server_it_has_no_gap_no_repeat_and_does_not_grow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

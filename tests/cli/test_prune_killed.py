@@ -16,6 +16,8 @@ from tests.cli.history import BEGAN, Log, delivery, opened, record
 from tests.support import kill
 from tests.support.conditions import until
 
+pytestmark = pytest.mark.slow
+
 RECORDS = 60
 SMALL_PAGES = "from craft_easy.core.events.store.queries import prune; prune.PRUNE_PAGE = 7"
 FILES = ("old.ndjson", "old.ndjson.gz")
