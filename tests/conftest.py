@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,20 +16,13 @@ from hypothesis import HealthCheck, settings
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.model import event_class
+from tests.support import surroundings
 
-TEST_URI = os.environ.get("CRAFT_EVENTS_TEST_URI", "")
+TEST_URI = os.environ.get(surroundings.TEST_URI, "")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 IS_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
-for _name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_") and name != "CRAFT_EVENTS_TEST_URI"]:
-    del os.environ[_name]  # the settings of the user who runs the tests are not under test
-for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
-    os.environ.pop(_name, None)
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background process of a shell; its children would inherit it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
+surroundings.clear()
 settings.register_profile(
     "shared", deadline=None, derandomize=IS_CI, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )

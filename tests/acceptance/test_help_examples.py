@@ -133,8 +133,6 @@ def shop(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         if shutil.which(tool) is None:
             (tmp_path / "bin" / tool).write_text("#!/bin/sh\nexec cat\n")
             (tmp_path / "bin" / tool).chmod(0o755)
-    for name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_")]:
-        monkeypatch.delenv(name)
     path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     settings = {"URI": log.uri, "DATABASE": log.database, "HANDLERS": "shop.handlers"}
     for name, value in {f"CRAFT_EVENTS_{name}": value for name, value in settings.items()}.items():

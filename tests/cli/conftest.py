@@ -31,12 +31,8 @@ Process = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Remove settings of the user who runs the tests."""
-    for name in [name for name in os.environ if name.startswith("CRAFT_EVENTS_") and name != "CRAFT_EVENTS_TEST_URI"]:
-        monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "COLUMNS", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+def terminal_and_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A terminal with colours, and an empty directory to work in."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.chdir(tmp_path)
 

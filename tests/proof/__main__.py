@@ -18,7 +18,7 @@ from tests.proof import plans, table, verdict
 from tests.proof.plans import Plan
 from tests.proof.rounds import LEASE, Result, Round
 from tests.proof.servers import Server
-from tests.support import kill
+from tests.support import kill, surroundings
 
 KILLS: Final = 500
 AT_ONCE: Final = 4
@@ -97,6 +97,7 @@ async def run(chosen: Sequence[Plan], directory: Path, *, at_once: int = AT_ONCE
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proof and return 0 if nothing is lost and no rule is broken."""
     given = _parser().parse_args(arguments)
+    surroundings.clear()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the started processes too
     directory = Path(tempfile.mkdtemp(prefix="craft-proof-"))
     print(f"→ seed {given.seed}, in {directory}, which is kept if a rule is broken", file=sys.stderr)

@@ -24,6 +24,7 @@ from craft_easy.core.events import DomainEvent, current_delivery, event_handler
 from craft_easy.core.events.store import EventStore
 from tests.proof.processes import ROOT
 from tests.proof.servers import Server
+from tests.support import surroundings
 
 MODULE: Final = "tests.proof.crowd"
 LEDGER: Final = "CROWD_LEDGER"
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=8, help="number of workers (%(default)s)")
     parser.add_argument("--events", type=int, default=10_000, help="number of events (%(default)s)")
     given = parser.parse_args(arguments)
+    surroundings.clear()
     with tempfile.TemporaryDirectory(prefix="craft-crowd-") as folder, Server(Path(folder) / "server") as server:
         asyncio.run(store(server.uri, given.events))
         ledger, began = Path(folder) / "ledger", time.monotonic()

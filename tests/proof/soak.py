@@ -23,6 +23,7 @@ from tests.proof.plans import Plan
 from tests.proof.processes import Process
 from tests.proof.rounds import LEASE, LIVE, STOP_S, Result, Round, Victim
 from tests.proof.servers import Server
+from tests.support import surroundings
 
 SECONDS: Final = 300
 VICTIMS: Final = 2
@@ -116,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tests.proof.soak", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--seconds", type=float, default=SECONDS, help="duration (%(default)s)")
     given = parser.parse_args(arguments)
+    surroundings.clear()
     directory = Path(tempfile.mkdtemp(prefix="craft-soak-"))
     code = asyncio.run(soak(given.seconds, directory))
     if not code:

@@ -27,6 +27,7 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import EventStore
 from tests.proof.servers import Server
 from tests.proof.soak import resident_mib
+from tests.support import surroundings
 
 SECONDS: Final = 600.0
 RATE: Final = 200
@@ -161,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=int, default=RATE, help="events per second (%(default)s)")
     parser.add_argument("--kills", type=int, default=KILLS, help="how often the server is killed (%(default)s)")
     given = parser.parse_args(arguments)
+    surroundings.clear()
     directory = Path(tempfile.mkdtemp(prefix="craft-tail-soak-"))
     code = asyncio.run(soak(Soak(given.seconds, given.rate, given.kills), directory))
     if not code:
