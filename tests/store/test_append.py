@@ -229,6 +229,7 @@ async def test_a_typed_event_gets_back_what_it_was_made_of(real_store: EventStor
     assert isinstance(record["payload"]["order_id"], UUID)
 
 
+@pytest.mark.mongod
 async def test_a_record_that_the_server_refuses_stops_no_other(real_store: EventStore, real_database: Any) -> None:
     await real_store.append(plain(0))
     await real_database.command("collMod", "event_log", validator={"payload.number": {"$lt": 10}})
@@ -237,8 +238,6 @@ async def test_a_record_that_the_server_refuses_stops_no_other(real_store: Event
         results = await real_store.insert([bad, good])
     finally:
         await real_database.command("collMod", "event_log", validator={})
-    if results[0].is_inserted:
-        pytest.xfail("this server has no validators")
     assert isinstance(results[0].error, RecordRefused)
     assert results[1].is_inserted
     with pytest.raises(RecordRefused, match="refused event"):
