@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import MongoClient
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.model import event_class
@@ -40,25 +41,18 @@ def embedded_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _janitor(embedded_uri: str) -> Iterator[Any]:
-    from pymongo import MongoClient
-
+def mongo_client(embedded_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A client of that server, for what tests prepare, look up and clear away."""
     with MongoClient[dict[str, Any]](embedded_uri, serverSelectionTimeoutMS=10_000) as client:
         yield client
 
 
 @pytest.fixture
-def database_name(_janitor: Any) -> Iterator[str]:
+def database_name(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """The name of a database that only this test uses; it is dropped after it."""
     name = f"craft_test_{secrets.token_hex(6)}"
     yield name
-    _janitor.drop_database(name)
-
-
-@pytest.fixture
-def fresh_database_name(database_name: str) -> str:
-    """The same as `database_name`."""
-    return database_name
+    mongo_client.drop_database(name)
 
 
 @pytest.fixture(autouse=True)

@@ -308,16 +308,16 @@ def test_the_deadline_holds_while_modules_are_still_imported(tmp_path: Path) -> 
     assert seconds < 5
 
 
-async def test_values_come_from_a_real_log(embedded_uri: str, fresh_database_name: str, tmp_path: Path) -> None:
+async def test_values_come_from_a_real_log(embedded_uri: str, database_name: str, tmp_path: Path) -> None:
     from craft_easy.core.events import DomainEvent
     from craft_easy.core.events.store import EventStore
 
-    async with EventStore(fresh_database_name, uri=embedded_uri) as store:
+    async with EventStore(database_name, uri=embedded_uri) as store:
         for tenant in ("acme", "acme$(touch pwned)", "globex", None):
             await store.append(
                 DomainEvent(event_type="order.placed", tenant_id=tenant), handlers=["shop.stock:reserve"]
             )
-    line = f"craft-events replay --uri '{embedded_uri}' --database {fresh_database_name} --tenant "
+    line = f"craft-events replay --uri '{embedded_uri}' --database {database_name} --tenant "
     expected = {("tenant", ""): b"acme\nglobex\n", ("tenant", "g"): b"globex\n", ("type", ""): b"order.placed\n",
                 ("handler", "shop"): b"shop.stock:reserve\n", ("tenant", "x"): b""}  # fmt: skip
     for (kind, prefix), answer in expected.items():
@@ -333,15 +333,15 @@ def test_environments_come_from_the_file(tmp_path: Path) -> None:
 
 
 async def test_values_come_from_the_environment_that_is_named(
-    embedded_uri: str, fresh_database_name: str, tmp_path: Path
+    embedded_uri: str, database_name: str, tmp_path: Path
 ) -> None:
     from craft_easy.core.events import DomainEvent
     from craft_easy.core.events.store import EventStore
 
-    async with EventStore(fresh_database_name, uri=embedded_uri) as store:
+    async with EventStore(database_name, uri=embedded_uri) as store:
         await store.append(DomainEvent(event_type="order.placed", tenant_id="acme"))
     (tmp_path / "pyproject.toml").write_text(
-        f"[tool.craft-events.env.test]\nuri = '{embedded_uri}'\ndatabase = '{fresh_database_name}'\n"
+        f"[tool.craft-events.env.test]\nuri = '{embedded_uri}'\ndatabase = '{database_name}'\n"
     )
     line = "craft-events replay --env test --tenant "
     assert values("tenant", "", line, cwd=tmp_path, deadline=30)[0].stdout == b"acme\n"

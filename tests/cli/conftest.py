@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from craft_easy.core.events.store import connection
 from craft_events_cli import app
 from tests.cli import stub
+from tests.cli.history import Log
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +38,16 @@ def terminal_and_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     """A terminal with colours, and an empty directory to work in."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def log(embedded_uri: str, mongo_client: MongoClient[Any], database_name: str, monkeypatch: pytest.MonkeyPatch) -> Log:
+    """An empty log, the default one."""
+    log = Log(embedded_uri, database_name, mongo_client)
+    mongo_client[database_name].create_collection("event_log")
+    monkeypatch.setenv("CRAFT_EVENTS_URI", log.uri)
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", log.database)
+    return log
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from craft_events_cli import acting
 from tests.cli.conftest import Cli, Ended, Golden, Process
-from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
+from tests.cli.history import BEGAN, HOSTILE, Log, record
 from tests.support.terminals import at_a_terminal
 
 FORMATS = ("table", "ndjson", "json", "csv")
@@ -68,13 +67,10 @@ def id_of(number: int) -> str:
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+def log(log: Log) -> Log:
     """A log with four dead deliveries of four events, one of them still open."""
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(*GRAVEYARD)
-        yield log
+    log.insert(*GRAVEYARD)
+    return log
 
 
 def states(log: Log, number: int) -> list[str]:

@@ -14,7 +14,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.queries import server
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import HOSTILE, Log, opened, record
+from tests.cli.history import HOSTILE, Log, record
 from tests.cli.test_show import delivery, entry
 
 MODULES = {
@@ -32,16 +32,12 @@ LEGACY = record(2, event_type="order.paid", delivery=delivery("open", entry("sho
 
 
 @pytest.fixture
-def log(
-    embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cli: Cli
-) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
+def log(log: Log, tmp_path: Path, cli: Cli) -> Iterator[Log]:
     for name, text in MODULES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     path, modules = list(sys.path), set(sys.modules)
-    with opened(embedded_uri, database_name) as log, fresh_bus():
+    with fresh_bus():
         log.insert(OPEN)
         assert cli("doctor", "--fix").code == 0
         yield log

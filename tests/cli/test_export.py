@@ -5,24 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Cli, Process
-from tests.cli.history import HISTORY, Log, opened, record
+from tests.cli.history import HISTORY, Log, record
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+def log(log: Log) -> Log:
     """A small history in the default log."""
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(*HISTORY)
-        yield log
+    log.insert(*HISTORY)
+    return log
 
 
 def rows(text: str | bytes) -> list[Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import HOSTILE, Log, opened, record
+from tests.cli.history import HOSTILE, Log, record
 from tests.cli.test_show import delivery, entry
 
 SHOP = '''
@@ -47,16 +47,13 @@ def app(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(
-            record(1, event_type="order.placed", delivery=delivery("open", entry("charge", "pending", 0))),
-            record(2, event_type="order.paid", delivery=delivery("dead", entry("shop:old", "dead", 20))),
-            record(3, event_type="mail.sent", delivery=delivery("done", entry("mail", "done", 1))),
-        )
-        yield log
+def log(log: Log) -> Log:
+    log.insert(
+        record(1, event_type="order.placed", delivery=delivery("open", entry("charge", "pending", 0))),
+        record(2, event_type="order.paid", delivery=delivery("dead", entry("shop:old", "dead", 20))),
+        record(3, event_type="mail.sent", delivery=delivery("done", entry("mail", "done", 1))),
+    )
+    return log
 
 
 @pytest.mark.parametrize("columns", [40, 80])

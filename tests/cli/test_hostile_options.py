@@ -16,7 +16,7 @@ import pytest
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.completion import Parameter, label_of
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.history import HOSTILE, Log, opened
+from tests.cli.history import HOSTILE, Log
 from tests.cli.test_dead import GRAVEYARD, HAUNTED, id_of
 from tests.support.commands import COMMANDS, parameters_of
 
@@ -69,13 +69,10 @@ def shop(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+def log(log: Log) -> Log:
     """A log with hostile records in it."""
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(*GRAVEYARD, HAUNTED)
-        yield log
+    log.insert(*GRAVEYARD, HAUNTED)
+    return log
 
 
 def ended_properly(ended: Ended) -> bool:

@@ -6,25 +6,15 @@ import gzip
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.history import HOSTILE, Log, opened
+from tests.cli.history import HOSTILE, Log
 from tests.support.conditions import until
 from tests.support.terminals import at_a_terminal
-
-
-@pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """An empty log, the default one."""
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        yield log
 
 
 def line(number: int = 1, **fields: Any) -> bytes:

@@ -3,7 +3,6 @@
 import gzip
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from craft_easy.core.events.operations import prune
 from craft_events_cli import acting
 from tests.cli.conftest import Cli, Golden, Process
-from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
+from tests.cli.history import BEGAN, HOSTILE, Log, delivery, record
 from tests.support.terminals import at_a_terminal
 
 ALL = ("prune", "--older-than", "90d")
@@ -25,22 +24,19 @@ def done(number: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+def log(log: Log) -> Log:
     """A log with three records that can be removed, and five that cannot."""
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(
-            done(1),
-            done(2, tenant_id="globex", event_type="order.placed"),
-            record(3, delivery=delivery("open")),
-            record(4, delivery=delivery("dead")),
-            done(5, causation_id=record(3)["event_id"]),
-            done(6, causation_id=record(4)["event_id"]),
-            done(7, causation_id=record(1)["event_id"], tenant_id=None),
-            record(8),
-        )
-        yield log
+    log.insert(
+        done(1),
+        done(2, tenant_id="globex", event_type="order.placed"),
+        record(3, delivery=delivery("open")),
+        record(4, delivery=delivery("dead")),
+        done(5, causation_id=record(3)["event_id"]),
+        done(6, causation_id=record(4)["event_id"]),
+        done(7, causation_id=record(1)["event_id"], tenant_id=None),
+        record(8),
+    )
+    return log
 
 
 def left(log: Log) -> list[int]:

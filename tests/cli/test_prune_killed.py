@@ -6,13 +6,12 @@ import random
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Process
-from tests.cli.history import BEGAN, Log, delivery, opened, record
+from tests.cli.history import BEGAN, Log, delivery, record
 from tests.support import kill
 from tests.support.conditions import until
 
@@ -24,13 +23,10 @@ FILES = ("old.ndjson", "old.ndjson.gz")
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        ended = delivery("done") | {"finished_at": BEGAN}
-        log.insert(*(record(number, delivery=ended) for number in range(1, RECORDS + 1)))
-        yield log
+def log(log: Log) -> Log:
+    ended = delivery("done") | {"finished_at": BEGAN}
+    log.insert(*(record(number, delivery=ended) for number in range(1, RECORDS + 1)))
+    return log
 
 
 def prune(process: Process, place: str, *, kill_at: str = "") -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.history import HOSTILE, Log, opened
+from tests.cli.history import HOSTILE, Log
 from tests.cli.test_import import HOSTILE_INPUT
 from tests.support.conditions import until
 
@@ -28,15 +28,6 @@ async def mail(event):
     if "bad" in event.payload: raise ConnectionError("no \\x1b[31mmail")
 """
 PLACED = ("publish", "--type", "order.placed")
-
-
-@pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    """An empty log, the default one."""
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        yield log
 
 
 @pytest.fixture

@@ -5,22 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Cli, Ended, Golden
-from tests.cli.history import HISTORY, HOSTILE, Log, opened, record
+from tests.cli.history import HISTORY, HOSTILE, Log, record
 
 KEYS = "event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery".split()  # noqa: SIM905
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
-    with opened(embedded_uri, database_name) as log:
-        log.insert(*HISTORY)
-        yield log
+def log(log: Log) -> Log:
+    log.insert(*HISTORY)
+    return log
 
 
 @pytest.fixture

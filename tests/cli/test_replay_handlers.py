@@ -22,7 +22,7 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.pacing import events_a_second, speed
 from tests.cli.conftest import ROOT, Cli, Process
-from tests.cli.history import Log, opened
+from tests.cli.history import Log
 from tests.support.conditions import until
 from tests.support.terminals import at_a_terminal
 
@@ -72,12 +72,6 @@ def app(tmp_path: Path, embedded_uri: str, database_name: str, monkeypatch: pyte
         yield tmp_path
     sys.path[:] = path
     sys.modules.pop("shop", None)
-
-
-@pytest.fixture
-def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
-    with opened(embedded_uri, database_name) as log:
-        yield log
 
 
 Fill = Callable[..., list[DomainEvent]]

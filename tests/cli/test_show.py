@@ -1,7 +1,6 @@
 """`show`: one event with every delivery, attempt and error, for people and for programs."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from craft_events_cli.commands.show import next_steps
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import BEGAN, HISTORY, HOSTILE, Log, opened, record
+from tests.cli.history import BEGAN, HISTORY, HOSTILE, Log, record
 
 LONG = "Connection unexpectedly closed by mail.example.org while the message was sent to a customer of a long name"
 
@@ -92,12 +91,9 @@ HAUNTED = record(
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(DEAD, OPEN, WAITING, UNHANDLED, UNTRACKED, HAUNTED)
-        yield log
+def log(log: Log) -> Log:
+    log.insert(DEAD, OPEN, WAITING, UNHANDLED, UNTRACKED, HAUNTED)
+    return log
 
 
 @pytest.mark.parametrize(

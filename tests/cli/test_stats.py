@@ -23,7 +23,7 @@ from craft_easy.core.events.operations.stats import Bar, Oldest, Stats, StatsGro
 from craft_easy.core.events.operations.workers import RunningNow
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden, Process
-from tests.cli.history import HOSTILE, Log, delivery, opened, record
+from tests.cli.history import HOSTILE, Log, delivery, record
 from tests.support.conditions import until
 
 FORMATS = ("table", "ndjson", "json", "csv")
@@ -66,12 +66,7 @@ def figures(**changes: Any) -> Stats:
     return replace(some, **changes)
 
 
-@pytest.fixture(autouse=True)
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        yield log
+pytestmark = pytest.mark.usefixtures("log")
 
 
 @dataclass

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.conftest import Cli, Ended, Golden
-from tests.cli.history import HISTORY, Log, opened
+from tests.cli.history import HISTORY, Log
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
-    with opened(embedded_uri, database_name) as log:
-        log.insert(*HISTORY)
-        yield log
+def log(log: Log) -> Log:
+    log.insert(*HISTORY)
+    return log
 
 
 @pytest.fixture

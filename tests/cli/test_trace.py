@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from craft_easy.core.events.engine.children import derived_id
 from craft_easy.core.events.store.queries.trace import derivation_content
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import BEGAN, HOSTILE, Log, opened, record
+from tests.cli.history import BEGAN, HOSTILE, Log, record
 from tests.cli.test_show import delivery, entry, errors
 
 COLUMNS = [
@@ -54,12 +53,9 @@ CHAIN = (ORDER, RESERVED, PARCEL, MAILED)
 
 
 @pytest.fixture
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        log.insert(*CHAIN, record(20))
-        yield log
+def log(log: Log) -> Log:
+    log.insert(*CHAIN, record(20))
+    return log
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])

@@ -1,7 +1,6 @@
 """`workers`: the owners of events, and silent ones."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from craft_easy.core.events.operations import workers as library
 from craft_easy.core.events.operations.workers import WorkerStatus
 from craft_easy.core.events.store.worker_registry import RunningDelivery
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import BEGAN, HOSTILE, Log, delivery, opened, record
+from tests.cli.history import BEGAN, HOSTILE, Log, delivery, record
 
 FORMATS = ("table", "ndjson", "json", "csv")
 
@@ -32,12 +31,7 @@ CREW = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    with opened(embedded_uri, database_name) as log:
-        yield log
+pytestmark = pytest.mark.usefixtures("log")
 
 
 @pytest.fixture
