@@ -23,10 +23,10 @@ from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli import acting, app
 from craft_events_cli.errors import ExitCode
 from tests.cli.conftest import Ended
-from tests.cli.history import Log, opened, record
 from tests.cli.test_dead import handler, tracked
 from tests.support.commands import PAGES, examples_of
 from tests.support.conditions import until
+from tests.support.history import Log, opened, record
 
 ENDLESS: Final = {"tail", "serve", "--watch"}
 """The options that make a command endless, unless it has a limit."""

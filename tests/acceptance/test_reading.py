@@ -20,8 +20,8 @@ import pyte
 import pytest
 
 from craft_easy.core.events import embedded
-from tests.cli.history import HISTORY, Log, opened, record
 from tests.support.conditions import until
+from tests.support.history import HISTORY, Log, opened, record
 
 PROGRAM = shutil.which("craft-events", path=str(Path(sys.executable).parent)) or "craft-events"
 FOLLOWING = "following "

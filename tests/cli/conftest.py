@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from craft_easy.core.events.store import connection
 from craft_events_cli import app
 from tests.cli import stub
-from tests.cli.history import Log
+from tests.support.history import Log
 
 ROOT = Path(__file__).parents[2]
 

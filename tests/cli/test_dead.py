@@ -9,7 +9,7 @@ import pytest
 
 from craft_events_cli import acting
 from tests.cli.conftest import Cli, Ended, Golden, Process
-from tests.cli.history import BEGAN, HOSTILE, Log, record
+from tests.support.history import BEGAN, HOSTILE, Log, record
 from tests.support.terminals import at_a_terminal
 
 FORMATS = ("table", "ndjson", "json", "csv")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli, Process
-from tests.cli.history import HISTORY, Log, record
+from tests.support.history import HISTORY, Log, record
 
 
 @pytest.fixture

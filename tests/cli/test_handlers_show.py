@@ -10,8 +10,8 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import HOSTILE, Log, record
 from tests.cli.test_show import delivery, entry
+from tests.support.history import HOSTILE, Log, record
 
 SHOP = '''
 from craft_easy.core.events import RetryPolicy, event_handler

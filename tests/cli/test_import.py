@@ -12,8 +12,8 @@ from typing import Any, Final
 import pytest
 
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.history import HOSTILE, Log
 from tests.support.conditions import until
+from tests.support.history import HOSTILE, Log
 from tests.support.terminals import at_a_terminal
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Process
-from tests.cli.history import Log, opened, record
 from tests.support.conditions import until
+from tests.support.history import Log, opened, record
 
 EVENT_ID = "019abf3e-0000-7000-8000-000000000001"
 READING = (

@@ -11,8 +11,8 @@ import pytest
 
 from craft_easy.core.events import clock
 from tests.cli.conftest import Cli
-from tests.cli.history import BEGAN, Log, opened, record
 from tests.cli.test_dead import CHARGE, GRAVEYARD, MAIL, handler, id_of, tracked
+from tests.support.history import BEGAN, Log, opened, record
 
 LATER = clock.now().replace(microsecond=0) + timedelta(days=1)
 WHERE = "shop/mail.py:31 in send"

@@ -11,7 +11,7 @@ import pytest
 from craft_easy.core.events.operations import prune
 from craft_events_cli import acting
 from tests.cli.conftest import Cli, Golden, Process
-from tests.cli.history import BEGAN, HOSTILE, Log, delivery, record
+from tests.support.history import BEGAN, HOSTILE, Log, delivery, record
 from tests.support.terminals import at_a_terminal
 
 ALL = ("prune", "--older-than", "90d")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Process
-from tests.cli.history import BEGAN, Log, delivery, record
 from tests.support import kill
 from tests.support.conditions import until
+from tests.support.history import BEGAN, Log, delivery, record
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.history import HOSTILE, Log
 from tests.cli.test_import import HOSTILE_INPUT
 from tests.support.conditions import until
+from tests.support.history import HOSTILE, Log
 
 SHOP = """
 from craft_easy.core.events import event_handler

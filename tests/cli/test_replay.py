@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli, Ended, Golden
-from tests.cli.history import HISTORY, HOSTILE, Log, record
+from tests.support.history import HISTORY, HOSTILE, Log, record
 
 KEYS = "event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery".split()  # noqa: SIM905
 

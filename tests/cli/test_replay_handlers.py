@@ -22,8 +22,8 @@ from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.pacing import events_a_second, speed
 from tests.cli.conftest import ROOT, Cli, Process
-from tests.cli.history import Log
 from tests.support.conditions import until
+from tests.support.history import Log
 from tests.support.terminals import at_a_terminal
 
 SHOP = """

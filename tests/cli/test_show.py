@@ -9,7 +9,7 @@ import pytest
 
 from craft_events_cli.commands.show import next_steps
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import BEGAN, HISTORY, HOSTILE, Log, record
+from tests.support.history import BEGAN, HISTORY, HOSTILE, Log, record
 
 LONG = "Connection unexpectedly closed by mail.example.org while the message was sent to a customer of a long name"
 

@@ -23,8 +23,8 @@ from craft_easy.core.events.operations.stats import Bar, Oldest, Stats, StatsGro
 from craft_easy.core.events.operations.workers import RunningNow
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden, Process
-from tests.cli.history import HOSTILE, Log, delivery, record
 from tests.support.conditions import until
+from tests.support.history import HOSTILE, Log, delivery, record
 
 FORMATS = ("table", "ndjson", "json", "csv")
 NOW = datetime(2026, 1, 31, 17, 44, 2, tzinfo=UTC)

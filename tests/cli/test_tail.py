@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.conftest import Cli, Ended, Golden
-from tests.cli.history import HISTORY, Log
+from tests.support.history import HISTORY, Log
 
 
 @pytest.fixture

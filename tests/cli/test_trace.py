@@ -10,8 +10,8 @@ import pytest
 from craft_easy.core.events.engine.children import derived_id
 from craft_easy.core.events.store.queries.trace import derivation_content
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import BEGAN, HOSTILE, Log, record
 from tests.cli.test_show import delivery, entry, errors
+from tests.support.history import BEGAN, HOSTILE, Log, record
 
 COLUMNS = [
     "depth", "kind", "event_id", "event_type", "timestamp", "tenant_id", "causation_id", "correlation_id", "asked",

@@ -12,7 +12,7 @@ from craft_easy.core.events.operations import workers as library
 from craft_easy.core.events.operations.workers import WorkerStatus
 from craft_easy.core.events.store.worker_registry import RunningDelivery
 from tests.cli.conftest import Cli, Golden
-from tests.cli.history import BEGAN, HOSTILE, Log, delivery, record
+from tests.support.history import BEGAN, HOSTILE, Log, delivery, record
 
 FORMATS = ("table", "ndjson", "json", "csv")
 

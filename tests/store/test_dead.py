@@ -15,8 +15,8 @@ from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.filters import DeliveryFilter
 from craft_easy.core.events.store.indexes import INDEXES
-from tests.cli.history import HOSTILE
 from tests.store.graveyard import DIED, START, delivery, event, failed, graveyard, listed, numbers, states, store_with
+from tests.support.history import HOSTILE
 
 # ------------------------------------------------------------------ list
 

@@ -15,7 +15,7 @@ from craft_easy.core.events.operations.stats import Crossing, Limits, Meter, Sta
 from craft_easy.core.events.store import EventStore, drivers, indexes
 from craft_easy.core.events.store.log import DEADLINE
 from craft_easy.core.events.store.queries import stats as stats_queries
-from tests.cli.history import HOSTILE
+from tests.support.history import HOSTILE
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
