@@ -23,9 +23,9 @@ from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli import acting, app
 from craft_events_cli.errors import ExitCode
 from tests.cli.conftest import Ended
-from tests.cli.test_dead import handler, tracked
 from tests.support.commands import PAGES, examples_of
 from tests.support.conditions import until
+from tests.support.dead_letters import handler, tracked
 from tests.support.history import Log, opened, record
 
 ENDLESS: Final = {"tail", "serve", "--watch"}

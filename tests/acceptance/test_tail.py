@@ -15,12 +15,12 @@ from pymongo import MongoClient
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish
 from craft_easy.core.events.model.retry import ErrorText, Outcome, OutcomeKind
 from craft_easy.core.events.store.documents import to_document
-from tests.acceptance.test_reading import FOLLOWING, Lines, Run, number
 from tests.proof import tail_soak
 from tests.proof.tail_soak import Soak
 from tests.proof.tail_soak import soak as left_running
 from tests.support.conditions import until
 from tests.support.history import Log, opened, record
+from tests.support.processes import FOLLOWING, Lines, Run, number
 from tests.support.server import STANDALONE, TEST_COMMANDS, Server
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli
-from tests.cli.test_dead import CHARGE, handler, tracked
+from tests.support.dead_letters import CHARGE, handler, tracked
 from tests.support.history import Log, opened, record
 
 FIRST, SECOND, OTHER = "019abf3e-aaaa-7000-8000-1", "019abf3e-aaaa-7000-8000-2", "019abf3f-bbbb-7000-8000-3"

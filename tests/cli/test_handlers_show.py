@@ -10,7 +10,7 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
-from tests.cli.test_show import delivery, entry
+from tests.cli.deliveries import delivery, entry
 from tests.support.history import HOSTILE, Log, record
 
 SHOP = '''

@@ -16,8 +16,8 @@ import pytest
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.completion import Parameter, label_of
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.test_dead import GRAVEYARD, HAUNTED, id_of
 from tests.support.commands import COMMANDS, parameters_of
+from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import HOSTILE, Log
 
 FULL = Path("/dev/full")

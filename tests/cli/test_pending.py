@@ -11,7 +11,7 @@ import pytest
 
 from craft_easy.core.events import clock
 from tests.cli.conftest import Cli
-from tests.cli.test_dead import CHARGE, GRAVEYARD, MAIL, handler, id_of, tracked
+from tests.support.dead_letters import CHARGE, GRAVEYARD, MAIL, handler, id_of, tracked
 from tests.support.history import BEGAN, Log, opened, record
 
 LATER = clock.now().replace(microsecond=0) + timedelta(days=1)

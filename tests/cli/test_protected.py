@@ -11,8 +11,8 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Process
-from tests.cli.test_dead import GRAVEYARD, id_of, states
 from tests.support.commands import COMMANDS
+from tests.support.dead_letters import GRAVEYARD, id_of, states
 from tests.support.history import Log, opened
 from tests.support.terminals import at_a_terminal
 

@@ -13,7 +13,7 @@ import pytest
 
 from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Ended, Process
-from tests.cli.test_import import HOSTILE_INPUT
+from tests.cli.hostile_lines import HOSTILE_INPUT
 from tests.support.conditions import until
 from tests.support.history import HOSTILE, Log
 

@@ -10,7 +10,7 @@ import pytest
 from craft_easy.core.events.engine.children import derived_id
 from craft_easy.core.events.store.queries.trace import derivation_content
 from tests.cli.conftest import Cli, Golden
-from tests.cli.test_show import delivery, entry, errors
+from tests.cli.deliveries import delivery, entry, errors
 from tests.support.history import BEGAN, HOSTILE, Log, record
 
 COLUMNS = [

@@ -15,7 +15,7 @@ from craft_easy.core.events.operations.import_ import Imported, ImportNotice, im
 from craft_easy.core.events.operations.publish import publish_lines
 from craft_easy.core.events.store import EventStore
 from tests.store.transfers import AT, RefusedLines, chunks, fill, line, text_of
-from tests.unit.test_extended_json import ID
+from tests.support.bson_types import ID
 
 # ------------------------------------------------------------------ import
 

@@ -16,7 +16,7 @@ from craft_easy.core.events.operations.import_ import ImportNotice, Refused
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.documents import new_record, to_document
 from craft_easy.core.events.types import DomainEvent
-from tests.unit.test_extended_json import EVERY_TYPE, ID
+from tests.support.bson_types import EVERY_TYPE, ID
 
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
 FAILURE = Failure("SMTPError", "refused \x1b[31m", AT, 1)

@@ -9,7 +9,7 @@ import pytest
 from craft_easy.core.events.engine import watchdog as module
 from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.watchdog import RunningHandler, RunningHandlers, Watchdog
-from tests.unit.test_lease import LEASE, FakeClock, FakeRegistry
+from tests.unit.fake_registry import LEASE, FakeClock, FakeRegistry
 
 
 @pytest.fixture
