@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused
 from craft_easy.core.events.model.event import caused_event
-from craft_easy.core.events.store import AppendResult, EventLog, EventStore, documents
+from craft_easy.core.events.store import AppendResult, EventLog, EventStore, append, documents
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
 
 SIX = ["event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp"]
@@ -99,12 +99,13 @@ async def test_an_integer_is_another_content_than_a_float_or_a_boolean(store: Ev
             await store.append(event.model_copy(update={"payload": {"number": other}}))
 
 
-async def test_many_events_are_stored_in_one_call(store: EventStore) -> None:
-    events = [plain(number) for number in range(1_100)]
-    assert await store.append_many(events) == AppendResult(stored=1_100, present=0)
+async def test_many_events_are_stored_in_one_call(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append, "MAX_RECORDS", 100)
+    events = [plain(number) for number in range(110)]
+    assert await store.append_many(events) == AppendResult(stored=110, present=0)
     assert await store.append_many(iter(events[:50])) == AppendResult(stored=0, present=50)
     assert await store.append_many([events[0], plain(-1)]) == AppendResult(stored=1, present=1)
-    assert len(await store.replay(limit=None)) == 1_101
+    assert len(await store.replay(limit=None)) == 111
 
 
 async def test_an_empty_list_may_be_appended(store: EventStore) -> None:
@@ -116,8 +117,11 @@ async def test_an_event_twice_in_one_call_is_stored_once(store: EventStore) -> N
     assert await store.append_many([event, event]) == AppendResult(stored=1, present=1)
 
 
-async def test_no_event_of_a_list_is_stored_if_one_is_invalid(store: EventStore) -> None:
-    events = [*(plain(number) for number in range(1_100)), DomainEvent(event_type="x", payload={"a": {"b": 2**63}})]
+async def test_no_event_of_a_list_is_stored_if_one_is_invalid(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append, "MAX_RECORDS", 100)
+    events = [*(plain(number) for number in range(110)), DomainEvent(event_type="x", payload={"a": {"b": 2**63}})]
     with pytest.raises(InvalidEvent) as caught:
         await store.append_many(events)
     assert caught.value.path == "payload.a.b"

@@ -308,13 +308,13 @@ async def test_records_that_a_live_worker_frees_during_the_run_are_delivered(
 
 
 async def test_two_runs_at_the_same_time_deliver_everything_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
-    await store.append_many(events(200), handlers=["a"])
+    await store.append_many(events(CLAIM_SIZE + 20), handlers=["a"])
     bus.subscribe("*", ran.handler("a"), id="a")
     async with EventBus() as other:
         other.subscribe("*", ran.handler("a"), id="a")
         other.configure_store(store, lease=LEASE)
         first, second = await asyncio.gather(deliver(bus), deliver(other))
-    assert first.done + second.done == 200
+    assert first.done + second.done == CLAIM_SIZE + 20
     assert set(ran.runs.values()) == {1}
 
 

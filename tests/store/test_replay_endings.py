@@ -12,6 +12,7 @@ from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice
 from craft_easy.core.events.errors import CheckpointError
+from craft_easy.core.events.history import progress
 from craft_easy.core.events.history.replay import Replay, ReplayOptions, replay
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
@@ -168,7 +169,7 @@ async def test_a_stop_waits_the_grace_for_running_handlers_and_cancels_the_rest(
 
 
 async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus, store: EventStore, ran: Ran) -> None:
-    await store.append_many(events(3_000, tenants=["a"]))
+    await store.append_many(events(100, tenants=["a"]))
 
     def fail_on_a_report(notice: Notice) -> None:
         if isinstance(notice, DeliveryReport):
@@ -178,10 +179,11 @@ async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus,
         await asyncio.wait_for(replay(bus, EVERYTHING, observer=fail_on_a_report), 10)
 
 
-async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
-    bus: EventBus, store: EventStore, tmp_path: Path
+async def test_no_more_than_the_window_begin_beyond_the_mark_that_is_kept(
+    bus: EventBus, store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = events(1_600, tenants=["slow", "fast"])
+    monkeypatch.setattr(progress, "WINDOW", 100)
+    stored = events(160, tenants=["slow", "fast"])
     await store.append_many(stored)
     started = 0
     may_end = asyncio.Event()
@@ -195,9 +197,9 @@ async def test_no_more_than_a_thousand_begin_beyond_the_mark_that_is_kept(
     bus.subscribe("*", wait, id="t:wait")
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
     running = asyncio.create_task(replay(bus, EVERYTHING, checkpoint=point))
-    await becomes(lambda: started == 501)
+    await becomes(lambda: started == 51)
     for _ in range(200):
         await asyncio.sleep(0)
-    assert started == 501
+    assert started == 51
     may_end.set()
-    assert (await running).events == 1_600
+    assert (await running).events == 160
