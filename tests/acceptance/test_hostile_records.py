@@ -202,6 +202,8 @@ def test_a_redispatch_delivers_what_can_be_delivered_and_changes_nothing_else(ow
 def test_a_replay_hands_each_of_them_to_its_handler(hostile_log: Log, tmp_path: Path) -> None:
     ended = process(hostile_log, tmp_path, "replay", "--all-handlers", "--yes", "-o", "json")
     check(ended, (0, 3))
+    found = json.loads(ended.out)
+    assert (found["done"] + 1, found["redacted"]) == (hostile_log.events.count_documents(WELL_FORMED), 1)
 
 
 def test_dead_retry_and_discard_move_what_is_dead(run: Any, own_log: Log) -> None:

@@ -88,7 +88,7 @@ def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str, by: t
     log.insert(HAUNTED)
     ended = cli("dead", "list", *by, "--tenant", HOSTILE, "-o", output)
     assert ended.code == 0
-    assert ended.out
+    assert "[31mred" in ended.out
     for text in (ended.out, ended.err):
         assert text.replace("\r\n", "\n").replace("\n", "").isprintable()
     if output == "ndjson" and not by:

@@ -164,7 +164,7 @@ def test_no_format_prints_a_raw_character(cli: Cli, log: Log, output: str) -> No
     for limit in ("1", "100"):
         ended = cli("trace", "-o", output, "--limit", limit, "--", HOSTILE)
         assert ended.code == 0
-        assert ended.out
+        assert "[31mred" in ended.out
         assert (ended.out + ended.err).replace("\r\n", "\n").replace("\n", "").isprintable()
 
 

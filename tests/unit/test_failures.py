@@ -32,9 +32,11 @@ def test_a_new_run_starts_a_new_file_and_a_continued_one_appends(tmp_path: Path)
         assert len(path.read_text().splitlines()) == expected
 
 
-def test_without_a_file_nothing_is_written() -> None:
+def test_without_a_file_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with Failures(None) as file:
         file.write(ROW)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
