@@ -1,4 +1,4 @@
-"""Servers and proxies for the tests of faults."""
+"""Servers, proxies, logs and handlers for the tests of faults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Final
 
 import pytest
 
+from tests.faults.application import Ran
+from tests.faults.engine import WAYS, Engine, Way, engine
+from tests.faults.site import Site
 from tests.support.proxy import Proxy
 from tests.support.server import TEST_COMMANDS, Server
 
@@ -34,3 +37,29 @@ async def proxy(embedded_uri: str) -> AsyncIterator[Proxy]:
     """A proxy in front of the server of all tests."""
     async with Proxy(embedded_uri) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
+    """A bus and its log."""
+    async with engine(embedded_uri, database_name) as opened:
+        yield opened
+
+
+@pytest.fixture(params=sorted(WAYS))
+def way(request: pytest.FixtureRequest) -> Way:
+    """The publisher, and a redispatch."""
+    return WAYS[request.param]
+
+
+@pytest.fixture
+def site(embedded_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
+    """A log and its ledger, for processes."""
+    with Site(embedded_uri, database_name, tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+def ran() -> Ran:
+    """Handlers that note their runs."""
+    return Ran()

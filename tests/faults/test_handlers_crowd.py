@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
-
-import pytest
 
 from tests.faults.site import Site, ended
 from tests.support.conditions import until
@@ -17,13 +13,6 @@ EVENTS: Final = 500
 WORKERS: Final = 4
 TENANTS: Final = 20
 EACH: Final = 8
-
-
-@pytest.fixture
-def site(embedded_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
-    """A log and its ledger."""
-    with Site(embedded_uri, database_name, tmp_path) as site:
-        yield site
 
 
 def test_four_workers_run_each_handler_of_each_event_exactly_once(site: Site) -> None:

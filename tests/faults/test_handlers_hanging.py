@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.handlers.context import CurrentDelivery, open_delivery
-from tests.faults.engine import WAYS, Engine, Way, engine, publishing
+from tests.faults.engine import Engine, Way, engine, publishing
 from tests.faults.site import Site, ended, entries
 from tests.support.conditions import becomes, until
 
@@ -20,30 +19,10 @@ LEASE = 1.0
 
 
 @pytest.fixture
-async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
-    """A bus and its log."""
-    async with engine(embedded_uri, database_name) as opened:
-        yield opened
-
-
-@pytest.fixture
 async def short_lease_shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
     """The same with a short lease."""
     async with engine(embedded_uri, database_name, lease=LEASE) as opened:
         yield opened
-
-
-@pytest.fixture(params=sorted(WAYS))
-def way(request: pytest.FixtureRequest) -> Way:
-    """The publisher, and a redispatch."""
-    return WAYS[request.param]
-
-
-@pytest.fixture
-def site(embedded_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
-    """A log and its ledger, for processes."""
-    with Site(embedded_uri, database_name, tmp_path) as site:
-        yield site
 
 
 def placed() -> DomainEvent:

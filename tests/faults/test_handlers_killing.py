@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -12,13 +10,6 @@ import pytest
 from tests.faults.site import MODULE, Site, ended, entries
 
 DEATHS: Final = 5
-
-
-@pytest.fixture
-def site(embedded_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
-    """A log and its ledger."""
-    with Site(embedded_uri, database_name, tmp_path) as site:
-        yield site
 
 
 def test_a_handler_that_kills_its_process_every_time_is_dead_after_five_deaths_and_nothing_else_is(site: Site) -> None:

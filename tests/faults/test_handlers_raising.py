@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -12,7 +12,7 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, RetryPolicy
 from craft_easy.core.events.model.retry import MAX_ERROR_TEXT, MAX_WAIT, Discard, Retry
-from tests.faults.engine import WAYS, Engine, Way, engine
+from tests.faults.engine import Engine, Way
 
 KINDS = {
     "awaited": (True, False),
@@ -21,19 +21,6 @@ KINDS = {
     "threaded": (False, True),
 }
 """How a handler is written and run: whether it is `async def`, and in the background."""
-
-
-@pytest.fixture
-async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
-    """A bus and its log."""
-    async with engine(embedded_uri, database_name) as opened:
-        yield opened
-
-
-@pytest.fixture(params=sorted(WAYS))
-def way(request: pytest.FixtureRequest) -> Way:
-    """The publisher, and a redispatch."""
-    return WAYS[request.param]
 
 
 def placed(number: int = 0, **values: Any) -> DomainEvent:

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,18 +18,11 @@ from craft_easy.core.events.engine.runner import RecordRun
 from craft_easy.core.events.model.retry import DEFAULT_RETRY, spread
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Deliveries
-from tests.faults.engine import Engine, engine
+from tests.faults.engine import Engine
 
 GOOD: Final = 1_000
 STORM: Final = 2_000
 OUTAGE: Final = timedelta(hours=5)
-
-
-@pytest.fixture
-async def shop(embedded_uri: str, database_name: str) -> AsyncIterator[Engine]:
-    """A bus and its log."""
-    async with engine(embedded_uri, database_name) as opened:
-        yield opened
 
 
 class Handler:

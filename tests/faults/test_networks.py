@@ -37,11 +37,6 @@ from tests.support.server import STANDALONE, Server
 
 
 @pytest.fixture
-def ran() -> Ran:
-    return Ran()
-
-
-@pytest.fixture
 async def bus(proxy: Proxy, database_name: str, ran: Ran) -> AsyncIterator[EventBus]:
     """An application behind the proxy, with one handler."""
     async with application(proxy.uri, database_name) as bus:

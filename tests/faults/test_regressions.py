@@ -44,11 +44,6 @@ from tests.support.proxy import FOR_EVER, Proxy
 
 
 @pytest.fixture
-def ran() -> Ran:
-    return Ran()
-
-
-@pytest.fixture
 async def bus(embedded_uri: str, database_name: str, ran: Ran) -> AsyncIterator[EventBus]:
     """An application with one handler."""
     async with application(embedded_uri, database_name) as bus:

@@ -24,11 +24,6 @@ NOT_REPLICATED: Final[dict[str, Any]] = {
 
 
 @pytest.fixture
-def ran() -> Ran:
-    return Ran()
-
-
-@pytest.fixture
 async def bus(server: Server, database_name: str, ran: Ran) -> AsyncIterator[EventBus]:
     """An application with a handler that succeeds and one that fails."""
     async with application(f"{server.uri}&{WATCHFUL}", database_name, deadline=5) as bus:
@@ -117,7 +112,7 @@ async def test_a_redispatch_whose_cursor_is_lost_lists_again(
 async def test_a_replay_whose_cursor_is_lost_is_never_cut_short_in_silence(
     bus: EventBus, store: EventStore, server: Server
 ) -> None:
-    await store.append_many(published := events(1_200))
+    await store.append_many(published := events(300))
     wanted = {event.event_id for event in published}
     server.fail("getMore", **CURSOR_LOST)
     found: list[str] = []
