@@ -16,12 +16,14 @@ import pytest
 
 from craft_easy.core.events.settings import TABLE_KEYS
 from craft_easy.core.events.testing import fresh_bus
+from craft_events_cli.completion import flags_of
 from craft_events_cli.demo.proof import Proof
 from craft_events_cli.demo.story import _table
 from craft_events_cli.errors import ExitCode
 from docs import command_line
 from tests.acceptance import examples, pages
 from tests.acceptance.pages import PAGES, README, ROOT, Block, blocks, name_of
+from tests.support.commands import COMMANDS, parameters_of
 
 MAX_LINES: Final = 250
 FOREIGN_OPTIONS: Final = {
@@ -83,11 +85,7 @@ async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, new_bus:
 
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, id=name_of(page), marks=() if page == README else pytest.mark.slow)
-        for page in PAGES
-        if pages.commands(page)
-    ],
+    [pytest.param(page, id=name_of(page), marks=pytest.mark.slow) for page in PAGES if pages.commands(page)],
 )
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     for ran in pages.run(page, tmp_path):
@@ -153,7 +151,9 @@ def test_a_page_names_no_command_that_does_not_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_names_no_option_that_does_not_exist(page: Path) -> None:
-    known = {"--handlers", *re.findall(r"--[a-z][a-z-]+", " ".join(command_line.pages().values()))}
+    known = {"--handlers", "--help", "--version"} | {
+        flag for words in COMMANDS for one in parameters_of(words) for flag in flags_of(one)
+    }
     foreign = next((names for end, names in FOREIGN_OPTIONS.items() if name_of(page).endswith(end)), set())
     named = set(re.findall(r"(?<![\w-])--[a-zA-Z][a-zA-Z_-]+", _without_scripts(page.read_text())))
     assert named - known - foreign - MISSPELT == set()

@@ -19,6 +19,21 @@ sys.stderr.write("\\n" + " ".join(sorted({name.partition(".")[0] for name in sys
 sys.stderr.write(" ".join(sorted(name for name in sys.modules if name.startswith("craft_"))) + "\\n")
 sys.exit(code)
 """
+FORKING = """
+import os, sys
+import pydantic, rich.console, typer  # every page needs them; they are imported once
+from craft_events_cli import app
+before = set(sys.modules)
+assert not {name for name in before if name.startswith(("craft_events_cli.commands", "pymongo", "bson"))}
+for words in sys.argv[1:]:
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0
+        continue
+    app.run([*words.split(), "--help"])
+    os.write(2, (" ".join(sorted(set(sys.modules) - before)) + "\\n").encode())
+    os._exit(0)
+"""
+"""Each page in a process that is forked from one with the frame."""
 
 
 def imported(*args: str, cwd: Path, code: int = 0) -> tuple[set[str], set[str]]:
@@ -47,11 +62,28 @@ def test_the_version_loads_no_rich_and_no_pydantic(tmp_path: Path) -> None:
     assert ours == FRAME
 
 
+@pytest.fixture(scope="module")
+def imported_by_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The modules that each help page imports, beyond the frame and what is no command's own."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING, *PAGES[1:]],
+        cwd=tmp_path_factory.mktemp("pages"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = (line.split(" ") for line in ended.stderr.splitlines())
+    return dict(zip(PAGES[1:], map(set, found), strict=True))
+
+
 @pytest.mark.parametrize("words", PAGES[1:])
-def test_a_help_page_loads_its_own_command_and_no_driver(tmp_path: Path, words: str) -> None:
-    packages, ours = imported(*words.split(), "--help", cwd=tmp_path)
-    assert not packages & {"pymongo", "bson", "motor"}
-    loaded = {name for name in ours if name.startswith("craft_events_cli.commands.")}
+def test_a_help_page_loads_its_own_command_and_no_driver(imported_by_pages: dict[str, set[str]], words: str) -> None:
+    modules = imported_by_pages[words]
+    assert not modules & {"pymongo", "bson", "motor"}
+    loaded = {name for name in modules if name.startswith("craft_events_cli.commands.")}
     assert loaded == {f"craft_events_cli.commands.{app.COMMANDS[words.split()[0]].module}"}
 
 
