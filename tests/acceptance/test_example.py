@@ -27,6 +27,7 @@ from pymongo import MongoClient
 from craft_easy.core.events import embedded
 from tests.support.conditions import until
 
+pytestmark = pytest.mark.slow
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"
 Document = dict[str, Any]
@@ -322,7 +323,6 @@ def test_the_last_copies_are_sold_once(shop: Shop, books: Books) -> None:
     assert books.all("books")["emma"]["copies"] == 0
 
 
-@pytest.mark.slow
 def test_a_killed_shop_finishes_its_events_after_a_restart(
     new_shop: Callable[..., Shop], books: Books, courier: Courier
 ) -> None:

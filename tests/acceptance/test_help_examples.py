@@ -196,6 +196,7 @@ def test_an_example_runs_as_documented(run: Run, page: str, example: str) -> Non
         assert ended.code in ((0, ExitCode.UNFINISHED) if page in STUCK else (0,)), ended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "example"), [(page, example) for page, example in EVERY if is_endless(example)], ids=lambda one: one
 )

@@ -20,6 +20,8 @@ from tests.support.conditions import until
 from tests.support.history import HISTORY, Log, opened, record
 from tests.support.processes import FOLLOWING, PROGRAM, Run, number
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
@@ -51,7 +53,6 @@ def test_ndjson_imports_no_rich_and_help_imports_no_driver(log: Log) -> None:
         assert "craft_easy" in imported
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["replay", "tail"])
 def test_a_closed_port_is_exit_4(command: str) -> None:
     with Run(command, "--uri", "mongodb://app:secret@127.0.0.1:1/?directConnection=true") as run:
@@ -126,7 +127,6 @@ def test_a_dropped_collection_ends_tail_with_a_message(log: Log) -> None:
         assert tail.ended() == 0
 
 
-@pytest.mark.slow
 def test_tail_survives_a_killed_server_without_a_gap_or_a_repeat(tmp_path: Path) -> None:
     first = embedded.join(tmp_path / "log", timeout=60)
     port = int(first.uri.rpartition(":")[2].partition("/")[0])

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import surroundings
 
+pytestmark = pytest.mark.slow
 SKIPPED = """
 import pytest
 

@@ -23,6 +23,8 @@ from tests.support.history import Log, opened, record
 from tests.support.processes import FOLLOWING, Lines, Run, number
 from tests.support.server import STANDALONE, TEST_COMMANDS, Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str) -> Iterator[Log]:
@@ -160,7 +162,6 @@ def test_deliveries_come_as_they_end_each_outcome_once(log: Log) -> None:
         assert tail.out.rest() == []
 
 
-@pytest.mark.slow
 def test_a_server_without_change_streams_is_polled_and_that_is_reported_once(tmp_path: Path) -> None:
     with Server(tmp_path / "server", STANDALONE) as server, MongoClient[dict[str, Any]](server.uri) as client:
         log = Log(server.uri, "shop", client)
@@ -184,7 +185,6 @@ def test_a_server_without_change_streams_is_polled_and_that_is_reported_once(tmp
             assert "no position to continue from" in tail.err.next()
 
 
-@pytest.mark.slow
 async def test_left_running_over_a_killed_server_it_has_no_gap_no_repeat_and_does_not_grow(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

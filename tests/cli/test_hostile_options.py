@@ -439,6 +439,7 @@ def test_without_a_stdin_no_question_is_asked_and_nothing_hangs(process: Process
     assert ended(process("replay", stdin=subprocess.DEVNULL, preexec_fn=close)).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
@@ -470,6 +471,7 @@ NARROW = [["stats"], ["trace", id_of(1)], ["doctor"], ["handlers", "list", "-m",
 WIDTHS = [(["replay"], 1), (["replay"], 500), *((args, 20) for args in [["dead", "list"], ["show", id_of(2)], *NARROW])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("args", "columns"), WIDTHS, ids=lambda one: one[0] if isinstance(one, list) else str(one))
 def test_a_terminal_of_any_width_is_written_to(
     process: Process, shop: Path, log: Log, columns: int, args: list[str]

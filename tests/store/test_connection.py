@@ -26,6 +26,7 @@ from craft_easy.core.events.types import DomainEvent
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CLOSED = "mongodb://127.0.0.1:1"
+CLIENTS = [AsyncMongoClient, pytest.param(AsyncIOMotorClient, marks=pytest.mark.drivers), None]
 
 
 def event() -> DomainEvent:
@@ -231,7 +232,7 @@ async def test_the_thread_that_beats_gets_a_client_of_the_same_server(real_datab
 # ---------------------------------------------------------------- settings that the address must not override
 
 
-@pytest.mark.parametrize("client_of", [AsyncMongoClient, AsyncIOMotorClient, None])
+@pytest.mark.parametrize("client_of", CLIENTS)
 async def test_the_address_decides_neither_concern_nor_preference(
     client_of: Any, embedded_uri: str, database_name: str
 ) -> None:
@@ -254,7 +255,7 @@ async def test_the_address_decides_neither_concern_nor_preference(
 # ---------------------------------------------------------------- deadlines and errors
 
 
-@pytest.mark.parametrize("client_of", [AsyncMongoClient, AsyncIOMotorClient, None])
+@pytest.mark.parametrize("client_of", CLIENTS)
 async def test_a_closed_port_is_reported_in_time(client_of: Any) -> None:
     client = client_of(CLOSED) if client_of else None
     store = EventStore(client["x"] if client else "x", uri=CLOSED, timeout=0.5)
@@ -276,7 +277,8 @@ def frozen(tmp_path: Path) -> Iterator[embedded.EmbeddedLog]:
         os.kill(log.pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("client_of", [AsyncMongoClient, AsyncIOMotorClient, None])
+@pytest.mark.slow
+@pytest.mark.parametrize("client_of", CLIENTS)
 async def test_every_call_to_a_frozen_server_ends_in_time(client_of: Any, frozen: embedded.EmbeddedLog) -> None:
     client = client_of(frozen.uri) if client_of else None
     async with EventStore("x", uri=frozen.uri) as patient:

@@ -161,6 +161,7 @@ def machine(
     return OverTheServer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SEEDED if name not in OF_THE_MEMORY])
 def test_the_model_finds_over_a_real_server(name: str, machine: type[DeliveryMachine]) -> None:
     take(STEPS[name], machine())
@@ -168,6 +169,7 @@ def test_the_model_finds_over_a_real_server(name: str, machine: type[DeliveryMac
         take(STEPS[name], machine())
 
 
+@pytest.mark.slow
 def test_no_promise_is_broken_over_a_real_server(machine: type[DeliveryMachine]) -> None:
     run_state_machine_as_test(
         machine,
