@@ -7,7 +7,8 @@ JOBS ?= auto
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL = $(PIP) install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-COVERED = $(BIN)/python -m coverage run -m pytest
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+COVERED = $(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist worksteal
 PROJECT = $(INSTALL) --no-build-isolation --editable
 SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
@@ -28,7 +29,7 @@ demo: $(VENV)/.demo ## run the demo on its own log
 	@$(BIN)/craft-events demo $(ARGS)
 
 test: $(VENV)/.test ## run the tests without the slow ones, on every core; ARGS="-k serve" selects some
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not drivers and not proof" $(ARGS)
+	@$(PYTEST) -m "not slow and not drivers and not proof" $(ARGS)
 
 check: static docs cover ## run everything that CI runs
 
@@ -46,8 +47,8 @@ docs: $(VENV)/.check ## build the documentation into site/
 cover: $(VENV)/.check
 	@rm -f .coverage .coverage.*
 	@code=0; \
-	$(COVERED) -m "not proof and not alone" -n $(JOBS) $(ARGS) || test $$? = 5 || code=1; \
-	$(COVERED) -m "not proof and alone" $(ARGS) || test $$? = 5 || code=1; \
+	$(COVERED) -m "not proof and not alone" $(ARGS) || test $$? = 5 || code=1; \
+	$(PYTEST) -m "not proof and alone" $(ARGS) || test $$? = 5 || code=1; \
 	exit $$code
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered --show-missing

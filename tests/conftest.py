@@ -24,10 +24,17 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 IS_CI = os.environ.get("CI", "").lower() in ("1", "true")
 
 surroundings.clear()
+if "PYTEST_XDIST_WORKER" in os.environ:  # coverage measures the worker, and not each process that a test starts
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 settings.register_profile(
-    "shared", deadline=None, derandomize=IS_CI, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "shared",
+    deadline=None,  # the speed of drawing examples depends on the machine
+    derandomize=IS_CI,
+    max_examples=100 if IS_CI else 50,  # others each time
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("shared")  # the speed of drawing examples depends on the machine
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
