@@ -327,7 +327,8 @@ async def test_each_question_has_a_deadline(log: EventStore, monkeypatch: pytest
 
     monkeypatch.setattr("craft_easy.core.events.store.log.pymongo.timeout", timeout)
     await stats(log, WINDOW, bar=2 * HOUR)
-    assert limits == [DEADLINE, *[log.scan_timeout] * 5]  # the time, open, dead, two bars, durations
+    scans = [log.scan_timeout] * 5  # open, dead, two bars, durations
+    assert limits == [DEADLINE, *scans, DEADLINE, DEADLINE]  # the time; the workers, and the time for them
 
 
 async def test_an_event_whose_time_is_not_a_date_is_not_the_oldest(log: EventStore) -> None:
