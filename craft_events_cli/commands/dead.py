@@ -62,7 +62,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class Asking:
     """How a command acts."""
 
     dry_run: params.DryRun = False
@@ -135,7 +135,7 @@ def retry(
     which: Meant,
     where: params.Selecting,
     connection: params.Acting,
-    how: Acting,
+    how: Asking,
     output: params.Format = None,
 ) -> ExitCode:
     """Give dead deliveries a fresh budget of attempts, due at once.
@@ -172,7 +172,7 @@ def discard(
     gone: Gone,
     where: params.Selecting,
     connection: params.Acting,
-    how: Acting,
+    how: Asking,
     output: params.Format = None,
 ) -> ExitCode:
     """Skip dead deliveries, with a reason.
@@ -224,7 +224,7 @@ class _Command:
         return "dead or pending" if self.is_pending else "dead"
 
 
-def _run(which: Meant, where: params.Selecting, connection: params.Acting, how: Acting, command: _Command) -> ExitCode:
+def _run(which: Meant, where: params.Selecting, connection: params.Acting, how: Asking, command: _Command) -> ExitCode:
     chosen = terminal.output_format(command.output)
     if not how.dry_run:
         acting.check(yes=how.yes)
@@ -233,7 +233,7 @@ def _run(which: Meant, where: params.Selecting, connection: params.Acting, how: 
 
 
 async def _act(
-    settings: "Settings", which: Meant, where: params.Selecting, how: Acting, command: _Command, chosen: Output
+    settings: "Settings", which: Meant, where: params.Selecting, how: Asking, command: _Command, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
     from craft_easy.core.events.operations.handlers import require_in_log

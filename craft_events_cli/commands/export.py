@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.export import Exported
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
-    from craft_events_cli.output.exporting import View
+    from craft_events_cli.output.exporting import ExportView
 
 
 app = typer.Typer(add_completion=False)
@@ -101,12 +101,12 @@ def _refuse_what_does_not_fit(what: Writing, where: params.Selecting) -> None:
 
 
 async def _export(settings: "Settings", what: Writing, where: params.Selecting) -> ExitCode:
-    from craft_events_cli.output.exporting import View, write_summary
+    from craft_events_cli.output.exporting import ExportView, write_summary
 
     async with opened(settings) as store:
         selection = where.selection(await store.now(), states=what.state)
         is_quiet = not what.is_to_file and terminal.is_terminal(terminal.stdout())
-        async with View(store, is_quiet=is_quiet) as view:
+        async with ExportView(store, is_quiet=is_quiet) as view:
             if what.is_to_file:
                 exported = await _to_file(store, selection, what, where, view)
             else:
@@ -116,7 +116,7 @@ async def _export(settings: "Settings", what: Writing, where: params.Selecting) 
 
 
 async def _to_file(
-    store: "EventStore", selection: "Selection", what: Writing, where: params.Selecting, view: "View"
+    store: "EventStore", selection: "Selection", what: Writing, where: params.Selecting, view: "ExportView"
 ) -> "Exported":
     from craft_easy.core.events.operations import export
 
@@ -136,7 +136,7 @@ async def _to_file(
     )
 
 
-async def _to_stdout(store: "EventStore", selection: "Selection", what: Writing, view: "View") -> "Exported":
+async def _to_stdout(store: "EventStore", selection: "Selection", what: Writing, view: "ExportView") -> "Exported":
     from craft_easy.core.events.operations import export
     from craft_events_cli.output.exporting import write_lines
 

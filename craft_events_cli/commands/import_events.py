@@ -110,12 +110,12 @@ async def _carry_out(
     store: "EventStore", source: str, what: Taking, chosen: Output, rejects: "Rejects | None", total: int | None
 ) -> ExitCode:
     from craft_easy.core.events.operations.import_ import import_events
-    from craft_events_cli.output.importing import View
+    from craft_events_cli.output.importing import ImportView
     from craft_events_cli.output.redispatch import write_counts
 
     if not what.dry_run:
         terminal.acting()
-    with View(source, chosen, rejects=rejects, total=total, is_dry=what.dry_run) as view:
+    with ImportView(source, chosen, rejects=rejects, total=total, is_dry=what.dry_run) as view:
         imported = await import_events(
             store, source, with_delivery=what.with_delivery, dry_run=what.dry_run, observer=view.observe
         )

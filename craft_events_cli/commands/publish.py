@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.publish import PublishSummary
     from craft_easy.core.events.settings import Settings
     from craft_easy.core.events.store import EventStore
-    from craft_events_cli.output.publish import View
+    from craft_events_cli.output.publish import PublishView
 
 app = typer.Typer(add_completion=False)
 
@@ -210,7 +210,7 @@ class _Publisher:
 
     async def run(self, settings: "Settings", lines: Lines, event: Stating, payload: dict[str, Any] | None) -> ExitCode:
         from craft_events_cli.output.importing import Rejects
-        from craft_events_cli.output.publish import View
+        from craft_events_cli.output.publish import PublishView
 
         async with opened(settings, if_missing=IfMissing.BEGIN) as store:
             if self._bus is not None and self._is_dispatching:
@@ -218,7 +218,7 @@ class _Publisher:
             rejects = None if lines.rejects is None else Rejects(lines.rejects)
             terminal.acting()
             try:
-                with View(self._output, is_one=payload is not None, rejects=rejects) as view:
+                with PublishView(self._output, is_one=payload is not None, rejects=rejects) as view:
                     if payload is None:
                         summary = await self._lines(store, str(lines.source), view)
                     else:
@@ -231,12 +231,14 @@ class _Publisher:
         view.write_summary(summary, self._modules, is_dispatched=self._is_dispatching)
         return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
 
-    async def _lines(self, store: "EventStore", source: str, view: "View") -> "PublishSummary":
+    async def _lines(self, store: "EventStore", source: str, view: "PublishView") -> "PublishSummary":
         from craft_easy.core.events.operations.publish import publish_lines
 
         return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view.observe)
 
-    async def _one(self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "View") -> "PublishSummary":
+    async def _one(
+        self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "PublishView"
+    ) -> "PublishSummary":
         from craft_easy.core.events.operations.publish import PublishSummary, UnfitPayload, publish_event, unfit_class
         from craft_easy.core.events.store.formats.incoming import new_event
 

@@ -270,10 +270,10 @@ async def _deliver(
 ) -> tuple[ExitCode, "RedispatchSummary"]:
     from craft_easy.core.events.redispatch import redispatch
     from craft_easy.core.events.redispatch.event_ids import EventIds, redispatch_named
-    from craft_events_cli.output.redispatch import View
+    from craft_events_cli.output.redispatch import RedispatchView
 
     terminal.acting()
-    with View(chosen) as view:
+    with RedispatchView(chosen) as view:
         stop = lifecycle.Stop(view.note)
         if isinstance(meant, EventIds):
             summary = await redispatch_named(bus, meant, how, observer=view.show, stop=stop.event)

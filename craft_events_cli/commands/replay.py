@@ -39,7 +39,7 @@ RUNNING: Final = "Running handlers"
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class Rerunning:
     """Which handlers run over the range, and how."""
 
     handler: params.HandlerIds = field(default_factory=list)
@@ -150,7 +150,7 @@ class Acting:
                 hint="add --handler ID or --all-handlers to run them; leave -m out to print",
             )
         for one in () if self.is_meant else fields(self):
-            if getattr(self, one.name) != (getattr(Acting(), one.name)):
+            if getattr(self, one.name) != (getattr(Rerunning(), one.name)):
                 raise UsageError(
                     f"--{one.name.replace('_', '-')} is for running handlers, and this prints",
                     hint="add --handler ID or --all-handlers, and -m MODULE",
@@ -180,7 +180,7 @@ def replay(
     standing: Standing,
     connection: params.Acting,
     handling: params.Handling,
-    how: Acting,
+    how: Rerunning,
     output: params.Format = None,
 ) -> ExitCode:
     """Print a range of history, or run handlers over it.
@@ -251,7 +251,7 @@ def _run(
     states: list[params.State],
     connection: params.Acting,
     handling: params.Handling,
-    how: Acting,
+    how: Rerunning,
     chosen: Output,
 ) -> ExitCode:
     from craft_easy.core.events.handlers.context import suppressing
@@ -277,7 +277,7 @@ class _Work:
     bus: "EventBus"
     where: params.Selecting
     states: list[params.State]
-    how: Acting
+    how: Rerunning
     chosen: Output
     only: Mapping[str, frozenset[str] | None] | None
     modules: tuple[str, ...]
@@ -336,7 +336,7 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
     from craft_easy.core.events.engine.report import Began
     from craft_easy.core.events.history.replay import Replay
     from craft_events_cli.output.failures import Failures
-    from craft_events_cli.output.replay import View, write_summary
+    from craft_events_cli.output.replay import ReplayView, write_summary
 
     how = work.how
     one = Replay(work.bus, selection, how.options(work.only), checkpoint=checkpoint)
@@ -351,7 +351,7 @@ async def _plan_and_run(work: _Work, selection: "Selection", checkpoint: "Checkp
         terminal.note("nothing was run")
         return ExitCode.USAGE, 0
     terminal.acting()
-    with Failures(how.failures_out, goes_on=goes_on) as failures, View(work.chosen, failures) as view:
+    with Failures(how.failures_out, goes_on=goes_on) as failures, ReplayView(work.chosen, failures) as view:
         stop = lifecycle.Stop(view.note)
         view.show(Began(plan.counts.events))
         summary = await one.run(stop.event, observer=view.show)
@@ -390,7 +390,7 @@ def _tell(work: _Work, one: "Replay", plan: "ReplayPlan") -> None:
         terminal.note(line)
 
 
-def _question(plan: "ReplayPlan", how: Acting) -> str:
+def _question(plan: "ReplayPlan", how: Rerunning) -> str:
     from craft_events_cli.output.redispatch import counted
 
     counts = plan.counts

@@ -28,7 +28,7 @@ LEAST_PAUSE: Final = 0.2
 """Seconds between two looks, however long the first of them took."""
 
 
-class By(StrEnum):
+class StatsGrouping(StrEnum):
     """What the members of a group have in common."""
 
     HANDLER = "handler"
@@ -64,7 +64,9 @@ def width(text: str) -> timedelta:
 class Looking:
     """What is shown, and how often."""
 
-    by: Annotated[By, typer.Option("--by", help="group by this", rich_help_panel=FIGURES)] = By.HANDLER
+    by: Annotated[StatsGrouping, typer.Option("--by", help="group by this", rich_help_panel=FIGURES)] = (
+        StatsGrouping.HANDLER
+    )
     bar: Annotated[
         timedelta | None,
         typer.Option(

@@ -214,10 +214,10 @@ class _Out:
 
     def __init__(self, chosen: Output) -> None:
         from craft_events_cli.output.events import writer
-        from craft_events_cli.output.outcome import outcome_writer
+        from craft_events_cli.output.outcome import ending_writer
 
         self._events = writer(chosen, is_live=True)
-        self._outcomes = outcome_writer(chosen)
+        self._outcomes = ending_writer(chosen)
         self._written = self._ended = 0
         self._last: str | None = None
 

@@ -32,7 +32,7 @@ class DemoFailed(EventsError):
     """The demo cannot continue."""
 
 
-class Publisher:
+class PublishingProcess:
     """The publisher's process; it prints the id of each event whose publish has returned."""
 
     def __init__(self, environment: dict[str, str], directory: Path) -> None:
@@ -112,7 +112,7 @@ class Stage:
         self.is_kept = directory is not None
         self.directory = Path(tempfile.mkdtemp(prefix="craft-events-demo-")) if directory is None else _made(directory)
         self.ledger = self.directory / "ledger.txt"
-        self.publisher: Publisher | None = None
+        self.publisher: PublishingProcess | None = None
         self._command: subprocess.Popen[Any] | None = None
         self._log: embedded.EmbeddedLog | None = None
 
@@ -151,9 +151,9 @@ class Stage:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CRAFT_EVENTS_")}
         return {**kept, **self.settings, VARIABLE: str(self.ledger)}
 
-    def open_shop(self) -> Publisher:
+    def open_shop(self) -> PublishingProcess:
         """Start the publisher."""
-        self.publisher = Publisher(self.environment, self.directory)
+        self.publisher = PublishingProcess(self.environment, self.directory)
         return self.publisher
 
     def run(self, *args: str) -> ExitCode:

@@ -13,7 +13,7 @@ from typing import Final
 from craft_events_cli import terminal
 from craft_events_cli.demo import ledger
 from craft_events_cli.demo.proof import Proof, Record, undone
-from craft_events_cli.demo.stage import PROGRAM, Publisher, Stage
+from craft_events_cli.demo.stage import PROGRAM, PublishingProcess, Stage
 
 EVENTS: Final = 240
 """Events that are published before the kill."""
@@ -67,7 +67,7 @@ class Story:
         self._say("The shop has four handlers. Two run while the publisher waits, two in the background.")
         self._run("handlers", "list")
 
-    def _open_the_shop(self) -> Publisher:
+    def _open_the_shop(self) -> PublishingProcess:
         self._begin("The shop opens")
         publisher = self._stage.open_shop()
         self._say(
@@ -79,7 +79,7 @@ class Story:
         publisher.wait_until(EVENTS)
         return publisher
 
-    def _kill(self, publisher: Publisher) -> frozenset[str]:
+    def _kill(self, publisher: PublishingProcess) -> frozenset[str]:
         self._begin("The shop is killed")
         publisher.kill()
         self._type("kill", "-9", str(publisher.pid))
@@ -104,7 +104,7 @@ class Story:
         )
         self._run("redispatch", "--wait")
 
-    def _count(self, publisher: Publisher, in_flight: frozenset[str]) -> Proof:
+    def _count(self, publisher: PublishingProcess, in_flight: frozenset[str]) -> Proof:
         proof = Proof.of(
             publisher.published, self._records(), in_flight=in_flight, ledger=ledger.read(self._stage.ledger)
         )

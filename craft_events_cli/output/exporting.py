@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_NAMED: Final = 3
 
 
-class View:
+class ExportView:
     """Follows one export; everything goes to stderr.
 
     Args:

@@ -81,7 +81,7 @@ class Rejects:
         return UsageError(f"--rejects: {self.path} cannot be written: {reason}", hint="name a file that can be written")
 
 
-class View:
+class ImportView:
     """Follows one import.
 
     Args:

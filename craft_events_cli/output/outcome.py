@@ -41,14 +41,14 @@ _GAP: Final = "   "
 MIN_REMARK: Final = 8
 
 
-class OutcomeWriter(Protocol):
+class EndingWriter(Protocol):
     """Writes deliveries that ended to stdout."""
 
     def write(self, endings: Sequence[Ending], *, below: str | None) -> None:
         """Write deliveries; `below` is the id of the event that was written last."""
 
 
-def outcome_writer(output: Output) -> OutcomeWriter:
+def ending_writer(output: Output) -> EndingWriter:
     """Return the writer: lines for people, or NDJSON."""
     return OutcomeLines() if output is Output.TABLE else OutcomeRows()
 

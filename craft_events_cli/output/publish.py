@@ -19,7 +19,7 @@ from craft_events_cli.terminal import Output, safe
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "outcome", "state", "handlers")
 
 
-class View:
+class PublishView:
     """Writes each stored event to stdout, and counts events for the summary.
 
     Args:

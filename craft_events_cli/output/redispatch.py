@@ -48,7 +48,7 @@ MOST_KINDS: Final = 1_000
 """The number of different errors that are counted separately; all others are counted together."""
 
 
-class View:
+class RedispatchView:
     """Follows one run: writes deliveries as they are stored, and counts them for the summary.
 
     Args:

@@ -26,7 +26,7 @@ MOST_NAMED: Final = 5
 SEPARATOR: Final = " · "
 
 
-class View(redispatch.View):
+class ReplayView(redispatch.RedispatchView):
     """Follows one run: writes deliveries as they end, and failed ones to a file as well.
 
     Args:
@@ -111,7 +111,9 @@ def summary_row(summary: ReplaySummary) -> dict[str, Any]:
     }
 
 
-def write_summary(view: View, summary: ReplaySummary, output: Output, next_step: str | None, *, goes_on: bool) -> None:
+def write_summary(
+    view: ReplayView, summary: ReplaySummary, output: Output, next_step: str | None, *, goes_on: bool
+) -> None:
     """Write the summary: to stderr for people, and with `-o json` as an object to stdout."""
     if output is Output.JSON:
         terminal.stdout().write(json_line(summary_row(summary)))

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import wrap
 from typing import Any, Final
 
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.cells import Cell, cut, painted, width_of
 from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.redispatch import counted
 from craft_events_cli.terminal import safe
@@ -38,14 +37,6 @@ _MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–"
 _RED, _CYAN, _DIM = "31", "36", "2"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A piece of a line, and the ANSI sequence that colours it."""
-
-    text: str
-    style: str = ""
-
-
 def write_event(event: Event, *, traceback: bool = False) -> None:
     """Write one event to stdout.
 
@@ -56,11 +47,7 @@ def write_event(event: Event, *, traceback: bool = False) -> None:
     stream = terminal.stdout()
     is_colored, room = terminal.is_colored(stream), terminal.width(stream) - len(MARGIN)
     for cells in _lines(event, room, traceback=traceback):
-        stream.write(MARGIN + "".join(_painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
-
-
-def _painted(cell: Cell, *, is_colored: bool) -> str:
-    return f"\x1b[{cell.style}m{cell.text}\x1b[0m" if cell.style and is_colored else cell.text
+        stream.write(MARGIN + "".join(painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
 
 
 def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from craft_easy.core.events import clock
 from craft_easy.core.events.operations.doctor.finding import named
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import cut, width_of
+from craft_events_cli.output.cells import Cell, cut, painted, width_of
 from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.spans import duration_text
@@ -40,14 +40,6 @@ _MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–"
 _RED, _CYAN, _DIM, _BOLD = "31", "36", "2", "1"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A piece of a line, and the ANSI sequence that colours it."""
-
-    text: str
-    style: str = ""
-
-
 @dataclass(eq=False, slots=True)
 class _Node:
     """A line of the tree, the level of its event, and its children."""
@@ -62,11 +54,7 @@ def write_tree(found: Trace) -> None:
     stream = terminal.stdout()
     is_colored, width = terminal.is_colored(stream), terminal.width(stream)
     for cells in _lines(_roots(found.steps), width, max(step.depth for step in found.steps)):
-        stream.write("".join(_painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
-
-
-def _painted(cell: Cell, *, is_colored: bool) -> str:
-    return f"\x1b[{cell.style}m{cell.text}\x1b[0m" if cell.style and is_colored else cell.text
+        stream.write("".join(painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
 
 
 # ---------------------------------------------------------------- from steps to nodes

@@ -243,7 +243,7 @@ def write_stats(output: Output) -> None:
 
 
 def write_reports(output: Output) -> None:
-    with redispatch.View(output) as out:
+    with redispatch.RedispatchView(output) as out:
         for one in Supply().many(report.DeliveryReport):
             out.show(one)
         out.write_summary(Supply().one(RedispatchSummary))
@@ -258,7 +258,7 @@ def write_counts(output: Output) -> None:
 
 
 def write_refused(output: Output) -> None:
-    with importing.View(Supply().text(), output, rejects=None) as out:
+    with importing.ImportView(Supply().text(), output, rejects=None) as out:
         for one in Supply().many(Refused):
             out.observe(one)
         out.write_summary(Supply().one(Imported), with_delivery=True)
