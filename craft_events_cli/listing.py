@@ -44,7 +44,7 @@ async def write_each(
     listing: Listing, deliveries: AsyncGenerator[UnfinishedDelivery, None], chosen: Output, now: datetime
 ) -> Shown | None:
     """Write deliveries to stdout, a line each; None where there are none."""
-    from craft_events_cli.output.redispatch import counted
+    from craft_events_cli.output.counts import counted
     from craft_events_cli.output.unfinished import UnfinishedWriter
 
     out = UnfinishedWriter(listing, chosen, now)
@@ -62,7 +62,7 @@ async def write_each(
 def write_groups(listing: Listing, groups: list[DeliveryGroup], by: By, chosen: Output, now: datetime) -> Shown | None:
     """Write groups of deliveries to stdout; None where there are none."""
     from craft_events_cli.output import unfinished
-    from craft_events_cli.output.redispatch import counted
+    from craft_events_cli.output.counts import counted
 
     unfinished.write_groups(listing, groups, by, chosen, now)
     terminal.flush()

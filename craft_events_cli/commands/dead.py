@@ -275,8 +275,8 @@ async def _carry_out(
 
 
 def _tell(command: _Command, expected: "Touched", chosen: Output) -> ExitCode:
+    from craft_events_cli.output.counts import write_counts
     from craft_events_cli.output.dead import amount, missing
-    from craft_events_cli.output.redispatch import write_counts
 
     write_counts(expected.counts, chosen)
     terminal.flush()

@@ -86,8 +86,8 @@ def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
 
 async def _import(settings: "Settings", source: str, what: Taking, chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations.intake import count_lines
+    from craft_events_cli.output.counts import counted
     from craft_events_cli.output.importing import Rejects, shown_source
-    from craft_events_cli.output.redispatch import counted
 
     async with opened(settings, if_missing=IfMissing.BEGIN) as store:
         total = None
@@ -110,8 +110,8 @@ async def _carry_out(
     store: "EventStore", source: str, what: Taking, chosen: Output, rejects: "Rejects | None", total: int | None
 ) -> ExitCode:
     from craft_easy.core.events.operations.import_ import import_events
+    from craft_events_cli.output.counts import write_counts
     from craft_events_cli.output.importing import ImportView
-    from craft_events_cli.output.redispatch import write_counts
 
     if not what.dry_run:
         terminal.acting()

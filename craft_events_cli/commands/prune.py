@@ -177,8 +177,8 @@ def _before(now: "datetime", older_than: timedelta) -> "datetime":
 
 
 async def _tell(store: "EventStore", old: "Old", chosen: Output) -> ExitCode:
+    from craft_events_cli.output.counts import counted, write_counts
     from craft_events_cli.output.pruning import remarks
-    from craft_events_cli.output.redispatch import counted, write_counts
 
     found = await _counted(store, old)
     write_counts(found.counts, chosen)
@@ -199,8 +199,8 @@ async def _counted(store: "EventStore", old: "Old") -> "Pruned":
 
 
 async def _is_meant(expected: "Pruned", store: "EventStore", what: Pruning) -> bool:
+    from craft_events_cli.output.counts import counted
     from craft_events_cli.output.pruning import remarks
-    from craft_events_cli.output.redispatch import counted
 
     events = expected.counts.events
     if not events:

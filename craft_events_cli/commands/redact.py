@@ -62,8 +62,8 @@ def redact(
 
 async def _redact(settings: "Settings", where: params.Selecting, how: Redacting, chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations import redact
+    from craft_events_cli.output.counts import write_counts
     from craft_events_cli.output.pruning import Redactor
-    from craft_events_cli.output.redispatch import write_counts
 
     async with opened(settings) as store:
         selection, expected = where.selection(await store.now()), None
@@ -89,14 +89,14 @@ async def _redact(settings: "Settings", where: params.Selecting, how: Redacting,
 
 
 def _amount(found: "Redacted") -> str:
-    from craft_events_cli.output.redispatch import counted
+    from craft_events_cli.output.counts import counted
 
     skipped = counted(found.counts.deliveries, "pending or dead delivery", "pending or dead deliveries")
     return f"{counted(found.counts.events, 'payload')} · {skipped}"
 
 
 async def _is_redaction_meant(found: "Redacted", where: params.Selecting, store: "EventStore") -> bool:
-    from craft_events_cli.output.redispatch import counted
+    from craft_events_cli.output.counts import counted
 
     terminal.note("this is the one command that changes what a stored event says, and nothing brings it back")
     terminal.note("archives, exports and backups keep what they have, and so does whatever handlers made of the events")

@@ -240,7 +240,7 @@ async def _redispatch(
 async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "RedispatchOptions", chosen: Output) -> ExitCode:
     from craft_easy.core.events.redispatch.backlog import count
     from craft_easy.core.events.redispatch.event_ids import EventIds, count_named
-    from craft_events_cli.output.redispatch import counted, write_counts
+    from craft_events_cli.output.counts import counted, write_counts
 
     if isinstance(meant, EventIds):
         counts = await count_named(bus, meant, how)
@@ -257,7 +257,7 @@ async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "Redispatc
 
 def _tell_missing(meant: "Selection | EventIds") -> bool:
     """Name the events that were asked for and are not in the log; tell whether there are any."""
-    from craft_events_cli.output.redispatch import missing_lines
+    from craft_events_cli.output.counts import missing_lines
 
     lines = list(missing_lines(getattr(meant, "missing", ())))
     for line in lines:

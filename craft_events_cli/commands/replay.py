@@ -381,7 +381,7 @@ async def _plan(one: "Replay", *, is_needed: bool) -> "ReplayPlan":
 
 
 def _tell(work: _Work, one: "Replay", plan: "ReplayPlan") -> None:
-    from craft_events_cli.output.redispatch import missing_lines
+    from craft_events_cli.output.counts import missing_lines
     from craft_events_cli.output.replay import plan_lines, position_line
 
     if one.position.mark is not None:
@@ -391,7 +391,7 @@ def _tell(work: _Work, one: "Replay", plan: "ReplayPlan") -> None:
 
 
 def _question(plan: "ReplayPlan", how: Rerunning) -> str:
-    from craft_events_cli.output.redispatch import counted
+    from craft_events_cli.output.counts import counted
 
     counts = plan.counts
     deliveries, runs = counted(counts.deliveries, "delivery", "deliveries"), "runs" if counts.deliveries == 1 else "run"
@@ -400,7 +400,7 @@ def _question(plan: "ReplayPlan", how: Rerunning) -> str:
 
 
 def _count(work: _Work, one: "Replay", plan: "ReplayPlan") -> ExitCode:
-    from craft_events_cli.output.redispatch import write_counts
+    from craft_events_cli.output.counts import write_counts
     from craft_events_cli.output.replay import amount
 
     write_counts(plan.counts, work.chosen)

@@ -242,7 +242,7 @@ class _Out:
     def summary(self) -> str:
         if not self._written and not self._ended:
             return "no events in this selection"
-        from craft_events_cli.output.redispatch import counted
+        from craft_events_cli.output.counts import counted
 
         parts = [counted(self._written, "event")]
         if self._ended:

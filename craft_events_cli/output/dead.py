@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.redispatch import COLUMNS as OUTCOME_COLUMNS
-from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.rows import RowWriter, json_line
 from craft_events_cli.terminal import Output
 

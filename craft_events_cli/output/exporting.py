@@ -15,8 +15,8 @@ from craft_easy.core.events.engine.report import ConnectionLost
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.operations.export import ExportBegan, ExportBlock, Exported, ExportNotice
 from craft_events_cli import terminal
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
-from craft_events_cli.output.redispatch import counted
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection

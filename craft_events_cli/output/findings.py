@@ -16,7 +16,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
-from craft_events_cli.output.redispatch import counted
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.rows import RowWriter
 from craft_events_cli.terminal import Output, safe
 

@@ -18,8 +18,8 @@ from craft_easy.core.events.operations.import_ import Imported, ImportNotice, Li
 from craft_easy.core.events.operations.intake import STDIN, count_lines
 from craft_events_cli import terminal
 from craft_events_cli.errors import UsageError
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
-from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.rows import RowWriter, json_line
 from craft_events_cli.terminal import Output
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError
 from craft_events_cli import terminal
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import Progress
-from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 

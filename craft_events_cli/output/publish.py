@@ -11,8 +11,8 @@ from craft_easy.core.events.operations.import_ import Refused
 from craft_easy.core.events.operations.publish import PublishedEvent, PublishNotice, PublishSummary, UnfitPayload
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import cut
+from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.importing import MOST_SHOWN, Rejects
-from craft_events_cli.output.redispatch import counted, shorten
 from craft_events_cli.output.rows import RowWriter, json_line
 from craft_events_cli.terminal import Output, safe
 

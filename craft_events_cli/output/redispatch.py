@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from shlex import join
 from types import TracebackType
@@ -21,12 +21,12 @@ from craft_easy.core.events.engine.report import (
 )
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
+from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.model.figures import Counts
     from craft_easy.core.events.redispatch import RedispatchSummary
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
@@ -217,39 +217,6 @@ def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
     }
 
 
-def write_counts(counts: Counts, output: Output) -> None:
-    """Write the result of a dry run: three small tables, or one object."""
-    if output is Output.TABLE:
-        _write_tables(counts)
-        return
-    row: dict[str, Any] = {"dry_run": True, "events": counts.events, "deliveries": counts.deliveries}
-    for name in ("by_type", "by_tenant", "by_handler"):
-        row[name] = {_shown(key): number for key, number in getattr(counts, name).most_common()}
-    if output is Output.CSV:
-        terminal.stdout().write(csv_line(tuple(row)) + csv_line(list(row.values())))
-    else:
-        terminal.stdout().write(json_line(row))
-
-
-def _write_tables(counts: Counts) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    console = terminal.console()
-    for title, numbers in (("type", counts.by_type), ("tenant", counts.by_tenant), ("handler", counts.by_handler)):
-        table = Table(box=None, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(f"By {title}", overflow="fold")
-        table.add_column("Deliveries" if title == "handler" else "Events", justify="right")
-        for key, number in numbers.most_common():
-            table.add_row(Text(terminal.safe("–" if key is None else key)), f"{number:,}")
-        console.print(table)
-        console.print()
-
-
-def _shown(key: str | None) -> str:
-    return "null" if key is None else key
-
-
 def report_row(report: DeliveryReport) -> dict[str, Any]:
     """Return a delivery with the keys of the documented output."""
     return {column: getattr(report, column) for column in COLUMNS}
@@ -261,20 +228,3 @@ def _words_for(one: AwaitedWorker) -> str:
         f"{counted(one.events, 'event')} {'belongs' if one.events == 1 else 'belong'} to {worker.host}:{worker.pid}: "
         f"taking over in {one.left:.0f} s unless it beats (--no-wait leaves them)"
     )
-
-
-def missing_lines(missing: Sequence[str]) -> Iterable[str]:
-    """Yield the ids of named events that are not in the log."""
-    if missing:
-        more = f" and {len(missing) - MOST_ERRORS:,} more" if len(missing) > MOST_ERRORS else ""
-        yield f"not in the log: {', '.join(shorten(one) for one in missing[:MOST_ERRORS])}{more}"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a grouped number with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def shorten(text: str, width: int = 100) -> str:
-    """Return the beginning of a text."""
-    return text if len(text) <= width else text[: width - 1] + "…"

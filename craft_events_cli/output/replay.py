@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.model.selection import Window
 from craft_events_cli import terminal
 from craft_events_cli.output import redispatch
-from craft_events_cli.output.redispatch import counted, missing_lines, report_row
+from craft_events_cli.output.counts import counted, missing_lines, shorten
+from craft_events_cli.output.redispatch import report_row
 from craft_events_cli.output.rows import json_line
 from craft_events_cli.terminal import Output
 
@@ -133,7 +134,7 @@ def _most(numbers: Counter[Any], room: int) -> str:
     """Return the most frequent values, as many as fit on a line, at least one."""
     named: list[str] = []
     for name, number in numbers.most_common(MOST_NAMED):
-        one = f"{'–' if name is None else redispatch.shorten(name, 60)} {number:,}"
+        one = f"{'–' if name is None else shorten(name, 60)} {number:,}"
         if named and len(SEPARATOR.join([*named, one, "999 more"])) > room:
             break
         named.append(one)

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import Cell, cut, painted, width_of
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.event_line import hue_of, hues
-from craft_events_cli.output.redispatch import counted
 from craft_events_cli.terminal import safe
 
 Event = Mapping[str, Any]

@@ -22,8 +22,8 @@ from craft_easy.core.events import clock
 from craft_easy.core.events.operations.doctor.finding import named
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import Cell, cut, painted, width_of
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.event_line import hue_of, hues
-from craft_events_cli.output.redispatch import counted
 from craft_events_cli.output.spans import duration_text
 from craft_events_cli.terminal import safe
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from craft_events_cli.output.cells import NOTHING
-from craft_events_cli.output.redispatch import counted
+from craft_events_cli.output.counts import counted
 from craft_events_cli.output.spans import duration_text, minutes
 from craft_events_cli.output.table import DIM, MARGIN, Column, Table
 

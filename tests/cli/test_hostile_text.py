@@ -32,6 +32,7 @@ from craft_easy.core.events.store.formats import event_json
 from craft_events_cli import errors, terminal
 from craft_events_cli.output import (
     config,
+    counts,
     events,
     findings,
     handlers,
@@ -251,10 +252,10 @@ def write_reports(output: Output) -> None:
 
 def write_counts(output: Output) -> None:
     supply = Supply()
-    counts = Counts()
+    found = Counts()
     while not supply.is_empty:
-        counts.add({"event_type": supply.text(), "tenant_id": supply.text()}, [supply.text()])
-    redispatch.write_counts(counts, output)
+        found.add({"event_type": supply.text(), "tenant_id": supply.text()}, [supply.text()])
+    counts.write_counts(found, output)
 
 
 def write_refused(output: Output) -> None:
