@@ -1,59 +1,127 @@
-"""Before and while a command acts: questions on a terminal, whose default is no, and the name of the operator."""
+"""The one course of every command that asks before it acts.
+
+    check       somebody can answer, or --yes was given
+    confirm     the name of a protected environment was typed
+    count       what it would touch
+    ask         yes or no, or a word to type where a yes comes too easily; the question names the log
+    act         from here on a reader that goes away ends nothing
+    summarise   what came of it, and the exit code
+
+`checked` does the first two, before anything is loaded or opened, and `carry_out` the others; an `Action` is what
+differs between the commands. `publish`, `redispatch` and `doctor --fix` ask nothing: they are `confirmed`, and act.
+"""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from getpass import getuser
 from socket import gethostname
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from craft_events_cli import terminal
-from craft_events_cli.errors import UsageError
+from craft_events_cli import params, terminal
+from craft_events_cli.connection import log_name
+from craft_events_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from craft_easy.core.events.settings import Settings
 
-
-def check(*, yes: bool) -> None:
-    """Refuse, before anything is done, what would have to be asked where nobody can answer.
-
-    Raises:
-        UsageError: there is no terminal, and `--yes` was not given.
-    """
-    if not yes and not _is_anybody_there():
-        raise UsageError(
-            "this asks before it acts, and there is no terminal to ask on",
-            hint="--yes goes on without asking; --dry-run says what would be done",
-        )
+Found = TypeVar("Found")
 
 
-def confirm_environment(settings: Settings, *, named: str | None, is_dry: bool = False) -> None:
-    """Have the name of a protected environment typed before anything acts on it; `--yes` is no answer to this.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before a command acts.
 
     Args:
-        settings: where the event log is.
-        named: the value of `--confirm-env`, which answers beforehand.
-        is_dry: nothing will be written, so nothing is asked.
+        text: a sentence that says what will happen, with the number of what is about to be touched.
+        word: what is to be typed where a yes comes too easily, such as a tenant's name; None asks for y or yes.
+        notes: lines to read before the question.
+    """
+
+    text: str
+    word: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Action(Protocol[Found]):
+    """What one command does on the common course; it has its options, its log and its output."""
+
+    async def dry_run(self) -> ExitCode:
+        """Report what the command would do, and write nothing."""
+
+    async def count(self) -> Found:
+        """Count what the command would touch."""
+
+    def question(self, found: Found) -> Question | None:
+        """Return what to ask; None where nothing was found to act on."""
+
+    async def act(self, agreed: Found | None) -> ExitCode:
+        """Act on what was agreed to, and report it; None with `--yes`, where nothing was counted."""
+
+
+def checked(connection: params.Acting, asking: params.Asking) -> Settings:
+    """Return where the command acts, once it is clear that it may ask there.
+
+    Raises:
+        UsageError: it has to ask, and there is no terminal; or the environment was not confirmed.
+    """
+    if not (asking.yes or asking.dry_run):
+        _require_terminal()
+    return confirmed(connection, is_dry=asking.dry_run)
+
+
+def confirmed(connection: params.Acting, *, is_dry: bool = False) -> Settings:
+    """Return where the command acts; the name of a protected environment is typed first, unless nothing is written.
+
+    `--yes` does not answer this, `--confirm-env` does.
 
     Raises:
         UsageError: another name was given, or there is no terminal to ask on.
     """
+    settings, named = connection.settings(), connection.confirm_env
     environment = settings.environment
     if named is not None and (environment is None or named != environment.name):
         where = f"this is {environment.name}" if environment else "no environment is chosen"
         raise UsageError(f'--confirm-env: "{named}" is not where this acts: {where}', hint="--env chooses one")
-    if environment is None or not environment.is_protected or named is not None or is_dry:
-        return
-    if not _is_anybody_there():
+    if environment is not None and environment.is_protected and named is None and not is_dry:
+        _confirm(environment.name, settings)
+    return settings
+
+
+async def carry_out(action: Action[Found], asking: params.Asking, settings: Settings) -> ExitCode:
+    """Count, ask, act and summarise; with `--yes` act at once, with `--dry-run` not at all."""
+    if asking.dry_run:
+        return await action.dry_run()
+    found = None
+    if not asking.yes:
+        found = await action.count()
+        question = action.question(found)
+        if question is not None and not await ask(question, log_name(settings)):
+            terminal.note("nothing was done")
+            return ExitCode.USAGE
+    terminal.acting()
+    return await action.act(found)
+
+
+def _require_terminal() -> None:
+    if not is_anybody_there():
         raise UsageError(
-            f"{environment.name} is protected, and there is no terminal to have its name typed on",
-            hint=f"--confirm-env {environment.name} says that it is meant; --yes does not",
+            "this command asks before it acts, and there is no terminal to ask on",
+            hint="--yes acts without asking; --dry-run reports what would be done",
         )
-    where = f"{settings.database.value}.{settings.collection.value} at {settings.uri.value}"
-    terminal.note(f"{environment.name} is protected, and this acts on {where}")
-    if _typed("type its name to go on: ") != environment.name:
-        raise UsageError(f"that was not {environment.name}: nothing was done")
+
+
+def _confirm(name: str, settings: Settings) -> None:
+    if not is_anybody_there():
+        raise UsageError(
+            f"{name} is protected, and there is no terminal to type its name on",
+            hint=f"--confirm-env {name} confirms it; --yes does not",
+        )
+    terminal.note(f"{name} is protected, and this command acts on {log_name(settings)}")
+    if _typed("Type its name to go on: ") != name:
+        raise UsageError(f"that was not {name}: nothing was done")
 
 
 def _typed(question: str) -> str:
@@ -67,53 +135,20 @@ def _typed(question: str) -> str:
     return answer.strip()
 
 
-def _is_anybody_there() -> bool:
-    return terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)
-
-
-def _write(question: str) -> None:
-    with suppress(OSError, ValueError):
-        sys.stderr.write(terminal.safe(question))
-        sys.stderr.flush()
-
-
-def _answer() -> str:
-    """Read a line; one that is not UTF-8 answers nothing."""
-    try:
-        return sys.stdin.readline()
-    except UnicodeDecodeError:
-        return ""
-
-
-async def agreed(question: str) -> bool:
-    """Ask on stderr and return whether the answer was yes; a signal ends the wait.
-
-    Args:
-        question: one line, with the number that is about to be touched.
-    """
-    _write(f"{question} Go on? [y/N] ")
+async def ask(question: Question, log: str) -> bool:
+    """Ask on stderr and return whether the answer was yes, or the word; a signal ends the wait."""
+    for line in question.notes:
+        terminal.note(line)
+    wanted = "Go on? [y/N]" if question.word is None else f"Type {question.word} to go on:"
+    _write(f"{log}: {question.text} {wanted} ")
     try:
         answer = await _line()
     except BaseException:
         terminal.note("")
         raise
-    return answer.strip().lower() in ("y", "yes")
-
-
-async def typed(question: str, word: str) -> bool:
-    """Ask on stderr for a word to be typed, where a yes comes too easily, and return whether it was.
-
-    Args:
-        question: one line, with the number that is about to be touched.
-        word: what is to be typed, such as a tenant's name.
-    """
-    _write(f"{question} Type {word} to go on: ")
-    try:
-        answer = await _line()
-    except BaseException:
-        terminal.note("")
-        raise
-    return answer.removesuffix("\n") == word
+    if question.word is None:
+        return answer.strip().lower() in ("y", "yes")
+    return answer.removesuffix("\n") == question.word
 
 
 async def _line() -> str:
@@ -127,6 +162,25 @@ async def _line() -> str:
     finally:
         loop.remove_reader(sys.stdin)
     return _answer()
+
+
+def _answer() -> str:
+    """Read a line; one that is not UTF-8 answers nothing."""
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        return ""
+
+
+def is_anybody_there() -> bool:
+    """Return whether a person can be asked and can answer."""
+    return terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)
+
+
+def _write(question: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(terminal.safe(question))
+        sys.stderr.flush()
 
 
 def operator() -> str:

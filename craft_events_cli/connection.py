@@ -87,6 +87,16 @@ async def _meet(store: EventStore, if_missing: IfMissing) -> None:
             pass
 
 
+def log_name(settings: Settings) -> str:
+    """Return which log this is, as people are told: database, collection and host, without a login."""
+    return f"{settings.database.value}.{settings.collection.value} at {_host_of(settings.uri.value)}"
+
+
+def _host_of(uri: str) -> str:
+    scheme, is_mongodb, rest = uri.partition("://")
+    return rest.partition("/")[0].partition("?")[0].rpartition("@")[2] if is_mongodb else scheme
+
+
 def _came_from(settings: Settings) -> str:
     if settings.uri.is_default:
         return "it is the default: name yours with --uri or CRAFT_EVENTS_URI"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 import typer
 
 from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
-from craft_events_cli import acting, connection, logs, terminal
+from craft_events_cli import connection, logs, terminal
 from craft_events_cli.errors import UsageError
 from craft_events_cli.terminal import Color, Output
 
@@ -399,6 +399,14 @@ class Connecting:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """Whether a command asks before it acts, and whether it acts at all."""
+
+    dry_run: DryRun = False
+    yes: Yes = False
+
+
+@dataclass(frozen=True, slots=True)
 class Acting(Connecting):
     """Where the event log is that a command acts on: a protected environment has its name typed."""
 
@@ -411,9 +419,3 @@ class Acting(Connecting):
             rich_help_panel=CONNECTION,
         ),
     ] = None
-
-    def confirmed(self, *, is_dry: bool = False) -> "Settings":
-        """Resolve the settings and, unless nothing will be written, have a protected environment's name typed."""
-        found = self.settings()
-        acting.confirm_environment(found, named=self.confirm_env, is_dry=is_dry)
-        return found

@@ -1,25 +1,19 @@
 """`craft-events dead list | retry | discard`: what to do about deliveries that used up their attempts."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from shlex import join
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import acting, event_ids, lifecycle, listing, params, terminal
+from craft_events_cli import acting, lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.operations.dead import Choice, Touched
-    from craft_easy.core.events.operations.unfinished_delivery import UnfinishedDelivery
+    from craft_easy.core.events.operations.dead import Choice
     from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.store import EventStore
-
-    OnStored = Callable[[UnfinishedDelivery], None]
-
 
 app = typer.Typer(add_completion=False)
 
@@ -41,6 +35,12 @@ class Meant:
     event_id: EventIds = field(default_factory=list)
     handler: params.HandlerIds = field(default_factory=list)
 
+    def choice(self) -> "Choice":
+        """Return the deliveries that were named; which events they are of is another question."""
+        from craft_easy.core.events.operations.dead import Choice
+
+        return Choice(handlers=tuple(self.handler), event_ids=tuple(self.event_id))
+
 
 @dataclass(frozen=True, slots=True)
 class Gone:
@@ -59,14 +59,6 @@ class Gone:
         bool,
         typer.Option("--pending", help="include pending deliveries of the --handler, gone for good"),
     ] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """How a command acts."""
-
-    dry_run: params.DryRun = False
-    yes: params.Yes = False
 
 
 @app.callback()
@@ -134,8 +126,8 @@ async def _list(
 def retry(
     which: Meant,
     where: params.Selecting,
+    asking: params.Asking,
     connection: params.Acting,
-    how: Asking,
     output: params.Format = None,
 ) -> ExitCode:
     """Give dead deliveries a fresh budget of attempts, due at once.
@@ -149,20 +141,10 @@ def retry(
     handler's retry policy, by default 20 attempts. The errors so far stay in the record. A redispatch delivers
     them.
     """
+    from craft_events_cli.actions import dead
 
-    async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
-        from craft_easy.core.events.operations import dead
-
-        return await dead.retry(store, choice, on_stored=on_stored)
-
-    def question(touched: "Touched") -> str:
-        from craft_easy.core.events.model.retry import DEFAULT_RETRY
-        from craft_events_cli.output.dead import amount
-
-        gets = "gets" if touched.counts.deliveries == 1 else "get"
-        return f"{amount(touched)} {gets} a fresh budget of {DEFAULT_RETRY.max_attempts} attempts."
-
-    return _run(which, where, connection, how, _Command("retried", act, question, output=output))
+    chosen, settings = terminal.output_format(output), acting.checked(connection, asking)
+    return lifecycle.run(dead.retry(settings, asking, where, which.choice(), chosen))
 
 
 @app.command()
@@ -171,8 +153,8 @@ def discard(
     which: Meant,
     gone: Gone,
     where: params.Selecting,
+    asking: params.Asking,
     connection: params.Acting,
-    how: Asking,
     output: params.Format = None,
 ) -> ExitCode:
     """Skip dead deliveries, with a reason.
@@ -185,117 +167,14 @@ def discard(
     They are never delivered, and never reported as done. With --handler ID --pending it also skips pending
     deliveries of a handler that is gone for good, so that their events can close.
     """
+    from craft_events_cli.actions import dead
+
     if gone.pending and not which.handler:
         raise UsageError(
             "--pending is for a handler that is gone for good, and needs --handler",
             hint="name it: --handler shop.legacy:sync --pending",
         )
-
-    async def act(store: "EventStore", choice: "Choice", on_stored: "OnStored") -> "Touched":
-        from craft_easy.core.events.operations import dead
-
-        return await dead.discard(
-            store, choice, reason=gone.reason, by=acting.operator(), pending=gone.pending, on_stored=on_stored
-        )
-
-    def question(touched: "Touched") -> str:
-        from craft_events_cli.output.dead import amount
-
-        are = "is" if touched.counts.deliveries == 1 else "are"
-        return f"{amount(touched)} {are} skipped and never delivered."
-
-    command = _Command("skipped", act, question, is_pending=gone.pending, output=output)
-    return _run(which, where, connection, how, command)
-
-
-@dataclass(frozen=True, slots=True)
-class _Command:
-    """What differs between the commands that act."""
-
-    outcome: str
-    act: "Callable[[EventStore, Choice, OnStored], Awaitable[Touched]]"
-    question: "Callable[[Touched], str]"
-    is_pending: bool = False
-    output: Output | None = None
-
-    @property
-    def meant(self) -> str:
-        """Which deliveries it is about."""
-        return "dead or pending" if self.is_pending else "dead"
-
-
-def _run(which: Meant, where: params.Selecting, connection: params.Acting, how: Asking, command: _Command) -> ExitCode:
-    chosen = terminal.output_format(command.output)
-    if not how.dry_run:
-        acting.check(yes=how.yes)
-    settings = connection.confirmed(is_dry=how.dry_run)
-    return lifecycle.run(_act(settings, which, where, how, command, chosen))
-
-
-async def _act(
-    settings: "Settings", which: Meant, where: params.Selecting, how: Asking, command: _Command, chosen: Output
-) -> ExitCode:
-    from craft_easy.core.events.operations import dead
-    from craft_easy.core.events.operations.handlers import require_in_log
-
-    async with opened(settings) as store:
-        await require_in_log(store, which.handler)
-        ids = await event_ids.whole(store, which.event_id)
-        choice = dead.Choice(where.selection(await store.now()), tuple(which.handler), ids)
-        expected = None
-        if how.dry_run or not how.yes:
-            expected = await dead.count(store, choice, pending=command.is_pending)
-            if how.dry_run:
-                return _tell(command, expected, chosen)
-            if not expected.counts.deliveries:
-                return _done(command, chosen, expected)
-            if not await acting.agreed(command.question(expected)):
-                terminal.note("nothing was written")
-                return ExitCode.USAGE
-            choice = replace(choice, as_of=expected.last_death)  # no more than was agreed to
-        return await _carry_out(store, choice, command, chosen, expected)
-
-
-async def _carry_out(
-    store: "EventStore", choice: "Choice", command: _Command, chosen: Output, expected: "Touched | None"
-) -> ExitCode:
-    from craft_easy.core.events.clock import steady
-    from craft_events_cli.output.dead import Acted
-
-    terminal.acting()
-    view = Acted(command.outcome, command.meant, chosen, None if expected is None else expected.counts.deliveries)
-    began = steady()
-    view.begin()
-    try:
-        touched = await command.act(store, choice, view.stored)
-    finally:
-        view.close()
-    view.write_summary(touched, steady() - began)
-    return _code(touched)
-
-
-def _tell(command: _Command, expected: "Touched", chosen: Output) -> ExitCode:
-    from craft_events_cli.output.counts import write_counts
-    from craft_events_cli.output.dead import amount, missing
-
-    write_counts(expected.counts, chosen)
-    terminal.flush()
-    terminal.note(f"{amount(expected)} · nothing was written")
-    for line in missing(command.meant, expected):
-        terminal.note(line)
-    return _code(expected)
-
-
-def _done(command: _Command, chosen: Output, touched: "Touched") -> ExitCode:
-    """Say that there was nothing to do."""
-    from craft_events_cli.output.dead import Acted
-
-    view = Acted(command.outcome, command.meant, chosen, None)
-    view.begin()
-    view.close()
-    view.write_summary(touched, 0.0)
-    return _code(touched)
-
-
-def _code(touched: "Touched") -> ExitCode:
-    return ExitCode.DONE if touched.is_complete else ExitCode.UNFINISHED
+    chosen, settings = terminal.output_format(output), acting.checked(connection, asking)
+    return lifecycle.run(
+        dead.discard(settings, asking, where, which.choice(), chosen, reason=gone.reason, pending=gone.pending)
+    )

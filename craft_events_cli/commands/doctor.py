@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import lifecycle, loading, params, terminal
+from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.terminal import Output
 
@@ -90,7 +90,7 @@ def doctor(
     Each line is OK, WARN or FAIL, with what to do. Nothing is written without --fix. A server that does not answer
     is checked step by step. FAIL ends with exit 3, a server that cannot be reached with 4.
     """
-    settings = connection.confirmed(is_dry=not examining.fix)
+    settings = acting.confirmed(connection, is_dry=not examining.fix)
     modules = handling.modules(connection.env)
     chosen = terminal.output_format(output)
     return lifecycle.run(_doctor(settings, modules, examining, chosen))

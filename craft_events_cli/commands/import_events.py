@@ -2,20 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from craft_events_cli import acting, lifecycle, params, terminal
-from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
-from craft_events_cli.terminal import Output
-
-if TYPE_CHECKING:
-    from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.store import EventStore
-    from craft_events_cli.output.importing import Rejects
-
 
 app = typer.Typer(add_completion=False)
 
@@ -38,14 +30,13 @@ class Taking:
         Path | None,
         typer.Option("--rejects", metavar="FILE", help="write rejected lines here: {line, error, text}"),
     ] = None
-    dry_run: params.DryRun = False
-    yes: params.Yes = False
 
 
 @app.command()
 @params.expanded
 def import_events(
     what: Taking,
+    asking: params.Asking,
     connection: params.Acting,
     output: params.Format = None,
 ) -> ExitCode:
@@ -62,64 +53,24 @@ def import_events(
 
     Without --with-delivery the events are stored untracked, and no handler runs for them.
     """
+    from craft_events_cli.actions import import_events as action
+
     source = str(what.source)
-    _refuse_what_cannot_be_asked(source, what)
-    chosen = terminal.output_format(output)
-    settings = connection.confirmed(is_dry=what.dry_run)
-    return lifecycle.run(_import(settings, source, what, chosen))
+    _refuse_what_does_not_fit(source, what, asking)
+    chosen, settings = terminal.output_format(output), acting.checked(connection, asking)
+    return lifecycle.run(
+        action.run(settings, asking, source, chosen, with_delivery=what.with_delivery, rejects=what.rejects)
+    )
 
 
-def _refuse_what_cannot_be_asked(source: str, what: Taking) -> None:
+def _refuse_what_does_not_fit(source: str, what: Taking, asking: params.Asking) -> None:
     from craft_easy.core.events.operations import intake
 
-    if source == "-" and not (what.yes or what.dry_run):
+    if source == "-" and not (asking.yes or asking.dry_run):
         raise UsageError(
             "this asks before it acts, and standard input holds the events",
             hint="--yes goes on without asking; --dry-run says what would be done",
         )
     intake.check(source)
-    if not what.dry_run:
-        acting.check(yes=what.yes)
     if what.rejects is not None and what.rejects.exists() and source != "-" and what.rejects.samefile(what.source):
         raise UsageError("--rejects: this is the file that is read", hint="name another file")
-
-
-async def _import(settings: "Settings", source: str, what: Taking, chosen: Output) -> ExitCode:
-    from craft_easy.core.events.operations.intake import count_lines
-    from craft_events_cli.output.counts import counted
-    from craft_events_cli.output.importing import Rejects, shown_source
-
-    async with opened(settings, if_missing=IfMissing.BEGIN) as store:
-        total = None
-        if not (what.yes or what.dry_run):
-            total = await count_lines(source)
-            amount = "the lines" if total is None else counted(total, "line")
-            log = f"{store.database_name}.{store.name} at {await store.open()}"
-            if not await acting.agreed(f"{amount} of {shown_source(source)} are taken into {log}."):
-                terminal.note("nothing was written")
-                return ExitCode.USAGE
-        rejects = None if what.rejects is None else Rejects(what.rejects)
-        try:
-            return await _carry_out(store, source, what, chosen, rejects, total)
-        finally:
-            if rejects is not None:
-                rejects.close()
-
-
-async def _carry_out(
-    store: "EventStore", source: str, what: Taking, chosen: Output, rejects: "Rejects | None", total: int | None
-) -> ExitCode:
-    from craft_easy.core.events.operations.import_ import import_events
-    from craft_events_cli.output.counts import write_counts
-    from craft_events_cli.output.importing import ImportView
-
-    if not what.dry_run:
-        terminal.acting()
-    with ImportView(source, chosen, rejects=rejects, total=total, is_dry=what.dry_run) as view:
-        imported = await import_events(
-            store, source, with_delivery=what.with_delivery, dry_run=what.dry_run, observer=view.observe
-        )
-    if what.dry_run:
-        write_counts(imported.counts, chosen)
-    view.write_summary(imported, with_delivery=what.with_delivery)
-    return ExitCode.DONE if imported.is_clean else ExitCode.UNFINISHED

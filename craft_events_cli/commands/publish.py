@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from craft_easy.core.events.model.selection import Moment, parse_moment
-from craft_events_cli import lifecycle, loading, params, terminal
+from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
@@ -142,7 +142,7 @@ def publish(
     _refuse_what_does_not_fit(lines, event)
     chosen = terminal.output_format(output)
     modules = handling.modules(connection.env)
-    settings = connection.confirmed()
+    settings = acting.confirmed(connection)
     bus = loading.load_bus(modules) if dispatch or modules.handlers.value else None
     payload = None if lines.source is not None else _payload(event.data)
     publisher = _Publisher(bus, list(modules.handlers.value), chosen, is_dispatching=dispatch)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import event_ids, lifecycle, loading, params, terminal
+from craft_events_cli import acting, event_ids, lifecycle, loading, params, terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
@@ -168,7 +168,7 @@ def redispatch(
         raise UsageError("--any-type needs --handler, the handlers that run on any type")
     _refuse_what_watch_cannot(how, where, ids_from or event_id, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
-    modules, settings = handling.modules(connection.env), connection.confirmed(is_dry=dry_run)
+    modules, settings = handling.modules(connection.env), acting.confirmed(connection, is_dry=dry_run)
     ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
     named = _Named(tuple(event_id), ids)
     bus = loading.load_bus(modules)
@@ -247,7 +247,6 @@ async def _count(bus: "EventBus", meant: "Selection | EventIds", how: "Redispatc
     else:
         counts = await count(bus, meant, how)
     write_counts(counts, chosen)
-    terminal.flush()
     deliveries = counted(counts.deliveries, "delivery", "deliveries")
     terminal.note(f"{counted(counts.events, 'event')}, {deliveries} · nothing was written")
     if counts.after_take_over:

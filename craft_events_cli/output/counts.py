@@ -37,6 +37,7 @@ def write_counts(counts: Counts, output: Output) -> None:
     """Write what a run would do: three small tables, or one object."""
     if output is Output.TABLE:
         _write_tables(counts)
+        terminal.flush()
         return
     row: dict[str, Any] = {"dry_run": True, "events": counts.events, "deliveries": counts.deliveries}
     for name in ("by_type", "by_tenant", "by_handler"):
@@ -45,6 +46,7 @@ def write_counts(counts: Counts, output: Output) -> None:
         terminal.stdout().write(csv_line(tuple(row)) + csv_line(list(row.values())))
     else:
         terminal.stdout().write(json_line(row))
+    terminal.flush()
 
 
 def _write_tables(counts: Counts) -> None:

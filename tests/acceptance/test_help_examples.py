@@ -158,9 +158,8 @@ def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     async def yes(*_args: Any, **_options: Any) -> bool:
         return True
 
-    for question in ("agreed", "typed"):
-        monkeypatch.setattr(acting, question, yes)
-    monkeypatch.setattr(acting, "check", lambda **_: None)
+    monkeypatch.setattr(acting, "ask", yes)
+    monkeypatch.setattr(acting, "is_anybody_there", lambda: True)
 
     def run(example: str) -> Ended:
         example = re.sub(r"mongodb://db-1/shop", shlex.quote(log.uri), example)

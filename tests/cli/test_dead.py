@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from craft_events_cli import acting
+from craft_events_cli.acting import Question
 from tests.cli.conftest import Cli, Ended, Golden, Process
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, handler, id_of, states, tracked
 from tests.support.history import HOSTILE, Log, record
@@ -288,8 +289,8 @@ def test_without_a_terminal_and_without_yes_it_ends_with_2_and_does_not_hang(
     ended = cli("dead", *command)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.splitlines() == [
-        "error: this asks before it acts, and there is no terminal to ask on",
-        "--yes goes on without asking; --dry-run says what would be done",
+        "error: this command asks before it acts, and there is no terminal to ask on",
+        "--yes acts without asking; --dry-run reports what would be done",
     ]
     assert states(log, 1) == ["done", "dead"]
 
@@ -297,8 +298,14 @@ def test_without_a_terminal_and_without_yes_it_ends_with_2_and_does_not_hang(
 @pytest.mark.parametrize(
     ("command", "question"),
     [
-        (("retry",), "4 deliveries of 4 events get a fresh budget of 20 attempts. Go on? [y/N] "),
-        (("retry", id_of(1)), "1 delivery of 1 event gets a fresh budget of 20 attempts. Go on? [y/N] "),
+        (
+            ("retry",),
+            "4 deliveries of 4 events get a fresh budget, by their handlers' retry policies. Go on? [y/N] ",
+        ),
+        (
+            ("retry", id_of(1)),
+            "1 delivery of 1 event gets a fresh budget, by its handler's retry policy. Go on? [y/N] ",
+        ),
         (("discard", "--reason", "r"), "4 deliveries of 4 events are skipped and never delivered. Go on? [y/N] "),
         (("discard", "--reason", "r", id_of(1)), "1 delivery of 1 event is skipped and never delivered. Go on?"),
     ],
@@ -307,6 +314,7 @@ def test_the_question_shows_the_number_and_yes_continues(
     process: Process, log: Log, command: tuple[str, ...], question: str
 ) -> None:
     with at_a_terminal(process, "dead", *command) as person:
+        person.waits_for(f"{log.database}.event_log at 127.0.0.1:")
         person.waits_for(question)
         assert states(log, 1) == ["done", "dead"]
         person.types("y\n")
@@ -322,7 +330,7 @@ def test_anything_but_yes_is_no(process: Process, log: Log, answer: str) -> None
         person.waits_for("[y/N] ")
         person.types(answer)
         assert person.ended() == (2, "")
-        assert "nothing was written" in person.said
+        assert "nothing was done" in person.said
     assert states(log, 1) == ["done", "dead"]
 
 
@@ -347,15 +355,17 @@ def test_a_delivery_that_dies_during_the_question_is_not_touched(
 ) -> None:
     asked: list[str] = []
 
-    async def agreed(question: str) -> bool:
-        asked.append(question)
+    async def agree(question: Question, log_name: str) -> bool:
+        asked.append(f"{log_name}: {question.text}")
         log.insert(record(9, delivery=tracked(handler("shop.billing:charge", hours=9))))
         return True
 
-    monkeypatch.setattr(acting, "check", lambda *, yes: None)
-    monkeypatch.setattr(acting, "agreed", agreed)
+    monkeypatch.setattr(acting, "is_anybody_there", lambda: True)
+    monkeypatch.setattr(acting, "ask", agree)
     assert json.loads(cli("dead", "retry", "-o", "json").out)["retried"] == 4
-    assert asked == ["4 deliveries of 4 events get a fresh budget of 20 attempts."]
+    [question] = asked
+    assert question.startswith(f"{log.database}.event_log at 127.0.0.1:")
+    assert "4 deliveries of 4 events" in question
     assert states(log, 9) == ["dead"]
 
 

@@ -145,7 +145,8 @@ def test_the_question_shows_the_number_of_lines(
     (tmp_path / "events.ndjson").write_bytes(line(1) + b"\n\n" + line(2))
     with at_a_terminal(process, "import", "events.ndjson") as person:
         person.waits_for("Go on? [y/N]")
-        assert f"2 lines of events.ndjson are taken into {log.database}.event_log at" in person.said
+        assert f"{log.database}.event_log at 127.0.0.1:" in person.said
+        assert "2 lines of events.ndjson are imported. Go on? [y/N]" in person.said
         person.types(f"{answer}\n")
         assert person.ended()[0] == code
     assert log.events.count_documents({}) == stored

@@ -69,8 +69,8 @@ def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, lo
     ended = cli(*ACTING[words], "--env", "prod")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.splitlines() == [
-        "error: prod is protected, and there is no terminal to have its name typed on",
-        "--confirm-env prod says that it is meant; --yes does not",
+        "error: prod is protected, and there is no terminal to type its name on",
+        "--confirm-env prod confirms it; --yes does not",
     ]
     assert everything(log) == before
     assert set(Path().iterdir()) == files
@@ -146,8 +146,8 @@ def test_the_name_can_be_typed(
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
     with at_a_terminal(process, "dead", "retry", id_of(1), "--yes", "--env", "prod") as person:
-        person.waits_for("type its name to go on: ")
-        assert f"prod is protected, and this acts on {log.database}.event_log at mongodb://" in person.said
+        person.waits_for("Type its name to go on: ")
+        assert f"prod is protected, and this command acts on {log.database}.event_log at 127.0.0.1:" in person.said
         os.write(person.terminal, typed if isinstance(typed, bytes) else typed.encode())
         assert person.ended()[0] == code
         assert said in person.said
@@ -157,8 +157,8 @@ def test_the_name_can_be_typed(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_question(process: Process, log: Log, number: signal.Signals, code: int) -> None:
     with at_a_terminal(process, "dead", "retry", "--yes", "--env", "prod") as person:
-        person.waits_for("type its name to go on: ")
+        person.waits_for("Type its name to go on: ")
         person.process.send_signal(number)
         assert person.ended() == (code, "")
-        assert person.said.endswith("type its name to go on: \r\n")
+        assert person.said.endswith("Type its name to go on: \r\n")
     assert states(log, 1) == ["done", "dead"]

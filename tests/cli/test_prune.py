@@ -10,6 +10,7 @@ import pytest
 
 from craft_easy.core.events.operations import prune
 from craft_events_cli import acting
+from craft_events_cli.acting import Question
 from tests.cli.conftest import Cli, Golden, Process
 from tests.support.history import BEGAN, HOSTILE, Log, delivery, record
 from tests.support.terminals import at_a_terminal
@@ -165,7 +166,8 @@ def test_an_event_that_json_cannot_represent_stays_is_named_and_ends_with_3(cli:
 
 def test_the_question_shows_the_number_and_yes_continues(process: Process, log: Log) -> None:
     with at_a_terminal(process, *ALL, "--archive", "old.ndjson") as person:
-        person.waits_for("3 events are copied to old.ndjson and removed from ")
+        person.waits_for(".event_log at 127.0.0.1:")
+        person.waits_for("3 events are copied to old.ndjson and removed. ")
         person.waits_for("Go on? [y/N] ")
         assert len(left(log)) == 8
         person.types("y\n")
@@ -240,7 +242,7 @@ def test_only_the_typed_tenant_confirms(process: Process, log: Log) -> None:
     for answer, code in (("y\n", 2), ("acm\n", 2), ("acme\n", 0)):
         with at_a_terminal(process, "prune", "redact", "--tenant", "acme") as person:
             person.waits_for("lose their payload, 2 unfinished deliveries are skipped. Type acme to go on: ")
-            assert "this is the one command that changes what a stored event says" in person.said
+            assert "this is the one command that changes the content of stored events" in person.said
             assert "archives, exports and backups keep what they have" in person.said
             person.types(answer)
             assert person.ended()[0] == code
@@ -263,16 +265,16 @@ def test_a_name_with_control_characters_need_not_be_typed(
 ) -> None:
     asked: list[str] = []
 
-    async def typed(_: str, word: str) -> bool:
-        asked.append(word)
+    async def refuse(question: Question, _: str) -> bool:
+        asked.append(str(question.word))
         return False
 
     log.insert(*(done(20 + number, tenant_id=name) for number, name in enumerate((HOSTILE, "åland", " acme"))))
-    monkeypatch.setattr(acting, "check", lambda *, yes: None)
-    monkeypatch.setattr(acting, "typed", typed)
+    monkeypatch.setattr(acting, "is_anybody_there", lambda: True)
+    monkeypatch.setattr(acting, "ask", refuse)
     ended = cli("prune", "redact", *names)
     assert (ended.code, asked) == (2, [word])
-    assert ended.err.endswith("nothing was written\n")
+    assert ended.err.endswith("nothing was done\n")
 
 
 def test_a_dry_run_of_a_redaction_counts_what_is_skipped(cli: Cli, log: Log) -> None:

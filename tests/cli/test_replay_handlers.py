@@ -320,7 +320,7 @@ def test_a_replay_with_nothing_to_run_reports_it_and_asks_nothing(process: Proce
 def test_the_question_shows_the_numbers_and_yes_continues(process: Process, fill: Fill, app: Path) -> None:
     events = fill(3)
     with at_a_terminal(process, *RUN) as person:
-        person.waits_for("6 deliveries of 3 events run again, publishing nothing. Go on? [y/N] ")
+        person.waits_for("6 deliveries of 3 events run again; events that they publish are suppressed. Go on? [y/N] ")
         assert ledger(app) == []
         person.types("y\n")
         code, _ = person.ended()
@@ -333,10 +333,10 @@ def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill
     fill(1)
     (app / "failed").write_text("kept")
     with at_a_terminal(process, *RUN, "--cascade", "--failures-out", "failed", "--checkpoint", "point") as person:
-        person.waits_for("run again, and publish, which is stored and dispatched. Go on? [y/N] ")
+        person.waits_for("run again; events that they publish are stored and dispatched. Go on? [y/N] ")
         person.types(answer)
         assert person.ended() == (2, "")
-        assert "nothing was run" in person.said
+        assert "nothing was done" in person.said
     assert ledger(app) == []
     assert (app / "failed").read_text() == "kept"
     assert not (app / "point").exists()
