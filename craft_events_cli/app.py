@@ -71,6 +71,26 @@ def _examples(paragraph: str) -> str:
     return "\n".join([heading, *(f"[not dim]  {line.strip()}[/]" for line in lines)])  # Typer cuts off plain margins
 
 
+class _WithContext:
+    """Gives each usage error its context, and so its page: Typer's have none where an option lacks its value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)  # type: ignore[misc,no-any-return]  # a mixin of Typer's classes
+        except typer.TyperException as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]  # its usage errors have one
+            raise
+
+
+class LoadedCommand(_WithContext, TyperCommand):
+    """A command of a module."""
+
+
+class LoadedGroup(_WithContext, TyperGroup):
+    """A group of a module."""
+
+
 class StandIn(TyperCommand):
     """A command or group that has not been imported: what the root's page shows of it."""
 
@@ -80,17 +100,21 @@ class StandIn(TyperCommand):
 
     def load(self) -> TyperCommand | TyperGroup:
         """Import the module and return what it stands for."""
-        command = typer.main.get_command(import_module(f"craft_events_cli.commands.{self._module}").app)
+        loaded: typer.Typer = import_module(f"craft_events_cli.commands.{self._module}").app
+        loaded.info.cls = LoadedGroup
+        for one in loaded.registered_commands:
+            one.cls = LoadedCommand
+        command = typer.main.get_command(loaded)
         assert isinstance(command, (TyperCommand, TyperGroup))
-        for one in (command, *getattr(command, "commands", {}).values()):
-            one.help = page(one.help or "")
+        for shown in (command, *getattr(command, "commands", {}).values()):
+            shown.help = page(shown.help or "")
         return command
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         return self.load().make_context(info_name, args, parent, **extra)
 
 
-class Commands(TyperGroup):
+class Commands(_WithContext, TyperGroup):
     """The root: a stand-in for each entry of the table."""
 
     def __init__(self, **options: Any) -> None:
@@ -117,6 +141,11 @@ app = typer.Typer(
 )
 
 
+Coloring = Annotated[terminal.Color, typer.Option("--color", help="colour the output", rich_help_panel="Output")]
+Debugging = Annotated[bool, typer.Option("--debug", help="show the traceback of an error", rich_help_panel="Output")]
+"""Options of every page; `terminal.streams` reads both before anything is parsed."""
+
+
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
     if is_asked:
         typer.echo(f"{PROGRAM} {__version__}")
@@ -130,6 +159,8 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="print the version")
     ] = False,
+    color: Coloring = terminal.Color.AUTO,
+    debug: Debugging = False,
 ) -> None:
     """Operate the event log: see what happened, what is wrong, and deliver what was never finished.
 

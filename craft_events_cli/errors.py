@@ -148,16 +148,23 @@ def report(error: BaseException, *, debug: bool = False) -> ExitCode:
 
 def usage_error(error: typer.TyperException) -> UsageError:
     """Return a usage error of Typer's as one of ours: its message in our form, and a next step."""
-    context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    context = getattr(error, "ctx", None)
     page = f"see {context.command_path if context else 'craft-events'} --help"
     if isinstance(error, typer.BadParameter) and error.param is not None and error.message:
         reason = error.message.removeprefix("Value error, ")
         return UsageError(f"{_label_of(error.param)}: {_as_ours(reason)}", hint=page)
     if close := getattr(error, "possibilities", None):
         return UsageError(f"{_as_ours(error.message)}. Did you mean {close[0]}?", hint=page)
-    if option is not None and context is not None and context.parent is None:
-        page = f"options come after the command, as in: craft-events replay {option}"
+    if hasattr(error, "possibilities") and (command := _first_command(context)):
+        page = f"options come after the command, as in: {command} {getattr(error, 'option_name', '')}"
     return UsageError(_as_ours(error.format_message()), hint=page)
+
+
+def _first_command(context: typer.Context | None) -> str | None:
+    """Return a command of a group, as it is typed; a command has none."""
+    if context is None:
+        return None
+    return next((f"{context.command_path} {name}" for name in getattr(context.command, "commands", ())), None)
 
 
 def _label_of(parameter: Any) -> str:

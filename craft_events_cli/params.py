@@ -27,6 +27,7 @@ import typer
 
 from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
 from craft_events_cli import connection, logs, terminal
+from craft_events_cli.app import Coloring, Debugging
 from craft_events_cli.errors import UsageError
 from craft_events_cli.terminal import Color, Output
 
@@ -52,12 +53,10 @@ Command = Callable[..., int | None]
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What every command takes; `terminal.streams` reads both before anything is parsed."""
+    """What every command takes."""
 
-    color: Annotated[Color, typer.Option("--color", help="colour the output", rich_help_panel=OUTPUT)] = Color.AUTO
-    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error", rich_help_panel=OUTPUT)] = (
-        False
-    )
+    color: Coloring = Color.AUTO
+    debug: Debugging = False
 
 
 def expanded(function: Command) -> Command:
@@ -75,7 +74,7 @@ def expanded(function: Command) -> Command:
 
     @wraps(function)
     def command(*, color: Color, debug: bool, **values: Any) -> int | None:
-        with terminal.data_only(), logs.shown(is_debug=debug):
+        with terminal.data_only(), logs.shown(is_debug=terminal.is_debug()):
             _check(values)
             for name, group in groups.items():
                 values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})

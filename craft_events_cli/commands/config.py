@@ -20,6 +20,7 @@ COLUMNS: Final = ("setting", "value", "origin")
 
 
 @app.callback()
+@params.expanded
 def config() -> None:
     """Show every setting and where it came from.
 

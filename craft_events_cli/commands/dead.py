@@ -62,6 +62,7 @@ class Gone:
 
 
 @app.callback()
+@params.expanded
 def dead() -> None:
     """List, retry or discard deliveries that used up their attempts.
 

@@ -26,6 +26,7 @@ COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "re
 
 
 @app.callback()
+@params.expanded
 def handlers() -> None:
     """List, show or check the handlers of a module.
 

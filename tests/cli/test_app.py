@@ -42,6 +42,11 @@ def test_a_group_needs_a_command(cli: Cli, group: str) -> None:
         (["-"], "no such command '-'", "see craft-events --help"),
         (["x" * 100_000], "no such command 'xxx", "see craft-events --help"),
         (["--uri", "x", "replay"], "no such option: --uri", "options come after the command, as in: craft-events"),
+        (["dead", "--tenant", "x", "list"], "no such option: --tenant", "as in: craft-events dead list --tenant"),
+        (["dead", "list", "--tenant"], "option '--tenant' requires an argument", "see craft-events dead list --help"),
+        (["prune", "--older-than"], "option '--older-than' requires an argument", "see craft-events prune --help"),
+        (["--color"], "option '--color' requires an argument", "see craft-events --help"),
+        (["dead", "--color"], "option '--color' requires an argument", "see craft-events dead --help"),
         (["stub", "--tennant", "acme"], "no such option: --tennant. Did you mean --tenant?", "see craft-events stub"),
         (["stub", "--tennant=acme"], "no such option: --tennant. Did you mean --tenant?", "see craft-events stub"),
         (["stub", "--zzzzzz"], "no such option: --zzzzzz", "see craft-events stub --help"),
@@ -111,6 +116,16 @@ def test_a_handler_module_is_named_by_any_of_three_flags(cli: Cli, flag: str) ->
 def test_redact_is_still_reached_by_the_name_that_it_had(cli: Cli) -> None:
     assert cli("prune", "redact").err == cli("redact").err
     assert "craft-events redact" in cli("prune", "redact", "--help").out
+
+
+@pytest.mark.parametrize("words", [["--debug", "fail"], ["fail", "--debug"]])
+def test_debug_may_stand_before_the_command(cli: Cli, words: list[str]) -> None:
+    assert cli(*words, "ValueError").err.startswith("Traceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_color_may_stand_before_the_command(cli: Cli, group: str) -> None:
+    assert "\x1b[" in cli(*group.split(), "--color", "always", "--help").out
 
 
 def test_output_of_user_code_is_not_data(cli: Cli) -> None:
