@@ -125,7 +125,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --grep | -n | --last | --wait-max | --uri | --database | --collection)
+                --actor | --since | --limit | --grep | -n | --last | --wait-max | --uri | --database | --collection)
                     return 0
                     ;;
                 --checkpoint)
@@ -145,7 +145,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --exclude-type --grep -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --limit --exclude-type --grep -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
             ;;
         'show')
             case $option in
@@ -335,7 +335,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run -y --yes -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -370,7 +370,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env --dry-run -y --yes -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -572,7 +572,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --confirm-env -m --module --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
+                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --env --uri --database --collection --confirm-env -m --module --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -672,7 +672,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --older-than --archive --no-archive --include-untracked --dry-run -y --yes --tenant --no-tenant --type --actor --limit --env --uri --database --collection --confirm-env -o --output --color --debug --help
+            _craft_events_offer --older-than --archive --no-archive --include-untracked --tenant --no-tenant --type --actor --limit --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help
             ;;
         'redact')
             case $option in
@@ -684,7 +684,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --reason | --uri | --database | --collection | --confirm-env)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | --reason)
                     return 0
                     ;;
                 --env)
@@ -700,7 +700,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --reason --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --confirm-env --reason -o --output --color --debug --help
             ;;
         'serve')
             case $option in

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 SELECTING: Final = "Selection (repeats of one option are OR, different options AND)"
 CONNECTION: Final = "Connection"
 HANDLERS: Final = "Handlers"
+RUNNING: Final = "Running handlers"
 OUTPUT: Final = "Output"
 MAX_NUMBER: Final = 2**63 - 1
 """The largest integer that MongoDB stores."""
@@ -231,37 +232,66 @@ Limit = Annotated[
 ]
 
 
+def _moment(flag: str, text: str) -> Any:
+    return typer.Option(flag, metavar="TIME", parser=reads(parse_moment), help=text, rich_help_panel=SELECTING)
+
+
+Since = Annotated[Moment | None, _moment("--since", "select from this time on: 2h, 1d12h, 2026-01-31T10:00Z")]
+Until = Annotated[Moment | None, _moment("--until", "select before this time")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        metavar="DURATION",
+        parser=reads(seconds),
+        help="limit an attempt whose handler sets no limit",
+        show_default="15m",
+        rich_help_panel=RUNNING,
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace",
+        metavar="DURATION",
+        parser=reads(seconds),
+        help="wait this long for running handlers when stopped",
+        show_default="10s",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
 # ------------------------------------------------------------------ shared groups
 
 
 @dataclass(frozen=True, slots=True)
-class Choosing:
-    """Which events: tenants, types, actors, a window of time."""
+class Filtering:
+    """Which events: tenants, types, actors."""
 
     tenant: Tenants = field(default_factory=list)
     no_tenant: NoTenant = False
     type: Types = field(default_factory=list)
     actor: Actors = field(default_factory=list)
-    since: Annotated[
-        Moment | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            parser=reads(parse_moment),
-            help="select from this time on: 2h, 1d12h, 2026-01-31T10:00Z",
-            rich_help_panel=SELECTING,
-        ),
-    ] = None
-    until: Annotated[
-        Moment | None,
-        typer.Option(
-            "--until",
-            metavar="TIME",
-            parser=reads(parse_moment),
-            help="select before this time",
-            rich_help_panel=SELECTING,
-        ),
-    ] = None
+
+    def filters(self) -> "Selection":
+        """Return the selection, whenever the events happened."""
+        from craft_easy.core.events.model.selection import Selection
+
+        return Selection(
+            tenants=tuple(self.tenant),
+            no_tenant=self.no_tenant,
+            types=tuple(self.type),
+            actors=tuple(self.actor),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing(Filtering):
+    """The same, in a window of time."""
+
+    since: Since = None
+    until: Until = None
 
     def __post_init__(self) -> None:
         """Refuse a window that is empty whatever the time is."""
@@ -277,33 +307,32 @@ class Choosing:
 
     def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
         """Return the selection; a window that was asked for is echoed on stderr."""
-        from craft_easy.core.events.model.selection import Selection
-
         resolved = self.window_at(now)
         if self.since or self.until:
             terminal.note(str(resolved))
-        return Selection(
-            tenants=tuple(self.tenant),
-            no_tenant=self.no_tenant,
-            types=tuple(self.type),
-            actors=tuple(self.actor),
-            states=tuple(states),
-            since=resolved.since,
-            until=resolved.until,
-        )
+        return replace(self.filters(), states=tuple(states), since=resolved.since, until=resolved.until)
 
 
 @dataclass(frozen=True, slots=True)
-class Selecting(Choosing):
-    """The same, and how many, in which order."""
+class Limiting(Choosing):
+    """The same, and how many."""
 
     limit: Limit = None
+
+    def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
+        """Return the selection; a window that was asked for is echoed on stderr."""
+        return replace(Choosing.selection(self, now, states=states), limit=self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Selecting(Limiting):
+    """The same, and in which order."""
+
     reverse: Annotated[bool, typer.Option("--reverse", help="show the newest first", rich_help_panel=SELECTING)] = False
 
     def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
         """Return the selection; a window that was asked for is echoed on stderr."""
-        chosen = Choosing.selection(self, now, states=states)
-        return replace(chosen, limit=self.limit, reverse=self.reverse)
+        return replace(Limiting.selection(self, now, states=states), reverse=self.reverse)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Writing:
         typer.Option(
             "--checkpoint",
             metavar="CHECKPOINT",
-            help="continue after the position that this file keeps",
+            help="keep the position here, and continue from it",
         ),
     ] = None
     state: params.States = field(default_factory=list)

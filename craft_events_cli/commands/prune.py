@@ -1,6 +1,6 @@
 """`craft-events prune` and `prune redact`: archive and remove what is done and old, remove payloads on request."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -70,26 +70,14 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class Which(params.Filtering):
     """Which of the old events."""
 
-    tenant: params.Tenants = field(default_factory=list)
-    no_tenant: params.NoTenant = False
-    type: params.Types = field(default_factory=list)
-    actor: params.Actors = field(default_factory=list)
     limit: params.Limit = None
 
     def selection(self) -> "Selection":
         """Return the selection, without its window."""
-        from craft_easy.core.events.model.selection import Selection
-
-        return Selection(
-            tenants=tuple(self.tenant),
-            no_tenant=self.no_tenant,
-            types=tuple(self.type),
-            actors=tuple(self.actor),
-            limit=self.limit,
-        )
+        return replace(self.filters(), limit=self.limit)
 
 
 @app.command()

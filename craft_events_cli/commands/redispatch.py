@@ -3,7 +3,7 @@
 import os
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-DELIVERING: Final = "Delivering"
-
 
 @dataclass(frozen=True, slots=True)
 class Delivering:
@@ -36,7 +34,7 @@ class Delivering:
             metavar="N",
             min=1,
             help="run the handlers of at most N events at once",
-            rich_help_panel=DELIVERING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = 10
     wait: Annotated[
@@ -44,7 +42,7 @@ class Delivering:
         typer.Option(
             "--wait/--no-wait",
             help="wait for silent owners, and take over from them",
-            rich_help_panel=DELIVERING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = True
     any_type: Annotated[
@@ -52,17 +50,17 @@ class Delivering:
         typer.Option(
             "--any-type",
             help="run the --handler on types that its patterns do not match",
-            rich_help_panel=DELIVERING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = False
     now: Annotated[
         bool,
-        typer.Option("--now", help="ignore back-off, and deliver what is not due yet", rich_help_panel=DELIVERING),
+        typer.Option("--now", help="ignore back-off, and deliver what is not due yet", rich_help_panel=params.RUNNING),
     ] = False
     due: Annotated[bool, typer.Option("--due", hidden=True)] = False
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="keep delivering until stopped", rich_help_panel=DELIVERING),
+        typer.Option("--watch", help="keep delivering until stopped", rich_help_panel=params.RUNNING),
     ] = False
     lease: Annotated[
         float,
@@ -72,37 +70,17 @@ class Delivering:
             parser=params.reads(params.deadline),
             help="set how long this worker may be silent",
             show_default="30s",
-            rich_help_panel=DELIVERING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = 30
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            metavar="DURATION",
-            parser=params.reads(params.seconds),
-            help="limit an attempt whose handler sets no limit",
-            show_default="15m",
-            rich_help_panel=DELIVERING,
-        ),
-    ] = 900
-    grace: Annotated[
-        float,
-        typer.Option(
-            "--grace",
-            metavar="DURATION",
-            parser=params.reads(params.seconds),
-            help="wait this long for running handlers when stopped",
-            show_default="10s",
-            rich_help_panel=DELIVERING,
-        ),
-    ] = 10
+    timeout: params.Timeout = 900
+    grace: params.Grace = 10
     include_untracked: Annotated[
         bool,
         typer.Option(
             "--include-untracked",
             help="include events without deliveries; needs --since",
-            rich_help_panel=DELIVERING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = False
     include_unhandled: Annotated[
@@ -110,7 +88,7 @@ class Delivering:
         typer.Option(
             "--include-unhandled",
             help="include events that had no handler when published",
-            rich_help_panel=DELIVERING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = False
 
@@ -135,7 +113,7 @@ class Delivering:
 @app.command()
 @params.expanded
 def redispatch(
-    where: params.Selecting,
+    where: params.Limiting,
     connection: params.Acting,
     handling: params.Handling,
     how: Delivering,
@@ -162,8 +140,6 @@ def redispatch(
             "--include-untracked needs --since, or it would run the whole history",
             hint="add --since 2h, as far back as these events are to be delivered",
         )
-    if where.reverse:
-        raise UsageError("redispatch delivers what has been due for longest first", hint="leave out --reverse")
     if how.any_type and not how.handler:
         raise UsageError("--any-type needs --handler, the handlers that run on any type")
     _refuse_what_watch_cannot(how, where, ids_from or event_id, is_dry=dry_run)
@@ -191,7 +167,7 @@ class _Named:
         return (*await event_ids.whole(store, self.given), *(self.listed or ()))
 
 
-def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids: object, *, is_dry: bool) -> None:
+def _refuse_what_watch_cannot(how: Delivering, where: params.Limiting, ids: object, *, is_dry: bool) -> None:
     if how.lease < 1:
         raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
     if not how.watch:
@@ -209,7 +185,7 @@ def _refuse_what_watch_cannot(how: Delivering, where: params.Selecting, ids: obj
 async def _redispatch(
     bus: "EventBus",
     opened: AbstractAsyncContextManager["EventStore"],
-    where: params.Selecting,
+    where: params.Limiting,
     how: Delivering,
     chosen: Output,
     named_events: _Named,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,9 +30,6 @@ class Standing:
     state: params.States = field(default_factory=list)
 
 
-RUNNING: Final = "Running handlers"
-
-
 @dataclass(frozen=True, slots=True)
 class Rerunning:
     """Which handlers run over the range, and how."""
@@ -47,7 +44,7 @@ class Rerunning:
         typer.Option(
             "--cascade",
             help="store and dispatch what handlers publish",
-            rich_help_panel=RUNNING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = False
     concurrency: Annotated[
@@ -57,7 +54,7 @@ class Rerunning:
             metavar="N",
             min=1,
             help="run at most N tenants at once, each in order",
-            rich_help_panel=RUNNING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = 10
     rate: Annotated[
@@ -67,7 +64,7 @@ class Rerunning:
             metavar="N/s",
             parser=params.reads(pacing.events_a_second),
             help="limit the rate: 50/s, 600/m",
-            rich_help_panel=RUNNING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = None
     pace: Annotated[
@@ -77,34 +74,14 @@ class Rerunning:
             metavar="PACE",
             parser=params.reads(pacing.speed),
             help="keep the gaps between events: original, original*10",
-            rich_help_panel=RUNNING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = None
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            metavar="DURATION",
-            parser=params.reads(params.deadline),
-            help="limit a handler that sets no limit",
-            show_default="15m",
-            rich_help_panel=RUNNING,
-        ),
-    ] = 900
-    grace: Annotated[
-        float,
-        typer.Option(
-            "--grace",
-            metavar="DURATION",
-            parser=params.reads(params.seconds),
-            help="wait this long for running handlers when stopped",
-            show_default="10s",
-            rich_help_panel=RUNNING,
-        ),
-    ] = 10
+    timeout: params.Timeout = 900
+    grace: params.Grace = 10
     fail_fast: Annotated[
         bool,
-        typer.Option("--fail-fast", help="stop at the first failure", rich_help_panel=RUNNING),
+        typer.Option("--fail-fast", help="stop at the first failure", rich_help_panel=params.RUNNING),
     ] = False
     checkpoint: Annotated[
         Path | None,
@@ -112,7 +89,7 @@ class Rerunning:
             "--checkpoint",
             metavar="FILE",
             help="keep the position here, and continue from it",
-            rich_help_panel=RUNNING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = None
     failures_out: Annotated[
@@ -121,7 +98,7 @@ class Rerunning:
             "--failures-out",
             metavar="FILE",
             help="write failed deliveries here, for --ids-from",
-            rich_help_panel=RUNNING,
+            rich_help_panel=params.RUNNING,
         ),
     ] = None
     ids_from: params.IdsFrom = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -39,6 +40,19 @@ def span(text: str) -> float:
     if not (found := params.seconds(text)):
         raise ValueError(f'"{text}" is no time to wait. Try 30s or 5m')
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(params.Filtering):
+    """Which events: a tail has no end, and its order is that of the log."""
+
+    since: params.Since = None
+    limit: params.Limit = None
+
+    def selection(self, now: datetime) -> "Selection":
+        """Return the selection; a beginning that was asked for is echoed on stderr."""
+        chosen = params.Limiting(self.tenant, self.no_tenant, self.type, self.actor, self.since, limit=self.limit)
+        return chosen.selection(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,7 @@ class Following:
 @app.command()
 @params.expanded
 def tail(
-    where: params.Selecting,
+    where: Followed,
     leaving: Leaving,
     following: Following,
     connection: params.Connecting,
@@ -147,21 +161,14 @@ def tail(
         craft-events tail -n 0 --type 'order.*' --grep o_99 | jq .payload
         craft-events tail --checkpoint orders.checkpoint -o ndjson >> orders.ndjson
     """
-    _refuse_end(where)
     chosen = terminal.output_format(output, endless=following.follow)
     if following.outcomes and chosen is Output.CSV:
         raise UsageError("-o csv has a form for events alone: use -o ndjson or -o table with --outcomes")
     return lifecycle.run(_tail(connection.settings(), where, leaving, following, chosen))
 
 
-def _refuse_end(where: params.Selecting) -> None:
-    for option, value in (("--until", where.until), ("--reverse", where.reverse)):
-        if value:
-            raise UsageError(f"{option}: tail follows what is to come", hint="craft-events replay prints what has been")
-
-
 async def _tail(
-    settings: "Settings", where: params.Selecting, leaving: Leaving, following: Following, chosen: Output
+    settings: "Settings", where: Followed, leaving: Leaving, following: Following, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.store.change_stream import LogDropped
 

@@ -1,5 +1,6 @@
 """The options that commands share: groups, conversions, and the store that they open."""
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from craft_events_cli import params
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import UsageError
 from craft_events_cli.params import Handling, Selecting, State
+from tests.cli.conftest import Cli
+from tests.support.commands import COMMANDS
 
 NOW = datetime(2026, 11, 23, 17, 43, 45, tzinfo=UTC)
 
@@ -41,6 +44,40 @@ def test_a_window_that_only_now_shows_to_be_empty_is_refused_then() -> None:
 )
 def test_a_duration_is_seconds_or_units(text: str, seconds: float) -> None:
     assert params.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("command", [words for words in COMMANDS if "--timeout" in COMMANDS[words].flags])
+def test_a_time_limit_of_days_is_accepted_wherever_it_is_offered(cli: Cli, command: str) -> None:
+    assert "2d" not in cli(command, "--timeout", "2d", "--handler", "shop:react").err
+
+
+def test_an_option_that_selects_is_the_same_in_every_command() -> None:
+    described = defaultdict(set)
+    for words in set(COMMANDS) - {"publish", "trace"}:  # they describe one event; they limit a chain
+        for one in COMMANDS[words].options:
+            described[one.opts[0]].add((one.help, one.metavar))
+    selecting = (
+        "--tenant",
+        "--no-tenant",
+        "--type",
+        "--actor",
+        "--since",
+        "--until",
+        "--limit",
+        "--state",
+        "--ids-from",
+    )
+    assert {flag: len(described[flag]) for flag in selecting} == dict.fromkeys(selecting, 1)
+
+
+@pytest.mark.parametrize("command", ["tail", "redispatch"])
+def test_an_order_is_not_offered_where_there_is_one(command: str) -> None:
+    assert "--reverse" not in COMMANDS[command].flags
+
+
+def test_an_empty_window_is_refused_with_what_was_typed() -> None:
+    with pytest.raises(UsageError, match=r'^the window is empty: "2d" is not before "3d"$'):
+        Selecting(since=parse_moment("2d"), until=parse_moment("3d"))
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "2026-01-31", "٣", ".", "nan", "1e3", "9" * 400])

@@ -226,6 +226,11 @@ class Window:
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it contains no time."""
+        return self.since is not None and self.until is not None and self.since >= self.until
+
     def __str__(self) -> str:
         since = _shown(self.since) if self.since else "the beginning"
         until = _shown(self.until) if self.until else "now"
@@ -263,8 +268,8 @@ def window(since: Moment | None, until: Moment | None, *, now: datetime) -> Wind
         ValueError: the window is empty, or a moment cannot be resolved.
     """
     resolved = Window(since.at(now) if since else None, until.at(now) if until else None)
-    if resolved.since and resolved.until and resolved.since >= resolved.until:
-        raise ValueError(f"the window is empty: {_shown(resolved.since)} is not before {_shown(resolved.until)} (UTC)")
+    if since and until and resolved.is_empty:
+        raise ValueError(f"the window is empty: {_quoted(since.text)} is not before {_quoted(until.text)}")
     return resolved
 
 
