@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final, TextIO
 
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 
 LIBRARY: Final = "craft_easy.core.events"
 
@@ -30,7 +31,7 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            for line in self._text(record).splitlines():
+            for line in next_step.completed(self._text(record)).splitlines():
                 terminal.note(line, label=f"{record.levelname.lower()}:")
         except Exception:  # noqa: BLE001 - a log call never raises into its caller
             terminal.warn(f"a log record of {record.name} cannot be formatted: {record.msg!r}")

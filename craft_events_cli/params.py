@@ -29,6 +29,7 @@ from craft_easy.core.events.model.selection import Moment, Window, parse_moment,
 from craft_events_cli import connection, logs, terminal
 from craft_events_cli.app import Coloring, Debugging
 from craft_events_cli.errors import UsageError
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Color, Output
 
 if TYPE_CHECKING:
@@ -75,16 +76,31 @@ def expanded(function: Command) -> Command:
 
     @wraps(function)
     def command(*, color: Color, debug: bool, **values: Any) -> int | None:
-        with terminal.data_only(), logs.shown(is_debug=terminal.is_debug()):
+        with terminal.data_only():
             _check(values)
             for name, group in groups.items():
                 values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-            return function(**values)
+            with next_step.carrying(_given(values)), logs.shown(is_debug=terminal.is_debug()):
+                return function(**values)
 
     shown += _members(Common)
     command.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in shown}
     return command
+
+
+def _given(values: Mapping[str, Any]) -> next_step.FlagsGiven:
+    """Return the flags that the next command needs too."""
+    connection = {"--env": values.get("env")}
+    modules: list[str] = []
+    app_dir = None
+    for group in values.values():
+        if isinstance(group, Connecting):
+            connection = {f"--{name}": getattr(group, name) for name in ("env", "uri", "database", "collection")}
+        elif isinstance(group, Handling):
+            modules, app_dir = group.named, group.app_dir
+    given = {flag: value for flag, value in connection.items() if value is not None}
+    return next_step.FlagsGiven(given, modules, None if app_dir is None else str(app_dir))
 
 
 def _members(group: type) -> list[inspect.Parameter]:
@@ -284,6 +300,12 @@ class Filtering:
             types=tuple(self.type),
             actors=tuple(self.actor),
         )
+
+    def flags(self) -> list[str]:
+        """Return the flags that select the same events again, whenever they happened."""
+        values = {"--tenant": self.tenant, "--type": self.type, "--actor": self.actor}
+        flags = [word for flag, given in values.items() for value in given for word in (flag, value)]
+        return [*flags, *(["--no-tenant"] if self.no_tenant else [])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from shlex import join
 from typing import Any
 
 from craft_easy.core.events.bus import EventBus
@@ -23,6 +22,7 @@ from craft_events_cli import acting, lifecycle, params, terminal
 from craft_events_cli.acting import Question
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted, missing_lines, write_counts
 from craft_events_cli.output.failures import Failures
 from craft_events_cli.output.replay import ReplayView, amount, plan_lines, position_line, show, write_summary
@@ -34,7 +34,6 @@ class Rerun:
     """The events that run again, the handlers that they run through, and how that is reported."""
 
     bus: EventBus
-    modules: tuple[str, ...]
     where: params.Selecting
     states: Sequence[str]
     options: ReplayOptions
@@ -70,8 +69,7 @@ class Rerun:
     def again(self) -> str:
         """Return the command that runs what failed once more."""
         chosen = [part for one in self.options.handlers for part in ("--handler", one)] or ["--all-handlers"]
-        modules = [part for one in self.modules for part in ("-m", one)]
-        return join(["craft-events", "replay", "--ids-from", str(self.failures_out), *modules, *chosen])
+        return next_step.loading("replay", "--ids-from", str(self.failures_out), *chosen)
 
 
 def _digest(only: Mapping[str, frozenset[str] | None] | None) -> str | None:

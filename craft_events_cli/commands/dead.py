@@ -1,7 +1,6 @@
 """`craft-events dead list | retry | discard`: what to do about deliveries that used up their attempts."""
 
 from dataclasses import dataclass, field
-from shlex import join
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from craft_events_cli import acting, lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ async def _list(
         terminal.note("no dead deliveries" + (" in this selection" if choice != dead.EVERY else ""))
         return ExitCode.DONE
     terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
-    again = join(["craft-events", "dead", "retry", *listing.flags(where, handlers, shown.narrowed)])
-    terminal.note(f"one of them: {join(['craft-events', 'show', shown.event_id])}")
+    again = next_step.command("dead", "retry", *listing.flags(where, handlers, shown.narrowed))
+    terminal.note(f"one of them: {next_step.command('show', shown.event_id)}")
     terminal.note(f"all again: {again}")
     return ExitCode.DONE
 

@@ -10,6 +10,7 @@ import typer
 
 from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ async def _doctor(settings: "Settings", modules: "Modules", examining: Examining
     if not is_reached:
         terminal.note(f"the address came from {settings.uri.origin}")
     elif not modules.handlers.value:
-        terminal.note("whether your handlers fit the log: craft-events doctor -m MODULE")
+        terminal.note(f"whether your handlers fit the log: {next_step.loading('doctor')}")
     return _code(out, examining, is_reached=is_reached)
 
 

@@ -12,6 +12,7 @@ import typer
 from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -137,12 +138,10 @@ async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog |
 
 
 def _next_step(handler_id: str, counts: "HandlerBacklog") -> str | None:
-    from shlex import join
-
     if counts.dead:
-        return f"next: {join(['craft-events', 'dead', 'list', '--handler', handler_id])}"
+        return f"next: {next_step.command('dead', 'list', '--handler', handler_id)}"
     if counts.pending:
-        return f"next: {join(['craft-events', 'redispatch', '--handler', handler_id])} -m MODULE"
+        return f"next: {next_step.loading('redispatch', '--handler', handler_id)}"
     return None
 
 

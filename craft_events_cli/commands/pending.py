@@ -1,6 +1,5 @@
 """`craft-events pending`: what is open, why, and when it is next tried."""
 
-from shlex import join
 from typing import TYPE_CHECKING
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from craft_events_cli import lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -60,6 +60,6 @@ async def _pending(
         terminal.note("no pending deliveries" + (" in this selection" if choice != dead.EVERY else ""))
         return ExitCode.DONE
     terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
-    terminal.note(f"one of them: {join(['craft-events', 'show', shown.event_id])}")
-    terminal.note("delivered by: craft-events redispatch -m MODULE")
+    terminal.note(f"one of them: {next_step.command('show', shown.event_id)}")
+    terminal.note(f"delivered by: {next_step.loading('redispatch')}")
     return ExitCode.DONE

@@ -13,8 +13,6 @@ from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.operations.publish import PublishSummary
     from craft_easy.core.events.settings import Settings
@@ -145,7 +143,7 @@ def publish(
     settings = acting.confirmed(connection)
     bus = loading.load_bus(modules) if dispatch or modules.handlers.value else None
     payload = None if lines.source is not None else _payload(event.data)
-    publisher = _Publisher(bus, list(modules.handlers.value), chosen, is_dispatching=dispatch)
+    publisher = _Publisher(bus, chosen, is_dispatching=dispatch)
     return lifecycle.run(publisher.run(settings, lines, event, payload))
 
 
@@ -200,11 +198,8 @@ def _text_of(data: str) -> str:
 class _Publisher:
     """Publishes what the command line says, and shows it."""
 
-    def __init__(
-        self, bus: "EventBus | None", modules: "Sequence[str]", output: Output, *, is_dispatching: bool
-    ) -> None:
+    def __init__(self, bus: "EventBus | None", output: Output, *, is_dispatching: bool) -> None:
         self._bus = bus
-        self._modules = modules
         self._output = output
         self._is_dispatching = is_dispatching
 
@@ -228,7 +223,7 @@ class _Publisher:
                     rejects.close()
                 if self._bus is not None and self._is_dispatching:
                     await self._bus.aclose()
-        view.write_summary(summary, self._modules, is_dispatched=self._is_dispatching)
+        view.write_summary(summary, is_dispatched=self._is_dispatching)
         return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
 
     async def _lines(self, store: "EventStore", source: str, view: "PublishView") -> "PublishSummary":

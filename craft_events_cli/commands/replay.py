@@ -240,7 +240,6 @@ def _rerun(
     loading.require_handlers(bus, how.handler)
     rerun = replay.Rerun(
         bus,
-        modules.handlers.value,
         where,
         tuple(states),
         how.options(only),

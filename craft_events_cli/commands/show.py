@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import event_ids, lifecycle, params, terminal
 from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -80,16 +81,14 @@ def _write(record: Any, chosen: Output) -> None:
 
 def next_steps(event: dict[str, Any]) -> Iterator[str]:
     """Yield what an operator may type next, a line each."""
-    from shlex import join
-
     handlers = (event["delivery"] or {"handlers": []})["handlers"]
     states = {handler["state"] for handler in handlers}
     event_id = event["event_id"]
     if "dead" in states:
-        again, given_up = (join(["craft-events", "dead", command, event_id]) for command in ("retry", "discard"))
+        again, given_up = (next_step.command("dead", one, event_id) for one in ("retry", "discard"))
         yield f"again: {again}"
         yield f"given up: {given_up} --reason TEXT"
     elif "pending" in states:
-        yield "delivered by: craft-events redispatch -m MODULE"
+        yield f"delivered by: {next_step.loading('redispatch')}"
     if handlers or event["causation_id"] is not None:
-        yield f"what it caused: {join(['craft-events', 'trace', event_id])}"
+        yield f"what it caused: {next_step.command('trace', event_id)}"

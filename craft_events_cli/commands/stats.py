@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
-from shlex import join
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -272,20 +272,13 @@ def _is_left_alone(found: "Stats") -> bool:
 
 
 def _next_step(found: "Stats", where: params.Choosing) -> str:
-    flags = _flags(where)
+    flags = where.flags()
     if found.dead and not _is_left_alone(found):
-        return f"next: {join(['craft-events', 'dead', 'list', '--by', 'error', *flags])}"
+        return f"next: {next_step.command('dead', 'list', '--by', 'error', *flags)}"
     if found.due:
-        return f"next: {join(['craft-events', 'redispatch', *flags, '-m', 'MODULE'])}"
+        return f"next: {next_step.loading('redispatch', *flags)}"
     if found.owned:
-        return "next: craft-events workers"
+        return f"next: {next_step.command('workers')}"
     if found.waiting:
         return f"next: nothing, {found.waiting:,} wait for their next attempt"
     return "nothing is stuck"
-
-
-def _flags(where: params.Choosing) -> list[str]:
-    """Return the flags that choose the same events, whenever they were published."""
-    values = {"--tenant": where.tenant, "--type": where.type, "--actor": where.actor}
-    flags = [word for flag, given in values.items() for value in given for word in (flag, value)]
-    return [*flags, *(["--no-tenant"] if where.no_tenant else [])]

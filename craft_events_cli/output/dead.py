@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.redispatch import COLUMNS as OUTCOME_COLUMNS
@@ -70,7 +71,7 @@ class Acted:
         yield from missing(self._states, touched)
         if self._outcome == "retried" and touched.counts.deliveries:
             modules = self._modules if len(self._modules) <= 3 and "MODULE" not in self._modules else ["MODULE"]
-            yield "next: " + " ".join(["craft-events redispatch", *(f"-m {module}" for module in modules)])
+            yield f"next: {next_step.loading('redispatch', guess=list(modules))}"
 
 
 def headline(outcome: str, states: str, touched: Touched) -> str:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -15,6 +14,7 @@ from craft_easy.core.events.engine.report import ConnectionLost
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.operations.export import ExportBegan, ExportBlock, Exported, ExportNotice
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 
@@ -107,5 +107,5 @@ def _lines(exported: Exported, seconds: float, file: Path | None) -> Iterable[st
     parts.append(f"{seconds:.1f} s")
     yield " · ".join(parts)
     if file is not None:
-        check = join(["craft-events", "import", str(file), "--dry-run"])
+        check = next_step.command("import", str(file), "--dry-run")
         yield f"written to {file} · what an import would do: {check}"

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.rows import RowWriter
 from craft_events_cli.terminal import Output, safe
@@ -54,6 +56,8 @@ class Findings:
     def write(self, finding: Finding) -> None:
         """Write one finding, at once."""
         self.levels[finding.level] += 1
+        if finding.advice is not None:
+            finding = replace(finding, advice=next_step.completed(finding.advice))
         if self._rows is not None:
             self._rows.write(row_of(finding))
         else:

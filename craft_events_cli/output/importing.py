@@ -18,6 +18,7 @@ from craft_easy.core.events.operations.import_ import Imported, ImportNotice, Li
 from craft_easy.core.events.operations.intake import STDIN, count_lines
 from craft_events_cli import terminal
 from craft_events_cli.errors import UsageError
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 from craft_events_cli.output.rows import RowWriter, json_line
@@ -177,15 +178,15 @@ class ImportView:
             yield self._what_to_mend()
         elif imported.open and not self._is_dry:
             are = "is" if imported.open == 1 else "are"
-            yield f"{counted(imported.open, 'event')} {are} open; next: craft-events redispatch -m MODULE"
+            yield f"{counted(imported.open, 'event')} {are} open; next: {next_step.loading('redispatch')}"
         elif imported.stored and not with_delivery and not self._is_dry:
             yield "stored untracked: no handler runs for them without redispatch --include-untracked --since TIME"
 
     def _what_to_mend(self) -> str:
         if self._rejects is None:
             return "to keep the rejected lines and correct them: --rejects FILE"
-        again = join(["jq", "-r", ".text", str(self._rejects.path)])
-        return f"rejected lines are in {self._rejects.path}; once corrected: {again} | craft-events import - --yes"
+        lines, again = join(["jq", "-r", ".text", str(self._rejects.path)]), next_step.command("import", "-", "--yes")
+        return f"rejected lines are in {self._rejects.path}; once corrected: {lines} | {again}"
 
 
 def headline(imported: Imported, seconds: float, *, is_dry: bool = False) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
-from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.errors import EventsError
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
@@ -131,8 +131,8 @@ class Pruner(_Acted):
 
 def _next(archive: str) -> str:
     if archive.startswith("collection:"):
-        return "read the archive: " + join(["craft-events", "replay", "--collection", archive.partition(":")[2]])
-    return "restore them: " + join(["craft-events", "import", archive, "--with-delivery"])
+        return "read the archive: " + next_step.command("replay", "--collection", archive.partition(":")[2])
+    return "restore them: " + next_step.command("import", archive, "--with-delivery")
 
 
 def remarks(pruned: Pruned) -> list[str]:
@@ -183,4 +183,4 @@ class Redactor(_Acted):
         if redacted.kept:
             yield "run the same command again to retry those"
         if counts.events:
-            yield f"to see the redacted events: {join(['craft-events', 'replay', *self._flags])}"
+            yield f"to see the redacted events: {next_step.command('replay', *self._flags)}"

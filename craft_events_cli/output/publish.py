@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from shlex import join
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Self
 
 from craft_easy.core.events.operations.import_ import Refused
 from craft_easy.core.events.operations.publish import PublishedEvent, PublishNotice, PublishSummary, UnfitPayload
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.cells import cut
 from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.importing import MOST_SHOWN, Rejects
@@ -84,15 +84,15 @@ class PublishView:
         if self._refused <= MOST_SHOWN:
             terminal.note(f"line {refused.line:,}: {refused.error}")
 
-    def write_summary(self, summary: PublishSummary, modules: Sequence[str], *, is_dispatched: bool = False) -> None:
+    def write_summary(self, summary: PublishSummary, *, is_dispatched: bool = False) -> None:
         """Write the summary and the suggested next command to stderr."""
         if self._refused > MOST_SHOWN:
             terminal.note(f"and {counted(self._refused - MOST_SHOWN, 'more line')} like these")
         terminal.note(headline(summary, is_dispatched=is_dispatched))
-        for line in self._next(summary, modules):
+        for line in self._next(summary):
             terminal.note(line)
 
-    def _next(self, summary: PublishSummary, modules: Sequence[str]) -> Iterable[str]:
+    def _next(self, summary: PublishSummary) -> Iterable[str]:
         if self._refused and self._rejects is None:
             yield "to keep the rejected lines: --rejects FILE"
         elif self._refused and self._rejects is not None:
@@ -100,10 +100,9 @@ class PublishView:
         if summary.untracked:
             yield "stored untracked: no handler module was named, so no handler will run (-m MODULE)"
         elif summary.open or summary.failed:
-            named = [word for module in modules for word in ("-m", module)]
-            yield f"next: {join(['craft-events', 'redispatch', *named])}"
+            yield f"next: {next_step.loading('redispatch')}"
         elif self.last is not None:
-            yield f"in full: {join(['craft-events', 'show', self.last.event.event_id])}"
+            yield f"in full: {next_step.command('show', self.last.event.event_id)}"
 
 
 def headline(summary: PublishSummary, *, is_dispatched: bool = False) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from shlex import join
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -21,6 +20,7 @@ from craft_easy.core.events.engine.report import (
 )
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
@@ -136,7 +136,7 @@ class RedispatchView:
         yield from self.errors()
         for handler in summary.orphaned_handlers:
             yield f"{handler} is named by open events and is not loaded: load its module too, with -m"
-        if (step := next_step(summary, self._died_at)) is not None:
+        if (step := suggestion(summary, self._died_at)) is not None:
             yield f"next: {step}"
 
     def errors(self) -> Iterable[str]:
@@ -177,7 +177,7 @@ def _left(summary: RedispatchSummary) -> Iterable[str]:
         verb = "is" if summary.not_due == 1 else "are"
         yield f"{summary.not_due:,} {verb} not due before {moment(summary.next_due_at)} (--now delivers them)"
     if summary.owned:
-        yield f"{counted(summary.owned, 'event')} owned by living workers (craft-events workers)"
+        yield f"{counted(summary.owned, 'event')} owned by living workers ({next_step.command('workers')})"
     if summary.orphaned:
         yield f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler"
     if summary.uncounted:
@@ -189,7 +189,7 @@ def moment(at: datetime) -> str:
     return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str | None:
+def suggestion(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str | None:
     """Return the suggested next command, or None.
 
     Args:
@@ -197,9 +197,9 @@ def next_step(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str 
     """
     if summary.dead:
         where = ["--handler", *died_at] if len(died_at) == 1 else ["--by", "error"]
-        return join(["craft-events", "dead", "list", *where])
+        return next_step.command("dead", "list", *where)
     if summary.failed or summary.orphaned:
-        return "craft-events replay --state open"
+        return next_step.command("replay", "--state", "open")
     return None
 
 

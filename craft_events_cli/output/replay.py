@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events.model.selection import Window
 from craft_events_cli import terminal
-from craft_events_cli.output import redispatch
+from craft_events_cli.output import next_step, redispatch
 from craft_events_cli.output.counts import counted, missing_lines, shorten
 from craft_events_cli.output.redispatch import report_row
 from craft_events_cli.output.rows import json_line
@@ -127,7 +126,7 @@ def write_summary(
 
 def show(event_id: str) -> str:
     """Return the command that shows an event."""
-    return join(["craft-events", "show", event_id])
+    return next_step.command("show", event_id)
 
 
 def _most(numbers: Counter[Any], room: int) -> str:

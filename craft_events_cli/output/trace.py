@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from shlex import join
 from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import clock
 from craft_easy.core.events.operations.doctor.finding import named
 from craft_events_cli import terminal
+from craft_events_cli.output import next_step
 from craft_events_cli.output.cells import Cell, cut, painted, width_of
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.event_line import hue_of, hues
@@ -202,7 +202,7 @@ def summary(found: Trace) -> list[str]:
     if found.missing:
         lines.append(f"named as a cause but not in the log: {named(found.missing, MAX_TYPES)}")
     if (step := _worst(found)) is not None:
-        lines.append(f"next: {join(['craft-events', 'show', step.event_id])}")
+        lines.append(f"next: {next_step.command('show', step.event_id)}")
     return lines
 
 

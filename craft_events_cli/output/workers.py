@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from craft_events_cli.output import next_step
 from craft_events_cli.output.cells import NOTHING
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.spans import duration_text, minutes
@@ -72,7 +73,7 @@ def summary(workers: Sequence[WorkerStatus]) -> str:
     owned = sum(one.open for one in left)
     parts = [counted(len(workers), "worker"), *_counts(workers)]
     if owned:
-        parts.append(f"{counted(owned, 'event')} to be taken over: craft-events redispatch -m MODULE")
+        parts.append(f"{counted(owned, 'event')} to be taken over: {next_step.loading('redispatch')}")
     return " · ".join(parts)
 
 

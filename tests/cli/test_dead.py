@@ -1,6 +1,7 @@
 """`dead list`, `dead retry` and `dead discard`: every format, the question, and the exit codes."""
 
 import json
+import shlex
 import signal
 from typing import Any
 
@@ -118,6 +119,19 @@ def test_filters_are_kept_and_repeated_in_the_next_command(
     assert [row["event_id"] for row in lines(ended)] == [id_of(number) for number in expected]
     again = ended.err.rstrip().partition("all again: craft-events dead retry ")[2]
     assert sorted(again.replace("'", "").split()) == sorted(arguments)
+
+
+def test_the_next_command_leads_to_the_same_log(cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRAFT_EVENTS_URI")
+    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", "another")
+    ended = cli("dead", "list", "--by", "error", *log.where)
+    flags = f"--uri {shlex.quote(log.uri)} --database {log.database}"
+    assert ended.err.splitlines()[1:] == [
+        f"one of them: craft-events show {id_of(2)} {flags}",
+        f"all again: craft-events dead retry --handler shop.billing:charge {flags}",
+    ]
+    retried = cli("dead", "retry", "--yes", *log.where)
+    assert retried.err.splitlines()[-1].endswith(f"-m shop.video {flags}")
 
 
 def test_a_strange_name_in_the_next_command_is_one_word_of_the_shell(cli: Cli, log: Log) -> None:

@@ -19,7 +19,7 @@ from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from craft_easy.core.events.testing import fresh_bus
-from craft_events_cli.output.redispatch import headline, next_step
+from craft_events_cli.output.redispatch import headline, suggestion
 from tests.cli.conftest import ROOT, Cli
 from tests.support.conditions import until
 
@@ -391,8 +391,8 @@ def test_the_headline_names_what_happened_and_nothing_else() -> None:
 
 
 def test_the_next_command_depends_on_the_remaining_deliveries() -> None:
-    assert next_step(RedispatchSummary(claimed=1, done=1)) is None
-    assert next_step(RedispatchSummary(failed=1)) == "craft-events replay --state open"
-    assert next_step(RedispatchSummary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"
-    assert next_step(RedispatchSummary(dead=1), {"a b; rm"}) == "craft-events dead list --handler 'a b; rm'"
-    assert next_step(RedispatchSummary(failed=1, dead=2), {"a", "b"}) == "craft-events dead list --by error"
+    assert suggestion(RedispatchSummary(claimed=1, done=1)) is None
+    assert suggestion(RedispatchSummary(failed=1)) == "craft-events replay --state open"
+    assert suggestion(RedispatchSummary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"
+    assert suggestion(RedispatchSummary(dead=1), {"a b; rm"}) == "craft-events dead list --handler 'a b; rm'"
+    assert suggestion(RedispatchSummary(failed=1, dead=2), {"a", "b"}) == "craft-events dead list --by error"
