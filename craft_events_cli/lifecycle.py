@@ -182,6 +182,13 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
+def end_what_hangs(text: str, *, remark: str) -> None:
+    """End a process whose loop is blocked past every limit: nothing else can. Called from another thread."""
+    terminal.error(text)
+    terminal.note(f"this run ends here; {remark}")
+    os._exit(ExitCode.UNFINISHED)
+
+
 @contextmanager
 def while_read() -> Iterator[None]:
     """End the block when the reader of a pipe goes away, even while there is nothing to write.

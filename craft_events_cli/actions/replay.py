@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from craft_easy.core.events.bus import EventBus
 from craft_easy.core.events.checkpoint import Checkpoint
@@ -27,6 +27,8 @@ from craft_events_cli.output.counts import counted, missing_lines, write_counts
 from craft_events_cli.output.failures import Failures
 from craft_events_cli.output.replay import ReplayView, amount, plan_lines, position_line, show, write_summary
 from craft_events_cli.terminal import Output
+
+HANGING: Final = "with --checkpoint the same command goes on, and comes to that event again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ async def run(settings: Settings, asking: params.Asking, rerun: Rerun) -> ExitCo
             checkpoint = rerun.checkpoint_of(store)
             with nullcontext() if checkpoint is None or asking.dry_run else checkpoint.lock():
                 replay = Replay(rerun.bus, selection, rerun.options, checkpoint=checkpoint)
-                replay.on_hang = _end_what_hangs
+                replay.on_hang = partial(lifecycle.end_what_hangs, remark=HANGING)
                 await replay.begin()
                 action = ReplayAction(rerun, replay)
                 code = await acting.carry_out(action, asking, settings)
@@ -100,13 +102,6 @@ async def run(settings: Settings, asking: params.Asking, rerun: Rerun) -> ExitCo
     if action.abandoned:
         lifecycle.leave(code)
     return code
-
-
-def _end_what_hangs(text: str) -> None:
-    """End a process whose loop is blocked past every limit: nothing else can."""
-    terminal.error(text)
-    terminal.note("this run ends here; with --checkpoint the same command goes on, and comes to that event again")
-    os._exit(ExitCode.UNFINISHED)
 
 
 class ReplayAction:

@@ -9,6 +9,7 @@ from craft_events_cli import params, terminal
 from craft_events_cli.connection import current_directory
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output.config import Setting, write_settings
+from craft_events_cli.output.rows import write_rows
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def show(connection: params.Connecting, handling: params.Handling, output: param
     if chosen is Output.TABLE:
         write_settings(rows)
     else:
-        from craft_events_cli.output.rows import write_rows
-
         write_rows(map(asdict, rows), COLUMNS, chosen)
     terminal.flush()
     terminal.note(_summary(settings))

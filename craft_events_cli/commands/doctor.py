@@ -11,12 +11,12 @@ import typer
 from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output import next_step
+from craft_events_cli.output.findings import Findings
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Registry
     from craft_easy.core.events.settings import Modules, Settings
-    from craft_events_cli.output.findings import Findings
 
 
 app = typer.Typer(add_completion=False)
@@ -101,7 +101,6 @@ async def _doctor(settings: "Settings", modules: "Modules", examining: Examining
     from craft_easy.core.events.operations.doctor.examine import examine, is_unreachable
     from craft_easy.core.events.operations.doctor.finding import Finding
     from craft_easy.core.events.store import EventStore
-    from craft_events_cli.output.findings import Findings
 
     out = Findings(chosen)
     out.begin()

@@ -4,6 +4,7 @@ The pattern that other commands follow: the signature declares the options, `loa
 do the work, `output` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
 """
 
+from dataclasses import asdict
 from inspect import getdoc
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +14,8 @@ from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output import next_step
+from craft_events_cli.output.findings import Findings
+from craft_events_cli.output.rows import json_line, write_rows
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -60,8 +63,6 @@ def list_handlers(
 
         write_table(subscriptions)
     else:
-        from craft_events_cli.output.rows import write_rows
-
         write_rows(map(row_of, subscriptions), COLUMNS, chosen)
     terminal.flush()
     loading.announce(bus, modules)
@@ -70,8 +71,6 @@ def list_handlers(
 
 def row_of(subscription: "Subscription") -> dict[str, Any]:
     """Return a subscription as a row, its keys in the order of `COLUMNS`; null stands for a default."""
-    from dataclasses import asdict
-
     handler = subscription.handler
     return {
         "pattern": subscription.pattern,
@@ -162,8 +161,6 @@ def described(handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | Non
 
 
 def _write_one(row: dict[str, Any], chosen: Output) -> None:
-    from craft_events_cli.output.rows import json_line, write_rows
-
     if chosen is Output.JSON:  # one handler is one object
         terminal.stdout().write(json_line(row))
     else:
@@ -198,7 +195,6 @@ def check(
 async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, strict: bool) -> ExitCode:
     from craft_easy.core.events.operations.doctor.contents import about
     from craft_easy.core.events.operations.handlers import coverage
-    from craft_events_cli.output.findings import Findings
 
     async with opened(settings) as store:
         found = await coverage(store, bus.registry)

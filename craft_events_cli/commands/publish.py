@@ -1,23 +1,15 @@
 """`craft-events publish`: one event from the shell, or lines of Event JSON."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from craft_easy.core.events.model.selection import Moment, parse_moment
 from craft_events_cli import acting, lifecycle, loading, params, terminal
-from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
-from craft_events_cli.terminal import Output
-
-if TYPE_CHECKING:
-    from craft_easy.core.events.bus import EventBus
-    from craft_easy.core.events.operations.publish import PublishSummary
-    from craft_easy.core.events.settings import Settings
-    from craft_easy.core.events.store import EventStore
-    from craft_events_cli.output.publish import PublishView
 
 app = typer.Typer(add_completion=False)
 
@@ -94,6 +86,16 @@ class Stating:
         named = ("type", "tenant", "actor", "data", "id", "timestamp")
         return [f"--{name}" for name in named if getattr(self, name) is not None]
 
+    def line(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return the event as a line of Event JSON has it."""
+        return {
+            "event_id": self.id,
+            "event_type": self.type,
+            "tenant_id": self.tenant,
+            "actor_id": self.actor,
+            "payload": payload,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:
@@ -137,14 +139,20 @@ def publish(
     number, the others continue, and the run ends with exit 3. An id that is stored with the same content changes
     nothing.
     """
+    from craft_events_cli.actions import publish as action
+
     _refuse_what_does_not_fit(lines, event)
     chosen = terminal.output_format(output)
     modules = handling.modules(connection.env)
     settings = acting.confirmed(connection)
     bus = loading.load_bus(modules) if dispatch or modules.handlers.value else None
-    payload = None if lines.source is not None else _payload(event.data)
-    publisher = _Publisher(bus, chosen, is_dispatching=dispatch)
-    return lifecycle.run(publisher.run(settings, lines, event, payload))
+    if lines.source is not None:
+        source = str(lines.source)
+        return lifecycle.run(
+            action.publish_source(settings, bus, chosen, source, rejects=lines.rejects, dispatch=dispatch)
+        )
+    line = event.line(action.payload_of("{}" if event.data is None else _text_of(event.data)))
+    return lifecycle.run(action.publish_typed(settings, bus, chosen, line, event.timestamp, dispatch=dispatch))
 
 
 def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
@@ -160,25 +168,7 @@ def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
         intake.check(str(lines.source))
 
 
-def _payload(data: str | None) -> dict[str, Any]:
-    """Read the payload, strictly, before anything is connected."""
-    from craft_easy.core.events.errors import InvalidEvent
-    from craft_easy.core.events.store.formats.extended_json import parse
-
-    if data is None:
-        return {}
-    try:
-        payload = parse(_text_of(data))
-    except InvalidEvent as error:
-        raise UsageError(f"--data: {error}", hint="""as in --data '{"order_id": "o_1"}'""") from None
-    if not isinstance(payload, dict):
-        raise UsageError("--data: a payload is an object", hint="""as in --data '{"order_id": "o_1"}'""")
-    return payload
-
-
 def _text_of(data: str) -> str:
-    import sys
-
     if data != "-" and not data.startswith("@"):
         return data
     try:
@@ -193,63 +183,3 @@ def _text_of(data: str) -> str:
         raise UsageError(f"--data: {data[1:]} cannot be read: {reason}", hint="@FILE names a file of JSON") from None
     except UnicodeDecodeError:
         raise UsageError("--data: it is no text in UTF-8") from None
-
-
-class _Publisher:
-    """Publishes what the command line says, and shows it."""
-
-    def __init__(self, bus: "EventBus | None", output: Output, *, is_dispatching: bool) -> None:
-        self._bus = bus
-        self._output = output
-        self._is_dispatching = is_dispatching
-
-    async def run(self, settings: "Settings", lines: Lines, event: Stating, payload: dict[str, Any] | None) -> ExitCode:
-        from craft_events_cli.output.importing import Rejects
-        from craft_events_cli.output.publish import PublishView
-
-        async with opened(settings, if_missing=IfMissing.BEGIN) as store:
-            if self._bus is not None and self._is_dispatching:
-                self._bus.configure_store(store)
-            rejects = None if lines.rejects is None else Rejects(lines.rejects)
-            terminal.acting()
-            try:
-                with PublishView(self._output, is_one=payload is not None, rejects=rejects) as view:
-                    if payload is None:
-                        summary = await self._lines(store, str(lines.source), view)
-                    else:
-                        summary = await self._one(store, event, payload, view)
-            finally:
-                if rejects is not None:
-                    rejects.close()
-                if self._bus is not None and self._is_dispatching:
-                    await self._bus.aclose()
-        view.write_summary(summary, is_dispatched=self._is_dispatching)
-        return ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED
-
-    async def _lines(self, store: "EventStore", source: str, view: "PublishView") -> "PublishSummary":
-        from craft_easy.core.events.operations.publish import publish_lines
-
-        return await publish_lines(store, source, bus=self._bus, dispatch=self._is_dispatching, observer=view.observe)
-
-    async def _one(
-        self, store: "EventStore", said: Stating, payload: dict[str, Any], view: "PublishView"
-    ) -> "PublishSummary":
-        from craft_easy.core.events.operations.publish import PublishSummary, UnfitPayload, publish_event, unfit_class
-        from craft_easy.core.events.store.formats.incoming import new_event
-
-        at = await store.now()
-        line = {
-            "event_id": said.id,
-            "event_type": said.type,
-            "tenant_id": said.tenant,
-            "actor_id": said.actor,
-            "payload": payload,
-        }
-        event = new_event(line, at=at if said.timestamp is None else said.timestamp.at(at))
-        if (name := unfit_class(event)) is not None:
-            view.observe(UnfitPayload(event.event_type, name))
-        published = await publish_event(store, event, bus=self._bus, dispatch=self._is_dispatching)
-        summary = PublishSummary()
-        summary.add(published)
-        view.observe(published)
-        return summary

@@ -11,6 +11,8 @@ import typer
 from craft_events_cli import acting, event_ids, lifecycle, loading, pacing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.output import failures
+from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -191,7 +193,6 @@ async def _replay(settings: "Settings", where: params.Selecting, state: list[par
 async def _print(store: "EventStore", selection: "Selection", chosen: Output) -> int:
     from craft_easy.core.events.history.reading import Total, history
     from craft_events_cli.output.events import writer
-    from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 
     out, shown = writer(chosen), 0
     progress = Progress("replaying", is_quiet=terminal.is_terminal(terminal.stdout()))
@@ -231,7 +232,6 @@ def _rerun(
 ) -> ExitCode:
     from craft_easy.core.events.handlers.context import suppressing
     from craft_events_cli.actions import replay
-    from craft_events_cli.output import failures
 
     failures.check(how.failures_out, how.ids_from)
     settings, modules = acting.checked(connection, asking), handling.modules(connection.env)

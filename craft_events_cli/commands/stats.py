@@ -12,6 +12,8 @@ from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.output import next_step
+from craft_events_cli.output.progress import Progress
+from craft_events_cli.output.spans import minutes
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -201,8 +203,6 @@ async def _stats(
 
 
 async def _first_look(meter: "Meter", selection: "Selection", chosen: Output) -> "Stats":
-    from craft_events_cli.output.progress import Progress
-
     is_quiet = chosen is not Output.TABLE and terminal.is_terminal(terminal.stdout())
     progress = Progress("counting", is_quiet=is_quiet)
 
@@ -247,7 +247,6 @@ async def _go_on(
 
 def _window_of(where: params.Choosing, found: "Stats") -> str:
     """Say which window the figures over time are of."""
-    from craft_events_cli.output.spans import minutes
     from craft_events_cli.output.stats import span_of
 
     since, until = minutes([found.since, found.until])

@@ -13,6 +13,7 @@ from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.matching import Grep, search_text
+from craft_events_cli.output.counts import counted
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -249,8 +250,6 @@ class _Out:
     def summary(self) -> str:
         if not self._written and not self._ended:
             return "no events in this selection"
-        from craft_events_cli.output.counts import counted
-
         parts = [counted(self._written, "event")]
         if self._ended:
             parts.append(f"{counted(self._ended, 'delivery', 'deliveries')} ended")

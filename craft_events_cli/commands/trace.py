@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import event_ids, lifecycle, params, terminal
 from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output.rows import json_line, write_rows
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ async def _trace(settings: "Settings", event_id: str, showing: Showing, chosen: 
 
 
 def _write(found: "Trace", chosen: Output) -> None:
-    from craft_events_cli.output.rows import json_line, write_rows
-
     rows = [row_of(step) for step in found.steps]
     if chosen is Output.JSON:
         terminal.stdout().write(json_line(described(found) | {"steps": rows}))

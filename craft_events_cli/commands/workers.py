@@ -7,6 +7,8 @@ import typer
 from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.output import workers as render
+from craft_events_cli.output.rows import write_rows
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ def workers(connection: params.Connecting, output: params.Format = None) -> Exit
 async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
     from craft_easy.core.events.operations.workers import longest_first
     from craft_easy.core.events.operations.workers import workers as all_workers
-    from craft_events_cli.output import workers as render
 
     async with opened(settings) as store:
         found = await all_workers(store)
@@ -47,8 +48,6 @@ async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
         render.write_table(found)
         terminal.stdout().writelines(f"{line}\n" for line in render.running_lines(longest_first(found, now)))
     else:
-        from craft_events_cli.output.rows import write_rows
-
         write_rows(map(row_of, found), COLUMNS, chosen)
     terminal.flush()
     terminal.note(render.summary(found))
