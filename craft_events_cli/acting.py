@@ -2,10 +2,10 @@
 
     check       somebody can answer, or --yes was given
     confirm     the name of a protected environment was typed
-    count       what it would touch
+    count       the events and deliveries that it would touch
     ask         yes or no, or a word to type where a yes comes too easily; the question names the log
-    act         from here on a reader that goes away ends nothing
-    summarise   what came of it, and the exit code
+    act         from here on a closed stdout does not end the run
+    summarise   the result, and the exit code
 
 `checked` does the first two, before anything is loaded or opened, and `carry_out` the others; an `Action` is what
 differs between the commands. `publish`, `redispatch` and `doctor --fix` ask nothing: they are `confirmed`, and act.
@@ -32,11 +32,11 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked before a command acts.
+    """The question before a command acts.
 
     Args:
-        text: a sentence that says what will happen, with the number of what is about to be touched.
-        word: what is to be typed where a yes comes too easily, such as a tenant's name; None asks for y or yes.
+        text: a sentence that states the effect, with the number of events or deliveries.
+        word: the word to type where a yes comes too easily, such as a tenant's name; None asks for y or yes.
         notes: lines to read before the question.
     """
 
@@ -46,7 +46,7 @@ class Question:
 
 
 class Action(Protocol[Found]):
-    """What one command does on the common course; it has its options, its log and its output."""
+    """The part of the course that differs from command to command; it has its options, its log and its output."""
 
     async def dry_run(self) -> ExitCode:
         """Report what the command would do, and write nothing."""
@@ -55,17 +55,17 @@ class Action(Protocol[Found]):
         """Count what the command would touch."""
 
     def question(self, found: Found) -> Question | None:
-        """Return what to ask; None where nothing was found to act on."""
+        """Return the question; None if nothing was found to act on."""
 
     async def act(self, agreed: Found | None) -> ExitCode:
-        """Act on what was agreed to, and report it; None with `--yes`, where nothing was counted."""
+        """Act, and report the result; `agreed` is what was counted, None with `--yes`, which counts nothing."""
 
 
 def checked(connection: params.Acting, asking: params.Asking) -> Settings:
-    """Return where the command acts, once it is clear that it may ask there.
+    """Return the settings of the log, once somebody can answer and the environment is confirmed.
 
     Raises:
-        UsageError: it has to ask, and there is no terminal; or the environment was not confirmed.
+        UsageError: there is no terminal to ask on, or the environment was not confirmed.
     """
     if not (asking.yes or asking.dry_run):
         _require_terminal()
@@ -73,7 +73,7 @@ def checked(connection: params.Acting, asking: params.Asking) -> Settings:
 
 
 def confirmed(connection: params.Acting, *, is_dry: bool = False) -> Settings:
-    """Return where the command acts; the name of a protected environment is typed first, unless nothing is written.
+    """Return the settings of the log; the name of a protected environment is typed first, unless nothing is written.
 
     `--yes` does not answer this, `--confirm-env` does.
 
@@ -84,7 +84,7 @@ def confirmed(connection: params.Acting, *, is_dry: bool = False) -> Settings:
     environment = settings.environment
     if named is not None and (environment is None or named != environment.name):
         where = f"this is {environment.name}" if environment else "no environment is chosen"
-        raise UsageError(f'--confirm-env: "{named}" is not where this acts: {where}', hint="--env chooses one")
+        raise UsageError(f'--confirm-env: "{named}" is not the environment: {where}', hint="--env chooses one")
     if environment is not None and environment.is_protected and named is None and not is_dry:
         _confirm(environment.name, settings)
     return settings

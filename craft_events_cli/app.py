@@ -29,7 +29,7 @@ SETUP: Final = "Setting up"
 
 
 class Entry(NamedTuple):
-    """A command or group: its module in `commands`, what it does in one line, its panel on the root's page."""
+    """A command or group: its module in `commands`, its summary in one line, its panel on the root's page."""
 
     module: str
     help: str
@@ -45,7 +45,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "stats": Entry("stats", "Show the backlog, rates and failures over time.", WRONG),
     "dead": Entry("dead", "List, retry or discard deliveries that used up their attempts.", WRONG),
     "pending": Entry("pending", "Show what is open, why, and when it is next tried.", WRONG),
-    "workers": Entry("workers", "Show who owns what, and who is silent.", WRONG),
+    "workers": Entry("workers", "Show the workers, the events they own, and which are silent.", WRONG),
     "handlers": Entry("handlers", "List, show or check the handlers of a module.", WRONG),
     "doctor": Entry("doctor", "Check the connection, indexes, clock and handlers.", WRONG),
     "redispatch": Entry("redispatch", "Deliver what was never finished.", ACT),
@@ -92,14 +92,14 @@ class LoadedGroup(_WithContext, TyperGroup):
 
 
 class StandIn(TyperCommand):
-    """A command or group that has not been imported: what the root's page shows of it."""
+    """A command or group that has not been imported: its name and summary for the root's page."""
 
     def __init__(self, name: str, entry: Entry) -> None:
         super().__init__(name, help=entry.help, rich_help_panel=entry.panel)
         self._module = entry.module
 
     def load(self) -> TyperCommand | TyperGroup:
-        """Import the module and return what it stands for."""
+        """Import the module and return its command or group."""
         loaded: typer.Typer = import_module(f"craft_events_cli.commands.{self._module}").app
         loaded.info.cls = LoadedGroup
         for one in loaded.registered_commands:
@@ -196,7 +196,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def _decoded(argument: str) -> str:
-    """Read as UTF-8 what a locale without it could not: a surrogate stands for each byte then."""
+    """Decode an argument as UTF-8 where the locale could not: a surrogate stands for each of its bytes then."""
     try:
         return os.fsencode(argument).decode() if not argument.isprintable() else argument
     except UnicodeError:

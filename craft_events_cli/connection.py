@@ -1,4 +1,4 @@
-"""From settings to an open event log, and errors that say where the address came from."""
+"""From settings to an open event log, and errors with the origin of the address."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def current_directory() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:
-        raise UsageError("the current directory is not there any more", hint="cd to one that is") from None
+        raise UsageError("the current directory does not exist any more", hint="cd to one that does") from None
 
 
 class IfMissing(Enum):
@@ -45,7 +45,7 @@ class IfMissing(Enum):
 async def opened(settings: Settings, *, if_missing: IfMissing = IfMissing.REFUSE) -> AsyncIterator[EventStore]:
     """Open the event log that the settings name and close it at the end.
 
-    An error of the connection says where the address came from.
+    An error of the connection names the origin of the address.
 
     Raises:
         LogNotFound: the log does not exist, and the command refuses that.
@@ -88,7 +88,7 @@ async def _meet(store: EventStore, if_missing: IfMissing) -> None:
 
 
 def log_name(settings: Settings) -> str:
-    """Return which log this is, as people are told: database, collection and host, without a login."""
+    """Return the log's name for people: database, collection and host, without a login."""
     return f"{settings.database.value}.{settings.collection.value} at {_host_of(settings.uri.value)}"
 
 

@@ -1,7 +1,7 @@
-"""What a run of `craft-events` ends with, and the one place where an error becomes words and a number.
+"""The exit codes, and the one error boundary: an error becomes lines on stderr and a code.
 
-An error is one to three lines on stderr: what happened, then what to do next. `--debug` adds the traceback. A password
-is shown nowhere.
+An error is one to three lines: the message, then the next step. `--debug` adds the traceback. No line holds a
+password.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class ExitCode(IntEnum):
     """The number that a run ends with."""
 
     DONE = 0
-    """Done; also when nothing was there to do, and when the reader of a pipe went away."""
+    """Done; also if there was nothing to do, and if the reader of a pipe went away."""
     UNEXPECTED = 1
     """An unexpected error."""
     USAGE = 2
-    """Wrong usage or a setting that cannot be used; a confirmation refused, or not to be asked."""
+    """Wrong usage, a setting that cannot be used, a confirmation that was refused or could not be asked for."""
     UNFINISHED = 3
     """Finished, but in this run something failed, died, has a handler that is not loaded, or was not found."""
     UNREACHABLE = 4
@@ -57,7 +57,7 @@ class UsageError(Exception):
 
 
 class Carried(Exception):
-    """Takes its cause past Typer, which would end the process on it in its own way."""
+    """Carries its cause past Typer, which would handle it in its own way."""
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def guarded(action: Callable[[], int | None], *, debug: bool = False) -> int:
 
 
 def report(error: BaseException, *, debug: bool = False) -> ExitCode:
-    """Say on stderr what went wrong and what to do next; return the code to exit with."""
+    """Write an error and its next step to stderr; return the code to exit with."""
     if isinstance(error, typer.TyperException):
         error = usage_error(error)
     code = exit_code_of(error)
@@ -161,14 +161,14 @@ def usage_error(error: typer.TyperException) -> UsageError:
 
 
 def _first_command(context: typer.Context | None) -> str | None:
-    """Return a command of a group, as it is typed; a command has none."""
+    """Return the first command of a group, as it is typed; None for a command."""
     if context is None:
         return None
     return next((f"{context.command_path} {name}" for name in getattr(context.command, "commands", ())), None)
 
 
 def _label_of(parameter: Any) -> str:
-    """Return what an error calls a parameter: its long flag, or an argument's name."""
+    """Return the name of a parameter in an error: its long flag, or an argument's name."""
     return next((flag for flag in parameter.opts if flag.startswith("--")), str(parameter.metavar or parameter.name))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OPTION: Final = "--ids-from"
 MAX_ID: Final = 1_000
-"""A longer id means that the file is not a list of ids."""
+"""The maximum length of an id: a longer one means that this is the wrong file."""
 MAX_LINE: Final = 20_000_000
 
 
@@ -123,5 +123,5 @@ def _unreadable(path: str, reason: str) -> UsageError:
     where = "standard input" if path == "-" else path
     return UsageError(
         f"{OPTION}: {where}: {reason}",
-        hint="one event id a line, or NDJSON with event_id, as written by --failures-out",
+        hint="write an event id on each line, or NDJSON with event_id",
     )

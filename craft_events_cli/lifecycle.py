@@ -1,4 +1,4 @@
-"""How a run ends: signals, a coroutine's event loop, and the reader of a pipe that has gone."""
+"""The end of a run: signals, the event loop, and a pipe whose reader has gone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THREADS_S: Final = 0.5
 """Seconds that threads which a handler left behind get to end."""
 
 LOST_AFTER: Final = 1.0
-"""Seconds after which a cancellation that ended nothing is taken for lost.
+"""Seconds after which a cancellation without effect counts as lost.
 
 Before Python 3.12 `asyncio.wait_for`, which drivers use for each message, can lose one:
 https://github.com/python/cpython/issues/86296
@@ -74,7 +74,7 @@ async def _until_signal(coroutine: Coroutine[Any, Any, T]) -> T:
     with suppress(NotImplementedError, RuntimeError, ValueError):
         for number in endings():  # not by the loop: it forgets a signal whose handler is replaced before it looks
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(terminate, number))
-        _hear_interrupt(lambda: loop.call_soon_threadsafe(once_more))
+        _on_interrupt(lambda: loop.call_soon_threadsafe(once_more))
     executor = ThreadPoolExecutor()
     loop.set_default_executor(executor)
     try:
@@ -88,8 +88,8 @@ async def _until_signal(coroutine: Coroutine[Any, Any, T]) -> T:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _hear_interrupt(also: Callable[[], object]) -> None:
-    """Do something else too when SIGINT comes and `asyncio.Runner` cancels the task."""
+def _on_interrupt(also: Callable[[], object]) -> None:
+    """Call `also` when SIGINT comes, before `asyncio.Runner` cancels the task."""
     cancel = signal.getsignal(signal.SIGINT)
     if not callable(cancel):
         return
@@ -106,13 +106,13 @@ class Stop:
     """The first SIGINT, SIGTERM or SIGHUP asks the run to end; the second ends the process at once.
 
     Args:
-        say: writes a line to stderr, above the progress.
+        note: writes a line to stderr, above the progress.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, note: Callable[[str], None]) -> None:
         import asyncio  # here, since no help page needs it
 
-        self._say = say
+        self._note = note
         self.event = asyncio.Event()
         self.exit_code: ExitCode | None = None
         self._loop = asyncio.get_running_loop()
@@ -130,7 +130,7 @@ class Stop:
 
     def _ask(self) -> None:
         self.event.set()
-        self._say("stopping: what is running gets its time; once more ends at once")
+        self._note("stopping: running handlers get their grace time; a second signal ends the run at once")
 
 
 def endings() -> list[signal.Signals]:

@@ -161,12 +161,12 @@ def _hint_for_missing(name: str, app_dir: Path) -> str:
     from difflib import get_close_matches
 
     parent, _, _ = name.rpartition(".")
-    close = get_close_matches(name, _modules_beside(parent, app_dir), n=1)
+    close = get_close_matches(name, _sibling_modules(parent, app_dir), n=1)
     looked_up = f"modules are looked up from {app_dir} (--app-dir)"
     return f"did you mean {close[0]}? {looked_up}" if close else looked_up
 
 
-def _modules_beside(parent: str, app_dir: Path) -> list[str]:
+def _sibling_modules(parent: str, app_dir: Path) -> list[str]:
     from pkgutil import iter_modules
 
     package = sys.modules.get(parent)

@@ -55,7 +55,7 @@ Command = Callable[..., int | None]
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What every command takes."""
+    """The options of every command."""
 
     color: Coloring = Color.AUTO
     debug: Debugging = False
@@ -120,7 +120,7 @@ def _default_of(one: Any) -> Any:
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    """Refuse what no type of Typer's refuses: bytes that are not UTF-8, a number or a path that is too large."""
+    """Refuse values that Typer's types accept: bytes that are not UTF-8, numbers and paths that are too large."""
     for name, value in values.items():
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, str) and one.encode(errors="replace") != one.encode(errors="surrogatepass"):
@@ -181,7 +181,7 @@ def pattern(text: str) -> str:
 
 
 class State(StrEnum):
-    """What became of an event."""
+    """The state of an event."""
 
     OPEN = "open"
     DEAD = "dead"
@@ -438,7 +438,7 @@ class Connecting:
     ] = None
 
     def settings(self) -> "Settings":
-        """Resolve flags, variables, `pyproject.toml` and defaults, and say what is to be warned of."""
+        """Resolve flags, variables, `pyproject.toml` and defaults; note their warnings on stderr."""
         from craft_easy.core.events.settings import resolve
 
         flags = {"env": self.env, "uri": self.uri, "database": self.database, "collection": self.collection}
@@ -458,7 +458,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Acting(Connecting):
-    """Where the event log is that a command acts on: a protected environment has its name typed."""
+    """Where the event log is that a command acts on, and the confirmation of a protected environment."""
 
     confirm_env: Annotated[
         str | None,

@@ -65,7 +65,7 @@ class _DeadAction(ABC):
     """Changes the chosen deliveries."""
 
     outcome: str
-    """What becomes of a delivery."""
+    """The outcome of a delivery: "retried" or "skipped"."""
     meant = "dead"
     """The deliveries that the command is about, in words."""
     pending = False
@@ -81,7 +81,7 @@ class _DeadAction(ABC):
 
     @abstractmethod
     def sentence(self, found: Touched) -> str:
-        """Say what will happen to the deliveries that were found."""
+        """Return the sentence of the question."""
 
     async def dry_run(self) -> ExitCode:
         found = await self.count()

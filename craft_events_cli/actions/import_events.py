@@ -34,7 +34,7 @@ async def run(
 
 
 class ImportAction:
-    """Reads events from a source into the log; what was found is the number of lines, None where it is not known."""
+    """Reads events from a source into the log; it counts lines, None if their number is not known."""
 
     def __init__(
         self, store: EventStore, source: str, output: Output, *, with_delivery: bool, rejects: Path | None

@@ -1,4 +1,4 @@
-"""`publish`: one event, or lines of them. It asks nothing: what it stores was typed."""
+"""`publish`: one event, or lines of them. It asks nothing, since it stores only what was typed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def payload_of(data: str) -> dict[str, Any]:
     """Read a payload, strictly.
 
     Raises:
-        UsageError: it is no object of Extended JSON.
+        UsageError: it is not an object of Extended JSON.
     """
     try:
         payload = parse(data)
     except InvalidEvent as error:
         raise UsageError(f"--data: {error}", hint="""as in --data '{"order_id": "o_1"}'""") from None
     if not isinstance(payload, dict):
-        raise UsageError("--data: a payload is an object", hint="""as in --data '{"order_id": "o_1"}'""")
+        raise UsageError("--data: the payload is not an object", hint="""as in --data '{"order_id": "o_1"}'""")
     return payload
 
 

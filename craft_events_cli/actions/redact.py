@@ -77,6 +77,6 @@ class RedactAction:
 
 
 def word_for(names: Sequence[str]) -> str:
-    """Return what is to be typed: the one name that is meant, where a keyboard has it."""
+    """Return the word to type: the one name that was given, if a keyboard has its letters."""
     is_plain = len(names) == 1 and names[0].isascii() and names[0].isprintable() and names[0] == names[0].strip()
     return names[0] if is_plain and names[0] else "redact"

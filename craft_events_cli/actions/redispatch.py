@@ -1,4 +1,4 @@
-"""`redispatch`: deliver what was never finished. It asks nothing: what it delivers is owed."""
+"""`redispatch`: deliver what was never finished. It asks nothing, since it delivers only what is due."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from craft_events_cli.output.failures import Failures
 from craft_events_cli.output.replay import ReplayView, amount, plan_lines, position_line, show, write_summary
 from craft_events_cli.terminal import Output
 
-HANGING: Final = "with --checkpoint the same command goes on, and comes to that event again"
+HANGING: Final = "with --checkpoint the same command continues, and reaches that event again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Rerun:
         return {name: value for name, value in given.items() if value}
 
     def again(self) -> str:
-        """Return the command that runs what failed once more."""
+        """Return the command that runs the failed deliveries again."""
         chosen = [part for one in self.options.handlers for part in ("--handler", one)] or ["--all-handlers"]
         return next_step.loading("replay", "--ids-from", str(self.failures_out), *chosen)
 
@@ -148,11 +148,11 @@ class ReplayAction:
         return stop.exit_code or (ExitCode.DONE if summary.is_clean else ExitCode.UNFINISHED)
 
     async def _count_if_possible(self) -> ReplayPlan:
-        """Count what will run; where nobody was asked, a server that cannot count in time is no reason to end."""
+        """Count the deliveries; if nobody is asked, the run does not depend on a server that cannot count in time."""
         try:
             return await self.count()
         except StoreUnavailable as error:
-            terminal.warn(f"how much that is could not be counted: {error.message}")
+            terminal.warn(f"the deliveries could not be counted: {error.message}")
             plan = ReplayPlan()
             self._tell(plan)
             return plan
@@ -165,7 +165,7 @@ class ReplayAction:
 
     def _next_step(self, summary: ReplaySummary, failed: str | None) -> str | None:
         if not summary.is_complete and self._rerun.checkpoint is not None:
-            return f"the same command goes on from there ({self._rerun.checkpoint})"
+            return f"the same command continues from there ({self._rerun.checkpoint})"
         if summary.failed and self._rerun.failures_out is not None:
             return self._rerun.again()
         return None if failed is None else show(failed)

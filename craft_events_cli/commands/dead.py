@@ -1,4 +1,4 @@
-"""`craft-events dead list | retry | discard`: what to do about deliveries that used up their attempts."""
+"""`craft-events dead list | retry | discard`: deliveries that used up their attempts."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False)
 def reason_given(text: str) -> str:
     """Check a reason."""
     if not text.strip():
-        raise ValueError("a reason says why, for whoever asks later")
+        raise ValueError("the reason is empty")
     return text
 
 
@@ -29,14 +29,14 @@ EventIds = Annotated[list[str], typer.Argument(metavar="EVENT_ID", help="select 
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class Named:
     """Which deliveries."""
 
     event_id: EventIds = field(default_factory=list)
     handler: params.HandlerIds = field(default_factory=list)
 
     def choice(self) -> "Choice":
-        """Return the deliveries that were named; which events they are of is another question."""
+        """Return the named deliveries, before any filter of events."""
         from craft_easy.core.events.operations.dead import Choice
 
         return Choice(handlers=tuple(self.handler), event_ids=tuple(self.event_id))
@@ -44,7 +44,7 @@ class Meant:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What is said of a handler, and why."""
+    """The reason, and whether the handler is gone for good."""
 
     reason: Annotated[
         str,
@@ -57,7 +57,7 @@ class Gone:
     ]
     pending: Annotated[
         bool,
-        typer.Option("--pending", help="include pending deliveries of the --handler, gone for good"),
+        typer.Option("--pending", help="include pending deliveries; needs --handler"),
     ] = False
 
 
@@ -125,7 +125,7 @@ async def _list(
 @app.command()
 @params.expanded
 def retry(
-    which: Meant,
+    which: Named,
     where: params.Selecting,
     asking: params.Asking,
     connection: params.Acting,
@@ -138,7 +138,7 @@ def retry(
         craft-events dead retry 019abf3e-77d1-7000-8000-000000000057
         craft-events dead retry --tenant acme --since 2d --dry-run
 
-    Without ids and filters it retries every dead delivery; the question shows the number. The budget is that of the
+    Without ids and filters it retries every dead delivery; the question has their number. The budget is that of the
     handler's retry policy, by default 20 attempts. The errors so far stay in the record. A redispatch delivers
     them.
     """
@@ -151,7 +151,7 @@ def retry(
 @app.command()
 @params.expanded
 def discard(
-    which: Meant,
+    which: Named,
     gone: Gone,
     where: params.Selecting,
     asking: params.Asking,
@@ -172,7 +172,7 @@ def discard(
 
     if gone.pending and not which.handler:
         raise UsageError(
-            "--pending is for a handler that is gone for good, and needs --handler",
+            "--pending is for a handler that is gone for good: it needs --handler",
             hint="name it: --handler shop.legacy:sync --pending",
         )
     chosen, settings = terminal.output_format(output), acting.checked(connection, asking)

@@ -1,4 +1,4 @@
-"""`craft-events doctor`: is all well with the log, the server that holds it, and those who work on it?"""
+"""`craft-events doctor`: check the log, its server, its workers and its handlers."""
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -26,10 +26,10 @@ LEAST: Final = 0.1
 
 
 def span(text: str) -> timedelta:
-    """Read a span of time that a TTL index may have: `90d`, `12h`."""
+    """Read a duration that a TTL index may have: `90d`, `12h`."""
     seconds = int(params.seconds(text))
     if not 1 <= seconds <= MAX_TTL:
-        raise ValueError(f'"{text}" is no span between a second and 68 years')
+        raise ValueError(f'"{text}" is not a duration between a second and 68 years')
     return timedelta(seconds=seconds)
 
 
@@ -37,13 +37,13 @@ def time_to_answer(text: str) -> float:
     """Read how long an answer may take."""
     found = params.deadline(text)
     if found < LEAST:
-        raise ValueError(f'"{text}" is too short for any answer, {LEAST:g} s is the least')
+        raise ValueError(f'"{text}" is too short, the minimum is {LEAST:g} s')
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Examining:
-    """What is looked at beside the log, and what may be done about it."""
+    """What is checked besides the log, and what may be mended."""
 
     checkpoint: Annotated[
         list[Path],
@@ -88,7 +88,7 @@ def doctor(
         craft-events doctor --checkpoint tail.checkpoint --strict
         craft-events doctor -o json | jq '.[] | select(.level != "OK")'
 
-    Each line is OK, WARN or FAIL, with what to do. Nothing is written without --fix. A server that does not answer
+    Each line is OK, WARN or FAIL, with the next step. Nothing is written without --fix. A server that does not answer
     is checked step by step. FAIL ends with exit 3, a server that cannot be reached with 4.
     """
     settings = acting.confirmed(connection, is_dry=not examining.fix)
@@ -135,7 +135,7 @@ async def _doctor(settings: "Settings", modules: "Modules", examining: Examining
 
 
 def _loaded(modules: "Modules", out: "Findings") -> "Registry | None":
-    """Load the handler modules, and say how that went; None where there are none to go by."""
+    """Load the handler modules, and write a finding about them; None if there are none."""
     from craft_easy.core.events.errors import HandlerModuleError
     from craft_easy.core.events.operations.doctor.finding import Finding
 

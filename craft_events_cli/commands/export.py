@@ -58,7 +58,7 @@ class Writing:
 
     @property
     def is_to_file(self) -> bool:
-        """Tell a file from standard output."""
+        """Whether it is a file, and not standard output."""
         return self.file is not None and str(self.file) != "-"
 
 
@@ -90,9 +90,9 @@ def export(
 
 def _refuse_what_does_not_fit(what: Writing, where: params.Selecting) -> None:
     if what.checkpoint is not None and not what.is_to_file:
-        raise UsageError("--checkpoint: standard output cannot be gone on with", hint="name a file to write")
+        raise UsageError("--checkpoint: a run cannot continue standard output", hint="name a file to write")
     if what.checkpoint is not None and where.reverse:
-        raise UsageError("--checkpoint: it goes forward in time", hint="leave --reverse out")
+        raise UsageError("--checkpoint: its position moves forward in time", hint="leave --reverse out")
     if what.is_to_file and what.checkpoint is None:
         from craft_easy.core.events import target
 

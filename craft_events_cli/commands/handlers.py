@@ -1,7 +1,7 @@
-"""`craft-events handlers list | show | check`: which handlers there are, and whether they fit the log.
+"""`craft-events handlers list | show | check`: the handlers of a module, and whether they fit the log.
 
 The pattern that other commands follow: the signature declares the options, `loading`, `opened` or the library
-do the work, `output` writes data to stdout, `terminal.note` the summary to stderr, and an exception says the rest.
+do the work, `output` writes data to stdout, `terminal.note` the summary to stderr; an exception is an error.
 """
 
 from dataclasses import asdict
@@ -100,7 +100,7 @@ def show(
         craft-events handlers show shop.billing:charge -m shop.handlers
         craft-events handlers show shop.billing:charge -o json | jq .patterns
 
-    With a database, also how many events wait for it and how many of its deliveries are dead.
+    With a database, also the number of events that wait for it and of its dead deliveries.
     """
     modules = handling.modules(connection.env)
     settings = connection.settings()
@@ -124,7 +124,7 @@ def show(
 
 
 async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog | None":
-    """Return what waits for a handler; where the database is away, the rest is shown all the same."""
+    """Return the backlog of a handler; None if the database is away, so that the rest is shown."""
     from craft_easy.core.events.errors import StoreError
     from craft_easy.core.events.operations.handlers import counts_of
 
@@ -132,7 +132,7 @@ async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog |
         async with opened(settings) as store:
             return await counts_of(store, handler)
     except StoreError as error:
-        terminal.warn(f"what waits for it is not known: {error.message}")
+        terminal.warn(f"its backlog is not known: {error.message}")
         return None
 
 
@@ -145,7 +145,7 @@ def _next_step(handler_id: str, counts: "HandlerBacklog") -> str | None:
 
 
 def described(handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | None") -> dict[str, Any]:
-    """Return a handler as an object; null stands for a default, and for what is not known."""
+    """Return a handler as an object; null stands for a default, and for an unknown value."""
     mine = [one for one in bus.subscriptions() if one.handler.id == handler.id]
     row = row_of(mine[0])
     return {

@@ -1,4 +1,4 @@
-"""`craft-events import`: take events in from NDJSON."""
+"""`craft-events import`: read events from NDJSON into the log."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """What is taken in, and how."""
+    """The source, and how it is read."""
 
     source: Annotated[
         Path, typer.Argument(metavar="FILE|-", help="read NDJSON from this file, gzip or not; - is stdin")
@@ -68,9 +68,9 @@ def _refuse_what_does_not_fit(source: str, what: Taking, asking: params.Asking) 
 
     if source == "-" and not (asking.yes or asking.dry_run):
         raise UsageError(
-            "this asks before it acts, and standard input holds the events",
-            hint="--yes goes on without asking; --dry-run says what would be done",
+            "this command asks before it acts, and standard input holds the events",
+            hint="--yes acts without asking; --dry-run reports what would be done",
         )
     intake.check(source)
     if what.rejects is not None and what.rejects.exists() and source != "-" and what.rejects.samefile(what.source):
-        raise UsageError("--rejects: this is the file that is read", hint="name another file")
+        raise UsageError("--rejects: this is the file that is imported", hint="name another file")

@@ -1,4 +1,4 @@
-"""`craft-events prune` and `prune redact`: archive and remove what is done and old, remove payloads on request."""
+"""`craft-events prune`: archive and remove old events that are done."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,15 +26,15 @@ def age(text: str) -> timedelta:
     except ValueError:
         found = None
     if not found:
-        raise ValueError(f'"{text[:80]}" is no age. Try 90d, 26w or 36h')
+        raise ValueError(f'"{text[:80]}" is not a valid age. Try 90d, 26w or 36h')
     return found
 
 
 def archive_place(text: str) -> str:
-    """Check that it is said whether an archive is a file or a collection."""
+    """Check that an archive is clearly a file or a collection."""
     is_file = "/" in text or text.endswith(ENDINGS)
     if text == "-" or text.endswith("/"):
-        raise ValueError("what is archived is read back, so it cannot go there. Name a file, or collection:NAME")
+        raise ValueError("copies are read back, so they cannot go there. Name a file, or collection:NAME")
     if text.startswith(COLLECTION) or is_file:
         return text
     raise ValueError(f'is "{text[:80]}" a file or a collection? Write ./{text[:80]} or collection:{text[:80]}')
@@ -42,7 +42,7 @@ def archive_place(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What is old, and where its copies go."""
+    """The age, and the place of the copies."""
 
     older_than: Annotated[
         timedelta,
@@ -100,11 +100,11 @@ def prune(
     Events that handlers of an open or dead event published stay: a retry would publish them again. An interrupted
     run loses nothing, and the same command continues it.
 
-    The log does not know an event that was pruned: if it is published again, it is handled again.
+    A pruned event is new to the log: if it is published again, its handlers run again.
     """
     from craft_events_cli.actions import prune
 
-    _refuse_what_contradicts_itself(what, asking)
+    _refuse_contradictions(what, asking)
     chosen, settings = terminal.output_format(output), acting.checked(connection, asking)
     return lifecycle.run(
         prune.run(
@@ -119,7 +119,7 @@ def prune(
     )
 
 
-def _refuse_what_contradicts_itself(what: Pruning, asking: params.Asking) -> None:
+def _refuse_contradictions(what: Pruning, asking: params.Asking) -> None:
     if what.archive is not None and what.no_archive:
         raise UsageError("--archive and --no-archive contradict each other", hint="leave one out")
     if what.archive is None and not what.no_archive and not asking.dry_run:

@@ -20,13 +20,13 @@ MAX_DATA: Final = 100 * 1024 * 1024
 def not_empty(text: str) -> str:
     """Check a text: an empty one is most often a variable of the shell that is not set."""
     if not text:
-        raise ValueError("is empty; leave the option out where there is none")
+        raise ValueError("is empty; leave the option out if there is none")
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class Stating:
-    """What the event says."""
+    """The fields of the event."""
 
     type: Annotated[
         str | None,
@@ -82,7 +82,7 @@ class Stating:
 
     @property
     def given(self) -> list[str]:
-        """The options that say something of one event."""
+        """The options for one event that were given."""
         named = ("type", "tenant", "actor", "data", "id", "timestamp")
         return [f"--{name}" for name in named if getattr(self, name) is not None]
 
@@ -141,7 +141,7 @@ def publish(
     """
     from craft_events_cli.actions import publish as action
 
-    _refuse_what_does_not_fit(lines, event)
+    _refuse_contradictions(lines, event)
     chosen = terminal.output_format(output)
     modules = handling.modules(connection.env)
     settings = acting.confirmed(connection)
@@ -155,9 +155,9 @@ def publish(
     return lifecycle.run(action.publish_typed(settings, bus, chosen, line, event.timestamp, dispatch=dispatch))
 
 
-def _refuse_what_does_not_fit(lines: Lines, event: Stating) -> None:
+def _refuse_contradictions(lines: Lines, event: Stating) -> None:
     if lines.source is not None and event.given:
-        raise UsageError(f"{event.given[0]} is for one event, and each line says its own", hint="leave one of them out")
+        raise UsageError(f"{event.given[0]} is for one event, and each line has its own", hint="leave one of them out")
     if lines.source is None and event.type is None:
         raise UsageError("--type is missing", hint="craft-events publish --type order.placed, or - for lines on stdin")
     if lines.source is None and lines.rejects is not None:
@@ -182,4 +182,4 @@ def _text_of(data: str) -> str:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"--data: {data[1:]} cannot be read: {reason}", hint="@FILE names a file of JSON") from None
     except UnicodeDecodeError:
-        raise UsageError("--data: it is no text in UTF-8") from None
+        raise UsageError("--data: the text is not UTF-8") from None

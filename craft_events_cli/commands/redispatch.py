@@ -85,7 +85,7 @@ class Delivering:
     ] = False
 
     def options(self) -> "RedispatchOptions":
-        """Return what the library calls them."""
+        """Return the options of the library."""
         from craft_easy.core.events.redispatch import RedispatchOptions
 
         return RedispatchOptions(
@@ -135,7 +135,7 @@ def redispatch(
             hint="add --since 2h, as far back as these events are to be delivered",
         )
     if how.any_type and not how.handler:
-        raise UsageError("--any-type needs --handler, the handlers that run on any type")
+        raise UsageError("--any-type needs --handler: the handlers that run on any type")
     _refuse_what_watch_cannot(how, where, ids_from or event_id, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), acting.confirmed(connection, is_dry=dry_run)
@@ -150,7 +150,7 @@ def redispatch(
 
 def _refuse_what_watch_cannot(how: Delivering, where: params.Limiting, ids: object, *, is_dry: bool) -> None:
     if how.lease < 1:
-        raise UsageError("--lease: a worker needs a second at least to show that it lives", hint="30 is usual")
+        raise UsageError("--lease: the minimum is a second", hint="30s is usual")
     if not how.watch:
         return
     if how.now:
@@ -159,5 +159,5 @@ def _refuse_what_watch_cannot(how: Delivering, where: params.Limiting, ids: obje
     for name, is_given in endings:
         if is_given:
             raise UsageError(
-                f"--watch goes on until it is stopped, and {name} has an end", hint="leave one of them out"
+                f"--watch continues until it is stopped, and {name} has an end", hint="leave one of them out"
             )

@@ -27,7 +27,7 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the deliveries of an event stand."""
+    """The state of the deliveries of an event."""
 
     state: params.States = field(default_factory=list)
 
@@ -111,21 +111,21 @@ class Rerunning:
         return self.all_handlers or bool(self.handler)
 
     def check(self, handling: params.Handling, where: params.Selecting, asking: params.Asking) -> None:
-        """Refuse what contradicts itself, before anything is loaded."""
+        """Refuse contradictions, before anything is loaded."""
         if self.handler and self.all_handlers:
-            raise UsageError("--handler chooses handlers, and --all-handlers takes all", hint="leave one of them out")
+            raise UsageError("--handler chooses handlers, and --all-handlers runs all", hint="leave one of them out")
         if self.is_meant and where.reverse:
             raise UsageError("handlers run oldest first, and --reverse is for printing", hint="leave --reverse out")
         if not self.is_meant and handling.named:
             raise UsageError(
-                "-m loads handlers, and nothing says which of them are to run",
+                "-m loads handlers, and no option chooses which of them run",
                 hint="add --handler ID or --all-handlers to run them; leave -m out to print",
             )
         if not self.is_meant:
             _refuse_to_print_with(self, asking)
 
     def options(self, only: Mapping[str, frozenset[str] | None] | None) -> "ReplayOptions":
-        """Return what the library calls them."""
+        """Return the options of the library."""
         from craft_easy.core.events.history.replay import ReplayOptions
 
         return ReplayOptions(

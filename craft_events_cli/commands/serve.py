@@ -20,7 +20,7 @@ MAX_PORT: Final = 65_535
 def port_number(text: str) -> int:
     """Read a port's number."""
     if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= MAX_PORT:
-        raise ValueError(f'"{text}" is no port: 1 to {MAX_PORT}')
+        raise ValueError(f'"{text}" is not a port: 1 to {MAX_PORT}')
     return int(text)
 
 
@@ -36,7 +36,7 @@ def serve(
             "--port",
             metavar="N",
             parser=params.reads(port_number),
-            help="listen on this port; else on the last or a free one",
+            help="listen on this port; default: the last one, or a free one",
         ),
     ] = None,
 ) -> None:
@@ -58,8 +58,8 @@ def serve(
     finally:
         _leave(log)
     raise EmbeddedLogError(
-        f"the embedded event log in {log.directory} was ended by something else",
-        hint=f"what was acknowledged is kept: start it again; its last words are in {log.directory / 'server.log'}",
+        f"the embedded event log in {log.directory} was ended by another process",
+        hint=f"acknowledged events are kept: start it again; its last messages are in {log.directory / 'server.log'}",
     )
 
 
@@ -76,4 +76,4 @@ def _leave(log: embedded.EmbeddedLog) -> None:
         if was_running:
             terminal.note(f"stopped; the events stay in {log.directory}")
     else:
-        terminal.note("others still use it: it runs on until the last of them leaves")
+        terminal.note("other processes use it: it runs until the last of them ends")

@@ -80,7 +80,7 @@ def _write(record: Any, chosen: Output) -> None:
 
 
 def next_steps(event: dict[str, Any]) -> Iterator[str]:
-    """Yield what an operator may type next, a line each."""
+    """Yield the commands that an operator may type next, a line each."""
     handlers = (event["delivery"] or {"handlers": []})["handlers"]
     states = {handler["state"] for handler in handlers}
     event_id = event["event_id"]

@@ -1,4 +1,4 @@
-"""`craft-events stats`: what is stuck, since when, whose it is; what came and failed over time."""
+"""`craft-events stats`: the backlog, its age and its owners; events and failures over time."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,7 +31,7 @@ LEAST_PAUSE: Final = 0.2
 
 
 class StatsGrouping(StrEnum):
-    """What the members of a group have in common."""
+    """The key of a group."""
 
     HANDLER = "handler"
     TYPE = "type"
@@ -42,7 +42,7 @@ class StatsGrouping(StrEnum):
 def whole_number(text: str) -> int:
     """Read a whole number of at least 0, in ASCII digits."""
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > params.MAX_NUMBER:
-        raise ValueError(f'"{text[:80]}" is no whole number of at least 0')
+        raise ValueError(f'"{text[:80]}" is not a whole number of at least 0')
     return int(text)
 
 
@@ -50,7 +50,7 @@ def pause(text: str) -> float:
     """Read how long to wait between two looks, in seconds."""
     seconds = params.seconds(text)
     if seconds < LEAST_PAUSE:
-        raise ValueError(f'"{text}" is too short: it is at least {LEAST_PAUSE} s')
+        raise ValueError(f'"{text}" is too short, the minimum is {LEAST_PAUSE} s')
     return seconds
 
 
@@ -58,13 +58,13 @@ def width(text: str) -> timedelta:
     """Read how wide a bar is."""
     seconds = params.seconds(text)
     if not 1 <= seconds <= timedelta.max.total_seconds() / 2:
-        raise ValueError(f'"{text}" is no width: a bar is a second wide at least')
+        raise ValueError(f'"{text}" is not a valid width: the minimum is a second')
     return timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """What is shown, and how often."""
+    """The figures, and how often they are read."""
 
     by: Annotated[StatsGrouping, typer.Option("--by", help="group by this", rich_help_panel=FIGURES)] = (
         StatsGrouping.HANDLER
@@ -93,7 +93,7 @@ class Looking:
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """What is still good."""
+    """The thresholds of an alert."""
 
     max_backlog: Annotated[
         int | None,
@@ -127,7 +127,7 @@ class Alerting:
     ] = None
 
     def limits(self) -> "Limits":
-        """Return what the library calls them."""
+        """Return the limits of the library."""
         from craft_easy.core.events.operations.stats import Limits
 
         return Limits(self.max_backlog, self.max_age, self.max_dead)
@@ -162,7 +162,7 @@ def stats(
 
 
 def _loaded(handling: params.Handling, connection: params.Connecting) -> list[str] | None:
-    """Return the ids that `-m` loads; what a variable names is not loaded only to look at figures."""
+    """Return the ids of the handlers that `-m` loads; modules of a variable are not loaded for figures alone."""
     if not handling.named:
         return None
     bus = loading.load_bus(handling.modules(connection.env))
@@ -258,7 +258,7 @@ def _window_of(where: params.Choosing, found: "Stats") -> str:
 
 
 def _hints(found: "Stats", where: params.Choosing) -> list[str]:
-    """Return what is to be known of the figures, and what to type next."""
+    """Return a note on the figures, and the next step."""
     known = ["failed counts the errors that are stored: the last five of a delivery"] if found.failed else []
     if _is_left_alone(found):
         known.append(f"{found.due:,} due · no worker is running")

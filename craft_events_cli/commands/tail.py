@@ -32,14 +32,14 @@ FOLLOWING: Final = "Following"
 def number_of_events(text: str) -> int:
     """Read a whole number of at least 0, in ASCII digits."""
     if not (text.isascii() and text.isdigit()) or int(text) > params.MAX_NUMBER:
-        raise ValueError(f'"{text}" is no whole number of at least 0')
+        raise ValueError(f'"{text}" is not a whole number of at least 0')
     return int(text)
 
 
 def span(text: str) -> float:
     """Read a duration of more than nothing."""
     if not (found := params.seconds(text)):
-        raise ValueError(f'"{text}" is no time to wait. Try 30s or 5m')
+        raise ValueError(f'"{text}" is not a time to wait. Try 30s or 5m')
     return found
 
 
@@ -89,7 +89,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What is shown to begin with, and whether more is waited for."""
+    """The events to begin with, and whether new ones are awaited."""
 
     last: Annotated[
         int | None,
@@ -131,15 +131,15 @@ class Following:
     ] = None
 
     def __post_init__(self) -> None:
-        """Refuse what only a tail that follows can do."""
+        """Refuse options that only a tail that follows can have."""
         given = (("--outcomes", self.outcomes), ("--checkpoint", self.checkpoint), ("--wait-max", self.wait_max))
         for option, value in given:
             if value and not self.follow:
-                raise UsageError(f"{option}: --no-follow ends before there is anything to wait for")
+                raise UsageError(f"{option}: --no-follow waits for nothing")
 
     @property
     def is_resumed(self) -> bool:
-        """Tell whether the checkpoint says where to go on."""
+        """Whether the checkpoint has a position to continue from."""
         try:
             return self.checkpoint is not None and self.checkpoint.stat().st_size > 0
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`craft-events trace`: an event, what caused it, what it caused."""
+"""`craft-events trace`: an event, its causes and its effects."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -105,7 +105,7 @@ def described(found: "Trace") -> dict[str, Any]:
 
 
 def row_of(step: "TraceStep") -> dict[str, Any]:
-    """Return one event of a chain as a row, its keys in the order of `COLUMNS`; null is what is not known."""
+    """Return one event of a chain as a row, its keys in the order of `COLUMNS`; null stands for an unknown value."""
     from craft_easy.core.events.store.formats.event_json import text_of
 
     link, delivery = step.link, step.delivery

@@ -1,4 +1,4 @@
-"""`craft-events workers`: who owns what, and who is silent."""
+"""`craft-events workers`: the workers, the events that they own, and which are silent."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,7 +55,7 @@ async def _workers(settings: "Settings", chosen: Output) -> ExitCode:
 
 
 def row_of(worker: "WorkerStatus") -> dict[str, Any]:
-    """Return a worker as a row, its keys in the order of `COLUMNS`; null stands for what nobody knows any more."""
+    """Return a worker as a row, its keys in the order of `COLUMNS`; null stands for an unknown value."""
     from dataclasses import asdict
 
     from craft_easy.core.events.store.formats.event_json import text_of

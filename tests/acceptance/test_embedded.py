@@ -485,7 +485,7 @@ def test_serve_does_not_stop_a_log_that_others_use(directory: Path) -> None:
             assert log.uri == uri
             code, said = serving.end(signal.SIGINT)
             assert code == 130
-            assert said.endswith("others still use it: it runs on until the last of them leaves\n")
+            assert said.endswith("other processes use it: it runs until the last of them ends\n")
             assert numbers_in(log) == set()
     assert not is_served(directory)
 
@@ -498,7 +498,7 @@ def test_serve_reports_that_its_server_was_killed(directory: Path) -> None:
         os.kill(note.pid, signal.SIGKILL)
         code, said = serving.ended()
     assert code == 4
-    assert "was ended by something else" in said
+    assert "was ended by another process" in said
     assert "Traceback" not in said
 
 

@@ -391,7 +391,7 @@ def test_a_delivery_that_dies_during_the_question_is_not_touched(
     ("arguments", "code", "said"),
     [
         (["discard", "x", "--yes"], 2, "missing option '--reason'"),
-        (["discard", "x", "--yes", "--reason", " "], 2, "--reason: a reason says why"),
+        (["discard", "x", "--yes", "--reason", " "], 2, "--reason: the reason is empty"),
         (["discard", "--pending", "--yes", "--reason", "r"], 2, "needs --handler"),
         (["list", "--by", "colour"], 2, "--by: 'colour' is not one of 'error', 'handler', 'type'"),
         (["list", "--limit", "0"], 2, "--limit"),

@@ -201,7 +201,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log, fixed_server: None) -> None:
     ("arguments", "said"),
     [
         (["--ttl", "soon"], "--ttl"),
-        (["--ttl", "0"], '--ttl: "0" is no span between a second and 68 years'),
+        (["--ttl", "0"], '--ttl: "0" is not a duration between a second and 68 years'),
         (["--ttl", "36500d"], "--ttl"),
         (["--within", "0"], "too short for any answer"),
         (["--within", "x"], "--within"),

@@ -111,7 +111,7 @@ def test_without_a_database_the_rest_is_shown(cli: Cli) -> None:
 def test_an_unreachable_database_is_a_warning(cli: Cli, log: Log) -> None:
     ended = cli(*SHOW, "--uri", "mongodb://127.0.0.1:9/")
     assert ended.code == 0
-    assert "warning: what waits for it is not known: 127.0.0.1:9" in ended.err
+    assert "warning: its backlog is not known: 127.0.0.1:9" in ended.err
 
 
 def test_a_handler_that_is_not_loaded_ends_with_3(cli: Cli, log: Log) -> None:

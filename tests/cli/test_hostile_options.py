@@ -178,7 +178,7 @@ DURATION = "is not a valid duration. Try 10, 30s or 5m"
         (["redispatch", "--lease", "-1", "-m", "shop"], 2, f'--lease: "-1" {DURATION}'),
         (["redispatch", "--lease", "1e9", "-m", "shop"], 2, f'--lease: "1e9" {DURATION}'),
         (["redispatch", "--lease", "2d", "-m", "shop"], 2, '--lease: "2d" is too long, the maximum is a day'),
-        (["redispatch", "--lease", "0", "-m", "shop"], 2, "--lease: a worker needs a second at least"),
+        (["redispatch", "--lease", "0", "-m", "shop"], 2, "--lease: the minimum is a second"),
         (["redispatch", "--timeout", "nan", "-m", "shop"], 2, f'--timeout: "nan" {DURATION}'),
         (["redispatch", "-m", "\x1b[31m"], 5, "the handler module \\x1b[31m cannot be imported"),
         (["redispatch", "-m", "shop", "--handler", "\x1b"], 3, "no handler '\\x1b' is loaded"),
@@ -188,12 +188,12 @@ DURATION = "is not a valid duration. Try 10, 30s or 5m"
         (["handlers", "list", "-m", "shop", "--app-dir", "shop.py"], 2, "--app-dir: dir 'shop.py' is a file"),
         (["show", "\x1b[31m"], 3, "there is no event \\x1b[31m in event_log"),
         (["show", "x" * 100_000], 3, "there is no event xxx"),
-        (["dead", "discard", "--reason", " ", "--yes"], 2, "--reason: a reason says why, for whoever asks later"),
+        (["dead", "discard", "--reason", " ", "--yes"], 2, "--reason: the reason is empty"),
         (["completion", "\x1b"], 2, "SHELL: '\\x1b' is not one of 'bash', 'zsh', 'fish'"),
         (["serve", "x" * 300], 2, "directory: xxx"),
-        (["serve", "d", "--port", "0"], 2, '--port: "0" is no port: 1 to 65535'),
-        (["serve", "d", "--port", "65536"], 2, '--port: "65536" is no port: 1 to 65535'),
-        (["serve", "d", "--port", "٣"], 2, '--port: "٣" is no port: 1 to 65535'),
+        (["serve", "d", "--port", "0"], 2, '--port: "0" is not a port: 1 to 65535'),
+        (["serve", "d", "--port", "65536"], 2, '--port: "65536" is not a port: 1 to 65535'),
+        (["serve", "d", "--port", "٣"], 2, '--port: "٣" is not a port: 1 to 65535'),
         (["serve", "shop.py"], 2, "DIR: dir 'shop.py' is a file"),
         (["\x1b[31m"], 2, "no such command '\\x1b[31m'"),
         (["replay", "--\x1b[31m"], 2, "no such option: --\\x1b[31m"),
@@ -390,7 +390,7 @@ def test_a_directory_that_was_removed_is_a_clear_error(
     (tmp_path / "gone").rmdir()
     ended = cli("replay")
     assert ended.code == 2
-    assert ended.err == "error: the current directory is not there any more\ncd to one that is\n"
+    assert ended.err == "error: the current directory does not exist any more\ncd to one that does\n"
 
 
 # ------------------------------------------------------------------ streams and the process's environment

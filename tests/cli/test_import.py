@@ -125,7 +125,7 @@ def test_standard_input_is_read_but_never_used_for_a_question(cli: Cli, log: Log
     ended = cli("import", "-")
     assert (ended.code, ended.err.splitlines()[0]) == (
         2,
-        "error: this asks before it acts, and standard input holds the events",
+        "error: this command asks before it acts, and standard input holds the events",
     )
     running = process("import", "-", "--yes", "-o", "json", stdin=-1)
     out, _ = running.communicate(gzip.compress(line(1) + b"\n" + line(2)))
@@ -157,7 +157,7 @@ def test_the_question_shows_the_number_of_lines(
     [
         (["nothing"], "error: nothing: cannot be read: no such file or directory"),
         (["."], "error: .: is a directory, not a file of events"),
-        (["events.ndjson", "--rejects", "events.ndjson"], "error: --rejects: this is the file that is read"),
+        (["events.ndjson", "--rejects", "events.ndjson"], "error: --rejects: this is the file that is imported"),
         (["events.ndjson", "--rejects", "."], "error: --rejects: . cannot be written: is a directory"),
         (["events.ndjson", "--rejects", "other"], "error: --rejects: other exists and is not a file of rejects"),
         (["events.ndjson", "--rejects", "/dev/full"], "error: --rejects: /dev/full cannot be written: no space left"),

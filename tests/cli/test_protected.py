@@ -81,7 +81,7 @@ def test_another_name_does_not_confirm(cli: Cli, log: Log, words: str, name: str
     before = everything(log)
     ended = cli(*ACTING[words], "--env", "prod", "--confirm-env", name)
     assert ended.code == 2
-    assert ended.err.startswith(f'error: --confirm-env: "{name}" is not where this acts: this is prod\n')
+    assert ended.err.startswith(f'error: --confirm-env: "{name}" is not the environment: this is prod\n')
     assert everything(log) == before
 
 
@@ -95,7 +95,7 @@ def test_the_given_name_confirms_every_command(cli: Cli, log: Log, words: str) -
 def test_a_confirmation_without_an_environment_is_refused(cli: Cli, log: Log) -> None:
     ended = cli("dead", "retry", "--yes", "--confirm-env", "prod")
     assert ended.code == 2
-    assert 'error: --confirm-env: "prod" is not where this acts: no environment is chosen\n' in ended.err
+    assert 'error: --confirm-env: "prod" is not the environment: no environment is chosen\n' in ended.err
 
 
 @pytest.mark.parametrize("args", [["--env", "prod", "--confirm-env", "prod"], ["--env", "dev"]])

@@ -132,8 +132,8 @@ def test_many_events_in_json_are_one_array(cli: Cli, log: Log) -> None:
     ("data", "reason"),
     [
         ("", "--data: JSON: expecting value"),
-        ("[1]", "--data: a payload is an object"),
-        ("null", "--data: a payload is an object"),
+        ("[1]", "--data: the payload is not an object"),
+        ("null", "--data: the payload is not an object"),
         ('{"a": 1, "a": 2}', '--data: JSON: the key "a" appears twice'),
         ('{"a": NaN}', "--data: JSON: NaN is not a number that the log keeps"),
         ('{"a": 1e999}', "larger than any float"),
@@ -147,7 +147,7 @@ def test_many_events_in_json_are_one_array(cli: Cli, log: Log) -> None:
         ('{"a": {"$numberDouble": "NaN"}}', "payload.a: a float that is not finite"),
         ("@nothing", "--data: nothing cannot be read: no such file"),
         ("@.", "--data: . cannot be read: is a directory"),
-        ("@latin", "--data: it is no text in UTF-8"),
+        ("@latin", "--data: the text is not UTF-8"),
         ("\udcff", "data: the value is not valid UTF-8"),
     ],
 )

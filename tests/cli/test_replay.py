@@ -166,7 +166,7 @@ def test_a_table_mentions_utc_once(replay: Cli) -> None:
         (["--state", "lost"], "--state"),
         (["--all-handlers"], "there is no terminal to ask on"),
         (["--checkpoint", "f"], "--checkpoint is for running handlers"),
-        (["-m", "shop"], "nothing says which of them are to run"),
+        (["-m", "shop"], "no option chooses which of them run"),
     ],
     ids=str,
 )

@@ -212,7 +212,7 @@ def test_handlers_from_the_environment_alone_still_print(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-m", "shop"], "nothing says which of them are to run"),
+        (["-m", "shop"], "no option chooses which of them run"),
         (["-m", "shop", "--all-handlers", "--handler", "shop:charge"], "leave one of them out"),
         (["-m", "shop", "--all-handlers", "--reverse"], "oldest first"),
         (["-m", "shop", "--all-handlers"], "there is no terminal to ask on"),
@@ -357,9 +357,9 @@ def test_a_signal_stops_it_and_the_checkpoint_has_its_position(
     _, err = running.communicate(timeout=20)
     assert running.returncode == code
     said = err.decode().splitlines()
-    assert "stopping: what is running gets its time; once more ends at once" in said
+    assert "stopping: running handlers get their grace time; a second signal ends the run at once" in said
     assert "stopped early" in said[-2]
-    assert said[-1] == "next: the same command goes on from there (point)"
+    assert said[-1] == "next: the same command continues from there (point)"
     assert b"Traceback" not in err
     position = json.loads((app / "point").read_text())["position"]
     assert position["passed"] == 1
@@ -410,7 +410,7 @@ def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill
     args = (*RUN, "--yes", "--fail-fast", "--checkpoint", "point", "--concurrency", "1", "--tenant", "acme")
     ended = cli(*args)
     assert ended.code == 3
-    assert "next: the same command goes on from there (point)" in ended.err
+    assert "next: the same command continues from there (point)" in ended.err
     (app / "paid").touch()
     again = cli(*args)
     assert again.code == 0
