@@ -31,7 +31,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Confirmation:
     """The question before a command acts.
 
     Args:
@@ -54,7 +54,7 @@ class Action(Protocol[Found]):
     async def count(self) -> Found:
         """Count what the command would touch."""
 
-    def question(self, found: Found) -> Question | None:
+    def question(self, found: Found) -> Confirmation | None:
         """Return the question; None if nothing was found to act on."""
 
     async def act(self, agreed: Found | None) -> ExitCode:
@@ -135,7 +135,7 @@ def _typed(question: str) -> str:
     return answer.strip()
 
 
-async def ask(question: Question, log: str) -> bool:
+async def ask(question: Confirmation, log: str) -> bool:
     """Ask on stderr and return whether the answer was yes, or the word; a signal ends the wait."""
     for line in question.notes:
         terminal.note(line)

@@ -14,7 +14,7 @@ from craft_easy.core.events.operations.unfinished_delivery import UnfinishedDeli
 from craft_easy.core.events.settings import Settings
 from craft_easy.core.events.store import EventStore
 from craft_events_cli import acting, event_ids, params, terminal
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output.counts import write_counts
@@ -94,8 +94,8 @@ class _DeadAction(ABC):
     async def count(self) -> Touched:
         return await dead.count(self.store, self._choice, pending=self.pending)
 
-    def question(self, found: Touched) -> Question | None:
-        return Question(self.sentence(found)) if found.counts.deliveries else None
+    def question(self, found: Touched) -> Confirmation | None:
+        return Confirmation(self.sentence(found)) if found.counts.deliveries else None
 
     async def act(self, agreed: Touched | None) -> ExitCode:
         view = Acted(self.outcome, self.meant, self._output, None if agreed is None else agreed.counts.deliveries)

@@ -10,7 +10,7 @@ from craft_easy.core.events.operations.intake import count_lines
 from craft_easy.core.events.settings import Settings
 from craft_easy.core.events.store import EventStore
 from craft_events_cli import acting, params
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output.counts import counted, write_counts
@@ -51,9 +51,9 @@ class ImportAction:
     async def count(self) -> int | None:
         return await count_lines(self._source)
 
-    def question(self, found: int | None) -> Question | None:
+    def question(self, found: int | None) -> Confirmation | None:
         lines = "the lines" if found is None else counted(found, "line")
-        return Question(f"{lines} of {shown_source(self._source)} {'is' if found == 1 else 'are'} imported.")
+        return Confirmation(f"{lines} of {shown_source(self._source)} {'is' if found == 1 else 'are'} imported.")
 
     async def act(self, agreed: int | None) -> ExitCode:
         return await self._import(agreed)

@@ -14,7 +14,7 @@ from craft_easy.core.events.settings import Settings, Value
 from craft_easy.core.events.settings.checks import check_collection
 from craft_easy.core.events.store import EventStore
 from craft_events_cli import acting, params, terminal
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.output.counts import counted, write_counts
@@ -93,14 +93,14 @@ class PruneAction:
         finally:
             progress.close()
 
-    def question(self, found: Pruned) -> Question | None:
+    def question(self, found: Pruned) -> Confirmation | None:
         events = found.counts.events
         if not events:
             return None
         which, notes = f"{counted(events, 'event')} {'is' if events == 1 else 'are'}", tuple(remarks(found))
         if self._place is None:
-            return Question(f"{which} removed for good, without a copy.", self._store.name, notes)
-        return Question(f"{which} copied to {self._place} and removed.", notes=notes)
+            return Confirmation(f"{which} removed for good, without a copy.", self._store.name, notes)
+        return Confirmation(f"{which} copied to {self._place} and removed.", notes=notes)
 
     async def act(self, agreed: Pruned | None) -> ExitCode:
         async with Pruner(self._place, self._output) as view:

@@ -10,7 +10,7 @@ from craft_easy.core.events.operations.redact import Redacted
 from craft_easy.core.events.settings import Settings
 from craft_easy.core.events.store import EventStore
 from craft_events_cli import acting, params, terminal
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output.counts import counted, write_counts
@@ -51,7 +51,7 @@ class RedactAction:
     async def count(self) -> Redacted:
         return await redact.count(self._store, self._selection)
 
-    def question(self, found: Redacted) -> Question | None:
+    def question(self, found: Redacted) -> Confirmation | None:
         events, deliveries = found.counts.events, found.counts.deliveries
         if not events:
             return None
@@ -59,7 +59,7 @@ class RedactAction:
         are = "is" if deliveries == 1 else "are"
         skipped = f", {counted(deliveries, 'unfinished delivery', 'unfinished deliveries')} {are} skipped"
         text = f"{counted(events, 'event')} {lose}{skipped if deliveries else ''}."
-        return Question(text, word_for([*self._selection.tenants, *self._selection.actors]), WARNING)
+        return Confirmation(text, word_for([*self._selection.tenants, *self._selection.actors]), WARNING)
 
     async def act(self, agreed: Redacted | None) -> ExitCode:
         async with Redactor(self._selection.tenants, self._selection.actors, self._output) as view:

@@ -19,7 +19,7 @@ from craft_easy.core.events.history.replay import Replay, ReplayOptions, ReplayS
 from craft_easy.core.events.settings import Settings
 from craft_easy.core.events.store import EventStore
 from craft_events_cli import acting, lifecycle, params, terminal
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.output import next_step
@@ -125,7 +125,7 @@ class ReplayAction:
         self._tell(plan)
         return plan
 
-    def question(self, found: ReplayPlan) -> Question | None:
+    def question(self, found: ReplayPlan) -> Confirmation | None:
         counts = found.counts
         if not counts.events:
             return None
@@ -134,7 +134,7 @@ class ReplayAction:
         published = "events that they publish are stored and dispatched"
         if not self._rerun.options.cascade:
             published = "events that they publish are suppressed"
-        return Question(f"{deliveries} of {counted(counts.events, 'event')} {runs} again; {published}.")
+        return Confirmation(f"{deliveries} of {counted(counts.events, 'event')} {runs} again; {published}.")
 
     async def act(self, agreed: ReplayPlan | None) -> ExitCode:
         plan = await self._count_if_possible() if agreed is None else agreed

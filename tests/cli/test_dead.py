@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from craft_events_cli import acting
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from tests.cli.conftest import Cli, Ended, Golden, Process
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, handler, id_of, states, tracked
 from tests.support.history import HOSTILE, Log, record
@@ -369,7 +369,7 @@ def test_a_delivery_that_dies_during_the_question_is_not_touched(
 ) -> None:
     asked: list[str] = []
 
-    async def agree(question: Question, log_name: str) -> bool:
+    async def agree(question: Confirmation, log_name: str) -> bool:
         asked.append(f"{log_name}: {question.text}")
         log.insert(record(9, delivery=tracked(handler("shop.billing:charge", hours=9))))
         return True

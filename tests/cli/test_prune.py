@@ -10,7 +10,7 @@ import pytest
 
 from craft_easy.core.events.operations import prune
 from craft_events_cli import acting
-from craft_events_cli.acting import Question
+from craft_events_cli.acting import Confirmation
 from tests.cli.conftest import Cli, Golden, Process
 from tests.support.history import BEGAN, HOSTILE, Log, delivery, record
 from tests.support.terminals import at_a_terminal
@@ -265,7 +265,7 @@ def test_a_name_with_control_characters_need_not_be_typed(
 ) -> None:
     asked: list[str] = []
 
-    async def refuse(question: Question, _: str) -> bool:
+    async def refuse(question: Confirmation, _: str) -> bool:
         asked.append(str(question.word))
         return False
 
