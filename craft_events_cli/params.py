@@ -1,36 +1,23 @@
 """The options that commands share, as Typer's `Annotated` types, and groups of them as frozen dataclasses.
 
-`expanded` shows Typer the fields of a group as options of the command, and builds the group when the command is called:
-
-    app = typer.Typer(add_completion=False)
-
-    @app.command()
-    @params.expanded
-    def tail(where: params.Selecting, connection: params.Connecting, output: params.Format = None) -> ExitCode:
-        async with opened(connection.settings()) as store:
-            selection = where.selection(await store.now())
-
 A group may refuse a combination of its options in `__post_init__`, before any I/O.
 """
 
-import inspect
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
-from craft_events_cli import connection, logs, terminal
-from craft_events_cli.app import Coloring, Debugging
+from craft_events_cli import connection, terminal
 from craft_events_cli.errors import UsageError
-from craft_events_cli.output import next_step
-from craft_events_cli.terminal import Color, Output
+from craft_events_cli.expanding import MAX_NUMBER
+from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
@@ -41,95 +28,8 @@ CONNECTION: Final = "Connection"
 HANDLERS: Final = "Handlers"
 RUNNING: Final = "Running handlers"
 OUTPUT: Final = "Output"
-MAX_NUMBER: Final = 2**63 - 1
-"""The largest integer that MongoDB stores."""
-MAX_NAME_BYTES: Final = 255
-"""The longest name of a file on Linux and macOS, limits.h(0p): NAME_MAX."""
 MAX_DEADLINE: Final = 86_400.0
-
-Command = Callable[..., int | None]
-
-
-# ------------------------------------------------------------------ groups of options
-
-
-@dataclass(frozen=True, slots=True)
-class Common:
-    """The options of every command."""
-
-    color: Coloring = Color.AUTO
-    debug: Debugging = False
-
-
-def expanded(function: Command) -> Command:
-    """Return a command whose groups of options Typer sees as options, with the common ones added."""
-    groups: dict[str, type] = {}
-    shown: list[inspect.Parameter] = []
-    hints = get_type_hints(function, include_extras=True)
-    for one in inspect.signature(function).parameters.values():
-        kind = hints[one.name]
-        if isinstance(kind, type) and is_dataclass(kind):
-            groups[one.name] = kind
-            shown += _members(kind)
-        else:
-            shown.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind))
-
-    @wraps(function)
-    def command(*, color: Color, debug: bool, **values: Any) -> int | None:
-        with terminal.data_only():
-            _check(values)
-            for name, group in groups.items():
-                values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-            with next_step.carrying(_given(values)), logs.shown(is_debug=terminal.is_debug()):
-                return function(**values)
-
-    shown += _members(Common)
-    command.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in shown}
-    return command
-
-
-def _given(values: Mapping[str, Any]) -> next_step.FlagsGiven:
-    """Return the flags that the next command needs too."""
-    connection = {"--env": values.get("env")}
-    modules: list[str] = []
-    app_dir = None
-    for group in values.values():
-        if isinstance(group, Connecting):
-            connection = {f"--{name}": getattr(group, name) for name in ("env", "uri", "database", "collection")}
-        elif isinstance(group, Handling):
-            modules, app_dir = group.named, group.app_dir
-    given = {flag: value for flag, value in connection.items() if value is not None}
-    return next_step.FlagsGiven(given, modules, None if app_dir is None else str(app_dir))
-
-
-def _members(group: type) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            one.name, inspect.Parameter.KEYWORD_ONLY, default=_default_of(one), annotation=hints[one.name]
-        )
-        for one in fields(group)
-    ]
-
-
-def _default_of(one: Any) -> Any:
-    if one.default_factory is not MISSING:
-        return one.default_factory()
-    return inspect.Parameter.empty if one.default is MISSING else one.default
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    """Refuse values that Typer's types accept: bytes that are not UTF-8, numbers and paths that are too large."""
-    for name, value in values.items():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str) and one.encode(errors="replace") != one.encode(errors="surrogatepass"):
-                raise UsageError(f"{name.replace('_', '-')}: the value is not valid UTF-8")
-            if isinstance(one, int) and one > MAX_NUMBER:
-                raise UsageError(f"{name.replace('_', '-')}: {one} is too large")
-            if isinstance(one, Path) and any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in one.parts):
-                raise UsageError(f"{name.replace('_', '-')}: {str(one)[:40]}… is too long for a path")
-
+MAX_DIGITS: Final = 19
 
 # ------------------------------------------------------------------ converters
 
@@ -168,6 +68,13 @@ def deadline(text: str) -> float:
     if found > MAX_DEADLINE:
         raise ValueError(f'"{text}" is too long, the maximum is a day')
     return found
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of at least 0, in ASCII digits, that MongoDB can store."""
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS or int(text) > MAX_NUMBER:
+        raise ValueError(f'"{text[:80]}" is not a whole number of at least 0')
+    return int(text)
 
 
 def pattern(text: str) -> str:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from craft_events_cli import params, terminal
+from craft_events_cli import terminal
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 
 app = typer.Typer(add_completion=False)
 
@@ -20,7 +21,7 @@ class Shell(StrEnum):
 
 
 @app.command()
-@params.expanded
+@expanded
 def completion(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="choose the shell; bash is 3.2 or newer")],
 ) -> ExitCode:

@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import params, terminal
 from craft_events_cli.connection import current_directory
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output.config import Setting, write_settings
 from craft_events_cli.output.rows import write_rows
 from craft_events_cli.terminal import Output
@@ -21,7 +22,7 @@ COLUMNS: Final = ("setting", "value", "origin")
 
 
 @app.callback()
-@params.expanded
+@expanded
 def config() -> None:
     """Show every setting and where it came from.
 
@@ -32,7 +33,7 @@ def config() -> None:
 
 
 @app.command()
-@params.expanded
+@expanded
 def show(connection: params.Connecting, handling: params.Handling, output: params.Format = None) -> ExitCode:
     """Show the value of every setting, and where it came from.
 

@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import acting, lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
@@ -62,7 +63,7 @@ class Gone:
 
 
 @app.callback()
-@params.expanded
+@expanded
 def dead() -> None:
     """List, retry or discard deliveries that used up their attempts.
 
@@ -74,7 +75,7 @@ def dead() -> None:
 
 
 @app.command("list")
-@params.expanded
+@expanded
 def list_dead(
     where: params.Selecting,
     connection: params.Connecting,
@@ -123,7 +124,7 @@ async def _list(
 
 
 @app.command()
-@params.expanded
+@expanded
 def retry(
     which: Named,
     where: params.Selecting,
@@ -149,7 +150,7 @@ def retry(
 
 
 @app.command()
-@params.expanded
+@expanded
 def discard(
     which: Named,
     gone: Gone,

@@ -5,8 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
-from craft_events_cli import params, terminal
+from craft_events_cli import terminal
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 
 app = typer.Typer(add_completion=False)
 
@@ -14,7 +15,7 @@ PAUSE_SECONDS: Final = 1.0
 
 
 @app.command()
-@params.expanded
+@expanded
 def demo(
     directory: Annotated[
         Path | None,

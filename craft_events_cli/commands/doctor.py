@@ -10,6 +10,7 @@ import typer
 
 from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.output.findings import Findings
 from craft_events_cli.terminal import Output
@@ -73,7 +74,7 @@ class Examining:
 
 
 @app.command()
-@params.expanded
+@expanded
 def doctor(
     connection: params.Acting,
     handling: params.Handling,

@@ -11,6 +11,7 @@ import typer
 from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
@@ -63,7 +64,7 @@ class Writing:
 
 
 @app.command()
-@params.expanded
+@expanded
 def export(
     what: Writing,
     where: params.Selecting,

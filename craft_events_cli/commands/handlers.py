@@ -13,6 +13,7 @@ import typer
 from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.output.findings import Findings
 from craft_events_cli.output.rows import json_line, write_rows
@@ -30,7 +31,7 @@ COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "re
 
 
 @app.callback()
-@params.expanded
+@expanded
 def handlers() -> None:
     """List, show or check the handlers of a module.
 
@@ -41,7 +42,7 @@ def handlers() -> None:
 
 
 @app.command("list")
-@params.expanded
+@expanded
 def list_handlers(
     handling: params.Handling,
     env: params.Env = None,
@@ -87,7 +88,7 @@ def row_of(subscription: "Subscription") -> dict[str, Any]:
 
 
 @app.command()
-@params.expanded
+@expanded
 def show(
     handler_id: Annotated[str, typer.Argument(metavar="ID", help="choose the handler, by its id or an alias")],
     handling: params.Handling,
@@ -168,7 +169,7 @@ def _write_one(row: dict[str, Any], chosen: Output) -> None:
 
 
 @app.command()
-@params.expanded
+@expanded
 def check(
     handling: params.Handling,
     connection: params.Connecting,

@@ -8,6 +8,7 @@ import typer
 
 from craft_events_cli import acting, lifecycle, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 
 app = typer.Typer(add_completion=False)
 
@@ -33,7 +34,7 @@ class Taking:
 
 
 @app.command()
-@params.expanded
+@expanded
 def import_events(
     what: Taking,
     asking: params.Asking,

@@ -7,6 +7,7 @@ import typer
 from craft_events_cli import lifecycle, listing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
@@ -17,7 +18,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-@params.expanded
+@expanded
 def pending(
     where: params.Selecting,
     connection: params.Connecting,

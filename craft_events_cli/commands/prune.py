@@ -9,6 +9,7 @@ import typer
 from craft_easy.core.events.model.selection import parse_moment
 from craft_events_cli import acting, lifecycle, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
@@ -81,7 +82,7 @@ class Which(params.Filtering):
 
 
 @app.command()
-@params.expanded
+@expanded
 def prune(
     what: Pruning,
     which: Which,

@@ -10,6 +10,7 @@ import typer
 from craft_easy.core.events.model.selection import Moment, parse_moment
 from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 
 app = typer.Typer(add_completion=False)
 
@@ -112,7 +113,7 @@ class Lines:
 
 
 @app.command()
-@params.expanded
+@expanded
 def publish(
     lines: Lines,
     event: Stating,

@@ -6,12 +6,13 @@ import typer
 
 from craft_events_cli import acting, lifecycle, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-@params.expanded
+@expanded
 def redact(
     where: params.Selecting,
     asking: params.Asking,

@@ -7,6 +7,7 @@ import typer
 
 from craft_events_cli import acting, event_ids, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 
 if TYPE_CHECKING:
     from craft_easy.core.events.redispatch import RedispatchOptions
@@ -103,7 +104,7 @@ class Delivering:
 
 
 @app.command()
-@params.expanded
+@expanded
 def redispatch(
     where: params.Limiting,
     connection: params.Acting,

@@ -11,6 +11,7 @@ import typer
 from craft_events_cli import acting, event_ids, lifecycle, loading, pacing, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import failures
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 from craft_events_cli.terminal import Output
@@ -142,7 +143,7 @@ class Rerunning:
 
 
 @app.command()
-@params.expanded
+@expanded
 def replay(
     where: params.Selecting,
     standing: Standing,

@@ -10,6 +10,7 @@ import typer
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EmbeddedLogError
 from craft_events_cli import params, terminal
+from craft_events_cli.expanding import expanded
 
 app = typer.Typer(add_completion=False)
 
@@ -25,7 +26,7 @@ def port_number(text: str) -> int:
 
 
 @app.command()
-@params.expanded
+@expanded
 def serve(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", file_okay=False, help="keep the log here, in a new or empty directory")

@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import event_ids, lifecycle, params, terminal
 from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.terminal import Output
 
@@ -19,7 +20,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-@params.expanded
+@expanded
 def show(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="choose the event: its id, or how it begins")],
     connection: params.Connecting,

@@ -11,6 +11,7 @@ import typer
 from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.spans import minutes
@@ -37,13 +38,6 @@ class StatsGrouping(StrEnum):
     TYPE = "type"
     TENANT = "tenant"
     ERROR = "error"
-
-
-def whole_number(text: str) -> int:
-    """Read a whole number of at least 0, in ASCII digits."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > params.MAX_NUMBER:
-        raise ValueError(f'"{text[:80]}" is not a whole number of at least 0')
-    return int(text)
 
 
 def pause(text: str) -> float:
@@ -100,7 +94,7 @@ class Alerting:
         typer.Option(
             "--max-backlog",
             metavar="N",
-            parser=params.reads(whole_number),
+            parser=params.reads(params.whole_number),
             help="exit 3 if more than N events are open",
             rich_help_panel=ALERTING,
         ),
@@ -120,7 +114,7 @@ class Alerting:
         typer.Option(
             "--max-dead",
             metavar="N",
-            parser=params.reads(whole_number),
+            parser=params.reads(params.whole_number),
             help="exit 3 if more than N deliveries are dead",
             rich_help_panel=ALERTING,
         ),
@@ -134,7 +128,7 @@ class Alerting:
 
 
 @app.command()
-@params.expanded
+@expanded
 def stats(
     where: params.Choosing,
     looking: Looking,

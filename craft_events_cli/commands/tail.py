@@ -12,6 +12,7 @@ import typer
 from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.expanding import expanded
 from craft_events_cli.matching import Grep, search_text
 from craft_events_cli.output.counts import counted
 from craft_events_cli.terminal import Output
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 FOLLOWING: Final = "Following"
-
-
-def number_of_events(text: str) -> int:
-    """Read a whole number of at least 0, in ASCII digits."""
-    if not (text.isascii() and text.isdigit()) or int(text) > params.MAX_NUMBER:
-        raise ValueError(f'"{text}" is not a whole number of at least 0')
-    return int(text)
 
 
 def span(text: str) -> float:
@@ -97,7 +91,7 @@ class Following:
             "-n",
             "--last",
             metavar="N",
-            parser=params.reads(number_of_events),
+            parser=params.reads(params.whole_number),
             help="begin with the last N events; 10 without --since",
             rich_help_panel=FOLLOWING,
         ),
@@ -147,7 +141,7 @@ class Following:
 
 
 @app.command()
-@params.expanded
+@expanded
 def tail(
     where: Followed,
     leaving: Leaving,

@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import event_ids, lifecycle, params, terminal
 from craft_events_cli.connection import not_found, opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output.rows import json_line, write_rows
 from craft_events_cli.terminal import Output
 
@@ -39,7 +40,7 @@ class Showing:
 
 
 @app.command()
-@params.expanded
+@expanded
 def trace(
     event_id: Annotated[
         str, typer.Argument(metavar="EVENT_ID", help="choose any event of the chain: its id, or how it begins")

@@ -7,6 +7,7 @@ import typer
 from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
+from craft_events_cli.expanding import expanded
 from craft_events_cli.output import workers as render
 from craft_events_cli.output.rows import write_rows
 from craft_events_cli.terminal import Output
@@ -21,7 +22,7 @@ COLUMNS: Final = ("owner", "state", "open", "host", "pid", "started_at", "beat_a
 
 
 @app.command()
-@params.expanded
+@expanded
 def workers(connection: params.Connecting, output: params.Format = None) -> ExitCode:
     """Show the processes that own open events, and which of them are silent.
 

@@ -12,6 +12,7 @@ from craft_easy.core.events import errors
 from craft_events_cli import lifecycle, params, terminal
 from craft_events_cli.app import page
 from craft_events_cli.errors import ExitCode, Terminated, UsageError
+from craft_events_cli.expanding import Command, expanded
 
 
 def command(
@@ -93,6 +94,6 @@ async def _wait(*, stubborn: bool, forgetful: bool) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    functions: dict[str, params.Command] = {"stub": command, "fail": fail, "lines": lines, "wait": wait}
+    functions: dict[str, Command] = {"stub": command, "fail": fail, "lines": lines, "wait": wait}
     for name, function in functions.items():
-        app.command(name, help=page(function.__doc__ or ""))(params.expanded(function))
+        app.command(name, help=page(function.__doc__ or ""))(expanded(function))
