@@ -105,6 +105,6 @@ def _came_from(settings: Settings) -> str:
 
 def not_found(event_id: str, settings: Settings) -> ExitCode:
     """Report on stderr that an event does not exist, and return the exit code."""
-    terminal.error(f"there is no event {event_id} in {settings.collection.value}")
+    terminal.error(f"there is no event {event_id} in {log_name(settings)}")
     terminal.note("is it another database or collection? --database and --collection name them")
     return ExitCode.UNFINISHED

@@ -179,7 +179,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log) -> None:
 def test_an_event_that_is_not_there_ends_with_3(cli: Cli, log: Log, output: str) -> None:
     ended = cli("trace", "no-such-event", "-o", output)
     assert (ended.code, ended.out) == (3, "")
-    assert ended.err.startswith("error: there is no event no-such-event in event_log\n")
+    assert ended.err.startswith(f"error: there is no event no-such-event in {log.database}.event_log at 127.0.0.1:")
 
 
 @pytest.mark.parametrize(
