@@ -203,7 +203,7 @@ def test_colours_add_no_letters(cli: Cli, log: Log, fixed_server: None) -> None:
         (["--ttl", "soon"], "--ttl"),
         (["--ttl", "0"], '--ttl: "0" is not a duration between a second and 68 years'),
         (["--ttl", "36500d"], "--ttl"),
-        (["--within", "0"], "too short for any answer"),
+        (["--within", "0"], "is too short, the minimum is"),
         (["--within", "x"], "--within"),
         (["--uri", "http://x/"], "not a MongoDB address"),
         (["more"], "unexpected extra argument(s) (more)"),

@@ -94,7 +94,7 @@ def test_an_old_name_leads_to_the_handler(cli: Cli, log: Log) -> None:
 
 def test_pending_deliveries_suggest_a_redispatch(cli: Cli, log: Log) -> None:
     log.events.delete_one({"event_type": "order.paid"})
-    assert cli(*SHOW).err == "next: craft-events redispatch --handler charge -m MODULE\n"
+    assert cli(*SHOW).err == "next: craft-events redispatch --handler charge -m shop\n"
     assert cli("handlers", "show", "mail", "-m", "shop").err == ""
 
 

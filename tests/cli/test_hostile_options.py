@@ -435,7 +435,7 @@ def test_without_a_stdin_no_question_is_asked_and_nothing_hangs(process: Process
 
     found = ended(process("dead", "retry", stdin=subprocess.DEVNULL, preexec_fn=close))
     assert found.code == 2
-    assert found.err.startswith("error: this asks before it acts, and there is no terminal to ask on\n")
+    assert found.err.startswith("error: this command asks before it acts, and there is no terminal to ask on\n")
     assert ended(process("replay", stdin=subprocess.DEVNULL, preexec_fn=close)).code == 0
 
 

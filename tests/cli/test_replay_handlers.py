@@ -271,7 +271,7 @@ def test_failures_are_summarised_and_written_to_a_file_that_ids_from_reads(cli: 
     said = ended.err.splitlines()
     assert said[-3].startswith("4 events · 6 delivered · 2 failed · 4 publishes suppressed")
     assert said[-2].startswith("    2  shop:charge   ValueError: the ")
-    assert said[-1] == "next: craft-events replay --ids-from failed.ndjson -m shop --all-handlers"
+    assert said[-1] == "next: craft-events replay --ids-from failed.ndjson --all-handlers -m shop"
     assert "\x1b" not in ended.err
     rows = [json.loads(line) for line in (app / "failed.ndjson").read_text().splitlines()]
     assert [(row["event_id"], row["handler"], row["outcome"]) for row in rows] == [

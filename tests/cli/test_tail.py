@@ -93,7 +93,7 @@ def test_only_what_holds_the_text_is_shown(tail: Cli) -> None:
         (["--no-follow", "--checkpoint", "f"], "--checkpoint"),
         (["--no-follow", "--outcomes"], "--outcomes"),
         (["--no-follow", "--wait-max", "1s"], "--wait-max"),
-        (["--wait-max", "0"], "no time to wait"),
+        (["--wait-max", "0"], "not a time to wait"),
         (["--wait-max", "soon"], "is not a valid duration"),
         (["--outcomes", "-o", "csv"], "-o csv"),
         (["--grep", ""], "every event"),
