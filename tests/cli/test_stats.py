@@ -210,7 +210,7 @@ def test_a_threshold_that_is_crossed_is_named_and_ends_with_3(
         (["--max-age", "old"], '--max-age: "old" is not a valid duration'),
         (["--watch", "0"], '"0" is too short'),
         (["--watch", "2s", "-o", "json"], "-o json is one array, and this command does not end"),
-        (["--bar", "0"], "a bar is a second wide at least"),
+        (["--bar", "0"], "the minimum is a second"),
         (["--bar", "1s"], "86,40"),
         (["--bar", "9" * 15], "is not a valid width"),
         (["--limit", "3"], "no such option: --limit"),
