@@ -24,7 +24,7 @@ from craft_easy.core.events import embedded
 from craft_easy.core.events.embedded import server
 from craft_easy.core.events.embedded.directory import Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
-from tests.support.conditions import until
+from tests.support.conditions import freeze, until
 
 pytestmark = pytest.mark.slow
 
@@ -276,7 +276,7 @@ def test_a_server_that_does_not_come_up_is_quoted(directory: Path, monkeypatch: 
 def test_a_hanging_server_is_reported_and_not_killed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "ANSWER_SECONDS", 0.1)
     with embedded.join(directory) as log:
-        os.kill(log.pid, signal.SIGSTOP)
+        freeze(log.pid)
         with pytest.raises(EmbeddedLogError, match=rf"runs \(process {log.pid}, port \d+\) and does not answer"):
             embedded.join(directory, timeout=0.1)
         os.kill(log.pid, signal.SIGCONT)
@@ -286,7 +286,7 @@ def test_a_hanging_server_is_reported_and_not_killed(directory: Path, monkeypatc
 
 def test_a_server_that_does_not_stop_is_killed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = embedded.join(directory)
-    os.kill(log.pid, signal.SIGSTOP)
+    freeze(log.pid)
     monkeypatch.setattr(server, "STOP_SECONDS", 0.2)
     assert log.leave()
     until(lambda: not is_served(directory))

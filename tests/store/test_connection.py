@@ -21,6 +21,7 @@ from craft_easy.core.events.errors import InvalidSetting, StoreError, StoreUnava
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore, connection, drivers
 from craft_easy.core.events.types import DomainEvent
+from tests.support.conditions import freeze
 
 # PyMongo leaves sockets to the garbage collector when a connection fails, and so does a loop that was not cleaned up
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -287,7 +288,7 @@ async def test_every_call_to_a_frozen_server_ends_in_time(client_of: Any, frozen
     await store.append(event())
     pages = store.batches(Selection(), size=1)
     await anext(pages)
-    os.kill(frozen.pid, signal.SIGSTOP)
+    freeze(frozen.pid)
     calls = [
         store.append(event()),
         store.append(event(), handlers=["h"]),
@@ -337,7 +338,7 @@ async def test_an_error_while_a_client_is_closed_is_ignored(
 async def test_a_shorter_deadline_can_be_set(frozen: embedded.EmbeddedLog) -> None:
     async with EventStore("x", uri=frozen.uri) as store:
         await store.now()
-        os.kill(frozen.pid, signal.SIGSTOP)
+        freeze(frozen.pid)
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             async with store.call(0.2) as site:

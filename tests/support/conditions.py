@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,3 +29,9 @@ async def becomes(condition: Callable[[], T], *, seconds: float = 20) -> T:
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0)
     return value
+
+
+def freeze(pid: int) -> None:
+    """Stop a process with SIGSTOP, and return when it has stopped: until then it may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
