@@ -112,11 +112,12 @@ class FakeRun:
     def __init__(self, *_: object) -> None:
         self.abandoned = 0
         self.is_given_back = False
+        self.end = asyncio.Event()
         runs.append(self)
 
     async def run(self, *, is_alone: bool) -> None:
         try:
-            await asyncio.Event().wait()
+            await self.end.wait()
         except asyncio.CancelledError:
             self.abandoned = 1
             raise
@@ -167,7 +168,7 @@ async def test_a_record_whose_run_cannot_start_is_given_back_and_the_others_cont
     await records.start([claimed(1, due()), claimed(2)])
     await records.idle()
     assert sorted(given_back) == ["e1", "e2"]
-    assert "the deliveries of event e1 broke off" in caplog.text
+    assert "the deliveries of event e1 were interrupted" in caplog.text
     assert shares.may_begin("slow", free=1)
 
 
@@ -194,15 +195,42 @@ async def test_a_start_that_is_cancelled_gives_back_the_records_that_did_not_beg
     await records.stop(grace=0)
 
 
-async def test_a_waiting_suspect_is_given_back_if_the_run_ends(given_back: list[str]) -> None:
-    records = pool_of(1, given_back)
+async def test_a_suspect_gets_its_turn_while_another_claim_loop_goes_on(given_back: list[str]) -> None:
+    records = pool_of(2, given_back)
     await records.start([claimed(1, due())])
-    suspect = asyncio.create_task(records.alone(claimed(2, due())))
     await becomes(lambda: len(runs) == 1)
+    running, turn = asyncio.Event(), asyncio.Event()
+
+    async def suspect() -> None:
+        async with records.exclusive():
+            running.set()
+            await turn.wait()
+
+    suspected = asyncio.create_task(suspect())
+    await asyncio.sleep(0)
+    other = asyncio.create_task(records.start([claimed(2, due())]))
+    await asyncio.sleep(0)
+    assert (len(runs), running.is_set()) == (1, False)
+    runs[0].end.set()
+    await running.wait()
+    assert len(runs) == 1
+    turn.set()
+    await suspected
+    await other
+    await becomes(lambda: len(runs) == 2)
+    await records.stop(grace=0)
+
+
+async def test_a_suspect_that_is_cancelled_before_its_turn_lets_the_others_go_on(given_back: list[str]) -> None:
+    records = pool_of(2, given_back)
+    await records.start([claimed(1, due())])
+    suspect = asyncio.create_task(records.exclusive().__aenter__())
+    await asyncio.sleep(0)
     suspect.cancel()
     with pytest.raises(asyncio.CancelledError):
         await suspect
-    assert given_back == ["e2"]
+    await records.start([claimed(2, due())])
+    await becomes(lambda: len(runs) == 2)
     await records.stop(grace=0)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -175,7 +175,7 @@ class RunnerPool:
         self._shares = shares
         self._slots = Slots(size, self._work, self._admit)
         self._runs: set[RecordRun] = set()
-        self._alone = asyncio.Lock()
+        self._exclusive = asyncio.Lock()
 
     async def start(self, claimed: Iterable[ClaimedRecord], *, is_elsewhere: Callable[[str], bool] = _never) -> bool:
         """Start records in their order, each as soon as it may; return when all have begun.
@@ -208,26 +208,19 @@ class RunnerPool:
             raise
         return are_all_begun
 
-    async def alone(self, claimed: ClaimedRecord) -> None:
-        """Run a suspect to its end while nothing else runs, one handler at a time."""
-        claimed.is_alone = True
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Let nothing else begin until the block ends, and enter it when nothing runs any more."""
         try:
-            await self._alone.acquire()
-        except BaseException:
-            self._give_back(claimed.owned)
-            raise
-        try:
-            await self._run_alone(claimed)
+            async with self._exclusive:
+                await self.idle()
+                yield
         finally:
-            self._alone.release()
             self._slots.fill()
 
-    async def _run_alone(self, claimed: ClaimedRecord) -> None:
-        try:
-            await self.idle()
-        except BaseException:
-            self._give_back(claimed.owned)
-            raise
+    async def run_alone(self, claimed: ClaimedRecord) -> None:
+        """Run a suspect to its end, one handler at a time; only inside of `exclusive`."""
+        claimed.is_alone = True
         await self.start([claimed])
         await self.idle()
         await self._record_owner.writer.wait_until_stored(claimed.owned)
@@ -259,7 +252,7 @@ class RunnerPool:
 
     def _admit(self, record: ClaimedRecord) -> bool:
         """Return whether a record may begin, with those of its deliveries whose handlers have a share left."""
-        if self._alone.locked() and not record.is_alone:
+        if self._exclusive.locked() and not record.is_alone:
             return False
         if self._shares is not None:
             free = self._slots.free
@@ -280,7 +273,7 @@ class RunnerPool:
                 self._runs.add(run)
                 await run.run(is_alone=record.is_alone)
         except Exception:
-            log.exception("the deliveries of event %s broke off", record.owned.key)
+            log.exception("the deliveries of event %s were interrupted by an error", record.owned.key)
         finally:
             if run is None:
                 self._release(record)

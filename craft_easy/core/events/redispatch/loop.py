@@ -270,9 +270,9 @@ class Redispatch:
             )
 
         for record_id in await self._claimer.claim_all(wanted, start, size=size):
-            await self._pool.idle()
-            for owned in await self._claimer.claim(wanted, [record_id]):
-                await self._pool.alone(ClaimedRecord(owned, self._due(owned.record, whole)))
+            async with self._pool.exclusive():
+                for owned in await self._claimer.claim(wanted, [record_id]):
+                    await self._pool.run_alone(ClaimedRecord(owned, self._due(owned.record, whole)))
 
     def _take(self, claimed: list[OwnedRecord]) -> None:
         """Count claimed records, and have their outcomes counted and reported once they are stored."""
