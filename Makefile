@@ -16,7 +16,7 @@ SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3,
 PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import venv, '$$need'; $(SUITABLE)' 2>/dev/null && echo $$python && exit; done; done)
 
-# Where there is none, uv gets one.
+# uv gets one if the machine has no suitable Python.
 UV ?= $(if $(PYTHON),,$(shell command -v uv))
 
 .DEFAULT_GOAL := help

@@ -29,16 +29,16 @@ def current_directory() -> Path:
 
 
 class IfMissing(Enum):
-    """What a command does about a log that does not exist."""
+    """How a command treats a log that does not exist."""
 
     REFUSE = auto()
-    """It fails: a typo in a name is not all clear."""
+    """Fail: a typo in a name is not all clear."""
     WAIT = auto()
-    """It says so and waits, for the server as well."""
+    """Report it and wait until the log exists, and its server answers."""
     FOLLOW = auto()
-    """It says so and follows the collection that is to come; it waits for the directory of an embedded log."""
+    """Report it and follow the collection that may come; wait for the directory of an embedded log."""
     BEGIN = auto()
-    """It begins the log."""
+    """Begin the log."""
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def opened(settings: Settings, *, if_missing: IfMissing = IfMissing.REFUSE
 
 
 async def _meet(store: EventStore, if_missing: IfMissing) -> None:
-    """Do about a log that does not exist what the command does about it."""
+    """Refuse, await, report or ignore a log that does not exist."""
     from craft_easy.core.events.errors import EventsError
     from craft_easy.core.events.store import existence
 

@@ -60,7 +60,7 @@ async def whole(store: EventStore, given: Sequence[str]) -> tuple[str, ...]:
 
 
 async def completed(store: EventStore, prefix: str) -> str | None:
-    """Return the one event id that begins with a text; None where there is none."""
+    """Return the one event id that begins with a text; None if no event has such an id."""
     from craft_easy.core.events.store.read import completed as complete
 
     return await complete(store, prefix)

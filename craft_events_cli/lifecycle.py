@@ -22,7 +22,6 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that end a run."""
 THREADS_S: Final = 0.5
 """Seconds that threads which a handler left behind get to end."""
-
 LOST_AFTER: Final = 1.0
 """Seconds after which a cancellation without effect counts as lost.
 

@@ -161,28 +161,16 @@ def _moment(flag: str, text: str) -> Any:
 
 Since = Annotated[Moment | None, _moment("--since", "select from this time on: 2h, 1d12h, 2026-01-31T10:00Z")]
 Until = Annotated[Moment | None, _moment("--until", "select before this time")]
-Timeout = Annotated[
-    float,
-    typer.Option(
-        "--timeout",
-        metavar="DURATION",
-        parser=reads(seconds),
-        help="limit an attempt whose handler sets no limit",
-        show_default="15m",
-        rich_help_panel=RUNNING,
-    ),
-]
-Grace = Annotated[
-    float,
-    typer.Option(
-        "--grace",
-        metavar="DURATION",
-        parser=reads(seconds),
-        help="wait this long for running handlers when stopped",
-        show_default="10s",
-        rich_help_panel=RUNNING,
-    ),
-]
+
+
+def _duration(flag: str, text: str, *, default: str) -> Any:
+    return typer.Option(
+        flag, metavar="DURATION", parser=reads(seconds), help=text, show_default=default, rich_help_panel=RUNNING
+    )
+
+
+Timeout = Annotated[float, _duration("--timeout", "limit an attempt whose handler sets no limit", default="15m")]
+Grace = Annotated[float, _duration("--grace", "wait this long for running handlers when stopped", default="10s")]
 
 
 # ------------------------------------------------------------------ shared groups

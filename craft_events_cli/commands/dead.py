@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from craft_events_cli import acting, lifecycle, listing, params, terminal
-from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
@@ -101,22 +100,11 @@ async def _list(
     settings: "Settings", where: params.Selecting, handlers: list[str], by: listing.By | None, chosen: Output
 ) -> ExitCode:
     from craft_easy.core.events.operations import dead
-    from craft_easy.core.events.operations.handlers import require_in_log
     from craft_events_cli.output.unfinished import DEAD
 
-    async with opened(settings) as store:
-        await require_in_log(store, handlers)
-        now = await store.now()
-        choice = dead.Choice(where.selection(now), tuple(handlers))
-        if by is None:
-            shown = await listing.write_each(DEAD, dead.deliveries(store, choice), chosen, now)
-        else:
-            groups = await dead.groups(store, choice, by=by.value)
-            shown = listing.write_groups(DEAD, groups, by, chosen, now)
+    shown = await listing.show(dead, DEAD, settings, where, handlers, by, chosen)
     if shown is None:
-        terminal.note("no dead deliveries" + (" in this selection" if choice != dead.EVERY else ""))
         return ExitCode.DONE
-    terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
     again = next_step.command("dead", "retry", *listing.flags(where, handlers, shown.narrowed))
     terminal.note(f"one of them: {next_step.command('show', shown.event_id)}")
     terminal.note(f"all again: {again}")

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from craft_events_cli import lifecycle, listing, params, terminal
-from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
@@ -44,23 +43,12 @@ def pending(
 async def _pending(
     settings: "Settings", where: params.Selecting, handlers: list[str], by: listing.By | None, chosen: Output
 ) -> ExitCode:
-    from craft_easy.core.events.operations import dead, pending
-    from craft_easy.core.events.operations.handlers import require_in_log
+    from craft_easy.core.events.operations import pending
     from craft_events_cli.output.unfinished import PENDING
 
-    async with opened(settings) as store:
-        await require_in_log(store, handlers)
-        now = await store.now()
-        choice = dead.Choice(where.selection(now), tuple(handlers))
-        if by is None:
-            shown = await listing.write_each(PENDING, pending.deliveries(store, choice), chosen, now)
-        else:
-            groups = await pending.groups(store, choice, by=by.value)
-            shown = listing.write_groups(PENDING, groups, by, chosen, now)
+    shown = await listing.show(pending, PENDING, settings, where, handlers, by, chosen)
     if shown is None:
-        terminal.note("no pending deliveries" + (" in this selection" if choice != dead.EVERY else ""))
         return ExitCode.DONE
-    terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
     terminal.note(f"one of them: {next_step.command('show', shown.event_id)}")
     terminal.note(f"delivered by: {next_step.loading('redispatch')}")
     return ExitCode.DONE

@@ -21,7 +21,7 @@ MAX_DATA: Final = 100 * 1024 * 1024
 def not_empty(text: str) -> str:
     """Check a text: an empty one is most often a variable of the shell that is not set."""
     if not text:
-        raise ValueError("is empty; leave the option out if there is none")
+        raise ValueError("is empty; leave the option out instead")
     return text
 
 

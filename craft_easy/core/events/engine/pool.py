@@ -180,8 +180,8 @@ class RunnerPool:
     async def start(self, claimed: Iterable[ClaimedRecord], *, is_elsewhere: Callable[[str], bool] = _never) -> bool:
         """Start records in their order, each as soon as it may; return when all have begun.
 
-        Cancelling this gives back those that have not begun. So does it with those whose handlers are all
-        elsewhere meanwhile; then it returns False.
+        Cancelling this gives back those that have not begun. Records whose handlers are all claimed elsewhere by now
+        are given back too, and then it returns False.
 
         Args:
             claimed: the records.

@@ -20,7 +20,7 @@ SLOW_S: Final = 0.25
 FAILURES: Final = 3
 """Failures in a row after which a handler is failing."""
 FAILING_PART: Final = 10
-"""A failing handler gets one of so many slots."""
+"""A failing handler gets the number of slots divided by this, one at least."""
 WEIGHT: Final = 0.25
 """The weight of the latest delivery in the average duration of a handler."""
 

@@ -1,7 +1,7 @@
 """Whether the log exists: a name with a typo in it must not read as a log without any event.
 
 MongoDB answers a query of a collection that does not exist like one of an empty collection, and an embedded log
-is created when its directory is joined. So whoever reads or acts asks here first, once for a run.
+is created when its directory is joined. So a command that reads or acts asks here first, once for a run.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def require_directory(log: Log) -> None:
     directory = log.embedded_directory
     if directory is None or embedded.is_there(directory):
         return
-    beside = embedded.logs_beside(directory)
+    neighbours = embedded.logs_beside(directory)
     raise LogNotFound(
         f"embedded event log in {directory}",
-        _closest(directory.rstrip("/").rpartition("/")[2], beside),
+        _closest(directory.rstrip("/").rpartition("/")[2], neighbours),
         hint=f"craft-events serve {directory} starts a new one; the first publish does, too",
     )
 
