@@ -22,8 +22,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that end a run."""
 THREADS_S: Final = 0.5
 """Seconds that threads which a handler left behind get to end."""
-LOST_AFTER: Final = 1.0
-"""Seconds after which a cancellation without effect counts as lost.
+LOST_AFTER: Final = 6.0
+"""Seconds after which a cancellation without effect counts as lost: longer than a last write to the log may take.
 
 Before Python 3.12 `asyncio.wait_for`, which drivers use for each message, can lose one:
 https://github.com/python/cpython/issues/86296
