@@ -16,7 +16,7 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import EventBus
 from craft_easy.core.events.store import EventStore, drivers
-from tests.store.replays import Ran
+from tests.support.runs import Ran
 
 
 async def _open(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
@@ -84,8 +84,13 @@ async def bus(store: EventStore, request: pytest.FixtureRequest) -> AsyncIterato
 
 
 @pytest.fixture
-def ran(bus: EventBus) -> Ran:
-    """A handler for all events that records its runs."""
-    ran = Ran()
-    bus.subscribe("*", ran.handle, id="t:note")
+def ran() -> Ran:
+    """Handlers that record their runs."""
+    return Ran()
+
+
+@pytest.fixture
+def noted(bus: EventBus, ran: Ran) -> Ran:
+    """The same, with one handler for all events."""
+    bus.subscribe("*", ran.handler("t:note"), id="t:note")
     return ran

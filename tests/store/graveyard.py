@@ -4,12 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from craft_easy.core.events import DomainEvent
-from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.operations import dead
 from craft_easy.core.events.operations.dead import Choice, Touched
 from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.store.deliveries import Tracked
-from craft_easy.core.events.store.documents import record_id
+from tests.support.deliveries import delivery_of
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 DIED = START + timedelta(hours=2)
@@ -65,14 +63,8 @@ async def listed(store: EventStore, choice: Choice = dead.EVERY) -> list[tuple[s
     return [(one.event_id, one.handler) async for one in dead.deliveries(store, choice)]
 
 
-async def delivery(store: EventStore, event_id: str) -> Delivery:
-    document = await (await store.collection()).find_one({"_id": record_id(event_id)})
-    assert document is not None
-    return Tracked.of(document).delivery
-
-
 async def states(store: EventStore, event_id: str) -> list[str]:
-    return [one.state for one in (await delivery(store, event_id)).handlers]
+    return [one.state for one in (await delivery_of(store, event_id)).handlers]
 
 
 def numbers(touched: Touched) -> tuple[int, int]:

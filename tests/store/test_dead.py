@@ -15,7 +15,8 @@ from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.filters import DeliveryFilter
 from craft_easy.core.events.store.indexes import INDEXES
-from tests.store.graveyard import DIED, START, delivery, event, failed, graveyard, listed, numbers, states, store_with
+from tests.store.graveyard import DIED, START, event, failed, graveyard, listed, numbers, states, store_with
+from tests.support.deliveries import delivery_of
 from tests.support.history import HOSTILE
 
 # ------------------------------------------------------------------ list
@@ -161,7 +162,7 @@ async def test_a_retry_gives_a_fresh_budget_and_keeps_the_history(store: EventSt
     before = await store.now()
     done = await dead.retry(store, Choice(event_ids=("e1",)))
     assert (numbers(done), done.is_complete, done.moved_by_others) == ((1, 1), True, 0)
-    found = await delivery(store, "e1")
+    found = await delivery_of(store, "e1")
     charge = found.handlers[0]
     assert (found.state, found.finished_at) == ("open", None)
     assert (charge.state, charge.attempts, charge.budget_from, charge.crashes) == ("pending", 20, 20, 0)
@@ -244,7 +245,7 @@ async def test_a_discard_skips_with_its_reason_and_is_never_done(store: EventSto
     await store_with(store, event(1), failed("charge"))
     done = await dead.discard(store, Choice(handlers=("charge",)), reason=f"paid by hand {HOSTILE}", by="ada@desk")
     assert numbers(done) == (1, 1)
-    found = await delivery(store, "e1")
+    found = await delivery_of(store, "e1")
     [charge] = found.handlers
     assert (charge.state, charge.reason, charge.by) == ("skipped", f"paid by hand {HOSTILE}", "ada@desk")
     assert (charge.attempts, charge.errors[0].type) == (20, "CardExpired")
@@ -272,7 +273,7 @@ async def test_pending_and_dead_deliveries_of_a_removed_handler_are_discarded_an
     assert await states(real_store, "e3") == ["dead", "skipped"]
     assert await states(real_store, "e5") == ["skipped"]
     assert await states(real_store, "e7") == ["skipped", "pending"]
-    assert (await delivery(real_store, "e7")).owner == "busy:1:x"
+    assert (await delivery_of(real_store, "e7")).owner == "busy:1:x"
     assert await states(real_store, "e8") == ["skipped", "dead"]
 
 
@@ -281,13 +282,13 @@ async def test_pending_and_dead_deliveries_of_one_event_count_once(real_store: E
     choice = Choice(handlers=("a", "b"))
     assert numbers(await dead.count(real_store, choice, pending=True)) == (1, 2)
     assert numbers(await dead.discard(real_store, choice, reason="r", pending=True)) == (1, 2)
-    assert (await delivery(real_store, "e1")).state == "done"
+    assert (await delivery_of(real_store, "e1")).state == "done"
 
 
 async def test_a_reason_is_kept_as_the_log_can_keep_it(store: EventStore) -> None:
     await store_with(store, event(1), failed("a"))
     assert numbers(await dead.discard(store, reason="\ud800" + "x" * 3_000, by="\udfff")) == (1, 1)
-    [entry] = (await delivery(store, "e1")).handlers
+    [entry] = (await delivery_of(store, "e1")).handlers
     assert entry.reason is not None
     assert (entry.reason[:7], len(entry.reason), entry.by) == ("\\ud800x", 2_000, "\\udfff")
 

@@ -18,7 +18,8 @@ from craft_easy.core.events.redispatch import redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id
-from tests.store.graveyard import DIED, START, delivery, event, failed, numbers, states, store_with
+from tests.store.graveyard import DIED, START, event, failed, numbers, states, store_with
+from tests.support.deliveries import delivery_of
 
 # ------------------------------------------------------------------ with a busy worker
 
@@ -72,7 +73,7 @@ async def test_a_success_after_a_discard_does_not_undo_it(real_store: EventStore
     await dead.discard(real_store, Choice(handlers=("mail", "charge")), reason="gone", pending=True)
     await log.change([PendingChange(busy, success("mail"))])
     assert await states(real_store, "e1") == ["skipped", "skipped"]
-    assert busy.delivery == await delivery(real_store, "e1")
+    assert busy.delivery == await delivery_of(real_store, "e1")
 
 
 async def test_a_success_after_a_retry_counts(real_store: EventStore) -> None:
@@ -90,7 +91,7 @@ async def test_a_failure_of_the_old_life_does_not_touch_a_retry(real_store: Even
     [busy] = (await log.read([record_id("e1")])).values()
     await dead.retry(real_store, Choice(handlers=("charge",)))
     await log.change([PendingChange(busy, failure("charge", 20))])
-    found = await delivery(real_store, "e1")
+    found = await delivery_of(real_store, "e1")
     charge = found.handlers[0]
     assert (charge.state, charge.attempts, charge.budget_from) == ("pending", 20, 20)
 
@@ -118,7 +119,7 @@ async def test_a_retry_that_was_claimed_before_the_reply_still_counts(
     touched = await dead.retry(real_store)
     assert has_come
     assert (numbers(touched), touched.moved_by_others) == ((1, 1), 1)
-    assert (await delivery(real_store, "e2")).owner == "fast:1:x"
+    assert (await delivery_of(real_store, "e2")).owner == "fast:1:x"
 
 
 async def test_two_operators_at_once_move_each_delivery_once(real_store: EventStore) -> None:
@@ -128,7 +129,7 @@ async def test_two_operators_at_once_move_each_delivery_once(real_store: EventSt
     retried, skipped = await asyncio.gather(
         dead.retry(real_store, Choice(Selection(reverse=True))), dead.discard(real_store, reason="r", by="b")
     )
-    found = [(await delivery(real_store, f"e{number}")).handlers[0].state for number in range(30)]
+    found = [(await delivery_of(real_store, f"e{number}")).handlers[0].state for number in range(30)]
     assert found.count("skipped") == skipped.counts.deliveries
     assert found.count("pending") == retried.counts.deliveries
     assert len(found) == 30
@@ -143,7 +144,7 @@ async def test_of_two_discards_at_once_each_counts_its_own(real_store: EventStor
         dead.discard(real_store, Choice(Selection(reverse=True)), reason="r", by="me"),
         dead.discard(real_store, reason="r", by="you"),
     )
-    by = [(await delivery(real_store, f"e{number}")).handlers[0].by for number in range(30)]
+    by = [(await delivery_of(real_store, f"e{number}")).handlers[0].by for number in range(30)]
     assert (by.count("me"), by.count("you")) == (mine.counts.deliveries, yours.counts.deliveries)
     assert len(by) == by.count("me") + by.count("you")
 
@@ -192,7 +193,7 @@ async def test_an_operator_and_a_redispatch_at_once_undo_nothing_of_each_other(
         )
         _, touched = await asyncio.gather(redispatch(bus, Selection()), act)
         await redispatch(bus, Selection())
-    found = {f"e{number}": await delivery(real_store, f"e{number}") for number in range(60)}
+    found = {f"e{number}": await delivery_of(real_store, f"e{number}") for number in range(60)}
     first = {event_id: one.handlers[0] for event_id, one in found.items()}
     assert not any(one.is_open or one.owner for one in found.values())
     if command == "retry":
@@ -219,5 +220,5 @@ async def test_a_retried_delivery_is_delivered_by_the_next_redispatch(real_store
         bus.configure_store(real_store)
         bus.subscribe("order.*", charge, id="charge")
         await redispatch(bus, Selection())
-    found = (await delivery(real_store, "e1")).handlers[0]
+    found = (await delivery_of(real_store, "e1")).handlers[0]
     assert (ran, found.state, found.attempts) == (["e1"], "done", 21)

@@ -23,6 +23,7 @@ from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
 from craft_easy.core.events.store import EventStore, drivers, sessions
 from craft_easy.core.events.store.deliveries import Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
+from tests.support.deliveries import delivery_of
 
 
 @pytest.fixture
@@ -51,12 +52,6 @@ async def stored(bus: EventBus, event: DomainEvent) -> Tracked | None:
     return next(iter(found.values()), None)
 
 
-async def delivery(bus: EventBus, event: DomainEvent) -> Any:
-    record = await stored(bus, event)
-    assert record is not None
-    return record.delivery
-
-
 async def test_a_commit_stores_both_and_then_runs_the_handlers(bus: EventBus, client: Any, payments: Any) -> None:
     ran: list[tuple[int, int]] = []
 
@@ -71,7 +66,7 @@ async def test_a_commit_stores_both_and_then_runs_the_handlers(bus: EventBus, cl
         assert ran == []
     assert ran == [(1, 1)]
     await bus.drain()
-    assert (await delivery(bus, event)).state == "done"
+    assert (await delivery_of(bus.publisher.store, event)).state == "done"
 
 
 async def test_a_rollback_leaves_no_event_and_runs_no_handler(bus: EventBus, client: Any, payments: Any) -> None:
@@ -103,9 +98,10 @@ async def test_before_it_is_claimed_it_is_unowned_and_due_in_a_minute(
     monkeypatch.setattr(bus.publisher.record_owner(), "claim", dies)
     async with bus.transaction(client) as tx:
         await tx.publish(event := payment())
-    left = await delivery(bus, event)
+    left = await delivery_of(bus.publisher.store, event)
     now = await bus.publisher.store.now()
     assert (left.state, left.owner, left.claimed_at, left.takeovers) == ("open", None, None, 0)
+    assert left.due_at is not None
     assert now < left.due_at <= now + timedelta(seconds=61)
     monkeypatch.undo()
     assert (await redispatch(bus, Selection(), RedispatchOptions(now=True, wait=False))).done == 1
@@ -236,13 +232,13 @@ async def test_a_handlers_writes_and_its_done_are_committed_together(bus: EventB
         assert current is not None
         async with current.transaction(client) as session:
             await payments.insert_one({"booked": event.event_id}, session=session)
-        seen.append(await delivery(bus, event))
+        seen.append(await delivery_of(bus.publisher.store, event))
 
     bus.subscribe("payment.*", book, id="book")
     await bus.publish(event := payment())
     await bus.drain()
     assert seen[0].handlers[0].state == "done", "stored by the commit, before the handler returned"
-    after = await delivery(bus, event)
+    after = await delivery_of(bus.publisher.store, event)
     assert (after.state, after.handlers[0].attempts, after.owner) == ("done", 1, None)
     assert await payments.count_documents({}) == 1
 
@@ -260,7 +256,7 @@ async def test_a_handler_that_raises_in_its_transaction_keeps_nothing(
     bus.subscribe("payment.*", book, id="book")
     await bus.publish(event := payment())
     await bus.drain()
-    after = await delivery(bus, event)
+    after = await delivery_of(bus.publisher.store, event)
     assert (after.state, after.handlers[0].attempts) == ("open", 1)
     assert await payments.count_documents({}) == 0
 
@@ -296,7 +292,7 @@ async def test_two_workers_inside_the_same_delivery_commit_once(bus: EventBus, c
     await bus.drain()
     assert await payments.count_documents({}) == 1
     assert [type(error) for error in errors] == [DeliveryOver]
-    after = await delivery(bus, event)
+    after = await delivery_of(bus.publisher.store, event)
     assert (after.state, after.handlers[0].attempts) == ("done", 1)
 
 
@@ -321,7 +317,7 @@ async def test_nothing_else_is_written_to_the_record_while_the_transaction_is_op
     bus.subscribe("payment.*", book, id="book")
     await bus.publish(event := payment())
     await bus.drain()
-    after = await delivery(bus, event)
+    after = await delivery_of(bus.publisher.store, event)
     assert (after.state, [one.attempts for one in after.handlers]) == ("done", [1, 1])
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import field_validator
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict, InvalidEvent, StoreUnavailable
-from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
+from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
@@ -21,6 +21,7 @@ from craft_easy.core.events.store.deliveries import UNOWNED, Deliveries, Tracked
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.types import PaymentCompleted
 from tests.support.conditions import becomes
+from tests.support.deliveries import delivery_of, entry, tracked
 
 DRIVERS = ("a URI",)
 LEASE = 3.0
@@ -30,26 +31,11 @@ def payment(number: int = 1, **values: Any) -> PaymentCompleted:
     return PaymentCompleted(payment_id=f"p_{number}", amount=12.5, currency="EUR", **values)
 
 
-async def record(store: EventStore, event: DomainEvent) -> Tracked:
-    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
-    return found
-
-
-async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
-    return (await record(store, event)).delivery
-
-
-def entry(delivery: Delivery, handler: str) -> HandlerDelivery:
-    found = delivery.handler(handler)
-    assert found is not None
-    return found
-
-
 async def test_the_record_is_there_before_the_first_handler_runs(bus: EventBus, store: EventStore) -> None:
     seen: list[Delivery] = []
 
     async def look(event: DomainEvent) -> None:
-        seen.append(await delivery(store, event))
+        seen.append(await delivery_of(store, event))
 
     bus.subscribe("payment.*", look, id="look")
     await bus.publish(event := payment())
@@ -58,7 +44,7 @@ async def test_the_record_is_there_before_the_first_handler_runs(bus: EventBus, 
     assert before.claimed_at is not None
     assert [(one.id, one.state, one.attempts) for one in before.handlers] == [("look", "pending", 0)]
     await bus.drain()
-    after = await delivery(store, event)
+    after = await delivery_of(store, event)
     assert (after.state, after.owner, entry(after, "look").state, entry(after, "look").attempts) == (
         "done",
         None,
@@ -83,7 +69,7 @@ async def test_one_failing_handler_stops_no_other_and_leaves_the_record_open_and
     bus.subscribe("*", good, id="good")
     await bus.publish(event := payment())
     await bus.drain()
-    after = await delivery(store, event)
+    after = await delivery_of(store, event)
     assert ran == ["good"]
     assert (after.state, after.owner) == ("open", None)
     assert (entry(after, "bad").state, entry(after, "bad").attempts) == ("pending", 1)
@@ -104,7 +90,7 @@ async def test_signals_are_outcomes_and_not_errors(bus: EventBus, store: EventSt
     bus.subscribe("*", never, id="never")
     await bus.publish(event := payment())
     await bus.drain()
-    after = await delivery(store, event)
+    after = await delivery_of(store, event)
     assert (entry(after, "later").state, entry(after, "later").attempts, entry(after, "later").errors) == (
         "pending",
         1,
@@ -128,18 +114,18 @@ async def test_background_handlers_end_later_and_the_last_one_frees_the_record(
     bus.subscribe("*", quick, id="quick")
     await bus.publish(event := payment())
     await bus.publisher.flush(10)
-    half = await delivery(store, event)
+    half = await delivery_of(store, event)
     assert (half.state, half.owner is not None) == ("open", True)
     assert (entry(half, "quick").state, entry(half, "slow").state) == ("done", "pending")
     go.set()
     await bus.drain()
-    whole = await delivery(store, event)
+    whole = await delivery_of(store, event)
     assert (whole.state, whole.owner) == ("done", None)
 
 
 async def test_an_event_without_handlers_is_done_when_it_is_stored(bus: EventBus, store: EventStore) -> None:
     await bus.publish(event := payment())
-    after = await delivery(store, event)
+    after = await delivery_of(store, event)
     assert (after.state, after.handlers, after.owner) == ("done", (), None)
 
 
@@ -153,7 +139,7 @@ async def test_publishing_the_same_event_again_is_a_no_op(bus: EventBus, store: 
     event = payment()
     await bus.publish(event)
     await bus.publish(event)
-    await bus.publish(DomainEvent.from_record((await record(store, event)).document))
+    await bus.publish(DomainEvent.from_record((await tracked(store, event)).document))
     assert ran == [event.event_id]
 
 
@@ -179,7 +165,7 @@ async def test_an_event_that_was_stored_untracked_is_tracked_and_run_when_it_is_
     await bus.publish(event)
     await bus.drain()
     assert ran == [event.event_id]
-    assert (await delivery(store, event)).state == "done"
+    assert (await delivery_of(store, event)).state == "done"
 
 
 async def test_a_value_that_the_log_cannot_keep_is_refused_before_anything_is_written(
@@ -209,7 +195,7 @@ async def test_many_events_are_stored_with_one_write_and_run_in_order(bus: Event
     await bus.publish_many(events)
     assert ran == [f"p_{number}" for number in range(5)]
     await bus.drain()
-    assert {(await delivery(store, event)).state for event in events} == {"done"}
+    assert {(await delivery_of(store, event)).state for event in events} == {"done"}
 
 
 async def test_a_conflict_among_many_is_raised_after_the_others_ran(bus: EventBus) -> None:
@@ -252,7 +238,7 @@ async def test_a_publisher_that_is_cancelled_leaves_foreground_handlers_pending_
     with pytest.raises(asyncio.CancelledError):
         await publishing
     await bus.drain()
-    left = await delivery(store, event)
+    left = await delivery_of(store, event)
     assert ran == ["beside"]
     assert (left.state, left.owner) == ("open", None)
     assert [(one.id, one.state, one.attempts) for one in left.handlers] == [
@@ -277,7 +263,7 @@ async def test_an_event_published_inside_a_handler_names_its_cause_and_the_first
     [sent], [filed] = await store.replay(event_type="receipt.sent"), await store.replay(event_type="receipt.filed")
     assert (sent.causation_id, sent.correlation_id) == (event.event_id, event.event_id)
     assert (filed.causation_id, filed.correlation_id) == (sent.event_id, event.event_id)
-    assert "causation_id" not in (await record(store, event)).document
+    assert "causation_id" not in (await tracked(store, event)).document
 
 
 class Dated(DomainEvent):
@@ -314,9 +300,9 @@ async def test_the_six_fields_of_a_record_never_change(bus: EventBus, store: Eve
     bus.subscribe("*", handler, id="handler")
     event = payment(tenant_id="acme", actor_id="user_1")
     await bus.publish(event)
-    before = (await record(store, event)).document
+    before = (await tracked(store, event)).document
     await bus.drain()
-    after = (await record(store, event)).document
+    after = (await tracked(store, event)).document
     fields = ("_id", "event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp")
     assert [before[name] for name in fields] == [after[name] for name in fields]
 
@@ -434,11 +420,11 @@ async def test_a_record_whose_insert_lost_its_reply_is_given_back_by_the_next_pu
     monkeypatch.setattr(store, "insert", lose_the_reply)
     with pytest.raises(StoreUnavailable):
         await bus.publish(forgotten := payment(1))
-    assert (await delivery(store, forgotten)).owner is not None
+    assert (await delivery_of(store, forgotten)).owner is not None
     monkeypatch.setattr(store, "insert", insert)
     await bus.publish(payment(2))
     await bus.drain()
-    left = await delivery(store, forgotten)
+    left = await delivery_of(store, forgotten)
     assert (left.state, left.owner, left.claimed_at) == ("open", None, None)
 
 
@@ -471,7 +457,7 @@ async def test_a_publish_that_still_runs_when_its_bus_is_closed_ends_well(bus: E
     go.set()
     await publishing
     await record_owner.writer.flush()
-    assert entry(await delivery(store, event), "slow").state == "done", "a success always counts"
+    assert entry(await delivery_of(store, event), "slow").state == "done", "a success always counts"
 
 
 async def test_reconciling_never_frees_a_record_that_was_claimed_in_between(
@@ -492,7 +478,7 @@ async def test_reconciling_never_frees_a_record_that_was_claimed_in_between(
 
     monkeypatch.setattr(record_owner.deliveries, "change", change_after_others)
     await record_owner.reconcile()
-    assert (await delivery(store, event)).owner == record_owner.worker.owner
+    assert (await delivery_of(store, event)).owner == record_owner.worker.owner
 
 
 @pytest.mark.parametrize("on_error", ["raise", "log"])

@@ -1,94 +1,27 @@
 """Redispatch on a real server: take over, claim, dispatch, wait."""
 
 import asyncio
-from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus
-from craft_easy.core.events.engine.report import AwaitedWorker, Began, DeliveryReport, EventEnded, Notice, WaitingFor
 from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.context import current_delivery
-from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions
 from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries
-from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
+from tests.support.deliveries import delivery_of, own
+from tests.support.redispatches import deliver, events
+from tests.support.runs import Ran, Recorder
 
 DRIVERS = ("a URI",)
 LEASE = 0.6
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.reports: list[DeliveryReport] = []
-        self.waiting: list[AwaitedWorker] = []
-        self.events: int | None = -1
-        self.ends = 0
-
-    def __call__(self, notice: Notice) -> None:
-        match notice:
-            case Began(events=events):
-                self.events = events
-            case DeliveryReport():
-                self.reports.append(notice)
-            case EventEnded():
-                self.ends += 1
-            case WaitingFor(workers=workers):
-                self.waiting.extend(workers)
-
-
-class Ran:
-    """Handlers that record their runs."""
-
-    def __init__(self) -> None:
-        self.runs: Counter[tuple[str, str]] = Counter()
-        self.order: list[str] = []
-
-    def handler(self, name: str) -> Any:
-        async def handle(event: DomainEvent) -> None:
-            self.runs[name, event.event_id] += 1
-            self.order.append(event.event_id)
-
-        return handle
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
-
-
-def events(count: int, **values: Any) -> list[DomainEvent]:
-    return [DomainEvent(event_type="order.placed", payload={"n": number}, **values) for number in range(count)]
-
-
-async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> RedispatchSummary:
-    observer = values.pop("observer", None)
-    stop = values.pop("stop", None)
-    values.setdefault("now", True)
-    return await redispatch(bus, selection or Selection(), RedispatchOptions(**values), observer=observer, stop=stop)
-
-
-async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
-    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
-    return found.delivery
-
-
-async def own(store: EventStore, owner: str, *, lease: float = LEASE, register: bool = True) -> None:
-    """Assign every open record to a worker that never sends a heartbeat."""
-    if register:
-        await WorkerRegistry(store).register(owner, lease=lease)
-    await (await store.collection()).update_many(
-        {"delivery.state": "open"},
-        {"$set": {"delivery.owner": owner, "delivery.claimed_at": await store.now()}, "$inc": {"delivery.rev": 1}},
-    )
 
 
 async def test_only_handlers_that_are_not_done_run_and_each_once(bus: EventBus, store: EventStore, ran: Ran) -> None:
@@ -109,7 +42,7 @@ async def test_only_handlers_that_are_not_done_run_and_each_once(bus: EventBus, 
     assert (summary.claimed, summary.done, summary.failed, summary.orphaned, summary.owned) == (30, 59, 0, 0, 0)
     assert summary.is_clean
     assert (recorder.events, recorder.ends, len(recorder.reports)) == (30, 30, 59)
-    assert {(await delivery(store, event)).state for event in published} == {"done"}
+    assert {(await delivery_of(store, event)).state for event in published} == {"done"}
 
 
 async def test_deliveries_start_in_the_order_of_their_due_times(bus: EventBus, store: EventStore, ran: Ran) -> None:
@@ -159,11 +92,11 @@ async def test_a_failure_is_stored_and_not_tried_twice_in_one_run(bus: EventBus,
     [report] = recorder.reports
     assert (report.handler, report.outcome, report.attempt, report.error) == ("a", "failed", 1, "ValueError: no")
     assert report.due_at is not None
-    left = await delivery(store, event)
+    left = await delivery_of(store, event)
     assert (left.state, left.owner) == ("open", None)
     summary = await deliver(bus)
     assert (summary.failed, summary.dead, attempts) == (0, 1, [1, 2])
-    assert (await delivery(store, event)).state == "dead"
+    assert (await delivery_of(store, event)).state == "dead"
     assert (await deliver(bus)).claimed == 0, "only an operator moves dead deliveries"
 
 
@@ -212,7 +145,7 @@ async def test_an_alias_carries_a_renamed_handler(bus: EventBus, store: EventSto
     summary = await deliver(bus, observer=recorder)
     assert (summary.done, summary.orphaned) == (1, 0)
     assert recorder.reports[0].handler == "shop:old_name"
-    assert (await delivery(store, event)).state == "done"
+    assert (await delivery_of(store, event)).state == "done"
 
 
 async def test_one_handler_can_be_chosen_and_the_others_stay(bus: EventBus, store: EventStore, ran: Ran) -> None:
@@ -222,7 +155,7 @@ async def test_one_handler_can_be_chosen_and_the_others_stay(bus: EventBus, stor
     bus.subscribe("*", ran.handler("b"), id="b")
     summary = await deliver(bus, handlers=("b",))
     assert (summary.done, summary.orphaned) == (1, 0)
-    left = await delivery(store, event)
+    left = await delivery_of(store, event)
     assert [(one.id, one.state) for one in left.handlers] == [("a", "pending"), ("b", "done")]
     assert left.owner is None
 
@@ -237,7 +170,7 @@ async def test_a_handler_that_is_not_loaded_cannot_be_chosen(bus: EventBus, ran:
 async def test_a_silent_worker_is_taken_over_after_its_lease(bus: EventBus, store: EventStore, ran: Ran) -> None:
     [event] = published = events(1)
     await store.append_many(published, handlers=["a"])
-    await own(store, "elsewhere:1:dead")
+    await own(store, "elsewhere:1:dead", lease=LEASE)
     bus.subscribe("*", ran.handler("a"), id="a")
     recorder = Recorder()
     summary = await deliver(bus, observer=recorder)
@@ -245,7 +178,7 @@ async def test_a_silent_worker_is_taken_over_after_its_lease(bus: EventBus, stor
     assert summary.elapsed_s > LEASE
     assert recorder.waiting[0].worker.owner == "elsewhere:1:dead"
     assert (recorder.waiting[0].events, 0 <= recorder.waiting[0].left <= LEASE) == (1, True)
-    assert (await delivery(store, event)).takeovers == 1
+    assert (await delivery_of(store, event)).takeovers == 1
     assert (await WorkerRegistry(store).entries())["elsewhere:1:dead"].fenced
 
 
@@ -352,7 +285,7 @@ async def test_a_stop_claims_nothing_more_and_gives_back_what_did_not_finish(bus
     summary = await deliver(bus, concurrency=3, grace=0.3, stop=stop)
     assert (ended, summary.done) == (started[:1], 1)
     assert await Deliveries(store).owners() == {}
-    left = {one.event_id: await delivery(store, one) for one in published if one.event_id not in ended}
+    left = {one.event_id: await delivery_of(store, one) for one in published if one.event_id not in ended}
     assert {(one.state, one.handlers[0].attempts) for one in left.values()} == {("open", 0)}
     assert {one.claimed_at for event_id, one in left.items() if event_id not in started} == {None}, (
         "an event that never started is given back as unclaimed"
@@ -483,7 +416,7 @@ async def test_an_outcome_on_a_record_that_was_taken_over_is_reported_as_lost(bu
     summary = await deliver(bus, observer=recorder, wait=False)
     assert (summary.claimed, summary.lost, summary.failed, summary.owned) == (1, 1, 0, 1)
     assert [report.outcome for report in recorder.reports] == ["lost"]
-    assert (await delivery(store, event)).handlers[0].attempts == 0
+    assert (await delivery_of(store, event)).handlers[0].attempts == 0
 
 
 async def test_two_services_with_the_same_handler_id_do_not_run_each_others_events(
@@ -498,7 +431,7 @@ async def test_two_services_with_the_same_handler_id_do_not_run_each_others_even
     summary = await deliver(bus)
     assert (ran, summary.done, summary.orphaned) == (["billing.paid"], 1, 1)
     assert (summary.orphaned_handlers, summary.is_clean) == (["app.main:on_event"], False)
-    left = await delivery(store, theirs)
+    left = await delivery_of(store, theirs)
     assert (left.state, left.owner, left.handlers[0].attempts) == ("open", None, 0)
 
 

@@ -15,10 +15,9 @@ from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable, curr
 from craft_easy.core.events.engine import outage, runner
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Notice
 from craft_easy.core.events.engine.takeover import TakeOver
-from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, claiming, redispatch, redispatching
+from craft_easy.core.events.redispatch import RedispatchOptions, claiming, redispatch, redispatching
 from craft_easy.core.events.redispatch import loop as module
 from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.store import EventStore
@@ -26,33 +25,12 @@ from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from tests.support.conditions import becomes
+from tests.support.deliveries import delivery_of
+from tests.support.redispatches import deliver, events
 
 DRIVERS = ("a URI",)
 LEASE = 1.0
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
-
-
-def events(count: int, tenants: Sequence[str | None] = (None,)) -> list[DomainEvent]:
-    return [
-        DomainEvent(
-            event_type="order.placed",
-            payload={"n": number},
-            tenant_id=tenants[number % len(tenants)],
-            timestamp=BEGAN + timedelta(milliseconds=number // 3),
-        )
-        for number in range(count)
-    ]
-
-
-async def deliver(bus: EventBus, selection: Selection | None = None, **values: Any) -> RedispatchSummary:
-    values.setdefault("wait", False)
-    values.setdefault("now", True)
-    return await redispatch(bus, selection or Selection(), RedispatchOptions(**values))
-
-
-async def delivery(store: EventStore, event: DomainEvent) -> Delivery:
-    [found] = (await Deliveries(store).read([record_id(event.event_id)])).values()
-    return found.delivery
 
 
 async def set_fields(store: EventStore, event: DomainEvent, **fields: Any) -> None:
@@ -78,7 +56,7 @@ async def test_only_due_deliveries_run_if_back_off_is_honoured(bus: EventBus, st
     bus.subscribe("*", fails_once, id="a", retry=RetryPolicy(delay=3600))
     assert (await deliver(bus, now=False)).failed == 1
     assert (await deliver(bus, now=False)).claimed == 0, "it is due in an hour"
-    due = (await delivery(store, event)).due_at
+    due = (await delivery_of(store, event)).due_at
     assert due is not None
     await set_fields(store, event, delivery__due_at=BEGAN, delivery__handlers__0__due_at=BEGAN)
     assert (await deliver(bus, now=False)).done == 1
@@ -100,7 +78,7 @@ async def test_each_handler_has_its_own_time(bus: EventBus, store: EventStore) -
     later = await store.now() + timedelta(hours=1)
     await set_fields(store, event, delivery__handlers__1__due_at=later)
     assert (await deliver(bus, now=False)).done == 1
-    left = await delivery(store, event)
+    left = await delivery_of(store, event)
     assert ran == ["soon"]
     assert [one.state for one in left.handlers] == ["done", "pending", "pending"]
     assert (await deliver(bus, now=False)).claimed == 0, "the due delivery is that of a handler that is not loaded"
@@ -118,7 +96,7 @@ async def test_back_off_is_honoured_by_default_and_the_summary_has_its_end(bus: 
     await store.append_many(published := events(1), handlers=["a"])
     bus.subscribe("*", fails_once, id="a", retry=RetryPolicy(delay=3600))
     first = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
-    due_at = (await delivery(store, published[0])).due_at
+    due_at = (await delivery_of(store, published[0])).due_at
     assert (first.events, first.failed, first.not_due, first.next_due_at) == (1, 1, 1, due_at)
     again = await redispatch(bus, Selection(), RedispatchOptions(wait=False))
     assert (again.claimed, again.not_due, again.next_due_at, again.is_clean) == (0, 1, due_at, True)
@@ -155,7 +133,7 @@ async def test_a_slow_delivery_does_not_keep_a_watch_from_others(bus: EventBus, 
         await store.append(late, handlers=["a"])
         await asyncio.wait_for(quick.wait(), 10)
         gate.set()
-    assert (await delivery(store, slow)).state == (await delivery(store, late)).state == "done"
+    assert (await delivery_of(store, slow)).state == (await delivery_of(store, late)).state == "done"
 
 
 async def test_a_watch_counts_an_event_once_however_often_it_is_claimed(bus: EventBus, store: EventStore) -> None:
@@ -191,7 +169,7 @@ async def test_a_watch_delivers_due_events_until_it_is_stopped(bus: EventBus, st
     stop.set()
     summary = await watching
     assert (summary.done, summary.retried) == (3, 6)
-    assert {(await delivery(store, event)).state for event in published} == {"done"}
+    assert {(await delivery_of(store, event)).state for event in published} == {"done"}
 
 
 async def test_an_application_redispatches_while_the_block_runs(bus: EventBus, store: EventStore) -> None:
@@ -256,7 +234,7 @@ async def test_a_suspect_runs_alone_one_handler_at_a_time_each_noted_before(bus:
         async def run(event: DomainEvent) -> None:
             running_handlers.add(f"{event.event_id}:{name}")
             if event is not None and event.event_id == suspect.event_id:
-                seen.append((name, (await delivery(store, event)).running, len(running_handlers)))
+                seen.append((name, (await delivery_of(store, event)).running, len(running_handlers)))
             else:
                 await asyncio.sleep(0.01)
             running_handlers.discard(f"{event.event_id}:{name}")
@@ -271,7 +249,7 @@ async def test_a_suspect_runs_alone_one_handler_at_a_time_each_noted_before(bus:
     await set_fields(store, suspect, delivery__takeovers=2)
     assert (await deliver(bus)).done == 60
     assert seen == [("a", "a", 1), ("b", "b", 1)]
-    after = await delivery(store, suspect)
+    after = await delivery_of(store, suspect)
     assert (after.state, after.running) == ("done", None)
 
 
@@ -310,7 +288,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
             {}, {"$set": {"delivery.owner": owner, "delivery.running": "kills"}, "$inc": {"delivery.rev": 1}}
         )
         await TakeOver(bus.publisher.record_owner()).once() if death else await deliver(bus, handlers=("good",))
-    after = await delivery(store, event)
+    after = await delivery_of(store, event)
     assert [(one.id, one.state, one.crashes) for one in after.handlers] == [("kills", "dead", 3), ("good", "done", 0)]
     assert ran == ["good"]
 
@@ -353,7 +331,7 @@ async def test_a_worker_gives_back_records_that_it_owns_and_does_not_hold(bus: E
     await store.append_many(published, handlers=["a"])
     await set_fields(store, event, delivery__owner=owner)
     record_owner.mark_uncertain()
-    while (await delivery(store, event)).owner == owner:  # noqa: ASYNC110 - the log has to be polled
+    while (await delivery_of(store, event)).owner == owner:  # noqa: ASYNC110 - the log has to be polled
         await asyncio.sleep(0.01)  # the next answered heartbeat triggers it
     assert (await deliver(bus)).done == 1
 
@@ -369,7 +347,7 @@ async def test_held_records_are_not_given_back(bus: EventBus, store: EventStore)
     await bus.publish(event := DomainEvent(event_type="order.placed"))
     await becomes(lambda: given_back)
     assert given_back == [0]
-    assert (await delivery(store, event)).owner == bus.publisher.record_owner().worker.owner
+    assert (await delivery_of(store, event)).owner == bus.publisher.record_owner().worker.owner
     go.set()
 
 
@@ -406,7 +384,7 @@ async def test_the_rest_of_a_suspect_is_given_back_if_a_handler_is_abandoned(bus
     bus.subscribe("*", lambda event: ran.append("b"), id="b")
     summary = await deliver(bus)
     assert (summary.failed, summary.abandoned, ran) == (1, 1, [])
-    after = await delivery(store, event)
+    after = await delivery_of(store, event)
     assert (after.owner, after.running, [one.attempts for one in after.handlers]) == (None, None, [1, 0])
     ends.set()
 

@@ -22,7 +22,8 @@ from craft_easy.core.events.history.replay import Replay, ReplayOptions, ReplayS
 from craft_easy.core.events.model.retry import Discard, Retry
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore, read
-from tests.store.replays import BEGAN, EVERYTHING, Ran, Recorder, events, in_order
+from tests.store.replays import BEGAN, EVERYTHING, events, in_order
+from tests.support.runs import Ran, Recorder
 
 DRIVERS = ("a URI",)
 Hash = Callable[[], str]
@@ -66,22 +67,22 @@ async def test_handlers_get_each_event_unchanged_with_is_replay_set(bus: EventBu
 
 
 async def test_each_tenant_is_in_order_and_so_are_events_without_one(
-    bus: EventBus, store: EventStore, ran: Ran
+    bus: EventBus, store: EventStore, noted: Ran
 ) -> None:
     stored = events(90)
     await store.append_many(stored)
     summary = await replay(bus, EVERYTHING, ReplayOptions(concurrency=3))
     assert summary.events == 90
     for tenant in ("a", "b", None):
-        assert ran.by_tenant[tenant] == in_order([one for one in stored if one.tenant_id == tenant])
-    assert ran.most == 3
+        assert noted.by_tenant[tenant] == in_order([one for one in stored if one.tenant_id == tenant])
+    assert noted.most == 3
 
 
-async def test_one_at_a_time_goes_through_history_in_its_order(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_one_at_a_time_goes_through_history_in_its_order(bus: EventBus, store: EventStore, noted: Ran) -> None:
     stored = events(40, tenants=["a"])
     await store.append_many(stored)
     await replay(bus, EVERYTHING, ReplayOptions(concurrency=1))
-    assert ran.order == in_order(stored)
+    assert noted.order == in_order(stored)
 
 
 async def test_a_replay_writes_nothing_for_any_behaviour_of_handlers(
@@ -149,7 +150,7 @@ async def test_a_transaction_of_a_handler_is_committed_without_its_events(
 
 async def test_after_it_the_application_publishes_as_before(bus: EventBus, store: EventStore, database: Any) -> None:
     await store.append_many(events(1))
-    bus.subscribe("order.*", Ran().handle, id="t:note")
+    bus.subscribe("order.*", Ran().handler("x"), id="t:note")
     await replay(bus, EVERYTHING)
     await bus.publish(DomainEvent(event_type="order.paid"))
     assert database["event_log"].count_documents({}) == 2
@@ -184,21 +185,21 @@ async def test_with_cascade_what_is_published_is_stored_and_runs_and_is_the_same
 
 
 async def test_only_chosen_handlers_run_and_those_that_are_not_replayable_do_not(
-    bus: EventBus, store: EventStore, ran: Ran
+    bus: EventBus, store: EventStore, noted: Ran
 ) -> None:
     await store.append_many(events(2))
     other = Ran()
-    bus.subscribe("*", other.handle, id="t:other")
-    bus.subscribe("order.*", Ran().handle, id="t:once", replayable=False)
+    bus.subscribe("*", other.handler("t:other"), id="t:other")
+    bus.subscribe("order.*", Ran().handler("x"), id="t:once", replayable=False)
     one = Replay(bus, EVERYTHING, ReplayOptions(handlers=("t:note", "t:once")))
     await one.begin()
     plan = await one.plan()
     summary = await one.run(asyncio.Event())
     assert (plan.counts.events, plan.counts.deliveries, plan.not_replayable) == (2, 2, {"t:once": 2})
-    assert (summary.done, len(ran.order), other.order) == (2, 2, [])
+    assert (summary.done, len(noted.order), other.order) == (2, 2, [])
 
 
-async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, ran: Ran) -> None:
+async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, noted: Ran) -> None:
     with pytest.raises(HandlerNotFound):
         await replay(bus, EVERYTHING, ReplayOptions(handlers=("t:unknown",)))
 
@@ -206,8 +207,8 @@ async def test_a_handler_that_is_not_loaded_is_an_error(bus: EventBus, ran: Ran)
 async def test_the_plan_counts_by_type_tenant_and_handler_within_the_selection(
     bus: EventBus, store: EventStore
 ) -> None:
-    bus.subscribe("order.*", Ran().handle, id="t:order")
-    bus.subscribe("*", Ran().handle, id="t:all", background=True)
+    bus.subscribe("order.*", Ran().handler("x"), id="t:order")
+    bus.subscribe("*", Ran().handler("x"), id="t:all", background=True)
     await store.append_many([*events(6), *events(4, event_type="mail.sent", tenants=["c"])])
 
     async def plan(selection: Selection, *handlers: str) -> Any:
@@ -241,7 +242,7 @@ async def test_a_failing_handler_stops_no_other_and_is_reported(bus: EventBus, s
     ran = Ran()
     bus.subscribe("*", fail, id="t:fail")
     bus.subscribe("*", signal, id="t:signal", background=True)
-    bus.subscribe("*", ran.handle, id="t:note")
+    bus.subscribe("*", ran.handler("t:note"), id="t:note")
     recorder = Recorder()
     summary = await replay(bus, EVERYTHING, observer=recorder)
     assert ran.order == in_order(stored)
@@ -256,7 +257,7 @@ async def test_a_failing_handler_stops_no_other_and_is_reported(bus: EventBus, s
 async def test_events_stored_after_the_start_are_not_replayed(bus: EventBus, store: EventStore) -> None:
     await store.append_many(events(3))
     ran = Ran()
-    bus.subscribe("*", ran.handle, id="t:note")
+    bus.subscribe("*", ran.handler("t:note"), id="t:note")
     one = Replay(bus, EVERYTHING, ReplayOptions())
     await one.begin()
     await store.append(DomainEvent(event_type="later"))
@@ -264,34 +265,34 @@ async def test_events_stored_after_the_start_are_not_replayed(bus: EventBus, sto
     assert (await one.run(asyncio.Event())).events == 3
 
 
-async def test_a_scan_of_an_empty_log_ends_at_once(bus: EventBus, ran: Ran) -> None:
+async def test_a_scan_of_an_empty_log_ends_at_once(bus: EventBus, noted: Ran) -> None:
     summary = await replay(bus, EVERYTHING)
     assert (summary.events, summary.is_complete) == (0, True)
 
 
 async def test_named_events_run_in_order_and_missing_ones_are_reported(
-    bus: EventBus, store: EventStore, ran: Ran, monkeypatch: pytest.MonkeyPatch
+    bus: EventBus, store: EventStore, noted: Ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read, "MAX_IDS", 50)
     stored = events(125)
     await store.append_many(stored)
     ids = in_order(stored)
     other = Ran()
-    bus.subscribe("*", other.handle, id="t:other")
+    bus.subscribe("*", other.handler("t:other"), id="t:other")
     only = dict.fromkeys(reversed(ids[:110])) | {"unknown": None, ids[120]: frozenset({"t:other"})}
     one = Replay(bus, Selection(tenants=("a",)), ReplayOptions(only=only))
     await one.begin()
     plan, summary = await one.plan(), await one.run(asyncio.Event())
     of_a = {one.event_id for one in stored if one.tenant_id == "a"}
     assert summary.missing == ("unknown",)
-    assert ran.order == [one for one in ids[:110] if one in of_a]
+    assert noted.order == [one for one in ids[:110] if one in of_a]
     assert other.order == [one for one in [*ids[:110], ids[120]] if one in of_a]
     assert plan.counts.events == summary.events == len(other.order)
     assert plan.counts.deliveries == summary.done
 
 
 async def test_malformed_records_are_counted_and_nothing_runs_on_them(
-    bus: EventBus, store: EventStore, ran: Ran, database: Any, tmp_path: Path
+    bus: EventBus, store: EventStore, noted: Ran, database: Any, tmp_path: Path
 ) -> None:
     await store.append_many(events(2))
     odd: list[dict[str, Any]] = [{"payload": 1}, {"timestamp": "then"}, {"event_id": "x", "timestamp": None}]
@@ -300,10 +301,10 @@ async def test_malformed_records_are_counted_and_nothing_runs_on_them(
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
     summary = await replay(bus, EVERYTHING, checkpoint=point)
     assert (summary.events, summary.malformed, summary.is_complete) == (2, 3, True)
-    named = Replay(bus, EVERYTHING, ReplayOptions(only=dict.fromkeys([*ran.order, "x"])))
+    named = Replay(bus, EVERYTHING, ReplayOptions(only=dict.fromkeys([*noted.order, "x"])))
     await named.begin()
     assert (await named.run(asyncio.Event())).missing == ("x",)
-    assert max(Counter(ran.order).values()) == 2
+    assert max(Counter(noted.order).values()) == 2
 
 
 def test_options_that_cannot_be_meant_are_refused() -> None:

@@ -16,8 +16,9 @@ from craft_easy.core.events.history import progress
 from craft_easy.core.events.history.replay import Replay, ReplayOptions, replay
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
-from tests.store.replays import EVERYTHING, Ran, Recorder, events, in_order
+from tests.store.replays import EVERYTHING, events, in_order
 from tests.support.conditions import becomes
+from tests.support.runs import Ran, Recorder
 
 DRIVERS = ("a URI",)
 
@@ -32,7 +33,7 @@ async def test_fail_fast_begins_nothing_more_and_the_next_run_begins_with_what_f
     is_broken = True
 
     async def fail(event: DomainEvent) -> None:
-        await ran.handle(event)
+        await ran.handler("t:note")(event)
         if is_broken and event.event_id == ids[3]:
             raise ValueError("no")
 
@@ -46,7 +47,7 @@ async def test_fail_fast_begins_nothing_more_and_the_next_run_begins_with_what_f
 
 
 async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
-    bus: EventBus, store: EventStore, ran: Ran, tmp_path: Path
+    bus: EventBus, store: EventStore, noted: Ran, tmp_path: Path
 ) -> None:
     stored = events(30, tenants=["a"])
     await store.append_many(stored)
@@ -63,16 +64,16 @@ async def test_a_limit_counts_events_over_all_runs_of_a_checkpoint(
 
     limited = Selection(limit=20)
     await replay(bus, limited, observer=stop_after_five, stop=stop, checkpoint=point)
-    assert 5 <= len(ran.order) < 20
+    assert 5 <= len(noted.order) < 20
     one = Replay(bus, limited, ReplayOptions(), checkpoint=point)
     await one.begin()
-    assert (await one.plan()).counts.events == 20 - len(ran.order)
+    assert (await one.plan()).counts.events == 20 - len(noted.order)
     await one.run(asyncio.Event())
-    assert ran.order == in_order(stored)[:20]
+    assert noted.order == in_order(stored)[:20]
 
 
 async def test_a_finished_checkpoint_runs_nothing_again(
-    bus: EventBus, store: EventStore, ran: Ran, tmp_path: Path
+    bus: EventBus, store: EventStore, noted: Ran, tmp_path: Path
 ) -> None:
     await store.append_many(events(3))
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
@@ -86,7 +87,7 @@ async def test_a_finished_checkpoint_runs_nothing_again(
         )
 
 
-async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, ran: Ran, tmp_path: Path) -> None:
+async def test_a_checkpoint_with_another_position_is_refused(bus: EventBus, noted: Ran, tmp_path: Path) -> None:
     point = Checkpoint(tmp_path / "point", kind="replay", log="l", filters={})
     for position in (
         {},
@@ -168,7 +169,7 @@ async def test_a_stop_waits_the_grace_for_running_handlers_and_cancels_the_rest(
     assert (summary.events, summary.done, summary.failed, summary.is_complete) == (1, 1, 0, False)
 
 
-async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus, store: EventStore, ran: Ran) -> None:
+async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus, store: EventStore, noted: Ran) -> None:
     await store.append_many(events(100, tenants=["a"]))
 
     def fail_on_a_report(notice: Notice) -> None:
