@@ -539,11 +539,11 @@ _craft_events() {
                     _craft_events_values tenant
                     return 0
                     ;;
-                --type)
+                --type | --exclude-type)
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | -m | --module | --concurrency | --lease | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | -m | --module | --concurrency | --rate | --lease | --timeout | --grace)
                     return 0
                     ;;
                 --env)
@@ -554,7 +554,7 @@ _craft_events() {
                     _craft_events_paths dirnames -d
                     return 0
                     ;;
-                --handler)
+                --handler | --exclude-handler)
                     _craft_events_values handler
                     return 0
                     ;;
@@ -572,7 +572,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --env --uri --database --collection --confirm-env -m --module --app-dir --handler --concurrency --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
+                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --exclude-type --env --uri --database --collection --confirm-env -m --module --app-dir --handler --exclude-handler --concurrency --rate --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;

@@ -408,10 +408,10 @@ function __craft_events
                 case --tenant
                     __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
                     return
-                case --type
+                case --type --exclude-type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection --confirm-env -m --module --concurrency --lease --timeout --grace
+                case --actor --since --until --limit --uri --database --collection --confirm-env -m --module --concurrency --rate --lease --timeout --grace
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -419,7 +419,7 @@ function __craft_events
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
                     return
-                case --handler
+                case --handler --exclude-handler
                     __craft_events_values $words[1] handler "$prefix" "$value" "$line"
                     return
                 case --ids-from
@@ -433,7 +433,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--handler' 'select this handler' '--concurrency' 'run the handlers of at most N events at once' '--wait' 'wait for silent owners, and take over from them' '--no-wait' 'wait for silent owners, and take over from them' '--any-type' 'run the --handler on types that its patterns do not match' '--now' 'ignore back-off, and deliver what is not due yet' '--watch' 'keep delivering until stopped' '--lease' 'set how long this worker may be silent' '--timeout' 'limit an attempt whose handler sets no limit' '--grace' 'wait this long for running handlers when stopped' '--include-untracked' 'include events without deliveries; needs --since' '--include-unhandled' 'include events that had no handler when published' '--dry-run' 'report what would be done, and write nothing' '--ids-from' 'read event ids from this file; - reads stdin' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--exclude-type' 'leave out this event type' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--handler' 'select this handler' '--exclude-handler' 'leave the deliveries of this handler open' '--concurrency' 'run the handlers of at most N events at once' '--rate' 'limit the rate: 50/s, 600/m' '--wait' 'wait for silent owners, and take over from them' '--no-wait' 'wait for silent owners, and take over from them' '--any-type' 'run the --handler on types that its patterns do not match' '--now' 'ignore back-off, and deliver what is not due yet' '--watch' 'keep delivering until stopped' '--lease' 'set how long this worker may be silent' '--timeout' 'limit an attempt whose handler sets no limit' '--grace' 'wait this long for running handlers when stopped' '--include-untracked' 'include events without deliveries; needs --since' '--include-unhandled' 'include events that had no handler when published' '--dry-run' 'report what would be done, and write nothing' '--ids-from' 'read event ids from this file; - reads stdin' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end

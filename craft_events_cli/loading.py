@@ -52,7 +52,7 @@ def load_bus(modules: Modules) -> EventBus:
     return bus
 
 
-def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
+def require_handlers(bus: EventBus, names: Sequence[str], *, flag: str = "--handler") -> None:
     """Check that each of these handler ids is loaded.
 
     Raises:
@@ -66,7 +66,7 @@ def require_handlers(bus: EventBus, names: Sequence[str]) -> None:
             error = HandlerNotFound(name, loaded)
             close = get_close_matches(name, loaded, n=1)
             suggestion = f"did you mean {close[0]}? " if close else ""
-            error.hint = f"{suggestion}--handler takes a handler id; load a module with -m"
+            error.hint = f"{suggestion}{flag} takes a handler id; load a module with -m"
             raise error
 
 

@@ -17,6 +17,7 @@ from craft_easy.core.events.model.selection import Moment, Window, parse_moment,
 from craft_events_cli import connection, terminal
 from craft_events_cli.errors import UsageError
 from craft_events_cli.expanding import MAX_NUMBER
+from craft_events_cli.pacing import events_a_second
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -148,6 +149,16 @@ Types = Annotated[
         rich_help_panel=SELECTING,
     ),
 ]
+ExcludeTypes = Annotated[
+    list[str],
+    typer.Option(
+        "--exclude-type",
+        metavar="PATTERN",
+        parser=reads(pattern),
+        help="leave out this event type",
+        rich_help_panel=SELECTING,
+    ),
+]
 Actors = Annotated[list[str], typer.Option("--actor", metavar="A", help="select this actor", rich_help_panel=SELECTING)]
 Limit = Annotated[
     int | None,
@@ -169,6 +180,16 @@ def _duration(flag: str, text: str, *, default: str) -> Any:
     )
 
 
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate",
+        metavar="N/s",
+        parser=reads(events_a_second),
+        help="limit the rate: 50/s, 600/m",
+        rich_help_panel=RUNNING,
+    ),
+]
 Timeout = Annotated[float, _duration("--timeout", "limit an attempt whose handler sets no limit", default="15m")]
 Grace = Annotated[float, _duration("--grace", "wait this long for running handlers when stopped", default="10s")]
 
@@ -250,6 +271,17 @@ class Selecting(Limiting):
     def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
         """Return the selection; a window that was asked for is echoed on stderr."""
         return replace(Limiting.selection(self, now, states=states), reverse=self.reverse)
+
+
+@dataclass(frozen=True, slots=True)
+class Excluding(Limiting):
+    """Which events, at most so many, without some types."""
+
+    exclude_type: ExcludeTypes = field(default_factory=list)
+
+    def selection(self, now: datetime, *, states: Sequence[str] = ()) -> "Selection":
+        """Return the selection; a window that was asked for is echoed on stderr."""
+        return replace(Limiting.selection(self, now, states=states), except_types=tuple(self.exclude_type))
 
 
 @dataclass(frozen=True, slots=True)

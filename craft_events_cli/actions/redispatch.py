@@ -10,11 +10,12 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.event_ids import EventIds, count_named, look_up, redispatch_named
+from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.settings import Settings
 from craft_easy.core.events.store import EventStore
-from craft_events_cli import event_ids, lifecycle, params, terminal
+from craft_events_cli import event_ids, lifecycle, loading, params, terminal
 from craft_events_cli.connection import IfMissing, opened
-from craft_events_cli.errors import ExitCode
+from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.output.counts import counted, missing_lines, write_counts
 from craft_events_cli.output.redispatch import RedispatchView
 from craft_events_cli.terminal import Output
@@ -34,10 +35,23 @@ class NamedEvents:
         return (*await event_ids.whole(store, self.given), *(self.listed or ()))
 
 
+def check_handlers(bus: EventBus, options: RedispatchOptions) -> None:
+    """Refuse handlers that are not loaded, and a run without any: a typo must not deliver what is to be left out.
+
+    Raises:
+        HandlerNotFound: a handler is not loaded; the error suggests a similar id.
+        UsageError: every handler is excluded.
+    """
+    loading.require_handlers(bus, options.handlers)
+    loading.require_handlers(bus, options.exclude_handlers, flag="--exclude-handler")
+    if not claim_filter(bus.registry, Selection(), options).handlers:
+        raise UsageError("every handler of this run is excluded", hint="leave out --exclude-handler for one of them")
+
+
 async def run(
     settings: Settings,
     bus: EventBus,
-    where: params.Limiting,
+    where: params.Excluding,
     options: RedispatchOptions,
     output: Output,
     *,

@@ -20,6 +20,15 @@ class Delivering:
     """How deliveries run, and which records beyond the open ones are taken in."""
 
     handler: params.HandlerIds = field(default_factory=list)
+    exclude_handler: Annotated[
+        list[str],
+        typer.Option(
+            "--exclude-handler",
+            metavar="ID",
+            help="leave the deliveries of this handler open",
+            rich_help_panel=params.HANDLERS,
+        ),
+    ] = field(default_factory=list)
     concurrency: Annotated[
         int,
         typer.Option(
@@ -30,6 +39,7 @@ class Delivering:
             rich_help_panel=params.RUNNING,
         ),
     ] = 10
+    rate: params.Rate = None
     wait: Annotated[
         bool,
         typer.Option(
@@ -91,7 +101,9 @@ class Delivering:
 
         return RedispatchOptions(
             handlers=tuple(self.handler),
+            exclude_handlers=tuple(self.exclude_handler),
             concurrency=self.concurrency,
+            rate=self.rate,
             wait=self.wait,
             include_untracked=self.include_untracked,
             include_unhandled=self.include_unhandled,
@@ -106,7 +118,7 @@ class Delivering:
 @app.command()
 @expanded
 def redispatch(
-    where: params.Limiting,
+    where: params.Excluding,
     connection: params.Acting,
     handling: params.Handling,
     how: Delivering,
@@ -121,7 +133,7 @@ def redispatch(
     Examples:
         craft-events redispatch --since 2h -m shop.handlers
         craft-events redispatch 019abf3e-77d1-7000-8000-000000000057 -m shop.handlers --dry-run
-        craft-events redispatch --watch -m shop.handlers
+        craft-events redispatch --watch --rate 50/s --exclude-handler shop.billing:charge -m shop.handlers
         craft-events redispatch --since 7d --include-untracked -m shop.handlers
 
     Records whose worker has been silent for a whole lease are taken over. Load every handler module of the
@@ -143,7 +155,7 @@ def redispatch(
     ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
     named = action.NamedEvents(tuple(event_id), ids)
     bus = loading.load_bus(modules)
-    loading.require_handlers(bus, how.handler)
+    action.check_handlers(bus, how.options())
     return lifecycle.run(
         action.run(settings, bus, where, how.options(), chosen, lease=how.lease, named=named, is_dry=dry_run)
     )

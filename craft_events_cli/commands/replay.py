@@ -60,16 +60,7 @@ class Rerunning:
             rich_help_panel=params.RUNNING,
         ),
     ] = 10
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            "--rate",
-            metavar="N/s",
-            parser=params.reads(pacing.events_a_second),
-            help="limit the rate: 50/s, 600/m",
-            rich_help_panel=params.RUNNING,
-        ),
-    ] = None
+    rate: params.Rate = None
     pace: Annotated[
         float | None,
         typer.Option(

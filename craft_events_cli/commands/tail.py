@@ -54,16 +54,7 @@ class Followed(params.Filtering):
 class Leaving:
     """Which of the selected events are left out."""
 
-    exclude_type: Annotated[
-        list[str],
-        typer.Option(
-            "--exclude-type",
-            metavar="PATTERN",
-            parser=params.reads(params.pattern),
-            help="leave out this event type",
-            rich_help_panel=params.SELECTING,
-        ),
-    ] = field(default_factory=list)
+    exclude_type: params.ExcludeTypes = field(default_factory=list)
     grep: Annotated[
         list[str],
         typer.Option(

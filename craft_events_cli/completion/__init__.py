@@ -38,6 +38,7 @@ class Kind(StrEnum):
 DYNAMIC: Final = {
     "--tenant": Kind.TENANTS,
     "--type": Kind.TYPES,
+    "--exclude-handler": Kind.HANDLERS,
     "--exclude-type": Kind.TYPES,
     "--handler": Kind.HANDLERS,
     "ID": Kind.HANDLERS,

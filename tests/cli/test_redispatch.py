@@ -200,6 +200,30 @@ def test_a_handler_can_be_chosen_and_an_unknown_one_is_refused(cli: Cli, fill: F
     assert "-m" in refused.err
 
 
+def test_excluded_handlers_and_types_are_left_out_of_the_dry_run_and_of_the_run(cli: Cli, fill: Fill) -> None:
+    fill(2)
+    fill(1, event_type="order.paid")
+    left_out = ("--exclude-handler", "shop:charge", "--exclude-type", "order.pa*", "--rate", "600/m")
+    dry = json.loads(cli("redispatch", "-m", "shop", *left_out, "--dry-run", "-o", "json").out)
+    assert (dry["by_handler"], dry["by_type"]) == ({"shop:reserve": 2}, {"order.placed": 2})
+    ended = cli("redispatch", "-m", "shop", *left_out)
+    assert ended.code == 0
+    assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:reserve"] * 2
+    assert json.loads(cli("redispatch", "-m", "shop", "-o", "json").out)["done"] == 2 + 2
+
+
+def test_a_typo_in_an_excluded_handler_delivers_nothing(cli: Cli, fill: Fill) -> None:
+    fill(1)
+    refused = cli("redispatch", "-m", "shop", "--exclude-handler", "shop:chrage")
+    assert (refused.code, refused.out) == (3, "")
+    assert "did you mean shop:charge?" in refused.err
+    assert "--exclude-handler takes a handler id" in refused.err
+    every = [word for handler in (*HANDLERS, "shop:wait") for word in ("--exclude-handler", handler)]
+    nothing = cli("redispatch", "-m", "shop", *every)
+    assert nothing.code == 2
+    assert "every handler of this run is excluded" in nothing.err
+
+
 @pytest.mark.parametrize("output", ["ndjson", "json"])
 def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) -> None:
     fill(2, tenant_id="acme")

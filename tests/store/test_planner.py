@@ -47,6 +47,12 @@ async def watched(bus: EventBus, _: DomainEvent) -> None:
     await redispatch(bus, Selection(), RedispatchOptions(watch=True), stop=stop)
 
 
+def without_some(bus: EventBus) -> tuple[Selection, RedispatchOptions]:
+    """Leave out a handler and some event types."""
+    bus.subscribe("order.*", lambda _: None, id="b")
+    return Selection(except_types=("stock.*", "order.paid")), RedispatchOptions(exclude_handlers=("b",), rate=50)
+
+
 def chosen(bus: EventBus, **values: Any) -> Awaitable[None]:
     """Read the events of a selection."""
     return drained(bus.publisher.store.batches(Selection(**values)))
@@ -97,6 +103,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "redispatch": lambda bus, _: redispatch(bus, Selection()),
     "redispatch --now": lambda bus, _: redispatch(bus, Selection(), RedispatchOptions(now=True)),
     "redispatch --dry-run": lambda bus, _: count_backlog(bus, Selection(), RedispatchOptions()),
+    "redispatch --exclude-handler --exclude-type": lambda bus, _: redispatch(bus, *without_some(bus)),
+    "redispatch --exclude-handler --exclude-type --dry-run": lambda bus, _: count_backlog(bus, *without_some(bus)),
     "redispatch --watch": watched,
     "redispatch --ids-from": lambda bus, event: look_up(bus.publisher.store, Selection(), [event.event_id]),
     "prune --dry-run": lambda bus, _: pruned(bus, is_dry=True),

@@ -160,11 +160,82 @@ async def test_one_handler_can_be_chosen_and_the_others_stay(bus: EventBus, stor
     assert left.owner is None
 
 
-async def test_a_handler_that_is_not_loaded_cannot_be_chosen(bus: EventBus, ran: Ran) -> None:
+@pytest.mark.parametrize("option", ["handlers", "exclude_handlers"])
+async def test_a_handler_that_is_not_loaded_cannot_be_chosen(bus: EventBus, ran: Ran, option: str) -> None:
     bus.subscribe("*", ran.handler("a"), id="a")
     with pytest.raises(HandlerNotFound, match="unknown") as raised:
-        await deliver(bus, handlers=("unknown",))
+        await deliver(bus, **{option: ("unknown",)})
     assert raised.value.loaded == ("a",)
+
+
+@pytest.mark.parametrize("excluded", ["b", "b's old name"])
+async def test_the_deliveries_of_an_excluded_handler_stay_open_and_untouched(
+    bus: EventBus, store: EventStore, ran: Ran, excluded: str
+) -> None:
+    [both, only] = published = events(2)
+    await store.append_many([both], handlers=["a", "b"])
+    await store.append_many([only], handlers=["b"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    bus.subscribe("*", ran.handler("b"), id="b", aliases=["b's old name"])
+    before = {event.event_id: await delivery(store, event) for event in published}
+    options = RedispatchOptions(exclude_handlers=(excluded,))
+    assert (await count(bus, Selection(), options)).by_handler == {"a": 1}
+    summary = await deliver(bus, exclude_handlers=(excluded,))
+    assert (summary.claimed, summary.done, summary.not_due, summary.orphaned) == (1, 1, 0, 0)
+    assert await delivery(store, only) == before[only.event_id], "it was not even claimed"
+    left = await delivery(store, both)
+    assert [(one.id, one.state) for one in left.handlers] == [("a", "done"), ("b", "pending")]
+    assert left.handlers[1] == before[both.event_id].handlers[1]
+    assert (left.state, left.owner) == ("open", None)
+    assert (await deliver(bus)).done == 2
+
+
+async def test_a_record_taken_in_has_no_delivery_of_an_excluded_handler(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    [event] = published = events(1)
+    await store.append_many(published)
+    bus.subscribe("*", ran.handler("a"), id="a")
+    bus.subscribe("*", ran.handler("b"), id="b")
+    since = await store.now() - timedelta(hours=1)
+    await deliver(bus, Selection(since=since), include_untracked=True, exclude_handlers=("b",))
+    assert [one.id for one in (await delivery(store, event)).handlers] == ["a"]
+
+
+async def test_excluded_types_are_left_out_of_the_count_and_of_the_run(
+    bus: EventBus, store: EventStore, ran: Ran
+) -> None:
+    published = [DomainEvent(event_type=name) for name in ("order.placed", "order.paid", "stock.low")]
+    await store.append_many(published, handlers=["a"])
+    bus.subscribe("*", ran.handler("a"), id="a")
+    selection = Selection(except_types=("order.p?id", "stock.*"))
+    assert (await count(bus, selection, RedispatchOptions())).by_type == {"order.placed": 1}
+    assert (await deliver(bus, selection)).claimed == 1
+    assert ran.order == [published[0].event_id]
+
+
+@pytest.mark.parametrize("is_watch", [False, True])
+async def test_a_limited_rate_spaces_the_events_and_claims_a_second_of_them_at_most(
+    bus: EventBus, store: EventStore, is_watch: bool
+) -> None:
+    began: list[float] = []
+    owned: list[int] = []
+    stop = asyncio.Event()
+
+    async def handle(_: DomainEvent) -> None:
+        began.append(asyncio.get_running_loop().time())
+        owned.append(len(bus.publisher.record_owner().writer.owned))
+        if len(began) == 10:
+            stop.set()
+
+    await store.append_many(events(30), handlers=["a", "b"])
+    bus.subscribe("*", handle, id="a")
+    bus.subscribe("*", lambda _: None, id="b")
+    summary = await deliver(bus, rate=20.0, now=False, wait=False, watch=is_watch, stop=stop)
+    assert began[9] - began[0] >= 9 / 20 / 2, "a late start is made up for"
+    assert max(owned) <= 3 * 20
+    assert summary.failed == 0
+    assert (await deliver(bus)).done == 60 - summary.done, "the others were given back"
 
 
 async def test_a_silent_worker_is_taken_over_after_its_lease(bus: EventBus, store: EventStore, ran: Ran) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from craft_easy.core.events.engine.pool import RateLimit
 from craft_easy.core.events.history.pace import Pace
 
 BEGAN = datetime(2026, 1, 31, tzinfo=UTC)
@@ -86,3 +87,18 @@ async def test_a_wait_ends_by_itself() -> None:
     pace = Pace(asyncio.Event(), rate=1_000)
     await pace.turn()
     await asyncio.wait_for(pace.turn(), 5)
+
+
+def test_a_limited_rate_is_spaced_evenly_and_makes_up_for_a_late_start(clock: Clock) -> None:
+    limit, started = RateLimit(10, catch_up=0.25, clock=clock), []
+    for _ in range(4):
+        started.append(round(clock.now - 100, 2))
+        limit.take()
+        clock.now += limit.wait_s + 0.05  # each start comes late
+    assert started == [0, 0.15, 0.25, 0.35]
+    clock.now += 60
+    at_once = 0
+    while not limit.wait_s:
+        limit.take()
+        at_once += 1
+    assert at_once == 3, "a pause is not made up for"

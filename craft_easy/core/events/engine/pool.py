@@ -1,4 +1,4 @@
-"""The pool of concurrent runs: one for each slot at most; suspects run alone."""
+"""The pool of concurrent runs: one for each slot at most, at a limited rate if asked for; suspects run alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.runner import CANCELLED_S, LOOK_S, DueDelivery, RecordRun
 from craft_easy.core.events.engine.shares import Shares
@@ -23,6 +24,33 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("craft_easy.core.events")
 
 Item = TypeVar("Item")
+
+
+class RateLimit:
+    """A limit to how many events begin in a second, spaced evenly.
+
+    Args:
+        rate: events a second.
+        catch_up: seconds of the rate that may be made up for at once after a delay.
+        clock: returns seconds.
+    """
+
+    def __init__(self, rate: float, *, catch_up: float = 0.0, clock: Callable[[], float] = steady) -> None:
+        self._between = 1 / rate
+        self._catch_up = catch_up
+        self._clock = clock
+        self._next_turn = clock()
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until the next turn; 0 if an event may begin now."""
+        return max(0.0, self._next_turn - self._clock())
+
+    def take(self) -> float:
+        """Take the next turn, and return its time by the clock."""
+        turn = max(self._next_turn, self._clock() - self._catch_up)
+        self._next_turn = turn + self._between
+        return turn
 
 
 class Slots(Generic[Item]):
@@ -163,16 +191,23 @@ class RunnerPool:
         size: events whose handlers run at the same time.
         on_end: called when all deliveries of one event have ended.
         shares: how the handlers share the slots; None to begin records in their order.
+        limit: the rate at which records begin; None for no limit.
     """
 
     def __init__(
-        self, record_owner: RecordOwner, size: int, on_end: Callable[[], object], shares: Shares | None = None
+        self,
+        record_owner: RecordOwner,
+        size: int,
+        on_end: Callable[[], object],
+        shares: Shares | None = None,
+        limit: RateLimit | None = None,
     ) -> None:
         self.abandoned = 0
         """Handlers that may still run although nothing waits for them any more."""
         self._record_owner = record_owner
         self._on_end = on_end
         self._shares = shares
+        self._limit = limit
         self._slots = Slots(size, self._work, self._admit)
         self._runs: set[RecordRun] = set()
         self._exclusive = asyncio.Lock()
@@ -199,7 +234,7 @@ class RunnerPool:
                     self._withdraw(waiting.popleft())
                     are_all_begun = False
                 else:
-                    await self._slots.change(LOOK_S)
+                    await self._slots.change(self._look_s())
                     self._slots.fill()
         except asyncio.CancelledError:
             for record in waiting:
@@ -250,9 +285,15 @@ class RunnerPool:
     def _give_back(self, owned: OwnedRecord) -> None:
         self._record_owner.writer.add(owned, is_finished=True)
 
+    def _look_s(self) -> float:
+        """Return the seconds after which a record may begin although nothing has ended."""
+        return LOOK_S if self._limit is None else min(LOOK_S, self._limit.wait_s or LOOK_S)
+
     def _admit(self, record: ClaimedRecord) -> bool:
         """Return whether a record may begin, with those of its deliveries whose handlers have a share left."""
         if self._exclusive.locked() and not record.is_alone:
+            return False
+        if self._limit is not None and self._limit.wait_s:
             return False
         if self._shares is not None:
             free = self._slots.free
@@ -262,6 +303,8 @@ class RunnerPool:
             record.due = due
             for one in due:
                 self._shares.begin(one.handler.id)
+        if self._limit is not None and record.due:
+            self._limit.take()
         record.has_begun = True
         return True
 

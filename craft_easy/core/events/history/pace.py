@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.pool import RateLimit
 
 
 class Pace:
@@ -29,10 +30,9 @@ class Pace:
         clock: Callable[[], float] = steady,
     ) -> None:
         self._halt = halt
-        self._between = None if rate is None else 1 / rate
+        self._limit = None if rate is None else RateLimit(rate, clock=clock)
         self._speed = speed
         self._clock = clock
-        self._next_turn = 0.0
         self._last: datetime | None = None
         self._due = 0.0
 
@@ -53,11 +53,8 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait until the rate allows one more start."""
-        if self._between is None:
-            return
-        at = max(self._clock(), self._next_turn)
-        self._next_turn = at + self._between
-        await self._until(at)
+        if self._limit is not None:
+            await self._until(self._limit.take())
 
     async def _until(self, at: float) -> None:
         wait = at - self._clock()

@@ -26,7 +26,7 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
     for its whole lease: a run takes them over first. Records of living workers do not count.
 
     Raises:
-        HandlerNotFound: `options.handlers` names a handler that is not loaded.
+        HandlerNotFound: `options` names a handler that is not loaded.
         StoreUnavailable: the log was not reached.
     """
     chosen = claim_filter(bus.registry, selection, options)

@@ -58,7 +58,7 @@ async def redispatch_named(
     """Deliver the named events that are unprocessed, batch by batch; see `redispatch`.
 
     Raises:
-        HandlerNotFound: `options.handlers` names a handler that is not loaded.
+        HandlerNotFound: `options` names a handler that is not loaded.
         StoreUnavailable: the log was not reached.
     """
     observer, stop, total = observer or ignore, stop or asyncio.Event(), RedispatchSummary()

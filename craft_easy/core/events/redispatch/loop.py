@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import hooks
@@ -22,7 +23,7 @@ from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.outage import OUTAGE_LIMIT_S, Outage
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import WRITING_S
-from craft_easy.core.events.engine.pool import ClaimedRecord, RunnerPool
+from craft_easy.core.events.engine.pool import ClaimedRecord, RateLimit, RunnerPool
 from craft_easy.core.events.engine.report import AwaitedWorker, Began, EventEnded, Observer, WaitingFor, ignore
 from craft_easy.core.events.engine.runner import DueDelivery
 from craft_easy.core.events.engine.shares import Shares
@@ -32,7 +33,7 @@ from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import begin_to_track
 from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops
-from craft_easy.core.events.redispatch.claiming import Claimer
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE, Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
 from craft_easy.core.events.store.counts import MAX_COUNTED, count_unowned, count_waiting, orphans
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("craft_easy.core.events")
 
 POLLS_A_LEASE: Final = 10
+CATCH_UP_S: Final = 0.1
+"""Seconds of a limited rate that a late start may make up for."""
 BEHIND_S: Final = 1.0
 """Seconds that a run waits at most until the database's clock is past every earlier claim."""
 
@@ -65,7 +68,7 @@ async def redispatch(
     without an attempt.
 
     Raises:
-        HandlerNotFound: `options.handlers` names a handler that is not loaded.
+        HandlerNotFound: `options` names a handler that is not loaded.
         StoreUnavailable: the log was not reached; the claimed records are freed when the lease ends.
     """
     run = Redispatch(bus, selection, options or RedispatchOptions(), observer or ignore)
@@ -134,13 +137,13 @@ class Redispatch:
         self._filter = claim_filter(bus.registry, selection, options)
         handlers = {self._handler_id(name) for name in self._filter.handlers}
         shares = Shares(options.concurrency) if options.watch and len(handlers) > 1 else None
-        self._pool = RunnerPool(self._record_owner, options.concurrency, lambda: observer(EventEnded()), shares)
+        limit = None if options.rate is None else RateLimit(options.rate, catch_up=CATCH_UP_S)
+        self._pool = RunnerPool(self._record_owner, options.concurrency, lambda: observer(EventEnded()), shares, limit)
         running = self._record_owner.worker.running_handlers
         self._loops = ClaimLoops(shares or Shares(1), running, self._claim_for, own_size=options.concurrency)
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
         self._began_at: datetime | None = None
-        limit = None if options.watch else OUTAGE_LIMIT_S
-        self._outage = Outage(observer, limit=limit, survives=options.watch)
+        self._outage = Outage(observer, limit=None if options.watch else OUTAGE_LIMIT_S, survives=options.watch)
 
     async def run(self, stop: asyncio.Event) -> RedispatchSummary:
         """Work until nothing is left or `stop` is set; return the summary."""
@@ -269,10 +272,16 @@ class Redispatch:
                 is_elsewhere=lambda handler_id: self._loops.has_own(handler_id) and not belongs(handler_id),
             )
 
-        for record_id in await self._claimer.claim_all(wanted, start, size=size):
+        for record_id in await self._claimer.claim_all(wanted, start, size=self._claim_size(size)):
             async with self._pool.exclusive():
                 for owned in await self._claimer.claim(wanted, [record_id]):
                     await self._pool.run_alone(ClaimedRecord(owned, self._due(owned.record, whole)))
+
+    def _claim_size(self, size: int | None) -> int | None:
+        """Return the records in one claim at most: what waits for its turn in a limited rate is left to others."""
+        if self._options.rate is None:
+            return size
+        return min(size or CLAIM_SIZE, max(1, ceil(self._options.rate)))
 
     def _take(self, claimed: list[OwnedRecord]) -> None:
         """Count claimed records, and have their outcomes counted and reported once they are stored."""
