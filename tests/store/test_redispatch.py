@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -160,11 +161,11 @@ async def test_one_handler_can_be_chosen_and_the_others_stay(bus: EventBus, stor
     assert left.owner is None
 
 
-@pytest.mark.parametrize("option", ["handlers", "exclude_handlers"])
-async def test_a_handler_that_is_not_loaded_cannot_be_chosen(bus: EventBus, ran: Ran, option: str) -> None:
+@pytest.mark.parametrize("options", [{"handlers": ("unknown",)}, {"exclude_handlers": ("unknown",)}])
+async def test_a_handler_that_is_not_loaded_cannot_be_chosen(bus: EventBus, ran: Ran, options: dict[str, Any]) -> None:
     bus.subscribe("*", ran.handler("a"), id="a")
     with pytest.raises(HandlerNotFound, match="unknown") as raised:
-        await deliver(bus, **{option: ("unknown",)})
+        await deliver(bus, **options)
     assert raised.value.loaded == ("a",)
 
 
@@ -177,13 +178,13 @@ async def test_the_deliveries_of_an_excluded_handler_stay_open_and_untouched(
     await store.append_many([only], handlers=["b"])
     bus.subscribe("*", ran.handler("a"), id="a")
     bus.subscribe("*", ran.handler("b"), id="b", aliases=["b's old name"])
-    before = {event.event_id: await delivery(store, event) for event in published}
+    before = {event.event_id: await delivery_of(store, event) for event in published}
     options = RedispatchOptions(exclude_handlers=(excluded,))
     assert (await count(bus, Selection(), options)).by_handler == {"a": 1}
     summary = await deliver(bus, exclude_handlers=(excluded,))
     assert (summary.claimed, summary.done, summary.not_due, summary.orphaned) == (1, 1, 0, 0)
-    assert await delivery(store, only) == before[only.event_id], "it was not even claimed"
-    left = await delivery(store, both)
+    assert await delivery_of(store, only) == before[only.event_id], "it was not even claimed"
+    left = await delivery_of(store, both)
     assert [(one.id, one.state) for one in left.handlers] == [("a", "done"), ("b", "pending")]
     assert left.handlers[1] == before[both.event_id].handlers[1]
     assert (left.state, left.owner) == ("open", None)
@@ -199,7 +200,7 @@ async def test_a_record_taken_in_has_no_delivery_of_an_excluded_handler(
     bus.subscribe("*", ran.handler("b"), id="b")
     since = await store.now() - timedelta(hours=1)
     await deliver(bus, Selection(since=since), include_untracked=True, exclude_handlers=("b",))
-    assert [one.id for one in (await delivery(store, event)).handlers] == ["a"]
+    assert [one.id for one in (await delivery_of(store, event)).handlers] == ["a"]
 
 
 async def test_excluded_types_are_left_out_of_the_count_and_of_the_run(
