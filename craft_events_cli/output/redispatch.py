@@ -141,8 +141,10 @@ class RedispatchView:
 
     def errors(self) -> Iterable[str]:
         """Yield a line for each of the most frequent errors, by handler."""
-        for (handler, error), count in self._errors.most_common(MOST_ERRORS):
-            yield f"{count:5,}  {handler}   {shorten(error)}"
+        shown = self._errors.most_common(MOST_ERRORS)
+        width = max((len(handler) for (handler, _), _ in shown), default=0)
+        for (handler, error), count in shown:
+            yield f"{count:5,}  {handler:<{width}}   {shorten(error)}"
         if len(self._errors) > MOST_ERRORS:
             yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
 
@@ -199,7 +201,7 @@ def suggestion(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str
         where = ["--handler", *died_at] if len(died_at) == 1 else ["--by", "error"]
         return next_step.command("dead", "list", *where)
     if summary.failed or summary.orphaned:
-        return next_step.command("replay", "--state", "open")
+        return next_step.command("pending", "--by", "error" if summary.failed else "handler")
     return None
 
 

@@ -416,7 +416,8 @@ def test_the_headline_names_what_happened_and_nothing_else() -> None:
 
 def test_the_next_command_depends_on_the_remaining_deliveries() -> None:
     assert suggestion(RedispatchSummary(claimed=1, done=1)) is None
-    assert suggestion(RedispatchSummary(failed=1)) == "craft-events replay --state open"
+    assert suggestion(RedispatchSummary(failed=1)) == "craft-events pending --by error"
+    assert suggestion(RedispatchSummary(orphaned=1)) == "craft-events pending --by handler"
     assert suggestion(RedispatchSummary(dead=1), {"shop:charge"}) == "craft-events dead list --handler shop:charge"
     assert suggestion(RedispatchSummary(dead=1), {"a b; rm"}) == "craft-events dead list --handler 'a b; rm'"
     assert suggestion(RedispatchSummary(failed=1, dead=2), {"a", "b"}) == "craft-events dead list --by error"
