@@ -15,14 +15,10 @@ from pydantic import BaseModel
 from craft_easy.core.events.errors import EventConflict, InvalidEvent, RecordRefused
 from craft_easy.core.events.model.event import caused_event
 from craft_easy.core.events.store import AppendResult, EventLog, EventStore, append, documents
-from craft_easy.core.events.types import DomainEvent, PaymentCompleted
+from craft_easy.core.events.types import DomainEvent
+from tests.support.events import payment
 
 SIX = ["event_id", "event_type", "tenant_id", "actor_id", "payload", "timestamp"]
-
-
-def payment(**changes: Any) -> PaymentCompleted:
-    values: dict[str, Any] = {"payment_id": "p-1", "amount": 12.5, "currency": "EUR", "tenant_id": "acme"}
-    return PaymentCompleted(**values | changes)
 
 
 def plain(number: int, **changes: Any) -> DomainEvent:
@@ -48,7 +44,7 @@ async def test_a_record_has_the_six_fields_and_a_derived_id(store: EventStore) -
     record = await record_of(store, event)
     assert list(record) == ["_id", *SIX]
     assert record["_id"] == documents.record_id(event.event_id)
-    assert record["payload"] == {"payment_id": "p-1", "amount": 12.5, "currency": "EUR"}
+    assert record["payload"] == {"payment_id": "p_1", "amount": 12.5, "currency": "EUR"}
 
 
 async def test_a_cause_is_stored_if_there_is_one(store: EventStore) -> None:
@@ -77,10 +73,10 @@ async def test_the_same_event_again_changes_nothing(store: EventStore) -> None:
     ids=["payload", "tenant", "actor", "no tenant"],
 )
 async def test_the_same_id_with_other_content_is_a_conflict(store: EventStore, change: dict[str, Any]) -> None:
-    event = payment()
+    event = payment(tenant_id="acme")
     await store.append(event)
     with pytest.raises(EventConflict) as caught:
-        await store.append(payment(event_id=event.event_id, **change))
+        await store.append(payment(**{"event_id": event.event_id, "tenant_id": "acme"} | change))
     assert caught.value.event_id == event.event_id
     assert await store.replay() == [event]
 

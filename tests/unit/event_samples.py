@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from craft_easy.core.events.types import DomainEvent, PaymentCompleted
+from craft_easy.core.events.types import DomainEvent
+from tests.support.events import payment
 
 NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001  # must be refused
 AT = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -205,10 +206,6 @@ class Later(DomainEvent):
 class Untyped(DomainEvent):
     event_type: str
     number: int
-
-
-def payment(**values: Any) -> PaymentCompleted:
-    return PaymentCompleted(**{"payment_id": "p", "amount": 1.5, "currency": "EUR", **values})
 
 
 def rich() -> Rich:

@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from craft_easy.core.events.model import event_class
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
-from tests.unit.event_samples import BookingCancelled, Changed, Kind, Shipped, Untyped, payment, record_of
+from tests.support.events import payment
+from tests.unit.event_samples import BookingCancelled, Changed, Kind, Shipped, Untyped, record_of
 
 
 class TestClaiming:

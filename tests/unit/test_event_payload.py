@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from craft_easy.core.events.model.event import stored_payload
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted, UserRegistered
+from tests.support.events import payment
 from tests.unit.conftest import Load
 from tests.unit.event_samples import (
     Aliased,
@@ -24,7 +25,6 @@ from tests.unit.event_samples import (
     Private,
     Tree,
     each_event,
-    payment,
     record_of,
     rich,
 )
@@ -40,8 +40,8 @@ class TestFolding:
 
     def test_extra_payload_keys_are_kept(self) -> None:
         assert payment(payload={"note": "n"}).payload == {
-            "payment_id": "p",
-            "amount": 1.5,
+            "payment_id": "p_1",
+            "amount": 12.5,
             "currency": "EUR",
             "note": "n",
         }
@@ -123,7 +123,7 @@ class TestFolding:
 
         holder = Holder.model_validate({"payment": payment().model_dump(), "either": payment()})
         assert holder.payment.payload == payment().payload
-        assert TypeAdapter(list[PaymentCompleted]).validate_python([payment().model_dump()])[0].amount == 1.5
+        assert TypeAdapter(list[PaymentCompleted]).validate_python([payment().model_dump()])[0].amount == 12.5
         assert Holder.model_json_schema()["$defs"]["PaymentCompleted"]["required"] == [
             "payment_id",
             "amount",
@@ -162,9 +162,9 @@ class TestCopies:
         event = payment(payload={"note": "n"})
         changed = event.model_copy(update={"amount": 2.0, "tenant_id": "t"})
 
-        assert changed.payload == {"payment_id": "p", "amount": 2.0, "currency": "EUR", "note": "n"}
+        assert changed.payload == {"payment_id": "p_1", "amount": 2.0, "currency": "EUR", "note": "n"}
         assert (changed.amount, changed.tenant_id, changed.event_id) == (2.0, "t", event.event_id)
-        assert event.payload["amount"] == 1.5
+        assert event.payload["amount"] == 12.5
 
     def test_a_new_payload_replaces_the_extra_keys(self) -> None:
         assert payment(payload={"a": 1}).model_copy(update={"payload": {"b": 2}}).payload == {

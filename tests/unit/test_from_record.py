@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 
 from craft_easy.core.events.model.event import caused_event, stored_payload
 from craft_easy.core.events.types import DomainEvent, PaymentCompleted
+from tests.support.events import payment
 from tests.unit.event_samples import (
     AT,
     EVENTS,
@@ -22,7 +23,6 @@ from tests.unit.event_samples import (
     Rich,
     Strict,
     Untyped,
-    payment,
     record_of,
     rich,
 )

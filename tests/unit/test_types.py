@@ -16,7 +16,8 @@ from craft_easy.core.events.types import (
     ResourceUpdated,
     UserRegistered,
 )
-from tests.unit.event_samples import AT, NAIVE, Cached, Changed, Private, Shipped, Untyped, payment, record_of, rich
+from tests.support.events import payment
+from tests.unit.event_samples import AT, NAIVE, Cached, Changed, Private, Shipped, Untyped, record_of, rich
 
 
 class TestFields:
@@ -94,7 +95,7 @@ class TestFields:
                 {"resource": "r", "item_id": "i", "changes": {"a": 1}},
             ),
             (ResourceDeleted(resource="r", item_id="i"), "resource.deleted", {"resource": "r", "item_id": "i"}),
-            (payment(), "payment.completed", {"payment_id": "p", "amount": 1.5, "currency": "EUR"}),
+            (payment(), "payment.completed", {"payment_id": "p_1", "amount": 12.5, "currency": "EUR"}),
             (UserRegistered(user_id="u", email="e"), "user.registered", {"user_id": "u", "email": "e"}),
         ],
     )
