@@ -7,4 +7,5 @@ from craft_easy.core.events.types import PaymentCompleted
 
 def payment(number: int = 1, **values: Any) -> PaymentCompleted:
     """Return an event with fields of its own."""
-    return PaymentCompleted(**{"payment_id": f"p_{number}", "amount": 12.5, "currency": "EUR"} | values)
+    fields: dict[str, Any] = {"payment_id": f"p_{number}", "amount": 12.5, "currency": "EUR"}
+    return PaymentCompleted(**fields | values)
