@@ -78,9 +78,9 @@ class AmbiguousEventId(EventsError):
     """Several event ids begin with what was given; `candidates` are the first of them."""
 
     def __init__(self, prefix: str, candidates: Sequence[str], *, has_more: bool) -> None:
+        listed = [*candidates, "and more"] if has_more else candidates
         super().__init__(
-            f"{prefix} begins the ids of several events: {', '.join(candidates)}{' and more' if has_more else ''}",
-            hint="more characters choose one of them",
+            f"{prefix} begins the ids of several events; more characters choose one of them", hint="\n".join(listed)
         )
         self.prefix = prefix
         self.candidates = tuple(candidates)
