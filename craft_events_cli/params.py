@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_easy.core.events.model.selection import Moment, Window, parse_moment, window
+from craft_easy.core.events.model.times import Moment, Window, parse_moment, window
 from craft_events_cli import connection, terminal
 from craft_events_cli.errors import UsageError
 from craft_events_cli.expanding import MAX_NUMBER

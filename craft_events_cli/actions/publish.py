@@ -9,7 +9,7 @@ from typing import Any
 
 from craft_easy.core.events.bus import EventBus
 from craft_easy.core.events.errors import InvalidEvent
-from craft_easy.core.events.model.selection import Moment
+from craft_easy.core.events.model.times import Moment
 from craft_easy.core.events.operations.publish import (
     PublishSummary,
     UnfitPayload,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_easy.core.events.model.selection import parse_moment
+from craft_easy.core.events.model.times import parse_moment
 from craft_events_cli import acting, lifecycle, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded

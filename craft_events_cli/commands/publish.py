@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from craft_easy.core.events.model.selection import Moment, parse_moment
+from craft_easy.core.events.model.times import Moment, parse_moment
 from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from craft_easy.core.events.model.selection import Window
+from craft_easy.core.events.model.times import Window
 from craft_events_cli import terminal
 from craft_events_cli.output import next_step, redispatch
 from craft_events_cli.output.counts import counted, missing_lines, shorten

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
-from craft_easy.core.events.model.selection import parse_moment
+from craft_easy.core.events.model.times import parse_moment
 from craft_easy.core.events.settings import resolve
 from craft_events_cli import params
 from craft_events_cli.connection import IfMissing, opened

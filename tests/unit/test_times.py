@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_easy.core.events.model.selection import Window, parse_moment, parse_time, window
+from craft_easy.core.events.model.times import Window, parse_moment, parse_time, window
 
 NOW = datetime(2026, 11, 23, 17, 43, 45, 500_000, tzinfo=UTC)
 
