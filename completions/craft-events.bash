@@ -81,7 +81,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | -m | --module | --concurrency | --rate | --pace | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module | --concurrency | --rate | --pace | --timeout | --grace)
                     return 0
                     ;;
                 --state)
@@ -113,7 +113,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection --confirm-env -m --module --app-dir --handler --all-handlers --cascade --concurrency --rate --pace --timeout --grace --fail-fast --checkpoint --failures-out --ids-from --dry-run -y --yes -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --state --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --handler --all-handlers --cascade --concurrency --rate --pace --timeout --grace --fail-fast --checkpoint --failures-out --ids-from --dry-run -y --yes -o --output --color --debug --help
             ;;
         'tail')
             case $option in
@@ -125,7 +125,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --limit | --grep | -n | --last | --wait-max | --uri | --database | --collection)
+                --actor | --since | --limit | --grep | -n | --last | --wait-max | --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 --checkpoint)
@@ -145,7 +145,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --limit --exclude-type --grep -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --limit --exclude-type --grep -n --last --follow --no-follow --outcomes --checkpoint --wait-max --env --uri --database --collection --time-zone -o --output --color --debug --help
             ;;
         'show')
             case $option in
@@ -153,7 +153,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection)
+                --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 -o | --output)
@@ -166,7 +166,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --env --uri --database --collection --traceback -o --output --color --debug --help ;;
+                -*) _craft_events_offer --env --uri --database --collection --time-zone --traceback -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -176,7 +176,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection | --depth | --limit)
+                --uri | --database | --collection | --time-zone | --depth | --limit)
                     return 0
                     ;;
                 -o | --output)
@@ -189,7 +189,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --env --uri --database --collection --depth --limit -o --output --color --debug --help ;;
+                -*) _craft_events_offer --env --uri --database --collection --time-zone --depth --limit -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -215,7 +215,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 --env)
@@ -228,7 +228,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --json-format --force --checkpoint --state --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --color --debug --help ;;
+                -*) _craft_events_offer --json-format --force --checkpoint --state --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --time-zone --color --debug --help ;;
                 *) _craft_events_paths default -f ;;
             esac
             ;;
@@ -242,7 +242,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --bar | --watch | --max-backlog | --max-age | --max-dead | --uri | --database | --collection | -m | --module)
+                --actor | --since | --until | --bar | --watch | --max-backlog | --max-age | --max-dead | --uri | --database | --collection | --time-zone | -m | --module)
                     return 0
                     ;;
                 --by)
@@ -266,7 +266,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --by --bar --watch --max-backlog --max-age --max-dead --env --uri --database --collection -m --module --app-dir -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --by --bar --watch --max-backlog --max-age --max-dead --env --uri --database --collection --time-zone -m --module --app-dir -o --output --color --debug --help
             ;;
         'dead list')
             case $option in
@@ -278,7 +278,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 --env)
@@ -302,7 +302,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --handler --by -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --time-zone --handler --by -o --output --color --debug --help
             ;;
         'dead retry')
             case $option in
@@ -318,7 +318,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env)
                     return 0
                     ;;
                 --env)
@@ -335,7 +335,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --time-zone --confirm-env -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -345,7 +345,7 @@ _craft_events() {
                     _craft_events_values handler
                     return 0
                     ;;
-                --reason | --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env)
+                --reason | --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env)
                     return 0
                     ;;
                 --tenant)
@@ -370,7 +370,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
+                -*) _craft_events_offer --handler --reason --pending --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --time-zone --confirm-env -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -384,7 +384,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 --env)
@@ -408,7 +408,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --handler --by -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --time-zone --handler --by -o --output --color --debug --help
             ;;
         'workers')
             case $option in
@@ -416,7 +416,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection)
+                --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 -o | --output)
@@ -428,7 +428,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --env --uri --database --collection -o --output --color --debug --help
+            _craft_events_offer --env --uri --database --collection --time-zone -o --output --color --debug --help
             ;;
         'handlers list')
             case $option in
@@ -456,7 +456,7 @@ _craft_events() {
             ;;
         'handlers show')
             case $option in
-                -m | --module | --uri | --database | --collection)
+                -m | --module | --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 --app-dir)
@@ -477,13 +477,13 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer -m --module --app-dir --env --uri --database --collection -o --output --color --debug --help ;;
+                -*) _craft_events_offer -m --module --app-dir --env --uri --database --collection --time-zone -o --output --color --debug --help ;;
                 *) _craft_events_values handler ;;
             esac
             ;;
         'handlers check')
             case $option in
-                -m | --module | --uri | --database | --collection)
+                -m | --module | --uri | --database | --collection | --time-zone)
                     return 0
                     ;;
                 --app-dir)
@@ -503,7 +503,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer -m --module --app-dir --env --uri --database --collection --strict -o --output --color --debug --help
+            _craft_events_offer -m --module --app-dir --env --uri --database --collection --time-zone --strict -o --output --color --debug --help
             ;;
         'doctor')
             case $option in
@@ -511,7 +511,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection | --confirm-env | -m | --module | --ttl | --within)
+                --uri | --database | --collection | --time-zone | --confirm-env | -m | --module | --ttl | --within)
                     return 0
                     ;;
                 --app-dir)
@@ -531,7 +531,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --env --uri --database --collection --confirm-env -m --module --app-dir --checkpoint --fix --ttl --strict --within -o --output --color --debug --help
+            _craft_events_offer --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --checkpoint --fix --ttl --strict --within -o --output --color --debug --help
             ;;
         'redispatch')
             case $option in
@@ -543,7 +543,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | -m | --module | --concurrency | --rate | --lease | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module | --concurrency | --rate | --lease | --timeout | --grace)
                     return 0
                     ;;
                 --env)
@@ -572,7 +572,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --exclude-type --env --uri --database --collection --confirm-env -m --module --app-dir --handler --exclude-handler --concurrency --rate --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
+                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --exclude-type --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --handler --exclude-handler --concurrency --rate --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;
@@ -590,7 +590,7 @@ _craft_events() {
                     _craft_events_values tenant
                     return 0
                     ;;
-                --actor | --data | --id | --timestamp | --uri | --database | --collection | --confirm-env | -m | --module)
+                --actor | --data | --id | --timestamp | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module)
                     return 0
                     ;;
                 --env)
@@ -611,7 +611,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --rejects --type --tenant --actor --data --id --timestamp --env --uri --database --collection --confirm-env -m --module --app-dir --dispatch -o --output --color --debug --help ;;
+                -*) _craft_events_offer --rejects --type --tenant --actor --data --id --timestamp --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --dispatch -o --output --color --debug --help ;;
                 *) _craft_events_paths default -f ;;
             esac
             ;;
@@ -625,7 +625,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection | --confirm-env)
+                --uri | --database | --collection | --time-zone | --confirm-env)
                     return 0
                     ;;
                 -o | --output)
@@ -638,13 +638,13 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --with-delivery --rejects --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help ;;
+                -*) _craft_events_offer --with-delivery --rejects --dry-run -y --yes --env --uri --database --collection --time-zone --confirm-env -o --output --color --debug --help ;;
                 *) _craft_events_paths default -f ;;
             esac
             ;;
         'prune')
             case $option in
-                --older-than | --actor | --limit | --uri | --database | --collection | --confirm-env)
+                --older-than | --actor | --limit | --uri | --database | --collection | --time-zone | --confirm-env)
                     return 0
                     ;;
                 --archive)
@@ -672,7 +672,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --older-than --archive --no-archive --include-untracked --tenant --no-tenant --type --actor --limit --dry-run -y --yes --env --uri --database --collection --confirm-env -o --output --color --debug --help
+            _craft_events_offer --older-than --archive --no-archive --include-untracked --tenant --no-tenant --type --actor --limit --dry-run -y --yes --env --uri --database --collection --time-zone --confirm-env -o --output --color --debug --help
             ;;
         'redact')
             case $option in
@@ -684,7 +684,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --confirm-env | --reason)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env | --reason)
                     return 0
                     ;;
                 --env)
@@ -700,7 +700,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --confirm-env --reason -o --output --color --debug --help
+            _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --reverse --dry-run -y --yes --env --uri --database --collection --time-zone --confirm-env --reason -o --output --color --debug --help
             ;;
         'serve')
             case $option in
@@ -736,7 +736,7 @@ _craft_events() {
                     _craft_events_values env
                     return 0
                     ;;
-                --uri | --database | --collection | -m | --module)
+                --uri | --database | --collection | --time-zone | -m | --module)
                     return 0
                     ;;
                 --app-dir)
@@ -752,7 +752,7 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --env --uri --database --collection -m --module --app-dir -o --output --color --debug --help
+            _craft_events_offer --env --uri --database --collection --time-zone -m --module --app-dir -o --output --color --debug --help
             ;;
         'completion')
             case $option in

@@ -54,7 +54,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection --confirm-env -m --module --concurrency --rate --pace --timeout --grace
+                case --actor --since --until --limit --uri --database --collection --time-zone --confirm-env -m --module --concurrency --rate --pace --timeout --grace
                     return
                 case --state
                     printf '%s\n' $prefix{open,dead,done,untracked}
@@ -78,7 +78,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--state' 'select events in this state' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--handler' 'select this handler' '--all-handlers' 'run every loaded handler' '--cascade' 'store and dispatch what handlers publish' '--concurrency' 'run at most N tenants at once, each in order' '--rate' 'limit the rate: 50/s, 600/m' '--pace' 'keep the gaps between events: original, original*10' '--timeout' 'limit an attempt whose handler sets no limit' '--grace' 'wait this long for running handlers when stopped' '--fail-fast' 'stop at the first failure' '--checkpoint' 'keep the position here, and continue from it' '--failures-out' 'write failed deliveries here, for --ids-from' '--ids-from' 'read event ids from this file; - reads stdin' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--state' 'select events in this state' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--handler' 'select this handler' '--all-handlers' 'run every loaded handler' '--cascade' 'store and dispatch what handlers publish' '--concurrency' 'run at most N tenants at once, each in order' '--rate' 'limit the rate: 50/s, 600/m' '--pace' 'keep the gaps between events: original, original*10' '--timeout' 'limit an attempt whose handler sets no limit' '--grace' 'wait this long for running handlers when stopped' '--fail-fast' 'stop at the first failure' '--checkpoint' 'keep the position here, and continue from it' '--failures-out' 'write failed deliveries here, for --ids-from' '--ids-from' 'read event ids from this file; - reads stdin' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'tail'
             switch $option
                 case --tenant
@@ -87,7 +87,7 @@ function __craft_events
                 case --type --exclude-type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --limit --grep -n --last --wait-max --uri --database --collection
+                case --actor --since --limit --grep -n --last --wait-max --uri --database --collection --time-zone
                     return
                 case --checkpoint
                     printf '%s\n' $prefix(__fish_complete_path $value)
@@ -102,13 +102,13 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--limit' 'stop after N' '--exclude-type' 'leave out this event type' '--grep' 'show only events that contain this text' '-n' 'begin with the last N events; 10 without --since' '--last' 'begin with the last N events; 10 without --since' '--follow' 'keep showing new events' '--no-follow' 'keep showing new events' '--outcomes' 'show deliveries too, as they end' '--checkpoint' 'keep the position here, and continue from it' '--wait-max' 'stop after this long without an event: 30s, 5m' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--limit' 'stop after N' '--exclude-type' 'leave out this event type' '--grep' 'show only events that contain this text' '-n' 'begin with the last N events; 10 without --since' '--last' 'begin with the last N events; 10 without --since' '--follow' 'keep showing new events' '--no-follow' 'keep showing new events' '--outcomes' 'show deliveries too, as they end' '--checkpoint' 'keep the position here, and continue from it' '--wait-max' 'stop after this long without an event: 30s, 5m' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'show'
             switch $option
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection
+                case --uri --database --collection --time-zone
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -118,7 +118,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--traceback' 'show the stored frames of each error' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--traceback' 'show the stored frames of each error' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -127,7 +127,7 @@ function __craft_events
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection --depth --limit
+                case --uri --database --collection --time-zone --depth --limit
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -137,7 +137,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--depth' 'show at most N levels below the first event' '--limit' 'read at most N events of the chain' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--depth' 'show at most N levels below the first event' '--limit' 'read at most N events of the chain' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -158,7 +158,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection
+                case --actor --since --until --limit --uri --database --collection --time-zone
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -168,7 +168,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--json-format' 'choose the form; canonical keeps the types of numbers' '--force' 'overwrite an existing file' '--checkpoint' 'keep the position here, and continue from it' '--state' 'select events in this state' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--json-format' 'choose the form; canonical keeps the types of numbers' '--force' 'overwrite an existing file' '--checkpoint' 'keep the position here, and continue from it' '--state' 'select events in this state' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 printf '%s\n' $prefix(__fish_complete_path $value)
             end
@@ -180,7 +180,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --bar --watch --max-backlog --max-age --max-dead --uri --database --collection -m --module
+                case --actor --since --until --bar --watch --max-backlog --max-age --max-dead --uri --database --collection --time-zone -m --module
                     return
                 case --by
                     printf '%s\n' $prefix{handler,type,tenant,error}
@@ -198,7 +198,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--by' 'group by this' '--bar' 'set the width of a bar, such as 5m or 1h' '--watch' 'refresh after this long, such as 2s, until stopped' '--max-backlog' 'exit 3 if more than N events are open' '--max-age' 'exit 3 if the oldest open event is older' '--max-dead' 'exit 3 if more than N deliveries are dead' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--by' 'group by this' '--bar' 'set the width of a bar, such as 5m or 1h' '--watch' 'refresh after this long, such as 2s, until stopped' '--max-backlog' 'exit 3 if more than N events are open' '--max-age' 'exit 3 if the oldest open event is older' '--max-dead' 'exit 3 if more than N deliveries are dead' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'dead list'
             switch $option
                 case --tenant
@@ -207,7 +207,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection
+                case --actor --since --until --limit --uri --database --collection --time-zone
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -225,7 +225,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--handler' 'select this handler' '--by' 'group by this' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--handler' 'select this handler' '--by' 'group by this' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'dead retry'
             switch $option
                 case --handler
@@ -237,7 +237,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection --confirm-env
+                case --actor --since --until --limit --uri --database --collection --time-zone --confirm-env
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -250,7 +250,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--handler' 'select this handler' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--handler' 'select this handler' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -259,7 +259,7 @@ function __craft_events
                 case --handler
                     __craft_events_values $words[1] handler "$prefix" "$value" "$line"
                     return
-                case --reason --actor --since --until --limit --uri --database --collection --confirm-env
+                case --reason --actor --since --until --limit --uri --database --collection --time-zone --confirm-env
                     return
                 case --tenant
                     __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
@@ -278,7 +278,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--handler' 'select this handler' '--reason' 'give the reason, which the record keeps' '--pending' 'include pending deliveries; needs --handler' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--handler' 'select this handler' '--reason' 'give the reason, which the record keeps' '--pending' 'include pending deliveries; needs --handler' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -290,7 +290,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection
+                case --actor --since --until --limit --uri --database --collection --time-zone
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -308,13 +308,13 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--handler' 'select this handler' '--by' 'group by this' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--handler' 'select this handler' '--by' 'group by this' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'workers'
             switch $option
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection
+                case --uri --database --collection --time-zone
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -323,7 +323,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'handlers list'
             switch $option
                 case -m --module
@@ -344,7 +344,7 @@ function __craft_events
             printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'handlers show'
             switch $option
-                case -m --module --uri --database --collection
+                case -m --module --uri --database --collection --time-zone
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -360,13 +360,13 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 __craft_events_values $words[1] handler "$prefix" "$value" "$line"
             end
         case 'handlers check'
             switch $option
-                case -m --module --uri --database --collection
+                case -m --module --uri --database --collection --time-zone
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -381,13 +381,13 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--strict' 'exit 3 on a warning too' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--strict' 'exit 3 on a warning too' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'doctor'
             switch $option
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection --confirm-env -m --module --ttl --within
+                case --uri --database --collection --time-zone --confirm-env -m --module --ttl --within
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -402,7 +402,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--checkpoint' 'check this checkpoint too' '--fix' 'create missing indexes; drops none' '--ttl' 'check for a TTL index of this age; with --fix create it' '--strict' 'exit 3 on a warning too' '--within' 'limit the time of each check' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--checkpoint' 'check this checkpoint too' '--fix' 'create missing indexes; drops none' '--ttl' 'check for a TTL index of this age; with --fix create it' '--strict' 'exit 3 on a warning too' '--within' 'limit the time of each check' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'redispatch'
             switch $option
                 case --tenant
@@ -411,7 +411,7 @@ function __craft_events
                 case --type --exclude-type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection --confirm-env -m --module --concurrency --rate --lease --timeout --grace
+                case --actor --since --until --limit --uri --database --collection --time-zone --confirm-env -m --module --concurrency --rate --lease --timeout --grace
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -433,7 +433,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--exclude-type' 'leave out this event type' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--handler' 'select this handler' '--exclude-handler' 'leave the deliveries of this handler open' '--concurrency' 'run the handlers of at most N events at once' '--rate' 'limit the rate: 50/s, 600/m' '--wait' 'wait for silent owners, and take over from them' '--no-wait' 'wait for silent owners, and take over from them' '--any-type' 'run the --handler on types that its patterns do not match' '--now' 'ignore back-off, and deliver what is not due yet' '--watch' 'keep delivering until stopped' '--lease' 'set how long this worker may be silent' '--timeout' 'limit an attempt whose handler sets no limit' '--grace' 'wait this long for running handlers when stopped' '--include-untracked' 'include events without deliveries; needs --since' '--include-unhandled' 'include events that had no handler when published' '--dry-run' 'report what would be done, and write nothing' '--ids-from' 'read event ids from this file; - reads stdin' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--exclude-type' 'leave out this event type' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--handler' 'select this handler' '--exclude-handler' 'leave the deliveries of this handler open' '--concurrency' 'run the handlers of at most N events at once' '--rate' 'limit the rate: 50/s, 600/m' '--wait' 'wait for silent owners, and take over from them' '--no-wait' 'wait for silent owners, and take over from them' '--any-type' 'run the --handler on types that its patterns do not match' '--now' 'ignore back-off, and deliver what is not due yet' '--watch' 'keep delivering until stopped' '--lease' 'set how long this worker may be silent' '--timeout' 'limit an attempt whose handler sets no limit' '--grace' 'wait this long for running handlers when stopped' '--include-untracked' 'include events without deliveries; needs --since' '--include-unhandled' 'include events that had no handler when published' '--dry-run' 'report what would be done, and write nothing' '--ids-from' 'read event ids from this file; - reads stdin' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 true
             end
@@ -448,7 +448,7 @@ function __craft_events
                 case --tenant
                     __craft_events_values $words[1] tenant "$prefix" "$value" "$line"
                     return
-                case --actor --data --id --timestamp --uri --database --collection --confirm-env -m --module
+                case --actor --data --id --timestamp --uri --database --collection --time-zone --confirm-env -m --module
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -464,7 +464,7 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--rejects' 'write rejected lines here: {line, error, text}' '--type' 'set the type, such as order.placed' '--tenant' 'set the tenant' '--actor' 'set the actor' '--data' 'set the payload, an object; @FILE or - reads it' '--id' 'set the id, to make the command repeatable' '--timestamp' 'set when it happened: 2h ago, 2026-01-31T10:00Z' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--dispatch' 'run the handlers now, in this process' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--rejects' 'write rejected lines here: {line, error, text}' '--type' 'set the type, such as order.placed' '--tenant' 'set the tenant' '--actor' 'set the actor' '--data' 'set the payload, an object; @FILE or - reads it' '--id' 'set the id, to make the command repeatable' '--timestamp' 'set when it happened: 2h ago, 2026-01-31T10:00Z' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--dispatch' 'run the handlers now, in this process' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 printf '%s\n' $prefix(__fish_complete_path $value)
             end
@@ -476,7 +476,7 @@ function __craft_events
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection --confirm-env
+                case --uri --database --collection --time-zone --confirm-env
                     return
                 case -o --output
                     printf '%s\n' $prefix{table,ndjson,json,csv}
@@ -486,13 +486,13 @@ function __craft_events
                     return
             end
             if string match -q -- '-*' $token
-                printf '%s\t%s\n' '--with-delivery' 'keep the deliveries of the events; owned ones become open' '--rejects' 'write rejected lines here: {line, error, text}' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+                printf '%s\t%s\n' '--with-delivery' 'keep the deliveries of the events; owned ones become open' '--rejects' 'write rejected lines here: {line, error, text}' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
             else
                 printf '%s\n' $prefix(__fish_complete_path $value)
             end
         case 'prune'
             switch $option
-                case --older-than --actor --limit --uri --database --collection --confirm-env
+                case --older-than --actor --limit --uri --database --collection --time-zone --confirm-env
                     return
                 case --archive
                     printf '%s\n' $prefix(__fish_complete_path $value)
@@ -513,7 +513,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--older-than' 'select events published and done before: 90d, 26w, 36h' '--archive' 'append copies to a file or to collection:NAME' '--no-archive' 'remove without a copy' '--include-untracked' 'include events without deliveries' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--limit' 'stop after N' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--older-than' 'select events published and done before: 90d, 26w, 36h' '--archive' 'append copies to a file or to collection:NAME' '--no-archive' 'remove without a copy' '--include-untracked' 'include events without deliveries' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--limit' 'stop after N' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'redact'
             switch $option
                 case --tenant
@@ -522,7 +522,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --actor --since --until --limit --uri --database --collection --confirm-env --reason
+                case --actor --since --until --limit --uri --database --collection --time-zone --confirm-env --reason
                     return
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
@@ -534,7 +534,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 1d12h, 2026-01-31T10:00Z' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--confirm-env' 'confirm this protected environment without a question' '--reason' 'give the reason, which each record keeps' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--tenant' 'select this tenant' '--no-tenant' 'select events without a tenant' '--type' 'select event types; * matches any text, ? one character' '--actor' 'select this actor' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--until' 'select before this time' '--limit' 'stop after N' '--reverse' 'show the newest first' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '--reason' 'give the reason, which each record keeps' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'serve'
             switch $option
                 case --port
@@ -563,7 +563,7 @@ function __craft_events
                 case --env
                     __craft_events_values $words[1] env "$prefix" "$value" "$line"
                     return
-                case --uri --database --collection -m --module
+                case --uri --database --collection --time-zone -m --module
                     return
                 case --app-dir
                     printf '%s\n' $prefix(__fish_complete_directories $value)
@@ -575,7 +575,7 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'completion'
             switch $option
                 case --color

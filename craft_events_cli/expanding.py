@@ -20,10 +20,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from craft_events_cli import logs, terminal
+from craft_easy.core.events.clock import UTC_ZONE, TimeZone, time_zone
+from craft_events_cli import connection, logs, terminal
 from craft_events_cli.app import Coloring, Debugging
 from craft_events_cli.errors import UsageError
-from craft_events_cli.output import next_step
+from craft_events_cli.output import next_step, spans
 from craft_events_cli.terminal import Color
 
 MAX_NUMBER: Final = 2**63 - 1
@@ -59,10 +60,10 @@ def expanded(function: Command) -> Command:
     def command(*, color: Color, debug: bool, **values: Any) -> int | None:
         with terminal.data_only():
             _check(values)
-            given = _given(values)
-            for name, group in groups.items():
-                values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-            with next_step.carrying(given), logs.shown(is_debug=terminal.is_debug()):
+            debug_log = logs.shown(is_debug=terminal.is_debug())
+            with next_step.carrying(_given(values)), debug_log, spans.shown_in(_zone(values)):
+                for name, group in groups.items():
+                    values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
                 return function(**values)
 
     shown += _members(Common)
@@ -73,13 +74,23 @@ def expanded(function: Command) -> Command:
 
 def _given(values: Mapping[str, Any]) -> next_step.FlagsGiven:
     """Return the flags that the next command needs too."""
-    connection = {name: values.get(name) for name in ("env", "uri", "database", "collection")}
+    connection = {name: values.get(name) for name in ("env", "uri", "database", "collection", "time_zone")}
     app_dir = values.get("app_dir")
     return next_step.FlagsGiven(
-        {f"--{name}": value for name, value in connection.items() if value is not None},
+        {f"--{name.replace('_', '-')}": value for name, value in connection.items() if value is not None},
         [*values.get("module", ()), *values.get("handlers", ())],
         None if app_dir is None else str(app_dir),
     )
+
+
+def _zone(values: Mapping[str, Any]) -> TimeZone:
+    """Return the zone that times are shown and read in; UTC for a command that has nothing to do with times."""
+    if "time_zone" not in values:
+        return UTC_ZONE
+    from craft_easy.core.events.settings import resolve_time_zone
+
+    flags = {"time-zone": values["time_zone"], "env": values.get("env")}
+    return time_zone(resolve_time_zone(flags, directory=connection.current_directory()).value)
 
 
 def _members(group: type) -> list[inspect.Parameter]:

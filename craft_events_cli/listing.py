@@ -13,6 +13,7 @@ import typer
 
 from craft_events_cli import params, terminal
 from craft_events_cli.connection import opened
+from craft_events_cli.output.spans import times_are
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ async def show(
     if shown is None:
         terminal.note(f"no {listing.many}" + (" in this selection" if choice != EVERY else ""))
     else:
-        terminal.note(f"{shown.amount} · times are UTC" + (" · in groups: --by error" if by is None else ""))
+        terminal.note(f"{shown.amount} · {times_are()}" + (" · in groups: --by error" if by is None else ""))
     return shown
 
 

@@ -17,12 +17,13 @@ from craft_easy.core.events.model.times import Moment, Window, parse_moment, win
 from craft_events_cli import connection, terminal
 from craft_events_cli.errors import UsageError
 from craft_events_cli.expanding import MAX_NUMBER
+from craft_events_cli.output import spans
 from craft_events_cli.pacing import events_a_second
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
-    from craft_easy.core.events.settings import Modules, Settings
+    from craft_easy.core.events.settings import Modules, Settings, Value
 
 SELECTING: Final = "Selection (repeats of one option are OR, different options AND)"
 CONNECTION: Final = "Connection"
@@ -170,7 +171,7 @@ def _moment(flag: str, text: str) -> Any:
     return typer.Option(flag, metavar="TIME", parser=reads(parse_moment), help=text, rich_help_panel=SELECTING)
 
 
-Since = Annotated[Moment | None, _moment("--since", "select from this time on: 2h, 1d12h, 2026-01-31T10:00Z")]
+Since = Annotated[Moment | None, _moment("--since", "select from this time on: 2h, 14:00, yesterday, 2026-01-31")]
 Until = Annotated[Moment | None, _moment("--until", "select before this time")]
 
 
@@ -233,13 +234,20 @@ class Choosing(Filtering):
 
     def __post_init__(self) -> None:
         """Refuse a window that is empty whatever the time is."""
-        if self.since and self.until and (self.since.ago is None) == (self.until.ago is None):
+        if (
+            self.since
+            and self.until
+            and (
+                (self.since.ago is not None and self.until.ago is not None)
+                or (self.since.is_fixed and self.until.is_fixed)
+            )
+        ):
             self.window_at(datetime.max.replace(tzinfo=UTC))
 
     def window_at(self, now: datetime) -> Window:
         """Return the window of time, relative times reckoned from the database's `now`."""
         try:
-            return window(self.since, self.until, now=now)
+            return window(self.since, self.until, now=now, zone=spans.zone())
         except ValueError as error:
             raise UsageError(str(error), hint="--since is where it begins, --until where it ends") from None
 
@@ -247,7 +255,7 @@ class Choosing(Filtering):
         """Return the selection; a window that was asked for is echoed on stderr."""
         resolved = self.window_at(now)
         if self.since or self.until:
-            terminal.note(str(resolved))
+            terminal.note(spans.window_text(resolved))
         return replace(self.filters(), states=tuple(states), since=resolved.since, until=resolved.until)
 
 
@@ -363,6 +371,16 @@ class Connecting:
             rich_help_panel=CONNECTION,
         ),
     ] = None
+    time_zone: Annotated[
+        str | None,
+        typer.Option(
+            "--time-zone",
+            metavar="ZONE",
+            help="show and read times in UTC, local or Area/City",
+            show_default="UTC",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
 
     def settings(self) -> "Settings":
         """Resolve flags, variables, `pyproject.toml` and defaults; note their warnings on stderr."""
@@ -373,6 +391,14 @@ class Connecting:
         for warning in found.warnings:
             terminal.warn(warning)
         return found
+
+    def zone(self) -> "Value[str]":
+        """Resolve the zone that times are shown and read in, with its origin."""
+        from craft_easy.core.events.settings import resolve_time_zone
+
+        return resolve_time_zone(
+            {"env": self.env, "time-zone": self.time_zone}, directory=connection.current_directory()
+        )
 
 
 @dataclass(frozen=True, slots=True)

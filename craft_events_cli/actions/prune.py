@@ -20,6 +20,7 @@ from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.output.counts import counted, write_counts
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.pruning import Pruner, remarks
+from craft_events_cli.output.spans import stamp
 from craft_events_cli.terminal import Output
 
 COLLECTION: Final = "collection:"
@@ -41,7 +42,7 @@ async def run(
         if archive is not None:
             kept = await _opened(store, settings, archive, stack, is_dry=asking.dry_run)
         old = Old(_before(await store.now(), older_than), selection, include_untracked=include_untracked)
-        terminal.note(f"done before {old.before:%Y-%m-%d %H:%M:%S} UTC")
+        terminal.note(f"done before {stamp(old.before)}")
         return await acting.carry_out(PruneAction(store, old, kept, archive, output), asking, settings)
 
 

@@ -24,6 +24,7 @@ from craft_easy.core.events.store.formats.incoming import new_event
 from craft_events_cli import terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.output import spans
 from craft_events_cli.output.importing import Rejects
 from craft_events_cli.output.publish import PublishView
 from craft_events_cli.terminal import Output
@@ -94,7 +95,7 @@ async def _publish_one(
     dispatch: bool,
 ) -> PublishSummary:
     at = await store.now()
-    event = new_event(line, at=at if timestamp is None else timestamp.at(at))
+    event = new_event(line, at=at if timestamp is None else timestamp.at(at, spans.zone()))
     if (name := unfit_class(event)) is not None:
         view.observe(UnfitPayload(event.event_type, name))
     published = await publish_event(store, event, bus=bus, dispatch=dispatch)

@@ -46,7 +46,7 @@ def show(connection: params.Connecting, handling: params.Handling, output: param
     """
     chosen = terminal.output_format(output)
     settings, modules = connection.settings(), handling.modules(connection.env)
-    rows = settings_shown(settings, modules)
+    rows = settings_shown(settings, modules, connection.zone())
     if chosen is Output.TABLE:
         write_settings(rows)
     else:
@@ -56,7 +56,7 @@ def show(connection: params.Connecting, handling: params.Handling, output: param
     return ExitCode.DONE
 
 
-def settings_shown(settings: "Settings", modules: "Modules") -> list[Setting]:
+def settings_shown(settings: "Settings", modules: "Modules", zone: "Value[str]") -> list[Setting]:
     """Return a row for each setting; without an environment `env` is null."""
     environment = settings.environment
     return [
@@ -66,6 +66,7 @@ def settings_shown(settings: "Settings", modules: "Modules") -> list[Setting]:
         _shown("collection", settings.collection),
         Setting("handlers", list(modules.handlers.value), modules.handlers.origin),
         _shown("app-dir", modules.app_dir),
+        _shown("time-zone", zone),
     ]
 
 

@@ -14,6 +14,7 @@ from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import failures
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
+from craft_events_cli.output.spans import times_are
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _summary(shown: int, selection: "Selection", chosen: Output) -> str:
     parts = [f"{shown:,} event{'' if shown == 1 else 's'}"]
     if chosen is Output.TABLE:
         has_window = selection.since is not None or selection.until is not None
-        parts += [*([] if has_window else ["times are UTC"]), "in full: -o ndjson"]
+        parts += [*([] if has_window else [times_are()]), "in full: -o ndjson"]
     return " · ".join(parts)
 
 

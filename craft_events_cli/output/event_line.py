@@ -3,7 +3,7 @@
     11-22 09:14:03.120  payment.completed  acme  user_77  payment_id=p_1 amount=12.5 currency=EUR
 
 Lines are cut, never wrapped; below 80 columns the actor is left out. Lines are streamed, so a column grows when a
-longer value arrives and never shrinks. Times are UTC. Every text of the log goes through `safe`.
+longer value arrives and never shrinks. Every text of the log goes through `safe`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from craft_easy.core.events.model.envelope import Envelope, read_envelope
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import NOTHING, cut, width_of
 from craft_events_cli.output.payload import Part, payload_parts
+from craft_events_cli.output.spans import plain, shown
 from craft_events_cli.terminal import safe
 
 WITHOUT_ACTOR_BELOW: Final = 80
@@ -75,11 +76,12 @@ class LineWriter:
         """Write nothing."""
 
     def _times(self, envelopes: Sequence[Envelope]) -> list[str]:
-        form = max([self._least, *(_form(one.timestamp, self._now()) for one in envelopes)])
+        moments, now = [shown(one.timestamp) for one in envelopes], shown(self._now())
+        form = max([self._least, *(_form(one, now) for one in moments)])
         if not self._is_live:
             self._least = form
         unit = "seconds" if form == _YEAR and self._width < ROOMY else "milliseconds"
-        return [_time(one.timestamp, form, unit) for one in envelopes]
+        return [plain(one, unit)[(11, 5, 0)[form] :] for one in moments]
 
     def _cells(self, envelope: Envelope) -> list[str]:
         texts = (envelope.event_type, envelope.tenant_id, envelope.actor_id)
@@ -126,11 +128,6 @@ def _form(moment: datetime, now: datetime) -> int:
     if moment.year != now.year:
         return _YEAR
     return _TIME if moment.date() == now.date() else _DAY
-
-
-def _time(moment: datetime, form: int, unit: str) -> str:
-    text = moment.replace(tzinfo=None).isoformat(" ", unit)
-    return text[(11, 5, 0)[form] :]
 
 
 def _has_many_colors() -> bool:

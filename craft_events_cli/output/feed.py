@@ -13,7 +13,7 @@ from craft_easy.core.events.history.tail import (
     WentLive,
 )
 from craft_events_cli import terminal
-from craft_events_cli.output.spans import duration_text
+from craft_events_cli.output.spans import duration_text, stamp, times_are
 
 
 def notes(log: str) -> TailObserver:
@@ -31,11 +31,11 @@ def notes(log: str) -> TailObserver:
 def _text_of(notice: TailNotice, log: str) -> str:
     match notice:
         case ContinuesFrom(at):
-            return f"continuing from {at:%Y-%m-%d %H:%M:%S}, the end of the checkpoint"
+            return f"continuing from {stamp(at)}, the end of the checkpoint"
         case SearchedEnough(events, matching):
             return f"{matching or 'none'} of the last {events:,} events match · for older events: --since"
         case WentLive():
-            return f"following {log} · times are UTC · Ctrl-C to stop"
+            return f"following {log} · {times_are()} · Ctrl-C to stop"
         case PollsInstead(reach):
             return (
                 "this server has no change streams: it is polled every second, and an event is shown only "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import cut
 from craft_events_cli.output.rows import csv_line, json_line
+from craft_events_cli.output.spans import stamp
 from craft_events_cli.output.stats import COLUMNS, MAX_ROWS, Screen, alarms_of, object_of, rows_of
 from craft_events_cli.output.table import DIM, MARGIN, RED
 from craft_events_cli.terminal import Output, safe
@@ -110,7 +111,7 @@ def _can_draw() -> bool:
 
 
 def _head(found: Stats, every: float) -> str:
-    return f"{found.at:%Y-%m-%d %H:%M:%S} UTC   every {every:g} s   Ctrl-C to stop"
+    return f"{stamp(found.at)}   every {every:g} s   Ctrl-C to stop"
 
 
 def _below(texts: Sequence[str], style: str) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import cut, width_of
 from craft_events_cli.output.rows import json_line
+from craft_events_cli.output.spans import plain, shown
 from craft_events_cli.terminal import Output, safe
 
 if TYPE_CHECKING:
@@ -117,9 +118,9 @@ class OutcomeLines:
         return shown
 
     def _time(self, ending: Ending) -> str:
-        now = self._now()
-        moment = ending.at or now
-        text = moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
+        now = shown(self._now())
+        moment = now if ending.at is None else shown(ending.at)
+        text = plain(moment, "milliseconds")
         return text[11:] if moment.date() == now.date() else text[5:]
 
     def _paint(self, text: str, style: str) -> str:

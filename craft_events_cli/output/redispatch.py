@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -24,6 +24,7 @@ from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
+from craft_events_cli.output.spans import time_of_day
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
         return " · ".join(["nothing is due", *_left(summary)])
     parts = [counted(summary.events, "event"), f"{summary.done:,} delivered"]
     if summary.failed:
-        again = "" if next_due is None else f", tried again from {next_due:%H:%M:%S}"
+        again = "" if next_due is None else f", tried again from {time_of_day(next_due)}"
         parts.append(f"{summary.failed:,} failed{again}")
     for number, word in (
         (summary.retried, "to be retried at the request of their handlers"),
@@ -177,18 +178,13 @@ def _left(summary: RedispatchSummary) -> Iterable[str]:
     """Yield what the run left for other workers and later runs."""
     if summary.not_due and summary.next_due_at is not None:
         verb = "is" if summary.not_due == 1 else "are"
-        yield f"{summary.not_due:,} {verb} not due before {moment(summary.next_due_at)} (--now delivers them)"
+        yield f"{summary.not_due:,} {verb} not due before {time_of_day(summary.next_due_at)} (--now delivers them)"
     if summary.owned:
         yield f"{counted(summary.owned, 'event')} owned by living workers ({next_step.command('workers')})"
     if summary.orphaned:
         yield f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler"
     if summary.uncounted:
         yield f"what is left could not be counted: {summary.uncounted}"
-
-
-def moment(at: datetime) -> str:
-    """Return a time of today as hours and minutes, any other with its date."""
-    return f"{at:%H:%M:%S}" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def suggestion(summary: RedispatchSummary, died_at: Collection[str] = ()) -> str | None:

@@ -13,6 +13,7 @@ from craft_events_cli.output import next_step, redispatch
 from craft_events_cli.output.counts import counted, missing_lines, shorten
 from craft_events_cli.output.redispatch import report_row
 from craft_events_cli.output.rows import json_line
+from craft_events_cli.output.spans import window_text
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def position_line(position: Position, checkpoint: str) -> str:
     if position.is_complete:
         return f"{checkpoint}: this replay is complete; remove the file to run it again"
     window = Window(position.since, position.until)
-    stays = "" if window == Window() else f", with the window of that run, {window}"
+    stays = "" if window == Window() else f", with the window of that run, {window_text(window)}"
     return f"continuing from {checkpoint}: {counted(position.passed, 'event')} {_are(position.passed)} done{stays}"
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import pairwise
 from textwrap import wrap
 from typing import Any, Final
@@ -22,6 +24,7 @@ from craft_events_cli import terminal
 from craft_events_cli.output.cells import Cell, cut, painted, width_of
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.event_line import hue_of, hues
+from craft_events_cli.output.spans import plain, shown, stamp
 from craft_events_cli.terminal import safe
 
 Event = Mapping[str, Any]
@@ -66,8 +69,8 @@ def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
 
 
 def _head(event: Event) -> list[Cell]:
-    time = event["timestamp"]
-    cells = [Cell(safe(event["event_type"]) or "(no type)", _CYAN), Cell(f"{GAP}{time[:10]} {time[11:-1]} UTC")]
+    time = stamp(datetime.fromisoformat(event["timestamp"]), unit="milliseconds")
+    cells = [Cell(safe(event["event_type"]) or "(no type)", _CYAN), Cell(GAP + time)]
     tenant, actor = event["tenant_id"], event["actor_id"]
     if tenant is not None:
         cells += [Cell(f"{GAP}tenant "), Cell(safe(tenant), hue_of(tenant, hues()))]
@@ -88,10 +91,10 @@ def _payload(payload: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
 
 def _labelled_trace(trace: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
     """Yield when, by whom and why the payload was removed."""
-    at = trace["at"] if isinstance(trace["at"], str) else ""
     words = ["removed on request"]
-    if at:
-        words.append(f"{at[:10]} {at[11:19]} UTC")
+    if isinstance(trace["at"], str):
+        with suppress(ValueError):  # another program may have written it
+            words.append(stamp(datetime.fromisoformat(trace["at"])))
     words += [f"by {trace['by']}"] if trace["by"] else []
     text = " ".join(words) + (f": {trace['reason']}" if trace["reason"] else "")
     label = "payload   "
@@ -215,6 +218,7 @@ def _time(text: str | None, published: str) -> str:
     """Return a time of day, with the date if it is not that of the event, and the year if that differs."""
     if text is None:
         return ""
-    if text[:10] == published[:10]:
-        return text[11:19]
-    return f"{text[5:10] if text[:4] == published[:4] else text[:10]} {text[11:19]}"
+    moment, reference = (shown(datetime.fromisoformat(one)) for one in (text, published))
+    if moment.date() == reference.date():
+        return f"{moment:%H:%M:%S}"
+    return plain(moment, "seconds")[5 if moment.year == reference.year else 0 :]

@@ -24,7 +24,7 @@ from craft_events_cli.output import next_step
 from craft_events_cli.output.cells import Cell, cut, painted, width_of
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.event_line import hue_of, hues
-from craft_events_cli.output.spans import duration_text
+from craft_events_cli.output.spans import duration_text, plain, shown, times_are
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
@@ -112,11 +112,11 @@ def _head(step: TraceStep, above: TraceStep | None, first: datetime | None) -> l
 
 def _time(moment: datetime, first: datetime | None) -> str:
     """Return the time, with the date if it is not that of the first event (for the first event: of today)."""
-    text = moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
-    reference = first or clock.now()
-    if moment.date() == reference.date():
+    there, reference = shown(moment), shown(first or clock.now())
+    text = plain(there, "milliseconds")
+    if there.date() == reference.date():
         return text[11:]
-    return text[5:] if moment.year == reference.year else text
+    return text[5:] if there.year == reference.year else text
 
 
 def _handler(entry: HandlerDelivery) -> list[Cell]:
@@ -198,7 +198,7 @@ def _cut(cells: Sequence[Cell], room: int) -> Iterator[Cell]:
 
 def summary(found: Trace) -> list[str]:
     """Return the size of the chain and its problems in one line, and the suggested next command."""
-    lines = [" · ".join([*_size(found), *_trouble(found), "times are UTC"])]
+    lines = [" · ".join([*_size(found), *_trouble(found), times_are()])]
     if found.missing:
         lines.append(f"named as a cause but not in the log: {named(found.missing, MAX_TYPES)}")
     if (step := _worst(found)) is not None:

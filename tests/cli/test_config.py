@@ -41,6 +41,7 @@ def test_without_anything_every_value_is_the_default(cli: Cli) -> None:
         ("collection", "event_log", "the default"),
         ("handlers", [], "the default"),
         ("app-dir", ".", "the default"),
+        ("time-zone", "UTC", "the default"),
     ]
     assert ended.err == "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]\n"
 
@@ -58,6 +59,7 @@ def test_every_value_has_its_origin(cli: Cli, file: Path, monkeypatch: pytest.Mo
         ("collection", "other", "CRAFT_EVENTS_COLLECTION"),
         ("handlers", ["shop.handlers", "billing:bus"], str(file)),
         ("app-dir", "src", "--app-dir"),
+        ("time-zone", "UTC", "the default"),
     ]
     assert ended.err == "environments: staging, prod (protected)\n"
 

@@ -167,7 +167,7 @@ def test_a_payload_that_cannot_be_kept_is_wrong_usage_and_nothing_is_stored(
         ([], "--type is missing"),
         (["--type", ""], "--type: is empty"),
         (["--type", "t", "--tenant", ""], "--tenant: is empty"),
-        (["--type", "t", "--timestamp", "yesterday"], '--timestamp: "yesterday" is not a valid time'),
+        (["--type", "t", "--timestamp", "someday"], '--timestamp: "someday" is not a valid time'),
         (["--type", "t", "--timestamp", "2026-02-30"], "--timestamp: "),
         (["--type", "t", "--rejects", "r"], "--rejects is for lines"),
         (["-", "--type", "t"], "--type is for one event"),

@@ -161,7 +161,7 @@ def test_a_table_mentions_utc_once(replay: Cli) -> None:
     [
         (["--limit", "0"], "--limit"),
         (["--limit", "-1"], "--limit"),
-        (["--since", "yesterday"], '"yesterday" is not a valid time'),
+        (["--since", "someday"], '"someday" is not a valid time'),
         (["--since", "2020-02-01", "--until", "2020-01-01"], "the window is empty"),
         (["--state", "lost"], "--state"),
         (["--all-handlers"], "there is no terminal to ask on"),

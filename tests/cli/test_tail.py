@@ -89,7 +89,7 @@ def test_only_what_holds_the_text_is_shown(tail: Cli) -> None:
         (["-n", "-1"], "at least 0"),
         (["-n", "many"], "at least 0"),
         (["--limit", "0"], "--limit"),
-        (["--since", "yesterday"], "is not a valid time"),
+        (["--since", "someday"], "is not a valid time"),
         (["--no-follow", "--checkpoint", "f"], "--checkpoint"),
         (["--no-follow", "--outcomes"], "--outcomes"),
         (["--no-follow", "--wait-max", "1s"], "--wait-max"),

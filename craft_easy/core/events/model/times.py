@@ -1,18 +1,23 @@
-"""Times as people write them: `2h`, `1d12h`, `2026-01-31`, `2026-01-31T10:00:00Z`, epoch seconds.
+"""Times as people write them: `2h`, `1d12h`, `yesterday`, `14:00`, `2026-01-31`, `2026-01-31T10:00:00Z`, epoch seconds.
 
-A time without a zone is UTC. All of it is pure: the caller that resolves a relative time passes the database's time.
+All of it is pure: the caller that resolves a time passes the database's time, and the zone of times that name none.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Final
 
-EXAMPLES: Final = "Try 2h, 1d12h, 2026-01-31 or 2026-01-31T10:00:00Z"
+from craft_easy.core.events.clock import UTC_ZONE, TimeZone
 
-_AGO: Final = re.compile(r"(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+EXAMPLES: Final = "Try 2h, yesterday, 14:00 or 2026-01-31T10:00:00Z"
+
+_DAYS_AGO: Final = {"today": 0, "yesterday": 1}
+_DAY: Final = re.compile(r"(?:(today|yesterday)(?:[Tt ](?=[0-9])|$))?(?:([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?)?")
+_YEAR_DAYS: Final = 365
+_AGO: Final = re.compile(r"(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _EPOCH_SECONDS: Final = re.compile(r"(-?[0-9]+)(?:\.([0-9]{1,9}))?")
 _DATE: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -24,24 +29,49 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A point in time: either absolute, or `ago` before the `now` that is passed when it is resolved."""
+    """A point in time as it was typed; one of the fields has it.
+
+    Args:
+        text: as typed.
+        absolute: with its own zone.
+        ago: before the database's now.
+        local: what a clock showed, in the zone of whoever asks.
+        time_of_day: of the day that was `days_ago` in that zone.
+    """
 
     text: str
     absolute: datetime | None = None
     ago: timedelta | None = None
+    local: datetime | None = None
+    time_of_day: time | None = None
+    days_ago: int = 0
 
-    def at(self, now: datetime) -> datetime:
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is the same whatever the time is now."""
+        return self.absolute is not None or self.local is not None
+
+    def at(self, now: datetime, zone: TimeZone = UTC_ZONE) -> datetime:
         """Return the point in time, aware and in UTC.
 
         Raises:
-            ValueError: the time is before the year 1.
+            ValueError: the time is before the year 1, or after the year 9999.
         """
         if self.absolute is not None:
             return self.absolute
         try:
-            return now.astimezone(UTC) - (self.ago or timedelta())
-        except OverflowError:
-            raise ValueError(f"{_quoted(self.text)} is before the year 1. {EXAMPLES}") from None
+            return self._reckoned(now, zone)
+        except (OverflowError, ValueError, OSError):  # the C library has its own ends of the calendar
+            end = "after the year 9999" if self.local is not None and self.local.year > 1 else "before the year 1"
+            raise ValueError(f"{_quoted(self.text)} is {end}. {EXAMPLES}") from None
+
+    def _reckoned(self, now: datetime, zone: TimeZone) -> datetime:
+        if self.local is not None:
+            return zone.utc(self.local)
+        if self.time_of_day is not None:
+            day = zone.of(now).date() - timedelta(days=self.days_ago)
+            return zone.utc(datetime.combine(day, self.time_of_day))
+        return now.astimezone(UTC) - (self.ago or timedelta())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +85,6 @@ class Window:
     def is_empty(self) -> bool:
         """Whether it contains no time."""
         return self.since is not None and self.until is not None and self.since >= self.until
-
-    def __str__(self) -> str:
-        since = _shown(self.since) if self.since else "the beginning"
-        until = _shown(self.until) if self.until else "now"
-        return f"{since} … {until} UTC"
 
 
 def parse_moment(text: str) -> Moment:
@@ -81,32 +106,37 @@ def parse_moment(text: str) -> Moment:
     return moment
 
 
-def parse_time(text: str, *, now: datetime) -> datetime:
-    """Parse a time; a relative one is subtracted from `now`."""
-    return parse_moment(text).at(now)
-
-
-def window(since: Moment | None, until: Moment | None, *, now: datetime) -> Window:
+def window(since: Moment | None, until: Moment | None, *, now: datetime, zone: TimeZone = UTC_ZONE) -> Window:
     """Return the window between two moments.
 
     Raises:
-        ValueError: the window is empty, or a moment cannot be resolved.
+        ValueError: a moment cannot be resolved, the window is empty, or it begins with a time that is still to come.
     """
-    resolved = Window(since.at(now) if since else None, until.at(now) if until else None)
+    resolved = Window(since.at(now, zone) if since else None, until.at(now, zone) if until else None)
     if since and until and resolved.is_empty:
         raise ValueError(f"the window is empty: {_quoted(since.text)} is not before {_quoted(until.text)}")
+    if since and since.time_of_day is not None and resolved.since and resolved.since > now:
+        raise ValueError(f'{_quoted(since.text)} is still to come. Try "yesterday {since.time_of_day:%H:%M}"')
     return resolved
 
 
 def _read(text: str) -> Moment | None:
     if match := _AGO.fullmatch(text):
-        weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        years, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        days += years * _YEAR_DAYS
         ago = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         return Moment(text, ago=ago) if text else None  # every part of the pattern is optional
+    if match := _DAY.fullmatch(text):
+        day, hour, minute, second = match.groups()
+        return Moment(
+            text,
+            time_of_day=time(int(hour or 0), int(minute or 0), int(second or 0)),
+            days_ago=_DAYS_AGO[day or "today"],
+        )
     if match := _EPOCH_SECONDS.fullmatch(text):
         return Moment(text, absolute=_from_epoch(match[1], match[2] or ""))
     if match := _DATE.fullmatch(text):
-        return Moment(text, absolute=_from_date(match))
+        return _from_date(match)
     return None
 
 
@@ -115,9 +145,9 @@ def _from_epoch(seconds: str, fraction: str) -> datetime:
     return _EPOCH + timedelta(seconds=int(seconds), microseconds=sign * _microseconds(fraction))
 
 
-def _from_date(match: re.Match[str]) -> datetime:
+def _from_date(match: re.Match[str]) -> Moment:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
-    naive = datetime(  # noqa: DTZ001 - the zone is added below
+    naive = datetime(  # noqa: DTZ001 - the zone is added below, or when it is known
         int(year),
         int(month),
         int(day),
@@ -126,11 +156,13 @@ def _from_date(match: re.Match[str]) -> datetime:
         int(second or 0),
         _microseconds(fraction or ""),
     )
-    return naive.replace(tzinfo=_zone(zone)).astimezone(UTC)
+    if zone is None:
+        return Moment(match[0], local=naive)
+    return Moment(match[0], absolute=naive.replace(tzinfo=_zone(zone)).astimezone(UTC))
 
 
-def _zone(text: str | None) -> timezone:
-    if text is None or text in "Zz":
+def _zone(text: str) -> timezone:
+    if text in "Zz":
         return UTC
     digits = text[1:].replace(":", "").ljust(4, "0")
     hours, minutes = int(digits[:2]), int(digits[2:])
@@ -148,15 +180,5 @@ def _microseconds(fraction: str) -> int:
     return int(fraction[:6].ljust(6, "0"))
 
 
-def _shown(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(" ", _precision(moment))
-
-
 def _quoted(text: str) -> str:
     return f'"{text if len(text) <= 80 else text[:79] + "…"}"'
-
-
-def _precision(moment: datetime) -> str:
-    if not moment.microsecond:
-        return "seconds"
-    return "microseconds" if moment.microsecond % 1000 else "milliseconds"

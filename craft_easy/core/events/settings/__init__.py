@@ -3,7 +3,7 @@
 Precedence: a flag, an environment variable, the chosen environment of `[tool.craft-events]` in the nearest
 `pyproject.toml` that has this table, the table itself, the default. An empty variable counts as not set.
 
-May import `errors`.
+May import `errors` and `clock`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from craft_easy.core.events.settings.checks import (
     WORKERS_SUFFIX,
     check_collection,
     check_database,
+    check_time_zone,
     check_uri,
     database_of,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "redact",
     "resolve",
     "resolve_modules",
+    "resolve_time_zone",
 ]
 
 DEFAULT_COLLECTION: Final = "event_log"
@@ -56,6 +58,7 @@ ENVIRONMENT: Final = {
     "database": "CRAFT_EVENTS_DATABASE",
     "collection": "CRAFT_EVENTS_COLLECTION",
     "handlers": "CRAFT_EVENTS_HANDLERS",
+    "time-zone": "CRAFT_EVENTS_TIME_ZONE",
 }
 
 Flags = Mapping[str, str | Sequence[str] | None]
@@ -136,6 +139,22 @@ def resolve_modules(
     """
     sources = _sources(flags, environ, directory)
     return Modules(sources.names("handlers"), sources.text("app-dir", "."))
+
+
+def resolve_time_zone(
+    flags: Flags | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Value[str]:
+    """Return the name of the zone that times are shown and read in; the arguments are those of `resolve`.
+
+    Raises:
+        InvalidSetting: the zone is not known.
+    """
+    found = _sources(flags, environ, directory).text("time-zone", "UTC")
+    check_time_zone(found)
+    return found
 
 
 def environments(directory: Path) -> list[Environment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from craft_easy.core.events.clock import time_zone
 from craft_easy.core.events.settings.values import DEFAULT_ORIGIN, Value, invalid, quoted
 
 DEFAULT_URI: Final = "mongodb://localhost:27017"
@@ -109,6 +110,19 @@ def check_collection(name: Value[str], database: str) -> None:
     size = len(f"{database}.{text}{WORKERS_SUFFIX}".encode())
     if size > MAX_NAMESPACE_BYTES:
         raise invalid("collection", name, f"is {size - MAX_NAMESPACE_BYTES} bytes too long")
+
+
+def check_time_zone(name: Value[str]) -> None:
+    """Refuse a time zone that is not known.
+
+    Raises:
+        InvalidSetting: it is not known; the message names a similar one.
+    """
+    _check_text("time-zone", name)
+    try:
+        time_zone(name.value)
+    except ValueError as error:
+        raise invalid("time-zone", name, str(error)) from None
 
 
 def database_of(uri: Value[str]) -> Value[str]:

@@ -18,7 +18,7 @@ from craft_easy.core.events.settings.values import Value, closest, quoted
 
 NAME: Final = "[tool.craft-events]"
 URI_KEYS: Final = ("uri", "uri-env")
-TABLE_KEYS: Final = (*URI_KEYS, "database", "collection", "handlers", "app-dir", "env")
+TABLE_KEYS: Final = (*URI_KEYS, "database", "collection", "handlers", "app-dir", "time-zone", "env")
 ENVIRONMENT_KEYS: Final = (*TABLE_KEYS[:-1], "protected")
 MAX_FILE_BYTES: Final = 1 << 20
 
