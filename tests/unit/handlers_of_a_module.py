@@ -22,4 +22,9 @@ async def yields(event: object) -> Any:
     yield event
 
 
+class Streams:
+    async def __call__(self, event: object) -> Any:
+        yield event
+
+
 async def takes_two(event: object, more: object) -> None: ...

@@ -150,6 +150,7 @@ def test_a_handler_keeps_its_options(registry: Registry) -> None:
         (shop.Mailer().send, True),
         (functools.partial(shop.charge), True),
         (functools.partial(shop.audit), False),
+        (functools.partial(shop.Mailer()), True),
     ],
 )
 def test_async_callables_of_every_kind_are_known(
@@ -197,6 +198,8 @@ def test_two_functions_under_one_id_are_refused_and_both_places_are_named(regist
         ("", shop.charge, {}, ValueError, "must not be empty"),
         ("*", "shop.charge", {}, TypeError, "a handler is a function"),
         ("*", shop.yields, {}, TypeError, "yields"),
+        ("*", shop.Streams(), {"id": "streams"}, TypeError, "yields"),
+        ("*", functools.partial(shop.Streams()), {"id": "streams"}, TypeError, "yields"),
         ("*", shop.takes_two, {}, TypeError, "called with the event and nothing else"),
         ("*", shop.charge, {"id": ""}, ValueError, "must not be empty"),
         ("*", shop.charge, {"id": 7}, TypeError, "must be a string"),

@@ -277,7 +277,7 @@ def check_handler(function: object) -> None:
     """Refuse an object that cannot be called with an event, with a `TypeError` that shows the fix."""
     if not callable(function):
         raise TypeError(f"a handler is a function that takes the event: async def handler(event); not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if any(inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code) for code in _called(function)):
         raise TypeError(f"{function!r} yields, so calling it runs nothing; a handler returns: async def handler(event)")
     try:
         inspect.signature(function).bind(None)
@@ -292,7 +292,12 @@ def check_handler(function: object) -> None:
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Return whether calling a function, a method, a partial or a callable object returns a coroutine."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    return any(inspect.iscoroutinefunction(code) for code in _called(function))
+
+
+def _called(function: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+    """Return what a call runs: a function, method or partial itself, and the `__call__` of a callable object."""
+    return function, type(_named(function)).__call__
 
 
 # The stable id of a handler, `module:qualname`, and the location of its code
