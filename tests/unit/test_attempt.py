@@ -1,7 +1,8 @@
 import asyncio
 import logging
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -271,6 +272,107 @@ async def test_an_awaitable_returned_by_a_plain_handler_is_awaited(background: b
     assert ended == [threading.get_ident()]
 
 
+class RateLimited(Retry):
+    def __init__(self, after: Any) -> None:  # as many do: without super().__init__()
+        self.after = after
+
+
+class Gone(Discard):
+    def __init__(self) -> None: ...
+
+    @property
+    def reason(self) -> str:  # type: ignore[override]  # the user's code
+        raise LookupError("no reason")
+
+
+async def test_a_signal_class_of_the_users_own_may_give_its_wait_in_seconds() -> None:
+    async def fails(event: DomainEvent) -> None:
+        raise RateLimited(30)
+
+    outcome = await run(fails)
+
+    assert (outcome.kind, outcome.after) == (OutcomeKind.RETRY, timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(
+    ("signal", "error"),
+    [(RateLimited("soon"), "TypeError"), (RateLimited(timedelta(-1)), "ValueError"), (Gone(), "LookupError")],
+)
+async def test_a_signal_that_cannot_be_read_is_a_failed_attempt(signal: Exception, error: str) -> None:
+    async def fails(event: DomainEvent) -> None:
+        raise signal
+
+    outcome = await run(fails)
+
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.error is not None
+    assert outcome.error.type == error
+
+
+def _yields(event: DomainEvent) -> Iterator[None]:
+    yield
+
+
+async def _yields_later(event: DomainEvent) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("generator", [_yields, _yields_later])
+async def test_a_handler_whose_decorator_hides_that_it_yields_has_not_succeeded(
+    generator: Callable[[DomainEvent], object], background: bool
+) -> None:
+    def decorated(event: DomainEvent) -> object:
+        return generator(event)
+
+    outcome = await run(decorated, background=background)
+
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.error is not None
+    assert "must not yield" in outcome.error.message
+
+
+async def test_a_group_nested_deeper_than_the_recursion_limit_fails_its_handler_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error: Exception = ValueError("the innermost")
+    for _ in range(sys.getrecursionlimit() * 2):
+        error = ExceptionGroup("retried", [error])
+
+    async def fails(event: DomainEvent) -> None:
+        raise error
+
+    outcome = await run(fails)
+
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message) == ("ValueError", "the innermost")
+    assert "shop:h" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("signal", [None, Discard("gone")])
+async def test_a_record_factory_with_our_attributes_does_not_change_the_outcome(
+    signal: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    def with_context(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*args, **kwargs)
+        record.event_id = "of the request"
+        return record
+
+    async def fails(event: DomainEvent) -> None:
+        raise signal or ValueError("no")
+
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(with_context)
+    try:
+        outcome = await run(fails)
+    finally:
+        logging.setLogRecordFactory(factory)
+
+    assert outcome.kind is (OutcomeKind.DISCARDED if signal else OutcomeKind.FAILED)
+    if signal is None:
+        assert "cannot be logged: KeyError" in caplog.messages[-1]
+
+
 async def test_a_plain_handler_that_blocks_the_loop_past_its_limit_is_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +381,8 @@ async def test_a_plain_handler_that_blocks_the_loop_past_its_limit_is_named(
     outcome = await run(lambda event: None, limit=5)
 
     assert outcome.kind is OutcomeKind.SUCCEEDED
-    assert "'shop:h' blocked its event loop for 7 s, past its limit of 5 s" in caplog.records[0].message
+    assert caplog.messages[0].startswith("handler 'shop:h' blocked its event loop on 'payment.completed'")
+    assert "for 7 s, past its limit of 5 s" in caplog.messages[0]
 
 
 async def test_a_plain_handler_in_a_thread_is_abandoned_at_its_limit() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from craft_easy.core import events
 from craft_easy.core.events.handlers import context
-from craft_easy.core.events.handlers.attempt import call, deliver_untracked, extra_of, settle_untracked
+from craft_easy.core.events.handlers.attempt import call, deliver_untracked, log_delivery, settle_untracked
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import CurrentDelivery, enter, leave
 from craft_easy.core.events.handlers.loops import PerLoop, is_in_loop, run_from_thread
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.outbox import Transaction
     from craft_easy.core.events.engine.publisher import Publisher
     from craft_easy.core.events.store import EventStore
-
-log: Final = logging.getLogger("craft_easy.core.events")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,7 +175,7 @@ class EventBus:
         """Start a background delivery that no store keeps."""
         if self.tasks().start(deliver_untracked(handler, event, UNTRACKED)) is None:
             text = "handler %r is not started on %r %s: the event loop is closing"
-            log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
+            log_delivery(logging.WARNING, text, handler, event)
 
     async def publish_many(self, events: Iterable[DomainEvent]) -> None:
         """Publish events in order; with a store they are stored with one write."""

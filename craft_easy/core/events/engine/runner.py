@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.watchdog import RunningHandler
-from craft_easy.core.events.handlers.attempt import attempt, extra_of
+from craft_easy.core.events.handlers.attempt import attempt, log_delivery
 from craft_easy.core.events.handlers.background import thread_for
 from craft_easy.core.events.handlers.context import CurrentDelivery
 from craft_easy.core.events.model.retry import DEFAULT_RETRY, ErrorText, Outcome, OutcomeKind
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.sinks import Sink
     from craft_easy.core.events.handlers.registry import Handler
     from craft_easy.core.events.model.event import DomainEvent
-
-log: Final = logging.getLogger("craft_easy.core.events")
 
 DEFAULT_LIMIT: Final = 15 * 60.0
 """Seconds that a handler may run where neither the handler nor the run has a limit."""
@@ -265,5 +263,4 @@ class RecordRun:
             del self._open[due.known_as]
 
     def _log(self, text: str, due: DueDelivery) -> None:
-        event = self._event
-        log.error(text, due.handler.id, event.event_type, event.event_id, extra=extra_of(due.handler, event))
+        log_delivery(logging.ERROR, text, due.handler, self._event)

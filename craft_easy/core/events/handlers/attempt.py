@@ -20,6 +20,7 @@ from craft_easy.core.events.model.retry import (
     Outcome,
     OutcomeKind,
     Retry,
+    as_wait,
     cut,
     signal_of,
 )
@@ -102,17 +103,25 @@ def is_from_outside(error: BaseException, cancelled_before: int = 0) -> bool:
 def outcome_of(handler: Handler, current: CurrentDelivery, error: BaseException, took_ms: float = 0.0) -> Outcome:
     """Return the outcome of an attempt that raised; log the error unless it is a signal."""
     retry = handler.retry or DEFAULT_RETRY
-    match signal_of(error):
-        case Retry(after=after):
-            return Outcome(handler.id, OutcomeKind.RETRY, current.attempt, took_ms, after=after, retry=retry)
-        case Discard(reason=reason):
-            text = cut(str(reason))
-            return Outcome(handler.id, OutcomeKind.DISCARDED, current.attempt, took_ms, reason=text, retry=retry)
-    text = "handler %r failed on %r %s"
-    event = current.event
-    log.error(text, handler.id, event.event_type, event.event_id, exc_info=error, extra=extra_of(handler, event))
+    signal = signal_of(error)
+    if signal is not None:
+        try:
+            return _signalled(handler, signal, current.attempt, took_ms)
+        except Exception as broken:  # noqa: BLE001 - the class of a signal may be the user's code
+            error = broken
+    log_delivery(logging.ERROR, "handler %r failed on %r %s", handler, current.event, error=error)
     text_of = ErrorText.of(error)
     return Outcome(handler.id, OutcomeKind.FAILED, current.attempt, took_ms, error=text_of, retry=retry)
+
+
+def _signalled(handler: Handler, signal: Retry | Discard, attempt: int, took_ms: float) -> Outcome:
+    """Return the outcome that a signal asks for; raise an error where a class of the user's own cannot be read."""
+    retry = handler.retry or DEFAULT_RETRY
+    if isinstance(signal, Retry):
+        after = None if signal.after is None else as_wait(signal.after)
+        return Outcome(handler.id, OutcomeKind.RETRY, attempt, took_ms, after=after, retry=retry)
+    reason = cut(str(signal.reason))
+    return Outcome(handler.id, OutcomeKind.DISCARDED, attempt, took_ms, reason=reason, retry=retry)
 
 
 def log_signal(handler: Handler, event: DomainEvent, outcome: Outcome) -> None:
@@ -120,15 +129,36 @@ def log_signal(handler: Handler, event: DomainEvent, outcome: Outcome) -> None:
     match outcome.kind:
         case OutcomeKind.RETRY:
             text = "handler %r raised Retry on %r %s, which needs a store: configure_store()"
-            log.warning(text, handler.id, event.event_type, event.event_id, extra=extra_of(handler, event))
+            log_delivery(logging.WARNING, text, handler, event)
         case OutcomeKind.DISCARDED:
-            text = "handler %r discarded %r %s: %s"
-            log.info(text, handler.id, event.event_type, event.event_id, outcome.reason, extra=extra_of(handler, event))
+            log_delivery(logging.INFO, "handler %r discarded %r %s: %s", handler, event, outcome.reason)
 
 
-def extra_of(handler: Handler, event: DomainEvent) -> dict[str, str]:
-    """Return the extras of a log record about a delivery."""
-    return {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
+def log_delivery(
+    level: int,
+    text: str,
+    handler: Handler,
+    event: DomainEvent,
+    *details: object,
+    error: BaseException | None = None,
+) -> None:
+    """Log a record about a delivery, with `handler_id`, `event_id` and `event_type` as extras.
+
+    Logging may raise: where the application's record factory sets an attribute of one of these names, or at an
+    exception whose traceback cannot be formatted. The record then has neither extras nor a traceback: what becomes of
+    the delivery does not depend on it.
+
+    Args:
+        text: has a place for the id of the handler, the type and the id of the event, and each of the `details`.
+        error: is logged with its traceback.
+    """
+    values = handler.id, event.event_type, event.event_id, *details
+    extra = {"handler_id": handler.id, "event_id": event.event_id, "event_type": event.event_type}
+    try:
+        log.log(level, text, *values, exc_info=error, extra=extra, stacklevel=2)
+    except Exception as broken:  # noqa: BLE001 - filters, factories and handlers of records are the user's code
+        with suppress(Exception):
+            log.log(level, f"{text} (its details cannot be logged: %s)", *values, type(broken).__name__, stacklevel=2)
 
 
 async def call(handler: Handler, event: DomainEvent, limit: float | None) -> None:
@@ -161,12 +191,17 @@ async def _call(handler: Handler, event: DomainEvent, limit: float | None) -> No
         _warn_if_blocked(handler, event, time.perf_counter() - began, limit)
     if inspect.isawaitable(result):
         await result
+    elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError("the handler returned a generator, so its code did not run: a handler must not yield")
 
 
 def _warn_if_blocked(handler: Handler, event: DomainEvent, took: float, limit: float | None) -> None:
     if limit is not None and took > limit:
-        text = "handler %r blocked its event loop for %.3g s, past its limit of %g s; background=True gives it a thread"
-        log.warning(text, handler.id, took, limit, extra=extra_of(handler, event))
+        text = (
+            "handler %r blocked its event loop on %r %s for %.3g s, past its limit of %g s; "
+            "background=True gives it a thread"
+        )
+        log_delivery(logging.WARNING, text, handler, event, took, limit)
 
 
 def _cancellations() -> int:

@@ -78,7 +78,7 @@ class Retry(Exception):
     """The default for a subclass that does not call this `__init__`."""
 
     def __init__(self, after: float | timedelta | None = None) -> None:
-        self.after = None if after is None else _as_wait(after)
+        self.after = None if after is None else as_wait(after)
         super().__init__(after)
 
     def __str__(self) -> str:
@@ -110,12 +110,18 @@ def signal_of(error: BaseException) -> Retry | Discard | None:
 
 def leaves_of(error: BaseException) -> list[BaseException]:
     """Return the exceptions in a group, at any depth; any other exception is its own only leaf."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
+    leaves, rest = list[BaseException](), [error]
+    while rest:  # a loop: groups may be nested deeper than the recursion limit
+        inner = rest.pop()
+        if isinstance(inner, BaseExceptionGroup):
+            rest.extend(reversed(inner.exceptions))
+        else:
+            leaves.append(inner)
+    return leaves
 
 
-def _as_wait(after: float | timedelta) -> timedelta:
+def as_wait(after: float | timedelta) -> timedelta:
+    """Return the wait that a handler asks for, in seconds or as a timedelta, as a timedelta."""
     wait = after if isinstance(after, timedelta) else timedelta(seconds=_finite(after))
     if wait < timedelta(0):
         raise ValueError(f"Retry(after={after!r}): the wait must not be negative")
