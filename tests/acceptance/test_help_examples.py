@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli import acting, app
 from craft_events_cli.errors import ExitCode
 from tests.cli.conftest import Ended
+from tests.support.applications import application
 from tests.support.commands import PAGES, examples_of
 from tests.support.conditions import until
 from tests.support.dead_letters import handler, tracked
@@ -124,9 +124,6 @@ def _error(now: datetime) -> dict[str, Any]:
 @pytest.fixture
 def shop(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The directory of an operator: handler modules, input files, and a home."""
-    for name, text in MODULES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
     for folder in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions", "bin"):
         (tmp_path / folder).mkdir(parents=True)
     for tool in ("jq", "zstd"):
@@ -140,12 +137,8 @@ def shop(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("PATH", path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    before = list(sys.path)
-    with fresh_bus():
-        yield tmp_path
-    sys.path[:] = before
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("shop", "billing")]:
-        del sys.modules[name]
+    with application(tmp_path, MODULES) as directory:
+        yield directory
 
 
 Run = Callable[[str], Ended]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +11,9 @@ import pytest
 from craft_easy.core.events import checkpoint
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.queries import server
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
 from tests.cli.deliveries import delivery, entry
+from tests.support.applications import application
 from tests.support.history import HOSTILE, Log, record
 
 MODULES = {
@@ -33,18 +32,10 @@ LEGACY = record(2, event_type="order.paid", delivery=delivery("open", entry("sho
 
 @pytest.fixture
 def log(log: Log, tmp_path: Path, cli: Cli) -> Iterator[Log]:
-    for name, text in MODULES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    path, modules = list(sys.path), set(sys.modules)
-    with fresh_bus():
+    with application(tmp_path, MODULES):
         log.insert(OPEN)
         assert cli("doctor", "--fix").code == 0
         yield log
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def settled(text: str, log: Log) -> str:

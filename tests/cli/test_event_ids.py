@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli
+from tests.support.applications import application
 from tests.support.dead_letters import CHARGE, handler, tracked
 from tests.support.history import Log, opened, record
 
@@ -21,19 +20,17 @@ FIRST, SECOND, OTHER = "019abf3e-aaaa-7000-8000-1", "019abf3e-aaaa-7000-8000-2",
 def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    (tmp_path / "biller.py").write_text(
+    source = (
         "from craft_easy.core.events import event_handler\n\n"
         f"@event_handler('*', id='{CHARGE}')\ndef charge(event): print(event.event_id)\n"
     )
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with opened(embedded_uri, database_name) as log, fresh_bus():
+    with opened(embedded_uri, database_name) as log, application(tmp_path, {"biller.py": source}):
         log.insert(
             record(1, event_id=FIRST, delivery=tracked(handler(CHARGE))),
             record(2, event_id=SECOND, delivery=tracked(handler(CHARGE))),
             record(3, event_id=OTHER, delivery=tracked(handler(CHARGE, "pending", attempts=1))),
         )
         yield log
-    sys.modules.pop("biller", None)
 
 
 @pytest.mark.parametrize("command", ["show", "trace"])

@@ -2,13 +2,14 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
+from tests.support.applications import application
 
 SHOP = {
     "shop/__init__.py": "",
@@ -70,19 +71,8 @@ SHOP = {
 
 @pytest.fixture(autouse=True)
 def app(tmp_path: Path) -> Iterator[Path]:
-    """Modules in the current directory, removed afterwards, and a bus of the test's own."""
-    import textwrap
-
-    for name, text in SHOP.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(textwrap.dedent(text))
-    path, modules = list(sys.path), set(sys.modules)
-    with fresh_bus():
-        yield tmp_path
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    with application(tmp_path, {name: textwrap.dedent(text) for name, text in SHOP.items()}) as directory:
+        yield directory
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])

@@ -2,15 +2,14 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden
 from tests.cli.deliveries import delivery, entry
+from tests.support.applications import application
 from tests.support.history import HOSTILE, Log, record
 
 SHOP = '''
@@ -38,12 +37,8 @@ CHECK = ("handlers", "check", "-m", "shop")
 
 @pytest.fixture(autouse=True)
 def app(tmp_path: Path) -> Iterator[Path]:
-    (tmp_path / "shop.py").write_text(SHOP)
-    path = list(sys.path)
-    with fresh_bus():
-        yield tmp_path
-    sys.path[:] = path
-    sys.modules.pop("shop", None)
+    with application(tmp_path, {"shop.py": SHOP}) as directory:
+        yield directory
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.completion import Parameter, label_of
 from tests.cli.conftest import Cli, Ended, Process
+from tests.support.applications import REACT, application
 from tests.support.commands import COMMANDS, parameters_of
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import HOSTILE, Log
@@ -53,19 +52,14 @@ VALUES = [
     "", "a\nb", "\udcff", "x" * 100_000, "٣", "-1", "1e9", "9" * 19, "999999999999999", "nan", "$cmd",
     "[red]\u202e", "9999-12-31", "9999999999d", "/",
 ]  # fmt: skip
-SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Path]:
     """A handler module, a bus of the test's own, and an empty file."""
-    (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "empty.ndjson").touch()
-    path = list(sys.path)
-    with fresh_bus():
-        yield tmp_path
-    sys.path[:] = path
-    sys.modules.pop("shop", None)
+    with application(tmp_path, {"shop.py": REACT}) as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -254,7 +248,7 @@ def test_a_file_that_cannot_be_used_is_named_and_the_log_stays_as_it_was(
     assert line.startswith(f"error: {message.format(here=shop)}")
     assert ended_properly(ended) or code == 1
     assert list(log.events.find()) == before
-    assert (shop / "shop.py").read_text() == SHOP
+    assert (shop / "shop.py").read_text() == REACT
 
 
 @pytest.mark.parametrize("value", [HOSTILE, "[red]", "$where", "=1+1", "x" * 10_000, "ÅÄÖ 😀", "a" * 200 + "\x1b"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Process
+from tests.support.applications import application
 from tests.support.conditions import until
 from tests.support.history import Log, opened, record
 
@@ -47,14 +46,10 @@ def words(command: tuple[str, ...]) -> str:
 def log(embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
     monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    (tmp_path / "no_handlers.py").write_text(
-        "from craft_easy.core.events import event_handler\n\n@event_handler('none')\ndef none(event): ...\n"
-    )
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with opened(embedded_uri, database_name) as log, fresh_bus():
+    source = "from craft_easy.core.events import event_handler\n\n@event_handler('none')\ndef none(event): ...\n"
+    with opened(embedded_uri, database_name) as log, application(tmp_path, {"no_handlers.py": source}):
         log.insert(record(1))
         yield log
-    sys.modules.pop("no_handlers", None)
 
 
 @pytest.mark.parametrize("command", [*READING, *ACTING], ids=words)

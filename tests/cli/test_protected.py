@@ -2,15 +2,14 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Process
+from tests.support.applications import REACT, application
 from tests.support.commands import COMMANDS
 from tests.support.dead_letters import GRAVEYARD, id_of, states
 from tests.support.history import Log, opened
@@ -28,13 +27,11 @@ ACTING = {
     "doctor": ["doctor", "--fix"],
 }
 """Every command that acts, with options that make it act in an environment that is not protected."""
-SHOP = "from craft_easy.core.events import event_handler\n@event_handler('*')\nasync def react(event): ...\n"
 
 
 @pytest.fixture
 def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """A log with something to do for each command, for the environments `prod` and `dev`."""
-    (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "one.ndjson").write_text(
         '{"event_type": "a.b", "event_id": "1", "timestamp": "2026-01-31T10:00:00Z"}\n'
     )
@@ -44,13 +41,9 @@ def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pyte
         f"[tool.craft-events.env.dev]\nuri = '{embedded_uri}'\n"
     )
     monkeypatch.setenv("PROD_URI", embedded_uri)
-    with opened(embedded_uri, database_name) as log:
+    with opened(embedded_uri, database_name) as log, application(tmp_path, {"shop.py": REACT}):
         log.insert(*GRAVEYARD)
-        path = list(sys.path)
-        with fresh_bus():
-            yield log
-        sys.path[:] = path
-        sys.modules.pop("shop", None)
+        yield log
 
 
 def everything(log: Log) -> list[object]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Ended, Process
 from tests.cli.hostile_lines import HOSTILE_INPUT
+from tests.support.applications import application
 from tests.support.conditions import until
 from tests.support.history import HOSTILE, Log
 
@@ -31,14 +31,10 @@ PLACED = ("publish", "--type", "order.placed")
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def shop(tmp_path: Path) -> Iterator[str]:
     """A handler module of the test's own."""
-    name = f"shop_{tmp_path.name.replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(SHOP)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with fresh_bus():
-        yield name
-    sys.modules.pop(name, None)
+    with application(tmp_path, {"shop.py": SHOP}):
+        yield "shop"
 
 
 def rows(text: str | bytes) -> list[Any]:

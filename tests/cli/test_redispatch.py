@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
-from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.output.redispatch import headline, suggestion
 from tests.cli.conftest import ROOT, Cli
+from tests.support.applications import application
 from tests.support.conditions import until
+from tests.support.history import Log
 
 SHOP = """
     import asyncio, os
@@ -46,41 +47,21 @@ HANDLERS = ("shop:reserve", "shop:charge")
 
 
 @pytest.fixture(autouse=True)
-def app(tmp_path: Path, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A handler module in the current directory, a bus of the test's own, and a log."""
-    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP))
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    path = list(sys.path)
-    with fresh_bus():
-        yield tmp_path
-    sys.path[:] = path
-    sys.modules.pop("shop", None)
+def app(log: Log, tmp_path: Path) -> Iterator[Path]:
+    with application(tmp_path, {"shop.py": textwrap.dedent(SHOP)}) as directory:
+        yield directory
 
 
-Fill = Callable[..., list[DomainEvent]]
+def fill(
+    log: Log, count: int, *, handlers: Sequence[str] | None = HANDLERS, event_type: str = "order.placed", **fields: Any
+) -> list[DomainEvent]:
+    events = [DomainEvent(event_type=event_type, **fields) for _ in range(count)]
+    log.append(events, handlers=handlers)
+    return events
 
 
-@pytest.fixture
-def fill(embedded_uri: str, database_name: str) -> Fill:
-    """Store events without running a handler."""
-
-    def store(count: int, *, handlers: Sequence[str] | None = HANDLERS, **values: Any) -> list[DomainEvent]:
-        values = {"event_type": "order.placed"} | values
-        events = [DomainEvent(**values) for _ in range(count)]
-
-        async def append() -> None:
-            async with EventStore(database_name, uri=embedded_uri) as log:
-                await log.append_many(events, handlers=handlers)
-
-        asyncio.run(append())
-        return events
-
-    return store
-
-
-def test_a_line_a_delivery_goes_into_a_pipe_and_the_summary_to_stderr(cli: Cli, fill: Fill) -> None:
-    [event] = fill(1, tenant_id="acme")
+def test_a_line_a_delivery_goes_into_a_pipe_and_the_summary_to_stderr(cli: Cli, log: Log) -> None:
+    [event] = fill(log, 1, tenant_id="acme")
     ended = cli("redispatch", "-m", "shop")
     assert ended.code == 0
     assert [json.loads(line) for line in ended.out.splitlines()] == [
@@ -100,8 +81,8 @@ def test_a_line_a_delivery_goes_into_a_pipe_and_the_summary_to_stderr(cli: Cli, 
     assert "a handler prints" in ended.err
 
 
-def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
-    fill(2)
+def test_json_is_one_object_with_all_keys_always(cli: Cli, log: Log) -> None:
+    fill(log, 2)
     ended = cli("redispatch", "-m", "shop", "-o", "json")
     summary = json.loads(ended.out)
     elapsed = summary.pop("elapsed_s")
@@ -127,8 +108,8 @@ def test_json_is_one_object_with_all_keys_always(cli: Cli, fill: Fill) -> None:
     assert list(json.loads(ended.out)) == [*summary, "elapsed_s"]
 
 
-def test_csv_has_a_header_and_a_row_a_delivery(cli: Cli, fill: Fill) -> None:
-    fill(1, tenant_id="=cmd")
+def test_csv_has_a_header_and_a_row_a_delivery(cli: Cli, log: Log) -> None:
+    fill(log, 1, tenant_id="=cmd")
     ended = cli("redispatch", "-m", "shop", "-o", "csv")
     header, *rows = ended.out.splitlines()
     assert header == "event_id,event_type,tenant_id,handler,outcome,attempt,error"
@@ -136,23 +117,23 @@ def test_csv_has_a_header_and_a_row_a_delivery(cli: Cli, fill: Fill) -> None:
     assert ",'=cmd," in rows[0]
 
 
-def test_a_table_leaves_stdout_empty(cli: Cli, fill: Fill) -> None:
-    fill(1)
+def test_a_table_leaves_stdout_empty(cli: Cli, log: Log) -> None:
+    fill(log, 1)
     ended = cli("redispatch", "-m", "shop", "-o", "table")
     assert (ended.code, ended.out) == (0, "")
     assert "1 event · 2 delivered" in ended.err
 
 
-def test_a_run_with_nothing_to_do_reports_it_with_exit_0(cli: Cli, fill: Fill) -> None:
-    fill(1, handlers=())
+def test_a_run_with_nothing_to_do_reports_it_with_exit_0(cli: Cli, log: Log) -> None:
+    fill(log, 1, handlers=())
     ended = cli("redispatch", "-m", "shop", "--since", "2h")
     assert (ended.code, ended.out) == (0, "")
     assert "nothing is due" in ended.err
     assert "… now UTC" in ended.err
 
 
-def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill) -> None:
-    fill(2, payload={"card": "expired"})
+def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, log: Log) -> None:
+    fill(log, 2, payload={"card": "expired"})
     ended = cli("redispatch", "-m", "shop")
     assert ended.code == 3
     assert "2 events · 2 delivered · 2 failed, tried again from " in ended.err
@@ -171,8 +152,8 @@ def test_failures_are_named_with_their_cause_and_end_with_3(cli: Cli, fill: Fill
     assert (dead.code, json.loads(dead.out)["dead"]) == (3, 2)
 
 
-def test_debug_shows_the_line_that_raised(fill: Fill, app: Path) -> None:
-    fill(1, payload={"card": "expired"})
+def test_debug_shows_the_line_that_raised(log: Log, app: Path) -> None:
+    fill(log, 1, payload={"card": "expired"})
     command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "--debug"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, cwd=app, env=environment, capture_output=True, check=False, timeout=60)
@@ -182,16 +163,16 @@ def test_debug_shows_the_line_that_raised(fill: Fill, app: Path) -> None:
     assert b"\x1b" not in ended.stderr
 
 
-def test_a_handler_that_is_not_loaded_is_named_and_ends_with_3(cli: Cli, fill: Fill) -> None:
-    fill(1, handlers=["shop:reserve", "shop:gone"])
+def test_a_handler_that_is_not_loaded_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
+    fill(log, 1, handlers=["shop:reserve", "shop:gone"])
     ended = cli("redispatch", "-m", "shop", "-o", "json")
     assert ended.code == 3
     assert "shop:gone is named by open events and is not loaded" in ended.err
     assert json.loads(ended.out)["orphaned_handlers"] == ["shop:gone"]
 
 
-def test_a_handler_can_be_chosen_and_an_unknown_one_is_refused(cli: Cli, fill: Fill) -> None:
-    fill(1)
+def test_a_handler_can_be_chosen_and_an_unknown_one_is_refused(cli: Cli, log: Log) -> None:
+    fill(log, 1)
     ended = cli("redispatch", "-m", "shop", "--handler", "shop:charge")
     assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:charge"]
     refused = cli("redispatch", "-m", "shop", "--handler", "shop")
@@ -200,9 +181,9 @@ def test_a_handler_can_be_chosen_and_an_unknown_one_is_refused(cli: Cli, fill: F
     assert "-m" in refused.err
 
 
-def test_excluded_handlers_and_types_are_left_out_of_the_dry_run_and_of_the_run(cli: Cli, fill: Fill) -> None:
-    fill(2)
-    fill(1, event_type="order.paid")
+def test_excluded_handlers_and_types_are_left_out_of_the_dry_run_and_of_the_run(cli: Cli, log: Log) -> None:
+    fill(log, 2)
+    fill(log, 1, event_type="order.paid")
     left_out = ("--exclude-handler", "shop:charge", "--exclude-type", "order.pa*", "--rate", "600/m")
     dry = json.loads(cli("redispatch", "-m", "shop", *left_out, "--dry-run", "-o", "json").out)
     assert (dry["by_handler"], dry["by_type"]) == ({"shop:reserve": 2}, {"order.placed": 2})
@@ -212,8 +193,8 @@ def test_excluded_handlers_and_types_are_left_out_of_the_dry_run_and_of_the_run(
     assert json.loads(cli("redispatch", "-m", "shop", "-o", "json").out)["done"] == 2 + 2
 
 
-def test_a_typo_in_an_excluded_handler_delivers_nothing(cli: Cli, fill: Fill) -> None:
-    fill(1)
+def test_a_typo_in_an_excluded_handler_delivers_nothing(cli: Cli, log: Log) -> None:
+    fill(log, 1)
     refused = cli("redispatch", "-m", "shop", "--exclude-handler", "shop:chrage")
     assert (refused.code, refused.out) == (3, "")
     assert "did you mean shop:charge?" in refused.err
@@ -225,9 +206,9 @@ def test_a_typo_in_an_excluded_handler_delivers_nothing(cli: Cli, fill: Fill) ->
 
 
 @pytest.mark.parametrize("output", ["ndjson", "json"])
-def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) -> None:
-    fill(2, tenant_id="acme")
-    fill(1)
+def test_a_dry_run_counts_and_writes_nothing(cli: Cli, log: Log, output: str) -> None:
+    fill(log, 2, tenant_id="acme")
+    fill(log, 1)
     ended = cli("redispatch", "-m", "shop", "--dry-run", "-o", output)
     assert ended.code == 0
     assert json.loads(ended.out) == {
@@ -243,25 +224,25 @@ def test_a_dry_run_counts_and_writes_nothing(cli: Cli, fill: Fill, output: str) 
 
 
 def test_a_dry_run_counts_the_events_that_follow_a_take_over(
-    cli: Cli, fill: Fill, embedded_uri: str, database_name: str
+    cli: Cli, log: Log, embedded_uri: str, database_name: str
 ) -> None:
-    fill(2)
+    fill(log, 2)
 
     async def die() -> None:
-        async with EventStore(database_name, uri=embedded_uri) as log:
-            await WorkerRegistry(log).register("elsewhere:1:dead", lease=0.2)
-            await (await log.collection()).update_many({}, {"$set": {"delivery.owner": "elsewhere:1:dead"}})
+        async with EventStore(database_name, uri=embedded_uri) as store:
+            await WorkerRegistry(store).register("elsewhere:1:dead", lease=0.2)
+            await (await store.collection()).update_many({}, {"$set": {"delivery.owner": "elsewhere:1:dead"}})
         await asyncio.sleep(0.3)  # the database's clock decides which worker is silent
 
     asyncio.run(die())
-    fill(1)
+    fill(log, 1)
     ended = cli("redispatch", "-m", "shop", "--dry-run", "-o", "ndjson")
     assert json.loads(ended.out)["events"] == 3
     assert "2 of them after a take-over" in ended.err
 
 
-def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, fill: Fill) -> None:
-    fill(2, tenant_id="[red]\x1b[31m")
+def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, log: Log) -> None:
+    fill(log, 2, tenant_id="[red]\x1b[31m")
     ended = cli("redispatch", "-m", "shop", "--dry-run", "-o", "table")
     lines = [line.split() for line in ended.out.splitlines() if line.strip()]
     assert ["By", "type", "Events"] in lines
@@ -269,14 +250,14 @@ def test_a_dry_run_as_a_table_is_three_small_tables(cli: Cli, fill: Fill) -> Non
     assert ["shop:reserve", "2"] in lines
 
 
-def test_a_selection_of_a_strange_tenant_is_a_text(cli: Cli, fill: Fill) -> None:
-    fill(1, tenant_id="acme")
+def test_a_selection_of_a_strange_tenant_is_a_text(cli: Cli, log: Log) -> None:
+    fill(log, 1, tenant_id="acme")
     ended = cli("redispatch", "-m", "shop", "--tenant", '{"$ne": null}', "-o", "json")
     assert (ended.code, json.loads(ended.out)["claimed"]) == (0, 0)
 
 
-def test_old_records_need_a_beginning(cli: Cli, fill: Fill) -> None:
-    fill(2, handlers=None)
+def test_old_records_need_a_beginning(cli: Cli, log: Log) -> None:
+    fill(log, 2, handlers=None)
     refused = cli("redispatch", "-m", "shop", "--include-untracked")
     assert (refused.code, refused.out) == (2, "")
     assert "--since" in refused.err
@@ -316,9 +297,9 @@ def test_without_a_handler_module_the_error_shows_how_to_name_one(cli: Cli) -> N
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_gives_back_what_did_not_finish(
-    fill: Fill, app: Path, embedded_uri: str, database_name: str, number: signal.Signals, code: int
+    log: Log, app: Path, embedded_uri: str, database_name: str, number: signal.Signals, code: int
 ) -> None:
-    [event] = fill(1, event_type="slow.order", handlers=["shop:wait"])
+    [event] = fill(log, 1, event_type="slow.order", handlers=["shop:wait"])
     command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "--grace", "0.2"]
     running = subprocess.Popen(
         command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -368,20 +349,20 @@ def redispatched(app: Path, module: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True, timeout=40, check=False)
 
 
-def test_a_run_ends_with_its_summary_though_a_thread_of_a_handler_never_ends(fill: Fill, app: Path) -> None:
-    fill(1, handlers=["shop:charge"])
+def test_a_run_ends_with_its_summary_though_a_thread_of_a_handler_never_ends(log: Log, app: Path) -> None:
+    fill(log, 1, handlers=["shop:charge"])
     ended = redispatched(app, LEAVES_A_THREAD)
     assert (ended.returncode, json.loads(ended.stdout)["failed"]) == (3, 1)
 
 
-def test_a_process_that_a_handler_forks_and_ends_does_not_end_the_run(fill: Fill, app: Path) -> None:
-    fill(1, handlers=["shop:charge"])
+def test_a_process_that_a_handler_forks_and_ends_does_not_end_the_run(log: Log, app: Path) -> None:
+    fill(log, 1, handlers=["shop:charge"])
     ended = redispatched(app, HAS_A_CHILD)
     assert (ended.returncode, json.loads(ended.stdout)["done"]) == (0, 1), ended.stderr
 
 
-def test_a_reader_that_goes_away_does_not_stop_what_acts(fill: Fill, app: Path) -> None:
-    fill(40)
+def test_a_reader_that_goes_away_does_not_stop_what_acts(log: Log, app: Path) -> None:
+    fill(log, 40)
     command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ import pytest
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.checkpoint import Checkpoint
-from craft_easy.core.events.store import EventStore
-from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.pacing import events_a_second, speed
 from tests.cli.conftest import ROOT, Cli, Process
+from tests.support.applications import application
 from tests.support.conditions import until
 from tests.support.history import Log
 from tests.support.terminals import at_a_terminal
@@ -62,37 +60,18 @@ BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def app(tmp_path: Path, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A handler module in the current directory, a bus of the test's own, and a log."""
-    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP))
-    monkeypatch.setenv("CRAFT_EVENTS_URI", embedded_uri)
-    monkeypatch.setenv("CRAFT_EVENTS_DATABASE", database_name)
-    path = list(sys.path)
-    with fresh_bus():
-        yield tmp_path
-    sys.path[:] = path
-    sys.modules.pop("shop", None)
+def app(log: Log, tmp_path: Path) -> Iterator[Path]:
+    with application(tmp_path, {"shop.py": textwrap.dedent(SHOP)}) as directory:
+        yield directory
 
 
-Fill = Callable[..., list[DomainEvent]]
-
-
-@pytest.fixture
-def fill(embedded_uri: str, database_name: str) -> Fill:
+def fill(log: Log, count: int, *, event_type: str = "order.placed", **fields: Any) -> list[DomainEvent]:
     """Store events, a minute apart."""
-
-    def store(count: int, **values: Any) -> list[DomainEvent]:
-        values = {"event_type": "order.placed", "tenant_id": "acme"} | values
-        events = [DomainEvent(timestamp=BEGAN + timedelta(minutes=number), **values) for number in range(count)]
-
-        async def append() -> None:
-            async with EventStore(database_name, uri=embedded_uri) as log:
-                await log.append_many(events)
-
-        asyncio.run(append())
-        return events
-
-    return store
+    fields = {"tenant_id": "acme"} | fields
+    at = [BEGAN + timedelta(minutes=number) for number in range(count)]
+    events = [DomainEvent(event_type=event_type, timestamp=one, **fields) for one in at]
+    log.append(events)
+    return events
 
 
 def ledger(app: Path) -> list[str]:
@@ -103,8 +82,8 @@ def ids(events: list[DomainEvent]) -> list[str]:
     return [event.event_id for event in events]
 
 
-def test_a_line_a_delivery_goes_into_a_pipe_and_the_plan_and_summary_to_stderr(cli: Cli, fill: Fill, app: Path) -> None:
-    [event] = fill(1)
+def test_a_line_a_delivery_goes_into_a_pipe_and_the_plan_and_summary_to_stderr(cli: Cli, log: Log, app: Path) -> None:
+    [event] = fill(log, 1)
     ended = cli(*RUN, "--yes")
     assert ended.code == 0, ended.err
     assert [json.loads(line) for line in ended.out.splitlines()] == [
@@ -130,8 +109,8 @@ def test_a_line_a_delivery_goes_into_a_pipe_and_the_plan_and_summary_to_stderr(c
     assert ledger(app) == [event.event_id]
 
 
-def test_json_is_one_object_with_all_keys_of_an_acting_command_and_some_of_its_own(cli: Cli, fill: Fill) -> None:
-    fill(2)
+def test_json_is_one_object_with_all_keys_of_an_acting_command_and_some_of_its_own(cli: Cli, log: Log) -> None:
+    fill(log, 2)
     ended = cli(*RUN, "--yes", "-o", "json")
     summary = json.loads(ended.out)
     assert len(summary.pop("replay_id")) == 36
@@ -150,8 +129,8 @@ def test_json_is_one_object_with_all_keys_of_an_acting_command_and_some_of_its_o
     }
 
 
-def test_a_table_leaves_stdout_empty_and_csv_has_a_header(cli: Cli, fill: Fill) -> None:
-    fill(1, tenant_id="=cmd")
+def test_a_table_leaves_stdout_empty_and_csv_has_a_header(cli: Cli, log: Log) -> None:
+    fill(log, 1, tenant_id="=cmd")
     assert cli(*RUN, "--yes", "-o", "table").out == ""
     header, *rows = cli(*RUN, "--yes", "-o", "csv").out.splitlines()
     assert header == "event_id,event_type,tenant_id,handler,outcome,attempt,error"
@@ -159,9 +138,9 @@ def test_a_table_leaves_stdout_empty_and_csv_has_a_header(cli: Cli, fill: Fill) 
     assert ",'=cmd," in rows[0]
 
 
-def test_a_dry_run_counts_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(3)
-    fill(2, event_type="mail.sent", tenant_id=None)
+def test_a_dry_run_counts_and_runs_nothing(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 3)
+    fill(log, 2, event_type="mail.sent", tenant_id=None)
     ended = cli(*RUN, "--dry-run", "-o", "json")
     assert (ended.code, json.loads(ended.out)) == (
         0,
@@ -182,26 +161,26 @@ def test_a_dry_run_counts_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> N
     assert "By handler" in cli(*RUN, "--dry-run", "-o", "table").out
 
 
-def test_only_the_handlers_that_are_named_run(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(2)
+def test_only_the_handlers_that_are_named_run(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 2)
     ended = cli("replay", "-m", "shop", "--handler", "shop:charge", "--yes")
     assert [json.loads(line)["handler"] for line in ended.out.splitlines()] == ["shop:charge"] * 2
     assert ledger(app) == []
 
 
-def test_the_selection_holds_for_handlers_too(cli: Cli, fill: Fill, app: Path) -> None:
-    events = fill(6)
-    fill(3, tenant_id="globex")
+def test_the_selection_holds_for_handlers_too(cli: Cli, log: Log, app: Path) -> None:
+    events = fill(log, 6)
+    fill(log, 3, tenant_id="globex")
     since = (BEGAN + timedelta(minutes=2)).isoformat()
     assert cli(*RUN, "--yes", "--tenant", "acme", "--since", since, "--limit", "3").code == 0
     assert ledger(app) == ids(events[2:5])
 
 
 def test_handlers_from_the_environment_alone_still_print(
-    cli: Cli, fill: Fill, app: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, log: Log, app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRAFT_EVENTS_HANDLERS", "shop")
-    [event] = fill(1)
+    [event] = fill(log, 1)
     ended = cli("replay")
     assert json.loads(ended.out)["event_id"] == event.event_id
     assert ledger(app) == []
@@ -229,8 +208,8 @@ def test_handlers_from_the_environment_alone_still_print(
     ],
     ids=str,
 )
-def test_contradicting_options_are_exit_2(cli: Cli, fill: Fill, app: Path, args: list[str], message: str) -> None:
-    fill(1)
+def test_contradicting_options_are_exit_2(cli: Cli, log: Log, app: Path, args: list[str], message: str) -> None:
+    fill(log, 1)
     ended = cli("replay", *args)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
@@ -263,9 +242,9 @@ def test_paces_are_read() -> None:
             speed(text)
 
 
-def test_failures_are_summarised_and_written_to_a_file_that_ids_from_reads(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(2)
-    bad = fill(2, payload={"card": "expired"})
+def test_failures_are_summarised_and_written_to_a_file_that_ids_from_reads(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 2)
+    bad = fill(log, 2, payload={"card": "expired"})
     ended = cli(*RUN, "--yes", "-o", "table", "--failures-out", "failed.ndjson")
     assert ended.code == 3
     said = ended.err.splitlines()
@@ -285,15 +264,15 @@ def test_failures_are_summarised_and_written_to_a_file_that_ids_from_reads(cli: 
     assert ledger(app) == []
 
 
-def test_without_a_file_the_next_command_shows_an_event_that_failed(cli: Cli, fill: Fill) -> None:
-    [bad, _] = fill(2, payload={"card": "expired"})
+def test_without_a_file_the_next_command_shows_an_event_that_failed(cli: Cli, log: Log) -> None:
+    [bad, _] = fill(log, 2, payload={"card": "expired"})
     ended = cli(*RUN, "--yes", "-o", "json")
     assert ended.code == 3
     assert ended.err.splitlines()[-1] == f"next: craft-events show {bad.event_id}"
 
 
-def test_ids_that_are_not_in_the_log_are_named_and_end_with_3(cli: Cli, fill: Fill, app: Path) -> None:
-    [event] = fill(1)
+def test_ids_that_are_not_in_the_log_are_named_and_end_with_3(cli: Cli, log: Log, app: Path) -> None:
+    [event] = fill(log, 1)
     (app / "ids").write_text(f"{event.event_id}\nunknown\x1b\n")
     for args in (("--yes",), ("--dry-run",)):
         ended = cli(*RUN, *args, "--ids-from", "ids")
@@ -302,23 +281,23 @@ def test_ids_that_are_not_in_the_log_are_named_and_end_with_3(cli: Cli, fill: Fi
     assert ledger(app) == [event.event_id]
 
 
-def test_an_empty_file_of_ids_has_nothing_to_run(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(1)
+def test_an_empty_file_of_ids_has_nothing_to_run(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 1)
     (app / "ids").touch()
     ended = cli(*RUN, "--yes", "--ids-from", "ids")
     assert (ended.code, ended.out) == (0, "")
     assert ended.err.splitlines()[-1] == "no events in this selection"
 
 
-def test_a_replay_with_nothing_to_run_reports_it_and_asks_nothing(process: Process, fill: Fill) -> None:
-    fill(1)
+def test_a_replay_with_nothing_to_run_reports_it_and_asks_nothing(process: Process, log: Log) -> None:
+    fill(log, 1)
     with at_a_terminal(process, *RUN, "--tenant", "unknown") as person:
         assert person.ended() == (0, "")
         assert "no events in this selection" in person.said
 
 
-def test_the_question_shows_the_numbers_and_yes_continues(process: Process, fill: Fill, app: Path) -> None:
-    events = fill(3)
+def test_the_question_shows_the_numbers_and_yes_continues(process: Process, log: Log, app: Path) -> None:
+    events = fill(log, 3)
     with at_a_terminal(process, *RUN) as person:
         person.waits_for("6 deliveries of 3 events run again; events that they publish are suppressed. Go on? [y/N] ")
         assert ledger(app) == []
@@ -329,8 +308,8 @@ def test_the_question_shows_the_numbers_and_yes_continues(process: Process, fill
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n"])
-def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill, app: Path, answer: str) -> None:
-    fill(1)
+def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, log: Log, app: Path, answer: str) -> None:
+    fill(log, 1)
     (app / "failed").write_text("kept")
     with at_a_terminal(process, *RUN, "--cascade", "--failures-out", "failed", "--checkpoint", "point") as person:
         person.waits_for("run again; events that they publish are stored and dispatched. Go on? [y/N] ")
@@ -344,10 +323,10 @@ def test_anything_but_yes_is_no_and_nothing_has_run(process: Process, fill: Fill
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_it_and_the_checkpoint_has_its_position(
-    fill: Fill, app: Path, number: signal.Signals, code: int
+    log: Log, app: Path, number: signal.Signals, code: int
 ) -> None:
-    first = fill(3)
-    fill(2, event_type="slow.order", tenant_id="slow")
+    first = fill(log, 3)
+    fill(log, 2, event_type="slow.order", tenant_id="slow")
     command = [sys.executable, "-m", "craft_events_cli", *RUN, "--yes", "--grace", "0.1", "--checkpoint", "point"]
     running = subprocess.Popen(
         command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -366,8 +345,8 @@ def test_a_signal_stops_it_and_the_checkpoint_has_its_position(
     assert position["mark"]["event_id"] == first[0].event_id
 
 
-def test_the_second_signal_ends_it_at_once(fill: Fill, app: Path) -> None:
-    fill(1, event_type="slow.order")
+def test_the_second_signal_ends_it_at_once(log: Log, app: Path) -> None:
+    fill(log, 1, event_type="slow.order")
     command = [sys.executable, "-m", "craft_events_cli", *RUN, "--yes", "--grace", "60"]
     running = subprocess.Popen(
         command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -382,8 +361,8 @@ def test_the_second_signal_ends_it_at_once(fill: Fill, app: Path) -> None:
     assert running.returncode == -signal.SIGINT
 
 
-def test_the_second_signal_ends_a_handler_that_blocks_the_loop_too(fill: Fill, app: Path) -> None:
-    fill(1, event_type="blocked.order")
+def test_the_second_signal_ends_a_handler_that_blocks_the_loop_too(log: Log, app: Path) -> None:
+    fill(log, 1, event_type="blocked.order")
     command = [sys.executable, "-m", "craft_events_cli", *RUN, "--yes"]
     running = subprocess.Popen(
         command, cwd=app, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -402,10 +381,10 @@ def _ends_at(pid: int, number: signal.Signals) -> bool:
     return not int(caught.split()[1], 16) >> (number - 1) & 1
 
 
-def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill: Fill, app: Path) -> None:
-    good = fill(1)
+def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, log: Log, app: Path) -> None:
+    good = fill(log, 1)
     bad = [
-        *fill(1, payload={"card": "expired"}, tenant_id="acme"),
+        *fill(log, 1, payload={"card": "expired"}, tenant_id="acme"),
     ]
     args = (*RUN, "--yes", "--fail-fast", "--checkpoint", "point", "--concurrency", "1", "--tenant", "acme")
     ended = cli(*args)
@@ -419,8 +398,8 @@ def test_fail_fast_stops_and_the_next_run_begins_with_what_failed(cli: Cli, fill
     assert set(ledger(app)) == {*ids(good), *ids(bad)}
 
 
-def test_a_complete_checkpoint_is_reported_and_runs_nothing(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(2)
+def test_a_complete_checkpoint_is_reported_and_runs_nothing(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 2)
     args = (*RUN, "--yes", "--checkpoint", "point", "--since", "5000d")
     assert cli(*args).code == 0
     (app / "ledger").unlink()
@@ -429,8 +408,8 @@ def test_a_complete_checkpoint_is_reported_and_runs_nothing(cli: Cli, fill: Fill
     assert "point: this replay is complete" in again.err
 
 
-def test_a_checkpoint_of_other_filters_is_exit_6_by_name(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(2)
+def test_a_checkpoint_of_other_filters_is_exit_6_by_name(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 2)
     assert cli(*RUN, "--yes", "--checkpoint", "point", "--tenant", "acme").code == 0
     ended = cli(*RUN, "--yes", "--checkpoint", "point", "--tenant", "globex")
     assert (ended.code, ended.out) == (6, "")
@@ -442,8 +421,8 @@ def test_a_checkpoint_of_other_filters_is_exit_6_by_name(cli: Cli, fill: Fill, a
     assert cli(*RUN, "--yes", "--checkpoint", ".").code == 6
 
 
-def test_a_checkpoint_that_another_process_uses_is_exit_6(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(1)
+def test_a_checkpoint_that_another_process_uses_is_exit_6(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 1)
     with Checkpoint(app / "point", kind="replay", log="l", filters={}).lock():
         ended = cli(*RUN, "--yes", "--checkpoint", "point")
     assert ended.code == 6
@@ -451,8 +430,8 @@ def test_a_checkpoint_that_another_process_uses_is_exit_6(cli: Cli, fill: Fill, 
     assert ledger(app) == []
 
 
-def test_a_continued_run_keeps_the_failures_of_the_earlier_one(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(2, payload={"card": "expired"})
+def test_a_continued_run_keeps_the_failures_of_the_earlier_one(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 2, payload={"card": "expired"})
     args = (*RUN, "--yes", "--checkpoint", "point", "--failures-out", "failed", "--limit", "2", "--concurrency", "1")
     cli(*args)
     point = json.loads((app / "point").read_text())
@@ -462,35 +441,35 @@ def test_a_continued_run_keeps_the_failures_of_the_earlier_one(cli: Cli, fill: F
     assert len((app / "failed").read_text().splitlines()) == 2
 
 
-def test_a_dry_run_leaves_the_checkpoint_as_it_is(cli: Cli, fill: Fill, app: Path) -> None:
-    fill(2)
+def test_a_dry_run_leaves_the_checkpoint_as_it_is(cli: Cli, log: Log, app: Path) -> None:
+    fill(log, 2)
     assert cli(*RUN, "--dry-run", "--checkpoint", "point", "--failures-out", "failed").code == 0
     assert {one.name for one in app.iterdir()} & {"point", "failed", ".point.new"} == set()
 
 
-def test_a_cascade_is_stored_and_dispatched(cli: Cli, fill: Fill, log: Log) -> None:
-    fill(2)
+def test_a_cascade_is_stored_and_dispatched(cli: Cli, log: Log) -> None:
+    fill(log, 2)
     ended = cli(*RUN, "--yes", "--cascade", "-o", "json")
     assert (ended.code, json.loads(ended.out)["suppressed"]) == (0, 0)
     assert log.events.count_documents({"event_type": "stock.reserved"}) == 2
 
 
-def test_without_it_the_log_stays_byte_for_byte_as_it_was(cli: Cli, fill: Fill, log: Log) -> None:
-    fill(3)
+def test_without_it_the_log_stays_byte_for_byte_as_it_was(cli: Cli, log: Log) -> None:
+    fill(log, 3)
     before = [repr(one) for one in log.events.find().sort("_id")]
     cli(*RUN, "--yes")
     assert [repr(one) for one in log.events.find().sort("_id")] == before
     assert log.client[log.database].list_collection_names() == ["event_log"]
 
 
-def test_a_rate_holds(cli: Cli, fill: Fill) -> None:
-    fill(6)
+def test_a_rate_holds(cli: Cli, log: Log) -> None:
+    fill(log, 6)
     ended = cli(*RUN, "--yes", "--rate", "20/s", "-o", "json")
     assert json.loads(ended.out)["elapsed_s"] >= 0.25
 
 
-def test_gaps_are_kept_at_a_pace(cli: Cli, fill: Fill) -> None:
-    fill(3)
+def test_gaps_are_kept_at_a_pace(cli: Cli, log: Log) -> None:
+    fill(log, 3)
     ended = cli(*RUN, "--yes", "--pace", "original*480", "-o", "json")
     assert json.loads(ended.out)["elapsed_s"] >= 0.25
 
@@ -498,14 +477,10 @@ def test_gaps_are_kept_at_a_pace(cli: Cli, fill: Fill) -> None:
 # ------------------------------------------------------------------ ids for a redispatch
 
 
-def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, embedded_uri: str, database_name: str, log: Log) -> None:
+def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, log: Log) -> None:
     events = [DomainEvent(event_type="order.paid", tenant_id="acme") for _ in range(205)]
 
-    async def append() -> None:
-        async with EventStore(database_name, uri=embedded_uri) as store:
-            await store.append_many(events, handlers=["shop:charge"])
-
-    asyncio.run(append())
+    log.append(events, handlers=["shop:charge"])
     named = events[2:]
     (app / "ids").write_text("\n".join([*ids(named), "unknown"]))
     command = ("redispatch", "-m", "shop", "--ids-from", "ids")

@@ -7,7 +7,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,8 +20,8 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.operations import stats as library
 from craft_easy.core.events.operations.stats import Bar, Oldest, Stats, StatsGroup
 from craft_easy.core.events.operations.workers import RunningNow
-from craft_easy.core.events.testing import fresh_bus
 from tests.cli.conftest import Cli, Golden, Process
+from tests.support.applications import application
 from tests.support.conditions import until
 from tests.support.history import HOSTILE, Log, delivery, record
 
@@ -271,13 +270,12 @@ def test_a_window_is_printed_as_typed(cli: Cli, canned: Canned) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Any) -> Iterator[None]:
-    (tmp_path / "stats_shop.py").write_text(
+    source = (
         "from craft_easy.core.events import event_handler\n"
         "@event_handler('*', id='shop.stock:reserve', aliases=('old',))\ndef reserve(event): ...\n"
     )
-    with fresh_bus():
+    with application(tmp_path, {"stats_shop.py": source}):
         yield
-    sys.modules.pop("stats_shop", None)
 
 
 def test_named_handlers_that_are_not_loaded_are_reported(cli: Cli, log: Log, shop: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from bson.codec_options import CodecOptions
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import CollectionInvalid
 
+from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.model.delivery import Delivery
+from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.documents import to_document
 
 BEGAN = datetime(2020, 1, 31, 10, tzinfo=UTC)
@@ -90,6 +93,15 @@ class Log:
         """Store records unchanged, with the one index that a command requires."""
         self.events.insert_many([dict(one) for one in records])
         self.events.create_index("correlation_id", sparse=True)
+
+    def append(self, events: Sequence[DomainEvent], *, handlers: Sequence[str] | None = None) -> None:
+        """Store events as an application does; no handler runs."""
+
+        async def append() -> None:
+            async with EventStore(self.database, uri=self.uri) as store:
+                await store.append_many(events, handlers=handlers)
+
+        asyncio.run(append())
 
 
 @contextmanager
