@@ -248,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stored = chosen.embedded
     events, rounds = (2_000, 1) if chosen.quick else (chosen.events, chosen.rounds)
     timed(Place("", canned), engine, 200, 200)  # the first run of a process is slower
-    ratio.head("redispatch beside…")
+    ratio.head("redispatch next to…")
     over_canned = rows(events, _few(events), one_by_one_limit=Limit(), without_claims_limit=Limit(at_least=2.3))
     over_embedded = rows(stored, _few(stored), one_by_one_limit=Limit(at_least=20.0), without_claims_limit=Limit())
     is_good = measure(Place("canned server", canned), over_canned, events, rounds)

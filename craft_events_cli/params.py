@@ -283,7 +283,7 @@ class Selecting(Limiting):
 
 @dataclass(frozen=True, slots=True)
 class Excluding(Limiting):
-    """Which events, at most so many, without some types."""
+    """A selection of events, with a limit and without some types."""
 
     exclude_type: ExcludeTypes = field(default_factory=list)
 
@@ -403,7 +403,7 @@ class Connecting:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Whether a command asks before it acts, and whether it acts at all."""
+    """The confirmation that a command asks for, and its dry run."""
 
     dry_run: DryRun = False
     yes: Yes = False

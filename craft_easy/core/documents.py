@@ -20,7 +20,7 @@ class BaseDocument(BaseModel):
     collection: ClassVar[str]
     """The name of the collection."""
     tenant_scoped: ClassVar[bool] = True
-    """Whether each document belongs to one tenant."""
+    """True if each document belongs to one tenant."""
     indexes: ClassVar[Sequence[Any]] = ()
     """The indexes that the collection needs, in the form that its store creates them from."""
 

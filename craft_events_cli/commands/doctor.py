@@ -44,7 +44,7 @@ def time_to_answer(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Examining:
-    """What is checked besides the log, and what may be mended."""
+    """The checks in addition to those of the log, and the repairs."""
 
     checkpoint: Annotated[
         list[Path],

@@ -59,7 +59,7 @@ class Writing:
 
     @property
     def is_to_file(self) -> bool:
-        """Whether it is a file, and not standard output."""
+        """True if it is a file, and not standard output."""
         return self.file is not None and str(self.file) != "-"
 
 

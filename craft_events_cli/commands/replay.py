@@ -100,7 +100,7 @@ class Rerunning:
 
     @property
     def is_meant(self) -> bool:
-        """Whether handlers are to run, and nothing is printed."""
+        """True if handlers are to run, and nothing is printed."""
         return self.all_handlers or bool(self.handler)
 
     def check(self, handling: params.Handling, where: params.Selecting, asking: params.Asking) -> None:

@@ -124,7 +124,7 @@ class Following:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the checkpoint has a position to continue from."""
+        """True if the checkpoint has a position to continue from."""
         try:
             return self.checkpoint is not None and self.checkpoint.stat().st_size > 0
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a command did to dead deliveries."""
+"""The output of the commands that retry or discard dead deliveries."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Listing:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the deliveries are still to be tried."""
+        """True if the deliveries are still to be tried."""
         return "due_at" in self.columns
 
 

@@ -52,7 +52,7 @@ class Block:
 
     @property
     def is_excerpt(self) -> bool:
-        """Whether it shows lines of `examples/`, which `test_example` compares."""
+        """True if it shows lines of `examples/`, which `test_example` compares."""
         return self.text.startswith("# examples/")
 
 

@@ -64,7 +64,7 @@ def test_the_version_loads_no_rich_and_no_pydantic(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def imported_by_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The modules that each help page imports, beyond the frame and what is no command's own."""
+    """The modules that each help page imports, without those that all commands share."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     ended = subprocess.run(
         [sys.executable, "-c", FORKING, *PAGES[1:]],

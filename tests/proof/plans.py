@@ -39,12 +39,12 @@ class Kill:
 
     @property
     def is_at_random(self) -> bool:
-        """Whether it is killed from outside."""
+        """True if it is killed from outside."""
         return self.point == RANDOM
 
     @property
     def is_in_a_stop(self) -> bool:
-        """Whether it is killed while it stops."""
+        """True if it is killed while it stops."""
         return self.point.startswith("stop.")
 
     @property

@@ -41,7 +41,7 @@ class Process:
 
     @property
     def is_killed(self) -> bool:
-        """Whether it was ended by SIGKILL."""
+        """True if it was ended by SIGKILL."""
         return self._inner.returncode == -signal.SIGKILL
 
     @property

@@ -82,7 +82,7 @@ class Held:
 
     @property
     def has_to_write(self) -> bool:
-        """Whether a write may start; none while a suspect's handler runs, because it would clear the note of it."""
+        """True if a write may start: not while a suspect's handler runs, because a write would clear its note."""
         is_busy = self.is_writing or (self.is_suspect and self.running > 0)
         return not is_busy and bool(self.unwritten or self.ended or self.is_finished)
 

@@ -25,7 +25,7 @@ IDS: Final = {"name": "_id_", "key": {"_id": 1}}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a command asks for.
+    """The query of a command.
 
     Args:
         condition: its filter.

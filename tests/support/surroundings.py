@@ -1,4 +1,4 @@
-"""What the person who runs the tests has set, which must not reach them."""
+"""The settings of the person who runs the tests, which must not reach them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that is to go on for ever waits for its log, and for the server of it."""
+"""A command without an end waits for its log, and for the log's server."""
 
 from __future__ import annotations
 

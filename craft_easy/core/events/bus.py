@@ -259,7 +259,7 @@ class EventBus:
 
     @property
     def has_store(self) -> bool:
-        """Whether events are kept in a store."""
+        """True if events are kept in a store."""
         return self._publisher is not None
 
     @property

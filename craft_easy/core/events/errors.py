@@ -35,7 +35,7 @@ class EventsError(Exception):
     """Something in the event system failed; every error of this package derives from it."""
 
     hint: str | None = None
-    """What to try next, in one line, or None."""
+    """A next step to try, in one line, or None."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

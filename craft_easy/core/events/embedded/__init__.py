@@ -63,7 +63,7 @@ def is_there(directory: str | Path) -> bool:
 
 
 def logs_beside(directory: str | Path) -> list[str]:
-    """Return the names of the directories beside this one that hold an embedded log."""
+    """Return the names of the directories next to this one that hold an embedded log."""
     return sorted(mark.parent.name for mark in Path(directory).expanduser().resolve().parent.glob(f"*/{MARK}"))
 
 

@@ -99,12 +99,12 @@ class Worker:
 
     @property
     def is_current(self) -> bool:
-        """Whether the worker belongs to this process and its loop is open; a fork needs a new worker."""
+        """True if the worker belongs to this process and its loop is open; a forked process needs a new worker."""
         return self._pid == os.getpid() and not self._loop.is_closed()
 
     @property
     def may_start(self) -> bool:
-        """Whether a handler may start: the lease, counted from when its last heartbeat was sent, has not run out."""
+        """True if a handler may start: the lease, counted from the sending of the last heartbeat, has not expired."""
         return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
 
     @property

@@ -103,7 +103,7 @@ class OutcomeWriter:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is being written."""
+        """True if something is being written."""
         return self._task is not None and not self._task.done()
 
     async def wait_until_stored(self, owned: OwnedRecord) -> None:

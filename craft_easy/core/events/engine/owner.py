@@ -92,14 +92,14 @@ class RecordOwner:
         self.writer = OutcomeWriter(self.deliveries, self.worker.now)
         self._start = start
         self.is_uncertain = False
-        """Whether a write whose reply was lost may have been applied."""
+        """True if a write whose reply was lost may have been applied."""
         self._is_reconciling = False
         self._reconciling = asyncio.Lock()
         self._reconciled_at = steady()
 
     @property
     def is_current(self) -> bool:
-        """Whether this is the process and the loop that the record owner was made for."""
+        """True if this is the process and the loop that the record owner was made for."""
         return self.worker.is_current
 
     async def claim(self, ids: Sequence[Any], condition: Mapping[str, Any]) -> list[OwnedRecord]:

@@ -79,7 +79,7 @@ class Slots(Generic[Item]):
         self._changed = asyncio.Event()
         self._error: BaseException | None = None
         self.is_closed = False
-        """Whether no more items are begun."""
+        """True if no further items are started."""
 
     @property
     def free(self) -> int:

@@ -184,7 +184,7 @@ class ReportSink:
         self.replay_id: str | None = replay_id
         self.transactions: TransactionProvider = PlainTransactions()
         self.has_failed = False
-        """Whether a delivery has failed."""
+        """True if a delivery has failed."""
         self._event = event
         self._report = report
 

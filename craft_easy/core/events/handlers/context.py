@@ -62,7 +62,7 @@ class CurrentDelivery:
 
     @property
     def is_replay(self) -> bool:
-        """Whether a replay runs this delivery, which then changes the state of no record."""
+        """True if a replay runs this delivery, which then changes the state of no record."""
         return self.replay_id is not None
 
     @property

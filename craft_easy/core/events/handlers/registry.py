@@ -49,7 +49,7 @@ class Handler:
 
     @property
     def is_threaded(self) -> bool:
-        """Whether it runs in a thread: a plain function in the background."""
+        """True if it runs in a thread: a plain function in the background."""
         return self.background and not self.is_async
 
 

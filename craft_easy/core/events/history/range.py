@@ -161,7 +161,7 @@ class ReplayRange:
         """Return whether a record before the end of the range was surely stored after the start.
 
         If the log holds an event of the future, every event that is published meanwhile comes before it: a cascade
-        would replay its own events for ever.
+        would replay its own events forever.
         """
         delivery = record.get("delivery")
         claimed_at = delivery.get("claimed_at") if isinstance(delivery, dict) else None

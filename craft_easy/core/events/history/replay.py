@@ -99,14 +99,14 @@ class ReplaySummary:
     missing: tuple[str, ...] = ()
     """Named ids that are not in the log."""
     is_complete: bool = False
-    """Whether this run, or an earlier one, has reached the end of the range."""
+    """True if this run, or an earlier one, has reached the end of the range."""
     abandoned: int = 0
     """Handlers that still run past their timeout or the grace; the run does not wait for them."""
     elapsed_s: float = 0.0
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing failed or was missing."""
+        """True if nothing failed or was missing."""
         return not (self.failed or self.missing)
 
 

@@ -88,12 +88,12 @@ class Trace:
 
     @property
     def is_cyclic(self) -> bool:
-        """Whether the chain comes back to itself, which only other programs can write."""
+        """True if the chain is circular, which only other programs can write."""
         return any(step.kind == "again" for step in self.steps)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every event of the chain was read, and none is known to be missing."""
+        """True if every event of the chain was read, and none is known to be missing."""
         return not (self.left_out or self.missing)
 
 

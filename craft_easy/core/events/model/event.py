@@ -62,7 +62,7 @@ class DomainEvent(BaseModel):
     __event_type__: ClassVar[str | None] = None
     """The event type of every instance, if the class has one."""
     __states_type__: ClassVar[bool] = False
-    """Whether the class states that type in its own body."""
+    """True if the class body itself declares that type."""
     __own_fields__: ClassVar[tuple[str, ...]] = ()
     """The names of the fields that `DomainEvent` lacks, in the order of their declaration."""
 

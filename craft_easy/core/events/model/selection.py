@@ -93,7 +93,7 @@ class Selection:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the window contains no time, so that nothing can be selected."""
+        """True if the window is empty, so that nothing can be selected."""
         if self.since is None or self.until is None:
             return False
         return up_to_millisecond(self.since) >= up_to_millisecond(self.until)

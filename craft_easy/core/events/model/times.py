@@ -48,7 +48,7 @@ class Moment:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it is the same whatever the time is now."""
+        """True if it does not depend on the present time."""
         return self.absolute is not None or self.local is not None
 
     def at(self, now: datetime, zone: TimeZone = UTC_ZONE) -> datetime:
@@ -83,7 +83,7 @@ class Window:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it contains no time."""
+        """True if no time lies between its ends."""
         return self.since is not None and self.until is not None and self.since >= self.until
 
 

@@ -89,7 +89,7 @@ class Touched:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every named event had a chosen delivery."""
+        """True if every named event had a chosen delivery."""
         return not (self.not_found or self.not_dead)
 
 

@@ -49,12 +49,12 @@ class Coverage:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every open delivery has its handler loaded."""
+        """True if every open delivery has its handler loaded."""
         return not self.orphans
 
     @property
     def is_perfect(self) -> bool:
-        """Whether also every type has a handler, and every handler a type."""
+        """True if, in addition, every type has a handler and every handler a type."""
         return self.is_whole and not self.unhandled and not self.idle
 
 

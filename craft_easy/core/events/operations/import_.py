@@ -56,7 +56,7 @@ class Refused:
 
     @property
     def is_conflict(self) -> bool:
-        """Whether the line is an event, and the log has another under its id."""
+        """True if the line is an event, and the log has another under its id."""
         return self.event_id is not None
 
 
@@ -82,7 +82,7 @@ class Imported:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every line is in the log now."""
+        """True if every line is in the log now."""
         return not (self.conflicts or self.bad)
 
 

@@ -77,7 +77,7 @@ class Pruned:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the archive could keep every record that was to be removed."""
+        """True if the archive could keep every record that was to be removed."""
         return not self.inexact
 
 

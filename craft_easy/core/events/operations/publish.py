@@ -73,7 +73,7 @@ class PublishSummary:
 
     @property
     def is_clean(self) -> bool:
-        """Whether every event is in the log and no handler failed."""
+        """True if every event is in the log and no handler failed."""
         return not (self.conflicts or self.bad or self.failed)
 
     def add(self, published: PublishedEvent) -> None:

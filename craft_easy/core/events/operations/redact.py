@@ -46,7 +46,7 @@ class Redacted:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every chosen payload is gone."""
+        """True if every chosen payload is gone."""
         return not self.kept
 
 

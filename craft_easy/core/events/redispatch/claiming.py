@@ -54,7 +54,7 @@ class Claimer:
 
     @property
     def has_room(self) -> bool:
-        """Whether the limit allows another claim."""
+        """True if the limit allows another claim."""
         return self._room > 0
 
     @property

@@ -262,7 +262,7 @@ class Redispatch:
     ) -> None:
         """Run what can be claimed, each batch as soon as there is room; suspects follow, each alone.
 
-        A record that was claimed for one handler runs whatever is due of it.
+        A record that was claimed for one handler also runs its other due deliveries.
         """
         whole = replace(wanted, handlers=self._filter.handlers)
 

@@ -52,7 +52,7 @@ class RedispatchSummary:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing failed, died or lacked its handler, as far as is known."""
+        """True if nothing failed, died or lacked its handler, as far as is known."""
         return not (self.failed or self.dead or self.orphaned or self.uncounted)
 
     def add(self, other: RedispatchSummary) -> None:

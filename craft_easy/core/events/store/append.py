@@ -49,12 +49,12 @@ class InsertResult:
 
     @property
     def is_inserted(self) -> bool:
-        """Whether the record is new in the log."""
+        """True if the record is new in the log."""
         return self.stored is None and self.error is None
 
     @property
     def is_conflict(self) -> bool:
-        """Whether another event is stored under the id."""
+        """True if another event is stored under the id."""
         return self.stored is not None and not same_content(self.record, self.stored)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether the log exists: a name with a typo in it must not read as a log without any event.
+"""The check that a log exists: a name with a typo in it must not read as a log without any event.
 
 MongoDB answers a query of a collection that does not exist like one of an empty collection, and an embedded log
 is created when its directory is joined. So a command that reads or acts asks here first, once for a run.

@@ -92,7 +92,7 @@ class OwnedCount:
 
     @property
     def is_lost(self) -> bool:
-        """Whether no worker can find these records: their owner is neither missing nor a name."""
+        """True if no worker can find these records: their owner is neither missing nor a name."""
         return self.owner is not None and (not isinstance(self.owner, str) or not self.owner)
 
 

@@ -57,12 +57,12 @@ class ServerFacts:
 
     @property
     def has_streams(self) -> bool:
-        """Whether servers of this kind have change streams and transactions."""
+        """True if servers of this kind have change streams and transactions."""
         return self.topology != "single server"
 
     @property
     def is_too_old(self) -> bool:
-        """Whether its version is not supported any more."""
+        """True if its version is not supported any more."""
         parts = self.version.split(".")[:2]
         return not self.is_embedded and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST
 
