@@ -340,7 +340,7 @@ async def test_a_commit_is_unknown_if_the_server_restarted_before_it_was_on_disk
     ran: list[DomainEvent] = []
     bus.subscribe("payment.*", ran.append, id="receipt")
     before = await client.admin.command("hello")
-    if before.get("setName") != sessions.EMBEDDED_SET:
+    if before.get("setName") != drivers.EMBEDDED_SET:
         return  # MongoDB acknowledges it after it is on disk
     await bus.publish(payment())
     flush = sessions.Flush(client, {**before, "topologyVersion": {"processId": "another", "counter": 0}}, "me")

@@ -21,13 +21,14 @@ from craft_easy.core.events.operations import dead, handlers, prune, redact
 from craft_easy.core.events.operations.export import blocks
 from craft_easy.core.events.operations.stats import stats
 from craft_easy.core.events.operations.workers import workers
-from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch, redispatching
 from craft_easy.core.events.redispatch.backlog import count as count_backlog
 from craft_easy.core.events.redispatch.event_ids import look_up
-from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.queries import doctor, replay
 from tests.conftest import TEST_URI
-from tests.support.planner import Recorder
+from tests.support.conditions import becomes
+from tests.support.planner import READS, Command, Recorder
 
 Operation = Callable[[EventBus, DomainEvent], Awaitable[Any]]
 
@@ -127,7 +128,10 @@ async def recorder(embedded_uri: str, database_name: str) -> AsyncIterator[tuple
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_an_index_answers_every_query(recorder: tuple[EventBus, Recorder], name: str) -> None:
+async def test_an_index_answers_every_query(
+    recorder: tuple[EventBus, Recorder], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers, "is_embedded", lambda _: False)
     bus, recorded = recorder
     bus.subscribe("order.*", lambda _: None, id="a")
     await bus.publish(event := DomainEvent(event_type="order.placed", tenant_id="acme"))
@@ -148,7 +152,44 @@ async def explained(bus: EventBus, commands: list[Any]) -> None:
     """Fail where the server plans a scan or a sort."""
     collection = await bus.publisher.store.collection()
     for command in commands:
-        plain = {name: value for name, value in command.items() if not name.startswith("$") and name != "lsid"}
-        plan = str(await collection.database.command({"explain": plain, "verbosity": "queryPlanner"}))
-        assert "COLLSCAN" not in plan, plain
-        assert "'stage': 'SORT'" not in plan, plain
+        plan = str(await collection.database.command({"explain": plain(command), "verbosity": "queryPlanner"}))
+        assert "COLLSCAN" not in plan, command
+        assert "'stage': 'SORT'" not in plan, command
+
+
+def plain(command: Command) -> dict[str, Any]:
+    """Return a command without what the driver adds to it."""
+    return {name: value for name, value in command.items() if not name.startswith("$") and name != "lsid"}
+
+
+async def test_a_poll_reads_nothing_of_handlers_that_are_not_loaded(recorder: tuple[EventBus, Recorder]) -> None:
+    bus, recorded = recorder
+    store = bus.publisher.store
+    events = [DomainEvent(event_type="billing.made") for _ in range(300)]
+    await store.append_many(events, handlers=["billing:charge", "billing:book"])
+    bus.subscribe("mail.*", lambda _: None, id="mail:send")
+    bus.subscribe("post.*", lambda _: None, id="mail:archive")
+    async with redispatching(bus):
+        await becomes(lambda: len(recorded.commands) > 10)
+        recorded.commands.clear()
+        await becomes(lambda: sum(next(iter(one)) in READS for one in recorded.commands) >= 4)
+        polls = list(recorded.commands)
+    examined = [(await _examined(bus, command), command) for command in polls]
+    assert [one for one in examined if one[0] > 10] == []
+
+
+async def _examined(bus: EventBus, command: Command) -> int:
+    """Return how many index keys or records the server examines for a command."""
+    if next(iter(command)) not in READS or command.get("filter") == {}:
+        return 0
+    collection = await bus.publisher.store.collection()
+    plan = await collection.database.command({"explain": plain(command), "verbosity": "executionStats"})
+    return max(_numbers(plan, {"totalKeysExamined", "totalDocsExamined"}))
+
+
+def _numbers(value: Any, names: set[str]) -> list[int]:
+    """Return the numbers with these names, at any depth."""
+    if isinstance(value, dict):
+        found = [number for name, number in value.items() if name in names]
+        return found + [number for inner in value.values() for number in _numbers(inner, names)]
+    return [number for inner in value for number in _numbers(inner, names)] if isinstance(value, list) else []

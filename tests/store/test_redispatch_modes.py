@@ -320,6 +320,28 @@ async def test_a_worker_that_conflicts_with_another_skips_pages_and_returns_to_t
     assert sorted(ran) == list(range(60))
 
 
+async def test_a_record_that_is_left_for_a_handler_of_other_types_is_given_back(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the listing and the claim, another worker ends the delivery that the record was listed for."""
+    ran: list[str] = []
+    bus.subscribe("billing.*", lambda _: ran.append("charge"), id="charge")
+    bus.subscribe("order.*", lambda _: ran.append("send"), id="send")
+    [event] = published = events(1)
+    await store.append_many(published, handlers=["charge", "send"])
+    claim = Deliveries.claim
+
+    async def late(self: Deliveries, *args: Any, **values: Any) -> Any:
+        await set_fields(store, event, delivery__handlers__1__state="done")
+        return await claim(self, *args, **values)
+
+    monkeypatch.setattr(Deliveries, "claim", late)
+    assert (await deliver(bus)).done == 0
+    left = await delivery(store, event)
+    assert ran == []
+    assert (left.state, left.owner, left.handlers[0].attempts) == ("open", None, 0)
+
+
 # doubt
 
 

@@ -97,6 +97,7 @@ async def test_mongomock_shares_its_documents_with_its_synchronous_client() -> N
     await database["things"].insert_one({"_id": 1})
     assert drivers.synchronous(database, None, timeout=1)["shop"]["things"].find_one() == {"_id": 1}
     assert not drivers.is_sharded(database)
+    assert not drivers.is_embedded(database)
 
 
 def test_motor_is_not_imported_for_those_who_do_not_use_it() -> None:

@@ -84,8 +84,7 @@ class Claimer:
     async def claim(self, claim_filter: ClaimFilter, ids: Sequence[Any]) -> list[OwnedRecord]:
         """Claim these records as far as the limit allows; return those that are owned now, in order."""
         await self._record_owner.writer.wait_for_room(UNWRITTEN)
-        condition = claim_filter.unowned()
-        claimed = await self._record_owner.claim(ids[: self._room], condition)
+        claimed = await self._record_owner.claim(ids[: self._room], claim_filter.claimable())
         if self._left is not None:
             self._left -= len(claimed)
         self._take(claimed)

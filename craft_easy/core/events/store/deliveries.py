@@ -5,8 +5,9 @@ The protocol, from the insert of a record to its last outcome:
     insert      a publisher inserts the record open and owned by its own worker; an outbox inserts it unowned
     list        `unowned`: a redispatch lists the open records that have no owner, are due and have a pending delivery
                 that may run there, by `(due_at, _id)`
-    claim       `claim`: one write repeats the whole condition of the listing, sets owner and claimed_at and adds 1 to
-                rev. Two workers may list a record; one of them claims it. A read by owner returns what was claimed.
+    claim       `claim`: one write repeats all that the listing asked of fields that change, sets owner and claimed_at
+                and adds 1 to rev. Two workers may list a record; one of them claims it. A read by owner returns what
+                was claimed.
     change      `change`: outcomes, give-backs and take-overs are pure transitions of `model.delivery`. The record is
                 written where its rev is the one that was read; otherwise it is read and the transition applied again
     close       the transition that leaves nothing pending clears the owner in the same write
@@ -120,7 +121,8 @@ class Deliveries:
         """
         fields = ("delivery.takeovers", "delivery.due_at")
         scans = [
-            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size) for chunk in wanted.chunks()
+            scan(self._store, chunk.unowned(), order=BY_DUE_TIME, fields=fields, size=size, indexed=chunk.indexed())
+            for chunk in wanted.chunks()
         ]
         async with AsyncExitStack() as stack:
             for pages in scans:
@@ -129,11 +131,11 @@ class Deliveries:
                 yield [Listed(key_of(document), _takeovers(document)) for document in page]
 
     async def claim(self, ids: Sequence[Any], condition: Document, *, owner: str, at: datetime) -> list[Tracked]:
-        """Claim unowned records that still meet the whole condition; return them in the order of their ids.
+        """Claim unowned records that still meet a condition; return them in the order of their ids.
 
         Args:
             ids: the `_id`s that a listing gave.
-            condition: the condition of the listing, `ClaimFilter.unowned`.
+            condition: `ClaimFilter.claimable`.
             owner: the worker that claims.
             at: the database's time.
         """

@@ -31,6 +31,8 @@ Database = AsyncDatabase[Document]
 """The type of Motor's and mongomock's databases, too: this module hides all differences between their methods."""
 Collection = AsyncCollection[Document]
 
+EMBEDDED_SET: Final = "secantus"
+"""The name of the embedded server's replica set."""
 MAJORITY: Final = WriteConcern("majority", j=True)
 PRIMARY: Final = ReadPreference.PRIMARY
 LOCAL: Final = ReadConcern("local")
@@ -89,6 +91,36 @@ async def resolved(value: Any) -> Any:
 async def aggregate(collection: Collection, stages: Sequence[Mapping[str, Any]], **options: Any) -> Any:
     """Return the cursor of an aggregation."""
     return await resolved(collection.aggregate(list(stages), **options))
+
+
+async def find_by_index(
+    collection: Collection,
+    indexed: Mapping[str, Any],
+    condition: Mapping[str, Any],
+    *,
+    fields: Sequence[str] | None,
+    sort: Sequence[tuple[str, int]],
+    skip: int,
+    size: int,
+) -> Any:
+    """Return the cursor of a `find` that the embedded server answers by an index.
+
+    It uses a partial index only for a condition on the fields of that index alone, which the first stage of an
+    aggregation can be. MongoDB would merge the two conditions, and might then use the first of them only.
+
+    Args:
+        collection: on the embedded server.
+        indexed: what `condition` implies about the indexed fields.
+        condition: the whole condition.
+        fields: read only these and `_id`; None reads whole records.
+        sort: the fields of the order, with their directions.
+        skip: the number of records that are left out at the beginning.
+        size: the number of records in a batch.
+    """
+    stages: list[Mapping[str, Any]] = [{"$match": indexed}, {"$match": condition}, {"$sort": dict(sort)}]
+    stages += [{"$skip": skip}] if skip else []
+    stages += [{"$project": dict.fromkeys(fields, 1)}] if fields is not None else []
+    return await aggregate(collection, stages, batchSize=size)
 
 
 async def insert_many(collection: Collection, documents: Sequence[RawBSONDocument]) -> None:
@@ -182,6 +214,14 @@ def is_sharded(database: Database) -> bool:
     if is_mock(database):
         return False
     return bool(database.client.topology_description.topology_type_name == "Sharded")
+
+
+def is_embedded(database: Database) -> bool:
+    """Return whether the database's client is connected to the embedded server."""
+    if is_mock(database):
+        return False
+    servers = database.client.topology_description.server_descriptions().values()
+    return any(server.replica_set_name == EMBEDDED_SET for server in servers)
 
 
 def synchronous(database: Database, uri: str | None, *, timeout: float) -> MongoClient[Document]:

@@ -183,17 +183,26 @@ class ClaimFilter:
 
     def open(self) -> Condition:
         """Return the condition for an open record with a pending delivery that may run here."""
-        is_due: Condition = {} if self.due_at is None else {"due_at": {"$not": {"$gt": self.due_at}}}
-        # the record's own due time is the earliest of its handlers', and is in the index
-        first_due = {f"delivery.{field}": condition for field, condition in is_due.items()}
-        return joined(self.selected(), {"delivery.state": "open"}, first_due, self._pending(is_due))
+        due = self._due()
+        return joined(self.selected(), {"delivery.state": "open"}, _first(due), self._pending(due))
 
     def unowned(self) -> Condition:
-        """Return the condition that a record must meet to be claimed; the claim repeats all of it."""
-        condition = joined(self.open(), {"delivery.owner": None})
-        if self.began_at is None:
-            return condition
-        return joined(condition, {"delivery.claimed_at": {"$not": {"$gte": self.began_at}}})
+        """Return the condition that a record must meet to be listed for a claim."""
+        return joined(self.open(), {"delivery.owner": None}, self._unclaimed())
+
+    def claimable(self) -> Condition:
+        """Return what `unowned` asks of the fields that change, which is the condition of the claim itself.
+
+        The record was selected, and the handlers for its type were found, by the listing. The embedded server finds
+        records by their `_id`s only if no other condition is an alternative, as those of the types are.
+        """
+        due = self._due()
+        pending = {"delivery.handlers": _pending_of(self.handlers, due)}
+        return joined({"delivery.state": "open", "delivery.owner": None}, _first(due), pending, self._unclaimed())
+
+    def indexed(self) -> Condition:
+        """Return what `unowned` implies about the fields of the index for claims: a record of one of the handlers."""
+        return {"delivery.state": "open", "delivery.handlers.id": {"$in": list(filter(can_be_stored, self.handlers))}}
 
     def waiting(self, at: datetime) -> Condition:
         """Return the condition for an unowned record with a delivery that may run here and is due later."""
@@ -240,6 +249,12 @@ class ClaimFilter:
         """Return the condition of the selection without its states."""
         return selection_filter(replace(self.selection, states=()))
 
+    def _due(self) -> Condition:
+        return {} if self.due_at is None else {"due_at": {"$not": {"$gt": self.due_at}}}
+
+    def _unclaimed(self) -> Condition:
+        return {} if self.began_at is None else {"delivery.claimed_at": {"$not": {"$gte": self.began_at}}}
+
     def _pending(self, due: Condition) -> Condition:
         """Return the condition for a pending delivery of one of the handlers, and a type that the handler matches.
 
@@ -276,6 +291,11 @@ class ClaimFilter:
         had_its_turn = began_at is not None and claimed_at is not None and claimed_at >= began_at
         is_pending = any(self.matches(entry, event_type) for entry in delivery.pending)
         return delivery.is_open and delivery.owner is None and not had_its_turn and is_pending
+
+
+def _first(due: Condition) -> Condition:
+    """Return the same condition for the record's own due time: the earliest of its handlers', in the index."""
+    return {f"delivery.{field}": condition for field, condition in due.items()}
 
 
 def _pending_of(ids: Iterable[str], due: Condition | None = None) -> Condition:

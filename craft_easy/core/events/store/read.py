@@ -102,6 +102,7 @@ async def scan(
     size: int = SCAN_PAGE,
     for_json: bool = False,
     index: str | None = None,
+    indexed: Condition | None = None,
     reads_ahead: bool = False,
 ) -> AsyncGenerator[Page, None]:
     """Yield the records of a condition, at most `size` at a time, with flat memory.
@@ -118,6 +119,8 @@ async def scan(
         size: the number of records in a page.
         for_json: decode records for `formats.event_json`.
         index: the name of the index to use, see `indexes`; ignored if the log does not have it.
+        indexed: what the condition implies about the fields of an index that the embedded server would not find; for
+            a scan in an order, without a limit.
         reads_ahead: fetch the next page while the caller works on this one.
 
     Raises:
@@ -133,6 +136,7 @@ async def scan(
         size=size,
         for_json=for_json,
         index=index,
+        indexed=indexed,
         reads_ahead=reads_ahead,
     )
     async with aclosing(records.pages()) as pages:
@@ -156,6 +160,7 @@ class Scan:
     size: int = SCAN_PAGE
     for_json: bool = False
     index: str | None = None
+    indexed: Condition | None = None
     reads_ahead: bool = False
     after: tuple[Any, Any] | None = None
     """The key after which the scan begins, and later the last regular key that was read."""
@@ -217,15 +222,20 @@ class Scan:
         async with self.log.call(self.log.scan_timeout) as connection:
             if self._cursor is None:
                 events = drivers.decoding(connection.events, JSON_CODEC) if self.for_json else connection.events
-                self._cursor = self._open(events, await hint(connection, self.index))
+                self._cursor = await self._open(events, await hint(connection, self.index))
             page: Page = await self._cursor.to_list(self.size)
             return page
 
-    def _open(self, events: Any, options: Mapping[str, Any]) -> Any:
+    async def _open(self, events: Any, options: Mapping[str, Any]) -> Any:
         condition = self.condition
         direction = DESCENDING if self.reverse else ASCENDING
         if self.order is not None and self.after is not None:
             condition = filters.joined(condition, self.order.behind(self.after, direction))
+        if self.order is not None and self.indexed is not None and drivers.is_embedded(events.database):
+            sort = self.order.sort(direction)
+            return await drivers.find_by_index(
+                events, self.indexed, condition, fields=self.fields, sort=sort, skip=self._irregular, size=self.size
+            )
         cursor = events.find(condition, self.fields, batch_size=self.size, **options)
         if self.order is not None:
             cursor = cursor.sort(self.order.sort(direction)).skip(self._irregular)

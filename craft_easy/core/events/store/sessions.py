@@ -24,8 +24,6 @@ from craft_easy.core.events.store.encoding import CODEC
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
-EMBEDDED_SET: Final = "secantus"
-"""The name of the embedded server's replica set."""
 EMBEDDED_DATABASE: Final = "craft_events_embedded"
 COMMIT_S: Final = 60.0
 """Seconds for which a commit is sent again while its reply is lost."""
@@ -65,7 +63,7 @@ async def check(client: Any, store: Log, owner: str) -> Flush | None:
 
 
 def _flush_of(client: Any, hello: Mapping[str, Any], owner: str) -> Flush | None:
-    return Flush(client, hello, owner) if hello.get("setName") == EMBEDDED_SET else None
+    return Flush(client, hello, owner) if hello.get("setName") == drivers.EMBEDDED_SET else None
 
 
 class Flush:

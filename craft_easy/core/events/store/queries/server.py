@@ -22,7 +22,6 @@ from craft_easy.core.events.errors import EventsError
 from craft_easy.core.events.settings import EMBEDDED
 from craft_easy.core.events.store import drivers, faults
 from craft_easy.core.events.store.encoding import CODEC
-from craft_easy.core.events.store.sessions import EMBEDDED_SET
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
@@ -83,7 +82,7 @@ async def facts(store: Log) -> ServerFacts:
             began = clock.steady()
             await admin.command("ping", read_preference=drivers.PRIMARY)
             times.append((clock.steady() - began) * 1000)
-    is_embedded = hello.get("setName") == EMBEDDED_SET
+    is_embedded = hello.get("setName") == drivers.EMBEDDED_SET
     return ServerFacts(
         where=connection.where,
         product="SecantusDB" if is_embedded else "MongoDB",
