@@ -1,5 +1,7 @@
 """The deliveries of an event, as the log has them."""
 
+from typing import Any
+
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.store import EventStore
@@ -34,4 +36,12 @@ async def own(store: EventStore, owner: str, *, lease: float = 1.0, register: bo
     await (await store.collection()).update_many(
         {"delivery.state": "open"},
         {"$set": {"delivery.owner": owner, "delivery.claimed_at": await store.now()}, "$inc": {"delivery.rev": 1}},
+    )
+
+
+async def set_fields(store: EventStore, event: DomainEvent, **fields: Any) -> None:
+    """Change fields of a record, as another worker would; two underscores stand for a dot."""
+    changes = {name.replace("__", "."): value for name, value in fields.items()}
+    await (await store.collection()).update_one(
+        {"_id": record_id(event.event_id)}, {"$set": changes, "$inc": {"delivery.rev": 1}}
     )
