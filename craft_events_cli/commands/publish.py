@@ -76,7 +76,7 @@ class Stating:
             "--timestamp",
             metavar="TIME",
             parser=params.reads(parse_moment),
-            help="set when it happened: 2h ago, 2026-01-31T10:00Z",
+            help="set when it happened: 2h, 2026-01-31T10:00Z",
             rich_help_panel=THE_EVENT,
         ),
     ] = None

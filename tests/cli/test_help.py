@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from craft_easy.core.events.model.times import parse_moment
 from craft_events_cli import app
 from craft_events_cli.completion import flags_of
 from tests.cli.conftest import Cli
@@ -86,3 +87,10 @@ def test_color_is_an_option_of_every_command(cli: Cli, monkeypatch: pytest.Monke
         monkeypatch.setenv("NO_COLOR", "1")
     ended = cli("stub", "--help", "--color", mode)
     assert ("\x1b[" in ended.out) is (mode == "always")
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_times_that_the_help_of_an_option_names_are_valid(words: str) -> None:
+    helps = [one.help or "" for one in parameters_of(words) if one.metavar == "TIME" and one.name != "wait_max"]
+    for text in (text for one in helps if ": " in one for text in one.partition(": ")[2].split(", ")):
+        parse_moment(text)
