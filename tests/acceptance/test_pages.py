@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import codeop
 import configparser
 import re
 import subprocess
@@ -78,6 +80,22 @@ async def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, new_bus:
     with examples.module("documentation_page", str(page)) as made:
         for block in examples_of(page):
             await examples.run_in(made, block.text, line=block.line)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(block, id=f"{name_of(page)}:{block.line}") for page in PAGES for block in examples_of(page)],
+)
+def test_an_example_can_be_pasted_into_an_interactive_session(block: Block) -> None:
+    """There a blank line ends a block, and a line that is not indented does not: Python 3.13 alone is more lenient."""
+    compiler = codeop.CommandCompiler()
+    compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    typed: list[str] = []
+    for line in [*block.text.splitlines(), ""]:
+        typed.append(line)
+        if compiler("\n".join(typed), "<typed>", "single") is not None:
+            typed.clear()
+    assert typed == []
 
 
 # ---------------------------------------------------------------- commands
