@@ -11,12 +11,13 @@ from craft_easy.core.events.errors import HandlerNotFound
 from craft_easy.core.events.handlers.context import current_delivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.redispatch import RedispatchOptions
+from craft_easy.core.events.redispatch import RedispatchOptions, loop, redispatching
 from craft_easy.core.events.redispatch.backlog import count
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
-from craft_easy.core.events.store import EventStore
+from craft_easy.core.events.store import EventStore, counts
 from craft_easy.core.events.store.deliveries import Deliveries
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
+from tests.support.conditions import becomes
 from tests.support.deliveries import delivery_of, own
 from tests.support.redispatches import deliver, events
 from tests.support.runs import Ran, Recorder
@@ -63,6 +64,34 @@ async def test_a_limit_counts_events_that_were_claimed(bus: EventBus, store: Eve
     bus.subscribe("*", ran.handler("a"), id="a")
     assert (await deliver(bus, Selection(limit=4))).claimed == 4
     assert (await deliver(bus)).claimed == 6
+
+
+async def test_a_limit_counts_records_that_run_alone_too(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    await store.append_many(events(7), handlers=["a"])
+    await (await store.collection()).update_many({}, {"$set": {"delivery.takeovers": 2}})
+    bus.subscribe("*", ran.handler("a"), id="a")
+    assert (await count(bus, Selection(limit=1), RedispatchOptions())).events == 1
+    assert ((await deliver(bus, Selection(limit=1))).claimed, len(ran.runs)) == (1, 1)
+
+
+async def test_a_backlog_is_counted_up_to_a_bound_and_for_a_watch_not_at_all(
+    bus: EventBus, store: EventStore, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def count_nothing(*_: object) -> int:
+        raise AssertionError("a watch counts its backlog")
+
+    for module in (counts, loop):
+        monkeypatch.setattr(module, "MAX_COUNTED", 3)
+    bus.subscribe("*", ran.handler("a"), id="a")
+    for number, known in ((2, 2), (3, None), (5, None)):
+        await store.append_many(events(number), handlers=["a"])
+        await deliver(bus, observer=(recorder := Recorder()))
+        assert recorder.events == known
+    await store.append_many(events(5), handlers=["a"])
+    monkeypatch.setattr(loop, "count_unowned", count_nothing)
+    async with redispatching(bus, observer=(recorder := Recorder())):
+        await becomes(lambda: len(ran.runs) == 15)
+    assert recorder.events is None
 
 
 async def test_a_selection_is_kept(bus: EventBus, store: EventStore, ran: Ran) -> None:

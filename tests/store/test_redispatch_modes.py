@@ -124,6 +124,27 @@ async def test_a_slow_delivery_does_not_keep_a_watch_from_others(bus: EventBus, 
     assert (await delivery_of(store, slow)).state == (await delivery_of(store, late)).state == "done"
 
 
+async def test_a_slow_delivery_does_not_keep_a_watch_from_taking_over(bus: EventBus, store: EventStore) -> None:
+    gate, quick = asyncio.Event(), asyncio.Event()
+
+    async def handle(event: DomainEvent) -> None:
+        if event.payload["n"] == 0:
+            await gate.wait()
+        else:
+            quick.set()
+
+    [slow, left_behind] = events(2)
+    bus.subscribe("*", handle, id="a")
+    await store.append(slow, handlers=["a"])
+    async with redispatching(bus, options=RedispatchOptions(concurrency=2)):
+        await becomes(lambda: bool(bus.publisher.record_owner().worker.running_handlers.longest))
+        await store.append(left_behind, handlers=["a"])
+        await set_fields(store, left_behind, delivery__owner="elsewhere:1:unknown")
+        await asyncio.wait_for(quick.wait(), 10)
+        gate.set()
+    assert (await delivery_of(store, left_behind)).takeovers == 1
+
+
 async def test_a_watch_counts_an_event_once_however_often_it_is_claimed(bus: EventBus, store: EventStore) -> None:
     stop, ran = asyncio.Event(), 0
 
