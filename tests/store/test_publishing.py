@@ -11,6 +11,8 @@ import pytest
 from pydantic import field_validator
 
 from craft_easy.core.events import DomainEvent, EventBus, EventConflict, InvalidEvent
+from craft_easy.core.events.handlers import background
+from craft_easy.core.events.handlers.loops import PerLoop
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
@@ -117,6 +119,23 @@ async def test_background_handlers_end_later_and_the_last_one_frees_the_record(
     await bus.drain()
     whole = await delivery_of(store, event)
     assert (whole.state, whole.owner) == ("done", None)
+
+
+async def test_waiting_for_a_thread_counts_neither_against_the_limit_nor_as_time_that_a_handler_took(
+    bus: EventBus, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_thread_slots", PerLoop(lambda: asyncio.Semaphore(1)))
+    ran: list[DomainEvent] = []
+    handler = bus.subscribe("*", ran.append, id="plain", background=True, timeout=1).handler
+    async with background.thread_for(handler):
+        await bus.publish(event := payment())
+        await asyncio.sleep(1.2)
+        assert ran == []
+    await bus.drain()
+    [left] = (await delivery_of(store, event)).handlers
+    assert left.state == "done"
+    assert left.took_ms is not None
+    assert left.took_ms < 1_000
 
 
 async def test_an_event_without_handlers_is_done_when_it_is_stored(bus: EventBus, store: EventStore) -> None:
