@@ -28,6 +28,7 @@ from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.queries import doctor, replay
 from tests.conftest import TEST_URI
 from tests.support.conditions import becomes
+from tests.support.deliveries import own
 from tests.support.planner import READS, Command, Recorder
 
 Operation = Callable[[EventBus, DomainEvent], Awaitable[Any]]
@@ -146,6 +147,22 @@ async def test_an_index_answers_every_query(
     assert [(problem, command) for problem, command in asked if problem] == []
     if TEST_URI:
         await explained(bus, [command for _, command in asked])
+
+
+async def test_taking_over_and_reconciling_read_no_payload_and_sort_nothing_on_the_server(
+    recorder: tuple[EventBus, Recorder],
+) -> None:
+    bus, recorded = recorder
+    await bus.publisher.store.append_many([DomainEvent(event_type="order.placed") for _ in range(4)], handlers=["a"])
+    await own(bus.publisher.store, "elsewhere:1:unknown", register=False)
+    await bus.publisher.record_owner().worker.ready()
+    recorded.commands.clear()
+    assert await TakeOver(bus.publisher.record_owner()).once() == 4
+    await own(bus.publisher.store, bus.publisher.record_owner().worker.owner, register=False)
+    assert await bus.publisher.record_owner().reconcile() == 4
+    finds = [command for command in recorded.commands if "find" in command]
+    assert len(finds) >= 2
+    assert [find for find in finds if "sort" in find or "payload" in find.get("projection", ["payload"])] == []
 
 
 async def explained(bus: EventBus, commands: list[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bson import DatetimeMS, ObjectId, encode
 from bson.raw_bson import RawBSONDocument
+from pymongo import _csot
 
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.selection import NO_TENANT, Selection
@@ -290,6 +291,22 @@ async def test_a_listing_of_claims_survives_a_lost_cursor(real_store: EventStore
     found = [one.id async for page in pages for one in page]
     assert len(found) == len(set(found)) == 60
     assert len(losing) > 5
+
+
+async def test_closing_a_cursor_has_a_deadline(real_store: EventStore) -> None:
+    class Cursor:
+        deadline: float | None = None
+
+        async def close(self) -> None:
+            self.deadline = _csot.remaining()
+
+    await real_store.append_many([event(number) for number in range(20)])
+    scan = read.Scan(real_store, {}, size=5)
+    await scan.next()
+    await scan._close_cursor()
+    scan._cursor = cursor = Cursor()
+    await scan.aclose()
+    assert cursor.deadline is not None
 
 
 async def test_a_server_that_stays_away_ends_the_reading(
