@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.engine import outage
 from craft_easy.core.events.errors import CheckpointError, EventsError, InvalidSetting, StoreUnavailable
 from craft_easy.core.events.model.selection import Selection
@@ -192,6 +195,36 @@ async def test_an_event_that_cannot_be_exported_exactly_is_named(real_store: Eve
     await real_store.append(event(1, payload={"a": {"$oid": "mine"}}))
     exported = await export_file(real_store, tmp_path / "events.ndjson")
     assert (exported.ambiguous, exported.ambiguous_ids) == (1, ["e000001"])
+
+
+async def test_no_more_than_some_of_the_events_that_cannot_be_exported_exactly_are_remembered(
+    real_store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "EXPORT_PAGE", 4)
+    await real_store.append_many([event(number, payload={"a": {"$oid": "mine"}}) for number in range(12)])
+    exported = await export_file(real_store, tmp_path / "events.ndjson")
+    assert (exported.ambiguous, exported.ambiguous_ids) == (12, [f"e{number:06}" for number in range(10)])
+
+
+async def test_no_checkpoint_is_written_on_the_loop_of_an_export(
+    real_store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, on_loop = Checkpoint.write, []
+
+    def note(checkpoint: Checkpoint, position: Mapping[str, Any]) -> None:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        write(checkpoint, position)
+
+    monkeypatch.setattr(export, "KEPT_EVERY", 0.0)
+    monkeypatch.setattr(export, "EXPORT_PAGE", 2)
+    await real_store.append_many([event(number) for number in range(5)])
+    file = tmp_path / "events.ndjson"
+    kept = made(tmp_path / "checkpoint", real_store, file)
+    monkeypatch.setattr(Checkpoint, "write", note)
+    await export_file(real_store, file, checkpoint=kept)
+    assert on_loop[:1] == [True], "the first is written before the export begins"
+    assert len(on_loop) > 3
+    assert not any(on_loop[1:])
 
 
 async def test_an_export_continues_after_an_outage(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

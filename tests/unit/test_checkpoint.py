@@ -5,13 +5,18 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from craft_easy.core.events.checkpoint import Checkpoint
 from craft_easy.core.events.errors import CheckpointError
+from craft_easy.core.events.history.bookmark import Bookmark
+from craft_easy.core.events.history.changes import StreamPosition
+from craft_easy.core.events.history.progress import Position, ProgressWriter
 
 
 def made(
@@ -193,3 +198,16 @@ def test_the_file_is_plain_json_with_its_command_and_log(tmp_path: Path) -> None
         "filters": {"type": ["payment.*"]},
         "position": {"after": "a"},
     }
+
+
+async def test_no_checkpoint_is_written_on_the_loop_of_a_replay_or_a_tail() -> None:
+    on_loop: list[bool] = []
+
+    class Threads:
+        def write(self, _: object) -> None:
+            on_loop.append(threading.current_thread() is threading.main_thread())
+
+    kept = cast("Checkpoint", Threads())
+    await ProgressWriter(kept, Position("r")).close(is_complete=True)
+    await Bookmark(kept).begin(StreamPosition({"_data": "1"}, datetime(2026, 1, 31, tzinfo=UTC)))
+    assert on_loop == [False, False]
