@@ -50,6 +50,19 @@ async def test_a_run_that_has_an_end_gives_up_after_its_limit(monkeypatch: pytes
         await Outage(lambda _: None, limit=60).ride_out(Step(*map(StoreUnavailable, ("first", "second", "third"))))
 
 
+async def test_only_an_outage_without_any_answer_in_between_reaches_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 50.0, 100.0, 150.0])
+    monkeypatch.setattr(outage, "steady", lambda: next(times))
+    run = Outage(lambda _: None, limit=60)
+    fail = Step(StoreUnavailable("a failover"), StoreUnavailable("another one, half a listing later"))
+
+    async def answers_in_between() -> str:
+        run.answered()
+        return await fail()
+
+    assert await run.ride_out(answers_in_between) == "answer"
+
+
 async def test_another_error_of_the_log_ends_a_run_unless_it_survives_it(pauses: list[float]) -> None:
     with pytest.raises(StoreError, match="killed"):
         await Outage(lambda _: None, limit=None).ride_out(Step(StoreError("killed")))
