@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
@@ -24,7 +25,7 @@ from craft_easy.core.events.store.formats.incoming import new_event
 from craft_events_cli import terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
-from craft_events_cli.output import spans
+from craft_events_cli.output import next_step, spans
 from craft_events_cli.output.importing import Rejects
 from craft_events_cli.output.publish import PublishView
 from craft_events_cli.terminal import Output
@@ -80,6 +81,11 @@ async def _opened(settings: Settings, dispatching: EventBus | None) -> AsyncIter
         terminal.acting()
         try:
             yield store
+        except asyncio.CancelledError:
+            if dispatching is not None:
+                await asyncio.sleep(0)  # one that is cancelled before it began would not give its record back
+                dispatching.tasks().cancel()
+            raise
         finally:
             if dispatching is not None:
                 await dispatching.aclose()
@@ -98,7 +104,12 @@ async def _publish_one(
     event = new_event(line, at=at if timestamp is None else timestamp.at(at, spans.zone()))
     if (name := unfit_class(event)) is not None:
         view.observe(UnfitPayload(event.event_type, name))
-    published = await publish_event(store, event, bus=bus, dispatch=dispatch)
+    try:
+        published = await publish_event(store, event, bus=bus, dispatch=dispatch)
+    except asyncio.CancelledError:
+        terminal.note(f"stopped before event {event.event_id} was stored and handled")
+        terminal.note(f"next: {next_step.command('show', event.event_id)}")
+        raise
     summary = PublishSummary()
     summary.add(published)
     view.observe(published)

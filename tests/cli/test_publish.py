@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,19 @@ def reserve(event): print("reserved for", event.event_id)
 @event_handler("order.*", background=True)
 async def mail(event):
     if "bad" in event.payload: raise ConnectionError("no \\x1b[31mmail")
+"""
+WAITING = """
+import asyncio, pathlib
+from craft_easy.core.events import event_handler
+
+@event_handler("order.*")
+async def reserve(event):
+    pathlib.Path("started").touch()
+    await asyncio.sleep(60)
+
+@event_handler("order.*", background=True)
+async def mail(event):
+    await asyncio.sleep(60)
 """
 PLACED = ("publish", "--type", "order.placed")
 
@@ -92,6 +106,23 @@ def test_a_handler_that_fails_is_named_and_ends_with_3(cli: Cli, log: Log, shop:
     assert f"failed: {shop}:mail   ConnectionError: no \\x1b[31mmail" in ended.err
     assert "\x1b" not in ended.err
     assert f"next: craft-events redispatch -m {shop}" in ended.err
+
+
+def test_ctrl_c_while_a_handler_runs_names_the_event_without_a_traceback_and_leaves_it_open(
+    log: Log, process: Process, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(WAITING)
+    running = process(*PLACED, "-m", "shop", "--dispatch")
+    until(lambda: (tmp_path / "started").exists(), seconds=30)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    (left,) = log.events.find()
+    assert (running.returncode, out) == (130, b"")
+    assert err.decode().splitlines() == [
+        f"stopped before event {left['event_id']} was stored and handled",
+        f"next: craft-events show {left['event_id']}",
+    ]
+    assert [left["delivery"][name] for name in ("state", "owner")] == ["open", None]
 
 
 def test_the_same_id_again_is_a_no_op_and_other_content_a_conflict(cli: Cli, log: Log, shop: str) -> None:

@@ -89,6 +89,11 @@ class Tasks:
         while self._keeper is not None and not self._keeper.done():
             await asyncio.wait({self._keeper})
 
+    def cancel(self) -> None:
+        """Cancel the tasks that run; `drain` waits for their ends."""
+        for task in self._running:
+            task.cancel()
+
     async def _keep(self) -> None:
         """End after the last background task, so that a closing loop waits for all of them and for their outcomes.
 
@@ -122,8 +127,7 @@ class Tasks:
             yield
         finally:
             self._is_closed = True
-            for task in self._running:
-                task.cancel()
+            self.cancel()
             if self._running:
                 await asyncio.wait(self._running)
 
