@@ -124,13 +124,9 @@ def _error(now: datetime) -> dict[str, Any]:
 @pytest.fixture
 def shop(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The directory of an operator: handler modules, input files, and a home."""
-    for folder in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions", "bin"):
+    for folder in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
         (tmp_path / folder).mkdir(parents=True)
-    for tool in ("jq", "zstd"):
-        if shutil.which(tool) is None:
-            (tmp_path / "bin" / tool).write_text("#!/bin/sh\nexec cat\n")
-            (tmp_path / "bin" / tool).chmod(0o755)
-    path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     settings = {"URI": log.uri, "DATABASE": log.database, "HANDLERS": "shop.handlers"}
     for name, value in {f"CRAFT_EVENTS_{name}": value for name, value in settings.items()}.items():
         monkeypatch.setenv(name, value)
@@ -160,6 +156,9 @@ def run(shop: Path, log: Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
             capsys.readouterr()
             code = app.run(shlex.split(example)[1:])
             return Ended(code, *capsys.readouterr())
+        for tool in ("jq", "zstd"):
+            if tool in example.split() and shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not installed")
         done = subprocess.run(["/bin/sh", "-c", example], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         return Ended(done.returncode, done.stdout, done.stderr)
 
