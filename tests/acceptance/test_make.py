@@ -112,3 +112,12 @@ def test_every_version_that_is_installed_is_pinned(repository: Path, pins: dict[
 def test_the_constraints_name_no_host(repository: Path) -> None:
     text = (repository / "constraints.txt").read_text()
     assert not re.search(r"://|^-|@", text, re.MULTILINE)
+
+
+def test_the_workflow_runs_on_everything_that_the_project_claims(repository: Path) -> None:
+    classifiers = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["classifiers"]
+    workflow = (repository / ".github/workflows/check.yml").read_text()
+    claimed = {one.rpartition(" :: ")[2] for one in classifiers if "Python :: 3." in one}
+    assert claimed <= set(re.findall(r'"(3\.\d+)"', workflow))
+    runners = set(re.findall(r"runs-on: (\w+)-", workflow))
+    assert {"ubuntu" if one.endswith("Linux") else "macos" for one in classifiers if "System ::" in one} == runners
