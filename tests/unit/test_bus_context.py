@@ -12,6 +12,7 @@ import pytest
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.handlers import registry
 from craft_easy.core.events.handlers.context import open_delivery
+from tests.support.conditions import becomes
 from tests.unit.noting import Seen, event, notes, raises
 
 # The running delivery
@@ -160,6 +161,30 @@ async def test_no_event_is_kept_alive(bus: EventBus, seen: Seen, monkeypatch: py
             await asyncio.sleep(0)
             del content
             assert reference() is None
+    finally:
+        gc.enable()
+
+
+async def test_an_error_in_a_thread_keeps_no_object_of_its_handler_alive(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Attachment:
+        """An object that a weak reference can point to."""
+
+    kept: list[weakref.ref[Attachment]] = []
+
+    def fails(event: DomainEvent) -> None:
+        attachment = Attachment()
+        kept.append(weakref.ref(attachment))
+        raise ValueError("no")
+
+    monkeypatch.setattr(logging.getLogger("craft_easy.core.events"), "disabled", True)  # pytest keeps the tracebacks
+    bus.subscribe("*", fails, id="fails", background=True)
+    gc.disable()
+    try:
+        await bus.publish(event())
+        await bus.drain()
+        await becomes(lambda: kept[0]() is None)  # once the thread has ended
     finally:
         gc.enable()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import logging
 import threading
@@ -153,20 +152,22 @@ async def in_thread(function: Callable[..., Any], argument: object) -> Any:
     caller abandons the call.
     """
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    ended: asyncio.Future[None] = loop.create_future()
+    outcome: list[tuple[Any, BaseException | None]] = []
+    """Emptied when it is read: the frames of the error's traceback hold it, and would keep all that they hold alive."""
     context = copy_context()
 
     def work() -> None:
         try:
-            result, error = context.run(function, argument), None
+            outcome.append((context.run(function, argument), None))
         except BaseException as raised:  # noqa: BLE001 - it is raised where the call is awaited
-            result, error = None, raised
+            outcome.append((None, raised))
         with suppress(RuntimeError):  # the loop is closed: nothing waits
-            loop.call_soon_threadsafe(functools.partial(_settle, ended, result, error))
-        del error  # its traceback holds this frame
+            loop.call_soon_threadsafe(_settle, ended, outcome)
 
     threading.Thread(target=work, name="craft-events-handler", daemon=True).start()
-    result, error = await ended
+    await ended
+    result, error = outcome.pop()
     try:
         if error is not None:
             raise error
@@ -175,8 +176,8 @@ async def in_thread(function: Callable[..., Any], argument: object) -> Any:
         del error  # its traceback holds this frame
 
 
-def _settle(ended: asyncio.Future[tuple[Any, BaseException | None]], result: Any, error: BaseException | None) -> None:
+def _settle(ended: asyncio.Future[None], outcome: list[tuple[Any, BaseException | None]]) -> None:
     if not ended.done():
-        ended.set_result((result, error))
-    elif inspect.iscoroutine(result):
+        ended.set_result(None)
+    elif inspect.iscoroutine(result := outcome.pop()[0]):
         result.close()
