@@ -155,8 +155,14 @@ def test_a_file_with_odd_environments_is_an_error(tmp_path: Path, text: str, mes
     assert len(str(caught.value)) < 600 + len(str(tmp_path))
 
 
-def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_bytes(b"[tool.craft-events]\nuri = '\xff'")
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.craft-events]\ndatabase = 'shop'\n", encoding="utf-8-sig")
+    assert resolve(environ={}, directory=tmp_path).database.value == "shop"
+
+
+@pytest.mark.parametrize("data", [b"[tool.craft-events]\nuri = '\xff'", "[tool.craft-events]\n".encode("utf-16")])
+def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(data)
     with pytest.raises(InvalidSetting, match="it is not UTF-8"):
         resolve(environ={}, directory=tmp_path)
 

@@ -121,7 +121,7 @@ def _values(file: Path) -> Any:
             text = opened.read(MAX_FILE_BYTES + 1)
     except OSError:
         return None
-    if b"craft-events" not in text:
+    if b"craft-events" not in text.replace(b"\0", b""):  # every other byte of UTF-16 is NUL: `_parsed` refuses it
         return None
     if len(text) > MAX_FILE_BYTES:
         raise InvalidSetting("pyproject.toml", "is larger than 1 MiB and was not read", origin=str(file))
@@ -133,7 +133,7 @@ def _parsed(text: bytes, file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(text.decode())
+        return tomllib.loads(text.decode("utf-8-sig"))  # with the byte order mark that editors on Windows write
     except UnicodeDecodeError:
         raise InvalidSetting("pyproject.toml", "cannot be read: it is not UTF-8", origin=str(file)) from None
     except ValueError as error:
