@@ -3,7 +3,7 @@
     str, bool, None, bytes      as they are; a lone surrogate is refused
     int, float                  64 bits; finite
     datetime                    aware, in UTC, truncated to milliseconds
-    Decimal                     Decimal128, or text where that has too few digits
+    Decimal                     Decimal128, or text where that cannot hold it exactly
     UUID                        binary of subtype 4
     list, tuple, deque          array; set, frozenset: sorted array
     Mapping, dataclass          object; a key that is not text as Pydantic writes it to JSON; NUL is refused
@@ -11,6 +11,7 @@
     Enum                        its value
     time, timedelta             ISO 8601 text
     ObjectId and other types of BSON itself pass through
+    an iterator                 refused: a second publish of the event would find it empty
     anything else               as Pydantic writes it to JSON: date, HttpUrl, Path, …
 
 Events are compared by this form too, as `canonical` bytes.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal, DecimalException
 from enum import Enum
@@ -119,6 +120,8 @@ def _visible(key: str) -> str:
 @singledispatch
 def _stored(value: Any, level: int) -> Any:
     """Return the stored form of a value at a level of objects and arrays; this function is for all other types."""
+    if isinstance(value, Iterator):
+        raise _Refused(f"{_article(value)}, which can be read only once: make a list of it")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, level)
     return _stored(_jsonable(value), level)
@@ -206,7 +209,7 @@ def _duration(value: timedelta, _level: int) -> str:
 def _decimal(value: Decimal, _level: int) -> bson.Decimal128 | str:
     try:
         return bson.Decimal128(value)
-    except DecimalException:
+    except (DecimalException, ValueError):  # too many digits, or a NaN with a payload
         return str(value)
 
 
