@@ -46,9 +46,10 @@ def load_bus(modules: Modules) -> EventBus:
     if other is not None:
         raise HandlerModuleError(other, f"registers on a different bus from {names[0]}", hint="name one bus, as M:bus")
     if not bus.subscriptions():
-        raise HandlerModuleError(", ".join(names), "registers no handler", hint=_hint_for_silent(names))
+        raise HandlerModuleError(", ".join(names), "registers no handler", hint=_hint_for_silent(names, app_dir))
     for name in silent:
-        terminal.warn(f"the handler module {name} registers no handler")
+        other_file = _hint_for_shadowed(name, app_dir)
+        terminal.warn(f"the handler module {name} registers no handler" + (f": {other_file}" if other_file else ""))
     return bus
 
 
@@ -85,14 +86,27 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _hint_for_silent(names: Sequence[str]) -> str:
+def _hint_for_silent(names: Sequence[str], app_dir: Path) -> str:
     from craft_easy.core.events.bus import EventBus
 
     for name in names:
+        if other_file := _hint_for_shadowed(name, app_dir):
+            return other_file
         for attribute, value in vars(sys.modules[name.partition(":")[0]]).items():
             if isinstance(value, EventBus) and value.subscriptions():
                 return f"{name} has a bus of its own: -m {name}:{attribute}"
     return "register a handler with @event_handler(...) or bus.subscribe(...)"
+
+
+def _hint_for_shadowed(name: str, app_dir: Path) -> str | None:
+    """Name the file that was imported instead of the one of this name in the application's directory."""
+    module_name = name.partition(":")[0]
+    loaded = getattr(sys.modules[module_name], "__file__", None)
+    wanted = app_dir.joinpath(*module_name.split("."))
+    for file in (wanted.with_suffix(".py"), wanted / "__init__.py"):
+        if loaded is not None and file.is_file() and file.resolve() != Path(loaded).resolve():
+            return f"{_short(loaded)} was imported, which has the name of {_short(str(file))}: rename one of them"
+    return None
 
 
 def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
@@ -102,7 +116,8 @@ def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
     before = None if module_name in sys.modules else get_event_bus().subscriptions()
     module = _import(module_name, app_dir)
     if not colon:
-        if get_event_bus().subscriptions() == before:
+        is_silent = get_event_bus().subscriptions() == before
+        if is_silent or (before is None and _hint_for_shadowed(name, app_dir)):
             silent.append(name)
         return get_event_bus()
     try:

@@ -240,6 +240,18 @@ def test_one_module_of_several_that_registers_nothing_is_a_warning(cli: Cli) -> 
     assert ended.err.startswith("warning: the handler module nothing registers no handler\n")
 
 
+def test_a_module_named_as_one_that_is_imported_already_is_told_from_it(cli: Cli) -> None:
+    Path("queue.py").write_text("from shop import mail\n")  # the standard library has a queue, too
+    ended = cli("handlers", "list", "-m", "queue")
+    assert ended.code == 5
+    assert ended.err.splitlines()[0] == "error: the handler module queue registers no handler"
+    assert "/queue.py was imported, which has the name of queue.py: rename one of them" in ended.err
+
+    ended = cli("handlers", "list", "-m", "shop.mail", "-m", "queue")
+    assert ended.code == 0
+    assert "warning: the handler module queue registers no handler: " in ended.err
+
+
 def test_no_module_at_all_is_wrong_usage(cli: Cli) -> None:
     ended = cli("handlers", "list")
     assert ended.code == 2
