@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from craft_events_cli import terminal
 from craft_events_cli.terminal import Output, safe
@@ -77,6 +77,15 @@ def _ascii(text: str) -> str:
     return text.replace("\x7f", "\\u007f")
 
 
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet takes the wide signs of East Asian input for the plain ones.
+
+https://owasp.org/www-community/attacks/CSV_Injection
+"""
+_QUOTED: Final = ',;"'
+"""The semicolon separates cells where the comma is the decimal mark: `x;=A1` would be two of them."""
+
+
 def csv_line(cells: Sequence[Any]) -> str:
     """Return one line of CSV (RFC 4180)."""
     return ",".join(csv_cell(cell) for cell in cells) + "\r\n"
@@ -87,6 +96,6 @@ def csv_cell(value: Any) -> str:
     if value is None:
         return ""
     text = safe(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))
-    if text.startswith(("=", "+", "-", "@")) and isinstance(value, str):
+    if text.startswith(_FORMULA_STARTS) and isinstance(value, str):
         text = f"'{text}"
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"') else text
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in _QUOTED) else text
