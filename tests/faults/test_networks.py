@@ -12,9 +12,13 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus, current_delivery
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.lease import LEAVING_S
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import CommitUnknown, StoreUnavailable, TransactionsMissing, WrongDeployment
 from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.redispatch import RedispatchOptions, redispatch
+from craft_easy.core.events.redispatch.loop import ENDING_S
 from craft_easy.core.events.store import EventStore, sessions
 from tests.faults.application import (
     DEADLINE,
@@ -375,3 +379,18 @@ async def test_every_call_ends_in_time_on_a_silent_connection(
         await bus.publish(events(1)[0])
     assert steady() - began < DEADLINE + 3
     assert ran.total == 1
+
+
+async def test_a_watch_at_rest_that_is_stopped_while_the_log_is_away_ends_within_seconds(
+    bus: EventBus, proxy: Proxy
+) -> None:
+    stop = asyncio.Event()
+    watching = asyncio.create_task(redispatch(bus, Selection(), RedispatchOptions(watch=True), stop=stop))
+    await asyncio.sleep(1)  # a round or two
+    proxy.freeze()
+    began = steady()
+    stop.set()
+    summary = await watching
+    await bus.aclose()
+    assert steady() - began < ENDING_S + LEAVING_S + 3
+    assert summary.uncounted == "the log cannot be reached"

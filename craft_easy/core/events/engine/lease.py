@@ -29,6 +29,8 @@ log: Final = logging.getLogger("craft_easy.core.events")
 
 BEATS_A_LEASE: Final = 3
 TRIES_A_LEASE: Final = 10
+LEAVING_S: Final = 2.0
+"""Seconds that the end of a worker waits until the registry has it no more."""
 MAX_RUNNING: Final = 10
 """The maximum number of running deliveries that a heartbeat names, the longest running first."""
 
@@ -211,12 +213,13 @@ class Worker:
     async def stop(self) -> None:
         """Stop the heartbeats and leave the registry: the records that are still owned are free at once.
 
-        The worker keeps its time, for the handlers that still end; `ready` makes it a new worker.
+        Where the log does not answer soon the records are free when the lease ends. The worker keeps its time, for the
+        handlers that still end; `ready` makes it a new worker.
         """
         if self._thread is not None:
             thread, self._thread = self._thread, None
             thread.stop()
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, LEAVING_S)
         self._is_refused = True
 
 

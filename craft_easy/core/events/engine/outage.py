@@ -40,6 +40,11 @@ class Outage:
         self._survives = survives
         self._lost_at: float | None = None
 
+    @property
+    def is_going_on(self) -> bool:
+        """True if the last call was not answered."""
+        return self._lost_at is not None
+
     def answered(self) -> None:
         """Note that the log has answered: an outage, if there was one, is over."""
         if self._lost_at is not None:

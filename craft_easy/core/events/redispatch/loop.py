@@ -49,6 +49,8 @@ log: Final = logging.getLogger("craft_easy.core.events")
 POLLS_A_LEASE: Final = 10
 CATCH_UP_S: Final = 0.1
 """Seconds of a limited rate that a late start may make up for."""
+ENDING_S: Final = 1.0
+"""Seconds that a run which was stopped waits for the log, where no outcome is to be written."""
 BEHIND_S: Final = 1.0
 """Seconds that a run waits at most until the database's clock is past every earlier claim."""
 
@@ -156,11 +158,8 @@ class Redispatch:
                 working.result()
         finally:
             stopped.cancel()
-            await self._end(working)
-        try:
-            await self._count_the_rest()
-        except StoreError as error:
-            self._summary.uncounted = str(error)
+            has_answered = await self._end(working, is_stopped=stop.is_set())
+        await self._count_what_is_left(is_stopped=stop.is_set(), has_answered=has_answered)
         self._summary.elapsed_s = round(steady() - began, 3)
         return self._summary
 
@@ -343,8 +342,12 @@ class Redispatch:
 
     # end
 
-    async def _end(self, working: asyncio.Task[None]) -> None:
-        """Wait for running handlers as long as the grace allows; write outcomes; give back every record."""
+    async def _end(self, working: asyncio.Task[None], *, is_stopped: bool) -> bool:
+        """Wait for running handlers as long as the grace allows; write outcomes; give back every record.
+
+        A run that was stopped waits for the log only where outcomes are to be written: the end of its worker frees the
+        records as well. Returns whether the log has answered.
+        """
         hooks.kill_point("stop.begun")
         working.cancel()
         await asyncio.wait([working])
@@ -352,9 +355,28 @@ class Redispatch:
         self._summary.abandoned = self._pool.abandoned
         try:
             await self._bus.drain(timeout=max(self._options.grace, WRITING_S))
-            await self._record_owner.reconcile()
+            if is_stopped and self._outage.is_going_on:
+                return False
+            async with self._record_owner.store.deadline(self._patience(is_stopped=is_stopped)):
+                await self._record_owner.reconcile()
         except (TimeoutError, StoreUnavailable) as error:
-            log.warning("the remaining records are freed when the lease ends: %s", error)
+            if self._summary.claimed:
+                log.warning("the remaining records are freed when the lease ends: %s", error)
+            return False
+        return True
+
+    def _patience(self, *, is_stopped: bool) -> float:
+        return ENDING_S if is_stopped else self._record_owner.store.scan_timeout
+
+    async def _count_what_is_left(self, *, is_stopped: bool, has_answered: bool) -> None:
+        if is_stopped and not has_answered:
+            self._summary.uncounted = "the log cannot be reached"
+            return
+        try:
+            async with self._record_owner.store.deadline(self._patience(is_stopped=is_stopped)):
+                await self._count_the_rest()
+        except StoreError as error:
+            self._summary.uncounted = str(error)
 
     async def _count_the_rest(self) -> None:
         """Count the events that the run leaves: owned by others, waiting for its back-off, without a loaded handler."""

@@ -23,7 +23,8 @@ from craft_easy.core.events.store import drivers, faults
 
 CONNECT_DEADLINE: Final = 5.0
 """Seconds within which a server must answer for the first time."""
-CLOSE_DEADLINE: Final = 5.0
+CLOSE_DEADLINE: Final = 1.0
+"""Seconds to tell the server that sessions end; it drops them by itself too."""
 
 
 @dataclass(eq=False, slots=True)
