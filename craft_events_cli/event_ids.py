@@ -7,7 +7,6 @@ writes, and every list of this command line prints.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -106,7 +105,7 @@ def _text(line: bytes, *, is_first: bool) -> str:
 @contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
     if path == "-":
-        yield sys.stdin.buffer
+        yield terminal.stdin()
         return
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below

@@ -68,7 +68,7 @@ def deadline(text: str) -> float:
     """Read a duration that limits a call of the database: a day at most, in seconds."""
     found = seconds(text)
     if found > MAX_DEADLINE:
-        raise ValueError(f'"{text}" is too long, the maximum is a day')
+        raise ValueError(f'"{text[:80]}" is too long, the maximum is a day')
     return found
 
 

@@ -1,8 +1,9 @@
 """The only module that touches the terminal: streams, colour, width, consoles, and text made safe.
 
-stdout carries data only: while a command runs, `sys.stdout` *is* stderr, so that a `print` in a handler cannot land
-between the lines of data. Data goes to `stdout()`, and so do Typer's help pages, which are printed before a command
-runs. Everything else (progress, warnings, summaries, errors) is a `note()`.
+stdout carries data only: while a command runs, `sys.stdout` *is* stderr and descriptor 1 leads there, so that neither a
+`print` in a handler nor a process that it starts can write between the lines of data. Data goes to `stdout()`, and so
+do Typer's help pages, which are printed before a command runs. Everything else (progress, warnings, summaries, errors)
+is a `note()`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import IO, TYPE_CHECKING, Final, TextIO
+from typing import IO, TYPE_CHECKING, BinaryIO, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+STDOUT: Final = 1
+STDERR: Final = 2
 MAX_WIDTH: Final = 120
 """The maximum width of a table."""
 MIN_WIDTH: Final = 40
@@ -144,9 +147,9 @@ _state = _State()
 def streams(args: Sequence[str] = ()) -> Iterator[None]:
     """Make stdout the stream for data inside the block, and flush it at the end."""
     _open_closed_descriptors()
-    plain = sys.stdout
+    plain, data = sys.stdout, _moved(sys.stdout)
     _state.raw, _state.color, _state.is_debug = None, color_asked_for(args), "--debug" in args
-    sys.stdout = _state.stdout = _data_stream(plain)
+    sys.stdout = _state.stdout = _data_stream(plain, data)
     try:
         with _rich_colors():
             yield
@@ -156,6 +159,9 @@ def streams(args: Sequence[str] = ()) -> Iterator[None]:
             flush()
         discard()
         _state.stdout = _state.raw = None
+        if data is not None:
+            os.dup2(data, STDOUT)
+            os.close(data)
 
 
 @contextmanager
@@ -194,11 +200,28 @@ def _open_closed_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _data_stream(plain: TextIO | None) -> TextIO:
+def _moved(plain: TextIO | None) -> int | None:
+    """Have descriptor 1 lead to stderr, and return a descriptor for data; None where stdout is not descriptor 1.
+
+    No process that is started inherits the new descriptor.
+    """
+    try:
+        if plain is None or plain.fileno() != STDOUT:
+            return None
+        with suppress(OSError, ValueError):
+            plain.flush()
+        data = os.dup(STDOUT)
+        os.dup2(STDERR, STDOUT)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return data
+
+
+def _data_stream(plain: TextIO | None, moved: int | None) -> TextIO:
     if plain is None:
         return open(os.devnull, "w", encoding="utf-8")
     try:
-        descriptor = plain.fileno()
+        descriptor = plain.fileno() if moved is None else moved
     except (OSError, ValueError, AttributeError):
         return plain
     with suppress(OSError, ValueError):
@@ -212,6 +235,11 @@ def _data_stream(plain: TextIO | None) -> TextIO:
 def stdout() -> TextIO:
     """Return the stream for data; `.buffer` takes bytes. A writer for live readers flushes after each line."""
     return _state.stdout if _state.stdout is not None else sys.stdout
+
+
+def stdin() -> BinaryIO:
+    """Return the stream of standard input; one that was closed is empty."""
+    return io.BytesIO() if sys.stdin is None else sys.stdin.buffer
 
 
 def flush() -> None:

@@ -30,7 +30,7 @@ def span(text: str) -> timedelta:
     """Read a duration that a TTL index may have: `90d`, `12h`."""
     seconds = int(params.seconds(text))
     if not 1 <= seconds <= MAX_TTL:
-        raise ValueError(f'"{text}" is not a duration between a second and 68 years')
+        raise ValueError(f'"{text[:80]}" is not a duration between a second and 68 years')
     return timedelta(seconds=seconds)
 
 
@@ -38,7 +38,7 @@ def time_to_answer(text: str) -> float:
     """Read how long an answer may take."""
     found = params.deadline(text)
     if found < LEAST:
-        raise ValueError(f'"{text}" is too short, the minimum is {LEAST:g} s')
+        raise ValueError(f'"{text[:80]}" is too short, the minimum is {LEAST:g} s')
     return found
 
 

@@ -1,6 +1,5 @@
 """`craft-events publish`: one event from the shell, or lines of Event JSON."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -174,7 +173,7 @@ def _text_of(data: str) -> str:
         return data
     try:
         if data == "-":
-            content = sys.stdin.buffer.read(MAX_DATA)
+            content = terminal.stdin().read(MAX_DATA)
         else:
             with open(data[1:], "rb") as file:
                 content = file.read(MAX_DATA)

@@ -21,7 +21,7 @@ MAX_PORT: Final = 65_535
 def port_number(text: str) -> int:
     """Read a port's number."""
     if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= MAX_PORT:
-        raise ValueError(f'"{text}" is not a port: 1 to {MAX_PORT}')
+        raise ValueError(f'"{text[:80]}" is not a port: 1 to {MAX_PORT}')
     return int(text)
 
 

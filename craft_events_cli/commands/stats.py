@@ -44,7 +44,7 @@ def pause(text: str) -> float:
     """Read how long to wait between two looks, in seconds."""
     seconds = params.seconds(text)
     if seconds < LEAST_PAUSE:
-        raise ValueError(f'"{text}" is too short, the minimum is {LEAST_PAUSE} s')
+        raise ValueError(f'"{text[:80]}" is too short, the minimum is {LEAST_PAUSE} s')
     return seconds
 
 
@@ -52,7 +52,7 @@ def width(text: str) -> timedelta:
     """Read how wide a bar is."""
     seconds = params.seconds(text)
     if not 1 <= seconds <= timedelta.max.total_seconds() / 2:
-        raise ValueError(f'"{text}" is not a valid width: the minimum is a second')
+        raise ValueError(f'"{text[:80]}" is not a valid width: the minimum is a second')
     return timedelta(seconds=seconds)
 
 

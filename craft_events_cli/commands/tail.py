@@ -33,7 +33,7 @@ FOLLOWING: Final = "Following"
 def span(text: str) -> float:
     """Read a duration of more than nothing."""
     if not (found := params.seconds(text)):
-        raise ValueError(f'"{text}" is not a time to wait. Try 30s or 5m')
+        raise ValueError(f'"{text[:80]}" is not a time to wait. Try 30s or 5m')
     return found
 
 

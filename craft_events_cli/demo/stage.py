@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EventsError
+from craft_easy.core.events.locked_file import at_home
 from craft_events_cli import terminal
 from craft_events_cli.demo.ledger import VARIABLE
 from craft_events_cli.errors import ExitCode, UsageError
@@ -198,7 +199,7 @@ def _color() -> list[str]:
 
 
 def _made(directory: Path) -> Path:
-    place = directory.expanduser().absolute()
+    place = at_home(directory).absolute()
     try:
         place.mkdir(parents=True, exist_ok=True)
         is_empty = not any(place.iterdir())

@@ -1,5 +1,6 @@
 """Hostile option values and arguments: the exit code and the message of each."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -232,3 +233,47 @@ def test_any_text_may_be_looked_for(cli: Cli, log: Log, value: str) -> None:
         ended = cli("replay", option, value, "-o", output)
         assert ended.code == 0
         assert ended_properly(ended)
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["redispatch", "-m", "shop", "--ids-from", "-"], 0),
+        (["publish", "--type", "order.placed", "--data", "-"], 2),
+        (["publish", "-"], 0),
+        (["import", "-", "--yes"], 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_standard_input_that_is_closed_is_empty(
+    cli: Cli, log: Log, shop: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], code: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    ended = cli(*args)
+    assert ended.code == code, ended.err
+    assert "unexpected" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["serve", "~nobody-at-all/x"],
+        ["replay", "--uri", "embedded:~nobody-at-all"],
+        ["tail", "--checkpoint", "~nobody-at-all/x"],
+    ],
+    ids=" ".join,
+)
+def test_a_home_directory_that_does_not_exist_is_a_usage_error(cli: Cli, log: Log, args: list[str]) -> None:
+    ended = cli(*args)
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no such home directory" in ended.err
+
+
+@pytest.mark.parametrize(
+    "args", [["tail", "-n"], ["replay", "--limit"], ["redispatch", "--concurrency"], ["serve", "d", "--port"]]
+)
+def test_digits_without_end_are_a_usage_error_of_ours(cli: Cli, args: list[str]) -> None:
+    ended = cli(*args, "9" * 5_000)
+    assert ended.code == 2
+    assert "set_int_max_str_digits" not in ended.err
+    assert len(ended.err) < 400

@@ -361,6 +361,25 @@ def test_a_process_that_a_handler_forks_and_ends_does_not_end_the_run(log: Log, 
     assert (ended.returncode, json.loads(ended.stdout)["done"]) == (0, 1), ended.stderr
 
 
+STARTS_A_PROCESS = """
+    import os, subprocess
+    from craft_easy.core.events import event_handler
+
+    @event_handler("order.*", id="shop:charge")
+    def start(event):
+        subprocess.run(["echo", "a child prints"], check=True)
+        os.write(1, b"raw bytes")
+"""
+
+
+def test_what_a_process_of_a_handler_writes_does_not_reach_the_data(log: Log, app: Path) -> None:
+    fill(log, 1, handlers=["shop:charge"])
+    ended = redispatched(app, STARTS_A_PROCESS)
+    assert json.loads(ended.stdout)["done"] == 1
+    assert "a child prints" in str(ended.stderr)
+    assert "raw bytes" in str(ended.stderr)
+
+
 def test_a_reader_that_goes_away_does_not_stop_what_acts(log: Log, app: Path) -> None:
     fill(log, 40)
     command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop"]

@@ -46,7 +46,7 @@ class Checkpoint:
             raise CheckpointError(
                 "a checkpoint needs POSIX locks, which Windows lacks", hint="use Linux, macOS or WSL, or no checkpoint"
             )
-        self.path = Path(os.path.realpath(Path(path).expanduser()))
+        self.path = Path(os.path.realpath(locked_file.at_home(path)))
         self._head = {"kind": kind, "log": log, "filters": json.loads(json.dumps(dict(filters)))}
         self._lock: int | None = None
 

@@ -1,4 +1,4 @@
-"""The lock and the durable write that a checkpoint, an export and a file archive share.
+"""The lock and the durable write that a checkpoint, an export and a file archive share, and `~` in paths.
 
 The lock is a flock(2): the kernel frees it when its holder dies. Windows has none, and those files are refused there.
 """
@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from craft_easy.core.events.errors import InvalidSetting
+
 if sys.platform != "win32":
     import fcntl
 
@@ -20,6 +22,18 @@ _BUSY: Final = (errno.EWOULDBLOCK, errno.EACCES)
 def is_supported() -> bool:
     """Return whether this system has POSIX locks."""
     return sys.platform != "win32"
+
+
+def at_home(path: str | Path) -> Path:
+    """Return a path with a leading `~` or `~user` replaced by the home directory.
+
+    Raises:
+        InvalidSetting: there is no such home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InvalidSetting(str(path), "there is no such home directory", hint="write the whole path") from None
 
 
 def try_lock(descriptor: int) -> bool:

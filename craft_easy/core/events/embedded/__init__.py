@@ -22,6 +22,7 @@ from typing import Self
 from craft_easy.core.events.embedded import server
 from craft_easy.core.events.embedded.directory import MARK, Directory, Note
 from craft_easy.core.events.errors import EmbeddedLogError
+from craft_easy.core.events.locked_file import at_home
 
 __all__ = ["EmbeddedLog", "is_there", "join", "logs_beside", "running_uri"]
 
@@ -59,17 +60,17 @@ def join(directory: str | Path, *, port: int | None = None, timeout: float = 30)
 
 def is_there(directory: str | Path) -> bool:
     """Return whether a directory holds an embedded log, running or not. Creates nothing."""
-    return (Path(directory).expanduser() / MARK).exists()
+    return (at_home(directory) / MARK).exists()
 
 
 def logs_beside(directory: str | Path) -> list[str]:
     """Return the names of the directories next to this one that hold an embedded log."""
-    return sorted(mark.parent.name for mark in Path(directory).expanduser().resolve().parent.glob(f"*/{MARK}"))
+    return sorted(mark.parent.name for mark in at_home(directory).resolve().parent.glob(f"*/{MARK}"))
 
 
 def running_uri(directory: str | Path) -> str | None:
     """Return the address of the embedded log that runs in a directory; None if no log runs there. Starts nothing."""
-    note = Note.read(Path(directory).expanduser() / "server.json")
+    note = Note.read(at_home(directory) / "server.json")
     return None if note is None else _uri(note)
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from craft_easy.core.events.errors import EmbeddedLogError
+from craft_easy.core.events.locked_file import at_home
 
 if sys.platform != "win32":  # where `join` refuses before a lock is taken
     import fcntl
@@ -70,7 +71,7 @@ class Directory:
         Raises:
             EmbeddedLogError: it is not a directory, holds other files, or cannot be written.
         """
-        path = Path(os.path.realpath(Path(directory).expanduser()))
+        path = Path(os.path.realpath(at_home(directory)))
         locks: list[int] = []
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
