@@ -8,6 +8,7 @@ is a `note()`.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import re
@@ -30,6 +31,8 @@ MAX_NOTE: Final = 2_000
 
 _RED, _YELLOW = "31;1", "33;1"
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_PLAIN: Final = dict(zip("·…–→←✓✗×≤│├└─━╸", "-~-><+xx<||`---", strict=True))
+"""Signs of this program, and the ones that take their places where the terminal's encoding has none."""
 
 
 class Output(StrEnum):
@@ -150,6 +153,8 @@ def streams(args: Sequence[str] = ()) -> Iterator[None]:
     plain, data = sys.stdout, _moved(sys.stdout)
     _state.raw, _state.color, _state.is_debug = None, color_asked_for(args), "--debug" in args
     sys.stdout = _state.stdout = _data_stream(plain, data)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors=_ENCODABLE)
     try:
         with _rich_colors():
             yield
@@ -229,7 +234,21 @@ def _data_stream(plain: TextIO | None, moved: int | None) -> TextIO:
     raw = _state.raw = _Data(descriptor)
     encoding = plain.encoding if raw.isatty() else "utf-8"
     buffered = io.BufferedWriter(raw, 1 << 16)
-    return io.TextIOWrapper(buffered, encoding, errors="backslashreplace", newline="\n", line_buffering=raw.isatty())
+    return io.TextIOWrapper(buffered, encoding, errors=_ENCODABLE, newline="\n", line_buffering=raw.isatty())
+
+
+_ENCODABLE: Final = "craft-events.encodable"
+
+
+def _encodable(error: UnicodeError) -> tuple[str, int]:
+    """Replace each character that an encoding lacks by a plain one of the same width, or else by its escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(sign) or ascii(sign)[1:-1] for sign in text), error.end
+
+
+codecs.register_error(_ENCODABLE, _encodable)
 
 
 def stdout() -> TextIO:

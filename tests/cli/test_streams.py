@@ -132,6 +132,7 @@ def test_every_locale_will_do(process: Process, env: dict[str, str]) -> None:
     code, _, err = ended(process("stub", "--since", "gestern…", env=env))
     assert code == 2
     assert err.startswith(b"error: --since: ")
+    assert rb"\u2026" not in err  # a sign that the encoding lacks has a plain one in its place
 
 
 def test_bytes_that_are_not_text_are_shown_escaped(process: Process) -> None:

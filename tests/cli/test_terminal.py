@@ -99,3 +99,9 @@ def test_a_console_reads_nothing_as_markup(monkeypatch: pytest.MonkeyPatch, colo
 def test_a_note_is_one_safe_line_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.note("a\nb \x1b[31m mongodb://app:secret@h/")
     assert capsys.readouterr().err == "a\\nb \\x1b[31m mongodb://app:***@h/\n"
+
+
+def test_a_terminal_without_unicode_gets_plain_signs_of_the_same_width() -> None:
+    text = "3 events · – … é 日"
+    assert text.encode("ascii", "craft-events.encodable") == rb"3 events - - ~ \xe9 \u65e5"
+    assert text.encode("latin-1", "craft-events.encodable").decode("latin-1") == r"3 events · - ~ é \u65e5"
