@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from craft_easy.core.events.model.retry import OutcomeKind
-from tests.properties.delivery_model import DeliveryMachine, NothingThere
+from tests.properties.delivery_model import DeliveryMachine
+from tests.properties.delivery_state import NothingThere
 from tests.properties.network import Course, Fate
 
 Step = tuple[str, dict[str, Any]]
