@@ -1,49 +1,39 @@
 """Dead deliveries to list, retry and discard."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.model.delivery import HandlerState
 from craft_easy.core.events.operations import dead
 from craft_easy.core.events.operations.dead import Choice, Touched
 from craft_easy.core.events.store import EventStore
 from tests.support.deliveries import delivery_of
+from tests.support.documents import delivery_document, handler_document
+from tests.support.events import START, numbered
 
-START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 DIED = START + timedelta(hours=2)
 
 
 def event(number: int, **values: Any) -> DomainEvent:
-    at = START + timedelta(seconds=number)
-    values = {"event_type": "order.placed", "payload": {"n": number}, "tenant_id": "acme"} | values
-    return DomainEvent(event_id=f"e{number}", timestamp=at, **values)
+    return numbered(number, **{"tenant_id": "acme"} | values)
 
 
-def failed(handler: str, state: str = "dead", *, error: str = "CardExpired", minutes: int = 0) -> dict[str, Any]:
-    """The entry of a handler after 20 attempts."""
+def failed(
+    handler: str, state: HandlerState = "dead", *, error: str = "CardExpired", minutes: int = 0
+) -> dict[str, Any]:
+    """Return the entry of a handler after 20 attempts."""
     at = DIED + timedelta(minutes=minutes)
-    return {
-        "id": handler,
-        "state": state,
-        "attempts": 20,
-        "budget_from": 0,
-        "crashes": 0,
-        "due_at": START if state == "pending" else None,
-        "finished_at": None if state == "pending" else at,
-        "took_ms": 1.5,
-        "errors": [{"type": error, "message": f"of {handler}", "at": at, "attempt": 20}],
-        "reason": None,
-        "by": None,
-    }
+    times = {"due_at": START} if state == "pending" else {"finished_at": at}
+    errors = [{"type": error, "message": f"of {handler}", "at": at, "attempt": 20}]
+    return handler_document(handler, state, attempts=20, took_ms=1.5, errors=errors, **times)
 
 
 async def store_with(store: EventStore, one: DomainEvent, *handlers: dict[str, Any], **delivery: Any) -> None:
     """Store an event whose deliveries are in these states."""
-    states = {handler["state"] for handler in handlers}
-    state = "open" if "pending" in states else "dead" if "dead" in states else "done"
     await store.append(one, handlers=[handler["id"] for handler in handlers])
-    changed = {"delivery.state": state, "delivery.handlers": list(handlers)}
-    changed |= {f"delivery.{name}": value for name, value in delivery.items()}
+    state = delivery_document(*handlers)["state"]
+    changed = {f"delivery.{name}": value for name, value in ({"state": state, "handlers": handlers} | delivery).items()}
     await (await store.collection()).update_one({"event_id": one.event_id}, {"$set": changed})
 
 

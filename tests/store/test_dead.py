@@ -15,8 +15,9 @@ from craft_easy.core.events.store import EventStore, read
 from craft_easy.core.events.store.deliveries import Tracked
 from craft_easy.core.events.store.filters import DeliveryFilter
 from craft_easy.core.events.store.indexes import INDEXES
-from tests.store.graveyard import DIED, START, event, failed, graveyard, listed, numbers, states, store_with
+from tests.store.graveyard import DIED, event, failed, graveyard, listed, numbers, states, store_with
 from tests.support.deliveries import delivery_of
+from tests.support.events import START
 from tests.support.history import HOSTILE
 
 # ------------------------------------------------------------------ list

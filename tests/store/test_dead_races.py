@@ -18,8 +18,9 @@ from craft_easy.core.events.redispatch import redispatch
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.documents import record_id
-from tests.store.graveyard import DIED, START, event, failed, numbers, states, store_with
+from tests.store.graveyard import DIED, event, failed, numbers, states, store_with
 from tests.support.deliveries import delivery_of
+from tests.support.events import START
 
 # ------------------------------------------------------------------ with a busy worker
 

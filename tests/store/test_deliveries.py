@@ -1,7 +1,7 @@
 """Claims, outcomes and take-overs on a real server, over both drivers."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ from craft_easy.core.events.store.counts import count_unowned, orphans
 from craft_easy.core.events.store.deliveries import Deliveries, PendingChange, Tracked
 from craft_easy.core.events.store.filters import ClaimFilter
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
+from tests.support.events import START, numbered
 
-START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 LATER = START + timedelta(hours=1)
 
 
@@ -29,11 +29,6 @@ def store(real_store: EventStore) -> EventStore:
 @pytest.fixture
 def deliveries(store: EventStore) -> Deliveries:
     return Deliveries(store)
-
-
-def event(number: int, **values: Any) -> DomainEvent:
-    at = START + timedelta(seconds=number)
-    return DomainEvent(event_type="order.placed", event_id=f"e{number}", timestamp=at, payload={"n": number}, **values)
 
 
 async def stored(store: EventStore, *events: DomainEvent, handlers: Sequence[str] = ("a", "b")) -> None:
@@ -64,7 +59,7 @@ def success(handler: str = "a", *, owner: str = "me", release: bool = False) -> 
 
 
 async def test_unowned_records_are_listed_in_order_for_any_page_size(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, *(event(number) for number in (3, 1, 2, 5, 4)))
+    await stored(store, *(numbered(number) for number in (3, 1, 2, 5, 4)))
     everything = await ids(deliveries, wanted())
     records = await deliveries.read(everything)
     assert everything == sorted(records, key=lambda one: (records[one].delivery.due_at, one))
@@ -76,13 +71,13 @@ async def test_unowned_records_are_listed_in_order_for_any_page_size(store: Even
 async def test_a_claim_makes_records_ones_own_and_counts_the_revision(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     [record] = await claimed(deliveries)
     assert (record.delivery.owner, record.delivery.claimed_at, record.delivery.rev) == ("me", LATER, 1)
 
 
 async def test_a_claim_selects_the_types_of_each_handler(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1), event(2), handlers=["a", "b"])
+    await stored(store, numbered(1), numbered(2), handlers=["a", "b"])
     await (await store.collection()).update_one({"event_id": "e2"}, {"$set": {"event_type": "user.registered"}})
     for patterns, expected in (
         ({"a": ("*",)}, ["e1", "e2"]),
@@ -106,7 +101,7 @@ async def test_a_claim_selects_the_types_of_each_handler(store: EventStore, deli
 async def test_a_delivery_of_a_type_that_its_handler_is_not_for_is_an_orphan(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1), event(2), handlers=["a", "gone"])
+    await stored(store, numbered(1), numbered(2), handlers=["a", "gone"])
     patterns = {"a": ("user.*",), "b": ("*",)}
     assert await orphans(store, ClaimFilter(Selection(), handlers=patterns, loaded=patterns)) == {
         "a": 2,
@@ -121,7 +116,7 @@ async def test_every_orphan_is_named_past_the_bound_of_a_count(
 ) -> None:
     monkeypatch.setattr("craft_easy.core.events.store.counts.MAX_COUNTED", 2)
     for number in range(9):
-        await stored(store, event(number), handlers=["often" if number < 7 else f"rare{number}"])
+        await stored(store, numbered(number), handlers=["often" if number < 7 else f"rare{number}"])
     assert set(await orphans(store, wanted("a"))) == {"often", "rare7", "rare8"}
 
 
@@ -133,7 +128,7 @@ async def test_any_number_of_handlers_is_claimed_for_by_due_time(
     handlers = [f"h{number}" for number in range(5)]
     events = await store.collection()
     for number in range(10):
-        await stored(store, event(number), handlers=[handlers[number % 5]])
+        await stored(store, numbered(number), handlers=[handlers[number % 5]])
         due_at = {"delivery.due_at": START + timedelta(seconds=number * 7 % 10)}
         await events.update_one({"event_id": f"e{number}"}, {"$set": due_at})
     listed = await ids(deliveries, wanted(*handlers), size=3)
@@ -142,7 +137,7 @@ async def test_any_number_of_handlers_is_claimed_for_by_due_time(
 
 
 async def test_two_workers_never_own_the_same_record(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1), event(2))
+    await stored(store, numbered(1), numbered(2))
     listed = await ids(deliveries, wanted())
     first = await deliveries.claim(listed[:1], wanted().unowned(), owner="me", at=LATER)
     second = await deliveries.claim(listed, wanted().unowned(), owner="other", at=LATER)
@@ -152,13 +147,13 @@ async def test_two_workers_never_own_the_same_record(store: EventStore, deliveri
 async def test_only_records_with_a_pending_delivery_of_a_wanted_handler_are_claimed(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1), handlers=["a"])
-    await stored(store, event(2), handlers=["b"])
+    await stored(store, numbered(1), handlers=["a"])
+    await stored(store, numbered(2), handlers=["b"])
     assert names(await claimed(deliveries, condition=wanted("b"))) == ["e2"]
 
 
 async def test_a_record_claimed_since_the_start_is_not_claimed_again(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     [record] = await claimed(deliveries)
     failed = Ended(Outcome("a", OutcomeKind.FAILED), LATER, "a")
     give_up = partial(finish, ended=[failed], owner="me", key="e", at=LATER, release=True)
@@ -170,7 +165,7 @@ async def test_a_record_claimed_since_the_start_is_not_claimed_again(store: Even
 async def test_a_selection_narrows_a_claim_even_when_the_listing_did_not(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1, tenant_id="acme"), event(2, tenant_id="docs"))
+    await stored(store, numbered(1, tenant_id="acme"), numbered(2, tenant_id="docs"))
     listed = await ids(deliveries, wanted())
     only = wanted(tenants=("docs",))
     assert names(await deliveries.claim(listed, only.unowned(), owner="me", at=LATER)) == ["e2"]
@@ -181,7 +176,7 @@ async def test_a_selection_narrows_a_claim_even_when_the_listing_did_not(
 async def test_a_change_that_lost_the_race_is_applied_to_what_is_there_now(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1), event(2))
+    await stored(store, numbered(1), numbered(2))
     mine = await claimed(deliveries)
     again = await deliveries.read([record.id for record in mine])
     operator = partial(discard, handler_ids=["b"], reason="gone", at=LATER)
@@ -196,7 +191,7 @@ async def test_a_change_that_lost_the_race_is_applied_to_what_is_there_now(
 
 
 async def test_a_change_whose_reply_was_lost_may_be_made_again(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     [record] = await claimed(deliveries)
     before = record.delivery
     await deliveries.change([PendingChange(record, success())])
@@ -207,7 +202,7 @@ async def test_a_change_whose_reply_was_lost_may_be_made_again(store: EventStore
 
 
 async def test_a_change_of_a_removed_record_is_dropped(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     [record] = await claimed(deliveries)
     await (await store.collection()).delete_one({"_id": record.id})
     await deliveries.change([PendingChange(record, success())])
@@ -215,7 +210,7 @@ async def test_a_change_of_a_removed_record_is_dropped(store: EventStore, delive
 
 
 async def test_owners_are_counted_by_their_open_records(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1, tenant_id="acme"), event(2), event(3))
+    await stored(store, numbered(1, tenant_id="acme"), numbered(2), numbered(3))
     listed = await ids(deliveries, wanted())
     await deliveries.claim(listed[:2], wanted().unowned(), owner="me", at=LATER)
     await deliveries.claim(listed[2:], wanted().unowned(), owner="other", at=LATER)
@@ -226,7 +221,7 @@ async def test_owners_are_counted_by_their_open_records(store: EventStore, deliv
 
 
 async def test_a_value_that_is_not_a_name_is_not_an_owner(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1), event(2))
+    await stored(store, numbered(1), numbered(2))
     await claimed(deliveries)
     events = await store.collection()
     await events.update_one({"event_id": "e1"}, {"$set": {"delivery.owner": ["x", "y"]}})
@@ -234,7 +229,7 @@ async def test_a_value_that_is_not_a_name_is_not_an_owner(store: EventStore, del
 
 
 async def test_a_take_over_frees_what_a_worker_owned(store: EventStore, deliveries: Deliveries) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     [record] = await claimed(deliveries)
     await deliveries.change([PendingChange(record, partial(take_over, owner="me", at=LATER))])
     assert (record.delivery.owner, record.delivery.takeovers) == (None, 1)
@@ -245,15 +240,15 @@ async def test_a_take_over_frees_what_a_worker_owned(store: EventStore, deliveri
 async def test_pending_deliveries_without_a_loaded_handler_are_counted_by_handler(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1), event(2), handlers=["a", "gone"])
-    await stored(store, event(3, tenant_id="acme"), handlers=["a", "old"])
+    await stored(store, numbered(1), numbered(2), handlers=["a", "gone"])
+    await stored(store, numbered(3, tenant_id="acme"), handlers=["a", "old"])
     assert await orphans(store, wanted("a")) == {"gone": 2, "old": 1}
     assert await orphans(store, wanted("a", tenants=("acme",))) == {"old": 1}
     assert await orphans(store, wanted("a", "gone", "old")) == {}
 
 
 async def test_an_untracked_record_gets_a_delivery_once(store: EventStore, deliveries: Deliveries) -> None:
-    await store.append(event(1))
+    await store.append(numbered(1))
     [[record]] = [page async for page in deliveries.matching(wanted().untracked())]
     assert not record.is_tracked
     assert await deliveries.add(record, Delivery.new(["a"], at=START))
@@ -264,7 +259,7 @@ async def test_an_untracked_record_gets_a_delivery_once(store: EventStore, deliv
 async def test_records_of_another_writer_without_a_revision_can_be_claimed_and_finished(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     await (await store.collection()).update_many({}, {"$unset": {"delivery.rev": 1, "delivery.claimed_at": 1}})
     [record] = await claimed(deliveries, condition=wanted(began_at=START))
     await deliveries.change([PendingChange(record, success("a")), PendingChange(record, success("b"))])
@@ -274,7 +269,7 @@ async def test_records_of_another_writer_without_a_revision_can_be_claimed_and_f
 async def test_texts_of_users_are_stored_as_they_are_and_never_evaluated(
     store: EventStore, deliveries: Deliveries
 ) -> None:
-    await stored(store, event(1))
+    await stored(store, numbered(1))
     [record] = await claimed(deliveries)
     await deliveries.change([PendingChange(record, partial(discard, handler_ids=["a"], reason="$payload", at=LATER))])
     assert (await deliveries.read([record.id]))[record.id].delivery.handlers[0].reason == "$payload"

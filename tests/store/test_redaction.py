@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,17 +21,16 @@ from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.formats.event_json import event_json
 from craft_easy.core.events.store.queries import redact as redact_queries
 from craft_easy.core.events.types import UserRegistered
+from tests.support.events import START, numbered
 
 DRIVERS = ("a URI",)
-START = datetime(2026, 1, 31, 10, tzinfo=UTC)
 OF_ACME = Selection(tenants=("acme",))
 SECRET = "ada@example.org"
 
 
 def event(number: int, **values: Any) -> DomainEvent:
-    at = START + timedelta(seconds=number)
     values = {"event_type": "user.changed", "payload": {"email": SECRET}, "tenant_id": "acme"} | values
-    return DomainEvent(event_id=f"e{number}", timestamp=at, **values)
+    return numbered(number, **values)
 
 
 async def record(store: EventStore, one: DomainEvent) -> dict[str, Any]:

@@ -3,35 +3,25 @@
 from datetime import timedelta
 from typing import Any
 
+from craft_easy.core.events.model.delivery import HandlerState
+from tests.support.documents import delivery_document, handler_document
 from tests.support.history import BEGAN, HOSTILE, Log, record
 
 
-def handler(name: str, state: str = "dead", *, error: str = "CardExpired", hours: int = 1, **fields: Any) -> Any:
+def handler(
+    name: str, state: HandlerState = "dead", *, error: str = "CardExpired", hours: int = 1, **fields: Any
+) -> dict[str, Any]:
     """Return the entry of a handler that was tried 20 times."""
     at = BEGAN + timedelta(hours=hours)
-    return {
-        "id": name,
-        "state": state,
-        "attempts": 20,
-        "budget_from": 0,
-        "crashes": 0,
-        "due_at": BEGAN if state == "pending" else None,
-        "finished_at": None if state == "pending" else at,
-        "took_ms": 12.5,
-        "errors": [{"type": error, "message": "card of c_204 expired 2026-09", "at": at, "attempt": 20}],
-        "reason": None,
-        "by": None,
-    } | fields
+    times = {"due_at": BEGAN} if state == "pending" else {"finished_at": at}
+    errors = [{"type": error, "message": "card of c_204 expired 2026-09", "at": at, "attempt": 20}]
+    return handler_document(name, state, **{"attempts": 20, "took_ms": 12.5, "errors": errors} | times | fields)
 
 
-def tracked(*handlers: Any) -> Any:
+def tracked(*handlers: dict[str, Any]) -> dict[str, Any]:
     """Return the value of `delivery`."""
-    states = {one["state"] for one in handlers}
-    state = "open" if "pending" in states else "dead" if "dead" in states else "done"
-    due_at = BEGAN if state == "open" else None
-    finished_at = None if state == "open" else BEGAN
-    common = {"claimed_at": None, "takeovers": 0, "running": None, "finished_at": finished_at}
-    return {"rev": 3, "state": state, "owner": None, "due_at": due_at, **common, "handlers": list(handlers)}
+    is_open = any(one["state"] == "pending" for one in handlers)
+    return delivery_document(*handlers, rev=3, **{"due_at" if is_open else "finished_at": BEGAN})
 
 
 CHARGE, MAIL, CUT = "shop.billing:charge", "shop.mail:send", "shop.video:cut"
