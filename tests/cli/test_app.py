@@ -28,7 +28,7 @@ def test_the_app_runs_as_any_typer_app_does() -> None:
 def test_a_group_needs_a_command(cli: Cli, group: str) -> None:
     ended = cli(group)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == f"error: missing command\nsee craft-events {group} --help\n"
+    assert f"craft-events {group} --help" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_without_anything_every_value_is_the_default(cli: Cli) -> None:
         ("app-dir", ".", "the default"),
         ("time-zone", "UTC", "the default"),
     ]
-    assert ended.err == "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]\n"
+    assert "pyproject.toml" in ended.err, "the file that would name environments"
 
 
 def test_every_value_has_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,8 @@ def test_every_value_has_its_origin(cli: Cli, file: Path, monkeypatch: pytest.Mo
         ("app-dir", "src", "--app-dir"),
         ("time-zone", "UTC", "the default"),
     ]
-    assert ended.err == "environments: staging, prod (protected)\n"
+    assert "staging" in ended.err
+    assert "prod (protected)" in ended.err
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])

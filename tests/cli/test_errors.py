@@ -69,7 +69,8 @@ def test_every_exit_code_has_a_meaning() -> None:
 
 def test_an_unexpected_error_names_its_kind_and_how_to_see_more(cli: Cli) -> None:
     ended = cli("fail", "ValueError", "odd\nvalue \x1b[31m")
-    assert ended.err == "error: unexpected ValueError: odd\\nvalue \\x1b[31m\n--debug shows where it came from\n"
+    assert r"ValueError: odd\nvalue \x1b[31m" in ended.err
+    assert "--debug" in ended.err
 
 
 def test_debug_adds_the_traceback_with_its_causes(cli: Cli) -> None:

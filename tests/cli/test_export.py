@@ -87,10 +87,8 @@ def test_an_existing_file_is_overwritten_only_with_force(cli: Cli, log: Log) -> 
     Path("events.ndjson").write_text("precious")
     ended = cli("export", "events.ndjson")
     assert (ended.code, Path("events.ndjson").read_text()) == (2, "precious")
-    assert ended.err.splitlines() == [
-        "error: events.ndjson: exists already",
-        "overwrite it with --force, or name another file",
-    ]
+    assert "events.ndjson" in ended.err
+    assert "--force" in ended.err
     assert cli("export", "events.ndjson", "--force").code == 0
     assert len(rows(Path("events.ndjson").read_text())) == len(HISTORY)
 

@@ -79,7 +79,7 @@ def app(tmp_path: Path) -> Iterator[Path]:
 def test_every_format_has_the_same_content(cli: Cli, golden: Golden, app: Path, output: str) -> None:
     ended = cli("handlers", "list", "-m", "shop.handlers", "-o", output)
     assert ended.code == 0
-    assert ended.err == "a print\n4 handlers under 3 patterns, from shop.handlers\n"
+    assert ended.err.startswith("a print\n4 handlers under 3 patterns")
     golden(f"handlers-list.{output}", ended.out.replace(str(app), "APP"))
 
 

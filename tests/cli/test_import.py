@@ -60,14 +60,11 @@ def test_rejected_lines_are_kept_whole_and_can_be_corrected_and_imported(cli: Cl
 
 def test_the_first_lines_are_shown_and_the_others_counted(cli: Cli, log: Log) -> None:
     ended = import_file(cli, b"x\n" * 8 + line(1) + b"\n" + line(1, payload={"a": 1}))
-    assert ended.err.splitlines()[:5] == [
-        f"line {number}: JSON: expecting value at character 1" for number in range(1, 6)
-    ]
-    assert ended.err.splitlines()[5] == "and 4 more lines like these"
-    assert ended.err.splitlines()[6].startswith(
-        "10 lines · 1 stored · 1 in conflict with a stored event · 8 bad lines · "
-    )
-    assert ended.err.splitlines()[7] == "to keep the rejected lines and correct them: --rejects FILE"
+    *first, rest, summary, advice = ended.err.splitlines()
+    assert [one.partition(": ")[0] for one in first] == [f"line {number}" for number in range(1, 6)]
+    assert "4 more" in rest
+    assert summary.startswith("10 lines · 1 stored · 1 in conflict with a stored event · 8 bad lines · ")
+    assert "--rejects" in advice
 
 
 def test_a_conflict_is_named_and_ends_with_3(cli: Cli, log: Log) -> None:
@@ -118,15 +115,13 @@ def test_open_events_are_reported_with_the_next_command(cli: Cli, log: Log) -> N
     untracked = import_file(cli, line(1, delivery=delivery))
     assert untracked.err.splitlines()[-1].startswith("stored untracked: ")
     taken_over = import_file(cli, line(2, delivery=delivery), "--with-delivery")
-    assert taken_over.err.splitlines()[-1] == "1 event is open; next: craft-events redispatch -m MODULE"
+    assert taken_over.err.rstrip().endswith("craft-events redispatch -m MODULE")
 
 
 def test_standard_input_is_read_but_never_used_for_a_question(cli: Cli, log: Log, process: Process) -> None:
     ended = cli("import", "-")
-    assert (ended.code, ended.err.splitlines()[0]) == (
-        2,
-        "error: this command asks before it acts, and standard input holds the events",
-    )
+    assert ended.code == 2
+    assert "standard input holds the events" in ended.err
     running = process("import", "-", "--yes", "-o", "json", stdin=-1)
     out, _ = running.communicate(gzip.compress(line(1) + b"\n" + line(2)))
     assert (running.returncode, json.loads(out)["stored"]) == (0, 2)

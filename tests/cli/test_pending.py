@@ -82,7 +82,7 @@ def test_the_filters_are_those_of_dead_list(cli: Cli, filters: tuple[str, ...], 
     ended = cli("pending", *filters)
     assert ended.code == 0
     assert [row["event_id"] for row in rows(ended.out)] == [id_of(number) for number in numbers]
-    assert numbers or ended.err == "no pending deliveries in this selection\n"
+    assert numbers or "no pending deliveries" in ended.err
 
 
 def test_at_fifty_columns_handler_and_error_are_shown_rather_than_ids_alone(

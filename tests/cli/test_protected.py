@@ -61,10 +61,8 @@ def test_without_a_terminal_a_protected_environment_is_not_acted_on(cli: Cli, lo
     before, files = everything(log), set(Path().iterdir())
     ended = cli(*ACTING[words], "--env", "prod")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.splitlines() == [
-        "error: prod is protected, and there is no terminal to type its name on",
-        "--confirm-env prod confirms it; --yes does not",
-    ]
+    assert "prod is protected" in ended.err
+    assert "--confirm-env prod" in ended.err
     assert everything(log) == before
     assert set(Path().iterdir()) == files
 

@@ -291,7 +291,7 @@ def test_a_run_with_nothing_to_redact_reports_it(cli: Cli, log: Log, output: str
     for act in (["--yes"], ["--dry-run"]):
         ended = cli("prune", "redact", "--tenant", "unknown", *act, "-o", output)
         assert ended.code == 0
-    assert cli("prune", "redact", "--tenant", "unknown", "--yes").err == "nothing to redact in this selection\n"
+    assert "nothing to redact" in cli("prune", "redact", "--tenant", "unknown", "--yes").err
 
 
 # ------------------------------------------------------------------ errors

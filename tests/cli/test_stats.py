@@ -171,7 +171,7 @@ def test_the_last_line_is_the_next_command(cli: Cli, canned: Canned, changes: di
 
 def test_the_next_command_selects_the_same_events(cli: Cli, canned: Canned) -> None:
     said = cli("stats", "--tenant", "a b", "--no-tenant", "--type", "order.*", "--since", "2h").err.splitlines()[-1]
-    assert said == "next: craft-events dead list --by error --tenant 'a b' --type 'order.*' --no-tenant"
+    assert said.endswith("craft-events dead list --by error --tenant 'a b' --type 'order.*' --no-tenant")
 
 
 @pytest.mark.parametrize(

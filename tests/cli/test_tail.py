@@ -75,7 +75,7 @@ def test_excluded_types_do_not_count_among_the_last_events(tail: Cli) -> None:
 def test_only_what_holds_the_text_is_shown(tail: Cli) -> None:
     assert numbers(tail("--no-follow", "-n", "1", "--grep", '"payment_id":"p_2"')) == [2]
     assert numbers(tail("--no-follow", "--grep", "p_2", "--grep", "double charge")) == [2, 3]
-    assert tail("--no-follow", "--grep", "SMTPError").err == "no events in this selection\n"
+    assert "no events" in tail("--no-follow", "--grep", "SMTPError").err
 
 
 @pytest.mark.parametrize(
