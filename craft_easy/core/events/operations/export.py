@@ -200,12 +200,8 @@ async def export_file(
         EventsError: the file could not be written.
     """
     with nullcontext() if checkpoint is None else checkpoint.lock():
-        progress = None if checkpoint is None else _Progress.read(checkpoint)
-        if progress is None:
-            progress = _Progress(since=selection.since, until=selection.until)
-            check(path, force=force)
-            if checkpoint is not None:  # before there is a file, so that a kill never leaves one without it
-                checkpoint.write(progress.to_json())
+        earlier = None if checkpoint is None else _Progress.read(checkpoint)
+        progress = earlier or _begun(path, selection, checkpoint, force=force)
         size = None if progress.last is None and not progress.size else progress.size
         file = Target(Path(path), size=size, in_place=checkpoint is not None)
         try:
@@ -216,6 +212,14 @@ async def export_file(
         finally:
             file.close()
     return exported
+
+
+def _begun(path: str | Path, selection: Selection, checkpoint: Checkpoint | None, *, force: bool) -> _Progress:
+    progress = _Progress(since=selection.since, until=selection.until)
+    check(path, force=force)
+    if checkpoint is not None:  # before there is a file, so that a kill never leaves one without it
+        checkpoint.write(progress.to_json())
+    return progress
 
 
 async def _write(
