@@ -142,13 +142,7 @@ def redispatch(
     """
     from craft_events_cli.actions import redispatch as action
 
-    if how.include_untracked and where.since is None:
-        raise UsageError(
-            "--include-untracked needs --since, or it would run the whole history",
-            hint="add --since 2h, as far back as these events are to be delivered",
-        )
-    if how.any_type and not how.handler:
-        raise UsageError("--any-type needs --handler: the handlers that run on any type")
+    _refuse_half_a_choice(how, where)
     _refuse_what_watch_cannot(how, where, ids_from or event_id, is_dry=dry_run)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), acting.confirmed(connection, is_dry=dry_run)
@@ -159,6 +153,16 @@ def redispatch(
     return lifecycle.run(
         action.run(settings, bus, where, how.options(), chosen, lease=how.lease, named=named, is_dry=dry_run)
     )
+
+
+def _refuse_half_a_choice(how: Delivering, where: params.Limiting) -> None:
+    if how.include_untracked and where.since is None:
+        raise UsageError(
+            "--include-untracked needs --since, or it would run the whole history",
+            hint="add --since 2h, as far back as these events are to be delivered",
+        )
+    if how.any_type and not how.handler:
+        raise UsageError("--any-type needs --handler: the handlers that run on any type")
 
 
 def _refuse_what_watch_cannot(how: Delivering, where: params.Limiting, ids: object, *, is_dry: bool) -> None:
