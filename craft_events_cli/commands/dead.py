@@ -127,7 +127,7 @@ def retry(
         craft-events dead retry 019abf3e-77d1-7000-8000-000000000057
         craft-events dead retry --tenant acme --since 2d --dry-run
 
-    Without ids and filters it retries every dead delivery; the question has their number. The budget is that of the
+    Without ids and filters it retries every dead delivery; the question shows how many. The budget is that of the
     handler's retry policy, by default 20 attempts. The errors so far stay in the record. A redispatch delivers
     them.
     """
@@ -155,7 +155,7 @@ def discard(
         craft-events dead discard --tenant trial --reason "tenant has left" --dry-run
 
     They are never delivered, and never reported as done. With --handler ID --pending it also skips pending
-    deliveries of a handler that is gone for good, so that their events can close.
+    deliveries of a handler that was removed, so that their events can close.
     """
     from craft_events_cli.actions import dead
 

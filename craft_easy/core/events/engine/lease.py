@@ -188,7 +188,7 @@ class Worker:
             self._thread.start()
 
     async def confirm(self) -> bool:
-        """Have one more write acknowledged by the majority, so that no earlier write can be rolled back.
+        """Wait until the majority acknowledges one more write, so that no earlier write can be rolled back.
 
         Returns whether the heartbeat was accepted.
 

@@ -144,7 +144,7 @@ class RecordOwner:
         return owned.record.delivery.owner == owned.owner
 
     def end(self, owned: OwnedRecord, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
-        """Have the outcome of a delivery stored, and with the last one give its record back."""
+        """Hand over the outcome of a delivery to be stored; the last one also frees its record."""
         if self.is_current:  # the records of a closed loop are freed with its worker
             self.writer.add(owned, Ended(outcome, self.worker.now(), handler_id), is_finished=is_last)
 

@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 
 class RateLimit:
-    """A limit to how many events begin in a second, spaced evenly.
+    """A limit on the events that begin in a second, evenly spaced.
 
     Args:
         rate: events a second.
@@ -87,7 +87,7 @@ class Slots(Generic[Item]):
         return self._size - len(self._tasks)
 
     def add(self, key: Hashable, item: Item) -> None:
-        """Have an item worked on in its turn: after the earlier ones of its key, as soon as a slot is free."""
+        """Queue an item: it runs after the earlier ones of its key, as soon as a slot is free."""
         if key in self._queues:
             self._queues[key].append(item)
         else:
@@ -101,7 +101,7 @@ class Slots(Generic[Item]):
         del self._queues[key]
 
     async def idle(self) -> None:
-        """Return when every item has been worked on, or no more are begun; raise what `work` raised."""
+        """Return when every item is done, or none is started any more; raise the error of `work`."""
         while self._tasks:
             await self.change()
             self.check()
@@ -115,14 +115,14 @@ class Slots(Generic[Item]):
                 await self._changed.wait()
 
     def check(self) -> None:
-        """Raise what `work` raised, if it did."""
+        """Raise the error of `work`, if there was one."""
         if self._error is not None:
             raise self._error
 
     async def stop(self, grace: float) -> list[Item]:
-        """Begin no more items, wait for those that are worked on, and cancel these after `grace` seconds.
+        """Start no more items, wait for those that run, and cancel these after `grace` seconds.
 
-        Returns the items that were not begun.
+        Returns the items that were not started.
         """
         self.is_closed = True
         self._changed.set()
@@ -135,7 +135,7 @@ class Slots(Generic[Item]):
         return [item for queue in self._queues.values() for item in queue]
 
     def fill(self) -> None:
-        """Begin what may be begun now."""
+        """Start the items that may start now."""
         while self.free > 0 and not self.is_closed and (place := self._admitted()) is not None:
             key = self._ready[place]
             del self._ready[place]
@@ -245,7 +245,7 @@ class RunnerPool:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Let nothing else begin until the block ends, and enter it when nothing runs any more."""
+        """Start nothing else until the block ends, and enter it when nothing runs any more."""
         try:
             async with self._exclusive:
                 await self.idle()

@@ -1,7 +1,7 @@
 """The one runner: runs the deliveries of one event, in order, for publishers, redispatch and replay.
 
 A sink takes each outcome as it comes: the record's (`sinks.RecordSink`) or a report's. `handlers.attempt` enforces the
-limit of a handler; here is what follows when a handler ignores it, or cancels itself.
+limit of a handler; this module deals with a handler that ignores it, or cancels itself.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class RecordRun:
         self._end(due, outcome)
 
     async def _leave(self, due: DueDelivery) -> None:
-        """Give back a delivery and those that have not begun, and have that stored: the error ends the loop."""
+        """Give back a delivery and those that have not begun, and store that; an error ends the loop."""
         for delivery in (due, *self._waiting):
             self._end(delivery, delivery.given_back)
         self._waiting.clear()

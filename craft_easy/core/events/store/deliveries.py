@@ -180,7 +180,7 @@ class Deliveries:
     # change: the one rule
 
     async def change(self, changes: Sequence[PendingChange], *, seconds: float | None = None) -> None:
-        """Put each record through its transition: where another writer was faster, read it and apply it again.
+        """Apply a transition to each record: where another writer was faster, read it and apply it again.
 
         Afterwards each `record.delivery` is what the log holds. A record that is gone is left as it is.
 
@@ -196,7 +196,7 @@ class Deliveries:
             todo = await self._try(todo, seconds)
 
     async def change_apart(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
-        """Put each record through its transition with a write of its own; return the changes that were not written.
+        """Apply each transition with a write of its own; return the changes that were not written.
 
         A transaction of a process that died locks its record until the server ends it, after a minute. A write of many
         records waits for that lock; writes of one record each do not wait for each other.
@@ -267,7 +267,7 @@ class Deliveries:
     # inside a transaction
 
     async def change_within(self, session: Any, client: Any, change: PendingChange) -> Delivery:
-        """Put a record through its transition inside a transaction; return its delivery as the commit will store it.
+        """Apply a transition inside a transaction; return the delivery as the commit will store it.
 
         The record is read in the transaction, so that a concurrent write makes this one, or the commit, fail. An error
         of the transition is raised.
