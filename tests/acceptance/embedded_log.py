@@ -1,4 +1,4 @@
-"""What runs on the directory of an embedded log, and what it holds."""
+"""The server on the directory of an embedded log, and the numbers that the tests store in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times and windows of time, as typed, in the zone of whoever types them."""
+"""Times and windows of time as a person types them, in that person's time zone."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta

@@ -35,7 +35,7 @@ class Moment:
         text: as typed.
         absolute: with its own zone.
         ago: before the database's now.
-        local: what a clock showed, in the zone of whoever asks.
+        local: the time that a clock showed, in the time zone of the person who asks.
         time_of_day: of the day that was `days_ago` in that zone.
     """
 
