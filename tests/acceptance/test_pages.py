@@ -16,6 +16,8 @@ from typing import Final
 
 import pytest
 
+from craft_easy.core import events
+from craft_easy.core.events import errors, store, types
 from craft_easy.core.events.settings import TABLE_KEYS
 from craft_easy.core.events.testing import fresh_bus
 from craft_events_cli.completion import flags_of
@@ -196,6 +198,12 @@ def test_the_page_of_exit_codes_names_each() -> None:
 def test_the_page_of_the_configuration_names_each_setting() -> None:
     text = (ROOT / "docs/howto/configuration.md").read_text()
     assert all(f"`{key}`" in text for key in TABLE_KEYS)
+
+
+def test_the_python_reference_names_what_can_be_imported() -> None:
+    named = set(re.findall(r"\w+", (ROOT / "docs/reference/api.md").read_text()))
+    public = {*events.__all__, *types.__all__, *store.__all__}
+    assert public - named - vars(errors).keys() == set()
 
 
 def test_the_make_targets_exist() -> None:
