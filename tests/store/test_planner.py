@@ -1,4 +1,5 @@
-"""Each operation of the product asks what an index answers, by the rules of MongoDB's planner.
+"""Each operation of the product asks what an index answers, by the rules of MongoDB's planner, and what is in the table
+of docs/explanation/architecture.md.
 
 Where the server is a real one (CRAFT_EVENTS_TEST_URI), it is asked too: no plan may have a COLLSCAN or a SORT.
 """
@@ -15,9 +16,10 @@ from pymongo import AsyncMongoClient
 
 from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.engine.takeover import TakeOver
+from craft_easy.core.events.errors import HandlerNotInLog
 from craft_easy.core.events.history.trace import trace
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.operations import dead, handlers, prune, redact
+from craft_easy.core.events.operations import dead, handlers, pending, prune, redact
 from craft_easy.core.events.operations.export import blocks
 from craft_easy.core.events.operations.stats import stats
 from craft_easy.core.events.operations.workers import workers
@@ -26,10 +28,11 @@ from craft_easy.core.events.redispatch.backlog import count as count_backlog
 from craft_easy.core.events.redispatch.event_ids import look_up
 from craft_easy.core.events.store import EventStore, drivers
 from craft_easy.core.events.store.queries import doctor, replay
+from craft_easy.core.events.store.read import whole_ids
 from tests.conftest import TEST_URI
 from tests.support.conditions import becomes
 from tests.support.deliveries import own
-from tests.support.planner import READS, Command, Recorder
+from tests.support.planner import READS, Command, Recorder, rows
 
 Operation = Callable[[EventBus, DomainEvent], Awaitable[Any]]
 
@@ -66,6 +69,12 @@ async def tallied(bus: EventBus) -> None:
     await replay.tally(store, replay.within(Selection(), None, await replay.last_position(store)))
 
 
+async def unknown(store: EventStore) -> None:
+    """Search the log for a handler that it does not name."""
+    with pytest.raises(HandlerNotInLog):
+        await handlers.require_in_log(store, ["nobody"])
+
+
 async def pruned(bus: EventBus, *, is_dry: bool) -> None:
     store = bus.publisher.store
     old = prune.Old(await store.now() + timedelta(days=1))
@@ -87,11 +96,16 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "replay --state done": lambda bus, _: chosen(bus, states=("done",)),
     "replay --tenant --state open": lambda bus, _: chosen(bus, tenants=("acme",), states=("open",)),
     "replay through handlers": lambda bus, _: tallied(bus),
+    "the beginning of an id": lambda bus, event: whole_ids(bus.publisher.store, [event.event_id[:12]]),
     "trace": lambda bus, event: trace(bus.publisher.store, event.event_id),
     "export": lambda bus, _: drained(blocks(bus.publisher.store)),
     "dead list": lambda bus, _: drained(dead.deliveries(bus.publisher.store)),
     "dead list --by": lambda bus, _: dead.groups(bus.publisher.store, by="handler"),
     "dead retry": lambda bus, _: dead.retry(bus.publisher.store),
+    "dead retry --handler, pending": lambda bus, _: handlers.require_in_log(bus.publisher.store, ["gone"]),
+    "dead retry --handler, unknown": lambda bus, _: unknown(bus.publisher.store),
+    "pending": lambda bus, _: drained(pending.deliveries(bus.publisher.store)),
+    "handlers show": lambda bus, _: handlers.counts_of(bus.publisher.store, bus.registry.subscriptions()[0].handler),
     "dead discard --pending": lambda bus, _: dead.discard(
         bus.publisher.store, dead.Choice(handlers=("gone",)), reason="x", by="y", pending=True
     ),
@@ -145,6 +159,7 @@ async def test_an_index_answers_every_query(
     asked = [(query.problem(), command) for command, query in recorded.queries()]
     assert asked or name == "publish"
     assert [(problem, command) for problem, command in asked if problem] == []
+    assert [query for _, query in recorded.queries() if not query.is_in(rows())] == []
     if TEST_URI:
         await explained(bus, [command for _, command in asked])
 

@@ -7,8 +7,10 @@ records; an order comes from an index only if the fields before it are compared 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from pymongo import monitoring
@@ -20,7 +22,43 @@ Constraints = Mapping[str, Sequence[Any]]
 READS: Final = ("find", "aggregate", "count", "distinct")
 WRITES: Final = {"update": "updates", "delete": "deletes"}
 EQUALITY: Final = ("$eq", "$in")
+COMPARISONS: Final = ("$eq", "$gt", "$gte", "$lt", "$lte")
+_NO_INDEX: Final = "no index answers it in its order"
 IDS: Final = {"name": "_id_", "key": {"_id": 1}}
+PAGE: Final = Path(__file__).parents[2] / "docs/explanation/architecture.md"
+ORDERS: Final = {"timestamp": "by time", "delivery.due_at": "by due time", "event_id": "by id"}
+"""The words of the table of queries for the first field of an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A query of the table in `docs/explanation/architecture.md`; a row of two indexes there is two of these.
+
+    Args:
+        index: the name of the index.
+        has_hint: whether the query names it.
+        order: the order that the index gives, in the words of the table; empty for none.
+    """
+
+    index: str
+    has_hint: bool
+    order: str
+
+
+def rows() -> set[Row]:
+    """Return the rows of the table of queries; an index that does not exist is a KeyError."""
+    found = re.findall(r"^\| .+ \| (.*`.*) \| (yes|no) \| (.*)\|$", PAGE.read_text(), re.MULTILINE)
+    names = {_keys_of(index): str(index["name"]) for index in _indexes()}
+    return {
+        Row(names[keys], hint == "yes", order.strip())
+        for cell, hint, order in found
+        for keys in re.findall(r"`\(?([^`)]+)\)?`", cell)
+    }
+
+
+def _keys_of(index: Mapping[str, Any]) -> str:
+    """Return the fields of an index as the table writes them."""
+    return ", ".join(field.removeprefix("delivery.") for field in index["key"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +77,36 @@ class Query:
 
     def problem(self) -> str | None:
         """Return what is wrong with it; None where an index answers it in its order."""
-        indexes = [IDS, *(index.document for index in INDEXES)]
         if self.hint is not None:
-            named = [index for index in indexes if index["name"] == self.hint]
+            named = [index for index in _indexes() if index["name"] == self.hint]
             if not named:
                 return f"the hint {self.hint} names none of the log's indexes"
             if not _contains(_constraints(self.condition), named[0]):
                 return f"the filter of {self.hint} is not contained"
             return None if _orders(named[0], _constraints(self.condition), self.sort) else f"{self.hint} does not order"
-        if any(self._answers(index) for index in indexes):
+        if any(self._answers(index) for index in _indexes()):
             return None
+        branches = self._branches()
+        return next(filter(None, (one.problem() for one in branches)), None) if branches else _NO_INDEX
+
+    def is_in(self, table: Set[Row]) -> bool:
+        """Return whether a table has a row for it: an index that answers it, with its hint and its order."""
+        order = ORDERS[self.sort[0][0]] if self.sort else None
+        fitting = {row.index for row in table if row.has_hint == bool(self.hint) and order in (None, row.order)}
+        if self.hint is not None:
+            return self.hint in fitting
+        if any(index["name"] in fitting and self._answers(index) for index in _indexes()):
+            return True
+        branches = self._branches()
+        return bool(branches) and all(branch.is_in(table) for branch in branches)
+
+    def _branches(self) -> list[Query]:
+        """Return the queries that a condition with `$or` is answered by."""
+        if self.sort:
+            return []
         branches = [branch for group in _constraints(self.condition).get("$or", ()) for branch in group]
-        if branches and not self.sort:
-            rest = {name: value for name, value in self.condition.items() if name != "$or"}
-            return next(filter(None, (replace(self, condition={**rest, **one}).problem() for one in branches)), None)
-        return "no index answers it in its order"
+        rest = {name: value for name, value in self.condition.items() if name != "$or"}
+        return [replace(self, condition={**rest, **one}) for one in branches]
 
     def _answers(self, index: Mapping[str, Any]) -> bool:
         constraints, first = _constraints(self.condition), next(iter(index["key"]))
@@ -61,6 +114,10 @@ class Query:
             return False
         is_named = first in constraints or bool(self.sort and self.sort[0][0] == first)
         return is_named and _orders(index, constraints, self.sort)
+
+
+def _indexes() -> list[Mapping[str, Any]]:
+    return [IDS, *(index.document for index in INDEXES)]
 
 
 class Recorder(monitoring.CommandListener):
@@ -151,7 +208,9 @@ def _is_value(condition: Any) -> bool:
     """Return whether a condition compares with values other than null."""
     if not isinstance(condition, Mapping):
         return condition is not None
-    return condition.get("$eq") is not None or (bool(condition.get("$in")) and None not in condition["$in"])
+    if any(condition.get(name) is not None for name in COMPARISONS):
+        return True
+    return bool(condition.get("$in")) and None not in condition["$in"]
 
 
 def _is_equality(conditions: Sequence[Any]) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from craft_easy.core.events.store.indexes import CLAIM_INDEX, DEAD_INDEX, OPEN_INDEX, OWNER_INDEX
-from tests.support.planner import Query, queries_of
+from craft_easy.core.events.store.indexes import CLAIM_INDEX, DEAD_INDEX, INDEXES, OPEN_INDEX, OWNER_INDEX
+from tests.support.planner import IDS, Query, queries_of, rows
 
 IN_ORDER = (("timestamp", 1), ("event_id", 1))
 PENDING = {"$elemMatch": {"id": {"$in": ["a", "b"]}, "state": "pending"}}
@@ -67,3 +67,16 @@ def test_the_rules_read_the_beginning_of_a_pipeline() -> None:
     found = pipeline({"$match": {"tenant_id": "a"}}, sort, {"$group": {}})
     assert (found.sort, found.hint) == ((("timestamp", 1),), "x")
     assert pipeline({"$group": {}}, sort).sort == ()
+
+
+def test_the_table_of_queries_names_every_index() -> None:
+    assert {row.index for row in rows()} == {IDS["name"], *(index.document["name"] for index in INDEXES)}
+
+
+def test_a_query_that_the_table_does_not_have_is_found() -> None:
+    beginning = Query({"event_id": {"$gte": "a", "$lt": "b"}}, (("event_id", 1),))
+    assert beginning.is_in(rows())
+    assert not beginning.is_in({row for row in rows() if row.order != "by id"})
+    assert not Query({"delivery.state": "open", "delivery.owner": {"$gt": ""}}, (), CLAIM_INDEX).is_in(
+        {row for row in rows() if not row.has_hint}
+    )

@@ -1,22 +1,6 @@
 """The indexes of the event log: their definitions, the comparison with a log's own, and their creation.
 
-Each query of the product, with the index that answers it:
-
-| query                                        | index                        | hint | order                   |
-|----------------------------------------------|------------------------------|------|-------------------------|
-| one event                                    | `_id`, then `event_id`       | no   |                         |
-| event ids that begin with a text             | `event_id`                   | no   | event_id                |
-| whether a handler has an open delivery       | `CLAIM_INDEX`                | yes  | none                    |
-| history, by time or state done/untracked     | `(timestamp, event_id)`      | no   | (timestamp, event_id)   |
-| history of event types                       | `(event_type, …)`            | no   | merged, or by time      |
-| history of tenants                           | `(tenant_id, …)`             | no   | merged, or by time      |
-| trace: a chain                               | `event_id`, `correlation_id` | no   | none                    |
-| claims: open, unowned, due, for handlers     | `CLAIM_INDEX`                | no   | (delivery.due_at, _id)  |
-| orphans: open, pending for other handlers    | `CLAIM_INDEX`                | yes  | none                    |
-| `--state open`, pending, backlog figures     | `OPEN_INDEX`                 | yes  | (timestamp, event_id)   |
-| owners, records of an owner                  | `OWNER_INDEX`                | yes  | none                    |
-| dead deliveries                              | `DEAD_INDEX`                 | yes  | (timestamp, event_id)   |
-| a parent's state, records by `_id`           | `_id`                        | no   | none                    |
+Each query of the product, with its index, hint and order, is in a table of `docs/explanation/architecture.md`.
 
 A hint is needed because MongoDB considers a partial index only where a query names its filter and its first field or
 sorts by that (https://jira.mongodb.org/browse/SERVER-26580). A hint of a partial index whose filter the query does not
