@@ -309,15 +309,18 @@ class EventBus:
         """Wait for background handlers, write the remaining outcomes, and leave the registry of workers.
 
         An outage must not keep an application from ending: outcomes that cannot be written within a minute are dropped
-        with a warning, and another worker delivers their events. The bus can be used again afterwards.
+        with a warning, and another worker delivers their events. A close that is cancelled cancels the handlers, whose
+        events stay open. The bus can be used again afterwards.
 
         Raises:
             RuntimeError: called inside a delivery, which would wait for itself.
         """
-        await self.tasks().drain()
+        cancelled = await self.tasks().end()
         for publisher in self._publishers():
             await publisher.aclose()
         self._former_publishers = []
+        if cancelled is not None:  # raised now, since the caller closes the store next
+            raise cancelled
 
     async def __aenter__(self) -> Self:
         self._see_loop()

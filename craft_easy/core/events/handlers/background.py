@@ -93,6 +93,21 @@ class Tasks:
         for task in self._running:
             task.cancel()
 
+    async def end(self) -> asyncio.CancelledError | None:
+        """Return when every task has ended; if the wait is cancelled, cancel them, and return that cancellation.
+
+        Raises:
+            RuntimeError: called inside a delivery.
+        """
+        try:
+            await self.drain()
+        except asyncio.CancelledError as cancelled:
+            self.cancel()
+            if self._keeper is not None:
+                await asyncio.wait({self._keeper}, timeout=CLOSING_S)
+            return cancelled
+        return None
+
     async def _keep(self) -> None:
         """End after the last background task, so that a closing loop waits for all of them and for their outcomes.
 
