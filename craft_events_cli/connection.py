@@ -105,6 +105,11 @@ def _came_from(settings: Settings) -> str:
 
 def not_found(event_id: str, settings: Settings) -> ExitCode:
     """Report on stderr that an event does not exist, and return the exit code."""
+    from craft_easy.core.events.store.read import MIN_PREFIX
+
     terminal.error(f"there is no event {event_id} in {log_name(settings)}")
-    terminal.note("is it another database or collection? --database and --collection name them")
+    if len(event_id) < MIN_PREFIX:
+        terminal.note(f"the beginning of an id needs at least {MIN_PREFIX} characters")
+    else:
+        terminal.note("is it another database or collection? --database and --collection name them")
     return ExitCode.UNFINISHED

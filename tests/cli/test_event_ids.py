@@ -54,6 +54,7 @@ def test_seven_characters_stand_for_no_event(cli: Cli, command: str) -> None:
     ended = cli(command, OTHER[:7])
     assert ended.code == 3
     assert "there is no event" in ended.err
+    assert "at least 8 characters" in ended.err
 
 
 def test_a_command_that_acts_shows_the_whole_id(cli: Cli) -> None:
