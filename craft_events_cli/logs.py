@@ -1,7 +1,8 @@
 """Log records and warnings of the library and of the user's code, as safe lines on stderr.
 
 Only if nothing else configured logging. A handler's failure is not repeated, because the summary of the command reports
-it; `--debug` shows it with its traceback.
+it; `--debug` shows it with its traceback. The log of a service gets the traceback of the first failure of each kind, as
+its summary comes when it ends.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from craft_events_cli import terminal
 from craft_events_cli.output import next_step
 
 LIBRARY: Final = "craft_easy.core.events"
+MAX_KINDS: Final = 100
+"""The number of kinds of failure that a service reports with their tracebacks."""
+
+Kind = tuple[str, tuple[str, int] | None]
 
 
 class LineHandler(logging.Handler):
@@ -24,10 +29,17 @@ class LineHandler(logging.Handler):
     def __init__(self, *, is_debug: bool) -> None:
         super().__init__(logging.INFO if is_debug else logging.WARNING)
         self._is_debug = is_debug
+        self._kinds: set[Kind] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        is_reported = record.name == LIBRARY and hasattr(record, "handler_id") and record.levelno >= logging.ERROR
-        return self._is_debug or not is_reported
+        if self._is_debug or not _is_failure(record):
+            return True
+        return terminal.is_service() and self._is_new(_kind(record))
+
+    def _is_new(self, kind: Kind) -> bool:
+        is_new = kind not in self._kinds and len(self._kinds) < MAX_KINDS
+        self._kinds.add(kind)
+        return is_new
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -37,7 +49,21 @@ class LineHandler(logging.Handler):
             terminal.warn(f"a log record of {record.name} cannot be formatted: {record.msg!r}")
 
     def _text(self, record: logging.LogRecord) -> str:
-        return self.format(record) if self._is_debug else record.getMessage()
+        return self.format(record) if self._is_debug or _is_failure(record) else record.getMessage()
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    """Return whether a record reports that a handler failed."""
+    return record.name == LIBRARY and hasattr(record, "handler_id") and record.levelno >= logging.ERROR
+
+
+def _kind(record: logging.LogRecord) -> Kind:
+    """Return what failures of one kind have in common: the handler, and the innermost line of the error."""
+    trace = record.exc_info[2] if record.exc_info else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    return str(getattr(record, "handler_id", "")), place
 
 
 @contextmanager

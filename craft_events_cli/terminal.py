@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, TextIO
 
@@ -141,6 +142,7 @@ class _State:
     raw: _Data | None = None
     color: Color = Color.AUTO
     is_debug: bool = False
+    is_service: bool = False
 
 
 _state = _State()
@@ -151,7 +153,7 @@ def streams(args: Sequence[str] = ()) -> Iterator[None]:
     """Make stdout the stream for data inside the block, and flush it at the end."""
     _open_closed_descriptors()
     plain, data = sys.stdout, _moved(sys.stdout)
-    _state.raw, _state.color, _state.is_debug = None, color_asked_for(args), "--debug" in args
+    _state.raw, _state.color, _state.is_debug, _state.is_service = None, color_asked_for(args), "--debug" in args, False
     sys.stdout = _state.stdout = _data_stream(plain, data)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors=_ENCODABLE)
@@ -290,11 +292,23 @@ def acting() -> None:
         _state.raw.is_acting = True
 
 
+def serving() -> None:
+    """Mark the run as a service: without a terminal each line on stderr begins with its time, in UTC, and its level."""
+    _state.is_service = not is_terminal(sys.stderr)
+
+
+def is_service() -> bool:
+    """Return whether stderr is the log of a service."""
+    return _state.is_service
+
+
 def note(text: str, *, label: str = "", label_style: str = "") -> None:
     """Write one line to stderr, safe and without passwords; a closed stderr is ignored."""
     line = safe(redacted(text))
     line = line if len(line) <= MAX_NOTE else line[: MAX_NOTE - 1] + "…"
-    if label:
+    if _state.is_service:
+        line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {label.removesuffix(':').upper() or 'INFO'} {line}"
+    elif label:
         line = f"{paint(label, label_style, sys.stderr)} {line}"
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(line + "\n")

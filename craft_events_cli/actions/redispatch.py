@@ -61,6 +61,8 @@ async def run(
 ) -> ExitCode:
     """Deliver what is due, or count it; a handler that never ends does not keep the process alive."""
     if_missing = IfMissing.WAIT if options.watch else IfMissing.REFUSE
+    if options.watch:
+        terminal.serving()
     async with opened(settings, if_missing=if_missing) as store:
         bus.configure_store(store, lease=lease)
         bus.publisher.record_owner().worker.watchdog.on_hang = partial(

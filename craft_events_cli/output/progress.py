@@ -54,6 +54,13 @@ class Progress:
             self._is_drawn = True
             _write(_CLEAR + self._line(now - self._began))
 
+    def draw(self, text: str) -> None:
+        """Show another line in place of the counts."""
+        if self.is_shown:
+            self._is_drawn = True
+            room = max(terminal.width(sys.stderr) - 1, 0)
+            _write(_CLEAR + f"{self._label}  {text}"[:room])
+
     def note(self, text: str) -> None:
         """Write a line to stderr, above the progress line."""
         self._erase()

@@ -17,6 +17,7 @@ from craft_easy.core.events.engine.report import (
     EventEnded,
     Notice,
     WaitingFor,
+    Working,
 )
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
@@ -25,6 +26,7 @@ from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.output.spans import time_of_day
+from craft_events_cli.output.watching import WatchStatus
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -60,11 +62,14 @@ class RedispatchView:
     def __init__(self, output: Output, *, label: str = "delivering") -> None:
         self._output = output
         self._errors: Counter[tuple[str, str]] = Counter()
+        self._places: dict[tuple[str, str], str] = {}
+        """Where each kind of error was raised first."""
         self._next_due: datetime | None = None
         self._died_at: set[str] = set()
         self._announced: set[str] = set()
         writes_lines = output in (Output.NDJSON, Output.CSV)
         self._progress = Progress(label, is_quiet=writes_lines and terminal.is_terminal(terminal.stdout()))
+        self._status = WatchStatus(self._progress)
 
     def __enter__(self) -> Self:
         if self._output is Output.CSV:
@@ -87,7 +92,10 @@ class RedispatchView:
             case Began(events=events):
                 self._progress.start(events)
             case EventEnded():
-                self._progress.advance()
+                if not self._status.is_on:
+                    self._progress.advance()
+            case Working():
+                self._status.show(notice)
             case DeliveryReport():
                 self.show_delivery(notice)
             case WaitingFor(workers=workers):
@@ -105,6 +113,7 @@ class RedispatchView:
 
     def show_delivery(self, report: DeliveryReport) -> None:
         """Count a delivery, and write its row if the format has rows."""
+        self._status.count(report)
         if report.outcome in ("failed", "dead"):
             self._count_error(report)
         if report.outcome == "dead":
@@ -118,9 +127,11 @@ class RedispatchView:
 
     def _count_error(self, report: DeliveryReport) -> None:
         kind = (report.handler, report.error or "")
-        self._errors[
-            kind if kind in self._errors or len(self._errors) < MOST_KINDS else (report.handler, "other errors")
-        ] += 1
+        if kind not in self._errors and len(self._errors) >= MOST_KINDS:
+            kind = (report.handler, "other errors")
+        elif report.where is not None:
+            self._places.setdefault(kind, report.where)
+        self._errors[kind] += 1
         if report.due_at is not None and (self._next_due is None or report.due_at < self._next_due):
             self._next_due = report.due_at
 
@@ -145,7 +156,8 @@ class RedispatchView:
         shown = self._errors.most_common(MOST_ERRORS)
         width = max((len(handler) for (handler, _), _ in shown), default=0)
         for (handler, error), count in shown:
-            yield f"{count:5,}  {handler:<{width}}   {shorten(error)}"
+            where = self._places.get((handler, error))
+            yield f"{count:5,}  {handler:<{width}}   {shorten(error)}" + (f"   {where}" if where else "")
         if len(self._errors) > MOST_ERRORS:
             yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -359,6 +360,26 @@ def test_a_process_that_a_handler_forks_and_ends_does_not_end_the_run(log: Log, 
     fill(log, 1, handlers=["shop:charge"])
     ended = redispatched(app, HAS_A_CHILD)
     assert (ended.returncode, json.loads(ended.stdout)["done"]) == (0, 1), ended.stderr
+
+
+def test_the_log_of_a_watch_has_times_levels_and_the_traceback_of_the_first_failure_of_each_kind(
+    log: Log, app: Path
+) -> None:
+    fill(log, 3, payload={"card": "expired"})
+    command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "--watch"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = subprocess.Popen(
+        command, cwd=app, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    seen = 0
+    while seen < 3:  # lines of deliveries
+        seen += '"failed"' in running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    lines = [line for line in running.communicate(timeout=30)[1].splitlines() if line != "a handler prints"]
+    assert all(re.match(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO|ERROR) ", line) for line in lines), lines
+    assert sum("Traceback" in line for line in lines) == 1
+    assert sum("in charge" in line for line in lines if " ERROR " in line) == 1
 
 
 STARTS_A_PROCESS = """

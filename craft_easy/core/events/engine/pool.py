@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.outcomes import OwnedRecord
+from craft_easy.core.events.engine.report import Working
 from craft_easy.core.events.engine.runner import CANCELLED_S, LOOK_S, DueDelivery, RecordRun
 from craft_easy.core.events.engine.shares import Shares
 from craft_easy.core.events.engine.sinks import RecordSink
@@ -85,6 +86,16 @@ class Slots(Generic[Item]):
     def free(self) -> int:
         """The number of free slots."""
         return self._size - len(self._tasks)
+
+    @property
+    def running(self) -> int:
+        """The number of items that are worked on."""
+        return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """The number of items that have not been begun."""
+        return sum(map(len, self._queues.values()))
 
     def add(self, key: Hashable, item: Item) -> None:
         """Queue an item: it runs after the earlier ones of its key, as soon as a slot is free."""
@@ -259,6 +270,10 @@ class RunnerPool:
         await self.start([claimed])
         await self.idle()
         await self._record_owner.writer.wait_until_stored(claimed.owned)
+
+    def working(self) -> Working:
+        """Return the numbers of records that run, and that were claimed and have not begun."""
+        return Working(self._slots.running, self._slots.waiting)
 
     async def idle(self) -> None:
         """Return when nothing runs."""

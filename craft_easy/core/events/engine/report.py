@@ -25,6 +25,7 @@ class DeliveryReport:
     attempt: int
     error: str | None
     due_at: datetime | None
+    where: str | None = None
 
     @classmethod
     def of(cls, record: Tracked, ended: Ended, delivery: Delivery, outcome: str) -> DeliveryReport:
@@ -39,6 +40,7 @@ class DeliveryReport:
             attempt=ended.outcome.attempt,
             error=None if error is None else f"{error.type}: {error.message}",
             due_at=None if entry is None else entry.due_at,
+            where=None if error is None else error.where,
         )
 
 
@@ -84,7 +86,15 @@ class ConnectionResumed:
     seconds: float
 
 
-Notice: TypeAlias = Began | DeliveryReport | EventEnded | WaitingFor | ConnectionLost | ConnectionResumed
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A watch works on `running` events; `waiting` ones are claimed and begin when they may. Reported each second."""
+
+    running: int
+    waiting: int
+
+
+Notice: TypeAlias = Began | DeliveryReport | EventEnded | Working | WaitingFor | ConnectionLost | ConnectionResumed
 Observer: TypeAlias = Callable[[Notice], object]
 """Called with each notice, on the run's event loop.
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from craft_easy.core.events.engine.shares import SLOW_S, Shares
 from craft_easy.core.events.engine.watchdog import RunningHandlers
@@ -83,3 +83,14 @@ class ClaimLoops:
 
 async def _sleep() -> None:
     await asyncio.sleep(random.uniform(0.5, 1) * LONGEST_POLL)
+
+
+async def side_by_side(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run endless loops side by side; the first error ends all of them and is raised."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

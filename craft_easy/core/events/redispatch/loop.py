@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
@@ -32,7 +32,7 @@ from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import begin_to_track
-from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops
+from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops, side_by_side
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE, Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
@@ -166,7 +166,7 @@ class Redispatch:
     async def _work(self) -> None:
         await self._outage.ride_out(self._begin)
         if self._options.watch:
-            await _all(self._take_over_for_ever(), self._loops.run())
+            await side_by_side(self._take_over_for_ever(), self._report_for_ever(), self._loops.run())
         else:
             await self._outage.ride_out(self._finish_the_backlog)
 
@@ -248,6 +248,11 @@ class Redispatch:
             with suppress(StoreError):  # the claims report it, and end at a refused login
                 await self._take_over_once()
             await asyncio.sleep(LONGEST_POLL)
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LONGEST_POLL)
+            self._observer(self._pool.working())
 
     # take over, claim, run
 
@@ -387,14 +392,3 @@ class Redispatch:
         by_handler = await orphans(store, self._filter)
         summary.orphaned = sum(by_handler.values())
         summary.orphaned_handlers = sorted(by_handler)
-
-
-async def _all(*loops: Coroutine[Any, Any, None]) -> None:
-    """Run endless loops side by side; the first error ends all of them and is raised."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
