@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from math import ceil
@@ -362,7 +362,7 @@ class Redispatch:
             await self._bus.drain(timeout=max(self._options.grace, WRITING_S))
             if is_stopped and self._outage.is_going_on:
                 return False
-            async with self._record_owner.store.deadline(self._patience(is_stopped=is_stopped)):
+            async with self._patience(is_stopped=is_stopped):
                 await self._record_owner.reconcile()
         except (TimeoutError, StoreUnavailable) as error:
             if self._summary.claimed:
@@ -370,15 +370,15 @@ class Redispatch:
             return False
         return True
 
-    def _patience(self, *, is_stopped: bool) -> float:
-        return ENDING_S if is_stopped else self._record_owner.store.scan_timeout
+    def _patience(self, *, is_stopped: bool) -> AbstractAsyncContextManager[None]:
+        return self._record_owner.store.deadline(ENDING_S) if is_stopped else nullcontext()
 
     async def _count_what_is_left(self, *, is_stopped: bool, has_answered: bool) -> None:
         if is_stopped and not has_answered:
             self._summary.uncounted = "the log cannot be reached"
             return
         try:
-            async with self._record_owner.store.deadline(self._patience(is_stopped=is_stopped)):
+            async with self._patience(is_stopped=is_stopped):
                 await self._count_the_rest()
         except StoreError as error:
             self._summary.uncounted = str(error)
