@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from craft_easy.core.events.store import connection
 from craft_events_cli import app
 from tests.cli import stub
+from tests.support.applications import REACT, application
 from tests.support.history import Log
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,13 @@ def log(embedded_uri: str, mongo_client: MongoClient[Any], database_name: str, m
     monkeypatch.setenv("CRAFT_EVENTS_URI", log.uri)
     monkeypatch.setenv("CRAFT_EVENTS_DATABASE", log.database)
     return log
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Path]:
+    """An application in the current directory: `shop.py`, with a handler for all events."""
+    with application(tmp_path, {"shop.py": REACT}) as directory:
+        yield directory
 
 
 @pytest.fixture

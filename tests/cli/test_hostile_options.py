@@ -1,7 +1,7 @@
 """Hostile option values and arguments: the exit code and the message of each."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from craft_events_cli.completion import Parameter, label_of
 from tests.cli.conftest import Cli
 from tests.cli.hostile_runs import ended_properly
-from tests.support.applications import REACT, application
+from tests.support.applications import REACT
 from tests.support.commands import COMMANDS, parameters_of
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import HOSTILE, Log
@@ -49,11 +49,10 @@ VALUES = [
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Path]:
-    """A handler module, a bus of the test's own, and an empty file."""
-    (tmp_path / "empty.ndjson").touch()
-    with application(tmp_path, {"shop.py": REACT}) as directory:
-        yield directory
+def shop(shop: Path) -> Path:
+    """The same, and an empty file."""
+    (shop / "empty.ndjson").touch()
+    return shop
 
 
 @pytest.fixture

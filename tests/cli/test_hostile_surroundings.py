@@ -5,7 +5,7 @@ import pty
 import struct
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
@@ -14,17 +14,8 @@ import pytest
 
 from tests.cli.conftest import Cli, Process
 from tests.cli.hostile_runs import ended, ended_properly
-from tests.support.applications import REACT, application
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import Log
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Path]:
-    """A handler module, a bus of the test's own, and an empty file."""
-    (tmp_path / "empty.ndjson").touch()
-    with application(tmp_path, {"shop.py": REACT}) as directory:
-        yield directory
 
 
 @pytest.fixture
