@@ -97,7 +97,7 @@ def short(seed: int) -> list[Plan]:
 
 def weak(seed: int) -> Plan:
     """Return a round in which the server loses acknowledged writes."""
-    return Plan((), seed, server_kills=3, is_weak=True)
+    return Plan((), seed, server_kills=8, is_weak=True)
 
 
 def towards(points: Sequence[str], seed: int) -> list[Plan]:
