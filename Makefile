@@ -59,7 +59,7 @@ bench: $(VENV)/.bench ## measure the library next to its peers, as ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 proof: $(VENV)/.test ## kill processes 500 times, at every point, and check that nothing is lost
-	@$(BIN)/python -m pytest -q -n $(JOBS) -m proof tests/properties
+	@$(BIN)/python -m pytest -q -n $(JOBS) --hypothesis-profile search tests/properties
 	@$(BIN)/python -m tests.proof $(ARGS)
 
 pictures: $(VENV)/.test ## draw the pictures of the README

@@ -29,11 +29,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # coverage measures the worker, and not
 settings.register_profile(
     "shared",
     deadline=None,  # the speed of drawing examples depends on the machine
-    derandomize=IS_CI,
-    max_examples=100 if IS_CI else 50,  # others each time
+    derandomize=True,  # the same examples each time: luck decides nothing
+    max_examples=100 if IS_CI else 50,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("search", settings.get_profile("shared"), derandomize=False, max_examples=1_000)
 settings.load_profile("shared")
 
 

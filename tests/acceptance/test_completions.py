@@ -292,7 +292,7 @@ def test_without_a_database_completion_returns_nothing_quickly(tmp_path: Path, u
     ended, seconds = values(kind, "", f"craft-events replay --uri {uri}", cwd=tmp_path, CRAFT_EVENTS_HANDLERS="shop")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shop.py"]
-    assert seconds < 3  # 300 ms on an idle machine; the deadline itself is tested below
+    assert seconds < 20  # 300 ms on an idle machine; without the deadline a driver looks for its server for 30 s
 
 
 @pytest.mark.parametrize("args", [(), ("tenant",), ("tenant", "", "", ""), ("tenant", "", "craft-events --uri 'x")])
@@ -305,7 +305,7 @@ def test_the_deadline_holds_while_modules_are_still_imported(tmp_path: Path) -> 
     (tmp_path / "pymongo.py").write_text("import time\ntime.sleep(600)")
     ended, seconds = values("tenant", "", "craft-events replay", cwd=tmp_path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
-    assert seconds < 5
+    assert seconds < 20
 
 
 async def test_values_come_from_a_real_log(embedded_uri: str, database_name: str, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_an_endless_example_runs_until_it_is_stopped(shop: Path, page: str, exam
             until(lambda: ready in said.read_bytes() or running.poll() is not None)
             assert running.poll() is None, said.read_text()
             os.killpg(running.pid, signal.SIGINT)
-            assert running.wait(30) in (ExitCode.INTERRUPTED, -signal.SIGINT, 0), said.read_text()
+            assert running.wait(60) in (ExitCode.INTERRUPTED, -signal.SIGINT, 0), said.read_text()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)

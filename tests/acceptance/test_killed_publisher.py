@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.store import EventStore
 from tests.acceptance.warehouse import ledger
 from tests.support.conditions import until
+from tests.support.kill import armed
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -56,10 +58,11 @@ class Site:
         self._client.drop_database(self.database)
         self._client.close()
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a process with this database and this ledger."""
+    def start(self, *command: str, kill_at: str = "") -> subprocess.Popen[str]:
+        """Start a process with this database and this ledger; it may kill itself at a point."""
         environment = {
             **os.environ,
+            **(armed(kill_at) if kill_at else {}),
             "CRAFT_EVENTS_URI": self.uri,
             "CRAFT_EVENTS_DATABASE": self.database,
             ledger.VARIABLE: str(self.ledger),
@@ -70,10 +73,11 @@ class Site:
         self._processes.append(process)
         return process
 
-    def redispatch(self) -> subprocess.Popen[str]:
+    def redispatch(self, *, kill_at: str = "") -> subprocess.Popen[str]:
         """Start the repair, as an operator does."""
         program = str(Path(sys.executable).with_name("craft-events"))
-        return self.start(program, "redispatch", "--wait", "--now", "--lease", "3", "-m", MODULE, "-o", "json")
+        command = (program, "redispatch", "--wait", "--now", "--lease", "3", "-m", MODULE, "-o", "json")
+        return self.start(*command, kill_at=kill_at)
 
     def handled(self) -> Counter[str]:
         """Return how often each delivery is in the ledger."""
@@ -112,7 +116,7 @@ class Published:
 
     def join(self) -> list[str]:
         """Return all of them, after the end of the process."""
-        self._thread.join(10)
+        self._thread.join(60)
         return self.ids
 
 
@@ -171,10 +175,10 @@ def check(site: Site, returned: list[str], in_flight: set[str]) -> None:
 def test_a_redispatch_killed_in_the_middle_is_finished_by_the_next(new_site: Callable[[], Site]) -> None:
     site = new_site()
     asyncio.run(store_unprocessed(site))
-    first = site.redispatch()
     middle = random.Random(SEED).randrange(UNPROCESSED // 4, UNPROCESSED // 2)
-    until(lambda: first.poll() is not None or site.lines() >= middle)
-    kill(first)
+    first = site.redispatch(kill_at=f"handler.returned:{middle}")
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == -signal.SIGKILL, out + err
     left = site.deliveries("pending")
     assert 0 < len(left) < UNPROCESSED, "it was not killed in the middle"
 

@@ -115,7 +115,7 @@ def test_tail_ends_with_its_reader_though_nothing_comes(log: Log) -> None:
     with process.stderr as err:
         assert err.readline().startswith(FOLLOWING)
         os.close(reading)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert err.read() == ""
 
 
@@ -167,7 +167,7 @@ def on_a_terminal(args: Sequence[str], *, columns: int, environ: dict[str, str] 
         while data := os.read(master, 4096):
             sent += data
     os.close(master)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     screen = pyte.Screen(columns, 40)
     pyte.ByteStream(screen).feed(sent)
     return [line.rstrip() for line in screen.display if line.strip()], sent.decode()

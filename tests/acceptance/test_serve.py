@@ -44,7 +44,7 @@ class Serving:
 
     def ended(self) -> tuple[int, str]:
         """Wait for its end; return the exit code and stderr."""
-        rest, said = self.process.communicate(timeout=30)
+        rest, said = self.process.communicate(timeout=60)
         assert rest == "", "the address is the only line of data"
         return self.process.returncode, said
 

@@ -21,5 +21,5 @@ def ended_properly(ended: Ended) -> bool:
 
 
 def ended(process: subprocess.Popen[bytes]) -> Ended:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     return Ended(process.returncode, (out or b"").decode(), err.decode())

@@ -33,7 +33,7 @@ SHOP = """
     @event_handler("blocked.*")
     def block(event):
         Path(f"{os.getpid()}.started").touch()
-        time.sleep(60)
+        time.sleep(600)
 
     @event_handler("slow.*")
     async def wait(event):

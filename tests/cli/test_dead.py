@@ -421,5 +421,5 @@ def test_a_reader_that_goes_away_does_not_stop_what_acts(process: Process, log: 
     running.stdout.close()
     said = running.stderr.read()
     running.stderr.close()
-    assert running.wait(timeout=30) == 0
+    assert running.wait(timeout=60) == 0
     assert b"4 deliveries of 4 events have a fresh budget" in said

@@ -307,7 +307,7 @@ def test_a_signal_gives_back_what_did_not_finish(
     )
     until(lambda: (app / f"{running.pid}.started").exists())
     running.send_signal(number)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (code, b"")
     assert b"stopping" in err
     assert b"Traceback" not in err
@@ -326,7 +326,7 @@ LEAVES_A_THREAD = """
 
     @event_handler("order.*", id="shop:charge", timeout=0.2)
     async def charge(event):
-        await asyncio.to_thread(time.sleep, 60)
+        await asyncio.to_thread(time.sleep, 600)
 """
 HAS_A_CHILD = """
     import multiprocessing, os, signal, time
@@ -347,7 +347,7 @@ def redispatched(app: Path, module: str) -> subprocess.CompletedProcess[str]:
     (app / "shop.py").write_text(textwrap.dedent(module))
     command = [sys.executable, "-m", "craft_events_cli", "redispatch", "-m", "shop", "-o", "json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True, timeout=40, check=False)
+    return subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_run_ends_with_its_summary_though_a_thread_of_a_handler_never_ends(log: Log, app: Path) -> None:
@@ -411,7 +411,7 @@ def test_a_reader_that_goes_away_does_not_stop_what_acts(log: Log, app: Path) ->
     first.stdout.close()
     err = first.stderr.read()
     first.stderr.close()
-    assert first.wait(timeout=30) == 0
+    assert first.wait(timeout=60) == 0
     assert b"40 events" in err
 
 

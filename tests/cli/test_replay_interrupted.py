@@ -39,7 +39,7 @@ def test_a_signal_stops_it_and_the_checkpoint_has_its_position(
     )
     until(lambda: (app / f"{running.pid}.started").exists() and len(ledger(app)) == 3)
     running.send_signal(number)
-    _, err = running.communicate(timeout=20)
+    _, err = running.communicate(timeout=60)
     assert running.returncode == code
     said = err.decode().splitlines()
     assert "stopping: running handlers get their grace time; a second signal ends the run at once" in said
@@ -63,7 +63,7 @@ def test_the_second_signal_ends_it_at_once(log: Log, app: Path) -> None:
     while b"stopping" not in running.stderr.readline():
         pass
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=20)
+    running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT
 
 
@@ -77,7 +77,7 @@ def test_the_second_signal_ends_a_handler_that_blocks_the_loop_too(log: Log, app
     running.send_signal(signal.SIGTERM)
     until(lambda: _ends_at(running.pid, signal.SIGTERM))
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=20)
+    running.communicate(timeout=60)
     assert running.returncode == -signal.SIGTERM
 
 

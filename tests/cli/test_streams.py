@@ -16,7 +16,7 @@ FULL = Path("/dev/full")
 
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -33,7 +33,7 @@ def test_a_reader_that_goes_away_ends_what_only_reads_with_exit_0(process: Proce
     assert running.stderr is not None
     assert running.stdout.readline() == b"0\n"
     running.stdout.close()
-    assert running.wait(30) == 0
+    assert running.wait(60) == 0
     with running.stderr:
         assert running.stderr.read() == b""
 
@@ -90,7 +90,7 @@ def test_a_signal_ends_the_run_quietly_with_its_code(
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
     running.send_signal(number)
-    rest, err = running.communicate(timeout=30)
+    rest, err = running.communicate(timeout=60)
     assert running.returncode == code
     assert err == b""
     assert rest == (b"" if plain else b"cleaned up\n")
@@ -104,7 +104,7 @@ def test_a_second_signal_ends_what_does_not_want_to_end(process: Process, number
     running.send_signal(number)
     assert running.stdout.readline() == b"cleaned up\n"
     running.send_signal(number)
-    running.communicate(timeout=30)
+    running.communicate(timeout=60)
     assert running.returncode == code
 
 
@@ -118,7 +118,7 @@ def test_a_signal_is_enough_though_a_driver_lost_its_cancellation(
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
     running.send_signal(number)
-    assert running.communicate(timeout=30) == (b"cleaned up\n", b"")
+    assert running.communicate(timeout=60) == (b"cleaned up\n", b"")
     assert running.returncode == code
 
 

@@ -23,19 +23,21 @@ from craft_easy.core.events.store.documents import record_id
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 
 LEASE: Final = 1.0
-DEADLINE: Final = 1.5
+DEADLINE: Final = 15.0
 """The deadline of each call to the log, in seconds."""
-PATIENCE_S: Final = 30.0
+SHORT_DEADLINE: Final = 1.5
+"""A deadline that a test waits for."""
+SLACK_S: Final = 10.0
+"""How much later than its deadline a call may end on a busy machine; a driver gives up by itself after 30 s."""
+PATIENCE_S: Final = 60.0
 """The longest wait of a handler, so that a failing test ends."""
 Handler = Callable[[DomainEvent], Awaitable[None]]
 
 
 @asynccontextmanager
-async def application(
-    uri: str, database: str, *, lease: float = LEASE, deadline: float = DEADLINE
-) -> AsyncIterator[EventBus]:
+async def application(uri: str, database: str, *, lease: float = LEASE) -> AsyncIterator[EventBus]:
     """Return a bus that stores its events in a log, with a worker of its own."""
-    async with EventStore(database, uri=uri, timeout=deadline) as store, EventBus() as bus:
+    async with EventStore(database, uri=uri, timeout=DEADLINE) as store, EventBus() as bus:
         bus.configure_store(store, lease=lease)
         yield bus
 

@@ -122,7 +122,7 @@ class Site:
         """Return how often each event × handler is in the ledger."""
         return Counter(self.lines(word))
 
-    def until_in_ledger(self, word: str, count: int = 1, *, seconds: float = 30) -> None:
+    def until_in_ledger(self, word: str, count: int = 1, *, seconds: float = 60) -> None:
         """Return when the ledger has this number of lines of a word."""
         until(lambda: len(self.lines(word)) >= count, seconds=seconds)
 
@@ -148,6 +148,15 @@ class Site:
 def entries(delivery: Document) -> dict[str, Document]:
     """Return the handler entries of a record, by their names in the workshop."""
     return {one["id"].partition(":")[2]: one for one in delivery["handlers"]}
+
+
+def said_until(process: Process, part: str) -> None:
+    """Read the errors of a process up to a line that has this part."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if part in line:
+            return
+    raise AssertionError(f"it ended without {part!r}")
 
 
 def ended(process: Process, *, seconds: float = 60) -> tuple[int, str, str]:

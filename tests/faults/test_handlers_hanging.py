@@ -175,7 +175,7 @@ async def test_a_publisher_that_was_taken_over_while_its_loop_was_blocked_change
         until(lambda: "blocks the event loop" in caplog.text)
         rescuer = threading.Thread(target=lambda: done.append(asyncio.run(rescue())))
         rescuer.start()
-        rescuer.join(20)
+        rescuer.join(60)
         ran.append("publisher")
 
     done: list[int] = []

@@ -15,6 +15,8 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.store import deliveries, sessions
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
 from tests.faults.application import (
+    DEADLINE,
+    SHORT_DEADLINE,
     Gate,
     Ran,
     Recorder,
@@ -52,7 +54,7 @@ async def test_a_redispatch_continues_after_the_server_was_killed(
         server.kill()
         returns.append(asyncio.create_task(restart_later(server)))
 
-    async with Proxy(server.uri) as proxy, application(proxy.uri, database_name, deadline=5) as bus:
+    async with Proxy(server.uri) as proxy, application(proxy.uri, database_name) as bus:
         for name in ("a", "b"):
             bus.subscribe("*", ran.handler(name), id=name)
         store = bus.publisher.store
@@ -89,8 +91,10 @@ async def test_events_published_before_a_kill_of_the_server_are_there_after_it(
         await bus.publish_many(published[:50])
         await asyncio.gather(*map(bus.publish, published[50:]))
         server.kill()
+        bus.publisher.store.timeout = SHORT_DEADLINE
         with pytest.raises(StoreUnavailable):
             await bus.publish(events(1)[0])
+        bus.publisher.store.timeout = DEADLINE
         await asyncio.to_thread(server.start)
         await bus.drain()
         assert await states(bus.publisher.store, published) == {("done", None): 100}
@@ -103,13 +107,15 @@ async def test_outcomes_of_an_outage_are_written_when_it_is_over(
     for module, limit in ((outcomes, "BULK_WRITE_S"), (deliveries, "APART_S"), (sessions, "TRY_S")):
         monkeypatch.setattr(module, limit, 0.3)
     gate = Gate()
-    async with application(server.uri, database_name, lease=30, deadline=0.5) as bus:
+    async with application(server.uri, database_name, lease=30) as bus:
         bus.subscribe("*", gate, id="a", background=True)
         await bus.publish_many(published := events(50))
         await gate.entered.wait()
+        bus.publisher.store.timeout = 0.5
         server.kill()
         gate.opened.set()
-        await passes(3)
+        await passes(2)
+        bus.publisher.store.timeout = DEADLINE
         await asyncio.to_thread(server.start)
         await bus.drain()
         assert await states(bus.publisher.store, published) == {("done", None): 50}

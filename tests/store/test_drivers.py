@@ -36,7 +36,7 @@ async def test_a_change_stream_is_opened_alike(real_store: EventStore) -> None:
     await stream.try_next()
     await real_store.append(DomainEvent(event_type="after"))
     change: Any = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while change is None:
             change = await stream.try_next()
     assert change["fullDocument"]["event_type"] == "after"

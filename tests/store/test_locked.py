@@ -39,7 +39,7 @@ async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
             await locked.update_one({"_id": record_id(event.event_id)}, {"$set": {"x": 1}}, session=session)
         bus.configure_store(store, lease=3)
         bus.subscribe("*", lambda event: ran.append(event.payload["n"]), id="a")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await redispatch(bus, Selection(), RedispatchOptions(wait=False))).done == 4
         assert sorted(ran) == [0, 1, 3, 4]
         await session.abort_transaction()

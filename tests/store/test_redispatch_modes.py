@@ -119,7 +119,7 @@ async def test_a_slow_delivery_does_not_keep_a_watch_from_others(bus: EventBus, 
     async with redispatching(bus, options=RedispatchOptions(concurrency=2)):
         await becomes(lambda: bool(bus.publisher.record_owner().worker.running_handlers.longest))
         await store.append(late, handlers=["a"])
-        await asyncio.wait_for(quick.wait(), 10)
+        await asyncio.wait_for(quick.wait(), 60)
         gate.set()
     assert (await delivery_of(store, slow)).state == (await delivery_of(store, late)).state == "done"
 

@@ -129,7 +129,7 @@ async def test_a_handler_that_blocks_the_loop_past_its_limit_is_named(bus: Event
     released, said = threading.Event(), []
 
     def block(event: DomainEvent) -> None:
-        released.wait(20)
+        released.wait(60)
 
     def hang(text: str) -> None:
         said.append(text)
@@ -177,7 +177,7 @@ async def test_an_observer_that_fails_ends_the_run_with_its_error(bus: EventBus,
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        await asyncio.wait_for(replay(bus, EVERYTHING, observer=fail_on_a_report), 10)
+        await asyncio.wait_for(replay(bus, EVERYTHING, observer=fail_on_a_report), 60)
 
 
 async def test_no_more_than_the_window_begin_beyond_the_mark_that_is_kept(

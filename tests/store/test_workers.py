@@ -53,7 +53,7 @@ async def test_what_runs_now_is_shown_with_its_event_and_since_when(store: Event
     before = await store.now()
     await bus.publish(published)
     await started.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await living(store)).running:
             pass
     [running] = found.running

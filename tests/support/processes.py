@@ -41,7 +41,7 @@ class Run:
         self.err.close()
 
     def ended(self) -> int:
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 class Lines:
@@ -61,7 +61,7 @@ class Lines:
     def next(self) -> str:
         """Return the next line."""
         try:
-            return self._queue.get(timeout=30)
+            return self._queue.get(timeout=60)
         except Empty:
             raise AssertionError("no line came") from None
 
@@ -75,7 +75,7 @@ class Lines:
         return line
 
     def rest(self) -> list[str]:
-        self._thread.join(30)
+        self._thread.join(60)
         lines = []
         with suppress(Empty):
             while True:
@@ -83,7 +83,7 @@ class Lines:
         return lines
 
     def close(self) -> None:
-        self._thread.join(30)
+        self._thread.join(60)
         self._pipe.close()
 
 

@@ -63,14 +63,13 @@ class Fault:
     Args:
         meant: returns whether a request is of that kind.
         times: the number of requests.
-        loses_request: the server never gets them; otherwise it executes them, and only its replies are lost.
+        loses_request: the server never gets them; otherwise it executes them, and only their replies are lost.
         then: called when such a request is sent to the server.
     """
 
     meant: Callable[[Command], bool]
     times: int = 1
     loses_request: bool = False
-    loses_reply: bool = True
     then: Callable[[], object] = lambda: None
     met: int = 0
 
@@ -147,8 +146,8 @@ class Proxy:
         return self._add(Fault(meant, times, loses_request=True))
 
     def when(self, meant: Callable[[Command], bool], then: Callable[[], object]) -> Fault:
-        """Call a function when such a request has been sent to the server."""
-        return self._add(Fault(meant, loses_reply=False, then=then))
+        """Call a function when such a request has been sent to the server, and lose its reply."""
+        return self._add(Fault(meant, then=then))
 
     def _add(self, fault: Fault) -> Fault:
         self._faults.append(fault)
@@ -213,7 +212,7 @@ class Proxy:
                 fault = self._fault_of(message) if kind == _OP_MSG else None
                 if fault is not None and fault.loses_request:
                     break
-                if fault is not None and fault.loses_reply:
+                if fault is not None:
                     pair.doomed.add(number)
                 pair.server.write(message)
                 await pair.server.drain()

@@ -18,7 +18,7 @@ import pyte
 NAMES: Final = ("bash", "zsh", "fish")
 COMPLETIONS: Final = Path(__file__).resolve().parents[2] / "completions"
 PROMPT: Final = "ready> "
-TIMEOUT: Final = 30.0
+TIMEOUT: Final = 60.0
 
 _COMMANDS: Final = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],

@@ -33,7 +33,7 @@ class Person:
 
     def ended(self) -> tuple[int, str]:
         """Wait for the end and return the exit code and stdout."""
-        out, _ = self.process.communicate(timeout=30)
+        out, _ = self.process.communicate(timeout=60)
         self._listen()
         return self.process.returncode, out.decode()
 

@@ -390,7 +390,7 @@ async def test_a_plain_handler_in_a_thread_is_abandoned_at_its_limit() -> None:
     ended: list[object] = []
 
     def blocks(event: DomainEvent) -> None:
-        go.wait(20)
+        go.wait(60)
         ended.append(open_delivery())
 
     outcome = await run(blocks, background=True, limit=0.01)

@@ -122,7 +122,7 @@ async def test_inside_a_delivery_admission_never_waits() -> None:
         open_a_delivery()
         await tasks.admit()
 
-    await asyncio.wait_for(asyncio.create_task(publish()), 5)
+    await asyncio.wait_for(asyncio.create_task(publish()), 60)
     go.set()
     await tasks.drain()
 
@@ -145,7 +145,7 @@ async def test_a_cancelled_wait_for_admission_passes_its_turn_on() -> None:
     await asyncio.sleep(0)
     first.cancel()
     go.set()
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 60)
     with pytest.raises(asyncio.CancelledError):
         await first
 
@@ -292,7 +292,7 @@ async def test_no_more_threads_are_at_work_than_the_limit_and_all_calls_are_made
 
     def work(_: object) -> None:
         most.append(at_work.acquire(blocking=False))
-        go.wait(20)
+        go.wait(60)
         at_work.release()
 
     async def one() -> None:
@@ -314,7 +314,7 @@ async def test_after_a_burst_of_more_calls_than_threads_another_one_is_made(two_
     seen: list[int] = []
     await asyncio.gather(*(one() for _ in range(200)))
     await becomes(lambda: all(thread.name != "craft-events-handler" for thread in threading.enumerate()))
-    await asyncio.wait_for(one(), 5)
+    await asyncio.wait_for(one(), 60)
     assert len(seen) == 201
 
 
@@ -324,10 +324,10 @@ async def test_an_abandoned_thread_is_replaced(two_threads: None) -> None:
     async def one() -> None:
         async with thread_for(PLAIN):
             async with asyncio.timeout(0.01):
-                await in_thread(lambda _: go.wait(20), None)
+                await in_thread(lambda _: go.wait(60), None)
 
     await asyncio.gather(*(one() for _ in range(4)), return_exceptions=True)
-    async with asyncio.timeout(5), thread_for(PLAIN):
+    async with asyncio.timeout(60), thread_for(PLAIN):
         assert await in_thread(lambda number: number, 1) == 1
     go.set()
 
@@ -339,7 +339,7 @@ async def test_the_result_of_an_abandoned_call_is_dropped() -> None:
 
     def call(_: object) -> object:
         begun.set()
-        go.wait(20)
+        go.wait(60)
         returned.append(1)
         return coroutine()  # a warning that it was never awaited would fail the test
 
@@ -356,7 +356,7 @@ def test_a_call_that_outlives_its_loop_is_ignored() -> None:
 
     def call(_: object) -> None:
         begun.set()
-        go.wait(20)
+        go.wait(60)
         ended.append(1)
 
     async def main() -> None:

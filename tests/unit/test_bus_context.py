@@ -130,7 +130,7 @@ async def test_a_publish_inside_a_delivery_of_another_bus_never_waits() -> None:
     full.tasks().start(go.wait())
     full.subscribe("*", waits, id="waits", background=True)
     plain.subscribe("*", hands_on, id="hands on")
-    await asyncio.wait_for(plain.publish(event()), 5)
+    await asyncio.wait_for(plain.publish(event()), 60)
     assert len(full.tasks()) == 2
     go.set()
     await full.drain()

@@ -26,7 +26,7 @@ async def test_a_plain_background_handler_can_publish(bus: EventBus, seen: Seen)
     bus.subscribe("parent", parent, id="parent", background=True)
     bus.subscribe("child", notes(seen, "child"), id="child")
     await bus.publish(event("parent"))
-    await bus.drain(timeout=5)
+    await bus.drain(timeout=60)
     assert seen == ["child", "parent"]
 
 
@@ -82,7 +82,7 @@ def test_a_thread_does_not_wait_for_a_loop_that_has_ended(
     thread = threading.Thread(target=publish)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main())
-    thread.join(20)
+    thread.join(60)
     for task in asyncio.all_tasks(loop):
         task.cancel()
         loop.run_until_complete(asyncio.wait([task]))

@@ -185,7 +185,7 @@ def test_the_lock_of_a_process_ends_with_it(tmp_path: Path) -> None:
         "    point.write({'after': 'a'})\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "point")], check=False, timeout=30)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "point")], check=False, timeout=60)
     with made(tmp_path / "point").lock():
         assert made(tmp_path / "point").read() == {"after": "a"}
 

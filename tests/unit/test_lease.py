@@ -195,5 +195,5 @@ def test_a_closed_loop_ends_its_worker(clock: FakeClock) -> None:
     assert thread is not None
     assert not worker[0].watchdog.ask()
     thread.stop()
-    thread.join(timeout=5)
+    thread.join(timeout=60)
     assert registry.removed == [worker[0].owner]

@@ -59,12 +59,12 @@ async def test_no_event_begins_more_than_the_window_beyond_what_is_kept(tmp_path
     await asyncio.sleep(0)
     assert not waiting.done()  # it has ended, but that is not on disk yet
     keeping = asyncio.create_task(keeper.keep())
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
     kept = point.read()
     assert kept is not None
     assert Position.from_json(kept).passed == WINDOW
     keeper.stop()
-    await asyncio.wait_for(keeping, 5)
+    await asyncio.wait_for(keeping, 60)
     await keeper.close(is_complete=True)
     kept = point.read()
     assert kept is not None
