@@ -10,12 +10,15 @@ import pytest
 
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable
 from craft_easy.core.events.engine import outage
+from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Notice
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.retry import Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch, redispatching
 from craft_easy.core.events.redispatch import loop as module
+from craft_easy.core.events.redispatch.claiming import Claimer
+from craft_easy.core.events.redispatch.options import claim_filter
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.deliveries import Deliveries, Listed
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
@@ -230,6 +233,29 @@ async def test_a_run_that_has_an_end_gives_up_after_a_minute_without_its_log(
     bus.subscribe("*", lambda event: None, id="a")
     with pytest.raises(StoreUnavailable):
         await deliver(bus)
+
+
+async def test_what_the_loop_of_a_slow_handler_has_no_slot_for_stays_with_the_others(
+    bus: EventBus, store: EventStore
+) -> None:
+    bus.subscribe("*", lambda event: None, id="a")
+    await store.append_many(events(30), handlers=["a"])
+    record_owner, started, options = bus.publisher.record_owner(), asyncio.Event(), RedispatchOptions()
+    await record_owner.worker.ready()
+    claimer = Claimer(record_owner, None, 10, lambda claimed: None)
+
+    async def start(claimed: list[OwnedRecord]) -> bool:
+        started.set()
+        await asyncio.Event().wait()
+        return True
+
+    wanted = claim_filter(bus.registry, Selection(), options)
+    claiming = asyncio.create_task(claimer.claim_all(wanted, start, size=10, ahead=False))
+    await started.wait()
+    await asyncio.wait([claiming], timeout=0.2)
+    assert len(record_owner.writer.owned) == 10
+    claiming.cancel()
+    await asyncio.wait([claiming])
 
 
 # suspects

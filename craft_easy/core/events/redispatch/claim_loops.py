@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from craft_easy.core.events.engine.shares import SLOW_S, Shares
 from craft_easy.core.events.engine.watchdog import RunningHandlers
@@ -21,7 +21,16 @@ MAX_OWN: Final = 8
 
 Belongs = Callable[[str], bool]
 """Returns whether a loop claims for a handler, by its id."""
-Claim = Callable[[Belongs, int], Awaitable[object]]
+
+
+class Claim(Protocol):
+    """Claims what is due for the handlers of a loop, and starts it.
+
+    `ahead` claims the next records while the last ones wait for a slot. Those of a slow handler wait for long, so its
+    loop leaves the next ones to the others: they may have deliveries of quick handlers too.
+    """
+
+    def __call__(self, belongs: Belongs, size: int, *, ahead: bool) -> Awaitable[object]: ...
 
 
 class ClaimLoops:
@@ -72,12 +81,12 @@ class ClaimLoops:
 
     async def _repeat(self) -> None:
         while True:
-            await self._claim(lambda handler: handler not in self._own, CLAIM_SIZE)
+            await self._claim(lambda handler: handler not in self._own, CLAIM_SIZE, ahead=True)
             await _sleep()
 
     async def _repeat_own(self, own: str) -> None:
         while own in self._slow():
-            await self._claim(lambda handler: handler == own, self._own_size)
+            await self._claim(lambda handler: handler == own, self._own_size, ahead=False)
             await _sleep()
 
 

@@ -61,16 +61,24 @@ class Claimer:
     def _room(self) -> int:
         return CLAIM_SIZE if self._left is None else self._left
 
-    async def claim_all(self, claim_filter: ClaimFilter, start: Start, *, size: int | None = None) -> list[Any]:
-        """Claim the backlog, the next batch while `start` takes the last one in; return the `_id`s of suspects.
+    async def claim_all(
+        self, claim_filter: ClaimFilter, start: Start, *, size: int | None = None, ahead: bool = True
+    ) -> list[Any]:
+        """Claim the backlog; return the `_id`s of suspects.
 
         Args:
             claim_filter: the records.
             start: takes each batch that was claimed.
             size: the records in one batch at most; None for `CLAIM_SIZE`.
+            ahead: claim the next batch while `start` takes the last one in.
         """
         suspects: deque[Any] = deque(maxlen=MAX_SUSPECTS)
         async with aclosing(self._batches(claim_filter, suspects, size or CLAIM_SIZE)) as batches:
+            if not ahead:
+                async for batch in batches:
+                    if not await start(batch):
+                        break
+                return list(suspects)
             coming = asyncio.create_task(anext(batches, None))
             try:
                 while (claimed := await coming) is not None:

@@ -235,13 +235,13 @@ class Redispatch:
 
     # watch
 
-    async def _claim_for(self, belongs: Belongs, size: int) -> None:
+    async def _claim_for(self, belongs: Belongs, size: int, *, ahead: bool) -> None:
         """Claim what is due now for the handlers of one claim loop: a slow delivery occupies its own slot only."""
         now = self._record_owner.worker.now()
         patterns = {name: types for name, types in self._filter.handlers.items() if belongs(self._handler_id(name))}
         if patterns:
             due_now = replace(self._filter, handlers=patterns, due_at=now)
-            await self._outage.ride_out(lambda: self._claim_and_run(due_now, belongs, size))
+            await self._outage.ride_out(lambda: self._claim_and_run(due_now, belongs, size, ahead=ahead))
 
     async def _take_over_for_ever(self) -> None:
         while True:
@@ -262,7 +262,7 @@ class Redispatch:
         self._summary.dead += self._take_over.died - died
 
     async def _claim_and_run(
-        self, wanted: ClaimFilter, belongs: Belongs = _all_belong, size: int | None = None
+        self, wanted: ClaimFilter, belongs: Belongs = _all_belong, size: int | None = None, *, ahead: bool = True
     ) -> None:
         """Run what can be claimed, each batch as soon as there is room; suspects follow, each alone.
 
@@ -276,7 +276,7 @@ class Redispatch:
                 is_elsewhere=lambda handler_id: self._loops.has_own(handler_id) and not belongs(handler_id),
             )
 
-        for record_id in await self._claimer.claim_all(wanted, start, size=self._claim_size(size)):
+        for record_id in await self._claimer.claim_all(wanted, start, size=self._claim_size(size), ahead=ahead):
             async with self._pool.exclusive():
                 for owned in await self._claimer.claim(wanted, [record_id]):
                     await self._pool.run_alone(ClaimedRecord(owned, self._due(owned.record, whole)))
