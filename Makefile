@@ -4,11 +4,15 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 ARGS ?=
 JOBS ?= auto
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+WAITING_JOBS ?= $(shell expr $(CORES) + 2)
+unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes of the same modules
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL = $(PIP) install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-COVERED = $(BIN)/python -m coverage run -m pytest -n $(JOBS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest --dist worksteal
+COVERED = $(BIN)/python -m coverage run -m pytest --dist worksteal
+WAITING = tests/acceptance tests/faults
 PROJECT = $(INSTALL) --no-build-isolation --editable
 SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
@@ -20,7 +24,7 @@ PYTHON ?= $(shell for need in ensurepip sys; do for python in python3 python3.13
 UV ?= $(if $(PYTHON),,$(shell command -v uv))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static docs cover bench proof pictures format clean check-latest check-oldest constraints
+.PHONY: help demo test check static types layers docs cover bench proof pictures format clean check-latest check-oldest constraints
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,14 +33,20 @@ demo: $(VENV)/.demo ## run the demo on its own log
 	@$(BIN)/craft-events demo $(ARGS)
 
 test: $(VENV)/.test ## run the tests without the slow ones, on every core; ARGS="-k serve" selects some
-	@$(PYTEST) -m "not slow and not drivers and not proof" $(ARGS)
+	@$(PYTEST) -n $(JOBS) -m "not slow and not drivers and not proof" $(ARGS)
 
-check: static docs cover ## run everything that CI runs
+check: ## run everything that CI runs
+	@$(MAKE) --no-print-directory -j 2 static docs
+	@$(MAKE) --no-print-directory cover
 
-static: $(VENV)/.check
+static: types layers
+
+types: $(VENV)/.check
+	$(BIN)/mypy
+
+layers: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@for file in benchmarks/[a-z]*.py; do \
 		module=$$(basename $$file .py); $(BIN)/python -W error -c "import benchmarks.$$module" || exit; done
@@ -47,8 +57,8 @@ docs: $(VENV)/.check ## build the documentation into site/
 cover: $(VENV)/.check
 	@rm -f .coverage .coverage.*
 	@code=0; \
-	$(COVERED) -m "not proof and not alone" $(ARGS) || test $$? = 5 || code=1; \
-	$(PYTEST) -m "not proof and alone" $(ARGS) || test $$? = 5 || code=1; \
+	$(COVERED) -n $(JOBS) -m "not proof and not waiting" $(ARGS) || test $$? = 5 || code=1; \
+	$(PYTEST) -n $(WAITING_JOBS) -m "not proof and waiting" $(WAITING) $(ARGS) || test $$? = 5 || code=1; \
 	exit $$code
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --skip-covered --show-missing

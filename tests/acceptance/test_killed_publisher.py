@@ -28,7 +28,7 @@ from tests.acceptance.warehouse import ledger
 from tests.support.conditions import until
 from tests.support.kill import armed
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 MODULE: Final = "tests.acceptance.warehouse.handlers"
 ROOT: Final = Path(__file__).parents[2]

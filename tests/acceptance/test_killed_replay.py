@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.store import EventStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 EVENTS = 900
 WINDOW = 300

@@ -18,11 +18,11 @@ HERE: Final = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder: each waits for a lease, a limit or a server, and depends on timing."""
+    """Mark the tests of this folder: each waits for a lease, a limit or a server."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.waiting)
 
 
 @pytest.fixture
