@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 import threading
 import time
@@ -225,7 +224,4 @@ def while_read() -> Iterator[None]:
 
 def _pipe() -> int:
     """Return the descriptor of stdout where it is a pipe, else -1."""
-    with suppress(OSError, ValueError, AttributeError):
-        descriptor = terminal.stdout().fileno()
-        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else -1
-    return -1
+    return terminal.stdout().fileno() if terminal.is_pipe(terminal.stdout()) else -1

@@ -12,6 +12,7 @@ import codecs
 import io
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 STDOUT: Final = 1
 STDERR: Final = 2
-MAX_WIDTH: Final = 120
-"""The maximum width of a table."""
+PIPE_WIDTH: Final = 120
+"""The width of a table where there is no terminal."""
 MIN_WIDTH: Final = 40
 MAX_NOTE: Final = 2_000
 """The maximum length of a line on stderr; an id can be a megabyte long."""
@@ -347,6 +348,14 @@ def is_terminal(stream: IO[str] | None) -> bool:
         return False
 
 
+def is_pipe(stream: IO[str] | None) -> bool:
+    """Return whether the stream goes to another process."""
+    try:
+        return stream is not None and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def is_colored(stream: IO[str] | None) -> bool:
     """Return whether the stream shows colours, by `--color`, then `NO_COLOR`, then the capability of the terminal."""
     if _state.color is not Color.AUTO:
@@ -361,8 +370,8 @@ def color_asked_for(args: Sequence[str]) -> Color:
 
 
 def width(stream: IO[str] | None = None) -> int:
-    """Return the width for tables, from `MIN_WIDTH` to `MAX_WIDTH`; `COLUMNS` overrides the terminal's width."""
-    return max(MIN_WIDTH, min(MAX_WIDTH, _columns(stream if stream is not None else stdout())))
+    """Return the width of the terminal, at least `MIN_WIDTH`; `COLUMNS` overrides it."""
+    return max(MIN_WIDTH, _columns(stream if stream is not None else stdout()))
 
 
 def _columns(stream: IO[str]) -> int:
@@ -372,7 +381,7 @@ def _columns(stream: IO[str]) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
-        return MAX_WIDTH
+        return PIPE_WIDTH
 
 
 def console(*, stderr: bool = False) -> Console:

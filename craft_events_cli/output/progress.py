@@ -2,8 +2,8 @@
 
     delivering ━━━━━━━━━━━━━━━━━━━━━━━━━━━╸━  1,204/1,241   97 %   412/s   0:00:01 left
 
-It appears after half a second, only on a terminal, and never where data goes to the same terminal. It does not use
-Rich, whose import often takes longer than the work.
+It appears after half a second, only on a terminal, and never where data may go to the same terminal: stdout is that
+terminal, or a pipe whose reader may share it. It does not use Rich, whose import often takes longer than the work.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Progress:
         return progress_line(self._label, self._done, self.total, seconds, width=room)[:room]
 
 
-def progress_line(label: str, done: int, total: int | None, seconds: float, *, width: int = terminal.MAX_WIDTH) -> str:
+def progress_line(label: str, done: int, total: int | None, seconds: float, *, width: int = terminal.PIPE_WIDTH) -> str:
     """Return the progress line.
 
     Args:
@@ -114,10 +114,10 @@ def _bar(share: float, width: int) -> str:
 
 
 def _can_be_drawn() -> bool:
-    """Return whether stderr is a terminal that can redraw a line and shows UTF-8."""
+    """Return whether stderr is a terminal that can redraw a line, shows UTF-8, and is not shared by a pipe's reader."""
     import os
 
-    if not terminal.is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+    if not terminal.is_terminal(sys.stderr) or terminal.is_pipe(terminal.stdout()) or os.environ.get("TERM") == "dumb":
         return False
     return (getattr(sys.stderr, "encoding", "") or "").lower().replace("-", "") == "utf8"
 
