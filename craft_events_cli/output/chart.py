@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import IO, Final
 
 _STEPS: Final = "▁▂▃▄▅▆▇█"
-_PLAIN_STEPS: Final = "_.:-=+*#"
+_PLAIN_STEPS: Final = ".:-=+*#"
 _EIGHTHS: Final = "▏▎▍▌▋▊▉█"
 
 
@@ -24,17 +24,17 @@ def has_blocks(stream: IO[str]) -> bool:
 
 
 def sparkline(values: Sequence[float], *, blocks: bool = True) -> str:
-    """Return a character for each value, scaled to the highest; only 0 is drawn at the bottom.
+    """Return a character for each value, scaled to the highest; only 0 is a blank.
 
     >>> sparkline([0, 1, 50, 100])
-    '▁▂▅█'
+    ' ▁▅█'
     >>> sparkline([0, 1, 50, 100], blocks=False)
-    '_.=#'
+    ' .=#'
     """
     steps = _STEPS if blocks else _PLAIN_STEPS
     peak = max(values, default=0)
     highest = len(steps) - 1
-    return "".join(steps[min(1 + int(value * highest / peak), highest)] if value > 0 else steps[0] for value in values)
+    return "".join(steps[min(int(value * len(steps) / peak), highest)] if value > 0 else " " for value in values)
 
 
 def bar(value: float, most: float, width: int, *, blocks: bool = True) -> str:

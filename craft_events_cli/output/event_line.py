@@ -123,6 +123,11 @@ def hue_of(tenant_id: str | None, choice: Sequence[str]) -> str:
     return choice[crc32(tenant_id.encode("utf-8", "surrogatepass")) % len(choice)]
 
 
+def hue_of_cell(text: str) -> str:
+    """Return the hue of a tenant in a cell of a table."""
+    return hue_of("" if text == NOTHING else text, hues())
+
+
 def _form(moment: datetime, now: datetime) -> int:
     """Return the time, with the date and year only where they differ from now."""
     if moment.year != now.year:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import NOTHING, cut, width_of
 from craft_events_cli.output.chart import bar, has_blocks, sparkline
-from craft_events_cli.output.event_line import hue_of, hues
+from craft_events_cli.output.event_line import hue_of_cell
 from craft_events_cli.output.spans import duration_text, minutes
 from craft_events_cli.output.table import CYAN, DIM, GAP, MARGIN, RED, Column, Table
 from craft_events_cli.output.workers import running_lines
@@ -72,7 +72,7 @@ class Screen:
         bars, together = _folded(found.bars, room - _LABEL - len(GAP) - widest)
         width = _LABEL + len(bars) + len(GAP) + widest
         title = f"{self.window}, {_one_bar(together * found.bar)} a bar"
-        peak = f"peak {_rate(bars, together * found.bar)}"
+        peak = f"peak {_rate(bars, together * found.bar)}" if found.events else ""
         if width_of(title) + len(GAP) + len(peak) <= room:
             width = max(width, width_of(title) + len(GAP) + len(peak))
             title += " " * (width - width_of(title) - len(peak)) + peak
@@ -162,10 +162,9 @@ def _axis(bars: Sequence[Bar]) -> Iterator[str]:
 
 
 def _columns(found: Stats, name: str, measure: str) -> list[Column]:
-    choice = hues()
     styles: Mapping[str, Any] = {
         "type": CYAN,
-        "tenant": lambda text: hue_of("" if text == NOTHING else text, choice),
+        "tenant": hue_of_cell,
         "error": RED,
     }
     numbers = [
@@ -219,10 +218,11 @@ def _one_bar(width: timedelta) -> str:
 
 
 def _rate(bars: Sequence[Bar], width: timedelta) -> str:
-    """Return the peak: the greatest number of events in a bar, as a rate."""
-    seconds = width.total_seconds()
-    size, unit = next(((size, unit) for size, unit in _UNITS if size <= seconds), _UNITS[-1])
-    return f"{short(max(one.events for one in bars) / seconds * size)}/{unit}"
+    """Return the greatest number of events in a bar as a rate, in a unit that does not round it to nothing."""
+    seconds, most = width.total_seconds(), max(one.events for one in bars)
+    fitting = next((number for number, (size, _) in enumerate(_UNITS) if size <= seconds), len(_UNITS) - 1)
+    size, unit = next((one for one in reversed(_UNITS[: fitting + 1]) if most * one[0] >= seconds), _UNITS[0])
+    return f"{short(most / seconds * size)}/{unit}"
 
 
 def short(number: float) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import NOTHING
-from craft_events_cli.output.event_line import hue_of, hues
+from craft_events_cli.output.event_line import hue_of_cell
 from craft_events_cli.output.rows import RowWriter, write_rows
 from craft_events_cli.output.spans import minutes
 from craft_events_cli.output.table import CYAN, DIM, RED, Column, Table
@@ -138,12 +138,11 @@ class UnfinishedWriter:
 
 
 def _columns(listing: Listing) -> list[Column]:
-    choice = hues()
     return [
         Column("Event", rank=2, least=LEAST_ID),
         Column(listing.moment, rank=3, style=DIM),
         Column("Type", rank=6, least=8, good=24, style=CYAN),
-        Column("Tenant", rank=4, least=6, good=16, style=lambda text: hue_of("" if text == NOTHING else text, choice)),
+        Column("Tenant", rank=4, least=6, good=16, style=hue_of_cell),
         Column("Handler", least=20, good=36),
         Column("Attempts", rank=7, is_right=True),
         Column("Error", rank=1, least=16, good=24, style=RED),
@@ -200,9 +199,8 @@ def write_groups(listing: Listing, groups: Sequence[DeliveryGroup], by: str, out
 
 def _group_columns(listing: Listing, by: str) -> list[Column]:
     """Return the columns: what the deliveries of a group have in common, then what is of the newest alone."""
-    choice = hues()
     handler, error = Column("Handler", least=12), Column("Error", least=12, style=RED)
-    tenant = Column("Tenant", least=12, style=lambda text: hue_of("" if text == NOTHING else text, choice))
+    tenant = Column("Tenant", least=12, style=hue_of_cell)
     kinds = {
         "error": ([handler, error], []),
         "handler": ([handler], ["error"]),

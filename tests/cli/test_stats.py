@@ -117,6 +117,16 @@ def test_a_screen_keeps_to_its_width(
         golden(f"stats.{columns}", shown)
 
 
+def test_one_event_is_not_a_peak_of_zero(cli: Cli, canned: Canned) -> None:
+    half = timedelta(minutes=30)
+    some = [Bar(NOW - half * (number + 1), NOW - half * number, events, 0) for number, events in enumerate((0, 1))]
+    canned.found = figures(bars=some, bar=half, events=1, failed=0)
+    shown = cli("stats", "-o", "table").out
+    assert re.search(r"peak 2/h$", shown, re.MULTILINE)
+    canned.found = figures(bars=[replace(one, events=0) for one in some], bar=half, events=0, failed=0)
+    assert "peak" not in cli("stats", "-o", "table").out
+
+
 def test_bars_that_do_not_fit_on_a_line_are_merged(cli: Cli, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     shown = cli("stats", "-o", "table").out

@@ -19,8 +19,8 @@ def test_a_sparkline_has_a_character_for_each_value(numbers: list[int], blocks: 
 
 
 @given(values)
-def test_only_zero_is_drawn_at_the_bottom(numbers: list[int]) -> None:
-    assert [step == "▁" for step in sparkline(numbers)] == [number == 0 for number in numbers]
+def test_little_is_not_drawn_like_nothing(numbers: list[int]) -> None:
+    assert [step == " " for step in sparkline(numbers)] == [number == 0 for number in numbers]
 
 
 @given(values)
