@@ -1,9 +1,9 @@
 """The hidden command that the completion scripts call for values: `completion-values KIND PREFIX LINE`,
 KIND one of tenant, type, handler, env.
 
-It answers within 300 ms with the values found by then, writes nothing to stderr, always exits 0, loads no handler
-module and starts no server. A value that is not `[A-Za-z0-9._:@/+-]+` is not offered: no tenant's name can run code at
-TAB.
+It answers within 300 ms, and with nothing where not all values were found by then: a shell would take the only value of
+a part for the only one there is. It writes nothing to stderr, always exits 0, loads no handler module and starts no
+server. A value that is not `[A-Za-z0-9._:@/+-]+` is not offered: no tenant's name can run code at TAB.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ def completion_values(args: Sequence[str]) -> NoReturn:
     """Print the values and end the process at once, without waiting for a driver's threads."""
     found: set[str] = set()
     answer = threading.Lock()
-    _thread.start_new_thread(_answer_after, (max(0.0, DEADLINE - _age()), found, answer))
+    _thread.start_new_thread(_answer_after, (max(0.0, DEADLINE - _age()), answer))
     try:
         kind, prefix, line = args
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
-        for value in _known(kind, prefix, line):
-            found.add(value)
+        found = set(_known(kind, prefix, line))
     finally:
         _answer(found, answer)
 
@@ -51,16 +50,16 @@ def _age() -> float:
         return time.process_time()
 
 
-def _answer_after(seconds: float, found: set[str], answer: threading.Lock) -> NoReturn:
+def _answer_after(seconds: float, answer: threading.Lock) -> NoReturn:
     time.sleep(seconds)
-    _answer(found, answer)
+    _answer(set(), answer)
 
 
 def _answer(found: set[str], answer: threading.Lock) -> NoReturn:
     """Print the values, once, and end the process."""
     answer.acquire()
     try:
-        os.write(1, "".join(f"{value}\n" for value in sorted(plain(found.copy()))[:MAX_VALUES]).encode("ascii"))
+        os.write(1, "".join(f"{value}\n" for value in sorted(plain(found))[:MAX_VALUES]).encode("ascii"))
     finally:
         os._exit(0)
 

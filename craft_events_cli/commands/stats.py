@@ -10,7 +10,7 @@ import typer
 
 from craft_events_cli import lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
-from craft_events_cli.errors import ExitCode, UsageError
+from craft_events_cli.errors import ExitCode
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 from craft_events_cli.output.progress import Progress
@@ -207,8 +207,6 @@ async def _first_look(meter: "Meter", selection: "Selection", chosen: Output) ->
     meter.on_bar = advance
     try:
         return await meter.read(selection)
-    except ValueError as error:
-        raise UsageError(str(error), hint="--bar is how wide a bar is, --since where the window begins") from None
     finally:
         progress.close()
         meter.on_bar = None

@@ -125,9 +125,15 @@ class ImportView:
         if self._rows is not None:
             self._rows.close()
         if isinstance(error, StoreUnavailable) and self._seen:
-            terminal.note(
-                f"{counted(self._seen, 'line')} read before the outage: run the same command again to continue"
-            )
+            self._say_how_to_go_on("the outage")
+        elif isinstance(error, asyncio.CancelledError):
+            self._say_how_to_go_on("the interruption")
+
+    def _say_how_to_go_on(self, ending: str) -> None:
+        """Say what was read: a line that is stored already changes nothing, so that the same command goes on."""
+        again = "" if self._is_dry else ": run the same command again to continue"
+        so_far = f"{counted(self._seen, 'line')} read before" if self._seen else "stopped by"
+        terminal.note(f"{so_far} {ending}{again}")
 
     async def _count(self) -> None:
         await asyncio.sleep(SHOWN_AFTER)

@@ -308,6 +308,22 @@ def test_the_deadline_holds_while_modules_are_still_imported(tmp_path: Path) -> 
     assert seconds < 20
 
 
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "raise OSError"])
+def test_a_part_of_the_values_is_not_offered_as_if_it_were_all(tmp_path: Path, ending: str) -> None:
+    program = (
+        "import time; from craft_events_cli import completion_values as command\n"
+        "def known(*args):\n"
+        "    yield 'acme'\n"
+        f"    {ending}\n"
+        "command._known = known; command.DEADLINE = 3; command.completion_values(['tenant', '', ''])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"")
+
+
 async def test_values_come_from_a_real_log(embedded_uri: str, database_name: str, tmp_path: Path) -> None:
     from craft_easy.core.events import DomainEvent
     from craft_easy.core.events.store import EventStore

@@ -210,4 +210,4 @@ def test_a_signal_ends_it_while_it_waits_for_lines(log: Log, process: Process, n
     until(lambda: log.events.count_documents({}) == 1)
     running.send_signal(number)
     assert running.wait(10) == code
-    running.communicate()
+    assert b" the interruption: run the same command again to continue" in running.communicate()[1]

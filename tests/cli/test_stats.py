@@ -428,3 +428,15 @@ def test_what_the_workers_run_now_is_shown_for_how_long_and_on_which_event(cli: 
     assert shown[-1].split() == ["shop.video:cut", "3", "min", "019abf3e-1", "api-3:4121:ab"]
     found = json.loads(cli("stats", "-o", "json").out)
     assert (found["workers"], found["running"][0]["event_id"]) == (1, "019abf3e-1")
+
+
+def test_an_error_that_nobody_expects_is_not_called_wrong_usage(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("of our own")
+
+    monkeypatch.setattr(library.Meter, "read", broken)
+    ended = cli("stats")
+    assert (ended.code, ended.out) == (1, "")
+    assert "unexpected ValueError: of our own" in ended.err

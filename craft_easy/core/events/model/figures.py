@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from craft_easy.core.events.errors import InvalidSetting
+
 
 @dataclass(slots=True)
 class Counts:
@@ -58,6 +60,7 @@ class Counts:
 
 MAX_BARS: Final = 1_000
 """The maximum number of bars, because each costs a query."""
+BAR_HINT: Final = "--bar is how wide a bar is, --since where the window begins"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -81,7 +84,7 @@ class Bars:
     """The window `since <= t < until` in bars of one width.
 
     Raises:
-        ValueError: the window is empty, the width is less than a millisecond, or there are more than `MAX_BARS` bars.
+        InvalidSetting: the window is empty, a bar is narrower than a millisecond, or there are more than `MAX_BARS`.
     """
 
     since: datetime
@@ -90,11 +93,12 @@ class Bars:
 
     def __post_init__(self) -> None:
         if self.since >= self.until:
-            raise ValueError("the window is empty")
+            raise InvalidSetting("since", "the window is empty", hint=BAR_HINT)
         if self.width < _MILLISECOND:
-            raise ValueError("a bar must be at least a millisecond wide")
+            raise InvalidSetting("bar", "must be at least a millisecond wide", hint=BAR_HINT)
         if len(self) > MAX_BARS:
-            raise ValueError(f"the window has {len(self):,} bars of this width, more than the maximum of {MAX_BARS:,}")
+            reason = f"the window has {len(self):,} bars of this width, more than the maximum of {MAX_BARS:,}"
+            raise InvalidSetting("bar", reason, hint=BAR_HINT)
 
     @property
     def origin(self) -> datetime:

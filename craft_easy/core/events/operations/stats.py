@@ -198,7 +198,7 @@ async def stats(
         loaded: ids of the loaded handlers, aliases included.
 
     Raises:
-        ValueError: the window is empty, or has too many bars of this width.
+        InvalidSetting: the window is empty, or has too many bars of this width.
         StoreUnavailable: the log was not reached, or a bar was not counted in time.
     """
     return await Meter(store, by=by, bar=bar, loaded=loaded).read(selection)
