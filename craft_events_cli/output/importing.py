@@ -186,7 +186,8 @@ class ImportView:
             are = "is" if imported.open == 1 else "are"
             yield f"{counted(imported.open, 'event')} {are} open; next: {next_step.loading('redispatch')}"
         elif imported.stored and not with_delivery and not self._is_dry:
-            yield "stored untracked: no handler runs for them without redispatch --include-untracked --since TIME"
+            deliver = next_step.loading("redispatch", "--include-untracked", "--since", "TIME")
+            yield f"stored untracked; to run handlers for them: {deliver}"
 
     def _what_to_mend(self) -> str:
         if self._rejects is None:

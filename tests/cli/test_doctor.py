@@ -95,6 +95,12 @@ def test_a_healthy_log_ends_with_0(cli: Cli, log: Log) -> None:
     assert "craft-events doctor -m MODULE" in cli("doctor").err
 
 
+def test_the_command_in_the_advice_about_untracked_records_can_be_pasted(cli: Cli, log: Log) -> None:
+    log.insert(record(3, event_type="mail.sent"))
+    (records,) = [one for one in json.loads(cli("doctor", "-o", "json").out) if one["check"] == "records"]
+    assert "craft-events redispatch -m MODULE --include-untracked --since TIME" in records["advice"]
+
+
 def test_every_format_has_the_same_content(cli: Cli, log: Log) -> None:
     log.events.drop_index("event_id_1")
     lines = [json.loads(line) for line in cli("doctor").out.splitlines()]

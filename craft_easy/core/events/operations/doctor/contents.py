@@ -117,10 +117,10 @@ async def records(store: EventStore) -> list[Finding]:
     of = f"of {drawn.looked_at:,} drawn at random from {drawn.events:,}"
     findings = []
     if drawn.untracked:
-        advice = "redispatch skips them by default: redispatch --include-untracked --since TIME"
+        advice = f"redispatch skips them by default: {REDISPATCH} --include-untracked --since TIME"
         findings.append(Finding.warn("records", f"{drawn.untracked:,} {of} are untracked", advice, **details))
     if drawn.unhandled:
-        advice = "did the application load all its handlers? redispatch --include-unhandled delivers them"
+        advice = f"did the application load all its handlers? {REDISPATCH} --include-unhandled delivers them"
         findings.append(
             Finding.warn(
                 "records", f"{drawn.unhandled:,} {of} had no handler when they were published", advice, **details
