@@ -72,6 +72,12 @@ def test_redispatch_delivers_the_events_that_are_named(cli: Cli, log: Log) -> No
     assert log.events.find_one({"event_id": OTHER})["delivery"]["state"] == "done"
 
 
+def test_a_delivery_of_an_event_that_is_named_has_its_line(cli: Cli) -> None:
+    ended = cli("redispatch", OTHER, "-m", "biller", "--now", "-o", "ndjson")
+    row = json.loads(ended.out)
+    assert (row["event_id"], row["handler"], row["outcome"], row["attempt"]) == (OTHER, CHARGE, "done", 2)
+
+
 def test_an_event_that_is_named_and_not_in_the_log_ends_a_redispatch_with_3(cli: Cli) -> None:
     ended = cli("redispatch", "019abf3f-cccc", "-m", "biller")
     assert ended.code == 3
