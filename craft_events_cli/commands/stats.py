@@ -250,10 +250,8 @@ def _window_of(where: params.Choosing, found: "Stats") -> str:
 
 
 def _hints(found: "Stats", where: params.Choosing) -> list[str]:
-    """Return a note on the figures, and the next step."""
-    known = ["failed counts the errors that are stored: the last five of a delivery"] if found.failed else []
-    if _is_left_alone(found):
-        known.append(f"{found.due:,} due · no worker is running")
+    """Return what stands still, and the next step."""
+    known = [f"{found.due:,} due · no worker is running"] if _is_left_alone(found) else []
     return [*known, _next_step(found, where)]
 
 

@@ -20,11 +20,12 @@ async def test_workers_are_listed_with_their_records_and_last_heartbeat(store: E
         ("api-1:1:aa", now, False),
         ("api-2:2:bb", now - timedelta(seconds=40), False),
         ("api-3:3:cc", now, True),
+        ("api-4:4:dd", now, True),
     ):
         host, pid, _ = owner.split(":")
         entry = {"host": host, "pid": int(pid), "lease": 30.0, "fenced": fenced}
         await registry.insert_one({"_id": owner, "started_at": now - timedelta(hours=1), "beat_at": beat_at, **entry})
-    for number, name in enumerate(["api-1:1:aa", "api-2:2:bb", "api-2:2:bb", "gone:9:ff", None]):
+    for number, name in enumerate(["api-1:1:aa", "api-2:2:bb", "api-2:2:bb", "gone:9:ff", None, "api-4:4:dd"]):
         await store_with(store, event(number), failed("a", "pending"), owner=name)
     await store_with(store, event(9), failed("a"), owner="api-1:1:aa")
     found = await workers(store)
@@ -32,8 +33,8 @@ async def test_workers_are_listed_with_their_records_and_last_heartbeat(store: E
         ("gone:9:ff", "gone", 1),
         ("api-2:2:bb", "silent", 2),
         ("api-1:1:aa", "alive", 1),
-        ("api-3:3:cc", "fenced", 0),
-    ]
+        ("api-4:4:dd", "fenced", 1),
+    ], "a worker that was taken over and owns nothing is gone"
     silent = found[1]
     assert (silent.host, silent.pid, silent.lease) == ("api-2", 2, 30.0)
     assert silent.silent_s is not None

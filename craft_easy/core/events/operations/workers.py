@@ -48,6 +48,8 @@ class WorkerStatus:
 async def workers(store: EventStore) -> list[WorkerStatus]:
     """Return every worker that is registered or owns an open record, those that need a look first, then the busiest.
 
+    A worker that was taken over and owns nothing is gone: its entry in the registry only keeps it from coming back.
+
     Raises:
         StoreUnavailable: the log was not reached.
     """
@@ -55,7 +57,11 @@ async def workers(store: EventStore) -> list[WorkerStatus]:
     owned = await Deliveries(store).owners()
     entries = await WorkerRegistry(store).entries()
     now = await store.now()
-    statuses = [_known(entry, owned.get(owner, 0), now) for owner, entry in entries.items()]
+    statuses = [
+        _known(entry, owned.get(owner, 0), now)
+        for owner, entry in entries.items()
+        if owner in owned or not entry.fenced
+    ]
     statuses += [WorkerStatus(owner, "gone", records) for owner, records in owned.items() if owner not in entries]
     return sorted(statuses, key=lambda status: (_IN_ORDER.index(status.state), -status.open, status.owner))
 
