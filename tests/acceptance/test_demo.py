@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 SHOP: Final = "craft_events_cli.demo.shop"
 """Not imported here: it subscribes its handlers on the bus of the process and claims `order.placed`."""
 PROGRAM: Final = str(Path(sys.executable).with_name("craft-events"))
-LIMIT: Final = 60.0
+LIMIT: Final = 240.0
 """The time limit of a demo in seconds."""
 COLUMNS: Final = 60
 

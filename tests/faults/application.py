@@ -29,7 +29,7 @@ SHORT_DEADLINE: Final = 1.5
 """A deadline that a test waits for."""
 SLACK_S: Final = 10.0
 """How much later than its deadline a call may end on a busy machine; a driver gives up by itself after 30 s."""
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 """The longest wait of a handler, so that a failing test ends."""
 Handler = Callable[[DomainEvent], Awaitable[None]]
 

@@ -122,7 +122,7 @@ class Site:
         """Return how often each event × handler is in the ledger."""
         return Counter(self.lines(word))
 
-    def until_in_ledger(self, word: str, count: int = 1, *, seconds: float = 60) -> None:
+    def until_in_ledger(self, word: str, count: int = 1, *, seconds: float = 180) -> None:
         """Return when the ledger has this number of lines of a word."""
         until(lambda: len(self.lines(word)) >= count, seconds=seconds)
 
@@ -159,7 +159,7 @@ def said_until(process: Process, part: str) -> None:
     raise AssertionError(f"it ended without {part!r}")
 
 
-def ended(process: Process, *, seconds: float = 60) -> tuple[int, str, str]:
+def ended(process: Process, *, seconds: float = 180) -> tuple[int, str, str]:
     """Wait for a process to end; return its exit code and output."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err

@@ -51,7 +51,7 @@ class Quick:
             self.inserted[event.event_id] = steady()
             await shop.append(event)
             await asyncio.sleep(pause)
-        await becomes(lambda: len(self.waited) == number, seconds=60)
+        await becomes(lambda: len(self.waited) == number, seconds=180)
 
 
 @asynccontextmanager
@@ -131,6 +131,6 @@ async def test_a_record_of_a_slow_and_a_quick_handler_is_finished_by_both(shop: 
         await quick.insert(shop, 40, pause=0)
         assert not ran
         end.set()
-        await becomes(lambda: len(ran) == 40, seconds=60)
+        await becomes(lambda: len(ran) == 40, seconds=180)
     assert {record["delivery"]["state"] for record in await shop.records()} == {"done"}
     assert sorted(ran) == sorted(quick.inserted)

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], *, seconds: float = 60) -> T:
+def until(condition: Callable[[], T], *, seconds: float = 180) -> T:
     """Return the first true value of the condition; fail at the time limit."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -22,7 +22,7 @@ def until(condition: Callable[[], T], *, seconds: float = 60) -> T:
     return value
 
 
-async def becomes(condition: Callable[[], T], *, seconds: float = 60) -> T:
+async def becomes(condition: Callable[[], T], *, seconds: float = 180) -> T:
     """Run the event loop until the condition is true, and return its value; fail at the time limit."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
