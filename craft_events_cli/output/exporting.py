@@ -17,6 +17,7 @@ from craft_events_cli import terminal
 from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
+from craft_events_cli.output.spans import elapsed_text
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
@@ -104,7 +105,7 @@ def _lines(exported: Exported, seconds: float, file: Path | None) -> Iterable[st
     parts = [counted(exported.events, "event")]
     if exported.before:
         parts.append(f"{exported.before + exported.events:,} with those of earlier runs")
-    parts.append(f"{seconds:.1f} s")
+    parts.append(elapsed_text(seconds))
     yield " · ".join(parts)
     if file is not None:
         check = next_step.command("import", str(file), "--dry-run")

@@ -13,7 +13,7 @@ from craft_easy.core.events.history.tail import (
     WentLive,
 )
 from craft_events_cli import terminal
-from craft_events_cli.output.spans import duration_text, stamp, times_are
+from craft_events_cli.output.spans import duration_text, elapsed_text, stamp, times_are
 
 
 def notes(log: str) -> TailObserver:
@@ -44,6 +44,6 @@ def _text_of(notice: TailNotice, log: str) -> str:
         case ConnectionLost():
             return "connection lost, resuming …"
         case ConnectionResumed(seconds):
-            return f"resumed after {seconds:.1f} s, nothing missed"
+            return f"resumed after {elapsed_text(seconds)}, nothing missed"
         case NothingCame(seconds):
             return f"no events for {duration_text(seconds) if seconds >= 1 else f'{seconds:g} s'}"

@@ -15,6 +15,7 @@ from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
+from craft_events_cli.output.spans import elapsed_text
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Pruner(_Acted):
         events = pruned.counts.events
         if events:
             where = "removed without a copy" if self._archive is None else f"archived in {self._archive} and removed"
-            yield " · ".join([f"{counted(events, 'event')} {where}", *remarks(pruned), f"{self.elapsed_s:.1f} s"])
+            yield " · ".join([f"{counted(events, 'event')} {where}", *remarks(pruned), elapsed_text(self.elapsed_s)])
         else:
             yield " · ".join(["nothing to prune", *remarks(pruned)])
         for event_id in pruned.inexact_ids[:MOST_NAMED]:
@@ -173,7 +174,7 @@ class Redactor(_Acted):
         counts = redacted.counts
         if counts.events:
             skipped = counted(counts.deliveries, "delivery", "deliveries")
-            yield f"{counted(counts.events, 'event')} redacted · {skipped} skipped · {self.elapsed_s:.1f} s"
+            yield f"{counted(counts.events, 'event')} redacted · {skipped} skipped · {elapsed_text(self.elapsed_s)}"
         else:
             yield "nothing to redact in this selection"
         for event_id, reason in list(redacted.kept.items())[:MOST_NAMED]:

@@ -25,7 +25,7 @@ from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
-from craft_events_cli.output.spans import time_of_day
+from craft_events_cli.output.spans import elapsed_text, time_of_day
 from craft_events_cli.output.watching import WatchStatus
 from craft_events_cli.terminal import Output
 
@@ -48,7 +48,7 @@ SUMMARY: Final = (
 )
 MOST_ERRORS: Final = 5
 MOST_KINDS: Final = 1_000
-"""The number of different errors that are counted separately; all others are counted together."""
+"""The number of kinds of errors that are counted separately; all others are counted together."""
 
 
 class RedispatchView:
@@ -62,8 +62,8 @@ class RedispatchView:
     def __init__(self, output: Output, *, label: str = "delivering") -> None:
         self._output = output
         self._errors: Counter[tuple[str, str]] = Counter()
-        self._places: dict[tuple[str, str], str] = {}
-        """Where each kind of error was raised first."""
+        self._examples: dict[tuple[str, str], str] = {}
+        """The first error of each kind, and where it was raised."""
         self._next_due: datetime | None = None
         self._died_at: set[str] = set()
         self._announced: set[str] = set()
@@ -103,7 +103,7 @@ class RedispatchView:
             case ConnectionLost(reason=reason):
                 self._progress.note(f"connection lost, trying again … ({reason})")
             case ConnectionResumed(seconds=seconds):
-                self._progress.note(f"resumed after {seconds:.1f} s")
+                self._progress.note(f"resumed after {elapsed_text(seconds)}")
 
     def _show_waiting(self, workers: Iterable[AwaitedWorker]) -> None:
         for one in workers:
@@ -126,12 +126,14 @@ class RedispatchView:
             terminal.flush()
 
     def _count_error(self, report: DeliveryReport) -> None:
-        kind = (report.handler, report.error or "")
+        error = report.error or ""
+        kind = (report.handler, error.partition(": ")[0])
         if kind not in self._errors and len(self._errors) >= MOST_KINDS:
-            kind = (report.handler, "other errors")
-        elif report.where is not None:
-            self._places.setdefault(kind, report.where)
+            kind, example = (report.handler, "other errors"), "other errors"
+        else:
+            example = shorten(error) + (f"   {report.where}" if report.where else "")
         self._errors[kind] += 1
+        self._examples.setdefault(kind, example)
         if report.due_at is not None and (self._next_due is None or report.due_at < self._next_due):
             self._next_due = report.due_at
 
@@ -152,12 +154,11 @@ class RedispatchView:
             yield f"next: {step}"
 
     def errors(self) -> Iterable[str]:
-        """Yield a line for each of the most frequent errors, by handler."""
+        """Yield a line for each of the most frequent errors, by handler and type, with the first as its example."""
         shown = self._errors.most_common(MOST_ERRORS)
         width = max((len(handler) for (handler, _), _ in shown), default=0)
-        for (handler, error), count in shown:
-            where = self._places.get((handler, error))
-            yield f"{count:5,}  {handler:<{width}}   {shorten(error)}" + (f"   {where}" if where else "")
+        for kind, count in shown:
+            yield f"{count:5,}  {kind[0]:<{width}}   {self._examples[kind]}"
         if len(self._errors) > MOST_ERRORS:
             yield f"       and {len(self._errors) - MOST_ERRORS:,} other kinds of error"
 
@@ -183,7 +184,7 @@ def headline(summary: RedispatchSummary, next_due: datetime | None) -> str:
     ):
         if number:
             parts.append(f"{number:,} {word}")
-    return " · ".join([*parts, *_left(summary), f"{summary.elapsed_s:.1f} s"])
+    return " · ".join([*parts, *_left(summary), elapsed_text(summary.elapsed_s)])
 
 
 def _left(summary: RedispatchSummary) -> Iterable[str]:

@@ -13,7 +13,7 @@ from craft_events_cli.output import next_step, redispatch
 from craft_events_cli.output.counts import counted, missing_lines, shorten
 from craft_events_cli.output.redispatch import report_row
 from craft_events_cli.output.rows import json_line
-from craft_events_cli.output.spans import window_text
+from craft_events_cli.output.spans import elapsed_text, window_text
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def headline(summary: ReplaySummary, *, goes_on: bool = False) -> str:
             parts.append(f"{number:,} {words}")
     if not summary.is_complete:
         parts.append("stopped early")
-    return " · ".join([*parts, f"{summary.elapsed_s:.1f} s"])
+    return " · ".join([*parts, elapsed_text(summary.elapsed_s)])
 
 
 def summary_row(summary: ReplaySummary) -> dict[str, Any]:

@@ -83,6 +83,15 @@ def _end(moment: datetime) -> str:
     return plain(shown(moment), unit)
 
 
+def elapsed_text(seconds: float) -> str:
+    """Return how long a run took: tenths of a second below a minute.
+
+    >>> elapsed_text(31.24), elapsed_text(598.3)
+    ('31.2 s', '9 min 58 s')
+    """
+    return f"{seconds:.1f} s" if seconds < 60 else duration_text(seconds)
+
+
 def duration_text(seconds: float) -> str:
     """Return a duration in its two largest units.
 

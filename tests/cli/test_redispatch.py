@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from craft_easy.core.events import DomainEvent
+from craft_easy.core.events.engine.report import DeliveryReport
 from craft_easy.core.events.redispatch import RedispatchSummary
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.worker_registry import WorkerRegistry
-from craft_events_cli.output.redispatch import headline, suggestion
+from craft_events_cli.output.redispatch import RedispatchView, headline, suggestion
+from craft_events_cli.terminal import Output
 from tests.cli.conftest import ROOT, Cli
 from tests.support.applications import application
 from tests.support.conditions import until
@@ -413,6 +415,17 @@ def test_a_reader_that_goes_away_does_not_stop_what_acts(log: Log, app: Path) ->
     first.stderr.close()
     assert first.wait(timeout=60) == 0
     assert b"40 events" in err
+
+
+def test_errors_of_one_cause_with_other_texts_are_one_line() -> None:
+    view = RedispatchView(Output.TABLE)
+    for number in range(180):
+        error = f"CardExpired: card of c_{number} expired" if number % 9 else "OSError: closed"
+        view.show_delivery(DeliveryReport(f"e-{number}", "order.placed", None, "shop:charge", "failed", 1, error, None))
+    assert list(view.errors()) == [
+        "  160  shop:charge   CardExpired: card of c_1 expired",
+        "   20  shop:charge   OSError: closed",
+    ]
 
 
 def test_the_headline_names_what_happened_and_nothing_else() -> None:

@@ -6,7 +6,15 @@ import pytest
 
 from craft_easy.core.events import clock
 from craft_easy.core.events.model.times import Window
-from craft_events_cli.output.spans import duration_text, minutes, shown_in, stamp, time_of_day, window_text
+from craft_events_cli.output.spans import (
+    duration_text,
+    elapsed_text,
+    minutes,
+    shown_in,
+    stamp,
+    time_of_day,
+    window_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +35,10 @@ from craft_events_cli.output.spans import duration_text, minutes, shown_in, stam
 )
 def test_a_duration_is_printed_in_its_two_largest_units(seconds: float, expected: str) -> None:
     assert duration_text(seconds) == expected
+
+
+def test_a_run_of_ten_minutes_is_not_printed_in_seconds() -> None:
+    assert [elapsed_text(seconds) for seconds in (0, 31.24, 598.3)] == ["0.0 s", "31.2 s", "9 min 58 s"]
 
 
 def test_another_year_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
