@@ -9,6 +9,7 @@ from craft_events_cli import params, terminal
 from craft_events_cli.connection import current_directory
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.expanding import expanded
+from craft_events_cli.output import next_step
 from craft_events_cli.output.config import Setting, write_settings
 from craft_events_cli.output.rows import write_rows
 from craft_events_cli.terminal import Output
@@ -89,8 +90,10 @@ def _summary(settings: "Settings") -> str:
     found = environments(current_directory())
     if not found:
         return "no environments · a pyproject.toml names them: [tool.craft-events.env.prod]"
-    step = "" if settings.environment else f" · one of them: craft-events config show --env {found[0].name}"
-    return f"environments: {', '.join(map(_named, found))}{step}"
+    names = f"environments: {', '.join(map(_named, found))}"
+    if settings.environment is not None:
+        return names
+    return f"{names} · one of them: {next_step.command('config', 'show', '--env', found[0].name)}"
 
 
 def _named(environment: "Environment") -> str:

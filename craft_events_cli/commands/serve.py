@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Final
 
 import typer
@@ -11,6 +10,7 @@ from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EmbeddedLogError
 from craft_events_cli import params, terminal
 from craft_events_cli.expanding import expanded
+from craft_events_cli.output import next_step
 
 app = typer.Typer(add_completion=False)
 
@@ -68,7 +68,7 @@ def _introduce(log: embedded.EmbeddedLog) -> None:
     terminal.stdout().write(f"{terminal.safe(log.uri)}\n")
     terminal.flush()
     terminal.note(f"the embedded event log in {log.directory} runs (process {log.pid}); Ctrl-C stops it")
-    terminal.note(f"use it: craft-events tail --uri {quote(f'embedded:{log.directory}')}")
+    terminal.note(f"use it: {next_step.command('tail', '--uri', f'embedded:{log.directory}')}")
 
 
 def _leave(log: embedded.EmbeddedLog) -> None:

@@ -110,6 +110,11 @@ def test_the_summary_lists_the_environments(cli: Cli, file: Path) -> None:
     assert cli("config", "show").err == note
 
 
+def test_the_suggested_environment_is_shown_with_the_flags_of_this_run(cli: Cli, file: Path) -> None:
+    note = cli("config", "show", "--collection", "the events").err
+    assert note.endswith("craft-events config show --env staging --collection 'the events'\n")
+
+
 def test_an_unusable_setting_is_named_with_its_origin(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROD_URI")
     ended = cli("config", "show", "--env", "prod")
