@@ -26,6 +26,9 @@ HAPPENED: Final = "What happened"
 WRONG: Final = "What is wrong"
 ACT: Final = "What to do"
 SETUP: Final = "Setting up"
+EXAMPLE_WIDTH: Final = 76
+_BREAKS: Final = re.compile(r"""[ ](?=--?[a-z]|[|>][ ])(?=(?:[^'"]|'[^']*'|"[^"]*")*$)""")
+"""Where a command can continue on the next line: before an option, a pipe or a redirection, outside of quotes."""
 
 
 class Entry(NamedTuple):
@@ -67,12 +70,34 @@ def page(docstring: str) -> str:
 
 
 def _examples(paragraph: str) -> str:
-    heading, *lines = paragraph.splitlines()
-    return "\n".join([heading, *(f"[not dim]  {line.strip()}[/]" for line in lines)])  # Typer cuts off plain margins
+    heading, *commands = paragraph.splitlines()
+    lines = [line for command in commands for line in _continued(command.strip())]
+    return "\n".join([heading, *(f"[not dim]  {line}[/]" for line in lines)])  # Typer cuts off plain margins
+
+
+def _continued(command: str) -> list[str]:
+    """Return a command in lines of a terminal of 80 columns, each but the last with the backslash of the shell."""
+    lines: list[str] = []
+    for part in _BREAKS.split(command):
+        if lines and len(lines[-1]) + len(part) + len("  \\") <= EXAMPLE_WIDTH:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"{'  ' if lines else ''}{part}")
+    return [*(f"{line} \\\\" for line in lines[:-1]), lines[-1]]
 
 
 class _WithContext:
-    """Gives each usage error its context, and so its page: Typer's have none where an option lacks its value."""
+    """Gives each usage error its context, and so its page: Typer's have none where an option lacks its value.
+
+    On the page a flag has no value to type: Typer shows `<bool>`.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # a mixin of Typer's classes
+        for one in found:
+            if getattr(one, "is_flag", False):
+                one.metavar = ""
+        return found
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:

@@ -29,8 +29,10 @@ def completion(
 
     Examples:
         craft-events completion bash > ~/.local/share/bash-completion/completions/craft-events
-        craft-events completion zsh > ~/.zfunc/_craft-events        # with ~/.zfunc in $fpath, before compinit
+        craft-events completion zsh > ~/.zfunc/_craft-events
         craft-events completion fish > ~/.config/fish/completions/craft-events.fish
+
+    zsh needs ~/.zfunc in its fpath before compinit runs.
     """
     from craft_events_cli.completion import script
 

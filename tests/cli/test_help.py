@@ -17,8 +17,8 @@ NAMES = {
 
 
 def words_of(page: str) -> str:
-    """Return the text of a page without frames, line breaks and repeated spaces."""
-    return " ".join(re.sub("[│╭╮╰╯─]", " ", page).split())
+    """Return the text of a page without frames, line breaks, backslashes before them and repeated spaces."""
+    return " ".join(word for word in re.sub("[│╭╮╰╯─]", " ", page).split() if word != "\\")
 
 
 @pytest.mark.parametrize("words", PAGES)
@@ -43,6 +43,20 @@ def test_a_page_begins_with_a_sentence_and_two_to_four_examples(words: str) -> N
     assert examples.startswith("Examples:\n")
     assert 2 <= len(examples_of(words)) <= 4
     assert all(f"craft-events {words}" in example or words == "serve" for example in examples_of(words))
+
+
+@pytest.mark.parametrize("words", [*GROUPS, *COMMANDS])
+def test_an_example_can_be_copied_from_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, _, block = cli(*words.split(), "-h").out.partition("Examples:")
+    lines = [line.rstrip() for line in block.splitlines()[1:]]
+    text = "\n".join(lines[: lines.index("")])
+    assert re.sub(r" \\\n +", " ", text).splitlines() == [f"   {example}" for example in examples_of(words)]
+
+
+@pytest.mark.parametrize("words", PAGES)
+def test_a_flag_asks_for_no_value_on_its_page(cli: Cli, words: str) -> None:
+    assert "<bool>" not in cli(*words.split(), "-h").out
 
 
 @pytest.mark.parametrize("words", COMMANDS)
