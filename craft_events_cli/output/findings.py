@@ -31,6 +31,8 @@ GAP: Final = "   "
 BESIDE: Final = "     "
 LEVEL: Final = 4
 CHECK: Final = 15
+READING_WIDTH: Final = 120
+"""Sentences are folded to this width on a wider terminal."""
 NARROW: Final = 60
 """Below this width the text is written under the name of the check."""
 _STYLES: Final = {"OK": "32", "WARN": "33", "FAIL": "31;1"}
@@ -99,12 +101,18 @@ def _lines(finding: Finding) -> Sequence[str]:
     if width < NARROW:
         lines.append(head.rstrip())
         indent, head = 4, " " * 4
-    room = max(width - indent, 20)
+    room = max(min(width, READING_WIDTH) - indent, 20)
     if advice and len(message) + len(BESIDE) + len(advice) <= room:
         return [*lines, f"{head}{message}{BESIDE}{terminal.paint(advice, _DIM, stream)}"]
     folded = wrap(message, room, break_long_words=False, break_on_hyphens=False) or [""]
     lines += [head + folded[0], *(" " * indent + line for line in folded[1:])]
-    return [*lines, *(" " * indent + terminal.paint(line, _DIM, stream) for line in _steps(advice, room))]
+    return [*lines, *(_indented(line, indent, width) for line in _steps(advice, room))]
+
+
+def _indented(step: str, indent: int, width: int) -> str:
+    """Return a line of advice below the text; a long command starts further to the left, so that it fits."""
+    start = max(min(indent, width - len(step)), len(MARGIN))
+    return " " * start + terminal.paint(step, _DIM, terminal.stdout())
 
 
 def _steps(advice: str, room: int) -> Sequence[str]:

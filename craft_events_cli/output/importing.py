@@ -22,6 +22,7 @@ from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 from craft_events_cli.output.rows import RowWriter, json_line
+from craft_events_cli.output.spans import elapsed_text
 from craft_events_cli.terminal import Output
 
 COLUMNS: Final = ("line", "event_id", "outcome", "error")
@@ -208,7 +209,7 @@ def headline(imported: Imported, seconds: float, *, is_dry: bool = False) -> str
     ):
         if number:
             parts.append(f"{number:,} {one if number == 1 else many or one}")
-    return " · ".join([*parts, "nothing was written" if is_dry else f"{seconds:.1f} s"])
+    return " · ".join([*parts, "nothing was written" if is_dry else elapsed_text(seconds)])
 
 
 def _row(refused: Refused) -> dict[str, Any]:

@@ -69,8 +69,14 @@ async def workers(store: EventStore) -> list[Finding]:
 def _worker_text(worker: WorkerStatus) -> str:
     silent_s = worker.silent_s
     return (
-        f"{worker.owner} ({worker.state}{f' for {silent_s:,.0f} s' if silent_s and worker.state == 'silent' else ''})"
+        f"{worker.owner} ({worker.state}{f' for {_span(silent_s)}' if silent_s and worker.state == 'silent' else ''})"
     )
+
+
+def _span(seconds: float) -> str:
+    """Return a duration in one unit, of which there are at least two."""
+    size, unit = next(((size, unit) for size, unit in ((3_600, "h"), (60, "min")) if seconds >= 2 * size), (1, "s"))
+    return f"{seconds / size:,.0f} {unit}"
 
 
 async def backlog(store: EventStore) -> list[Finding]:
