@@ -32,6 +32,8 @@ MAX_NOTE: Final = 2_000
 """The maximum length of a line on stderr; an id can be a megabyte long."""
 
 _RED, _YELLOW = "31;1", "33;1"
+LEGIBLE: Final = {"32": "38;5;28", "33": "38;5;136", "33;1": "38;5;136;1", "36": "38;5;31"}
+"""Green, yellow and cyan are hard to read on white: their like among 256 colours."""
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _PLAIN: Final = dict(zip("·…–→←✓✗×≤│├└─━╸", "-~-><+xx<||`---", strict=True))
 """Signs of this program, and the ones that take their places where the terminal's encoding has none."""
@@ -337,7 +339,17 @@ def redacted(text: str) -> str:
 
 def paint(text: str, style: str, stream: IO[str] | None) -> str:
     """Return the text in a colour (an ANSI sequence) if the stream shows colours."""
-    return f"\x1b[{style}m{text}\x1b[0m" if is_colored(stream) else text
+    return colored(text, style) if is_colored(stream) else text
+
+
+def colored(text: str, style: str) -> str:
+    """Return the text in a colour (an ANSI sequence) that can be read on black and on white, if there are enough."""
+    return f"\x1b[{LEGIBLE.get(style, style) if has_many_colors() else style}m{text}\x1b[0m"
+
+
+def has_many_colors() -> bool:
+    """Return whether the terminal has 256 colours."""
+    return "256" in os.environ.get("TERM", "") or os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Cells of a line: the width and the colour of a text, and cutting to a width.
+"""Cells of a line: the width and the colour of a text, cutting and folding to a width.
 
 Rich is loaded only for text that is not ASCII.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+from craft_events_cli import terminal
 
 NOTHING: Final = "–"
 """Shown in a cell that has no value."""
@@ -22,7 +24,7 @@ class Cell:
 
 def painted(cell: Cell, *, is_colored: bool) -> str:
     """Return the text of a cell, coloured where the stream shows colours."""
-    return f"\x1b[{cell.style}m{cell.text}\x1b[0m" if cell.style and is_colored else cell.text
+    return terminal.colored(cell.text, cell.style) if cell.style and is_colored else cell.text
 
 
 def width_of(text: str) -> int:
@@ -43,3 +45,19 @@ def cut(text: str, width: int) -> str:
     from rich.cells import set_cell_size
 
     return set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
+
+
+def folded(text: str, room: int) -> list[str]:
+    """Return a text in lines of at most `room` columns, broken at spaces where there are any; at least one line.
+
+    >>> folded("konnte nicht", 8), folded("千代田区", 5)
+    (['konnte', 'nicht'], ['千代', '田区'])
+    """
+    if text.isascii():
+        from textwrap import wrap
+
+        return wrap(text, room, break_on_hyphens=False) or [""]
+    from rich.console import Console
+    from rich.text import Text
+
+    return [line.plain.rstrip() for line in Text(text).wrap(Console(width=room), room)] or [""]

@@ -108,12 +108,12 @@ class LineWriter:
         return self._paint(part.text, _DIM if part.is_dim else "")
 
     def _paint(self, text: str, style: str) -> str:
-        return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_colored else text
+        return terminal.colored(text, style) if style and self._is_colored else text
 
 
 def hues() -> Sequence[str]:
     """Return the hues for tenants that this terminal can show."""
-    return _MANY_HUES if _has_many_colors() else _HUES
+    return _MANY_HUES if terminal.has_many_colors() else _HUES
 
 
 def hue_of(tenant_id: str | None, choice: Sequence[str]) -> str:
@@ -133,9 +133,3 @@ def _form(moment: datetime, now: datetime) -> int:
     if moment.year != now.year:
         return _YEAR
     return _TIME if moment.date() == now.date() else _DAY
-
-
-def _has_many_colors() -> bool:
-    import os
-
-    return "256" in os.environ.get("TERM", "") or os.environ.get("COLORTERM", "") in ("truecolor", "24bit")

@@ -124,7 +124,7 @@ class OutcomeLines:
         return text[11:] if moment.date() == now.date() else text[5:]
 
     def _paint(self, text: str, style: str) -> str:
-        return f"\x1b[{style}m{text}\x1b[0m" if style and self._is_colored else text
+        return terminal.colored(text, style) if style and self._is_colored else text
 
 
 def _result(ending: Ending) -> str:

@@ -109,5 +109,5 @@ class Table:
             text = cut(text, width)
         padding = " " * (width - width_of(text))
         chosen = style or (column.style if isinstance(column.style, str) else column.style(text))
-        painted = f"\x1b[{chosen}m{text}\x1b[0m" if chosen and text and self._is_colored else text
+        painted = terminal.colored(text, chosen) if chosen and text and self._is_colored else text
         return padding + painted if column.is_right else painted + padding

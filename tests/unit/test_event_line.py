@@ -86,12 +86,13 @@ def test_a_missing_value_is_a_dash(lines: Lines) -> None:
     ]
 
 
-def test_a_tenant_keeps_its_hue_and_colours_add_no_letters(lines: Lines) -> None:
+def test_a_tenant_keeps_its_hue_and_colours_add_no_letters(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
     first, second, other = lines([{}, {}, {"tenant_id": "globex"}], color="always")
     assert first == second
     hue = first.split("acme")[0].rpartition("\x1b[")[2]
     assert hue != other.split("globex")[0].rpartition("\x1b[")[2]
-    assert "\x1b[36mpayment.completed\x1b[0m" in first
+    assert "\x1b[38;5;31mpayment.completed\x1b[0m" in first
 
 
 def test_a_terminal_of_few_colours_gets_few(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,8 +218,8 @@ def brightness(number: int) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("hue", event_line._MANY_HUES)
-def test_a_tenants_hue_is_legible_on_dark_and_on_light(hue: str) -> None:
-    own = brightness(int(hue.rpartition(";")[2])) + 0.05
+@pytest.mark.parametrize("hue", [*event_line._MANY_HUES, *terminal.LEGIBLE.values()])
+def test_a_hue_is_legible_on_dark_and_on_light(hue: str) -> None:
+    own = brightness(int(hue.split(";")[2])) + 0.05
     assert own / 0.05 >= 3
     assert 1.05 / own >= 3

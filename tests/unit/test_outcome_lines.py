@@ -79,9 +79,10 @@ def test_no_line_is_wider_than_the_terminal(lines: Lines, width: int) -> None:
     assert all(width_of(line) <= width for line in lines(DONE, FAILED, long, width=width, below=None))
 
 
-def test_a_failure_is_red_and_a_success_is_green(lines: Lines) -> None:
+def test_a_failure_is_red_and_a_success_is_green(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
     done, failed = lines(DONE, FAILED, color="always")
-    assert "\x1b[32m✓" in done
+    assert "\x1b[38;5;28m✓" in done
     assert "\x1b[31m✗" in failed
     assert "\x1b[31mCardExpired" in failed
 
