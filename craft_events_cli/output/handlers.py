@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from craft_easy.core.events.model.retry import RetryPolicy
 from craft_events_cli import terminal
+from craft_events_cli.output.cells import folded
 from craft_events_cli.terminal import safe
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def write_handler(row: Mapping[str, Any]) -> None:
     stream = terminal.stdout()
     room = terminal.width(stream) - len(_MARGIN)
     where = f"{_short(row['file'])}:{row['line']}"
-    lines = [terminal.paint(safe(row["id"]), "1", stream), *wrap(safe(row["doc"] or ""), room)]
+    lines = [terminal.paint(safe(row["id"]), "1", stream), *(folded(safe(row["doc"]), room) if row["doc"] else [])]
     facts = {"where": where, **_facts(row)}
     indent = max(map(len, facts)) + _GAP
     for name, value in facts.items():
-        folded = wrap(safe(value), max(room - indent, 20), break_on_hyphens=False) or [""]
-        lines.append(terminal.paint(name.ljust(indent), "2", stream) + folded[0])
-        lines += [" " * indent + line for line in folded[1:]]
+        first, *others = folded(safe(value), max(room - indent, 20))
+        lines.append(terminal.paint(name.ljust(indent), "2", stream) + first)
+        lines += [" " * indent + line for line in others]
     stream.writelines(f"{_MARGIN}{line}\n" for line in lines)
 
 

@@ -17,11 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
-from textwrap import wrap
 from typing import Any, Final
 
 from craft_events_cli import terminal
-from craft_events_cli.output.cells import Cell, cut, painted, width_of
+from craft_events_cli.output.cells import Cell, cut, folded, painted, width_of
 from craft_events_cli.output.counts import counted
 from craft_events_cli.output.event_line import hue_of, hues
 from craft_events_cli.output.spans import plain, shown, stamp
@@ -34,8 +33,16 @@ GAP: Final = "   "
 MAX_LINES: Final = 20
 """A payload is cut after this number of lines."""
 MAX_HANDLER: Final = 60
+MIN_HANDLER: Final = 12
+MIN_HANDLER: Final = 12
 MIN_REMARK: Final = 16
 """Below this width the details of a delivery are written under it, uncut."""
+MIN_TEXT: Final = 30
+"""Below this width a text is written under its label."""
+_MARK, _HANDLER, _OUTCOME, _TOOK, _TIME = range(5)
+MIN_TEXT: Final = 30
+"""Below this width a text is written under its label."""
+_MARK, _HANDLER, _OUTCOME, _TOOK, _TIME = range(5)
 _MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–", "2"), "pending": ("·", "33")}
 _RED, _CYAN, _DIM = "31", "36", "2"
 
@@ -54,7 +61,7 @@ def write_event(event: Event, *, traceback: bool = False) -> None:
 
 
 def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
-    yield _head(event)
+    yield from _head(event, room)
     if "redacted" in event:
         yield from _labelled_trace(event["redacted"], room)
     else:
@@ -68,21 +75,32 @@ def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
         yield from _deliveries(delivery["handlers"], event["timestamp"], room, traceback=traceback)
 
 
-def _head(event: Event) -> list[Cell]:
+def _head(event: Event, room: int) -> Iterator[list[Cell]]:
+    """Yield type, time, tenant and actor, on as many lines as they need."""
     time = stamp(datetime.fromisoformat(event["timestamp"]), unit="milliseconds")
-    cells = [Cell(safe(event["event_type"]) or "(no type)", _CYAN), Cell(GAP + time)]
+    parts = [[Cell(safe(event["event_type"]) or "(no type)", _CYAN)], [Cell(time)]]
     tenant, actor = event["tenant_id"], event["actor_id"]
     if tenant is not None:
-        cells += [Cell(f"{GAP}tenant "), Cell(safe(tenant), hue_of(tenant, hues()))]
+        parts.append([Cell("tenant "), Cell(safe(tenant), hue_of(tenant, hues()))])
     if actor is not None:
-        cells.append(Cell(f"{GAP}actor {safe(actor)}"))
-    return cells
+        parts.append([Cell(f"actor {safe(actor)}")])
+    line: list[Cell] = []
+    for part in parts:
+        if line and _width([*line, Cell(GAP), *part]) > room:
+            yield line
+            line = []
+        line += [Cell(GAP), *part] if line else part
+    yield line
+
+
+def _width(cells: Iterable[Cell]) -> int:
+    return sum(width_of(cell.text) for cell in cells)
 
 
 def _payload(payload: Mapping[str, Any], room: int) -> Iterator[list[Cell]]:
     label = "payload   "
     text = safe(json.dumps(payload, ensure_ascii=False))
-    lines = _folded(text[: room * MAX_LINES], room - len(label))
+    lines = folded(text[: room * MAX_LINES], room - len(label))
     if len(text) > room * MAX_LINES or len(lines) > MAX_LINES:
         lines = [*lines[:MAX_LINES], "… for the whole payload: -o json"]
     for number, line in enumerate(lines):
@@ -98,7 +116,7 @@ def _labelled_trace(trace: Mapping[str, Any], room: int) -> Iterator[list[Cell]]
     words += [f"by {trace['by']}"] if trace["by"] else []
     text = " ".join(words) + (f": {trace['reason']}" if trace["reason"] else "")
     label = "payload   "
-    for number, line in enumerate(_folded(safe(text), room - len(label))):
+    for number, line in enumerate(folded(safe(text), room - len(label))):
         yield [Cell(label if number == 0 else " " * len(label), _DIM), Cell(line)]
 
 
@@ -123,21 +141,36 @@ def _deliveries(
     handlers: Sequence[Mapping[str, Any]], published: str, room: int, *, traceback: bool
 ) -> Iterator[list[Cell]]:
     rows = [_row(one, published) for one in handlers]
-    widths = [max((width_of(row[column].text) for row in rows), default=0) for column in range(5)]
+    widths = _fitted([max((width_of(row[column].text) for row in rows), default=0) for column in range(5)], room)
     for row, handler in zip(rows, handlers, strict=True):
-        line, left = [], room
+        line: list[Cell] = []
         for cell, width in zip(row, widths, strict=False):
             if width:
-                padding = " " * (width - width_of(cell.text) + (len(GAP) if cell is not row[0] else 1))
-                line += [cell, Cell(padding)]
-                left -= width + (len(GAP) if cell is not row[0] else 1)
-        remark = row[-1]
+                text = cut(cell.text, width)
+                gap = " " if cell is row[_MARK] else GAP
+                line += [Cell(text, cell.style), Cell(" " * (width - width_of(text)) + gap)]
+        remark, left = row[-1], room - _width(line)
         is_whole = width_of(remark.text) <= left
-        yield [*line, Cell(cut(remark.text, left) if left >= MIN_REMARK else "", remark.style)]
+        yield [*line, Cell(cut(remark.text, left) if is_whole or left >= MIN_REMARK else "", remark.style)]
         if not is_whole or len(handler["errors"]) > 1 or (handler["errors"] and handler["reason"] is not None):
             yield from _errors(handler, published, room, traceback=traceback)
         elif handler["errors"] and handler["state"] != "done":
             yield from _place(handler["errors"][-1], traceback=traceback)
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """Return widths that fit: without the duration, then without the time; then a handler id is cut."""
+    for column in (_TOOK, _TIME):
+        if _excess(widths, room) > 0:
+            widths[column] = 0
+    given = min(max(_excess(widths, room), 0), max(widths[_HANDLER] - MIN_HANDLER, 0))
+    return [width - given if column == _HANDLER else width for column, width in enumerate(widths)]
+
+
+def _excess(widths: Sequence[int], room: int) -> int:
+    """Return the number of columns by which the columns without a remark are too wide."""
+    shown = [width for width in widths[_HANDLER:] if width]
+    return widths[_MARK] + 1 + sum(shown) + len(GAP) * (len(shown) - 1) - room
 
 
 def _row(handler: Mapping[str, Any], published: str) -> list[Cell]:
@@ -202,12 +235,13 @@ def _place(error: Mapping[str, Any], *, traceback: bool) -> Iterable[list[Cell]]
 
 def _labelled(label: str, time: str, text: str, room: int, *, style: str = "") -> Iterable[list[Cell]]:
     head = f"{MARGIN}{MARGIN}{label:<10}  {time}{GAP if time else ''}"
-    for number, line in enumerate(_folded(text, room - len(head))):
+    if room - len(head) < MIN_TEXT:
+        yield [Cell(head, _DIM)]
+        head = MARGIN * 3
+        yield from ([Cell(head), Cell(line, style)] for line in folded(text, room - len(head)))
+        return
+    for number, line in enumerate(folded(text, room - len(head))):
         yield [Cell(head if number == 0 else " " * len(head), _DIM), Cell(line, style)]
-
-
-def _folded(text: str, room: int) -> list[str]:
-    return wrap(text, max(room, 20), break_on_hyphens=False) or [""]
 
 
 def _error(error: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 GAP: Final = "   "
 TEXT_ROOM: Final = 44
-"""The columns that are reserved for text; the branches use the rest."""
+"""The columns that are reserved for text, on a narrow terminal three fifths of them; the branches use the rest."""
 MAX_TYPES: Final = 3
 _BRANCH, _LAST, _LINE, _SPACE = "├── ", "└── ", "│   ", "    "
 _MARKS: Final = {"done": ("✓", "32"), "dead": ("✗", "31"), "skipped": ("–", "2"), "pending": ("·", "33")}
@@ -166,12 +166,12 @@ def _left_out(types: Mapping[str, int]) -> str:
 
 def _lines(roots: Sequence[_Node], width: int, deepest: int) -> Iterator[list[Cell]]:
     """Yield each line, cut to the width."""
-    most = max((width - TEXT_ROOM) // len(_LINE), 2) * len(_LINE)
+    most = (width - min(TEXT_ROOM, width * 3 // 5)) // len(_LINE) * len(_LINE)
     gutter = len(f"[{deepest}] ")
     todo: list[tuple[_Node, str, str, bool]] = [(root, "", "", False) for root in reversed(roots)]
     while todo:
         node, before, branch, is_moved = todo.pop()
-        if len(before + branch) > most:
+        if len(before + branch) > most and node.level is not None:
             before, is_moved = "", True
         level = "" if node.level is None else f"[{node.level}]"
         prefix = (level.ljust(gutter) if is_moved else "") + before + branch

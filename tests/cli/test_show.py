@@ -8,6 +8,7 @@ import bson
 import pytest
 
 from craft_events_cli.commands.show import next_steps
+from craft_events_cli.output.cells import width_of
 from tests.cli.conftest import Cli, Golden
 from tests.cli.deliveries import LONG, delivery, entry, errors
 from tests.support.history import BEGAN, HISTORY, HOSTILE, Log, record
@@ -145,8 +146,26 @@ def test_errors_are_shown_whole_at_any_width(cli: Cli, log: Log, monkeypatch: py
     shown = cli("show", DEAD["event_id"], "-o", "table").out
     assert LONG in " ".join(shown.split())
     assert "by ada@desk" in " ".join(shown.split())
-    if columns >= 80:
-        assert max(map(len, shown.splitlines())) <= columns
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_wide_characters_do_not_run_past_the_terminal(
+    cli: Cli, log: Log, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    kept = errors(1, text="開けません" * 30)
+    wide = record(
+        7,
+        tenant_id="東京商店",
+        actor_id="usér_東京" * 3,
+        payload={"名前": "東京都千代田区丸の内一丁目" * 12},
+        delivery=delivery("open", entry("shop.a_package_with_a_long_name:and_a_handler", "pending", 1, errors=kept)),
+    )
+    log.insert(wide)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli("show", wide["event_id"], "-o", "table").out
+    assert max(map(width_of, shown.splitlines())) <= columns
+    assert "開けません" * 30 in "".join(shown.split())
 
 
 @pytest.mark.parametrize("output", ["table", "ndjson", "json", "csv"])
