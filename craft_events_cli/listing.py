@@ -46,11 +46,12 @@ class Operation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The amount that was shown, an example, and the option that chooses the deliveries of the first group."""
+    """The amount that was shown, an example, the option that chooses the first group, whether it is the only one."""
 
     amount: str
     event_id: str
     narrowed: Mapping[str, str | None] = field(default_factory=dict)
+    is_all: bool = True
 
 
 async def show(
@@ -111,7 +112,7 @@ def _write_groups(listing: Listing, groups: list[DeliveryGroup], by: By, chosen:
     amount = counted(sum(one.deliveries for one in groups), listing.one, listing.many)
     first = groups[0]
     narrowed = {"handler": first.handler} if by is By.ERROR else {by.value: first.group}
-    return Shown(f"{amount} in {counted(len(groups), 'group')}", first.event_id, narrowed)
+    return Shown(f"{amount} in {counted(len(groups), 'group')}", first.event_id, narrowed, is_all=len(groups) == 1)
 
 
 def flags(where: params.Selecting, handlers: list[str], narrowed: Mapping[str, str | None]) -> list[str]:

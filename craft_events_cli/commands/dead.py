@@ -107,7 +107,7 @@ async def _list(
         return ExitCode.DONE
     again = next_step.command("dead", "retry", *listing.flags(where, handlers, shown.narrowed))
     terminal.note(f"one of them: {next_step.command('show', shown.event_id)}")
-    terminal.note(f"all again: {again}")
+    terminal.note(f"{'all' if shown.is_all else 'the largest group'} again: {again}")
     return ExitCode.DONE
 
 

@@ -12,7 +12,7 @@ from craft_events_cli import acting, event_ids, lifecycle, loading, pacing, para
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
-from craft_events_cli.output import failures
+from craft_events_cli.output import failures, next_step
 from craft_events_cli.output.progress import SHOWN_AFTER, Progress
 from craft_events_cli.output.spans import times_are
 from craft_events_cli.terminal import Output
@@ -178,16 +178,17 @@ def _refuse_to_print_with(*groups: Rerunning | params.Asking) -> None:
 async def _replay(settings: "Settings", where: params.Selecting, state: list[params.State], chosen: Output) -> ExitCode:
     async with opened(settings) as store:
         selection = where.selection(await store.now(), states=state)
-        shown = await _print(store, selection, chosen)
-    terminal.note(_summary(shown, selection, chosen))
+        shown, last_id = await _print(store, selection, chosen)
+    terminal.note(_summary(shown, last_id, selection, chosen))
     return ExitCode.DONE
 
 
-async def _print(store: "EventStore", selection: "Selection", chosen: Output) -> int:
+async def _print(store: "EventStore", selection: "Selection", chosen: Output) -> tuple[int, str]:
+    """Write the events, and return their number and the id of the last."""
     from craft_easy.core.events.history.reading import Total, history
     from craft_events_cli.output.events import writer
 
-    out, shown = writer(chosen), 0
+    out, shown, last_id = writer(chosen), 0, ""
     progress = Progress("replaying", is_quiet=terminal.is_terminal(terminal.stdout()))
     counted_after = SHOWN_AFTER if progress.is_shown else None
     async with Total(store, selection, after=counted_after) as total, aclosing(history(store, selection)) as pages:
@@ -196,21 +197,22 @@ async def _print(store: "EventStore", selection: "Selection", chosen: Output) ->
             async for page in pages:
                 out.write(page)
                 shown += len(page)
+                last_id = str(page[-1].get("event_id", "")) if page else last_id
                 progress.total = total.number
                 progress.advance(len(page))
             out.close()
         finally:
             progress.close()
-    return shown
+    return shown, last_id
 
 
-def _summary(shown: int, selection: "Selection", chosen: Output) -> str:
+def _summary(shown: int, last_id: str, selection: "Selection", chosen: Output) -> str:
     if not shown:
         return "no events in this selection"
     parts = [f"{shown:,} event{'' if shown == 1 else 's'}"]
     if chosen is Output.TABLE:
         has_window = selection.since is not None or selection.until is not None
-        parts += [*([] if has_window else [times_are()]), "in full: -o ndjson"]
+        parts += [*([] if has_window else [times_are()]), f"one in full: {next_step.command('show', last_id)}"]
     return " · ".join(parts)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
+from craft_events_cli.output.cells import NOTHING
+from craft_events_cli.output.event_line import hue_of_cell
 from craft_events_cli.output.rows import csv_line, json_line
+from craft_events_cli.output.table import CYAN, MARGIN, Column, Table
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.figures import Counts
 
+MAX_ROWS: Final = 20
+"""The maximum number of rows of a table that a dry run shows to people."""
 MOST_MISSING: Final = 5
 """The maximum number of events that are named as missing."""
 
@@ -50,18 +56,22 @@ def write_counts(counts: Counts, output: Output) -> None:
 
 
 def _write_tables(counts: Counts) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    _write_table(Column("By type", least=12, style=CYAN), "Events", counts.by_type)
+    _write_table(Column("By tenant", least=12, style=hue_of_cell), "Events", counts.by_tenant)
+    _write_table(Column("By handler", least=12), "Deliveries", counts.by_handler)
 
-    console = terminal.console()
-    for title, numbers in (("type", counts.by_type), ("tenant", counts.by_tenant), ("handler", counts.by_handler)):
-        table = Table(box=None, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(f"By {title}", overflow="fold")
-        table.add_column("Deliveries" if title == "handler" else "Events", justify="right")
-        for key, number in numbers.most_common():
-            table.add_row(Text(terminal.safe("–" if key is None else key)), f"{number:,}")
-        console.print(table)
-        console.print()
+
+def _write_table(column: Column, amount: str, numbers: Counter[Any]) -> None:
+    shown = [
+        {column.name: NOTHING if key is None else key, amount: f"{number:,}"}
+        for key, number in numbers.most_common(MAX_ROWS)
+    ]
+    if not shown:
+        return
+    Table([column, Column(amount, is_right=True)]).write(shown)
+    if more := len(numbers) - len(shown):
+        terminal.stdout().write(f"{MARGIN}… and {more:,} more: -o json\n")
+    terminal.stdout().write("\n")
 
 
 def _shown(key: str | None) -> str:

@@ -61,6 +61,8 @@ class RetryPolicy:
     def __str__(self) -> str:
         if self == DEFAULT_RETRY:
             return "default"
+        if self.max_attempts == 1:
+            return "1 attempt"
         return f"{self.max_attempts} × {'growing' if self.delay is None else f'{self.delay:g} s'}"
 
 
