@@ -47,6 +47,8 @@ SUMMARY: Final = (
     "not_due",
 )
 MOST_ERRORS: Final = 5
+ALIGNED: Final = 36
+"""The width to which handler ids are aligned; a longer one shifts its own line only."""
 MOST_KINDS: Final = 1_000
 """The number of kinds of errors that are counted separately; all others are counted together."""
 
@@ -156,7 +158,7 @@ class RedispatchView:
     def errors(self) -> Iterable[str]:
         """Yield a line for each of the most frequent errors, by handler and type, with the first as its example."""
         shown = self._errors.most_common(MOST_ERRORS)
-        width = max((len(handler) for (handler, _), _ in shown), default=0)
+        width = min(max((len(handler) for (handler, _), _ in shown), default=0), ALIGNED)
         for kind, count in shown:
             yield f"{count:5,}  {kind[0]:<{width}}   {self._examples[kind]}"
         if len(self._errors) > MOST_ERRORS:

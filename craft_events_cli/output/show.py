@@ -34,12 +34,8 @@ MAX_LINES: Final = 20
 """A payload is cut after this number of lines."""
 MAX_HANDLER: Final = 60
 MIN_HANDLER: Final = 12
-MIN_HANDLER: Final = 12
 MIN_REMARK: Final = 16
 """Below this width the details of a delivery are written under it, uncut."""
-MIN_TEXT: Final = 30
-"""Below this width a text is written under its label."""
-_MARK, _HANDLER, _OUTCOME, _TOOK, _TIME = range(5)
 MIN_TEXT: Final = 30
 """Below this width a text is written under its label."""
 _MARK, _HANDLER, _OUTCOME, _TOOK, _TIME = range(5)

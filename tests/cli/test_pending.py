@@ -56,6 +56,12 @@ def test_a_table_says_what_is_due_what_is_owned_and_what_has_crashed(cli: Cli, m
     assert "not tried yet" in lines[id_of(22)]
 
 
+def test_an_event_that_may_have_ended_its_workers_does_not_look_untried(cli: Cli, log: Log) -> None:
+    never = tracked(handler(CHARGE, "pending", attempts=0, errors=[]))
+    log.insert(record(23, event_type="video.cut", delivery={**never, "takeovers": 2}))
+    assert "its worker was lost" in cli("pending", "--type", "video.*", "-o", "table").out
+
+
 def test_groups_name_the_error_of_a_handler_and_its_first_next_try(cli: Cli) -> None:
     groups = {(row["handler"], row["error"]): row for row in rows(cli("pending", "--by", "error").out)}
     assert groups[MAIL, "SMTPError"]["due_at"] == f"{LATER:%Y-%m-%dT%H:%M:%S}.000Z"

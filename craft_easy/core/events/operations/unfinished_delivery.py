@@ -25,6 +25,7 @@ class UnfinishedDelivery:
         finished_at: when it died; None while it is pending.
         error_type: of its last error, as are `error_message` and `where`, the innermost frame of the user's code.
         reason: "crashed" where the handler ended its process again and again.
+        takeovers: how often its record was taken over from a worker that was lost.
     """
 
     event_id: str
@@ -42,6 +43,7 @@ class UnfinishedDelivery:
     error_message: str | None
     where: str | None
     reason: str | None
+    takeovers: int = 0
 
     @classmethod
     def of(cls, record: Tracked, entry: HandlerDelivery) -> Self:
@@ -64,6 +66,7 @@ class UnfinishedDelivery:
             error_message=None if last is None else last.message,
             where=None if last is None else last.where,
             reason=entry.reason,
+            takeovers=record.delivery.takeovers,
         )
 
     @property
@@ -77,7 +80,9 @@ class UnfinishedDelivery:
             return "crashed"
         if self.state != "pending":
             return "unknown"
-        return "asked for another attempt" if self.attempts else "not tried yet"
+        if self.attempts:
+            return "asked for another attempt"
+        return "its worker was lost" if self.takeovers else "not tried yet"
 
     @property
     def error(self) -> str | None:
