@@ -64,7 +64,9 @@ def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
         yield from _payload(event["payload"], room)
     for name, words in (("causation_id", "caused by"), ("correlation_id", "chain started by")):
         if event[name] is not None:
-            yield [Cell(f"{words}   ", _DIM), Cell(safe(event[name]))]
+            label, event_id = Cell(f"{words}{GAP}", _DIM), Cell(safe(event[name]))
+            is_one_line = _width([label, event_id]) <= room
+            yield from ([label, event_id],) if is_one_line else ([label], [Cell(MARGIN), event_id])
     delivery = event["delivery"]
     yield [Cell(standing(delivery, event["timestamp"]))]
     if delivery is not None:
@@ -154,13 +156,15 @@ def _deliveries(
             yield from _place(handler["errors"][-1], traceback=traceback)
 
 
-def _fitted(widths: list[int], room: int) -> list[int]:
-    """Return widths that fit: without the duration, then without the time; then a handler id is cut."""
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """Return widths that fit: without the duration, then without the time; then a handler id is cut, then a state."""
+    fitted = list(widths)
     for column in (_TOOK, _TIME):
-        if _excess(widths, room) > 0:
-            widths[column] = 0
-    given = min(max(_excess(widths, room), 0), max(widths[_HANDLER] - MIN_HANDLER, 0))
-    return [width - given if column == _HANDLER else width for column, width in enumerate(widths)]
+        if _excess(fitted, room) > 0:
+            fitted[column] = 0
+    for column, least in ((_HANDLER, MIN_HANDLER), (_OUTCOME, 0)):
+        fitted[column] -= min(max(_excess(fitted, room), 0), max(fitted[column] - least, 0))
+    return fitted
 
 
 def _excess(widths: Sequence[int], room: int) -> int:
