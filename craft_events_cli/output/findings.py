@@ -110,8 +110,9 @@ def _lines(finding: Finding) -> Sequence[str]:
 
 
 def _indented(step: str, indent: int, width: int) -> str:
-    """Return a line of advice below the text; a long command starts further to the left, so that it fits."""
-    start = max(min(indent, width - len(step)), len(MARGIN))
+    """Return a line of advice below the text; a command that is too long there starts further to the left."""
+    starts = (indent, len(MARGIN) + LEVEL + len(GAP), len(MARGIN))
+    start = next((one for one in starts if one <= indent and one + len(step) <= width), len(MARGIN))
     return " " * start + terminal.paint(step, _DIM, terminal.stdout())
 
 

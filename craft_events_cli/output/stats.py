@@ -250,7 +250,10 @@ def span_of(seconds: float) -> str:
 
     >>> span_of(86_400), span_of(5_400), span_of(7 * 86_400)
     ('24 h', '1 h 30 min', '7 d')
+    >>> span_of(86_400.02)
+    '24 h'
     """
+    seconds = round(seconds / 60) * 60 if seconds >= 3_600 else seconds
     hours = seconds / 3_600
     return f"{hours:.0f} h" if hours == int(hours) and 24 <= hours <= 48 else duration_text(seconds)
 

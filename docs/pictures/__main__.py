@@ -35,7 +35,10 @@ CHARACTER_WIDTH: Final = 12.2
 LINE_HEIGHT: Final = 24.4
 """Sizes in Rich's drawings, in their unit."""
 HOURS: Final = 24
-HANDLERS: Final = ("shop.stock:reserve", "shop.billing:charge", "shop.mail:send_confirmation")
+HANDLERS: Final = {
+    "order.placed": ("shop.stock:reserve", "shop.billing:charge", "shop.mail:send_confirmation"),
+    "order.shipped": ("shop.mail:send_confirmation",),
+}
 TENANTS: Final = ("acme", "globex", "initech")
 LIGHT: Final = TerminalTheme(
     (255, 255, 255),
@@ -95,7 +98,9 @@ async def fill(uri: str, events: int, *, hours: float = HOURS) -> None:
     """Store orders, spread over the last hours like a day's business, with nothing delivered."""
     async with EventStore(uri=uri) as store:
         now = await store.now()
-        await store.append_many(list(orders(events, now, hours)), handlers=HANDLERS)
+        for event_type, handlers in HANDLERS.items():
+            some = [one for one in orders(events, now, hours) if one.event_type == event_type]
+            await store.append_many(some, handlers=handlers)
 
 
 def orders(events: int, now: datetime, hours: float) -> Iterator[DomainEvent]:

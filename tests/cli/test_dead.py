@@ -68,7 +68,7 @@ def test_each_grouping_suggests_the_retry_of_its_largest_group(
 ) -> None:
     ended = cli("dead", "list", "--by", by, "-o", "table")
     golden(f"dead-by-{by}.table", ended.out)
-    assert ended.err.rstrip().endswith(f"all again: craft-events dead retry {again}")
+    assert ended.err.rstrip().endswith(f"the largest group again: craft-events dead retry {again}")
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])

@@ -39,6 +39,7 @@ def _plain(text: str | None) -> str:
 
 
 def examples_of(words: str) -> list[str]:
-    """Return the examples of a page."""
+    """Return the examples of a page, each on one line."""
     _, _, block = help_of(words).partition("Examples:\n")
-    return [line.strip() for line in block.split("\n\n")[0].splitlines()]
+    lines = re.sub(r" \\+\n +", " ", block.split("\n\n")[0]).splitlines()
+    return [line.strip() for line in lines]
