@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.store.deliveries import LISTING_PAGE
+from craft_easy.core.events.store.deliveries import LISTING_PAGE, Deliveries, PendingChange
 from tests.faults.engine import Engine, engine
 from tests.support.conditions import becomes
 
@@ -102,6 +103,26 @@ async def test_a_quick_handler_does_not_wait_for_one_that_hangs_and_one_that_alw
     hanging = await shop.records({"event_type": "hanging.made"})
     assert {record["delivery"]["handlers"][0]["attempts"] for record in hanging} == {0}
     assert {record["delivery"]["owner"] for record in hanging} == {None}
+
+
+async def test_the_outcomes_of_a_handler_that_fails_do_not_fill_the_writer(
+    shop: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("craft_easy.core.events"), "disabled", True)
+    change, written = Deliveries.change, list[int]()
+
+    async def change_slowly(self: Deliveries, changes: Sequence[PendingChange], **values: Any) -> None:
+        written.append(len(changes))
+        await asyncio.sleep(0.02 * len(changes))
+        await change(self, changes, **values)
+
+    monkeypatch.setattr(Deliveries, "change", change_slowly)
+    shop.bus.subscribe("failing.*", fail, id="failing")
+    shop.bus.subscribe("quick.*", lambda _: None, id="quick")
+    await backlog(shop, "failing.made", 400)
+    async with watching(shop):
+        await becomes(lambda: sum(written) >= 400, seconds=60)
+    assert max(written[len(written) // 2 :]) <= 50
 
 
 async def test_due_deliveries_of_a_slow_handler_that_fails_do_not_keep_an_event_of_another_tenant_waiting(

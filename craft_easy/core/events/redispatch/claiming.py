@@ -18,8 +18,8 @@ SUSPECT_AFTER: Final = 2
 """A record that was taken over this often is a suspect and runs alone: a handler of it may kill its process."""
 CLAIM_SIZE: Final = 100
 """Records in one claim at most: few enough for a server that is slow at long lists of ids."""
-UNWRITTEN: Final = 2 * CLAIM_SIZE
-"""Records whose outcomes wait to be written at most before the next claim waits for them."""
+UNWRITTEN: Final = 2
+"""Claims whose outcomes wait to be written at most before the next claim of that size waits for them."""
 MAX_SUSPECTS: Final = 10_000
 """Suspects remembered in one listing at most; the others come in the next."""
 MAX_SKIPPED_PAGES: Final = 64
@@ -89,9 +89,15 @@ class Claimer:
                 await self._give_back(coming)
         return list(suspects)
 
-    async def claim(self, claim_filter: ClaimFilter, ids: Sequence[Any]) -> list[OwnedRecord]:
-        """Claim these records as far as the limit allows; return those that are owned now, in order."""
-        await self._record_owner.writer.wait_for_room(UNWRITTEN)
+    async def claim(
+        self, claim_filter: ClaimFilter, ids: Sequence[Any], *, size: int = CLAIM_SIZE
+    ) -> list[OwnedRecord]:
+        """Claim these records as far as the limit allows; return those that are owned now, in order.
+
+        A claim loop with small claims leaves the others room in the writer of outcomes: a handler that fails quickly
+        would fill it.
+        """
+        await self._record_owner.writer.wait_for_room(UNWRITTEN * size)
         claimed = await self._record_owner.claim(ids[: self._room], claim_filter.claimable())
         if self._left is not None:
             self._left -= len(claimed)
@@ -118,7 +124,7 @@ class Claimer:
                 listed = claimed = 0
                 plain = [record for record in page if record.takeovers < SUSPECT_AFTER]
                 for batch in _batches(plain[: self._room], self._concurrency):
-                    records = await self.claim(claim_filter, [record.id for record in batch])
+                    records = await self.claim(claim_filter, [record.id for record in batch], size=size)
                     listed, claimed = listed + len(batch), claimed + len(records)
                     yield records
                 to_skip = self._pages_to_skip(listed, claimed)
