@@ -155,3 +155,28 @@ async def test_a_record_of_a_slow_and_a_quick_handler_is_finished_by_both(shop: 
         await becomes(lambda: len(ran) == 40, seconds=180)
     assert {record["delivery"]["state"] for record in await shop.records()} == {"done"}
     assert sorted(ran) == sorted(quick.inserted)
+
+
+async def test_a_suspect_that_waits_for_a_slow_delivery_keeps_no_quick_event_waiting(shop: Engine) -> None:
+    quick, end, ran = Quick(), asyncio.Event(), []
+
+    async def slow(_: DomainEvent) -> None:
+        await end.wait()
+
+    async def alone(_: DomainEvent) -> None:
+        ran.append(end.is_set())
+
+    shop.bus.subscribe("slow.*", slow, id="slow")
+    shop.bus.subscribe("suspect.*", alone, id="suspect")
+    shop.bus.subscribe("quick.*", quick, id="quick")
+    await shop.append(DomainEvent(event_type="slow.made"))
+    async with watching(shop):
+        await becomes(lambda: bool(shop.bus.publisher.record_owner().worker.running_handlers.longest_running(1)))
+        await shop.append(DomainEvent(event_type="suspect.made"))
+        collection = await shop.store.collection()
+        await collection.update_one({"event_type": "suspect.made"}, {"$set": {"delivery.takeovers": 2}})
+        await quick.insert(shop, 20, pause=0.2)
+        assert ran == [], "a suspect runs alone"
+        end.set()
+        await becomes(lambda: ran == [True], seconds=30)
+    assert statistics.median(quick.waited) < QUICK_S

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +14,7 @@ import pytest
 
 from craft_easy.core.events.engine import pool
 from craft_easy.core.events.engine.pool import ClaimedRecord, RunnerPool, Slots
-from craft_easy.core.events.engine.shares import Shares
+from craft_easy.core.events.engine.shares import SLOW_S, Shares
 from craft_easy.core.events.model.envelope import EPOCH
 from craft_easy.core.events.model.retry import Outcome, OutcomeKind
 from tests.support.conditions import becomes
@@ -151,9 +154,12 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
-def pool_of(size: int, given_back: list[str], shares: Shares | None = None) -> RunnerPool:
+def pool_of(
+    size: int, given_back: list[str], shares: Shares | None = None, slow: AbstractSet[str] = frozenset()
+) -> RunnerPool:
     writer = SimpleNamespace(add=lambda owned, *, is_finished: given_back.append(owned.key))
-    return RunnerPool(cast("Any", SimpleNamespace(writer=writer)), size, lambda: None, shares)
+    worker = SimpleNamespace(running_handlers=SimpleNamespace(longer_than=lambda _: set(slow)))
+    return RunnerPool(cast("Any", SimpleNamespace(writer=writer, worker=worker)), size, lambda: None, shares)
 
 
 async def test_a_record_whose_run_cannot_start_is_given_back_and_the_others_continue(
@@ -219,6 +225,48 @@ async def test_a_suspect_gets_its_turn_while_another_claim_loop_goes_on(given_ba
     await other
     await becomes(lambda: len(runs) == 2)
     await records.stop(grace=0)
+
+
+async def test_a_quick_handler_goes_on_while_a_suspect_waits_for_slow_ones(given_back: list[str]) -> None:
+    shares = Shares(4)
+    records = pool_of(4, given_back, shares, slow={"slow"})
+    await records.start([claimed(1, due("slow"))])
+    await becomes(lambda: len(runs) == 1)
+    async with suspect_waiting(records) as has_its_turn:
+        await records.start([claimed(2, due("quick"))])
+        held = asyncio.create_task(records.start([claimed(3, due("slow"))]))
+        await asyncio.sleep(0)
+        assert (len(runs), has_its_turn.is_set(), held.done()) == (2, False, False), "only the slow one is held"
+        shares.end(due("slow").given_back)
+        runs[0].end.set()
+        await asyncio.sleep(2 * SLOW_S)
+        later = asyncio.create_task(records.start([claimed(4, due("quick"))]))
+        await asyncio.sleep(2 * SLOW_S)
+        assert len(runs) == 2, "nothing slow runs any more: nothing else begins before the suspect"
+        shares.end(due("quick").given_back)
+        runs[1].end.set()
+        await has_its_turn.wait()
+        assert (held.done(), later.done()) == (False, False)
+    await held
+    await later
+    await records.stop(grace=0)
+
+
+@asynccontextmanager
+async def suspect_waiting(records: RunnerPool) -> AsyncIterator[asyncio.Event]:
+    """Have a suspect wait for its turn, which ends with the block; the event tells when it has begun."""
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        async with records.exclusive():
+            begun.set()
+            await end.wait()
+
+    running = asyncio.create_task(run())
+    await asyncio.sleep(0)
+    yield begun
+    end.set()
+    await running
 
 
 async def test_a_suspect_that_is_cancelled_before_its_turn_lets_the_others_go_on(given_back: list[str]) -> None:

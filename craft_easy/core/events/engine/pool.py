@@ -15,7 +15,7 @@ from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.report import Working
 from craft_easy.core.events.engine.runner import CANCELLED_S, LOOK_S, DueDelivery, RecordRun
-from craft_easy.core.events.engine.shares import Shares
+from craft_easy.core.events.engine.shares import SLOW_S, Shares
 from craft_easy.core.events.engine.sinks import RecordSink
 from craft_easy.core.events.model.event import DomainEvent
 
@@ -222,6 +222,10 @@ class RunnerPool:
         self._slots = Slots(size, self._work, self._admit)
         self._runs: set[RecordRun] = set()
         self._exclusive = asyncio.Lock()
+        self._held = set[str]()
+        """The handlers of which nothing begins before the suspect that waits has had its turn: the slow ones."""
+        self._holds_all = True
+        """Whether nothing else begins at all before that."""
 
     async def start(self, claimed: Iterable[ClaimedRecord], *, is_elsewhere: Callable[[str], bool] = _never) -> bool:
         """Start records in their order, each as soon as it may; return when all have begun.
@@ -256,13 +260,32 @@ class RunnerPool:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Start nothing else until the block ends, and enter it when nothing runs any more."""
+        """Start nothing else until the block ends, and enter it when nothing runs any more.
+
+        Where handlers share the slots, a quick one does not wait for slow ones: it goes on until those have ended.
+        """
         try:
             async with self._exclusive:
-                await self.idle()
-                yield
+                try:
+                    await self._until_alone()
+                    yield
+                finally:
+                    self._held.clear()
+                    self._holds_all = True
         finally:
             self._slots.fill()
+
+    async def _until_alone(self) -> None:
+        """Return when nothing runs. A handler is held once it was slow, so that each can delay this only once."""
+        shares, running = self._shares, self._record_owner.worker.running_handlers
+        while shares is not None and self._slots.running and not self._slots.is_closed:
+            self._held |= shares.slow(running.longer_than(SLOW_S))
+            self._holds_all = not shares.are_running(self._held)
+            self._slots.fill()
+            await self._slots.change(SLOW_S)
+            self._slots.check()
+        self._holds_all = True
+        await self.idle()
 
     async def run_alone(self, claimed: ClaimedRecord) -> None:
         """Run a suspect to its end, one handler at a time; only inside of `exclusive`."""
@@ -306,13 +329,12 @@ class RunnerPool:
 
     def _admit(self, record: ClaimedRecord) -> bool:
         """Return whether a record may begin, with those of its deliveries whose handlers have a share left."""
-        if self._exclusive.locked() and not record.is_alone:
+        if self._exclusive.locked() and not record.is_alone and (self._shares is None or self._holds_all):
             return False
         if self._limit is not None and self._limit.wait_s:
             return False
         if self._shares is not None:
-            free = self._slots.free
-            due = [one for one in record.due if record.is_alone or self._shares.may_begin(one.handler.id, free)]
+            due = [one for one in record.due if record.is_alone or self._may_begin(self._shares, one.handler.id)]
             if record.due and not due:
                 return False
             record.due = due
@@ -322,6 +344,9 @@ class RunnerPool:
             self._limit.take()
         record.has_begun = True
         return True
+
+    def _may_begin(self, shares: Shares, handler_id: str) -> bool:
+        return handler_id not in self._held and shares.may_begin(handler_id, self._slots.free)
 
     async def _work(self, record: ClaimedRecord) -> None:
         run: RecordRun | None = None

@@ -54,6 +54,10 @@ class Shares:
         """Count a delivery that begins."""
         self._uses[handler_id].running += 1
 
+    def are_running(self, handlers: AbstractSet[str]) -> bool:
+        """Return whether a delivery of one of these handlers runs."""
+        return any(use.running for handler, use in self._uses.items() if handler in handlers)
+
     def end(self, outcome: Outcome) -> None:
         """Count a delivery that has ended."""
         use = self._uses[outcome.handler_id]

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from craft_easy.core.events.engine.shares import SLOW_S, Shares
 from craft_easy.core.events.engine.watchdog import RunningHandlers
-from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE
+from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE, MAX_SUSPECTS
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store.filters import ClaimFilter
 
 LONGEST_POLL: Final = 1.0
 """Seconds between two rounds of a loop at most."""
@@ -87,6 +90,32 @@ class ClaimLoops:
     async def _repeat_own(self, own: str) -> None:
         while own in self._slow():
             await self._claim(lambda handler: handler == own, self._own_size, ahead=False)
+            await _sleep()
+
+
+class Suspects:
+    """The suspects of a watch, each of which gets its turn while the claim loops go on.
+
+    Args:
+        run: claims one and runs it alone: the filter of its listing, and its `_id`.
+    """
+
+    def __init__(self, run: Callable[[ClaimFilter, Any], Awaitable[object]]) -> None:
+        self._run = run
+        self._waiting: dict[Any, ClaimFilter] = {}
+
+    async def add(self, wanted: ClaimFilter, record_id: Any) -> None:
+        """Have a suspect run in its turn; one past `MAX_SUSPECTS` is left to a later listing."""
+        if len(self._waiting) < MAX_SUSPECTS:
+            self._waiting.setdefault(record_id, wanted)
+
+    async def run(self) -> None:
+        """Run one suspect after the other, until this is cancelled."""
+        while True:
+            while self._waiting:
+                record_id, wanted = next(iter(self._waiting.items()))
+                await self._run(wanted, record_id)
+                del self._waiting[record_id]
             await _sleep()
 
 

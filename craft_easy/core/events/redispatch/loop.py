@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
@@ -32,7 +33,7 @@ from craft_easy.core.events.errors import StoreError, StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch.backlog import begin_to_track
-from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops, side_by_side
+from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops, Suspects, side_by_side
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE, Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
@@ -103,9 +104,8 @@ async def redispatching(
         options: `watch` is always set.
         observer: called with each notice.
     """
-    run = Redispatch(
-        bus, selection or Selection(), replace(options or RedispatchOptions(), watch=True), observer or ignore
-    )
+    watch = replace(options or RedispatchOptions(), watch=True)
+    run = Redispatch(bus, selection or Selection(), watch, observer or ignore)
     stop = asyncio.Event()
     running = asyncio.create_task(run.run(stop), name="redispatch")
     running.add_done_callback(_log_its_error)
@@ -141,9 +141,10 @@ class Redispatch:
         shares = Shares(options.concurrency) if options.watch and len(handlers) > 1 else None
         limit = None if options.rate is None else RateLimit(options.rate, catch_up=CATCH_UP_S)
         self._pool = RunnerPool(self._record_owner, options.concurrency, lambda: observer(EventEnded()), shares, limit)
-        running = self._record_owner.worker.running_handlers
-        self._loops = ClaimLoops(shares or Shares(1), running, self._claim_for, own_size=options.concurrency)
+        running, size = self._record_owner.worker.running_handlers, options.concurrency
+        self._loops = ClaimLoops(shares or Shares(1), running, self._claim_for, own_size=size)
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
+        self._suspects = Suspects(lambda *suspect: self._outage.ride_out(partial(self._run_suspect, *suspect)))
         self._began_at: datetime | None = None
         self._outage = Outage(observer, limit=None if options.watch else OUTAGE_LIMIT_S, survives=options.watch)
 
@@ -166,7 +167,8 @@ class Redispatch:
     async def _work(self) -> None:
         await self._outage.ride_out(self._begin)
         if self._options.watch:
-            await side_by_side(self._take_over_for_ever(), self._report_for_ever(), self._loops.run())
+            loops = self._loops.run(), self._suspects.run()
+            await side_by_side(*loops, self._take_over_for_ever(), self._report_for_ever())
         else:
             await self._outage.ride_out(self._finish_the_backlog)
 
@@ -276,16 +278,20 @@ class Redispatch:
                 is_elsewhere=lambda handler_id: self._loops.has_own(handler_id) and not belongs(handler_id),
             )
 
+        turn = self._suspects.add if self._options.watch else self._run_suspect
         for record_id in await self._claimer.claim_all(wanted, start, size=self._claim_size(size), ahead=ahead):
-            async with self._pool.exclusive():
-                for owned in await self._claimer.claim(wanted, [record_id]):
-                    await self._pool.run_alone(ClaimedRecord(owned, self._due(owned.record, whole)))
+            await turn(wanted, record_id)
+
+    async def _run_suspect(self, wanted: ClaimFilter, record_id: Any) -> None:
+        async with self._pool.exclusive():
+            for owned in await self._claimer.claim(wanted, [record_id]):
+                due = self._due(owned.record, replace(wanted, handlers=self._filter.handlers))
+                await self._pool.run_alone(ClaimedRecord(owned, due))
 
     def _claim_size(self, size: int | None) -> int | None:
         """Return the records in one claim at most: what waits for its turn in a limited rate is left to others."""
-        if self._options.rate is None:
-            return size
-        return min(size or CLAIM_SIZE, max(1, ceil(self._options.rate)))
+        rate = self._options.rate
+        return size if rate is None else min(size or CLAIM_SIZE, max(1, ceil(rate)))
 
     def _take(self, claimed: list[OwnedRecord]) -> None:
         """Count claimed records, and have their outcomes counted and reported once they are stored."""
