@@ -284,7 +284,7 @@ async def test_every_call_to_a_frozen_server_ends_in_time(client_of: Any, frozen
     client = client_of(frozen.uri) if client_of else None
     async with EventStore("x", uri=frozen.uri) as patient:
         await patient.append_many([event() for _ in range(5)])
-    store = EventStore(client["x"] if client else "x", uri=frozen.uri)
+    store = EventStore(client["x"] if client else "x", uri=frozen.uri, timeout=2)
     await store.append(event())
     pages = store.batches(Selection(), size=1)
     await anext(pages)
@@ -302,7 +302,7 @@ async def test_every_call_to_a_frozen_server_ends_in_time(client_of: Any, frozen
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await call
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 15
     fresh = EventStore("x", uri=frozen.uri + "&appname=fresh", timeout=0.5)
     with pytest.raises(StoreUnavailable):
         async with asyncio.timeout(20):
