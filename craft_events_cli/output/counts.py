@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from craft_events_cli import terminal
 from craft_events_cli.output.cells import NOTHING
-from craft_events_cli.output.event_line import hue_of_cell
 from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.output.table import CYAN, MARGIN, Column, Table
 from craft_events_cli.terminal import Output
@@ -56,6 +55,8 @@ def write_counts(counts: Counts, output: Output) -> None:
 
 
 def _write_tables(counts: Counts) -> None:
+    from craft_events_cli.output.event_line import hue_of_cell  # here, since no help page needs it and the driver
+
     _write_table(Column("By type", least=12, style=CYAN), "Events", counts.by_type)
     _write_table(Column("By tenant", least=12, style=hue_of_cell), "Events", counts.by_tenant)
     _write_table(Column("By handler", least=12), "Deliveries", counts.by_handler)
