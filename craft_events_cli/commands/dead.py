@@ -89,7 +89,8 @@ def list_dead(
         craft-events dead list --handler shop.billing:charge --since 2d
         craft-events dead list --tenant acme -o json | jq -r '.[].event_id'
 
-    An open event with a dead delivery is shown too. --limit counts deliveries.
+    --since and --until choose by the time of death. An open event with a dead delivery is shown too. --limit counts
+    deliveries.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)
@@ -129,7 +130,7 @@ def retry(
 
     Without ids and filters it retries every dead delivery; the question shows how many. The budget is that of the
     handler's retry policy, by default 20 attempts. The errors so far stay in the record. A redispatch delivers
-    them.
+    them. --since and --until choose by the time of death.
     """
     from craft_events_cli.actions import dead
 
@@ -155,7 +156,8 @@ def discard(
         craft-events dead discard --tenant trial --reason "tenant has left" --dry-run
 
     They are never delivered, and never reported as done. With --handler ID --pending it also skips pending
-    deliveries of a handler that was removed, so that their events can close.
+    deliveries of a handler that was removed, so that their events can close. --since and --until choose by the time
+    of death, and with --pending by that of the event.
     """
     from craft_events_cli.actions import dead
 

@@ -63,8 +63,9 @@ async def test_a_dead_delivery_has_its_error_and_its_time(store: EventStore) -> 
         (Choice(Selection(tenants=("docs",))), ["e2"]),
         (Choice(Selection(types=("order.paid",))), ["e3", "e3"]),
         (Choice(Selection(actors=("unknown",))), []),
-        (Choice(Selection(since=START + timedelta(seconds=2))), ["e2", "e3", "e3"]),
-        (Choice(Selection(until=START + timedelta(seconds=2))), ["e1"]),
+        (Choice(Selection(since=DIED)), ["e1", "e2", "e3", "e3"]),
+        (Choice(Selection(since=DIED + timedelta(minutes=5))), ["e2", "e3"]),
+        (Choice(Selection(until=DIED + timedelta(minutes=5))), ["e1", "e3"]),
         (Choice(Selection(limit=3)), ["e1", "e2", "e3"]),
         (Choice(Selection(limit=1, reverse=True), ("mail",)), ["e3"]),
         (Choice(handlers=("mail",)), ["e3"]),
@@ -82,6 +83,15 @@ async def test_a_choice_is_kept_and_its_limit_counts_deliveries(
     await graveyard(store)
     assert [event_id for event_id, _ in await listed(store, choice)] == expected
     assert (await dead.count(store, choice)).counts.deliveries == len(expected)
+
+
+async def test_pending_deliveries_of_a_removed_handler_are_chosen_by_the_time_of_their_events(
+    store: EventStore,
+) -> None:
+    await graveyard(store)
+    choice = Choice(Selection(since=START, until=START + timedelta(seconds=3)), ("mail",))
+    assert numbers(await dead.count(store, choice, pending=True)) == (1, 1)
+    assert numbers(await dead.count(store, choice)) == (0, 0)
 
 
 async def test_the_partial_index_answers(store: EventStore) -> None:

@@ -86,6 +86,12 @@ class Window:
         """True if no time lies between its ends."""
         return self.since is not None and self.until is not None and self.since >= self.until
 
+    def has(self, moment: datetime | None) -> bool:
+        """Return whether a time lies in the window; an unknown one does if both ends are open."""
+        if moment is None:
+            return self.since is None and self.until is None
+        return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
+
 
 def parse_moment(text: str) -> Moment:
     """Parse a time, absolute or relative.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -27,6 +27,7 @@ from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.model.retry import cut
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.model.times import Window
 from craft_easy.core.events.operations.unfinished_delivery import (
     By,
     DeliveryGroup,
@@ -57,7 +58,8 @@ class Choice:
     """The deliveries to list or to change; by default every dead one.
 
     Args:
-        selection: their events; its `limit` counts deliveries, after every other condition.
+        selection: their events; its `limit` counts deliveries, after every other condition. Its window is that of
+            the deaths, and of the events where pending deliveries are chosen.
         handlers: ids of handlers in the records.
         event_ids: only deliveries of these events.
         as_of: leave out deliveries that died later, so that a command changes only those that were counted before.
@@ -234,6 +236,8 @@ class _Search:
         self._store = store
         self._choice = choice
         self._states = states
+        chosen = choice.selection
+        self._died = Window(chosen.since, chosen.until) if states == _DEAD else None
         self._left = choice.selection.limit
         self._event_ids = list(dict.fromkeys(choice.event_ids))
         self._located: dict[str, Any] = {}
@@ -265,12 +269,14 @@ class _Search:
         selection, handlers = self._choice.selection, self._choice.handlers
         if selection.is_empty:
             return []
+        if self._died is not None:
+            selection = replace(selection, since=None, until=None)
         if not self._event_ids:
-            return [DeliveryFilter(selection, handlers)]
+            return [DeliveryFilter(selection, handlers, died=self._died)]
         self._located = await located(self._store, self._event_ids)
         ids = list(self._located.values())
         chunks = [tuple(ids[start : start + MAX_IDS]) for start in range(0, len(ids), MAX_IDS)]
-        return [DeliveryFilter(selection, handlers, chunk) for chunk in chunks]
+        return [DeliveryFilter(selection, handlers, chunk, self._died) for chunk in chunks]
 
     def _chosen_of(self, record: Tracked, state: State) -> _ChosenRecord:
         """Return the chosen deliveries of a record; none if its pending deliveries listed it before."""
@@ -288,6 +294,8 @@ class _Search:
 
     def _is_chosen(self, entry: HandlerDelivery) -> bool:
         if entry.state not in self._states or (self._choice.handlers and entry.id not in self._choice.handlers):
+            return False
+        if self._died is not None and not self._died.has(entry.finished_at):
             return False
         as_of = self._choice.as_of
         return as_of is None or entry.finished_at is None or entry.finished_at <= as_of

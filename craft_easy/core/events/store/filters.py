@@ -16,6 +16,7 @@ from bson import ObjectId
 from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery
 from craft_easy.core.events.model.envelope import EARLIEST, LATEST
 from craft_easy.core.events.model.selection import Selection, compile_pattern, up_to_millisecond
+from craft_easy.core.events.model.times import Window
 from craft_easy.core.events.store.indexes import DEAD_INDEX, OPEN_INDEX
 
 Condition = dict[str, Any]
@@ -56,12 +57,17 @@ def selection_filter(selection: Selection) -> Condition:
 
 def window(since: datetime | None, until: datetime | None) -> Condition:
     """Return the condition for `since <= timestamp < until`."""
+    bounds = _between(since, until)
+    return {"timestamp": bounds} if bounds else {}
+
+
+def _between(since: datetime | None, until: datetime | None) -> Condition:
     bounds: Condition = {}
     if since is not None:
         bounds["$gte"] = up_to_millisecond(since)
     if until is not None:
         bounds["$lt"] = up_to_millisecond(until)
-    return {"timestamp": bounds} if bounds else {}
+    return bounds
 
 
 def joined(*conditions: Condition) -> Condition:
@@ -323,11 +329,13 @@ class DeliveryFilter:
         selection: the events; its limit and its states are ignored.
         handlers: ids of handlers in the records; all when empty.
         ids: `_id`s of records; None for any.
+        died: the times of death; None for any.
     """
 
     selection: Selection
     handlers: tuple[str, ...] = ()
     ids: tuple[Any, ...] | None = None
+    died: Window | None = None
 
     def having(self, state: Literal["pending", "dead"]) -> Condition:
         """Return the condition for a record with a delivery in this state, of one of the handlers.
@@ -337,7 +345,7 @@ class DeliveryFilter:
         indexed: Condition = {"delivery.handlers.state": "dead"} if state == "dead" else {"delivery.state": "open"}
         named: Condition = {} if self.ids is None else {"_id": {"$in": list(self.ids)}}
         selected = selection_filter(replace(self.selection, states=(), limit=None))
-        return joined(named, selected, indexed, self._of_handlers(state))
+        return joined(named, selected, indexed, self._of_delivery(state))
 
     def index(self, state: Literal["pending", "dead"]) -> str | None:
         """Return the name of the partial index for this condition; None where `_id`s are named."""
@@ -345,8 +353,10 @@ class DeliveryFilter:
             return None
         return DEAD_INDEX if state == "dead" else OPEN_INDEX
 
-    def _of_handlers(self, state: str) -> Condition:
-        if not self.handlers:
-            return {}
-        ids = [handler for handler in self.handlers if can_be_stored(handler)]
-        return {"delivery.handlers": {"$elemMatch": {"id": {"$in": ids}, "state": state}}}
+    def _of_delivery(self, state: str) -> Condition:
+        wanted: Condition = {}
+        if self.handlers:
+            wanted["id"] = {"$in": [handler for handler in self.handlers if can_be_stored(handler)]}
+        if self.died is not None and (bounds := _between(self.died.since, self.died.until)):
+            wanted["finished_at"] = bounds
+        return {"delivery.handlers": {"$elemMatch": {**wanted, "state": state}}} if wanted else {}
