@@ -122,7 +122,7 @@ async def test_the_outcomes_of_a_handler_that_fails_do_not_fill_the_writer(
     await backlog(shop, "failing.made", 400)
     async with watching(shop):
         await becomes(lambda: sum(written) >= 400, seconds=60)
-    assert max(written[len(written) // 2 :]) <= 50
+    assert statistics.median(written[len(written) // 2 :]) <= 50
 
 
 async def test_due_deliveries_of_a_slow_handler_that_fails_do_not_keep_an_event_of_another_tenant_waiting(
