@@ -108,7 +108,15 @@ Format = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-States = Annotated[list[State], typer.Option("--state", help="select events in this state", rich_help_panel=SELECTING)]
+States = Annotated[
+    list[State],
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help="select events in this state: open, dead, done or untracked",
+        rich_help_panel=SELECTING,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="report what would be done, and write nothing")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask before acting")]
 Env = Annotated[

@@ -86,6 +86,17 @@ async def backlog(shop: Engine, event_type: str, number: int) -> None:
         await shop.append_due(events, at)
 
 
+async def given_back(shop: Engine, event_type: str) -> Sequence[Any]:
+    """Return the records once nobody owns them: what a slow server did not free in time, the next heartbeat does."""
+    deadline = steady() + 60
+    while True:
+        records = await shop.records({"event_type": event_type})
+        if {record["delivery"]["owner"] for record in records} == {None}:
+            return records
+        assert steady() < deadline, "a record is still owned"
+        await asyncio.sleep(0.2)
+
+
 @pytest.mark.parametrize("number", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 async def test_a_quick_handler_does_not_wait_for_one_that_hangs_and_one_that_always_fails(
     shop: Engine, number: int, monkeypatch: pytest.MonkeyPatch
@@ -100,9 +111,8 @@ async def test_a_quick_handler_does_not_wait_for_one_that_hangs_and_one_that_alw
     async with watching(shop):
         await quick.insert(shop, 100, pause=0.02)
     assert statistics.median(quick.waited) < QUICK_S
-    hanging = await shop.records({"event_type": "hanging.made"})
+    hanging = await given_back(shop, "hanging.made")
     assert {record["delivery"]["handlers"][0]["attempts"] for record in hanging} == {0}
-    assert {record["delivery"]["owner"] for record in hanging} == {None}
 
 
 async def test_the_outcomes_of_a_handler_that_fails_do_not_fill_the_writer(

@@ -50,7 +50,7 @@ log: Final = logging.getLogger("craft_easy.core.events")
 POLLS_A_LEASE: Final = 10
 CATCH_UP_S: Final = 0.1
 """Seconds of a limited rate that a late start may make up for."""
-ENDING_S: Final = 1.0
+ENDING_S: Final = 3.0
 """Seconds that a run which was stopped waits for the log, where no outcome is to be written."""
 BEHIND_S: Final = 1.0
 """Seconds that a run waits at most until the database's clock is past every earlier claim."""
@@ -371,6 +371,7 @@ class Redispatch:
             async with self._patience(is_stopped=is_stopped):
                 await self._record_owner.reconcile()
         except (TimeoutError, StoreUnavailable) as error:
+            self._record_owner.mark_uncertain()  # if the worker goes on, a heartbeat gives them back
             if self._summary.claimed:
                 log.warning("the remaining records are freed when the lease ends: %s", error)
             return False
