@@ -120,7 +120,7 @@ class Following:
         given = (("--outcomes", self.outcomes), ("--checkpoint", self.checkpoint), ("--wait-max", self.wait_max))
         for option, value in given:
             if value and not self.follow:
-                raise UsageError(f"{option}: --no-follow waits for nothing")
+                raise UsageError(f"{option} is for following the log", hint="leave out --no-follow")
 
     @property
     def is_resumed(self) -> bool:

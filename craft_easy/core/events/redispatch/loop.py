@@ -311,12 +311,11 @@ class Redispatch:
     def _due(self, record: Tracked, wanted: ClaimFilter) -> list[DueDelivery]:
         """Return the deliveries of a record that are to run now: due, and of a wanted handler that is for its type."""
         event_type = str(record.document.get("event_type"))
-        due = []
-        for entry in record.delivery.pending:
-            handler = self._bus.registry.handler(entry.id)
-            if handler is not None and wanted.matches(entry, event_type):
-                due.append(DueDelivery(handler, entry.id, entry.attempts + 1, self._options.timeout))
-        return due
+        return [
+            DueDelivery(handler, entry.id, entry.attempts + 1, self._options.timeout)
+            for entry in record.delivery.pending
+            if (handler := self._bus.registry.handler(entry.id)) is not None and wanted.matches(entry, event_type)
+        ]
 
     def _handler_id(self, name: str) -> str:
         """Return the id of the handler that a record names by its id or an alias."""
