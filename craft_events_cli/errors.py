@@ -15,6 +15,7 @@ from typing import Any, Final
 import typer
 
 from craft_events_cli import terminal
+from craft_events_cli.data_stream import StdoutClosed, StdoutFailed
 
 MAX_MESSAGE: Final = 1_000
 
@@ -79,7 +80,7 @@ class Terminated(SystemExit):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """Map an exception to the code that the run ends with."""
-    if isinstance(error, terminal.StdoutClosed):
+    if isinstance(error, StdoutClosed):
         return ExitCode.DONE
     if isinstance(error, (UsageError, typer.TyperException)):
         return ExitCode.USAGE
@@ -87,7 +88,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    if isinstance(error, terminal.StdoutFailed):
+    if isinstance(error, StdoutFailed):
         return ExitCode.UNEXPECTED
     return _code_of_library_error(error)
 
@@ -120,7 +121,7 @@ def guarded(action: Callable[[], int | None], *, debug: bool = False) -> int:
         terminal.flush()
     except Carried as error:
         return int(report(error.__cause__ or error, debug=debug))
-    except terminal.StdoutFailed as error:
+    except StdoutFailed as error:
         failed = report(error, debug=debug)
         return int(code or failed)
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing goes past it
@@ -200,7 +201,7 @@ def _hint_of(error: BaseException, *, debug: bool) -> str | None:
 def _is_ours(error: BaseException) -> bool:
     from craft_easy.core.events.errors import EventsError
 
-    return isinstance(error, (EventsError, UsageError, terminal.StdoutFailed))
+    return isinstance(error, (EventsError, UsageError, StdoutFailed))
 
 
 def _show_traceback(error: BaseException) -> None:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Final, TypeVar
 
 from craft_events_cli import terminal
+from craft_events_cli.data_stream import StdoutClosed, StdoutFailed
 from craft_events_cli.errors import ExitCode, Terminated
 
 T = TypeVar("T")
@@ -174,7 +175,7 @@ def threads_end() -> bool:
 
 def leave(code: int) -> None:
     """End the process although a handler never ends: all outcomes are stored and reported, and a loop would wait."""
-    with suppress(terminal.StdoutClosed, terminal.StdoutFailed):
+    with suppress(StdoutClosed, StdoutFailed):
         terminal.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -215,7 +216,7 @@ def while_read() -> Iterator[None]:
         yield
     except asyncio.CancelledError:
         if has_gone and task is not None and not task.uncancel():
-            raise terminal.StdoutClosed from None
+            raise StdoutClosed from None
         raise
     finally:
         if descriptor >= 0:

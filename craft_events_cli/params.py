@@ -3,11 +3,10 @@
 A group may refuse a combination of its options in `__post_init__`, before any I/O.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,10 +15,10 @@ import typer
 from craft_easy.core.events.model.times import Moment, Window, parse_moment, window
 from craft_events_cli import connection, terminal
 from craft_events_cli.errors import UsageError
-from craft_events_cli.expanding import MAX_NUMBER
 from craft_events_cli.output import spans
 from craft_events_cli.pacing import events_a_second
 from craft_events_cli.terminal import Output
+from craft_events_cli.values import pattern, reads, seconds
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.selection import Selection
@@ -30,61 +29,6 @@ CONNECTION: Final = "Connection"
 HANDLERS: Final = "Handlers"
 RUNNING: Final = "Running handlers"
 OUTPUT: Final = "Output"
-MAX_DEADLINE: Final = 86_400.0
-MAX_DIGITS: Final = 19
-
-# ------------------------------------------------------------------ converters
-
-
-def reads(convert: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """Return a converter as Typer's `parser=` needs it: a `ValueError` is a bad parameter, a default stays as it is."""
-
-    @wraps(convert)
-    def parse(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return convert(value)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    return parse
-
-
-def seconds(text: str) -> float:
-    """Read a duration: `10`, `0.5`, `30s`, `5m`, `1h30m`; in seconds."""
-    try:
-        if len(text) <= 15 and text.isascii() and text.replace(".", "", 1).isdigit():
-            return float(text)
-        ago = parse_moment(text).ago
-    except ValueError:
-        ago = None
-    if ago is None:
-        raise ValueError(f'"{text[:80]}" is not a valid duration. Try 10, 30s or 5m')
-    return ago.total_seconds()
-
-
-def deadline(text: str) -> float:
-    """Read a duration that limits a call of the database: a day at most, in seconds."""
-    found = seconds(text)
-    if found > MAX_DEADLINE:
-        raise ValueError(f'"{text[:80]}" is too long, the maximum is a day')
-    return found
-
-
-def whole_number(text: str) -> int:
-    """Read a whole number of at least 0, in ASCII digits, that MongoDB can store."""
-    if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS or int(text) > MAX_NUMBER:
-        raise ValueError(f'"{text[:80]}" is not a whole number of at least 0')
-    return int(text)
-
-
-def pattern(text: str) -> str:
-    """Check a pattern of event types."""
-    if not text:
-        raise ValueError("an empty pattern matches nothing. Try 'order.*' or '*'")
-    return text
-
 
 # ------------------------------------------------------------------ single options
 

@@ -8,7 +8,6 @@ is a `note()`.
 
 from __future__ import annotations
 
-import codecs
 import io
 import os
 import re
@@ -19,6 +18,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, TextIO
+
+from craft_events_cli.data_stream import ENCODABLE, DataDescriptor, StdoutClosed, StdoutFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,8 +36,6 @@ _RED, _YELLOW = "31;1", "33;1"
 LEGIBLE: Final = {"32": "38;5;28", "33": "38;5;136", "33;1": "38;5;136;1", "36": "38;5;31"}
 """Green, yellow and cyan are hard to read on white: their like among 256 colours."""
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-_PLAIN: Final = dict(zip("·…–→←✓✗×≤│├└─━╸", "-~-><+xx<||`---", strict=True))
-"""Signs of this program, and the ones that take their places where the terminal's encoding has none."""
 
 
 class Output(StrEnum):
@@ -54,17 +53,6 @@ class Color(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
-
-
-class StdoutClosed(Exception):
-    """The reader of stdout has closed it."""
-
-
-class StdoutFailed(Exception):
-    """Data could not be written to stdout."""
-
-    def __init__(self, cause: OSError) -> None:
-        super().__init__(f"cannot write to standard output: {cause.strerror or cause}")
 
 
 def safe(text: str) -> str:
@@ -92,57 +80,11 @@ def _shown(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-class _Data(io.RawIOBase):
-    """The file descriptor of stdout: tells a closed pipe from a failure, and ignores both if the command acts."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self.descriptor = descriptor
-        self.is_acting = False
-        self.is_over = False
-        self.failure: StdoutFailed | None = None
-
-    def fileno(self) -> int:
-        return self.descriptor
-
-    def isatty(self) -> bool:
-        return os.isatty(self.descriptor)
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object, /) -> int:
-        chunk = memoryview(data)  # type: ignore[arg-type]  # any buffer of bytes
-        if self.is_over:
-            return len(chunk)
-        try:
-            return self._write(chunk)
-        except BrokenPipeError:
-            self.is_over = True
-            if not self.is_acting:
-                raise StdoutClosed from None
-        except OSError as error:
-            self.is_over = True
-            self.failure = StdoutFailed(error)
-            if not self.is_acting:
-                raise self.failure from error
-        return len(chunk)
-
-    def _write(self, chunk: memoryview) -> int:
-        while True:
-            try:
-                return os.write(self.descriptor, chunk)
-            except BlockingIOError:
-                from select import select
-
-                select([], [self.descriptor], [])
-
-
 class _State:
     """The streams of this run; one object, so that a test can replace it."""
 
     stdout: TextIO | None = None
-    raw: _Data | None = None
+    raw: DataDescriptor | None = None
     color: Color = Color.AUTO
     is_debug: bool = False
     is_service: bool = False
@@ -159,7 +101,7 @@ def streams(args: Sequence[str] = ()) -> Iterator[None]:
     _state.raw, _state.color, _state.is_debug, _state.is_service = None, color_asked_for(args), "--debug" in args, False
     sys.stdout = _state.stdout = _data_stream(plain, data)
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors=_ENCODABLE)
+        sys.stderr.reconfigure(errors=ENCODABLE)
     try:
         with _rich_colors():
             yield
@@ -236,24 +178,10 @@ def _data_stream(plain: TextIO | None, moved: int | None) -> TextIO:
         return plain
     with suppress(OSError, ValueError):
         plain.flush()
-    raw = _state.raw = _Data(descriptor)
+    raw = _state.raw = DataDescriptor(descriptor)
     encoding = plain.encoding if raw.isatty() else "utf-8"
     buffered = io.BufferedWriter(raw, 1 << 16)
-    return io.TextIOWrapper(buffered, encoding, errors=_ENCODABLE, newline="\n", line_buffering=raw.isatty())
-
-
-_ENCODABLE: Final = "craft-events.encodable"
-
-
-def _encodable(error: UnicodeError) -> tuple[str, int]:
-    """Replace each character that an encoding lacks by a plain one of the same width, or else by its escape."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    text = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(sign) or ascii(sign)[1:-1] for sign in text), error.end
-
-
-codecs.register_error(_ENCODABLE, _encodable)
+    return io.TextIOWrapper(buffered, encoding, errors=ENCODABLE, newline="\n", line_buffering=raw.isatty())
 
 
 def stdout() -> TextIO:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import acting, lifecycle, listing, params, terminal
+from craft_events_cli import acting, lifecycle, listing, params, terminal, values
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
@@ -51,7 +51,7 @@ class Gone:
         typer.Option(
             "--reason",
             metavar="TEXT",
-            parser=params.reads(reason_given),
+            parser=values.reads(reason_given),
             help="give the reason, which the record keeps",
         ),
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import acting, lifecycle, loading, params, terminal
+from craft_events_cli import acting, lifecycle, loading, params, terminal, values
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
@@ -28,7 +28,7 @@ LEAST: Final = 0.1
 
 def span(text: str) -> timedelta:
     """Read a duration that a TTL index may have: `90d`, `12h`."""
-    seconds = int(params.seconds(text))
+    seconds = int(values.seconds(text))
     if not 1 <= seconds <= MAX_TTL:
         raise ValueError(f'"{text[:80]}" is not a duration between a second and 68 years')
     return timedelta(seconds=seconds)
@@ -36,7 +36,7 @@ def span(text: str) -> timedelta:
 
 def time_to_answer(text: str) -> float:
     """Read how long an answer may take."""
-    found = params.deadline(text)
+    found = values.deadline(text)
     if found < LEAST:
         raise ValueError(f'"{text[:80]}" is too short, the minimum is {LEAST:g} s')
     return found
@@ -56,7 +56,7 @@ class Examining:
         typer.Option(
             "--ttl",
             metavar="DURATION",
-            parser=params.reads(span),
+            parser=values.reads(span),
             help="check for a TTL index of this age; with --fix create it",
         ),
     ] = None
@@ -66,7 +66,7 @@ class Examining:
         typer.Option(
             "--within",
             metavar="DURATION",
-            parser=params.reads(time_to_answer),
+            parser=values.reads(time_to_answer),
             help="limit the time of each check",
             show_default="10s",
         ),

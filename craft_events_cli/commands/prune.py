@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from craft_easy.core.events.model.times import parse_moment
-from craft_events_cli import acting, lifecycle, params, terminal
+from craft_events_cli import acting, lifecycle, params, terminal, values
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 
@@ -50,7 +50,7 @@ class Pruning:
         typer.Option(
             "--older-than",
             metavar="AGE",
-            parser=params.reads(age),
+            parser=values.reads(age),
             help="select events published and done before: 90d, 26w, 36h",
         ),
     ]
@@ -59,7 +59,7 @@ class Pruning:
         typer.Option(
             "--archive",
             metavar="FILE",
-            parser=params.reads(archive_place),
+            parser=values.reads(archive_place),
             help="append copies to a file or to collection:NAME",
         ),
     ] = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from craft_easy.core.events.model.times import Moment, parse_moment
-from craft_events_cli import acting, lifecycle, loading, params, terminal
+from craft_events_cli import acting, lifecycle, loading, params, terminal, values
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 
@@ -33,7 +33,7 @@ class Stating:
         typer.Option(
             "--type",
             metavar="TYPE",
-            parser=params.reads(not_empty),
+            parser=values.reads(not_empty),
             help="set the type, such as order.placed",
             rich_help_panel=THE_EVENT,
         ),
@@ -41,13 +41,13 @@ class Stating:
     tenant: Annotated[
         str | None,
         typer.Option(
-            "--tenant", metavar="T", parser=params.reads(not_empty), help="set the tenant", rich_help_panel=THE_EVENT
+            "--tenant", metavar="T", parser=values.reads(not_empty), help="set the tenant", rich_help_panel=THE_EVENT
         ),
     ] = None
     actor: Annotated[
         str | None,
         typer.Option(
-            "--actor", metavar="A", parser=params.reads(not_empty), help="set the actor", rich_help_panel=THE_EVENT
+            "--actor", metavar="A", parser=values.reads(not_empty), help="set the actor", rich_help_panel=THE_EVENT
         ),
     ] = None
     data: Annotated[
@@ -64,7 +64,7 @@ class Stating:
         typer.Option(
             "--id",
             metavar="ID",
-            parser=params.reads(not_empty),
+            parser=values.reads(not_empty),
             help="set the id, to make the command repeatable",
             rich_help_panel=THE_EVENT,
         ),
@@ -74,7 +74,7 @@ class Stating:
         typer.Option(
             "--timestamp",
             metavar="TIME",
-            parser=params.reads(parse_moment),
+            parser=values.reads(parse_moment),
             help="set when it happened: 2h, 2026-01-31T10:00Z",
             rich_help_panel=THE_EVENT,
         ),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import acting, event_ids, lifecycle, loading, params, terminal
+from craft_events_cli import acting, event_ids, lifecycle, loading, params, terminal, values
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 
@@ -70,7 +70,7 @@ class Delivering:
         typer.Option(
             "--lease",
             metavar="DURATION",
-            parser=params.reads(params.deadline),
+            parser=values.reads(values.deadline),
             help="set how long this worker may be silent",
             show_default="30s",
             rich_help_panel=params.RUNNING,

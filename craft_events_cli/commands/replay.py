@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_events_cli import acting, event_ids, lifecycle, loading, pacing, params, terminal
+from craft_events_cli import acting, event_ids, lifecycle, loading, pacing, params, terminal, values
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
@@ -67,7 +67,7 @@ class Rerunning:
         typer.Option(
             "--pace",
             metavar="PACE",
-            parser=params.reads(pacing.speed),
+            parser=values.reads(pacing.speed),
             help="keep the gaps between events: original, original*10",
             rich_help_panel=params.RUNNING,
         ),

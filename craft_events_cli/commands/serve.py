@@ -8,7 +8,7 @@ import typer
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import EmbeddedLogError
-from craft_events_cli import params, terminal
+from craft_events_cli import terminal, values
 from craft_events_cli.expanding import expanded
 from craft_events_cli.output import next_step
 
@@ -36,7 +36,7 @@ def serve(
         typer.Option(
             "--port",
             metavar="N",
-            parser=params.reads(port_number),
+            parser=values.reads(port_number),
             help="listen on this port; default: the last one, or a free one",
         ),
     ] = None,

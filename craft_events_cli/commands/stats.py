@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from craft_events_cli import lifecycle, loading, params, terminal
+from craft_events_cli import lifecycle, loading, params, terminal, values
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.expanding import expanded
@@ -42,7 +42,7 @@ class StatsGrouping(StrEnum):
 
 def pause(text: str) -> float:
     """Read how long to wait between two looks, in seconds."""
-    seconds = params.seconds(text)
+    seconds = values.seconds(text)
     if seconds < LEAST_PAUSE:
         raise ValueError(f'"{text[:80]}" is too short, the minimum is {LEAST_PAUSE} s')
     return seconds
@@ -50,7 +50,7 @@ def pause(text: str) -> float:
 
 def width(text: str) -> timedelta:
     """Read how wide a bar is."""
-    seconds = params.seconds(text)
+    seconds = values.seconds(text)
     if not 1 <= seconds <= timedelta.max.total_seconds() / 2:
         raise ValueError(f'"{text[:80]}" is not a valid width: the minimum is a second')
     return timedelta(seconds=seconds)
@@ -68,7 +68,7 @@ class Looking:
         typer.Option(
             "--bar",
             metavar="DURATION",
-            parser=params.reads(width),
+            parser=values.reads(width),
             help="set the width of a bar, such as 5m or 1h",
             rich_help_panel=FIGURES,
         ),
@@ -78,7 +78,7 @@ class Looking:
         typer.Option(
             "--watch",
             metavar="DURATION",
-            parser=params.reads(pause),
+            parser=values.reads(pause),
             help="refresh after this long, such as 2s, until stopped",
             rich_help_panel=FIGURES,
         ),
@@ -94,7 +94,7 @@ class Alerting:
         typer.Option(
             "--max-backlog",
             metavar="N",
-            parser=params.reads(params.whole_number),
+            parser=values.reads(values.whole_number),
             help="exit 3 if more than N events are open",
             rich_help_panel=ALERTING,
         ),
@@ -104,7 +104,7 @@ class Alerting:
         typer.Option(
             "--max-age",
             metavar="DURATION",
-            parser=params.reads(params.seconds),
+            parser=values.reads(values.seconds),
             help="exit 3 if the oldest open event is older",
             rich_help_panel=ALERTING,
         ),
@@ -114,7 +114,7 @@ class Alerting:
         typer.Option(
             "--max-dead",
             metavar="N",
-            parser=params.reads(params.whole_number),
+            parser=values.reads(values.whole_number),
             help="exit 3 if more than N deliveries are dead",
             rich_help_panel=ALERTING,
         ),

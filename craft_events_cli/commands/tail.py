@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import lifecycle, params, terminal
+from craft_events_cli import lifecycle, params, terminal, values
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
@@ -32,7 +32,7 @@ FOLLOWING: Final = "Following"
 
 def span(text: str) -> float:
     """Read a duration of more than nothing."""
-    if not (found := params.seconds(text)):
+    if not (found := values.seconds(text)):
         raise ValueError(f'"{text[:80]}" is not a time to wait. Try 30s or 5m')
     return found
 
@@ -60,7 +60,7 @@ class Leaving:
         typer.Option(
             "--grep",
             metavar="TEXT",
-            parser=params.reads(search_text),
+            parser=values.reads(search_text),
             help="show only events that contain this text",
             rich_help_panel=params.SELECTING,
         ),
@@ -82,7 +82,7 @@ class Following:
             "-n",
             "--last",
             metavar="N",
-            parser=params.reads(params.whole_number),
+            parser=values.reads(values.whole_number),
             help="begin with the last N events; 10 without --since",
             rich_help_panel=FOLLOWING,
         ),
@@ -109,7 +109,7 @@ class Following:
         typer.Option(
             "--wait-max",
             metavar="TIME",
-            parser=params.reads(span),
+            parser=values.reads(span),
             help="stop after this long without an event: 30s, 5m",
             rich_help_panel=FOLLOWING,
         ),

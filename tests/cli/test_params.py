@@ -9,7 +9,7 @@ import pytest
 from craft_easy.core.events.errors import StoreLoginRefused, StoreUnavailable
 from craft_easy.core.events.model.times import parse_moment
 from craft_easy.core.events.settings import resolve
-from craft_events_cli import params
+from craft_events_cli import values
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import UsageError
 from craft_events_cli.params import Handling, Selecting, State
@@ -43,7 +43,7 @@ def test_a_window_that_only_now_shows_to_be_empty_is_refused_then() -> None:
     ("text", "seconds"), [("10", 10.0), ("0.5", 0.5), ("30s", 30.0), ("1h30m", 5400.0), ("0", 0.0)]
 )
 def test_a_duration_is_seconds_or_units(text: str, seconds: float) -> None:
-    assert params.seconds(text) == seconds
+    assert values.seconds(text) == seconds
 
 
 @pytest.mark.parametrize("command", [words for words in COMMANDS if "--timeout" in COMMANDS[words].flags])
@@ -83,7 +83,7 @@ def test_an_empty_window_is_refused_with_what_was_typed() -> None:
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1.5h", "2026-01-31", "٣", ".", "nan", "1e3", "9" * 400])
 def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a valid duration\. Try 10, 30s or 5m"):
-        params.seconds(text)
+        values.seconds(text)
 
 
 @pytest.mark.parametrize(
