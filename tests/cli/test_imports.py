@@ -10,7 +10,7 @@ import pytest
 from craft_events_cli import app
 from tests.support.commands import PAGES
 
-FRAME = {f"craft_events_cli{module}" for module in ("", ".app", ".errors", ".lifecycle", ".terminal")}
+FRAME = {f"craft_events_cli{module}" for module in ("", ".app", ".data_stream", ".errors", ".lifecycle", ".terminal")}
 PROGRAM = """
 import sys
 from craft_events_cli import app
