@@ -275,6 +275,11 @@ def colored(text: str, style: str) -> str:
     return f"\x1b[{LEGIBLE.get(style, style) if has_many_colors() else style}m{text}\x1b[0m"
 
 
+def rich_cyan() -> str:
+    """Return the name that Rich has for a cyan that can be read on black and on white, if there are enough colours."""
+    return f"color({LEGIBLE['36'].rpartition(';')[2]})" if has_many_colors() else "cyan"
+
+
 def has_many_colors() -> bool:
     """Return whether the terminal has 256 colours."""
     return "256" in os.environ.get("TERM", "") or os.environ.get("COLORTERM", "") in ("truecolor", "24bit")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MARGIN: Final = "  "
 _GAP: Final = 3
 _COLUMNS: Final[dict[str, dict[str, Any]]] = {
-    "Pattern": {"style": "cyan", "overflow": "fold"},
+    "Pattern": {"overflow": "fold"},
     "#": {"justify": "right"},
     "Handler": {"overflow": "fold"},
     "Mode": {},
@@ -44,6 +44,7 @@ def write_table(subscriptions: Sequence[Subscription]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, _GAP, 0, 0))
     for name in columns:
         table.add_column(name, **_COLUMNS[name])
+    table.columns[0].style = terminal.rich_cyan()
     for row in rows:
         table.add_row(*(Text(row[name]) for name in columns))
     with console.capture() as capture:

@@ -223,3 +223,11 @@ def test_a_hue_is_legible_on_dark_and_on_light(hue: str) -> None:
     own = brightness(int(hue.split(";")[2])) + 0.05
     assert own / 0.05 >= 3
     assert 1.05 / own >= 3
+
+
+def test_a_table_of_rich_has_the_same_cyan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLORTERM", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert terminal.rich_cyan() == "color(31)"
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.rich_cyan() == "cyan"
