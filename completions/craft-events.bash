@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail show trace export stats dead pending workers handlers doctor redispatch publish import prune redact serve demo config completion --help --version
+        _craft_events_offer replay tail show trace export top stats dead pending workers handlers doctor redispatch publish import prune redact serve demo config completion --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -231,6 +231,38 @@ _craft_events() {
                 -*) _craft_events_offer --json-format --force --checkpoint --state --tenant --no-tenant --type --actor --since --until --limit --reverse --env --uri --database --collection --time-zone --color --debug --help ;;
                 *) _craft_events_paths default -f ;;
             esac
+            ;;
+        'top')
+            case $option in
+                --tenant)
+                    _craft_events_values tenant
+                    return 0
+                    ;;
+                --type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --since | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module)
+                    return 0
+                    ;;
+                --theme)
+                    _craft_events_offer auto dark light
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --tenant --type --since --theme --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --color --debug --help
             ;;
         'stats')
             case $option in

@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "show": Entry("show", "Show one event, its deliveries, attempts and errors.", HAPPENED),
     "trace": Entry("trace", "Show what caused an event and what it caused.", HAPPENED),
     "export": Entry("export", "Write events as NDJSON.", HAPPENED),
+    "top": Entry("top", "Watch the log live, look at it, and act.", WRONG),
     "stats": Entry("stats", "Show the backlog, rates and failures over time.", WRONG),
     "dead": Entry("dead", "List, retry or discard deliveries that used up their attempts.", WRONG),
     "pending": Entry("pending", "Show what is open, why, and when it is next tried.", WRONG),

@@ -1,0 +1,86 @@
+"""What the views ask of the library: each question once, here; an in-memory source takes its place in tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from craft_easy.core.events.history import tail
+from craft_easy.core.events.history.trace import Trace
+from craft_easy.core.events.history.trace import trace as find_trace
+from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.stats import Meter, Stats
+from craft_easy.core.events.operations.workers import WorkerStatus
+from craft_easy.core.events.operations.workers import workers as all_workers
+from craft_easy.core.events.store.formats import event_json
+from craft_events_cli.top.filtering import EventFilter
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+    from craft_events_cli import params
+
+HOUR: Final = timedelta(hours=1)
+BAR: Final = timedelta(minutes=1)
+RECALLED: Final = 200
+"""The number of events that the live view begins with."""
+
+
+class Source(Protocol):
+    """The questions of the views."""
+
+    async def figures(self) -> Stats:
+        """Return the backlog and the last hour, by handler."""
+
+    async def workers(self) -> Sequence[WorkerStatus]:
+        """Return the workers, those that need a look first."""
+
+    async def event(self, event_id: str) -> dict[str, Any] | None:
+        """Return an event as Event JSON has it; None if it is not in the log."""
+
+    async def trace(self, event_id: str) -> Trace | None:
+        """Return the chain that an event belongs to; None if it is not in the log."""
+
+    def live(self, chosen: EventFilter, observer: tail.TailObserver) -> AsyncGenerator[tail.Block, None]:
+        """Yield the latest events that a filter lets through, then those that are stored from now on."""
+
+
+class LogSource:
+    """The questions, put to a log.
+
+    Args:
+        store: the event log.
+        where: the options that select events; a filter of a view narrows them further.
+    """
+
+    def __init__(self, store: EventStore, where: params.Limiting) -> None:
+        self.store = store
+        self._where = where
+        self._meter = Meter(store, by="handler", bar=BAR)
+
+    async def figures(self) -> Stats:
+        now = await self.store.now()
+        return await self._meter.read(replace(self._where.filters(), since=now - HOUR, until=now))
+
+    async def workers(self) -> Sequence[WorkerStatus]:
+        return await all_workers(self.store)
+
+    async def event(self, event_id: str) -> dict[str, Any] | None:
+        record = await self.store.find_record(event_id)
+        return None if record is None else event_json.event_json(record)
+
+    async def trace(self, event_id: str) -> Trace | None:
+        return await find_trace(self.store, event_id)
+
+    async def live(self, chosen: EventFilter, observer: tail.TailObserver) -> AsyncGenerator[tail.Block, None]:
+        selection = chosen.within(await self._selection())
+        blocks = tail.follow(self.store, selection, last=RECALLED, only=chosen.only, outcomes=True, observer=observer)
+        async with aclosing(blocks):
+            async for block in blocks:
+                yield block
+
+    async def _selection(self) -> Selection:
+        window = self._where.window_at(await self.store.now())
+        return replace(self._where.filters(), since=window.since)
