@@ -242,7 +242,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --since | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module)
+                --since | --public-url | --uri | --database | --collection | --time-zone | -m | --module)
                     return 0
                     ;;
                 --theme)
@@ -262,7 +262,10 @@ _craft_events() {
                     return 0
                     ;;
             esac
-            _craft_events_offer --tenant --type --since --theme --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --color --debug --help
+            case $cur in
+                -*) _craft_events_offer --tenant --type --since --theme --serve --allow-actions --public-url --read-only --env --uri --database --collection --time-zone -m --module --app-dir --color --debug --help ;;
+                *) : ;;
+            esac
             ;;
         'stats')
             case $option in

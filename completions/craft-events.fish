@@ -180,7 +180,7 @@ function __craft_events
                 case --type
                     __craft_events_values $words[1] type "$prefix" "$value" "$line"
                     return
-                case --since --uri --database --collection --time-zone --confirm-env -m --module
+                case --since --public-url --uri --database --collection --time-zone -m --module
                     return
                 case --theme
                     printf '%s\n' $prefix{auto,dark,light}
@@ -195,7 +195,11 @@ function __craft_events
                     printf '%s\n' $prefix{auto,always,never}
                     return
             end
-            printf '%s\t%s\n' '--tenant' 'select this tenant' '--type' 'select event types; * matches any text, ? one character' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--theme' 'choose the colours; auto asks the terminal' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--tenant' 'select this tenant' '--type' 'select event types; * matches any text, ? one character' '--since' 'select from this time on: 2h, 14:00, yesterday, 2026-01-31' '--theme' 'choose the colours; auto asks the terminal' '--serve' 'show the console in a browser' '--allow-actions' 'let the browser retry, discard and deliver' '--public-url' 'accept this address of a proxy, too' '--read-only' 'look only: no retry, discard or deliver' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                true
+            end
         case 'stats'
             switch $option
                 case --tenant

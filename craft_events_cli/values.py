@@ -11,6 +11,7 @@ from craft_events_cli.expanding import MAX_NUMBER
 
 MAX_DEADLINE: Final = 86_400.0
 MAX_DIGITS: Final = 19
+MAX_PORT: Final = 65_535
 
 
 def reads(convert: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -61,3 +62,10 @@ def pattern(text: str) -> str:
     if not text:
         raise ValueError("an empty pattern matches nothing. Try 'order.*' or '*'")
     return text
+
+
+def port_number(text: str) -> int:
+    """Read a port's number."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= MAX_PORT:
+        raise ValueError(f'"{text[:80]}" is not a port: 1 to {MAX_PORT}')
+    return int(text)

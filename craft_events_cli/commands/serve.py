@@ -15,14 +15,6 @@ from craft_events_cli.output import next_step
 app = typer.Typer(add_completion=False)
 
 LOOK_SECONDS: Final = 0.2
-MAX_PORT: Final = 65_535
-
-
-def port_number(text: str) -> int:
-    """Read a port's number."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= MAX_PORT:
-        raise ValueError(f'"{text[:80]}" is not a port: 1 to {MAX_PORT}')
-    return int(text)
 
 
 @app.command()
@@ -36,7 +28,7 @@ def serve(
         typer.Option(
             "--port",
             metavar="N",
-            parser=values.reads(port_number),
+            parser=values.reads(values.port_number),
             help="listen on this port; default: the last one, or a free one",
         ),
     ] = None,
