@@ -47,7 +47,7 @@ def said(endings: list[Ending]) -> list[tuple[str, str, int]]:
 def test_an_attempt_that_ended_is_reported_with_all_its_fields() -> None:
     first = ran(new("a", "b"), "a", 1, OutcomeKind.FAILED)
     assert Endings(NOW).of(1, record(first)) == [
-        Ending("e", "order.placed", "acme", "a", "failed", 1, "KeyError: no such order", 12.346, None, at(1))
+        Ending("e", "order.placed", "acme", "a", "failed", 1, "KeyError: no such order", 12.346, None, at(1), "open")
     ]
 
 

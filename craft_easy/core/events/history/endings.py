@@ -36,6 +36,7 @@ class Ending:
         took_ms: milliseconds that this attempt ran.
         reason: why the delivery was skipped, or died without an error.
         at: the database's time of the end; None where the record has none, as for a `Retry`.
+        event_state: the state of the event after it.
     """
 
     event_id: str
@@ -48,6 +49,7 @@ class Ending:
     took_ms: float | None
     reason: str | None
     at: datetime | None
+    event_state: str | None = None
 
 
 class Endings:
@@ -75,7 +77,7 @@ class Endings:
         before = self._known.pop(key, None)
         ended = [entry for entry in delivery.handlers if _has_ended(entry) and self._is_new(entry, delivery, before)]
         self._remember(key, delivery)
-        return sorted((_ending(record, entry) for entry in ended), key=_time_of)
+        return sorted((_ending(record, entry, delivery.state) for entry in ended), key=_time_of)
 
     def _is_new(self, entry: HandlerDelivery, delivery: Delivery, before: Mapping[str, _Seen] | None) -> bool:
         if before is not None:
@@ -95,7 +97,7 @@ def _has_ended(entry: HandlerDelivery) -> bool:
     return not entry.is_pending or entry.attempts > entry.budget_from
 
 
-def _ending(record: Record, entry: HandlerDelivery) -> Ending:
+def _ending(record: Record, entry: HandlerDelivery, event_state: str) -> Ending:
     envelope, error = read_envelope(record), _error_of(entry)
     has_run = entry.state != "skipped" and entry.reason is None
     return Ending(
@@ -109,6 +111,7 @@ def _ending(record: Record, entry: HandlerDelivery) -> Ending:
         took_ms=entry.took_ms if has_run else None,
         reason=entry.reason,
         at=_ended_at(entry),
+        event_state=event_state,
     )
 
 
