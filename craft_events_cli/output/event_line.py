@@ -28,7 +28,7 @@ MIN_PAYLOAD: Final = 8
 _GAP: Final = "  "
 _TYPE, _DIM = "36", "2"
 _HUES: Final = ("32", "33", "34", "35", "94", "95")
-_MANY_HUES: Final = tuple(
+MANY_HUES: Final = tuple(
     f"38;5;{number}"
     for number in (28, 29, 33, 63, 64, 67, 96, 98, 100, 101, 103, 105, 130, 132, 133, 135, 136, 137, 164, 170)
 )
@@ -113,7 +113,7 @@ class LineWriter:
 
 def hues() -> Sequence[str]:
     """Return the hues for tenants that this terminal can show."""
-    return _MANY_HUES if terminal.has_many_colors() else _HUES
+    return MANY_HUES if terminal.has_many_colors() else _HUES
 
 
 def hue_of(tenant_id: str | None, choice: Sequence[str]) -> str:

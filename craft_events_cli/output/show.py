@@ -52,15 +52,23 @@ def write_event(event: Event, *, traceback: bool = False) -> None:
     """
     stream = terminal.stdout()
     is_colored, room = terminal.is_colored(stream), terminal.width(stream) - len(MARGIN)
-    for cells in _lines(event, room, traceback=traceback):
+    for cells in lines_of(event, room, traceback=traceback):
         stream.write(MARGIN + "".join(painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
 
 
-def _lines(event: Event, room: int, *, traceback: bool) -> Iterator[list[Cell]]:
+def lines_of(event: Event, room: int, *, traceback: bool, has_payload: bool = True) -> Iterator[list[Cell]]:
+    """Yield the lines of an event, each as its cells, whose texts are safe.
+
+    Args:
+        event: Event JSON.
+        room: the width; lines of deliveries are cut to it.
+        traceback: also the stored frames of each error.
+        has_payload: also the payload.
+    """
     yield from _head(event, room)
     if "redacted" in event:
         yield from _labelled_trace(event["redacted"], room)
-    else:
+    elif has_payload:
         yield from _payload(event["payload"], room)
     for name, words in (("causation_id", "caused by"), ("correlation_id", "chain started by")):
         if event[name] is not None:

@@ -41,52 +41,62 @@ _RED, _CYAN, _DIM, _BOLD = "31", "36", "2", "1"
 
 
 @dataclass(eq=False, slots=True)
-class _Node:
-    """A line of the tree, the level of its event, and its children."""
+class TraceNode:
+    """A line of the tree, the level of its event, and its children; the line of a handler is of no event.
+
+    Args:
+        cells: the line; its texts are safe.
+        level: the level of its event.
+        event_id: the id of its event; None where that is not in the log.
+    """
 
     cells: Sequence[Cell]
     level: int | None = None
-    below: list[_Node] = field(default_factory=list)
+    event_id: str | None = None
+    below: list[TraceNode] = field(default_factory=list)
 
 
 def write_tree(found: Trace) -> None:
     """Write a chain of events to stdout."""
     stream = terminal.stdout()
     is_colored, width = terminal.is_colored(stream), terminal.width(stream)
-    for cells in _lines(_roots(found.steps), width, max(step.depth for step in found.steps)):
+    for cells in _lines(roots(found.steps), width, max(step.depth for step in found.steps)):
         stream.write("".join(painted(cell, is_colored=is_colored) for cell in cells).rstrip() + "\n")
 
 
 # ---------------------------------------------------------------- from steps to nodes
 
 
-def _roots(steps: Sequence[TraceStep]) -> list[_Node]:
-    roots: list[_Node] = []
-    way: list[tuple[TraceStep, _Node, Mapping[str, _Node]]] = []
+def roots(steps: Sequence[TraceStep]) -> list[TraceNode]:
+    """Return the trees of a chain's events."""
+    tops: list[TraceNode] = []
+    way: list[tuple[TraceStep, TraceNode, Mapping[str, TraceNode]]] = []
     first = next((step.link for step in steps if step.link is not None), None)
     for step in steps:
         del way[step.depth :]
         above = way[-1][0] if way else None
         node, handlers = _event(step, above, None if first is None else first.timestamp)
         if not way:
-            roots.append(node)
+            tops.append(node)
         else:
             _, parent, published = way[-1]
             published.get(step.handler or "", parent).below.append(node)
         way.append((step, node, handlers))
-    return roots
+    return tops
 
 
-def _event(step: TraceStep, above: TraceStep | None, first: datetime | None) -> tuple[_Node, Mapping[str, _Node]]:
+def _event(
+    step: TraceStep, above: TraceStep | None, first: datetime | None
+) -> tuple[TraceNode, Mapping[str, TraceNode]]:
     """Return the node of an event, and the nodes of its handlers by id."""
-    node = _Node(_head(step, above, first), step.depth)
-    handlers: dict[str, _Node] = {}
+    node = TraceNode(_head(step, above, first), step.depth, None if step.link is None else step.event_id)
+    handlers: dict[str, TraceNode] = {}
     if step.kind == "event" and step.delivery is not None:
         for entry in step.delivery.handlers:
-            handlers[entry.id] = _Node(_handler(entry))
+            handlers[entry.id] = TraceNode(_handler(entry))
             node.below.append(handlers[entry.id])
     if step.left_out:
-        node.below.append(_Node([Cell(_left_out(step.left_out), _DIM)]))
+        node.below.append(TraceNode([Cell(_left_out(step.left_out), _DIM)]))
     return node, handlers
 
 
@@ -164,11 +174,11 @@ def _left_out(types: Mapping[str, int]) -> str:
 # ---------------------------------------------------------------- from nodes to lines
 
 
-def _lines(roots: Sequence[_Node], width: int, deepest: int) -> Iterator[list[Cell]]:
+def _lines(tops: Sequence[TraceNode], width: int, deepest: int) -> Iterator[list[Cell]]:
     """Yield each line, cut to the width."""
     most = (width - min(TEXT_ROOM, width * 3 // 5)) // len(_LINE) * len(_LINE)
     gutter = len(f"[{deepest}] ")
-    todo: list[tuple[_Node, str, str, bool]] = [(root, "", "", False) for root in reversed(roots)]
+    todo: list[tuple[TraceNode, str, str, bool]] = [(root, "", "", False) for root in reversed(tops)]
     while todo:
         node, before, branch, is_moved = todo.pop()
         if len(before + branch) > most and node.level is not None:

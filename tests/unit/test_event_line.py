@@ -218,7 +218,7 @@ def brightness(number: int) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("hue", [*event_line._MANY_HUES, *terminal.LEGIBLE.values()])
+@pytest.mark.parametrize("hue", [*event_line.MANY_HUES, *terminal.LEGIBLE.values()])
 def test_a_hue_is_legible_on_dark_and_on_light(hue: str) -> None:
     own = brightness(int(hue.split(";")[2])) + 0.05
     assert own / 0.05 >= 3
