@@ -12,10 +12,12 @@ from craft_easy.core.events import clock
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.top.background import is_light
 from craft_events_cli.top.dead import DeadView
+from craft_events_cli.top.event import EventView
 from craft_events_cli.top.events import EventsView
 from craft_events_cli.top.help import HelpScreen
 from craft_events_cli.top.overview import OverviewView
 from craft_events_cli.top.pending import PendingView
+from craft_events_cli.top.trace import TraceView
 
 if TYPE_CHECKING:
     from craft_events_cli.top.source import Source
@@ -55,6 +57,14 @@ class TopApp(App[int]):
         self.log_name = log_name
         self.steady = steady
         self.theme = THEMES["light" if theme == "light" or (theme == "auto" and is_light()) else "dark"]
+
+    def open_event(self, event_id: str) -> None:
+        """Open one event on top of the view."""
+        self.push_screen(EventView(event_id))
+
+    def open_trace(self, event_id: str) -> None:
+        """Open the chain that an event belongs to."""
+        self.push_screen(TraceView(event_id))
 
     async def action_quit(self) -> None:
         self.exit(ExitCode.DONE)

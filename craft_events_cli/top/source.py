@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from craft_easy.core.events.history import tail
+from craft_easy.core.events.history import pages, tail
 from craft_easy.core.events.history.trace import Trace
 from craft_easy.core.events.history.trace import trace as find_trace
 from craft_easy.core.events.model.selection import Selection
@@ -46,6 +46,13 @@ class Source(Protocol):
     def live(self, chosen: EventFilter, observer: tail.TailObserver) -> AsyncGenerator[tail.Block, None]:
         """Yield the latest events that a filter lets through, then those that are stored from now on."""
 
+    async def page(self, chosen: EventFilter, *, is_older: bool, after: pages.Key | None = None) -> pages.HistoryPage:
+        """Return a page of the events that a filter lets through: older ones newest first, newer ones oldest first.
+
+        Args:
+            after: the key of the event that it follows; None for the newest or the oldest.
+        """
+
 
 class LogSource:
     """The questions, put to a log.
@@ -80,6 +87,12 @@ class LogSource:
         async with aclosing(blocks):
             async for block in blocks:
                 yield block
+
+    async def page(self, chosen: EventFilter, *, is_older: bool, after: pages.Key | None = None) -> pages.HistoryPage:
+        selection = replace(chosen.within(await self._selection()), reverse=is_older)
+        matches = chosen.only
+        only = None if matches is None else lambda record: matches(record, None)
+        return await pages.page(self.store, selection, after=after, only=only)
 
     async def _selection(self) -> Selection:
         window = self._where.window_at(await self.store.now())

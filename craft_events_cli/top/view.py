@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from textual.app import ComposeResult
@@ -11,6 +11,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
+from textual.worker import Worker
 
 from craft_events_cli.output.spans import duration_text
 from craft_events_cli.top.filtering import HINT, EventFilter
@@ -110,10 +111,15 @@ class View(Screen[None]):
         self.set_interval(1, self._show_outage)
 
     def on_screen_resume(self) -> None:
-        self.run_worker(self.poller.run(), group="poller", exclusive=True, exit_on_error=True)
+        self.run_in_background(self.poller.run, group="poller")
 
     def on_screen_suspend(self) -> None:
         self.workers.cancel_group(self, "poller")
+
+    def run_in_background(self, work: Callable[[], Coroutine[Any, Any, None]], *, group: str) -> None:
+        """Run a piece of work for as long as the view exists, in place of the one in its group."""
+        running: Worker[None] = self.run_worker(work, group=group, exclusive=True)
+        del running
 
     def outage(self) -> tuple[str, float | None] | None:
         """Return why the data are old, and their age in seconds; None where they are not."""
