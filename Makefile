@@ -86,7 +86,7 @@ check-oldest: ## run the tests on the oldest releases that pyproject.toml allows
 	@$(MAKE) .venv-oldest/.test VENV=.venv-oldest
 	@.venv-oldest/bin/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 		extras = project["optional-dependencies"]; \
-		print(*[each.partition(";")[0].replace(">=", "==") for each in project["dependencies"] + extras["motor"] + extras["ui"]])' \
+		print(*[each.partition(";")[0].replace(">=", "==") for each in project["dependencies"] + extras["metrics"] + extras["motor"] + extras["ui"]])' \
 		| xargs .venv-oldest/bin/python -m pip --disable-pip-version-check install --quiet
 	@.venv-oldest/bin/python -m pytest -m "not proof" -W default::DeprecationWarning $(ARGS)
 
@@ -119,11 +119,11 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PROJECT) '.[embedded,motor,ui]' --group test
+	$(PROJECT) '.[embedded,metrics,motor,ui]' --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml
-	$(PROJECT) '.[embedded,motor,ui]' --group test --group check --group bench --group docs
+	$(PROJECT) '.[embedded,metrics,motor,ui]' --group test --group check --group bench --group docs
 	@touch $@ $(VENV)/.test
 
 $(VENV)/.bench: $(VENV)/.made pyproject.toml

@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail show trace export top stats dead pending workers handlers doctor redispatch publish import prune redact serve demo config completion --help --version
+        _craft_events_offer replay tail show trace export top stats dead pending workers handlers doctor metrics redispatch publish import prune redact serve demo config completion --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -567,6 +567,22 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --checkpoint --fix --ttl --strict --within -o --output --color --debug --help
+            ;;
+        'metrics')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --time-zone | --listen | --interval)
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --env --uri --database --collection --time-zone --listen --interval --color --debug --help
             ;;
         'redispatch')
             case $option in

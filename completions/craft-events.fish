@@ -21,7 +21,7 @@ function __craft_events
     set -l line (string join ' ' -- (string escape -- $words))
     set -l command $words[2]
     if test (count $words) -eq 1
-        printf '%s\t%s\n' 'replay' 'Print or re-run history.' 'tail' 'Follow the log live.' 'show' 'Show one event, its deliveries, attempts and errors.' 'trace' 'Show what caused an event and what it caused.' 'export' 'Write events as NDJSON.' 'top' 'Watch the log live, look at it, and act.' 'stats' 'Show the backlog, rates and failures over time.' 'dead' 'List, retry or discard deliveries that used up their attempts.' 'pending' 'Show what is open, why, and when it is next tried.' 'workers' 'Show the workers, the events they own, and which are silent.' 'handlers' 'List, show or check the handlers of a module.' 'doctor' 'Check the connection, indexes, clock and handlers.' 'redispatch' 'Deliver what was never finished.' 'publish' 'Publish one event, or lines of them.' 'import' 'Read events from NDJSON into the log.' 'prune' 'Archive and remove old events that are done.' 'redact' 'Remove payloads on request, and keep the events.' 'serve' 'Run the embedded event log.' 'demo' 'Watch a half-minute story on an embedded log.' 'config' 'Show every setting and where it came from.' 'completion' 'Print the completions of a shell.' '--help' 'show the help page' '--version' 'print the version'
+        printf '%s\t%s\n' 'replay' 'Print or re-run history.' 'tail' 'Follow the log live.' 'show' 'Show one event, its deliveries, attempts and errors.' 'trace' 'Show what caused an event and what it caused.' 'export' 'Write events as NDJSON.' 'top' 'Watch the log live, look at it, and act.' 'stats' 'Show the backlog, rates and failures over time.' 'dead' 'List, retry or discard deliveries that used up their attempts.' 'pending' 'Show what is open, why, and when it is next tried.' 'workers' 'Show the workers, the events they own, and which are silent.' 'handlers' 'List, show or check the handlers of a module.' 'doctor' 'Check the connection, indexes, clock and handlers.' 'metrics' 'Serve the backlog as Prometheus metrics.' 'redispatch' 'Deliver what was never finished.' 'publish' 'Publish one event, or lines of them.' 'import' 'Read events from NDJSON into the log.' 'prune' 'Archive and remove old events that are done.' 'redact' 'Remove payloads on request, and keep the events.' 'serve' 'Run the embedded event log.' 'demo' 'Watch a half-minute story on an embedded log.' 'config' 'Show every setting and where it came from.' 'completion' 'Print the completions of a shell.' '--help' 'show the help page' '--version' 'print the version'
         return
     end
     if test "$command" = dead
@@ -431,6 +431,18 @@ function __craft_events
                     return
             end
             printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--checkpoint' 'check this checkpoint too' '--fix' 'create missing indexes; drops none' '--ttl' 'check for a TTL index of this age; with --fix create it' '--strict' 'exit 3 on a warning too' '--within' 'limit the time of each check' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'metrics'
+            switch $option
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection --time-zone --listen --interval
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--listen' 'listen on this address; port 0 chooses a free one' '--interval' 'ask the database at most this often' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
         case 'redispatch'
             switch $option
                 case --tenant

@@ -52,6 +52,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "workers": Entry("workers", "Show the workers, the events they own, and which are silent.", WRONG),
     "handlers": Entry("handlers", "List, show or check the handlers of a module.", WRONG),
     "doctor": Entry("doctor", "Check the connection, indexes, clock and handlers.", WRONG),
+    "metrics": Entry("metrics", "Serve the backlog as Prometheus metrics.", WRONG),
     "redispatch": Entry("redispatch", "Deliver what was never finished.", ACT),
     "publish": Entry("publish", "Publish one event, or lines of them.", ACT),
     "import": Entry("import_events", "Read events from NDJSON into the log.", ACT),

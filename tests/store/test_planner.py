@@ -20,6 +20,7 @@ from craft_easy.core.events.errors import HandlerNotInLog
 from craft_easy.core.events.history.trace import trace
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead, handlers, pending, prune, redact
+from craft_easy.core.events.operations.backlog import backlog
 from craft_easy.core.events.operations.export import blocks
 from craft_easy.core.events.operations.stats import stats
 from craft_easy.core.events.operations.workers import workers
@@ -110,6 +111,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         bus.publisher.store, dead.Choice(handlers=("gone",)), reason="x", by="y", pending=True
     ),
     "stats": lambda bus, _: stats(bus.publisher.store),
+    "metrics": lambda bus, _: backlog(bus.publisher.store),
     "workers": lambda bus, _: workers(bus.publisher.store),
     "handlers check": lambda bus, _: handlers.coverage(bus.publisher.store, bus.registry),
     "doctor: owned": lambda bus, _: doctor.held(bus.publisher.store),

@@ -1,0 +1,123 @@
+"""The backlog as gauges: what is open, due and dead, by handler, since when, and which workers are alive.
+
+    from craft_easy.core.events.operations.backlog import backlog
+
+    now = await backlog(store)
+    print(now.due, now.longest_due_s, now.workers["alive"])
+
+It is the part of `stats` that a monitoring system asks for every few seconds: no figures over time, and each count
+stops at a bound.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from craft_easy.core.events.operations.workers import WorkerState, workers
+from craft_easy.core.events.store.queries.backlog import MAX_COUNTED, DeadCounts, OpenCounts, count_dead, count_open
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.store import EventStore
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerGauges:
+    """The unfinished deliveries of a handler.
+
+    Args:
+        open: pending deliveries.
+        owned: the number of these whose record a worker owns.
+        waiting: the number of these that are unowned and wait for their next attempt.
+        dead: dead deliveries.
+    """
+
+    open: int = 0
+    owned: int = 0
+    waiting: int = 0
+    dead: int = 0
+
+    @property
+    def due(self) -> int:
+        """The number of pending deliveries that a redispatch with this handler would claim now."""
+        return self.open - self.owned - self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogGauges:
+    """The backlog at one moment.
+
+    Args:
+        at: the database's time of the look.
+        open: open events.
+        owned: the number of these that a worker owns.
+        waiting: the number of these that are unowned and wait for their next attempt.
+        dead: dead deliveries.
+        oldest_s: seconds since the time of the oldest open event; 0 where none is open.
+        longest_due_s: seconds for which the event that has been due for the longest is due; 0 where none is.
+        handlers: those with unfinished deliveries, by id.
+        workers: the number of workers in each state.
+        is_capped: True if there is more than is counted, 100,000 records; the oldest are.
+    """
+
+    at: datetime
+    open: int = 0
+    owned: int = 0
+    waiting: int = 0
+    dead: int = 0
+    oldest_s: float = 0.0
+    longest_due_s: float = 0.0
+    handlers: Mapping[str, HandlerGauges] = field(default_factory=dict)
+    workers: Mapping[WorkerState, int] = field(default_factory=dict)
+    is_capped: bool = False
+
+    @property
+    def due(self) -> int:
+        """The number of open events that a redispatch would claim now."""
+        return self.open - self.owned - self.waiting
+
+
+async def backlog(store: EventStore) -> BacklogGauges:
+    """Read the backlog once; nothing is changed.
+
+    Raises:
+        StoreUnavailable: the log was not reached.
+    """
+    now = await store.now()
+    opened = await count_open(store, now)
+    dead = await count_dead(store)
+    states = Counter(status.state for status in await workers(store))
+    return BacklogGauges(
+        at=now,
+        open=opened.number,
+        owned=opened.owned,
+        waiting=opened.waiting,
+        dead=dead.deliveries,
+        oldest_s=_seconds_since(opened.oldest, now),
+        longest_due_s=_seconds_since(opened.due_since, now),
+        handlers=_by_handler(opened, dead),
+        workers={state: states[state] for state in _STATES},
+        is_capped=max(opened.number, dead.records) >= MAX_COUNTED,
+    )
+
+
+_STATES: Final[Sequence[WorkerState]] = ("alive", "silent", "fenced", "gone")
+
+
+def _by_handler(opened: OpenCounts, dead: DeadCounts) -> dict[str, HandlerGauges]:
+    pending = {one.name: one for one in opened.handlers}
+    found = {}
+    for name in [*pending, *(name for name in dead.handlers if name not in pending)]:
+        died = dead.handlers.get(name, 0)
+        one = pending.get(name)
+        found[name] = (
+            HandlerGauges(dead=died) if one is None else HandlerGauges(one.number, one.owned, one.waiting, died)
+        )
+    return found
+
+
+def _seconds_since(at: datetime | None, now: datetime) -> float:
+    return 0.0 if at is None else max(0.0, (now - at).total_seconds())
