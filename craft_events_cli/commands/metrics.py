@@ -59,7 +59,6 @@ def metrics(
     Examples:
         craft-events metrics
         craft-events metrics --listen :9464 --interval 30s
-        craft-events metrics --listen 127.0.0.1:9464 & curl -s http://127.0.0.1:9464/metrics
 
     /metrics has what is open, due, waiting, owned and dead by handler, the oldest age and the workers. A scrape asks
     the database nothing: it returns the last answer, with its age. /healthz is 503 while the log does not answer.
