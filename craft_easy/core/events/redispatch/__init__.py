@@ -1,6 +1,7 @@
 """Delivering events whose handlers never finished.
 
     loop.py        the run: take over, claim, run, wait; once, or until it is stopped
+    alongside.py   a run inside an application
     claiming.py    claims batch by batch, suspects set apart
     claim_loops.py the claim loops of a watch: a slow handler has one of its own
     options.py     how a run works, and the records that it may claim
@@ -11,7 +12,8 @@
 May import `bus`, `engine`, `store` and what is below them; not `history` or `operations`.
 """
 
-from craft_easy.core.events.redispatch.loop import redispatch, redispatching
+from craft_easy.core.events.redispatch.alongside import redispatching
+from craft_easy.core.events.redispatch.loop import redispatch
 from craft_easy.core.events.redispatch.options import RedispatchOptions
 from craft_easy.core.events.redispatch.summary import RedispatchSummary
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -76,50 +76,6 @@ async def redispatch(
     """
     run = Redispatch(bus, selection, options or RedispatchOptions(), observer or ignore)
     return await run.run(stop or asyncio.Event())
-
-
-@asynccontextmanager
-async def redispatching(
-    bus: EventBus,
-    selection: Selection | None = None,
-    options: RedispatchOptions | None = None,
-    *,
-    observer: Observer | None = None,
-) -> AsyncIterator[None]:
-    """Redispatch alongside an application for as long as the block runs, as `--watch` does.
-
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            async with EventStore() as store, get_event_bus() as bus:
-                bus.configure_store(store)
-                async with redispatching(bus):
-                    yield
-
-    It rides out every error of the log but a refused login. The end of the block stops it as a signal stops the
-    command.
-
-    Args:
-        bus: has a store.
-        selection: all events when None.
-        options: `watch` is always set.
-        observer: called with each notice.
-    """
-    watch = replace(options or RedispatchOptions(), watch=True)
-    run = Redispatch(bus, selection or Selection(), watch, observer or ignore)
-    stop = asyncio.Event()
-    running = asyncio.create_task(run.run(stop), name="redispatch")
-    running.add_done_callback(_log_its_error)
-    try:
-        yield
-    finally:
-        stop.set()
-        with suppress(Exception):  # it is in the log of the process
-            await running
-
-
-def _log_its_error(task: asyncio.Task[RedispatchSummary]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the redispatch alongside the application has ended", exc_info=error)
 
 
 def _all_belong(_: str) -> bool:
