@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from craft_easy.core.events.model.pause import Pause
 from craft_easy.core.events.store.worker_registry import RunningDelivery
 
 START = datetime(2026, 1, 31, 10, tzinfo=UTC)
@@ -30,6 +31,8 @@ class FakeRegistry:
         self.beats = 0
         self.fails = False
         self.running: list[RunningDelivery] = []
+        self.paused: tuple[Pause, ...] = ()
+        self.pauses_error: Exception | None = None
         self.closed = threading.Event()
 
     def time(self) -> datetime:
@@ -48,6 +51,11 @@ class FakeRegistry:
     async def remove(self, owner: str) -> None:
         self.removed.append(owner)
 
+    async def pauses(self) -> tuple[Pause, ...]:
+        if self.pauses_error is not None:
+            raise self.pauses_error
+        return self.paused
+
     def channel(self, *, timeout: float) -> "FakeChannel":
         assert timeout == LEASE / 10
         return FakeChannel(self)
@@ -60,6 +68,9 @@ class FakeChannel:
     def beat(self, owner: str, running: Sequence[RunningDelivery]) -> datetime | None:
         self._registry.running = list(running)
         return asyncio.run(self._registry.beat(owner))
+
+    def pauses(self) -> tuple[Pause, ...]:
+        return asyncio.run(self._registry.pauses())
 
     def end(self, owner: str) -> None:
         if self._registry.fails:

@@ -8,6 +8,8 @@ import pytest
 from craft_easy.core.events.engine import lease as module
 from craft_easy.core.events.engine.lease import MAX_RUNNING, Worker
 from craft_easy.core.events.engine.watchdog import RunningHandler
+from craft_easy.core.events.errors import StoreUnavailable
+from craft_easy.core.events.model.pause import Pause
 from craft_easy.core.events.store.worker_registry import RunningDelivery
 from tests.unit.fake_registry import LEASE, START, FakeClock, FakeRegistry
 
@@ -197,3 +199,62 @@ def test_a_closed_loop_ends_its_worker(clock: FakeClock) -> None:
     thread.stop()
     thread.join(timeout=60)
     assert registry.removed == [worker[0].owner]
+
+
+# the paused handlers
+
+
+async def test_a_worker_knows_the_pauses_before_it_is_ready(registry: FakeRegistry) -> None:
+    registry.paused = (Pause("a"),)
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    assert worker.pauses.current() == (Pause("a"),)
+    await worker.stop()
+
+
+async def test_each_heartbeat_reads_the_pauses(registry: FakeRegistry) -> None:
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    assert worker.pauses.current() == ()
+    registry.paused = (Pause("a"),)
+    thread = module.HeartbeatThread(worker, registry.channel(timeout=LEASE / 10))
+    assert await asyncio.to_thread(thread.beat)
+    assert worker.pauses.current() == (Pause("a"),)
+    await worker.stop()
+
+
+async def test_the_last_known_pauses_hold_where_they_cannot_be_read(registry: FakeRegistry, clock: FakeClock) -> None:
+    registry.paused = (Pause("a"),)
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    registry.paused, registry.pauses_error = (), StoreUnavailable("gone")
+    thread = module.HeartbeatThread(worker, registry.channel(timeout=LEASE / 10))
+    assert await asyncio.to_thread(thread.beat), "the heartbeat itself was answered"
+    worker.on_heartbeat(worker.owner, clock(), None)
+    await worker.ready()
+    assert len(registry.entered) == 2
+    assert worker.pauses.current() == (Pause("a"),)
+    await worker.stop()
+
+
+async def test_a_worker_that_never_read_the_pauses_is_not_ready(registry: FakeRegistry) -> None:
+    registry.pauses_error = StoreUnavailable("gone")
+    worker = Worker(registry, lease=LEASE)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await worker.ready()
+    registry.pauses_error = None
+    await worker.ready()
+    assert len(registry.entered) == 1, "it was registered at the first try"
+    await worker.stop()
+
+
+async def test_a_pause_ends_by_the_databases_time(registry: FakeRegistry, clock: FakeClock) -> None:
+    registry.paused = (Pause("a", until=START + timedelta(seconds=5)),)
+    worker = Worker(registry, lease=LEASE)
+    await worker.ready()
+    clock.time += 4.9
+    assert worker.pauses.current()
+    clock.time += 0.2
+    assert worker.pauses.current() == ()
+    await worker.stop()

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from craft_easy.core.events.engine import pool
+from craft_easy.core.events.engine.pauses import KnownPauses
 from craft_easy.core.events.engine.pool import ClaimedRecord, RunnerPool, Slots
 from craft_easy.core.events.engine.shares import SLOW_S, Shares
 from craft_easy.core.events.model.envelope import EPOCH
@@ -158,7 +159,8 @@ def pool_of(
     size: int, given_back: list[str], shares: Shares | None = None, slow: AbstractSet[str] = frozenset()
 ) -> RunnerPool:
     writer = SimpleNamespace(add=lambda owned, *, is_finished: given_back.append(owned.key))
-    worker = SimpleNamespace(running_handlers=SimpleNamespace(longer_than=lambda _: set(slow)))
+    running = SimpleNamespace(longer_than=lambda _: set(slow))
+    worker = SimpleNamespace(running_handlers=running, pauses=KnownPauses(lambda: EPOCH))
     return RunnerPool(cast("Any", SimpleNamespace(writer=writer, worker=worker)), size, lambda: None, shares)
 
 

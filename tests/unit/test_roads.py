@@ -22,7 +22,7 @@ from craft_easy.core.events.redispatch import redispatch
 from craft_easy.core.events.store import EventStore
 from tests.support.roads import Recorder, Road, Step, layers, uphill
 
-MOST_RETURNS = {"publish": 31, "redispatch": 121}
+MOST_RETURNS = {"publish": 31, "redispatch": 133}
 NOT_COUNTED = ("model.", "types", "errors", "clock", "hooks")
 CALLBACKS = {
     ("store.deliveries", "engine.outcomes"),

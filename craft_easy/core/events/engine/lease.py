@@ -1,7 +1,8 @@
 """A worker: one event loop of one process, with an identity, a lease and the database's clock.
 
-A thread renews the lease with heartbeats. It has a client of its own, so that a handler that blocks the loop does not
-lose the lease; it pauses while the loop has not answered for too long, so that a process that hangs does lose it.
+A thread renews the lease with heartbeats, and reads with each which handlers are paused. It has a client of its own,
+so that a handler that blocks the loop does not lose the lease; it stops while the loop has not answered for too long,
+so that a process that hangs does lose it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from typing import Final, Protocol
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.pauses import KnownPauses
 from craft_easy.core.events.engine.watchdog import RunningHandlers, Watchdog
+from craft_easy.core.events.errors import StoreError, StoreUnavailable
+from craft_easy.core.events.model.pause import Pause
 from craft_easy.core.events.store.worker_registry import RunningDelivery
 
 log: Final = logging.getLogger("craft_easy.core.events")
@@ -39,6 +43,7 @@ class HeartbeatChannel(Protocol):
     """The access of the heartbeat thread to the registry; each call ends in time or raises."""
 
     def beat(self, owner: str, running: Sequence[RunningDelivery]) -> datetime | None: ...
+    def pauses(self) -> tuple[Pause, ...]: ...
     def end(self, owner: str) -> None: ...
     def close(self) -> None: ...
 
@@ -49,6 +54,7 @@ class WorkerDirectory(Protocol):
     async def register(self, owner: str, *, lease: float) -> datetime: ...
     async def beat(self, owner: str) -> datetime | None: ...
     async def remove(self, owner: str) -> None: ...
+    async def pauses(self) -> tuple[Pause, ...]: ...
     def channel(self, *, timeout: float) -> HeartbeatChannel: ...
 
 
@@ -90,6 +96,7 @@ class Worker:
         self.owner = new_owner()
         self.unanswered = 0
         """The number of heartbeats without a reply so far; while it does not change, the log was reachable."""
+        self.pauses = KnownPauses(self.now)
         self.running_handlers = RunningHandlers()
         self.watchdog = Watchdog(
             self.running_handlers,
@@ -155,12 +162,13 @@ class Worker:
         """Return the owner id as soon as this worker may start handlers.
 
         It registers if it never has, or if its last heartbeat was refused, then under a new identity. A worker
-        whose lease may have expired sends a heartbeat. All waiting callers share one attempt, and fail with it.
+        whose lease may have expired sends a heartbeat. Both read which handlers are paused. All waiting callers share
+        one attempt, and fail with it.
 
         Raises:
             StoreUnavailable: the log did not answer within the store's timeout.
         """
-        while not self.may_start:
+        while not self.may_start or self.pauses.stored is None:
             if self._renewing is None or self._renewing.done():
                 # in a context of its own: the deadline of the first caller is not that of the others
                 self._renewing = self._loop.create_task(self._renew(), name="renew the lease", context=Context())
@@ -171,8 +179,22 @@ class Worker:
     async def _renew(self) -> None:
         if self._beat is None or self._is_refused:
             await self._register()
-        else:
+        elif not self.may_start:
             await self.confirm()
+        await self._read_pauses()
+
+    async def _read_pauses(self) -> None:
+        """Read which handlers are paused; where that fails, those that were read before stay paused."""
+        try:
+            self.pauses.stored = await self._registry.pauses()
+        except StoreError as error:
+            if self.pauses.stored is not None:
+                log.debug("the paused handlers could not be read: %s", error)
+                return
+            if isinstance(error, StoreUnavailable):
+                raise
+            log.warning("the paused handlers cannot be read, so no handler is paused in this process: %s", error)
+            self.pauses.stored = ()
 
     async def _register(self) -> None:
         owner, sent = new_owner() if self._is_refused else self.owner, steady()
@@ -237,7 +259,10 @@ _THREADS: Final[weakref.WeakSet[HeartbeatThread]] = weakref.WeakSet()
 
 
 class HeartbeatThread(threading.Thread):
-    """Renews one worker's lease every third of it; after a heartbeat that failed it tries again sooner."""
+    """Renews one worker's lease every third of it; after a heartbeat that failed it tries again sooner.
+
+    Each heartbeat also reads the paused handlers.
+    """
 
     def __init__(self, worker: Worker, channel: HeartbeatChannel) -> None:
         super().__init__(name=f"beat {worker.owner}", daemon=True)
@@ -270,7 +295,14 @@ class HeartbeatThread(threading.Thread):
             return False
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._worker.on_heartbeat(owner, sent, at)
+        self._read_pauses()
         return True
+
+    def _read_pauses(self) -> None:
+        try:
+            self._worker.pauses.stored = self._channel.pauses()
+        except Exception as error:  # noqa: BLE001 - the last known pauses hold
+            log.debug("%s could not read the paused handlers: %s", self._worker.owner, type(error).__name__)
 
     def _leave(self) -> None:
         try:

@@ -22,26 +22,19 @@ class KnownPauses:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._stored: tuple[Pause, ...] | None = None
+        self.stored: tuple[Pause, ...] | None = None
+        """The pauses that were read last, those that are over included; None before the first read.
 
-    @property
-    def are_known(self) -> bool:
-        """True if they were read once."""
-        return self._stored is not None
-
-    def update(self, stored: tuple[Pause, ...]) -> None:
-        """Replace the pauses by those that were just read, in any thread."""
-        self._stored = stored
+        Replaced as a whole, in any thread.
+        """
 
     def current(self) -> tuple[Pause, ...]:
         """Return the pauses that hold now."""
-        if not self._stored:
+        if not self.stored:
             return ()
         now = self._now()
-        return tuple(pause for pause in self._stored if pause.holds(now))
+        return tuple(pause for pause in self.stored if pause.holds(now))
 
     def holds(self, handler: Handler) -> bool:
         """Return whether a handler is paused now, under its id or an alias."""
-        if not self._stored:
-            return False
         return any(pause.handler == handler.id or pause.handler in handler.aliases for pause in self.current())

@@ -216,6 +216,7 @@ class RunnerPool:
         self.abandoned = 0
         """Handlers that may still run although nothing waits for them any more."""
         self._record_owner = record_owner
+        self._pauses = record_owner.worker.pauses
         self._on_end = on_end
         self._shares = shares
         self._limit = limit
@@ -230,8 +231,8 @@ class RunnerPool:
     async def start(self, claimed: Iterable[ClaimedRecord], *, is_elsewhere: Callable[[str], bool] = _never) -> bool:
         """Start records in their order, each as soon as it may; return when all have begun.
 
-        Cancelling this gives back those that have not begun. Records whose handlers are all claimed elsewhere by now
-        are given back too, and then it returns False.
+        Cancelling this gives back those that have not begun. Records whose handlers are all claimed elsewhere by now,
+        or paused, are given back too, and then it returns False.
 
         Args:
             claimed: the records.
@@ -242,6 +243,9 @@ class RunnerPool:
             self._slots.add(record.owned.ownership, record)
         try:
             while waiting and not self._slots.is_closed:
+                if self._pauses.stored and self._withdraw_paused(waiting):
+                    are_all_begun = False
+                    continue
                 record = waiting[0]
                 if record.has_begun:
                     waiting.popleft()
@@ -313,6 +317,17 @@ class RunnerPool:
         self._slots.withdraw(record.owned.ownership)
         self._give_back(record.owned)
 
+    def _withdraw_paused(self, waiting: deque[ClaimedRecord]) -> bool:
+        """Give back the records that have not begun and whose handlers are all paused; return whether there are any."""
+        paused = [record for record in waiting if not record.has_begun and self._is_paused(record)]
+        for record in paused:
+            waiting.remove(record)
+            self._withdraw(record)
+        return bool(paused)
+
+    def _is_paused(self, record: ClaimedRecord) -> bool:
+        return bool(record.due) and all(self._pauses.holds(due.handler) for due in record.due)
+
     def _release(self, record: ClaimedRecord) -> None:
         """Give back a record that has begun and does not run, and the shares of its deliveries."""
         if self._shares is not None:
@@ -328,11 +343,18 @@ class RunnerPool:
         return LOOK_S if self._limit is None else min(LOOK_S, self._limit.wait_s or LOOK_S)
 
     def _admit(self, record: ClaimedRecord) -> bool:
-        """Return whether a record may begin, with those of its deliveries whose handlers have a share left."""
+        """Return whether a record may begin, with those of its deliveries whose handlers have a share left.
+
+        Paused handlers have none: a record of these alone is given back by `start`.
+        """
         if self._exclusive.locked() and not record.is_alone and (self._shares is None or self._holds_all):
             return False
         if self._limit is not None and self._limit.wait_s:
             return False
+        if self._pauses.stored:
+            if self._is_paused(record):
+                return False
+            record.due = [due for due in record.due if not self._pauses.holds(due.handler)]
         if self._shares is not None:
             due = [one for one in record.due if record.is_alone or self._may_begin(self._shares, one.handler.id)]
             if record.due and not due:

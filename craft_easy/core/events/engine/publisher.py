@@ -15,7 +15,7 @@ from craft_easy.core.events.engine.children import as_child
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import Acquisition, RecordOwner
 from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
-from craft_easy.core.events.engine.sinks import RecordSink, UnstoredSink
+from craft_easy.core.events.engine.sinks import RecordSink, Sink, UnstoredSink
 from craft_easy.core.events.errors import EventsError, InvalidEvent, StoreUnavailable
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import open_delivery
@@ -124,13 +124,21 @@ class Publisher:
                     record_owner.writer.add(pending.owned, is_finished=True)
 
     async def dispatch(self, record_owner: RecordOwner, pending: PendingPublish) -> None:
-        """Run the handlers of an event whose record is owned, or that runs without a record."""
-        handlers, owned = pending.plan.handlers, pending.owned
+        """Run the handlers of an event whose record is owned, or that runs without a record.
+
+        The deliveries of paused handlers stay in the record, which is given back; without a record none can wait.
+        """
+        worker, handlers, owned = record_owner.worker, pending.plan.handlers, pending.owned
+        sink: Sink = UnstoredSink(worker.running_handlers)
+        if owned is not None:
+            sink = RecordSink(record_owner, owned)
+            if worker.pauses.stored:
+                handlers = tuple(handler for handler in handlers if not worker.pauses.holds(handler))
         if handlers:
-            running_handlers = record_owner.worker.running_handlers
-            sink = UnstoredSink(running_handlers) if owned is None else RecordSink(record_owner, owned)
             due = [DueDelivery(handler, handler.id) for handler in handlers]
             await RecordRun(sink, pending.event, due).dispatch(lambda delivery: self.tasks().start(delivery))
+        elif owned is not None:
+            record_owner.writer.add(owned, is_finished=True)
 
     # the record first
 

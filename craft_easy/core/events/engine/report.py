@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.delivery import Delivery, Ended
+    from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.store.deliveries import Tracked
     from craft_easy.core.events.store.worker_registry import WorkerEntry
 
@@ -94,7 +95,31 @@ class Working:
     waiting: int
 
 
-Notice: TypeAlias = Began | DeliveryReport | EventEnded | Working | WaitingFor | ConnectionLost | ConnectionResumed
+@dataclass(frozen=True, slots=True)
+class HandlersPaused:
+    """These handlers are paused; reported when the run begins, and when it learns of further ones."""
+
+    handlers: tuple[PausedHandler, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandlersResumed:
+    """The pauses of these handlers have ended."""
+
+    handlers: tuple[str, ...]
+
+
+Notice: TypeAlias = (
+    Began
+    | DeliveryReport
+    | EventEnded
+    | Working
+    | WaitingFor
+    | ConnectionLost
+    | ConnectionResumed
+    | HandlersPaused
+    | HandlersResumed
+)
 Observer: TypeAlias = Callable[[Notice], object]
 """Called with each notice, on the run's event loop.
 

@@ -166,7 +166,7 @@ class RecordRun:
         return task
 
     async def _note_and_deliver(self, due: DueDelivery, current: CurrentDelivery) -> None:
-        if await self._sink.note_running(due.known_as):
+        if await self._sink.note_running(due.handler, due.known_as):
             await self._deliver(due, current)
         else:
             self._end(due, due.given_back)
@@ -233,7 +233,7 @@ class RecordRun:
 
     async def _attempt(self, due: DueDelivery, current: CurrentDelivery) -> None:
         try:
-            if not await self._sink.may_start():
+            if not await self._sink.may_start(due.handler):
                 self._end(due, due.given_back)
                 return
             code = getattr(due.handler.function, "__code__", None)

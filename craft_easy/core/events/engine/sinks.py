@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.shares import Shares
     from craft_easy.core.events.engine.watchdog import RunningHandlers
     from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider
+    from craft_easy.core.events.handlers.registry import Handler
     from craft_easy.core.events.model.event import DomainEvent
 
 log: Final = logging.getLogger("craft_easy.core.events")
@@ -40,10 +41,10 @@ class Sink(Protocol):
     transactions: TransactionProvider
     replay_id: str | None
 
-    async def may_start(self) -> bool:
-        """Return whether a delivery may start now."""
+    async def may_start(self, handler: Handler) -> bool:
+        """Return whether a delivery of a handler may start now."""
 
-    async def note_running(self, handler_id: str) -> bool:
+    async def note_running(self, handler: Handler, known_as: str) -> bool:
         """Note which handler of a suspect is about to start, and return whether it may."""
 
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
@@ -82,8 +83,8 @@ class RecordSink:
         self.running_handlers = record_owner.worker.running_handlers
         self.transactions: TransactionProvider = self
 
-    async def may_start(self) -> bool:
-        """Return whether this worker still owns the record, by a lease that has not expired."""
+    async def may_start(self, handler: Handler) -> bool:
+        """Return whether this worker still owns the record, by a lease that has not expired, and no pause holds."""
         worker, owned = self._record_owner.worker, self._owned
         try:
             await worker.ready()
@@ -92,11 +93,13 @@ class RecordSink:
             return False
         if worker.owner != owned.owner:
             return False  # it was taken over: another worker finishes the record
+        if worker.pauses.stored and worker.pauses.holds(handler):
+            return False
         owned.has_run = True
         return True
 
-    async def note_running(self, handler_id: str) -> bool:
-        is_ours = await self.may_start() and await self._record_owner.note_running(self._owned, handler_id)
+    async def note_running(self, handler: Handler, known_as: str) -> bool:
+        is_ours = await self.may_start(handler) and await self._record_owner.note_running(self._owned, known_as)
         hooks.kill_point("suspect.noted")
         return is_ours
 
@@ -149,10 +152,10 @@ class UnstoredSink:
         self.running_handlers = running_handlers
         self.transactions: TransactionProvider = PlainTransactions()
 
-    async def may_start(self) -> bool:
+    async def may_start(self, _: Handler) -> bool:
         return True
 
-    async def note_running(self, _: str) -> bool:
+    async def note_running(self, _: Handler, known_as: str) -> bool:
         return True
 
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:
@@ -188,10 +191,10 @@ class ReportSink:
         self._event = event
         self._report = report
 
-    async def may_start(self) -> bool:
+    async def may_start(self, _: Handler) -> bool:
         return True
 
-    async def note_running(self, _: str) -> bool:
+    async def note_running(self, _: Handler, known_as: str) -> bool:
         return True
 
     def end(self, handler_id: str, outcome: Outcome, *, is_last: bool) -> None:

@@ -28,6 +28,8 @@ class Counts:
     """Events among them whose worker has been silent for its whole lease: a run takes them over first."""
     take_over_s: float = 0.0
     """Seconds that a run watches such a worker before it takes over."""
+    paused: Counter[str] = field(default_factory=Counter)
+    """Deliveries that are not counted, since their handler is paused, by the id under which it is paused."""
 
     def add(self, document: Mapping[str, Any], handlers: Sequence[str]) -> None:
         """Count one event and its deliveries to these handlers."""
@@ -54,6 +56,7 @@ class Counts:
         self.by_type += other.by_type
         self.by_tenant += other.by_tenant
         self.by_handler += other.by_handler
+        self.paused.update(other.paused)  # not +=, which drops a handler that nothing waits for
         self.after_take_over += other.after_take_over
         self.take_over_s = max(self.take_over_s, other.take_over_s)
 

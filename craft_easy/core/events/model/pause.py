@@ -42,6 +42,22 @@ class Pause:
         return self.until is None or at < self.until
 
 
+@dataclass(frozen=True, slots=True)
+class PausedHandler:
+    """A paused handler, and the number of open deliveries that wait for it.
+
+    The count stops at 10,001, which stands for any larger number too.
+    """
+
+    pause: Pause
+    waiting: int
+
+    @property
+    def handler(self) -> str:
+        """The id of the handler."""
+        return self.pause.handler
+
+
 def _time(value: object) -> datetime | None:
     if not isinstance(value, datetime):
         return None

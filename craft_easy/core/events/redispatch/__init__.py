@@ -4,6 +4,7 @@
     alongside.py   a run inside an application
     claiming.py    claims batch by batch, suspects set apart
     claim_loops.py the claim loops of a watch: a slow handler has one of its own
+    pausing.py     the paused handlers of a run
     options.py     how a run works, and the records that it may claim
     backlog.py     the dry run; records without deliveries
     event_ids.py   events that are named one by one

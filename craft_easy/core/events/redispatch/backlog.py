@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from craft_easy.core.events.model.delivery import track
 from craft_easy.core.events.model.figures import Counts
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
+from craft_easy.core.events.redispatch.pausing import paused_handlers, paused_names
 from craft_easy.core.events.store.deliveries import PendingChange, Tracked
+from craft_easy.core.events.store.pauses import HandlerPauses
 
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
@@ -23,16 +25,21 @@ async def count(bus: EventBus, selection: Selection, options: RedispatchOptions)
     """Count the events that a run would deliver now; nothing is written.
 
     Records of workers that are fenced or unknown count as free, and so do those of a worker that has sent no heartbeat
-    for its whole lease: a run takes them over first. Records of living workers do not count.
+    for its whole lease: a run takes them over first. Records of living workers do not count, nor do deliveries of
+    paused handlers, which are counted apart.
 
     Raises:
         HandlerNotFound: `options` names a handler that is not loaded.
         StoreUnavailable: the log was not reached.
     """
+    store, counts = bus.publisher.store, Counts()
     chosen = claim_filter(bus.registry, selection, options)
+    pauses = await HandlerPauses(store).current()
+    for paused in await paused_handlers(store, bus.registry, chosen, pauses):
+        counts.paused[paused.handler] = paused.waiting
+    chosen = chosen.leaving_out(paused_names(bus.registry, pauses))
     if not options.now:
-        chosen = replace(chosen, due_at=await bus.publisher.store.now())
-    counts = Counts()
+        chosen = replace(chosen, due_at=await store.now())
     silent = await _silent_workers(bus)
     async with aclosing(_Backlog(bus, chosen, options).everything([*silent])) as backlog:
         async for record, handlers in backlog:

@@ -36,6 +36,7 @@ from craft_easy.core.events.redispatch.backlog import begin_to_track
 from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs, ClaimLoops, Suspects, side_by_side
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE, Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
+from craft_easy.core.events.redispatch.pausing import RunPauses
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
 from craft_easy.core.events.store.counts import MAX_COUNTED, count_unowned, count_waiting, orphans
 from craft_easy.core.events.store.deliveries import Tracked
@@ -102,6 +103,8 @@ class Redispatch:
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
         self._suspects = Suspects(lambda *suspect: self._outage.ride_out(partial(self._run_suspect, *suspect)))
         self._began_at: datetime | None = None
+        store, known = self._record_owner.store, self._record_owner.worker.pauses
+        self._pauses = RunPauses(bus.registry, known, store, self._filter, observer)
         self._outage = Outage(observer, limit=None if options.watch else OUTAGE_LIMIT_S, survives=options.watch)
 
     async def run(self, stop: asyncio.Event) -> RedispatchSummary:
@@ -138,6 +141,7 @@ class Redispatch:
             due_at = None if self._options.now else self._began_at
             self._filter = replace(self._filter, began_at=self._began_at, due_at=due_at)
         await self._record_owner.registry.forget(at=worker.now())
+        await self._pauses.report_changes()
         await self._count_and_track()
 
     async def _beginning(self, worker: Worker) -> datetime:
@@ -156,7 +160,7 @@ class Redispatch:
         if self._options.watch:
             self._observer(Began(None))
             return
-        events = await count_unowned(self._record_owner.store, self._filter)
+        events = await count_unowned(self._record_owner.store, self._pauses.unpaused(self._filter))
         if self._options.include_untracked or self._options.include_unhandled:
             room = None if self._filter.selection.limit is None else self._filter.selection.limit - events
             events += await begin_to_track(self._bus, self._filter, self._options, room)
@@ -181,7 +185,7 @@ class Redispatch:
         """Take over, claim, run; return how many events were claimed."""
         before = self._summary.claimed
         await self._take_over_once()
-        await self._claim_and_run(self._filter)
+        await self._claim_and_run(self._pauses.unpaused(self._filter))
         await self._pool.idle()
         return self._summary.claimed - before
 
@@ -196,9 +200,10 @@ class Redispatch:
     async def _claim_for(self, belongs: Belongs, size: int, *, ahead: bool) -> None:
         """Claim what is due now for the handlers of one claim loop: a slow delivery occupies its own slot only."""
         now = self._record_owner.worker.now()
-        patterns = {name: types for name, types in self._filter.handlers.items() if belongs(self._handler_id(name))}
+        wanted = self._pauses.unpaused(self._filter)
+        patterns = {name: types for name, types in wanted.handlers.items() if belongs(self._handler_id(name))}
         if patterns:
-            due_now = replace(self._filter, handlers=patterns, due_at=now)
+            due_now = replace(wanted, handlers=patterns, due_at=now)
             await self._outage.ride_out(lambda: self._claim_and_run(due_now, belongs, size, ahead=ahead))
 
     async def _take_over_for_ever(self) -> None:
@@ -211,6 +216,8 @@ class Redispatch:
         while True:
             await asyncio.sleep(LONGEST_POLL)
             self._observer(self._pool.working())
+            with suppress(StoreError):  # the claims report it
+                await self._pauses.report_changes()
 
     # take over, claim, run
 
@@ -224,8 +231,10 @@ class Redispatch:
     ) -> None:
         """Run what can be claimed, each batch as soon as there is room; suspects follow, each alone.
 
-        A record that was claimed for one handler also runs its other due deliveries.
+        A record that was claimed for one handler also runs its other due deliveries, unless their handler is paused.
         """
+        if not wanted.handlers:
+            return
         whole = replace(wanted, handlers=self._filter.handlers)
 
         async def start(claimed: list[OwnedRecord]) -> bool:
@@ -240,7 +249,7 @@ class Redispatch:
 
     async def _run_suspect(self, wanted: ClaimFilter, record_id: Any) -> None:
         async with self._pool.exclusive():
-            for owned in await self._claimer.claim(wanted, [record_id]):
+            for owned in await self._claimer.claim(self._pauses.unpaused(wanted), [record_id]):
                 due = self._due(owned.record, replace(wanted, handlers=self._filter.handlers))
                 await self._pool.run_alone(ClaimedRecord(owned, due))
 
@@ -289,7 +298,8 @@ class Redispatch:
         return {owner: events for owner, events in owners.items() if not self._has_beaten(entries.get(owner))}
 
     async def _other_owners(self) -> dict[str, int]:
-        owners = await self._record_owner.deliveries.owners(replace(self._filter, due_at=None))
+        wanted = replace(self._pauses.unpaused(self._filter), due_at=None)
+        owners = await self._record_owner.deliveries.owners(wanted)
         owners.pop(self._record_owner.worker.owner, None)
         return owners
 
@@ -346,11 +356,13 @@ class Redispatch:
             self._summary.uncounted = str(error)
 
     async def _count_the_rest(self) -> None:
-        """Count the events that the run leaves: owned by others, waiting for its back-off, without a loaded handler."""
+        """Count what the run leaves: owned by others, waiting for back-off, paused, without a loaded handler."""
         summary, store = self._summary, self._record_owner.store
         summary.owned = sum((await self._other_owners()).values())
         now = self._record_owner.worker.now()
-        summary.not_due, summary.next_due_at = await count_waiting(store, self._filter, at=now)
-        by_handler = await orphans(store, self._filter)
+        wanted = self._pauses.unpaused(self._filter)
+        summary.not_due, summary.next_due_at = await count_waiting(store, wanted, at=now)
+        summary.add_paused(await self._pauses.waiting())
+        by_handler = await orphans(store, self._filter, paused=self._pauses.names())
         summary.orphaned = sum(by_handler.values())
         summary.orphaned_handlers = sorted(by_handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,6 +13,7 @@ from craft_easy.core.events.model.retry import OutcomeKind
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.report import Observer
     from craft_easy.core.events.model.delivery import Delivery, Ended
+    from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.store.deliveries import Tracked
 
 OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped", "lost"]
@@ -27,8 +29,9 @@ class RedispatchSummary:
         lost: events that were claimed and then taken over by another worker.
         retried: deliveries whose handler raised `Retry`.
         not_due: events that wait for their back-off, up to a bound; the first of them is due at `next_due_at`.
+        paused: deliveries that wait for a paused handler, up to a bound for each.
         orphaned: deliveries that wait for a handler that is not loaded.
-        uncounted: why the events that the run leaves (`owned`, `not_due`, `orphaned`) could not be counted.
+        uncounted: why the events that the run leaves (`owned`, `not_due`, `paused`, `orphaned`) could not be counted.
         abandoned: handlers that still run past their limit or the grace; nothing waits for them.
     """
 
@@ -44,6 +47,8 @@ class RedispatchSummary:
     skipped: int = 0
     not_due: int = 0
     next_due_at: datetime | None = None
+    paused: int = 0
+    paused_handlers: list[str] = field(default_factory=list)
     orphaned: int = 0
     orphaned_handlers: list[str] = field(default_factory=list)
     uncounted: str | None = None
@@ -52,7 +57,7 @@ class RedispatchSummary:
 
     @property
     def is_clean(self) -> bool:
-        """True if nothing failed, died or lacked its handler, as far as is known."""
+        """True if nothing failed, died or lacked its handler, as far as is known; a pause is no failure."""
         return not (self.failed or self.dead or self.orphaned or self.uncounted)
 
     def add(self, other: RedispatchSummary) -> None:
@@ -61,10 +66,17 @@ class RedispatchSummary:
             value = getattr(other, count.name)
             if isinstance(value, int | float):
                 setattr(self, count.name, round(getattr(self, count.name) + value, 3))
+        self.paused_handlers = sorted({*self.paused_handlers, *other.paused_handlers})
         self.orphaned_handlers = sorted({*self.orphaned_handlers, *other.orphaned_handlers})
         self.uncounted = self.uncounted or other.uncounted
         due = [at for at in (self.next_due_at, other.next_due_at) if at is not None]
         self.next_due_at = min(due, default=None)
+
+    def add_paused(self, handlers: Iterable[PausedHandler]) -> None:
+        """Add the handlers that are paused, and the deliveries that wait for them."""
+        for handler in handlers:
+            self.paused += handler.waiting
+            self.paused_handlers = sorted({*self.paused_handlers, handler.handler})
 
 
 class RecordReporter:

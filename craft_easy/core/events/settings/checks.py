@@ -17,6 +17,7 @@ MAX_URI: Final = 16_384
 MAX_DATABASE_BYTES: Final = 63
 MAX_NAMESPACE_BYTES: Final = 255
 WORKERS_SUFFIX: Final = "_workers"
+HANDLERS_SUFFIX: Final = "_handlers"
 
 _HOST: Final = r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?"
 _ESCAPES: Final = "write / as %2F, : as %3A, ? as %3F, # as %23, @ as %40 and % as %25"
@@ -93,7 +94,7 @@ def check_database(name: Value[str]) -> None:
 
 
 def check_collection(name: Value[str], database: str) -> None:
-    """Refuse a collection name that MongoDB forbids or reserves, or that is too long for the name of the registry.
+    """Refuse a collection name that MongoDB forbids or reserves, or that is too long for the names derived from it.
 
     Raises:
         InvalidSetting: the name is forbidden or reserved.
@@ -107,7 +108,8 @@ def check_collection(name: Value[str], database: str) -> None:
         raise invalid("collection", name, f"{quoted(text)} is reserved, as every system.* is")
     if text.startswith(".") or text.endswith(".") or ".." in text:
         raise invalid("collection", name, f"{quoted(text)} has an empty part between its dots")
-    size = len(f"{database}.{text}{WORKERS_SUFFIX}".encode())
+    longest = max(WORKERS_SUFFIX, HANDLERS_SUFFIX, key=len)
+    size = len(f"{database}.{text}{longest}".encode())
     if size > MAX_NAMESPACE_BYTES:
         raise invalid("collection", name, f"is {size - MAX_NAMESPACE_BYTES} bytes too long")
 

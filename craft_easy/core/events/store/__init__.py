@@ -6,6 +6,7 @@
     read.py             the one resumable scan that every listing pages with (`position`)
     deliveries.py       the claim protocol: list, claim, compare-and-set (`counts`: how many)
     worker_registry.py  workers: register, heartbeat, fence
+    pauses.py           the paused handlers
     filters.py          selections and claims as conditions of MongoDB; `indexes.py` answers them
     documents.py        event and record, delivery and document (`encoding`: what the log can keep exactly)
     sessions.py         transactions; `change_stream.py` live changes

@@ -48,6 +48,7 @@ class LogConnection:
     database: drivers.Database
     events: drivers.Collection
     workers: drivers.Collection
+    handlers: drivers.Collection
     where: str
     client: SharedClient | None = None
     is_prepared: bool = False

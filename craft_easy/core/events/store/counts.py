@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store.deliveries import Tracked
-from craft_easy.core.events.store.filters import ClaimFilter, Condition
-from craft_easy.core.events.store.indexes import CLAIM_INDEX
+from craft_easy.core.events.store.filters import ClaimFilter, Condition, DeliveryFilter
+from craft_easy.core.events.store.indexes import CLAIM_INDEX, hint
 from craft_easy.core.events.store.read import scan
 
 if TYPE_CHECKING:
@@ -40,6 +41,16 @@ async def count_waiting(log: Log, wanted: ClaimFilter, *, at: datetime) -> tuple
     return number, await _first_due(log, wanted, condition, at) if number else None
 
 
+async def count_pending(log: Log, selection: Selection, handlers: Sequence[str]) -> int:
+    """Return the number of selected events with a pending delivery of one of these handlers, up to `MAX_COUNTED`."""
+    if not handlers:
+        return 0
+    condition = DeliveryFilter(selection, tuple(handlers)).having("pending")
+    async with log.call() as connection:
+        options = await hint(connection, CLAIM_INDEX)
+        return int(await connection.events.count_documents(condition, limit=MAX_COUNTED, **options))
+
+
 async def _count(log: Log, condition: Condition) -> int:
     async with log.call() as connection:
         return int(await connection.events.count_documents(condition, limit=MAX_COUNTED))
@@ -55,13 +66,18 @@ async def _first_due(log: Log, wanted: ClaimFilter, condition: Condition, at: da
     return min((time for time in times if time > at), default=None)
 
 
-async def orphans(log: Log, wanted: ClaimFilter) -> dict[str, int]:
+async def orphans(log: Log, wanted: ClaimFilter, *, paused: Collection[str] = ()) -> dict[str, int]:
     """Count the pending deliveries of the selected records that no handler of this process may run, by handler id.
 
     Every such id is in the result. Counting stops at `MAX_COUNTED` records, so a count from there on means "at least".
+
+    Args:
+        log: the event log.
+        wanted: the records, and the handlers that are loaded.
+        paused: handlers that are left out, since nothing is to run them now.
     """
     total: Counter[str] = Counter()
-    while counted := await _orphans_besides(log, wanted, total):
+    while counted := await _orphans_besides(log, wanted, {*total, *paused}):
         total |= counted
         if counted.total() < MAX_COUNTED:
             break

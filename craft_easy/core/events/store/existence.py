@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import embedded
 from craft_easy.core.events.errors import LogNotFound, StoreError, StoreUnavailable
-from craft_easy.core.events.settings import WORKERS_SUFFIX
+from craft_easy.core.events.settings import HANDLERS_SUFFIX, WORKERS_SUFFIX
 from craft_easy.core.events.store import drivers
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def _similar(log: Log) -> Sequence[str]:
         async with log.call() as connection:
             here = await drivers.collection_names(connection.database)
             logs = [name for name in here if name + WORKERS_SUFFIX in here]
-            others = [name for name in here if not name.endswith(WORKERS_SUFFIX)]
+            others = [name for name in here if not name.endswith((WORKERS_SUFFIX, HANDLERS_SUFFIX))]
             if similar := _closest(log.name, logs) or _closest(log.name, others) or logs[:MAX_NAMED]:
                 return similar
             client = connection.database.client

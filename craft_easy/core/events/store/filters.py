@@ -5,7 +5,7 @@ Values from users go under `$eq` or `$in` only, so that `{"$ne": null}` is a tex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -241,6 +241,10 @@ class ClaimFilter:
     def unhandled(self) -> Condition:
         """Return the condition for a record that had no handler when it was published."""
         return joined(self.selected(), {"delivery.state": "done", "delivery.handlers": {"$size": 0}, **UNREDACTED})
+
+    def leaving_out(self, names: Collection[str]) -> ClaimFilter:
+        """Return the same filter without these handlers, which stay loaded."""
+        return replace(self, handlers={name: self.handlers[name] for name in self.handlers if name not in names})
 
     def chunks(self) -> list[ClaimFilter]:
         """Return filters that together ask for the same records, each with at most `MAX_HANDLERS` handler ids.

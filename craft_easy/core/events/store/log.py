@@ -17,7 +17,7 @@ import pymongo
 
 from craft_easy.core.events import settings
 from craft_easy.core.events.errors import EventsError, InvalidSetting, StoreUnavailable
-from craft_easy.core.events.settings import EMBEDDED, WORKERS_SUFFIX, redact
+from craft_easy.core.events.settings import EMBEDDED, HANDLERS_SUFFIX, WORKERS_SUFFIX, redact
 from craft_easy.core.events.store import drivers, faults, indexes
 from craft_easy.core.events.store.connection import LogConnection, acquire, release
 from craft_easy.core.events.store.encoding import CODEC
@@ -61,6 +61,11 @@ class Log:
     def workers_name(self) -> str:
         """The name of the collection that holds the registry of workers."""
         return self.name + WORKERS_SUFFIX
+
+    @property
+    def handlers_name(self) -> str:
+        """The name of the collection that holds the pauses of handlers."""
+        return self.name + HANDLERS_SUFFIX
 
     @property
     def database_name(self) -> str:
@@ -127,6 +132,7 @@ class Log:
             database=database,
             events=drivers.majority_collection(database, self.name, CODEC),
             workers=drivers.majority_collection(database, self.workers_name, CODEC),
+            handlers=drivers.majority_collection(database, self.handlers_name, CODEC),
             where=drivers.address(database),
             client=opened,
         )

@@ -14,15 +14,22 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pymongo
+from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReturnDocument
 
-from craft_easy.core.events.store.drivers import MAJORITY
+from craft_easy.core.events.model.pause import Pause
+from craft_easy.core.events.store.drivers import MAJORITY, PRIMARY
+from craft_easy.core.events.store.pauses import MAX_PAUSES, HandlerPauses, pauses_of
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store.log import Log
 
 FORGET_AFTER: Final = timedelta(days=1)
 """How long the entry of a fenced worker stays, so that `workers` can show it."""
+
+
+_AWARE: Final = CodecOptions[dict[str, Any]](tz_aware=True)
+"""The codec of the thread's collections; mongomock does not take it from the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +133,30 @@ class WorkerRegistry:
         async with self._store.call() as connection:
             await connection.workers.delete_many({"fenced": True, "beat_at": {"$lt": at - FORGET_AFTER}})
 
+    async def pauses(self) -> tuple[Pause, ...]:
+        """Return the stored pauses of handlers."""
+        return await HandlerPauses(self._store).read()
+
     def channel(self, *, timeout: float) -> ThreadChannel:
         """Return a channel for the thread that sends heartbeats, with a client of its own."""
         client, database = self._store.synchronous(timeout=timeout)
-        return ThreadChannel(client, database, self._store.workers_name, timeout)
+        return ThreadChannel(client, database, self._store.workers_name, self._store.handlers_name, timeout)
 
 
 class ThreadChannel:
-    """Synchronous access to the registry, for the thread that sends heartbeats while the loop is blocked.
+    """Synchronous access to the registry and the pauses, for the thread that sends heartbeats.
 
     Each call, connecting included, ends within `timeout` seconds. Errors of the driver are raised as they are.
     """
 
-    def __init__(self, client: MongoClient[dict[str, Any]], database: str, collection: str, timeout: float) -> None:
+    def __init__(
+        self, client: MongoClient[dict[str, Any]], database: str, workers: str, handlers: str, timeout: float
+    ) -> None:
         self._client = client
         self._timeout = timeout
-        self._workers = client.get_database(database).get_collection(collection, write_concern=MAJORITY)
+        in_database = client.get_database(database)
+        self._workers = in_database.get_collection(workers, codec_options=_AWARE, write_concern=MAJORITY)
+        self._handlers = in_database.get_collection(handlers, codec_options=_AWARE, read_preference=PRIMARY)
 
     def beat(self, owner: str, running: Sequence[RunningDelivery] = ()) -> datetime | None:
         """Renew a lease, note what runs, and return the database's time; None where the worker was fenced."""
@@ -152,6 +167,11 @@ class ThreadChannel:
                 condition, renewal | note, return_document=ReturnDocument.AFTER
             )
         return None if document is None else document["beat_at"]
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """Return the stored pauses of handlers."""
+        with pymongo.timeout(self._timeout):
+            return pauses_of(self._handlers.find({}).sort("_id", 1).limit(MAX_PAUSES))
 
     def end(self, owner: str) -> None:
         """Remove the worker, so that others can take over its records at once."""

@@ -261,7 +261,7 @@ class CollectionArchive:
     """
 
     def __init__(self, store: Log, name: str) -> None:
-        if name in (store.name, store.workers_name):
+        if name in (store.name, store.workers_name, store.handlers_name):
             raise ValueError(f"{name} is the log itself or its registry, not an archive")
         self._store = store
         self._name = name
