@@ -110,7 +110,8 @@ def _hint_for_shadowed(name: str, app_dir: Path) -> str | None:
 
 
 def _load(name: str, app_dir: Path, silent: list[str]) -> EventBus:
-    from craft_easy.core.events.bus import EventBus, get_event_bus
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.process_bus import get_event_bus
 
     module_name, colon, attribute = name.partition(":")
     before = None if module_name in sys.modules else get_event_bus().subscriptions()

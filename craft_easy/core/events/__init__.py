@@ -32,7 +32,7 @@ from craft_easy.core.events.errors import (
 )
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.bus import EventBus, event_handler, get_event_bus
+    from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.engine.outbox import begin as begin
     from craft_easy.core.events.engine.outbox import begin_suppressed as begin_suppressed
     from craft_easy.core.events.engine.publisher import Publisher as Publisher
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.handlers.context import CurrentDelivery, current_delivery
     from craft_easy.core.events.model.event import DomainEvent
     from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
+    from craft_easy.core.events.process_bus import event_handler, get_event_bus
 
 __all__ = [
     "CheckpointError",

@@ -15,31 +15,30 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from craft_easy.core import events
 from craft_easy.core.events.handlers import context
 from craft_easy.core.events.handlers.attempt import call, deliver_untracked, log_delivery, settle_untracked
 from craft_easy.core.events.handlers.background import Tasks
-from craft_easy.core.events.handlers.context import CurrentDelivery, enter, leave
+from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider, enter, leave
 from craft_easy.core.events.handlers.loops import PerLoop, is_in_loop, run_from_thread
 from craft_easy.core.events.handlers.registry import Handler, Plan, Registry, Subscription
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.retry import RetryPolicy
+from craft_easy.core.events.public import ROOT, load
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.outbox import Transaction
     from craft_easy.core.events.engine.publisher import Publisher
     from craft_easy.core.events.store import EventStore
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 class UntrackedTransactions:
     """Opens the transactions of deliveries that no store keeps; the driver is imported at the first one."""
 
     def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]:
-        return events.PlainTransactions().transaction(current, client)
+        transactions: TransactionProvider = load(ROOT, "PlainTransactions")()
+        return transactions.transaction(current, client)
 
 
 UNTRACKED: Final = UntrackedTransactions()
@@ -210,9 +209,12 @@ class EventBus:
             CommitUnknown: the reply to the commit was lost. No handler was run; if the transaction was committed, a
                 redispatch delivers its events.
         """
+        running: AbstractAsyncContextManager[Transaction]
         if context.suppresses(0):
-            return events.begin_suppressed(client, self._plan)
-        return events.begin(self.publisher, client, self._plan)
+            running = load(ROOT, "begin_suppressed")(client, self._plan)
+        else:
+            running = load(ROOT, "begin")(self.publisher, client, self._plan)
+        return running
 
     def publish_from_thread(self, event: DomainEvent) -> None:
         """Publish an event from plain code in another thread, as `publish` does, and block until it returns.
@@ -254,7 +256,7 @@ class EventBus:
             self._former_publishers.append(self._publisher)
         self._publisher = None
         if store is not None:
-            self._publisher = events.Publisher(store, on_error=on_error, lease=lease, tasks=self.tasks)
+            self._publisher = load(ROOT, "Publisher")(store, on_error=on_error, lease=lease, tasks=self.tasks)
         self._see_loop()
 
     @property
@@ -350,50 +352,3 @@ class EventBus:
         if self._loop is None or not self._loop.is_running():
             self._see_loop()
         return self.registry.plans[event.event_type]
-
-
-# The bus of the process
-
-_process_bus = EventBus()
-
-
-def get_event_bus() -> EventBus:
-    """Return the one bus of this process."""
-    return _process_bus
-
-
-def set_event_bus(bus: EventBus) -> EventBus:
-    """Replace the bus of the process and return the former one; for `testing.fresh_bus()`."""
-    global _process_bus
-    former, _process_bus = _process_bus, bus
-    return former
-
-
-def event_handler(
-    pattern: str,
-    *,
-    background: bool = False,
-    id: str | None = None,  # noqa: A002 - the design's word
-    aliases: Iterable[str] = (),
-    replayable: bool = True,
-    timeout: float | None = None,
-    retry: RetryPolicy | None = None,
-) -> Callable[[F], F]:
-    """Subscribe the function below to the process's bus and return it unchanged; see `EventBus.subscribe`."""
-    if not isinstance(pattern, str):
-        raise TypeError('@event_handler takes a pattern: @event_handler("payment.completed")')
-
-    def subscribe(handler: F) -> F:
-        get_event_bus().subscribe(
-            pattern,
-            handler,
-            background=background,
-            id=id,
-            aliases=aliases,
-            replayable=replayable,
-            timeout=timeout,
-            retry=retry,
-        )
-        return handler
-
-    return subscribe

@@ -21,8 +21,8 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
         "Retry": "model.retry",
         "RetryPolicy": "model.retry",
         "current_delivery": "handlers.context",
-        "event_handler": "bus",
-        "get_event_bus": "bus",
+        "event_handler": "process_bus",
+        "get_event_bus": "process_bus",
         # internal: the bus needs these only once it has a store
         "Publisher": "engine.publisher",
         "begin": "engine.outbox",

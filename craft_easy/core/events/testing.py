@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from craft_easy.core.events.bus import EventBus, set_event_bus
+from craft_easy.core.events.bus import EventBus
 from craft_easy.core.events.model.event_class import forgetting_classes
+from craft_easy.core.events.process_bus import set_event_bus
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.documents import stored_event
 from craft_easy.core.events.types import DomainEvent
