@@ -32,7 +32,7 @@ class FakePublisher:
 
 @pytest.fixture
 def publisher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("craft_easy.core.events.Publisher", FakePublisher)
+    monkeypatch.setattr("craft_easy.core.events.engine.publisher.Publisher", FakePublisher)
 
 
 STORE: Any = object()

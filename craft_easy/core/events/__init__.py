@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.publisher import Publisher as Publisher
     from craft_easy.core.events.engine.sinks import PlainTransactions as PlainTransactions
     from craft_easy.core.events.handlers.context import CurrentDelivery, current_delivery
+    from craft_easy.core.events.handlers.middleware import (
+        DeliverMiddleware,
+        DeliverNext,
+        Middleware,
+        PublishMiddleware,
+        PublishNext,
+    )
     from craft_easy.core.events.model.event import DomainEvent
     from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
     from craft_easy.core.events.process_bus import event_handler, get_event_bus
@@ -46,6 +53,8 @@ __all__ = [
     "CheckpointError",
     "CommitUnknown",
     "CurrentDelivery",
+    "DeliverMiddleware",
+    "DeliverNext",
     "DeliveryOver",
     "Discard",
     "DomainEvent",
@@ -57,7 +66,10 @@ __all__ = [
     "HandlerNotFound",
     "InvalidEvent",
     "InvalidSetting",
+    "Middleware",
     "NoDelivery",
+    "PublishMiddleware",
+    "PublishNext",
     "RecordRefused",
     "Retry",
     "RetryPolicy",

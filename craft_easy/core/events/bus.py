@@ -22,6 +22,7 @@ from craft_easy.core.events.handlers.attempt import call, deliver_untracked, log
 from craft_easy.core.events.handlers.background import Tasks
 from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider, enter, leave
 from craft_easy.core.events.handlers.loops import PerLoop, is_in_loop, run_from_thread
+from craft_easy.core.events.handlers.middleware import Middleware, MiddlewareStack
 from craft_easy.core.events.handlers.registry import Handler, Plan, Registry, Subscription
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.model.retry import RetryPolicy
@@ -61,7 +62,8 @@ class EventBus:
     """
 
     def __init__(self) -> None:
-        self.registry = Registry()
+        self.middleware = MiddlewareStack()
+        self.registry = Registry(self.middleware)
         self._tasks = PerLoop(lambda: Tasks(flush=self._flush))
         self._publisher: Publisher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,6 +128,30 @@ class EventBus:
         """Return all subscriptions in registration order."""
         return self.registry.subscriptions()
 
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Run code of the application around every publish and every delivery of this bus.
+
+            class Logging:
+                async def deliver(self, delivery, call_next):
+                    with bound_contextvars(event_id=delivery.event.event_id):
+                        await call_next(delivery)
+
+            bus.add_middleware(Logging())
+
+        The one that is added first is the outermost. Its method `publish` runs before the event is stored and may pass
+        on another event; what it raises reaches the caller. Its method `deliver` runs inside the handler's time limit,
+        in a redispatch and a replay, too; what it raises fails the attempt as if the handler had raised it. Each awaits
+        `call_next` once, or raises.
+
+        Args:
+            middleware: an object with `async def publish(self, event, call_next)`,
+                `async def deliver(self, delivery, call_next)`, or both.
+
+        Raises:
+            TypeError: it has neither method, one of them is not `async def`, or it was added before.
+        """
+        self.middleware.add(middleware)
+
     # Publish
 
     async def publish(self, event: DomainEvent) -> None:
@@ -139,15 +165,20 @@ class EventBus:
         Raises:
             TypeError: the event is not a `DomainEvent`.
             InvalidEvent, EventConflict, StoreUnavailable: with a store, see `configure_store`; no handler ran.
+            Exception: a middleware refuses the event; see `add_middleware`.
         """
         plan = self._plan(event)
         if (context.suppressed_everywhere or context.suppressed_here()) and context.suppresses():
+            return
+        if self.middleware.publishing and not self.middleware.has_passed(event):
+            await self.middleware.publish(event, self._publish_passed)
             return
         if plan.background:
             await self.tasks().admit()
         if self._publisher is not None:
             await self._publisher.publish(event, plan)
             return
+        delivering = self.middleware.delivering
         try:
             for handler in plan.handlers:
                 if handler.background:
@@ -157,8 +188,8 @@ class EventBus:
                 current.event, current.handler_id = event, handler.id
                 token = enter(current)
                 try:
-                    is_bare = handler.is_async and handler.timeout is None
-                    await (handler.function(event) if is_bare else call(handler, event, handler.timeout))
+                    is_bare = handler.is_async and handler.timeout is None and not delivering
+                    await (handler.function(event) if is_bare else call(handler, current, handler.timeout))
                 except BaseException as error:  # noqa: BLE001 - even sys.exit() fails this handler alone
                     settle_untracked(handler, current, error)
                 finally:
@@ -170,6 +201,10 @@ class EventBus:
                     self._start(late, event)
             raise
 
+    async def _publish_passed(self, event: DomainEvent) -> None:
+        self.middleware.let_pass(event)
+        await EventBus.publish(self, event)
+
     def _start(self, handler: Handler, event: DomainEvent) -> None:
         """Start a background delivery that no store keeps."""
         if self.tasks().start(deliver_untracked(handler, event, UNTRACKED)) is None:
@@ -177,13 +212,20 @@ class EventBus:
             log_delivery(logging.WARNING, text, handler, event)
 
     async def publish_many(self, events: Iterable[DomainEvent]) -> None:
-        """Publish events in order; with a store they are stored with one write."""
+        """Publish events in order; with a store they are stored with one write.
+
+        Then `call_next` of a middleware only adds its event to the batch; the batch is stored, and its handlers run,
+        when all events have passed the middleware.
+        """
         batch = list(events)
         plans = [self._plan(event) for event in batch]
         if self._publisher is None:
             for event in batch:
                 await self.publish(event)
         elif not context.suppresses(len(batch)):
+            if self.middleware.publishing:
+                batch = await self.middleware.batch(batch)
+                plans = [self._plan(event) for event in batch]
             if any(plan.background for plan in plans):
                 await self.tasks().admit()
             await self._publisher.publish_many(batch, plans)
@@ -213,7 +255,7 @@ class EventBus:
         if context.suppresses(0):
             running = load(ROOT, "begin_suppressed")(client, self._plan)
         else:
-            running = load(ROOT, "begin")(self.publisher, client, self._plan)
+            running = load(ROOT, "begin")(self.publisher, client, self._plan, self.middleware)
         return running
 
     def publish_from_thread(self, event: DomainEvent) -> None:

@@ -16,8 +16,13 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     ROOT: {
         "CurrentDelivery": "handlers.context",
         "Discard": "model.retry",
+        "DeliverMiddleware": "handlers.middleware",
+        "DeliverNext": "handlers.middleware",
         "DomainEvent": "model.event",
         "EventBus": "bus",
+        "Middleware": "handlers.middleware",
+        "PublishMiddleware": "handlers.middleware",
+        "PublishNext": "handlers.middleware",
         "Retry": "model.retry",
         "RetryPolicy": "model.retry",
         "current_delivery": "handlers.context",

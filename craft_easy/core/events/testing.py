@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from craft_easy.core.events.bus import EventBus
+from craft_easy.core.events.handlers.middleware import PublishNext
 from craft_easy.core.events.model.event_class import forgetting_classes
 from craft_easy.core.events.process_bus import set_event_bus
 from craft_easy.core.events.store import EventStore
@@ -20,36 +21,26 @@ class RecordingBus(EventBus):
     in the test, too.
 
     Attributes:
-        published: the events in the order in which their publishing began, those of handlers included.
+        published: the events in the order in which their publishing began, those of handlers included, as they came
+            through the middleware.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.published: list[DomainEvent] = []
+        self.middleware.keep_innermost(_Recorder(self))
 
-    async def publish(self, event: DomainEvent) -> None:
-        """Note the event and publish it.
 
-        Raises:
-            InvalidEvent: a log could not keep the event exactly, or would not return it as its own class.
-        """
-        if not isinstance(event, DomainEvent) or self.has_store:
-            self._note([event])
-            await super().publish(event)
-        else:
-            _, stored = stored_event(event)
-            self._note([event])
-            await super().publish(stored)
+class _Recorder:
+    """Notes what a bus publishes, and publishes it as a log would return it."""
 
-    async def publish_many(self, events: Iterable[DomainEvent]) -> None:
-        """Note the events and publish them."""
-        batch = list(events)
-        if self.has_store:
-            self._note(batch)
-        await super().publish_many(batch)
+    def __init__(self, bus: RecordingBus) -> None:
+        self._bus = bus
 
-    def _note(self, events: Iterable[DomainEvent]) -> None:
-        self.published += [event for event in events if isinstance(event, DomainEvent)]
+    async def publish(self, event: DomainEvent, call_next: PublishNext) -> None:
+        stored = event if self._bus.has_store else stored_event(event)[1]
+        self._bus.published.append(event)
+        await call_next(stored)
 
 
 @contextmanager

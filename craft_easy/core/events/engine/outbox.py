@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.engine.publisher import PendingPublish
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.handlers.context import suppresses
+from craft_easy.core.events.handlers.middleware import MiddlewareStack
 from craft_easy.core.events.handlers.registry import Plan
 from craft_easy.core.events.model.event import DomainEvent
 from craft_easy.core.events.store.deliveries import UNOWNED
@@ -34,13 +35,22 @@ class Transaction:
         session: a session of the caller's client, with a running transaction.
         client: the client of the session.
         plan: returns the handlers of an event.
+        middleware: that of the bus.
     """
 
-    def __init__(self, publisher: Publisher, session: Any, client: Any, plan: Callable[[DomainEvent], Plan]) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        session: Any,
+        client: Any,
+        plan: Callable[[DomainEvent], Plan],
+        middleware: MiddlewareStack,
+    ) -> None:
         self.session = session
         self._publisher = publisher
         self._client = client
         self._plan = plan
+        self._middleware = middleware
         self._stored: list[tuple[PendingPublish, Tracked]] = []
 
     async def publish(self, event: DomainEvent) -> None:
@@ -53,6 +63,10 @@ class Transaction:
             EventConflict: its id is stored with another type, tenant, actor or payload.
             PyMongoError: an error of the driver, with its labels, as the caller's own writes raise it.
         """
+        self._plan(event)  # refuses what is not an event
+        await self._middleware.publish(event, self._insert)
+
+    async def _insert(self, event: DomainEvent) -> None:
         record_owner, pending = self._publisher.record_owner(), PendingPublish(event, self._plan(event))
         record = self._publisher.unowned_record(pending, at=record_owner.worker.now() + DUE_AFTER)
         if await record_owner.deliveries.insert_within(self.session, self._client, record):
@@ -75,13 +89,15 @@ class Transaction:
 
 
 @asynccontextmanager
-async def begin(publisher: Publisher, client: Any, plan: Callable[[DomainEvent], Plan]) -> AsyncIterator[Transaction]:
+async def begin(
+    publisher: Publisher, client: Any, plan: Callable[[DomainEvent], Plan], middleware: MiddlewareStack
+) -> AsyncIterator[Transaction]:
     """Give a transaction; see `EventBus.transaction`."""
     await publisher.store.prepare()
     owner = await publisher.record_owner().worker.ready()
     flush = await check(client, publisher.store, owner)
     async with transaction(client, flush=flush) as session:
-        running = Transaction(publisher, session, client, plan)
+        running = Transaction(publisher, session, client, plan, middleware)
         yield running
     await running.dispatch()
 

@@ -51,7 +51,7 @@ async def attempt(
     began = time.perf_counter()
     token = enter(current)
     try:
-        await call(handler, current.event, limit)
+        await call(handler, current, limit)
     except BaseException as error:
         if is_from_outside(error, cancelled_before):
             raise
@@ -161,8 +161,8 @@ def log_delivery(
             log.log(level, f"{text} (its details cannot be logged: %s)", *values, type(broken).__name__, stacklevel=2)
 
 
-async def call(handler: Handler, event: DomainEvent, limit: float | None) -> None:
-    """Call a handler within a limit in seconds; None for no limit.
+async def call(handler: Handler, current: CurrentDelivery, limit: float | None) -> None:
+    """Call a handler, through the middleware of its bus, within a limit in seconds; None for no limit.
 
     Raises:
         TimeoutError: the handler ran past the limit, even if it raised another exception when it was cancelled.
@@ -170,7 +170,10 @@ async def call(handler: Handler, event: DomainEvent, limit: float | None) -> Non
     scope = asyncio.timeout(limit)
     try:
         async with scope:
-            await _call(handler, event, limit)
+            if handler.middleware.delivering:
+                await handler.middleware.deliver(current, lambda: _call(handler, current.event, limit))
+            else:
+                await _call(handler, current.event, limit)
     except (Exception, SystemExit) as error:
         if not scope.expired():
             raise

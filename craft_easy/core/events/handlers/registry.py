@@ -11,6 +11,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, MethodType, ModuleType
 from typing import Any, Final
 
+from craft_easy.core.events.handlers.middleware import MiddlewareStack
 from craft_easy.core.events.model.retry import RetryPolicy
 from craft_easy.core.events.model.selection import compile_pattern
 
@@ -33,6 +34,7 @@ class Handler:
         retry: None for the default policy.
         file, line: the location of its code.
         origin: identifies the execution of the module that defined it; see `origin`.
+        middleware: that of its bus, around each of its deliveries.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Handler:
     file: str = ""
     line: int = 0
     origin: object = field(default=None, repr=False)
+    middleware: MiddlewareStack = field(default_factory=MiddlewareStack, repr=False)
 
     @property
     def is_threaded(self) -> bool:
@@ -95,9 +98,14 @@ class _Plans(dict[str, Plan]):
 
 
 class Registry:
-    """Holds the subscriptions of one bus."""
+    """Holds the subscriptions of one bus.
 
-    def __init__(self) -> None:
+    Args:
+        middleware: that of the bus.
+    """
+
+    def __init__(self, middleware: MiddlewareStack | None = None) -> None:
+        self.middleware = middleware or MiddlewareStack()
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._handlers: dict[str, Handler] = {}
         self.plans = _Plans(self._handlers_of)
@@ -139,6 +147,7 @@ class Registry:
             file=file,
             line=line,
             origin=origin(function),
+            middleware=self.middleware,
         )
         self._remove_former(handler, pattern)
         return self._add(pattern, handler)
