@@ -117,6 +117,12 @@ class Worker:
         return self._beat is not None and not self._is_refused and steady() - self._beat.sent <= self.lease
 
     @property
+    def heartbeat_age(self) -> float | None:
+        """The seconds since the last accepted heartbeat was sent, in any thread; None before the first."""
+        beat = self._beat
+        return None if beat is None else steady() - beat.sent
+
+    @property
     def hang_limit(self) -> float:
         """The seconds for which a handler may keep the loop from answering."""
         return max(self.lease, self.running_handlers.longest)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """One delivery of this run, once it is stored: `outcome` is done, failed, retried, dead, skipped or lost."""
+    """One delivery of this run, once it is stored: `outcome` is done, failed, retried, dead, skipped or lost.
+
+    It ran for `took_ms` milliseconds.
+    """
 
     event_id: str
     event_type: str
@@ -27,6 +30,7 @@ class DeliveryReport:
     error: str | None
     due_at: datetime | None
     where: str | None = None
+    took_ms: float = 0.0
 
     @classmethod
     def of(cls, record: Tracked, ended: Ended, delivery: Delivery, outcome: str) -> DeliveryReport:
@@ -42,6 +46,7 @@ class DeliveryReport:
             error=None if error is None else f"{error.type}: {error.message}",
             due_at=None if entry is None else entry.due_at,
             where=None if error is None else error.where,
+            took_ms=ended.outcome.took_ms,
         )
 
 
@@ -89,10 +94,14 @@ class ConnectionResumed:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """A watch works on `running` events; `waiting` ones are claimed and begin when they may. Reported each second."""
+    """A watch works on `running` events; `waiting` ones are claimed and begin when they may. Reported each second.
+
+    For `answered_s` seconds the log has answered each look for silent workers, about one a second.
+    """
 
     running: int
     waiting: int
+    answered_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,7 @@ class ReportSink:
                 attempt=outcome.attempt,
                 error=_error_of(outcome),
                 due_at=None,
+                took_ms=outcome.took_ms,
             )
         )
 

@@ -5,6 +5,7 @@
     claiming.py    claims batch by batch, suspects set apart
     claim_loops.py the claim loops of a watch: a slow handler has one of its own
     pausing.py     the paused handlers of a run
+    rounds.py      what a watch does each second besides: look for silent workers, keep its lease, report
     options.py     how a run works, and the records that it may claim
     backlog.py     the dry run; records without deliveries
     event_ids.py   events that are named one by one

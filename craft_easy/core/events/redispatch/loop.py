@@ -37,6 +37,7 @@ from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL, Belongs,
 from craft_easy.core.events.redispatch.claiming import CLAIM_SIZE, Claimer
 from craft_easy.core.events.redispatch.options import RedispatchOptions, claim_filter
 from craft_easy.core.events.redispatch.pausing import RunPauses
+from craft_easy.core.events.redispatch.rounds import WatchRounds
 from craft_easy.core.events.redispatch.summary import RecordReporter, RedispatchSummary
 from craft_easy.core.events.store.counts import MAX_COUNTED, count_unowned, count_waiting, orphans
 from craft_easy.core.events.store.deliveries import Tracked
@@ -102,6 +103,7 @@ class Redispatch:
         self._loops = ClaimLoops(shares or Shares(1), running, self._claim_for, own_size=size)
         self._claimer = Claimer(self._record_owner, selection.limit, options.concurrency, self._take)
         self._suspects = Suspects(lambda *suspect: self._outage.ride_out(partial(self._run_suspect, *suspect)))
+        self._rounds = WatchRounds(self._record_owner.worker, self._take_over_once, self._report)
         self._began_at: datetime | None = None
         store, known = self._record_owner.store, self._record_owner.worker.pauses
         self._pauses = RunPauses(bus.registry, known, store, self._filter, observer)
@@ -127,7 +129,7 @@ class Redispatch:
         await self._outage.ride_out(self._begin)
         if self._options.watch:
             loops = self._loops.run(), self._suspects.run()
-            await side_by_side(*loops, self._take_over_for_ever(), self._report_for_ever())
+            await side_by_side(*loops, self._rounds.look(), self._rounds.report())
         else:
             await self._outage.ride_out(self._finish_the_backlog)
 
@@ -206,18 +208,10 @@ class Redispatch:
             due_now = replace(wanted, handlers=patterns, due_at=now)
             await self._outage.ride_out(lambda: self._claim_and_run(due_now, belongs, size, ahead=ahead))
 
-    async def _take_over_for_ever(self) -> None:
-        while True:
-            with suppress(StoreError):  # the claims report it, and end at a refused login
-                await self._take_over_once()
-            await asyncio.sleep(LONGEST_POLL)
-
-    async def _report_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(LONGEST_POLL)
-            self._observer(self._pool.working())
-            with suppress(StoreError):  # the claims report it
-                await self._pauses.report_changes()
+    async def _report(self, answered_s: float) -> None:
+        self._observer(self._pool.working(answered_s))
+        with suppress(StoreError):  # the claims report it
+            await self._pauses.report_changes()
 
     # take over, claim, run
 
