@@ -594,7 +594,7 @@ _craft_events() {
                     _craft_events_values type
                     return 0
                     ;;
-                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module | --concurrency | --rate | --lease | --timeout | --grace)
+                --actor | --since | --until | --limit | --uri | --database | --collection | --time-zone | --confirm-env | -m | --module | --concurrency | --rate | --lease | --metrics | --timeout | --grace)
                     return 0
                     ;;
                 --env)
@@ -623,7 +623,7 @@ _craft_events() {
                     ;;
             esac
             case $cur in
-                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --exclude-type --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --handler --exclude-handler --concurrency --rate --wait --no-wait --any-type --now --watch --lease --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
+                -*) _craft_events_offer --tenant --no-tenant --type --actor --since --until --limit --exclude-type --env --uri --database --collection --time-zone --confirm-env -m --module --app-dir --handler --exclude-handler --concurrency --rate --wait --no-wait --any-type --now --watch --lease --metrics --timeout --grace --include-untracked --include-unhandled --dry-run --ids-from -o --output --color --debug --help ;;
                 *) : ;;
             esac
             ;;

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from craft_easy.core.events.bus import EventBus
+from craft_easy.core.events.engine.report import Notice, Observer
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.redispatch import RedispatchOptions, RedispatchSummary, redispatch
 from craft_easy.core.events.redispatch.backlog import count
@@ -19,6 +22,10 @@ from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.output.counts import counted, missing_lines, write_counts
 from craft_events_cli.output.redispatch import RedispatchView
 from craft_events_cli.terminal import Output
+
+if TYPE_CHECKING:
+    from craft_events_cli.metrics.address import ListenAddress
+    from craft_events_cli.metrics.worker import WorkerMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,33 @@ async def run(
     lease: float,
     named: NamedEvents,
     is_dry: bool,
+    metrics: ListenAddress | None = None,
 ) -> ExitCode:
-    """Deliver what is due, or count it; a handler that never ends does not keep the process alive."""
+    """Deliver what is due, or count it; a handler that never ends does not keep the process alive.
+
+    Raises:
+        UsageError: the address for the metrics cannot be listened on.
+    """
+    if metrics is None:
+        return await _run(settings, bus, where, options, output, lease=lease, named=named, is_dry=is_dry)
+    from craft_events_cli.metrics.worker import serving_worker
+
+    with serving_worker(metrics, (settings.database.value, settings.collection.value)) as worker:
+        return await _run(settings, bus, where, options, output, lease=lease, named=named, is_dry=is_dry, worker=worker)
+
+
+async def _run(
+    settings: Settings,
+    bus: EventBus,
+    where: params.Excluding,
+    options: RedispatchOptions,
+    output: Output,
+    *,
+    lease: float,
+    named: NamedEvents,
+    is_dry: bool,
+    worker: WorkerMetrics | None = None,
+) -> ExitCode:
     if_missing = IfMissing.WAIT if options.watch else IfMissing.REFUSE
     if options.watch:
         terminal.serving()
@@ -76,7 +108,8 @@ async def run(
             meant = selection if ids is None else await look_up(store, selection, ids)
             if is_dry:
                 return await _count(bus, meant, options, output)
-            code, summary = await _deliver(bus, meant, options, output)
+            with nullcontext() if worker is None else worker.following(bus):
+                code, summary = await _deliver(bus, meant, options, output, worker)
         finally:
             await bus.aclose()
     if summary.abandoned:
@@ -98,18 +131,31 @@ async def _count(bus: EventBus, meant: Selection | EventIds, options: Redispatch
 
 
 async def _deliver(
-    bus: EventBus, meant: Selection | EventIds, options: RedispatchOptions, output: Output
+    bus: EventBus,
+    meant: Selection | EventIds,
+    options: RedispatchOptions,
+    output: Output,
+    worker: WorkerMetrics | None,
 ) -> tuple[ExitCode, RedispatchSummary]:
     terminal.acting()
     with RedispatchView(output) as view:
         stop = lifecycle.Stop(view.note)
+        observer = view.show if worker is None else _both(worker.observe, view.show)
         if isinstance(meant, EventIds):
-            summary = await redispatch_named(bus, meant, options, observer=view.show, stop=stop.event)
+            summary = await redispatch_named(bus, meant, options, observer=observer, stop=stop.event)
         else:
-            summary = await redispatch(bus, meant, options, observer=view.show, stop=stop.event)
+            summary = await redispatch(bus, meant, options, observer=observer, stop=stop.event)
     view.write_summary(summary)
     is_unfinished = _note_missing(meant) or not summary.is_clean
     return stop.exit_code or (ExitCode.UNFINISHED if is_unfinished else ExitCode.DONE), summary
+
+
+def _both(first: Observer, second: Observer) -> Observer:
+    def observe(notice: Notice) -> None:
+        first(notice)
+        second(notice)
+
+    return observe
 
 
 def _note_missing(meant: Selection | EventIds) -> bool:

@@ -8,6 +8,7 @@ import typer
 from craft_events_cli import acting, event_ids, lifecycle, loading, params, terminal, values
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
+from craft_events_cli.metrics.address import ListenAddress, listen_address
 
 if TYPE_CHECKING:
     from craft_easy.core.events.redispatch import RedispatchOptions
@@ -76,6 +77,16 @@ class Delivering:
             rich_help_panel=params.RUNNING,
         ),
     ] = 30
+    metrics: Annotated[
+        ListenAddress | None,
+        typer.Option(
+            "--metrics",
+            metavar="HOST:PORT",
+            parser=values.reads(listen_address),
+            help="serve this worker's /metrics and /healthz here",
+            rich_help_panel=params.RUNNING,
+        ),
+    ] = None
     timeout: params.Timeout = 900
     grace: params.Grace = 10
     include_untracked: Annotated[
@@ -138,12 +149,14 @@ def redispatch(
 
     Records whose worker has been silent for a whole lease are taken over. Load every handler module of the
     application, and narrow with --handler: a delivery whose handler is not loaded stays pending, and is reported.
-    With --now a delivery that waits for its back-off runs too; with --watch the run continues until it is stopped.
+    With --now a delivery that waits for its back-off runs too; with --watch the run continues until it is stopped,
+    and --metrics serves its metrics and a liveness probe.
     """
     from craft_events_cli.actions import redispatch as action
 
     _refuse_half_a_choice(how, where)
     _refuse_what_watch_cannot(how, where, ids_from or event_id, is_dry=dry_run)
+    _check_metrics(how)
     chosen = terminal.output_format(output, endless=how.watch)
     modules, settings = handling.modules(connection.env), acting.confirmed(connection, is_dry=dry_run)
     ids = None if ids_from is None else tuple(event_ids.read(str(ids_from)))
@@ -151,7 +164,17 @@ def redispatch(
     bus = loading.load_bus(modules)
     action.check_handlers(bus, how.options())
     return lifecycle.run(
-        action.run(settings, bus, where, how.options(), chosen, lease=how.lease, named=named, is_dry=dry_run)
+        action.run(
+            settings,
+            bus,
+            where,
+            how.options(),
+            chosen,
+            lease=how.lease,
+            named=named,
+            is_dry=dry_run,
+            metrics=how.metrics,
+        )
     )
 
 
@@ -163,6 +186,16 @@ def _refuse_half_a_choice(how: Delivering, where: params.Limiting) -> None:
         )
     if how.any_type and not how.handler:
         raise UsageError("--any-type needs --handler: the handlers that run on any type")
+
+
+def _check_metrics(how: Delivering) -> None:
+    if how.metrics is None:
+        return
+    if not how.watch:
+        raise UsageError("--metrics needs --watch: a run that ends is not scraped", hint="add --watch")
+    from craft_events_cli.metrics.server import require_client
+
+    require_client()
 
 
 def _refuse_what_watch_cannot(how: Delivering, where: params.Limiting, ids: object, *, is_dry: bool) -> None:

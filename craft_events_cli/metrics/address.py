@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +19,10 @@ class ListenAddress:
     @property
     def is_loopback(self) -> bool:
         """True if only this machine reaches it."""
+        from ipaddress import ip_address  # here, since no help page needs it
+
         try:
-            return ipaddress.ip_address(self.host).is_loopback
+            return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
@@ -44,7 +45,9 @@ def listen_address(text: str) -> ListenAddress:
 
 
 def _is_version_6(host: str) -> bool:
+    from ipaddress import ip_address
+
     try:
-        return ipaddress.ip_address(host).version == 6
+        return ip_address(host).version == 6
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""`metrics`: its options and errors; `tests/acceptance/test_metrics.py` runs it."""
+"""`metrics` and `redispatch --metrics`: options and errors; `tests/acceptance/test_metrics.py` runs them."""
 
 import socket
 import sys
@@ -53,3 +53,18 @@ def test_without_the_client_of_prometheus_one_line_says_how_to_get_it(
     assert ended.err == (
         "error: metrics need prometheus-client, which is not installed\npip install 'craft-events[metrics]'\n"
     )
+
+
+def test_a_redispatch_that_ends_has_no_metrics(cli: Cli) -> None:
+    ended = cli("redispatch", "--metrics", ":0", "-m", "shop")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "error: --metrics needs --watch: a run that ends is not scraped\nadd --watch\n"
+
+
+@pytest.mark.usefixtures("log", "shop")
+def test_a_redispatch_whose_port_is_in_use_delivers_nothing(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = cli("redispatch", "--watch", "--metrics", f"127.0.0.1:{port}", "-m", "shop")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in ended.err

@@ -1,0 +1,161 @@
+"""The metrics of one worker, from the notices of its redispatch and from its own lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import (
+    Began,
+    ConnectionLost,
+    ConnectionResumed,
+    DeliveryReport,
+    Notice,
+    Working,
+)
+from craft_events_cli.metrics.address import ListenAddress
+from craft_events_cli.metrics.deliveries import DeliveryCounts
+from craft_events_cli.metrics.gauges import HandlerLabels, gauge, info, labelled
+from craft_events_cli.metrics.liveness import VitalSigns, judge
+from craft_events_cli.metrics.server import Health, serving
+
+if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
+    from craft_easy.core.events.engine.owner import RecordOwner
+
+BEAT_S: Final = 0.5
+"""Seconds between two beats of the event loop."""
+MOST_RUNNING: Final = 10_000
+"""The number of running deliveries that a scrape looks at."""
+
+
+class WorkerMetrics(Collector):
+    """Counts what a redispatch does, and answers scrapes and probes in any thread.
+
+    Args:
+        log_name: the database and the collection.
+        clock: returns seconds.
+    """
+
+    def __init__(self, log_name: tuple[str, str], clock: Callable[[], float] = steady) -> None:
+        self._database, self._collection = log_name
+        self._clock = clock
+        self._labels = HandlerLabels()
+        self._deliveries = DeliveryCounts(self._labels)
+        self._record_owner: RecordOwner | None = None
+        self._loop_at = clock()
+        self._is_up = False
+        self._answered_s = 0.0
+
+    # on the event loop
+
+    @contextmanager
+    def following(self, bus: EventBus) -> Iterator[None]:
+        """Read the worker of a bus, and have its event loop beat, until the block ends."""
+        self._deliveries.begin(one.handler.id for one in bus.subscriptions())
+        self.beat()
+        self._record_owner = bus.publisher.record_owner()
+        beating = asyncio.create_task(self._beat_for_ever(), name="beat of the loop")
+        try:
+            yield
+        finally:
+            beating.cancel()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_S)
+
+    def beat(self) -> None:
+        """Note that the event loop runs."""
+        self._loop_at = self._clock()
+
+    def observe(self, notice: Notice) -> None:
+        """Count a notice of the run."""
+        match notice:
+            case DeliveryReport():
+                self._deliveries.add(notice)
+            case Working(answered_s=answered_s):
+                self._answered_s = answered_s
+            case Began() | ConnectionResumed():
+                self._is_up = True
+            case ConnectionLost():
+                self._is_up = False
+
+    # in any thread
+
+    def health(self) -> Health:
+        """Return whether the worker is alive, for a probe."""
+        if self._record_owner is None:
+            return Health(is_well=True, text="ok: the log has not been reached yet")
+        return judge(self._signs(self._record_owner))
+
+    def _signs(self, record_owner: RecordOwner) -> VitalSigns:
+        worker = record_owner.worker
+        return VitalSigns(
+            loop_age=self._clock() - self._loop_at,
+            hang_limit=worker.hang_limit,
+            lease=worker.lease,
+            heartbeat_age=worker.heartbeat_age,
+            has_lease=worker.may_start,
+            answered=self._answered_s,
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics of a scrape."""
+        yield info(database=self._database, collection=self._collection)
+        yield gauge("up", "1 if the log answered the last call.", self._is_up)
+        yield gauge("healthy", "1 if /healthz answers 200.", self.health().is_well)
+        yield from self._deliveries.collect()
+        if self._record_owner is not None:
+            yield from self._of_worker(self._record_owner)
+
+    def _of_worker(self, record_owner: RecordOwner) -> Iterable[Metric]:
+        signs = self._signs(record_owner)
+        yield gauge("owned_records", "Records that this worker owns.", len(record_owner.writer.owned))
+        yield gauge("lease_seconds", "The lease of this worker.", signs.lease)
+        yield gauge("lease_held", "1 if the lease is held, and handlers may start.", signs.has_lease)
+        yield gauge("loop_age_seconds", "Seconds since the event loop last answered.", signs.loop_age)
+        if signs.heartbeat_age is not None:
+            yield gauge(
+                "heartbeat_age_seconds", "Seconds since the last accepted heartbeat was sent.", signs.heartbeat_age
+            )
+        yield from self._running(record_owner)
+
+    def _running(self, record_owner: RecordOwner) -> Iterable[Metric]:
+        now = steady()
+        numbers, longest = Counter(dict.fromkeys(self._labels.known, 0)), dict.fromkeys(self._labels.known, 0.0)
+        for one in record_owner.worker.running_handlers.longest_running(MOST_RUNNING):
+            label = self._labels.of(one.handler_id)
+            numbers[label] += 1
+            longest[label] = max(longest.get(label, 0.0), now - one.since)
+        yield labelled("running_deliveries", "Deliveries that run now, by handler.", "handler", numbers)
+        yield labelled(
+            "longest_running_seconds",
+            "How long the delivery that runs for the longest has run, by handler; 0 if none runs.",
+            "handler",
+            longest,
+        )
+
+
+@contextmanager
+def serving_worker(address: ListenAddress, log_name: tuple[str, str]) -> Iterator[WorkerMetrics]:
+    """Serve the metrics of this process until the block ends.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    metrics = WorkerMetrics(log_name)
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    ProcessCollector(registry=registry)
+    with serving(address, registry, metrics.health):
+        yield metrics
