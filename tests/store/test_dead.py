@@ -75,6 +75,9 @@ async def test_a_dead_delivery_has_its_error_and_its_time(store: EventStore) -> 
         (Choice(Selection(since=START, until=START)), []),
         (Choice(handlers=("\ud800",)), []),
         (Choice(as_of=DIED + timedelta(minutes=5)), ["e1", "e2", "e3"]),
+        (Choice(cause="SMTP"), ["e3"]),
+        (Choice(Selection(limit=2), cause="CardExpired"), ["e1", "e2"]),
+        (Choice(handlers=("mail",), cause="CardExpired"), []),
     ],
 )
 async def test_a_choice_is_kept_and_its_limit_counts_deliveries(

@@ -62,12 +62,14 @@ class Choice:
             the deaths, and of the events where pending deliveries are chosen.
         handlers: ids of handlers in the records.
         event_ids: only deliveries of these events.
+        cause: only deliveries with this cause in a word or two, as groups by error have it.
         as_of: leave out deliveries that died later, so that a command changes only those that were counted before.
     """
 
     selection: Selection = field(default_factory=Selection)
     handlers: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()
+    cause: str | None = None
     as_of: datetime | None = None
 
 
@@ -280,7 +282,8 @@ class _Search:
 
     def _chosen_of(self, record: Tracked, state: State) -> _ChosenRecord:
         """Return the chosen deliveries of a record; none if its pending deliveries listed it before."""
-        entries = [entry for entry in record.delivery.handlers if self._is_chosen(entry)]
+        chosen = (entry for entry in record.delivery.handlers if self._is_chosen(entry))
+        entries = [entry for entry in chosen if self._has_cause(record, entry)]
         if state != self._states[0] and any(entry.state == self._states[0] for entry in entries):
             return _ChosenRecord(record, ())
         entries = entries[: self._left]
@@ -299,6 +302,10 @@ class _Search:
             return False
         as_of = self._choice.as_of
         return as_of is None or entry.finished_at is None or entry.finished_at <= as_of
+
+    def _has_cause(self, record: Tracked, entry: HandlerDelivery) -> bool:
+        cause = self._choice.cause
+        return cause is None or UnfinishedDelivery.of(record, entry).cause == cause
 
     def summary(self, counts: Counts, moved_by_others: int = 0) -> Touched:
         """Return the summary, with the named event ids that had no chosen delivery."""
