@@ -102,13 +102,13 @@ class _DeadAction(ABC):
         began = steady()
         view.begin()
         try:
-            touched = await self._change_agreed(agreed, view.stored)
+            touched = await self.change_agreed(agreed, view.stored)
         finally:
             view.close()
         view.write_summary(touched, steady() - began)
         return _code(touched)
 
-    async def _change_agreed(self, agreed: Touched | None, on_stored: OnStored) -> Touched:
+    async def change_agreed(self, agreed: Touched | None, on_stored: OnStored) -> Touched:
         """Change no more deliveries than were agreed to: those that die meanwhile stay."""
         if agreed is None:
             return await self.change(self._choice, on_stored)

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import typer
 
-from craft_events_cli import lifecycle, params, terminal, values
+from craft_events_cli import lifecycle, loading, params, terminal, values
 from craft_events_cli.address import Address, address
 from craft_events_cli.connection import log_name, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.expanding import expanded
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -133,7 +134,9 @@ def top(
         words = _console_words(where, looks, serving, connection, handling)
         return lifecycle.run(_serve(connection.settings(), serving, words, connection.uri))
     _require_terminal()
-    return ExitCode(lifecycle.run(_top(connection.settings(), where, looks)))
+    settings, modules = connection.settings(), handling.modules(connection.env)
+    bus = loading.load_bus(modules) if modules.handlers.value and not serving.read_only else None
+    return ExitCode(lifecycle.run(_top(settings, where, looks, bus, may_act=not serving.read_only)))
 
 
 def _require_textual() -> None:
@@ -148,14 +151,18 @@ def _require_terminal() -> None:
         raise UsageError("top needs a terminal", hint="craft-events stats and craft-events tail write into a pipe")
 
 
-async def _top(settings: "Settings", where: Watched, looks: TopLooks) -> int:
+async def _top(settings: "Settings", where: Watched, looks: TopLooks, bus: "EventBus | None", *, may_act: bool) -> int:
+    from craft_events_cli.top.actions import ConsoleActions
     from craft_events_cli.top.app import TopApp
     from craft_events_cli.top.running import run_until_cancelled
     from craft_events_cli.top.source import LogSource
 
     async with opened(settings) as store:
         source = LogSource(store, params.Limiting(tenant=where.tenant, type=where.type, since=where.since))
-        return await run_until_cancelled(TopApp(source, log_name=log_name(settings), theme=looks.theme.value))
+        actions = ConsoleActions(settings, store, bus) if may_act else None
+        return await run_until_cancelled(
+            TopApp(source, log_name=log_name(settings), actions=actions, theme=looks.theme.value)
+        )
 
 
 def _console_words(

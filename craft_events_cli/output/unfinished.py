@@ -118,7 +118,7 @@ class UnfinishedWriter:
 
     def _write_held(self) -> None:
         if self._listing.is_pending:
-            times = _next_tries(self._held, self._now)
+            times = next_tries(self._held, self._now)
         else:
             times = minutes(one.finished_at for one in self._held)
         self._table.write([self._cells(one, when) for one, when in zip(self._held, times, strict=True)])
@@ -132,7 +132,7 @@ class UnfinishedWriter:
             "Tenant": one.tenant_id or NOTHING,
             "Handler": one.handler,
             "Attempts": f"{one.attempts:,}",
-            "Error": _error(one)[:200],
+            "Error": error_text(one)[:200],
             "Where": one.where or NOTHING,
         }
 
@@ -150,7 +150,7 @@ def _columns(listing: Listing) -> list[Column]:
     ]
 
 
-def _next_tries(some: Sequence[UnfinishedDelivery], now: datetime) -> list[str]:
+def next_tries(some: Sequence[UnfinishedDelivery], now: datetime) -> list[str]:
     """Return when each is tried next: its time, "due" where that has passed, "owned" where a worker has it."""
     times = minutes(one.due_at for one in some)
     return [
@@ -159,7 +159,7 @@ def _next_tries(some: Sequence[UnfinishedDelivery], now: datetime) -> list[str]:
     ]
 
 
-def _error(one: UnfinishedDelivery) -> str:
+def error_text(one: UnfinishedDelivery) -> str:
     """Return the last error, after the crashes that made no end of it yet."""
     error = one.error or one.cause
     if not one.crashes or one.reason == "crashed":

@@ -20,6 +20,7 @@ from craft_events_cli.top.pending import PendingView
 from craft_events_cli.top.trace import TraceView
 
 if TYPE_CHECKING:
+    from craft_events_cli.top.actions import ConsoleActions
     from craft_events_cli.top.source import Source
 
 THEMES: Final = {"dark": "textual-dark", "light": "textual-light"}
@@ -31,6 +32,7 @@ class TopApp(App[int]):
     Args:
         source: what answers the questions of the views.
         log_name: the name of the log, without a login.
+        actions: what may be done to the log; None in a console that only looks.
         theme: "auto" asks the terminal; "dark" or "light".
         steady: the clock by which the ages of answers are measured.
     """
@@ -50,10 +52,17 @@ class TopApp(App[int]):
     ]
 
     def __init__(
-        self, source: Source, *, log_name: str, theme: str = "auto", steady: Callable[[], float] = clock.steady
+        self,
+        source: Source,
+        *,
+        log_name: str,
+        actions: ConsoleActions | None = None,
+        theme: str = "auto",
+        steady: Callable[[], float] = clock.steady,
     ) -> None:
         super().__init__()
         self.source = source
+        self.actions = actions
         self.log_name = log_name
         self.steady = steady
         self.theme = THEMES["light" if theme == "light" or (theme == "auto" and is_light()) else "dark"]

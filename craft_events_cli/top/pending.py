@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.widgets import Static
-
-from craft_events_cli.top.safe import plain
-from craft_events_cli.top.view import View
+from craft_events_cli.top.grouped import GroupedView
 
 
-class PendingView(View):
+class PendingView(GroupedView):
     """The view of pending deliveries."""
 
     MODE = "pending"
-
-    def contents(self) -> ComposeResult:
-        yield Static(plain("no pending deliveries"))
+    STATE = "pending"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from craft_easy.core.events.history import pages, tail
 from craft_easy.core.events.history.trace import Trace
 from craft_easy.core.events.history.trace import trace as find_trace
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations import dead, pending
 from craft_easy.core.events.operations.stats import Meter, Stats
+from craft_easy.core.events.operations.unfinished_delivery import UnfinishedDelivery
 from craft_easy.core.events.operations.workers import WorkerStatus
 from craft_easy.core.events.operations.workers import workers as all_workers
 from craft_easy.core.events.store.formats import event_json
@@ -45,6 +47,15 @@ class Source(Protocol):
 
     def live(self, chosen: EventFilter, observer: tail.TailObserver) -> AsyncGenerator[tail.Block, None]:
         """Yield the latest events that a filter lets through, then those that are stored from now on."""
+
+    async def now(self) -> datetime:
+        """Return the database's time."""
+
+    async def selection(self, chosen: EventFilter) -> Selection:
+        """Return what a filter selects of the events that the console shows."""
+
+    def deliveries(self, state: dead.State, choice: dead.Choice) -> AsyncGenerator[UnfinishedDelivery, None]:
+        """Yield the chosen deliveries in a state, page by page."""
 
     async def page(self, chosen: EventFilter, *, is_older: bool, after: pages.Key | None = None) -> pages.HistoryPage:
         """Return a page of the events that a filter lets through: older ones newest first, newer ones oldest first.
@@ -93,6 +104,15 @@ class LogSource:
         matches = chosen.only
         only = None if matches is None else lambda record: matches(record, None)
         return await pages.page(self.store, selection, after=after, only=only)
+
+    async def now(self) -> datetime:
+        return await self.store.now()
+
+    async def selection(self, chosen: EventFilter) -> Selection:
+        return chosen.within(await self._selection())
+
+    def deliveries(self, state: dead.State, choice: dead.Choice) -> AsyncGenerator[UnfinishedDelivery, None]:
+        return pending.deliveries(self.store, choice) if state == "pending" else dead.deliveries(self.store, choice)
 
     async def _selection(self) -> Selection:
         window = self._where.window_at(await self.store.now())

@@ -1,0 +1,105 @@
+"""The rows of the tables of pending and of dead deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from rich.text import Text
+
+from craft_easy.core.events.operations.unfinished_delivery import By, DeliveryGroup, UnfinishedDelivery
+from craft_events_cli.output.spans import minutes
+from craft_events_cli.output.unfinished import Listing, error_text, next_tries
+from craft_events_cli.top.safe import cell
+from craft_events_cli.top.table import TableColumn, TableRow
+
+WIDE: Final = 120
+WIDER: Final = 180
+NAMES: Final = {"error": "Error", "handler": "Handler", "type": "Type", "tenant": "Tenant"}
+_STYLES: Final = {"Error": "red", "Last error": "red", "Type": "cyan", "Oldest": "dim", "Newest": "dim", "Died": "dim"}
+
+# ------------------------------------------------------------------ groups
+
+
+def group_columns(listing: Listing, by: By, width: int) -> list[TableColumn]:
+    """Return the columns of groups, the less important ones only where there is room."""
+    in_common = ["Handler", "Error"] if by == "error" else [NAMES[by]]
+    of_newest = {"error": [], "handler": ["Last error"]}.get(by, ["Last handler", "Last error"])
+    times = ["Oldest", "Newest"] if width >= WIDE else ["Newest"]
+    next_try = [listing.moment] if listing.is_pending else []
+    example = ["Example"] if width >= WIDER else []
+    names = [*in_common, *times, *next_try, *of_newest, *example]
+    return [TableColumn(listing.amount, is_number=True), *map(TableColumn, names)]
+
+
+def group_rows(groups: Sequence[DeliveryGroup], listing: Listing, by: By, now: datetime, width: int) -> list[TableRow]:
+    """Return the rows of groups; the key of a row is the number of its group."""
+    oldest, newest = minutes(one.oldest for one in groups), minutes(one.newest for one in groups)
+    due = minutes(one.due_at for one in groups)
+    columns, room = group_columns(listing, by, width), _room(width)
+    rows = []
+    for number, one in enumerate(groups):
+        is_due = one.due_at is not None and one.due_at <= now
+        texts = {
+            "Handler": one.handler if by in ("error", "handler") else "",
+            NAMES[by]: one.group,
+            "Oldest": oldest[number],
+            "Newest": newest[number],
+            listing.moment: "due" if is_due else due[number],
+            "Last handler": one.handler,
+            "Last error": one.error,
+            "Example": one.event_id,
+        }
+        values = {"Oldest": one.oldest, "Newest": one.newest, listing.moment: one.due_at}
+        shown = [_cell(column.name, texts[column.name], room) for column in columns[1:]]
+        sorted_by = [values.get(column.name, texts[column.name]) for column in columns[1:]]
+        rows.append(
+            TableRow(
+                str(number),
+                [cell(f"{one.deliveries:,}", "bold", is_right=True), *shown],
+                [one.deliveries, *sorted_by],
+            )
+        )
+    return rows
+
+
+# ------------------------------------------------------------------ deliveries
+
+
+def delivery_columns(listing: Listing, width: int) -> list[str]:
+    """Return the names of the columns of deliveries, the less important ones only where there is room."""
+    more = ["Type", "Tenant", "Attempts"] if width >= WIDE else []
+    most = ["Where", "Event"] if width >= WIDER else []
+    return [listing.moment, "Handler", "Error", *more, *most]
+
+
+def delivery_cells(some: Sequence[UnfinishedDelivery], listing: Listing, now: datetime, width: int) -> list[list[Text]]:
+    """Return the cells of deliveries."""
+    times = next_tries(some, now) if listing.is_pending else minutes(one.finished_at for one in some)
+    names, room = delivery_columns(listing, width), _room(width)
+    rows = []
+    for one, when in zip(some, times, strict=True):
+        texts = {
+            listing.moment: when,
+            "Handler": one.handler,
+            "Error": error_text(one),
+            "Type": one.event_type,
+            "Tenant": one.tenant_id,
+            "Attempts": f"{one.attempts:,}",
+            "Where": one.where,
+            "Event": one.event_id,
+        }
+        rows.append([_cell(name, texts[name], room) for name in names])
+    return rows
+
+
+def _room(width: int) -> int:
+    """Return the width of a long cell."""
+    return max(16, min(60, width // 3 if width < WIDE else width // 4))
+
+
+def _cell(name: str, text: str | None, room: int) -> Text:
+    found = cell(text if text is None else text[: 4 * room], _STYLES.get(name, ""))
+    found.truncate(room if name != "Example" else 40, overflow="ellipsis")
+    return found
