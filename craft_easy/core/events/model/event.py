@@ -241,17 +241,36 @@ def _type_of(cls: type[DomainEvent]) -> str | None:
 
 
 def _typed(envelope: Envelope) -> DomainEvent | None:
+    try:
+        return _validated(envelope)
+    except Exception:  # noqa: BLE001  # users' validators may raise anything, and no event may be lost for it
+        return None
+
+
+def _validated(envelope: Envelope) -> DomainEvent | None:
+    """Return the event as its class reads it, None if no class claims its type; errors of validators are raised."""
     cls = event_class.class_of(envelope.event_type)
     if cls is None or not issubclass(cls, DomainEvent):
         return None
     payload = dict(envelope.payload)
     values = {name: payload.pop(name) for name in cls.__own_fields__ if name in payload}
     values |= {**_fields_of(envelope), "payload": payload}
+    event = cls.model_validate(values, strict=False, by_alias=True, by_name=True)
+    if not isinstance(event, DomainEvent):
+        raise TypeError(f"a validator of {class_name(cls)} returns {type(event).__name__} and not an event")
+    return event
+
+
+def refusal(record: Mapping[str, Any]) -> Exception | None:
+    """Return the error with which the class of a record's type refuses it, so that `from_record` returns a plain event.
+
+    None if the class reads it, or no class claims the type.
+    """
     try:
-        event = cls.model_validate(values, strict=False, by_alias=True, by_name=True)
-    except Exception:  # noqa: BLE001  # users' validators may raise anything, and no event may be lost for it
-        return None
-    return event if isinstance(event, DomainEvent) else None
+        _validated(read_envelope(record))
+    except Exception as error:  # noqa: BLE001  # of any kind, as in `_typed`
+        return error
+    return None
 
 
 def _plain(envelope: Envelope) -> DomainEvent:

@@ -36,6 +36,11 @@ def class_of(event_type: str) -> type[BaseModel] | None:
     return _classes.get(event_type)
 
 
+def classes() -> dict[str, type[BaseModel]]:
+    """Return every class that claims an event type, by this type."""
+    return dict(_classes)
+
+
 def name_of(event_class: type[BaseModel]) -> str:
     """Return the qualified name of a class, with its module."""
     return f"{event_class.__module__}.{event_class.__qualname__}"
