@@ -46,7 +46,7 @@ _craft_events() {
     case ${COMP_WORDBREAKS-}${cur#"$kept"} in *@*@*) kept=${cur%"@${cur##*@}"} ;; esac
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -le 1 ]; then
-        _craft_events_offer replay tail show trace export top stats dead pending workers handlers doctor metrics redispatch publish import prune redact serve demo config completion --help --version
+        _craft_events_offer replay tail show trace export top stats dead pending workers handlers schema doctor metrics redispatch publish import prune redact serve demo config completion --help --version
         return 0
     fi
     if [ "$command" = dead ]; then
@@ -62,6 +62,13 @@ _craft_events() {
             return 0
         fi
         command="handlers ${COMP_WORDS[2]}"
+    fi
+    if [ "$command" = schema ]; then
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            _craft_events_offer list show export check --help
+            return 0
+        fi
+        command="schema ${COMP_WORDS[2]}"
     fi
     if [ "$command" = config ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
@@ -539,6 +546,123 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer -m --module --app-dir --env --uri --database --collection --time-zone --strict -o --output --color --debug --help
+            ;;
+        'schema list')
+            case $option in
+                --type | --exclude-type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                -m | --module)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            _craft_events_offer --type --exclude-type -m --module --app-dir --env -o --output --color --debug --help
+            ;;
+        'schema show')
+            case $option in
+                -m | --module)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer -m --module --app-dir --env -o --output --color --debug --help ;;
+                *) _craft_events_values type ;;
+            esac
+            ;;
+        'schema export')
+            case $option in
+                --format)
+                    _craft_events_offer json-schema asyncapi markdown
+                    return 0
+                    ;;
+                --title | --release | -m | --module)
+                    return 0
+                    ;;
+                --type | --exclude-type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --format --force --title --release --type --exclude-type -m --module --app-dir --env --color --debug --help ;;
+                *) _craft_events_paths default -f ;;
+            esac
+            ;;
+        'schema check')
+            case $option in
+                --type | --exclude-type)
+                    _craft_events_values type
+                    return 0
+                    ;;
+                -m | --module | --uri | --database | --collection | --time-zone | --sample)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --type --exclude-type -m --module --app-dir --env --uri --database --collection --time-zone --log --sample -o --output --color --debug --help ;;
+                *) _craft_events_paths default -f ;;
+            esac
             ;;
         'doctor')
             case $option in

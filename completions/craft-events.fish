@@ -21,7 +21,7 @@ function __craft_events
     set -l line (string join ' ' -- (string escape -- $words))
     set -l command $words[2]
     if test (count $words) -eq 1
-        printf '%s\t%s\n' 'replay' 'Print or re-run history.' 'tail' 'Follow the log live.' 'show' 'Show one event, its deliveries, attempts and errors.' 'trace' 'Show what caused an event and what it caused.' 'export' 'Write events as NDJSON.' 'top' 'Watch the log live, look at it, and act.' 'stats' 'Show the backlog, rates and failures over time.' 'dead' 'List, retry or discard deliveries that used up their attempts.' 'pending' 'Show what is open, why, and when it is next tried.' 'workers' 'Show the workers, the events they own, and which are silent.' 'handlers' 'List, show or check the handlers of a module.' 'doctor' 'Check the connection, indexes, clock and handlers.' 'metrics' 'Serve the backlog as Prometheus metrics.' 'redispatch' 'Deliver what was never finished.' 'publish' 'Publish one event, or lines of them.' 'import' 'Read events from NDJSON into the log.' 'prune' 'Archive and remove old events that are done.' 'redact' 'Remove payloads on request, and keep the events.' 'serve' 'Run the embedded event log.' 'demo' 'Watch a half-minute story on an embedded log.' 'config' 'Show every setting and where it came from.' 'completion' 'Print the completions of a shell.' '--help' 'show the help page' '--version' 'print the version'
+        printf '%s\t%s\n' 'replay' 'Print or re-run history.' 'tail' 'Follow the log live.' 'show' 'Show one event, its deliveries, attempts and errors.' 'trace' 'Show what caused an event and what it caused.' 'export' 'Write events as NDJSON.' 'top' 'Watch the log live, look at it, and act.' 'stats' 'Show the backlog, rates and failures over time.' 'dead' 'List, retry or discard deliveries that used up their attempts.' 'pending' 'Show what is open, why, and when it is next tried.' 'workers' 'Show the workers, the events they own, and which are silent.' 'handlers' 'List, show or check the handlers of a module.' 'schema' 'List, export or check the event classes of a module.' 'doctor' 'Check the connection, indexes, clock and handlers.' 'metrics' 'Serve the backlog as Prometheus metrics.' 'redispatch' 'Deliver what was never finished.' 'publish' 'Publish one event, or lines of them.' 'import' 'Read events from NDJSON into the log.' 'prune' 'Archive and remove old events that are done.' 'redact' 'Remove payloads on request, and keep the events.' 'serve' 'Run the embedded event log.' 'demo' 'Watch a half-minute story on an embedded log.' 'config' 'Show every setting and where it came from.' 'completion' 'Print the completions of a shell.' '--help' 'show the help page' '--version' 'print the version'
         return
     end
     if test "$command" = dead
@@ -37,6 +37,13 @@ function __craft_events
             return
         end
         set command "handlers $words[3]"
+    end
+    if test "$command" = schema
+        if test (count $words) -eq 2
+            printf '%s\t%s\n' 'list' 'Show the event types that have a class, their fields, and who handles them.' 'show' 'Show one event type: its class, its fields and its handlers.' 'export' 'Write the catalogue as JSON Schema, AsyncAPI 3.0 or Markdown.' 'check' 'Check whether the event classes still fit a baseline, or the stored events.'
+            return
+        end
+        set command "schema $words[3]"
     end
     if test "$command" = config
         if test (count $words) -eq 2
@@ -410,6 +417,99 @@ function __craft_events
                     return
             end
             printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--strict' 'exit 3 on a warning too' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'schema list'
+            switch $option
+                case --type --exclude-type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case -m --module
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            printf '%s\t%s\n' '--type' 'select event types; * matches any text, ? one character' '--exclude-type' 'leave out this event type' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'schema show'
+            switch $option
+                case -m --module
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                __craft_events_values $words[1] type "$prefix" "$value" "$line"
+            end
+        case 'schema export'
+            switch $option
+                case --format
+                    printf '%s\n' $prefix{json-schema,asyncapi,markdown}
+                    return
+                case --title --release -m --module
+                    return
+                case --type --exclude-type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--format' 'write this form: json-schema, asyncapi or markdown' '--force' 'overwrite an existing file' '--title' 'set the title of the document' '--release' 'set the version that an AsyncAPI document states' '--type' 'select event types; * matches any text, ? one character' '--exclude-type' 'leave out this event type' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                printf '%s\n' $prefix(__fish_complete_path $value)
+            end
+        case 'schema check'
+            switch $option
+                case --type --exclude-type
+                    __craft_events_values $words[1] type "$prefix" "$value" "$line"
+                    return
+                case -m --module --uri --database --collection --time-zone --sample
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--type' 'select event types; * matches any text, ? one character' '--exclude-type' 'leave out this event type' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--log' 'read stored events through the loaded classes' '--sample' 'read the newest N of each type' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                printf '%s\n' $prefix(__fish_complete_path $value)
+            end
         case 'doctor'
             switch $option
                 case --env

@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "pending": Entry("pending", "Show what is open, why, and when it is next tried.", WRONG),
     "workers": Entry("workers", "Show the workers, the events they own, and which are silent.", WRONG),
     "handlers": Entry("handlers", "List, show or check the handlers of a module.", WRONG),
+    "schema": Entry("schema", "List, export or check the event classes of a module.", WRONG),
     "doctor": Entry("doctor", "Check the connection, indexes, clock and handlers.", WRONG),
     "metrics": Entry("metrics", "Serve the backlog as Prometheus metrics.", WRONG),
     "redispatch": Entry("redispatch", "Deliver what was never finished.", ACT),

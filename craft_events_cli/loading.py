@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
 
 
-def load_bus(modules: Modules) -> EventBus:
+def load_bus(modules: Modules, *, needs_handlers: bool = True) -> EventBus:
     """Import every named handler module and return the one bus on which they registered.
+
+    Args:
+        modules: the modules.
+        needs_handlers: False if a module may register none, because its event classes are all that is needed.
 
     Raises:
         UsageError: no module was named.
@@ -45,6 +49,8 @@ def load_bus(modules: Modules) -> EventBus:
     other = next((name for name in names if buses[name] is not bus), None)
     if other is not None:
         raise HandlerModuleError(other, f"registers on a different bus from {names[0]}", hint="name one bus, as M:bus")
+    if not needs_handlers:
+        return bus
     if not bus.subscriptions():
         raise HandlerModuleError(", ".join(names), "registers no handler", hint=_hint_for_silent(names, app_dir))
     for name in silent:

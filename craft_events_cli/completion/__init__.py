@@ -42,9 +42,16 @@ DYNAMIC: Final = {
     "--exclude-type": Kind.TYPES,
     "--handler": Kind.HANDLERS,
     "ID": Kind.HANDLERS,
+    "TYPE": Kind.TYPES,
     "--env": Kind.ENVIRONMENTS,
 }
-PATHS: Final = {"FILE": Kind.FILES, "FILE|-": Kind.FILES, "CHECKPOINT": Kind.FILES, "DIR": Kind.DIRECTORIES}
+PATHS: Final = {
+    "FILE": Kind.FILES,
+    "FILE|-": Kind.FILES,
+    "CHECKPOINT": Kind.FILES,
+    "BASELINE": Kind.FILES,
+    "DIR": Kind.DIRECTORIES,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from craft_events_cli import terminal
 PROGRAM: Final = "craft-events"
 MODULE: Final = "MODULE"
 """Stands for the handler modules where nobody has named them."""
-_COMMAND: Final = re.compile(rf"{PROGRAM} (?:(?:config|dead|handlers) )?[a-z]+")
+_COMMAND: Final = re.compile(rf"{PROGRAM} (?:(?:config|dead|handlers|schema) )?[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
