@@ -43,7 +43,15 @@ STUCK: Final = {"craft-events", "redispatch", "handlers", "handlers check", "doc
 
 MODULES: Final = {
     "shop/__init__.py": "",
-    "shop/handlers.py": "from shop import billing, mail, stock\n",
+    "shop/handlers.py": "from shop import billing, events, mail, stock\n",
+    "shop/events.py": """
+from craft_easy.core.events import DomainEvent
+
+class OrderPlaced(DomainEvent):
+    event_type: str = "order.placed"
+    payment_id: str
+    amount: float
+""",
     "shop/stock.py": """
 from craft_easy.core.events import event_handler
 
@@ -169,6 +177,8 @@ def prepare(example: str, run: Run) -> None:
     """Write the input files of an example, as an earlier example would have."""
     if "import events.ndjson.gz" in example:
         assert run("craft-events export events.ndjson.gz").code == 0
+    if "schema check events.json" in example:
+        assert run("craft-events schema export events.json").code == 0
     if "--checkpoint tail.checkpoint" in example:
         assert run("craft-events export all.ndjson --checkpoint tail.checkpoint").code == 0
 

@@ -22,6 +22,8 @@ from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead, handlers, pending, prune, redact
 from craft_easy.core.events.operations.backlog import backlog
 from craft_easy.core.events.operations.export import blocks
+from craft_easy.core.events.operations.schema.entries import entries
+from craft_easy.core.events.operations.schema.stored import check_stored, number_stored, unclaimed_types
 from craft_easy.core.events.operations.stats import stats
 from craft_easy.core.events.operations.workers import workers
 from craft_easy.core.events.redispatch import RedispatchOptions, redispatch, redispatching
@@ -76,6 +78,14 @@ async def unknown(store: EventStore) -> None:
         await handlers.require_in_log(store, ["nobody"])
 
 
+async def checked(bus: EventBus) -> None:
+    """Read the newest events of each type that a class claims, and look for the types that none does."""
+    store = bus.publisher.store
+    found = entries(bus.registry, types=["payment.completed"])
+    await drained(check_stored(store, found, sample=5))
+    await unclaimed_types(store, found)
+
+
 async def pruned(bus: EventBus, *, is_dry: bool) -> None:
     store = bus.publisher.store
     old = prune.Old(await store.now() + timedelta(days=1))
@@ -114,6 +124,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "metrics": lambda bus, _: backlog(bus.publisher.store),
     "workers": lambda bus, _: workers(bus.publisher.store),
     "handlers check": lambda bus, _: handlers.coverage(bus.publisher.store, bus.registry),
+    "schema check --log": lambda bus, _: checked(bus),
+    "schema check": lambda bus, _: number_stored(bus.publisher.store, ["order.placed"]),
     "doctor: owned": lambda bus, _: doctor.held(bus.publisher.store),
     "doctor: dead": lambda bus, _: doctor.dead(bus.publisher.store),
     "take-over": lambda bus, _: TakeOver(bus.publisher.record_owner()).once(),
