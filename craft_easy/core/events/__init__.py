@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         PublishMiddleware,
         PublishNext,
     )
-    from craft_easy.core.events.model.event import DomainEvent
+    from craft_easy.core.events.model.event import DomainEvent, with_trace_context
     from craft_easy.core.events.model.retry import Discard, Retry, RetryPolicy
     from craft_easy.core.events.process_bus import event_handler, get_event_bus
 
@@ -81,6 +81,7 @@ __all__ = [
     "current_delivery",
     "event_handler",
     "get_event_bus",
+    "with_trace_context",
 ]
 
 

@@ -28,6 +28,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
         "current_delivery": "handlers.context",
         "event_handler": "process_bus",
         "get_event_bus": "process_bus",
+        "with_trace_context": "model.event",
         # internal: the bus needs these only once it has a store
         "Publisher": "engine.publisher",
         "begin": "engine.outbox",

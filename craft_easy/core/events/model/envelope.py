@@ -24,6 +24,7 @@ class Envelope:
     payload: dict[str, Any]
     causation_id: str | None
     correlation_id: str | None
+    trace_context: dict[str, str] | None = None
 
 
 def is_malformed(record: Mapping[str, Any]) -> bool:
@@ -58,7 +59,19 @@ def read_envelope(record: Mapping[str, Any]) -> Envelope:
         _object(get("payload")),
         _text(get("causation_id")),
         _text(get("correlation_id")),
+        read_trace_context(get("trace_context")),
     )
+
+
+def read_trace_context(value: object) -> dict[str, str] | None:
+    """Return the trace context of a record, `{traceparent, tracestate}`; None if it is not an object of texts.
+
+    The values are those of the headers of W3C Trace Context (https://www.w3.org/TR/trace-context/).
+    """
+    if not isinstance(value, Mapping) or not value:
+        return None
+    is_text = all(type(name) is str and type(text) is str for name, text in value.items())
+    return dict(value) if is_text else None
 
 
 def cut_to_milliseconds(moment: datetime) -> datetime:

@@ -22,7 +22,13 @@ from uuid_utils import uuid7
 
 from craft_easy.core.events.clock import now
 from craft_easy.core.events.model import event_class
-from craft_easy.core.events.model.envelope import ENVELOPE, Envelope, cut_to_milliseconds, read_envelope
+from craft_easy.core.events.model.envelope import (
+    ENVELOPE,
+    Envelope,
+    cut_to_milliseconds,
+    read_envelope,
+    read_trace_context,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +39,18 @@ class Origin:
         is_stored: the event was read from the log, so that its payload is the stored form already.
         causation_id: the id of the event in whose handler this one was published.
         correlation_id: the id of the first event of that chain.
+        trace_context: the trace that it was published in; see `with_trace_context`.
     """
 
     is_stored: bool = False
     causation_id: str | None = None
     correlation_id: str | None = None
+    trace_context: Mapping[str, str] | None = None
 
 
 _MADE_HERE: Final = Origin()
 _ENVELOPE: Final = set(ENVELOPE)
+_OF_ORIGIN: Final = ("causation_id", "correlation_id", "trace_context")
 
 
 def new_event_id() -> str:
@@ -129,9 +138,13 @@ class DomainEvent(BaseModel):
         envelope = read_envelope(record)
         event = _typed(envelope) or _plain(envelope)
         object.__setattr__(event, "payload", dict(envelope.payload))
-        _set_origin(
-            event, Origin(is_stored=True, causation_id=envelope.causation_id, correlation_id=envelope.correlation_id)
+        origin = Origin(
+            is_stored=True,
+            causation_id=envelope.causation_id,
+            correlation_id=envelope.correlation_id,
+            trace_context=envelope.trace_context,
         )
+        _set_origin(event, origin)
         return event
 
     @classmethod
@@ -167,10 +180,14 @@ class DomainEvent(BaseModel):
         def correlation_id(self) -> str | None:
             """The id of the first event of that chain."""
 
-    else:  # `__getattr__` leaves both names free for fields of users
+        @property
+        def trace_context(self) -> Mapping[str, str] | None:
+            """The trace that it was published in, `{traceparent, tracestate}`; see `with_trace_context`."""
+
+    else:  # `__getattr__` leaves these names free for fields of users
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("causation_id", "correlation_id"):
+            if name in _OF_ORIGIN:
                 return getattr(origin_of(self), name)
             return super().__getattr__(name)
 
@@ -212,6 +229,27 @@ def caused_event(
     copy = BaseModel.model_copy(event, update={} if event_id is None else {"event_id": event_id})
     origin = replace(origin_of(event), causation_id=causation_id, correlation_id=correlation_id)
     _set_origin(copy, origin)
+    return copy
+
+
+def with_trace_context(event: DomainEvent, trace_context: Mapping[str, str]) -> DomainEvent:
+    """Return a copy of an event that is published with a trace context, for the `publish` of a middleware.
+
+    The record keeps it as `trace_context`, beside the event's own fields, and `event.trace_context` gives it back at
+    any later time and in any process. It is not part of the event's content, dumps and comparisons.
+
+    Args:
+        event: the event, which stays as it is.
+        trace_context: `{"traceparent": …, "tracestate": …}`, as the headers of W3C Trace Context have them.
+
+    Raises:
+        TypeError: it is not a mapping of texts.
+    """
+    known = read_trace_context(trace_context)
+    if known is None:
+        raise TypeError(f'a trace context is a mapping of texts: {{"traceparent": "00-…"}}, not {trace_context!r}')
+    copy = BaseModel.model_copy(event)
+    _set_origin(copy, replace(origin_of(event), trace_context=known))
     return copy
 
 

@@ -35,7 +35,10 @@ _FIELDS: Final = ("event_id", "event_type", "tenant_id", "actor_id")
 
 
 class EventLog(BaseDocument):
-    """The record of an event, without the fields of the engine: `delivery`, `causation_id` and `correlation_id`."""
+    """The record of an event, without the fields of the engine.
+
+    Those are `delivery`, `causation_id`, `correlation_id` and `trace_context`.
+    """
 
     collection: ClassVar[str] = "event_log"
     tenant_scoped: ClassVar[bool] = False
@@ -111,6 +114,8 @@ def unmeasured_record(event: DomainEvent, delivery: Mapping[str, Any] | None = N
         record["causation_id"] = stored_form(origin.causation_id, "causation_id")
     if origin.correlation_id is not None:
         record["correlation_id"] = stored_form(origin.correlation_id, "correlation_id")
+    if origin.trace_context is not None:
+        record["trace_context"] = stored_form(dict(origin.trace_context), "trace_context")
     if delivery is not None:
         record["delivery"] = delivery
     return record

@@ -1,11 +1,12 @@
 """Event JSON: a record as one line of ASCII, always with the same keys in the same order.
 
-    event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery [redacted]
+    event_id event_type timestamp tenant_id actor_id payload causation_id correlation_id delivery
+    [trace_context] [redacted]
 
 In payloads strings, booleans, null, 64-bit integers and finite floats are plain; every other value is relaxed Extended
 JSON (https://github.com/mongodb/specifications/blob/master/source/extended-json/extended-json.md). Every record has a
-line: `read_envelope` and `from_document` define the form of a malformed one. `redacted`, `{at, by, reason}`, is present
-where the payload was removed on request.
+line: `read_envelope` and `from_document` define the form of a malformed one. `trace_context` is present where the event
+was published in a trace, and `redacted`, `{at, by, reason}`, where the payload was removed on request.
 
 Records must be decoded with `CODEC`, whose naive times cost half as much as aware ones.
 """
@@ -28,13 +29,13 @@ from bson.codec_options import CodecOptions, DatetimeConversion, TypeDecoder, Ty
 from bson.dbref import DBRef
 
 from craft_easy.core.events.model.delivery import HandlerDelivery
-from craft_easy.core.events.model.envelope import ENVELOPE, is_redacted, read_envelope
+from craft_easy.core.events.model.envelope import ENVELOPE, is_redacted, read_envelope, read_trace_context
 from craft_easy.core.events.store.documents import failure_document, from_document, to_document
 
 Record = Mapping[str, Any]
 
 _EXPECTED: Final = frozenset(ENVELOPE)
-_KNOWN: Final = _EXPECTED | {"_id", "causation_id", "correlation_id", "delivery"}
+_KNOWN: Final = _EXPECTED | {"_id", "causation_id", "correlation_id", "trace_context", "delivery"}
 _STATES: Final = frozenset({"open", "done", "dead"})
 _HANDLER_STATES: Final = frozenset({"pending", "done", "dead", "skipped"})
 _EXAMPLE: Final = to_document(from_document({"handlers": [{"errors": [{}]}]}))
@@ -141,10 +142,16 @@ def _usual_line(record: Record) -> str | None:
             f'"payload":{to_json(payload)},'
             f'"causation_id":{"null" if causation_id is None else _quoted(causation_id)},'
             f'"correlation_id":{"null" if correlation_id is None else _quoted(correlation_id)},'
-            f'"delivery":{"null" if delivery is None else _usual_delivery(delivery)}}}'
+            f'"delivery":{"null" if delivery is None else _usual_delivery(delivery)}'
+            f"{_usual_trace_context(record.get('trace_context'))}}}"
         )
     except (TypeError, ValueError, AttributeError):
         return None
+
+
+def _usual_trace_context(value: object) -> str:
+    trace_context = read_trace_context(value)
+    return "" if trace_context is None else f',"trace_context":{to_json(trace_context)}'
 
 
 @lru_cache(256)
@@ -205,6 +212,8 @@ def _any_line(record: Record) -> str:
         "correlation_id": envelope.correlation_id,
         "delivery": _delivery(record.get("delivery")),
     }
+    if envelope.trace_context is not None:
+        fields["trace_context"] = envelope.trace_context
     if is_redacted(record):
         fields["redacted"] = _redaction(record["redacted"])
     return to_json(fields)

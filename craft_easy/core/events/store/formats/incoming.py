@@ -24,7 +24,7 @@ from bson import DatetimeMS, ObjectId
 
 from craft_easy.core.events.errors import InvalidEvent
 from craft_easy.core.events.model.delivery import Delivery, Failure, HandlerDelivery, state_of, take_in
-from craft_easy.core.events.model.envelope import ENVELOPE, EPOCH, read_envelope
+from craft_easy.core.events.model.envelope import ENVELOPE, EPOCH, read_envelope, read_trace_context
 from craft_easy.core.events.model.event import DomainEvent, new_event_id
 from craft_easy.core.events.store.documents import from_document, record_id, to_document
 from craft_easy.core.events.store.encoding import CODEC, encoded, stored_form
@@ -38,7 +38,9 @@ _EXAMPLE: Final = to_document(from_document({"handlers": [{"errors": [{}]}]}))
 _OF_DELIVERY: Final = frozenset(_EXAMPLE)
 _OF_HANDLER: Final = frozenset(_EXAMPLE["handlers"][0])
 _OF_ERROR: Final = frozenset({*_EXAMPLE["handlers"][0]["errors"][0], "where", "frames"})
-_OF_EVENT_JSON: Final = frozenset({*ENVELOPE, "causation_id", "correlation_id", "delivery", "redacted", "foreign"})
+_OF_EVENT_JSON: Final = frozenset(
+    {*ENVELOPE, "causation_id", "correlation_id", "delivery", "trace_context", "redacted", "foreign"}
+)
 """The keys of Event JSON; version 1 wrote `foreign` as well."""
 _STATES: Final = ("pending", "done", "dead", "skipped")
 _OTHER_IDS: Final = (ObjectId, UUID, int)
@@ -92,9 +94,19 @@ def _from_event_json(line: Mapping[str, Any]) -> dict[str, Any]:
     record |= {name: _text(line, name) for name in ("causation_id", "correlation_id") if line.get(name) is not None}
     if line.get("delivery") is not None:
         record["delivery"] = line["delivery"]
+    if (trace_context := line.get("trace_context")) is not None:
+        record["trace_context"] = _trace_context(trace_context)
     if (redaction := line.get("redacted")) is not None:
         record["redacted"] = _redaction(redaction)
     return record
+
+
+def _trace_context(value: Any) -> dict[str, Any]:
+    trace_context = read_trace_context(value)
+    if trace_context is None:
+        raise InvalidEvent("trace_context", "is not an object of texts")
+    stored: dict[str, Any] = stored_form(trace_context, "trace_context")
+    return stored
 
 
 def _redaction(redaction: Any) -> dict[str, Any]:
