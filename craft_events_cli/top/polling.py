@@ -1,8 +1,8 @@
 """The poller of a view: its questions one after another, never two at once, at most one round a second.
 
-A question that costs the database more is asked less often: it rests nine times as long as its answer took, at most a
-minute. So a log with a large backlog is asked every half minute for what needs a pass over it, and every second for
-what an index answers. An outage is a state of the answer: the last value stays, with its age and the reason.
+A question that costs the database more is asked less often: it rests nine times as long as its answer took, up to a
+minute, and never less than it took. So what needs a pass over a large backlog is asked every half minute, and what an
+index answers every second. An outage is a state of the answer: the last value stays, with its age and the reason.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEADLINE: Final = 30.0
 """Seconds after which a question without an answer counts as an outage."""
 REST: Final = 9
 """A question rests this many times as long as its answer took."""
-LONGEST_REST: Final = 60.0
+LONGEST_PACE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class PolledQuestion(Generic[T]):
         except EventsError as error:
             self._rest(begun_at, fault=str(error))
         else:
-            every = self._rest_after(self._steady() - begun_at)
+            every = self._pace(self._steady() - begun_at)
             self.answer = Answer(value, self._steady(), every)
             self._due_at = begun_at + every
         self._show(self.answer)
@@ -100,9 +100,10 @@ class PolledQuestion(Generic[T]):
         self.answer = Answer(self.answer.value, self.answer.read_at, self.answer.every, fault)
         self._due_at = self._steady() + ROUND
 
-    @staticmethod
-    def _rest_after(took: float) -> float:
-        return ROUND if took * REST < ROUND else min(took * (REST + 1), LONGEST_REST)
+    def _pace(self, took: float) -> float:
+        """Return the seconds between two beginnings; the first answer, which often costs more, is soon asked again."""
+        longer = took * (2 if self.answer.read_at is None else REST + 1)
+        return max(ROUND, min(longer, LONGEST_PACE), 2 * took)
 
 
 class Poller:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from craft_easy.core.events.history import pages, tail
 from craft_easy.core.events.history.trace import Trace
 from craft_easy.core.events.history.trace import trace as find_trace
+from craft_easy.core.events.model.envelope import read_envelope
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.operations import dead, pending
 from craft_easy.core.events.operations.stats import Meter, Stats
@@ -101,9 +102,7 @@ class LogSource:
 
     async def page(self, chosen: EventFilter, *, is_older: bool, after: pages.Key | None = None) -> pages.HistoryPage:
         selection = replace(chosen.within(await self._selection()), reverse=is_older)
-        matches = chosen.only
-        only = None if matches is None else lambda record: matches(record, None)
-        return await pages.page(self.store, selection, after=after, only=only)
+        return await pages.page(self.store, selection, after=after, only=_of_records(chosen))
 
     async def now(self) -> datetime:
         return await self.store.now()
@@ -117,3 +116,12 @@ class LogSource:
     async def _selection(self) -> Selection:
         window = self._where.window_at(await self.store.now())
         return replace(self._where.filters(), since=window.since)
+
+
+def _of_records(chosen: EventFilter) -> Callable[[Mapping[str, Any]], bool] | None:
+    matches = chosen.only
+    return None if matches is None else lambda record: matches(record, None)
+
+
+def _time_of(record: Mapping[str, Any]) -> datetime:
+    return read_envelope(record).timestamp
