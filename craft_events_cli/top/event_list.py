@@ -93,10 +93,10 @@ class EventList(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self.window.rows))
         if self.is_following and self.window.is_attached:
             self._cursor = last
-            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+            self.scroll_to(y=self.max_scroll_y, animate=False, force=True, immediate=True)
         else:
             self._cursor = min(max(self._cursor + moved_by, 0), last)
-            self.scroll_to(y=max(self.scroll_offset.y + moved_by, 0), animate=False, immediate=True)
+            self.scroll_to(y=max(self.scroll_offset.y + moved_by, 0), animate=False, force=True, immediate=True)
         self.refresh()
 
     def place(self, *, at_end: bool) -> None:
@@ -104,7 +104,7 @@ class EventList(ScrollView, can_focus=True):
         self._cursor = max(len(self.window.rows) - 1, 0) if at_end else 0
         self.is_following = at_end and self.window.is_attached
         self.virtual_size = Size(self.size.width, len(self.window.rows))
-        self.scroll_to(y=self.max_scroll_y if at_end else 0, animate=False, immediate=True)
+        self.scroll_to(y=self.max_scroll_y if at_end else 0, animate=False, force=True, immediate=True)
         self.post_message(self.Moved())
         self.refresh()
 
@@ -156,14 +156,15 @@ class EventList(ScrollView, can_focus=True):
     def _move_to(self, row: int) -> None:
         last = len(self.window.rows) - 1
         if last < 0:
+            self.post_message(self.RunsOut(is_older=True))
             return
         self._cursor = min(max(row, 0), last)
         self.is_following = self._cursor == last and self.window.is_attached
         top, height = self.scroll_offset.y, max(self.size.height, 1)
         if self._cursor < top:
-            self.scroll_to(y=self._cursor, animate=False, immediate=True)
+            self.scroll_to(y=self._cursor, animate=False, force=True, immediate=True)
         elif self._cursor >= top + height:
-            self.scroll_to(y=self._cursor - height + 1, animate=False, immediate=True)
+            self.scroll_to(y=self._cursor - height + 1, animate=False, force=True, immediate=True)
         self._look_ahead()
         self.post_message(self.Moved())
         self.refresh()

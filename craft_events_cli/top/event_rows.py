@@ -74,6 +74,8 @@ class RowWindow:
         self.is_attached = True
         self.missed = 0
         """Events that came while the window was not attached."""
+        self.searched_to: Key | None = None
+        """The place up to which older events were searched in vain, where a filter lets few through."""
         self._most = most
         self._places: dict[str, int] = {}
         self._first = 0
@@ -82,7 +84,7 @@ class RowWindow:
     def replace(self, rows: Sequence[EventRow], *, has_older: bool, is_attached: bool) -> None:
         """Start anew with these rows."""
         self.rows, self._first, self._places = [], 0, {}
-        self.has_older, self.is_attached, self.missed = has_older, is_attached, 0
+        self.has_older, self.is_attached, self.missed, self.searched_to = has_older, is_attached, 0, None
         self._append(rows)
 
     def add_live(self, rows: Sequence[EventRow]) -> int:
@@ -98,8 +100,9 @@ class RowWindow:
         self._append(rows)
         return self._drop_first()
 
-    def add_older(self, rows: Sequence[EventRow], *, has_older: bool) -> int:
+    def add_older(self, rows: Sequence[EventRow], *, has_older: bool, searched_to: Key | None = None) -> int:
         """Add a page before the first row, and return how many rows came before it."""
+        self.searched_to = searched_to
         new = [row for row in rows if row.event_id not in self._places]
         self.rows[:0] = new
         self._first -= len(new)
@@ -111,6 +114,12 @@ class RowWindow:
             del self.rows[-excess:]
             self.is_attached = False
         return len(new)
+
+    def edge(self, *, is_older: bool) -> Key | None:
+        """Return the place that the next page in a direction follows; None for the end of the log."""
+        if is_older and self.searched_to is not None:
+            return self.searched_to
+        return self.rows[0 if is_older else -1].key if self.rows else None
 
     def update(self, event_id: str, state: str) -> bool:
         """Set the state of an event, and return whether it is in the window."""
@@ -140,5 +149,5 @@ class RowWindow:
             del self._places[row.event_id]
         del self.rows[:excess]
         self._first += excess
-        self.has_older = True
+        self.has_older, self.searched_to = True, None
         return excess

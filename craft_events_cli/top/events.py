@@ -13,6 +13,7 @@ from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResum
 from craft_easy.core.events.errors import EventsError
 from craft_easy.core.events.history.tail import Block, PollsInstead, TailNotice
 from craft_events_cli.output.counts import counted
+from craft_events_cli.output.spans import stamp
 from craft_events_cli.top.event_list import EventList
 from craft_events_cli.top.event_rows import rows_of
 from craft_events_cli.top.filtering import EventFilter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 RETRY: Final = 1.0
 """Seconds between two tries to open the stream."""
+DRAWN_EVERY: Final = 0.1
+"""Seconds between two drawings of what came, however much it is."""
 
 
 class EventsView(View):
@@ -38,6 +41,8 @@ class EventsView(View):
         self._lost_at: float | None = None
         self._how = "opening"
         self._is_paging = False
+        self._has_news = False
+        self._moved = 0
 
     def contents(self) -> ComposeResult:
         yield EventList(id="events")
@@ -50,6 +55,7 @@ class EventsView(View):
 
     def on_mount(self) -> None:
         self.list.focus()
+        self.set_interval(DRAWN_EVERY, self._draw)
         self.filter_changed()
 
     def filter_changed(self) -> None:
@@ -68,8 +74,7 @@ class EventsView(View):
             try:
                 async with aclosing(self.source.live(self.filter, self._notice)) as blocks:
                     async for block in blocks:
-                        self._show(block)
-                        await asyncio.sleep(0)
+                        self._take(block)
             except EventsError as error:
                 self._lose(str(error))
             await asyncio.sleep(RETRY)
@@ -81,14 +86,18 @@ class EventsView(View):
                 await question.put()
             await asyncio.sleep(ROUND)
 
-    def _show(self, block: Block) -> None:
-        self._fault, self._lost_at = None, None
-        moved = -self.list.window.add_live(rows_of(block.records))
+    def _take(self, block: Block) -> None:
+        self._fault, self._lost_at, self._has_news = None, None, True
+        self._moved -= self.list.window.add_live(rows_of(block.records))
         for ending in block.endings:
             if ending.event_state is not None:
                 self.list.window.update(ending.event_id, ending.event_state)
-        self.list.rows_changed(moved_by=moved)
-        self._show_status()
+
+    def _draw(self) -> None:
+        if self._has_news:
+            moved, self._has_news, self._moved = self._moved, False, 0
+            self.list.rows_changed(moved_by=moved)
+            self._show_status()
 
     def _show_newest(self, answer: Answer[HistoryPage]) -> None:
         if answer.fault is not None:
@@ -123,7 +132,7 @@ class EventsView(View):
     # ------------------------------------------------------------------ back and forth
 
     def on_event_list_runs_out(self, event: EventList.RunsOut) -> None:
-        if not self._is_paging and self.list.window.rows:
+        if not self._is_paging:
             self._is_paging = True
             self.run_in_background(lambda: self._read_more(is_older=event.is_older), group="pages")
 
@@ -134,22 +143,25 @@ class EventsView(View):
         self.run_in_background(self._read_last, group="pages")
 
     async def _read_more(self, *, is_older: bool) -> None:
-        window = self.list.window
-        edge = window.rows[0] if is_older else window.rows[-1]
         try:
-            page = await self._page(is_older=is_older, after=edge.key)
-            if page is None:
-                return
-            rows = rows_of(page.records)
-            if is_older:
-                moved = window.add_older(rows[::-1], has_older=not page.is_last)
-            else:
-                moved = -window.add_newer(rows)
-                window.is_attached = window.is_attached or page.is_last
-            self.list.rows_changed(moved_by=moved)
-            self._show_status()
+            page = await self._page(is_older=is_older, after=self.list.window.edge(is_older=is_older))
         finally:
             self._is_paging = False
+        if page is None:
+            return
+        self._draw()
+        moved = self._add(page, is_older=is_older)
+        self.list.rows_changed(moved_by=moved)
+        self._show_status()
+
+    def _add(self, page: HistoryPage, *, is_older: bool) -> int:
+        window, rows = self.list.window, rows_of(page.records)
+        if is_older:
+            searched_to = None if page.is_last or rows else page.key
+            return window.add_older(rows[::-1], has_older=not page.is_last, searched_to=searched_to)
+        moved = -window.add_newer(rows)
+        window.is_attached = window.is_attached or page.is_last
+        return moved
 
     async def _read_first(self) -> None:
         if (page := await self._page(is_older=False)) is not None:
@@ -189,7 +201,9 @@ class EventsView(View):
         parts = [self._how if listing.is_following else "paused, End goes on"]
         below = 0 if listing.is_following else len(window.rows) - 1 - listing.cursor + window.missed
         parts += [f"{below:,} newer"] if below else []
-        parts.append(counted(len(window.rows), "event") + (", older ones by scrolling" if window.has_older else ""))
+        parts.append(counted(len(window.rows), "event"))
+        if window.searched_to is not None:
+            parts.append(f"searched back to {stamp(window.searched_to[0])}, PageUp searches on")
         if self.filter.typed:
             parts.append(f"filter {self.filter.typed}")
         self.query_one("#events-status", Static).update(plain(" · ".join(parts)))

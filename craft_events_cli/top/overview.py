@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.app import ComposeResult
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from craft_easy.core.events.operations.stats import Stats, StatsGroup
     from craft_easy.core.events.operations.workers import WorkerStatus
 
+LONG: Final = 120.0
+"""Seconds that the figures may take: each open record is counted."""
 TILES: Final = ("open", "due", "waiting", "owned", "dead")
 HANDLERS: Final = (
     TableColumn("Handler"),
@@ -60,16 +63,23 @@ class OverviewView(View):
                     yield Sparkline(id=f"{name}-spark")
         yield SortedTable(HANDLERS, id="handlers")
         yield SortedTable(WORKERS, id="workers")
-        yield Static(id="pace")
+        yield Static(plain("counting …"), id="pace")
 
     def questions(self) -> Sequence[PolledQuestion[Any]]:
         return (
             PolledQuestion(lambda: self.source.workers(), self._show_workers),
-            PolledQuestion(lambda: self.source.figures(), self._show_figures),
+            PolledQuestion(lambda: self.source.figures(self.filter), self._show_figures, deadline=LONG),
         )
 
     def on_mount(self) -> None:
         self.query_one("#left-alone", Banner).show(None)
+
+    def filter_changed(self) -> None:
+        """Read the figures of what the filter selects."""
+        if self.filter.texts or self.filter.chosen.states:
+            self.notify("figures are filtered by tenant:, type: and actor:", severity="warning", markup=False)
+        self.query_one("#pace", Static).update(plain("counting …"))
+        self.poller.hurry()
 
     def _show_figures(self, answer: Answer[Stats]) -> None:
         found = answer.value
@@ -82,14 +92,15 @@ class OverviewView(View):
         self._show_hour(found)
         self.query_one("#handlers", SortedTable).show([_handler_row(one) for one in found.groups])
         self._show_left_alone(found)
-        pace = "every second" if answer.every <= 1 else f"every {duration_text(answer.every)}, as it takes long"
-        self.query_one("#pace", Static).update(plain(f"the backlog and the last hour are read {pace}"))
+        pace = "every second" if answer.every <= 1 else f"every {duration_text(answer.every)}, as they take long"
+        narrowed = f" · filter {self.filter.typed}" if self.filter.typed else ""
+        self.query_one("#pace", Static).update(plain(f"workers are read every second, figures {pace}{narrowed}"))
 
     def _show_hour(self, found: Stats) -> None:
         for name in ("events", "failed"):
             values = [float(getattr(bar, name)) for bar in found.bars]
             total, peak = getattr(found, name), max(values, default=0)
-            title = f"{name} {total:,} in the last hour, at most {peak:,.0f} a minute"
+            title = f"{name} {total:,} last hour, peak {peak:,.0f}/min"
             self.query_one(f"#{name}-title", Static).update(plain(title))
             self.query_one(f"#{name}-spark", Sparkline).data = values
 
@@ -115,14 +126,23 @@ def _handler_row(group: StatsGroup) -> TableRow:
 
 
 def _worker_row(worker: WorkerStatus) -> TableRow:
-    first = worker.running[0] if worker.running else None
+    first = min(worker.running, key=lambda one: one.since, default=None)
+    for_s = None if first is None else _seconds_since(first.since, worker)
     cells = [
         cell(worker.owner),
         cell(worker.state, _STATE_STYLES.get(worker.state, "")),
         cell(None if worker.silent_s is None else f"{worker.silent_s:.0f}", is_right=True),
         cell(f"{worker.open:,}", is_right=True),
         cell(None if first is None else first.handler),
-        cell(None, is_right=True),
+        cell(None if for_s is None else f"{for_s:,.0f}", is_right=True),
     ]
-    values = [worker.owner, worker.state, worker.silent_s, worker.open, None if first is None else first.handler, None]
+    runs = None if first is None else first.handler
+    values = [worker.owner, worker.state, worker.silent_s, worker.open, runs, for_s]
     return TableRow(worker.owner, cells, values)
+
+
+def _seconds_since(moment: datetime, worker: WorkerStatus) -> float | None:
+    """Return the seconds since a moment, by the database's clock at which the heartbeat's age was read."""
+    if worker.beat_at is None or worker.silent_s is None:
+        return None
+    return max(0.0, (worker.beat_at - moment).total_seconds() + worker.silent_s)

@@ -34,8 +34,8 @@ RECALLED: Final = 200
 class Source(Protocol):
     """The questions of the views."""
 
-    async def figures(self) -> Stats:
-        """Return the backlog and the last hour, by handler."""
+    async def figures(self, chosen: EventFilter) -> Stats:
+        """Return the backlog and the last hour of what a filter selects, by handler."""
 
     async def workers(self) -> Sequence[WorkerStatus]:
         """Return the workers, those that need a look first."""
@@ -78,10 +78,14 @@ class LogSource:
         self.store = store
         self._where = where
         self._meter = Meter(store, by="handler", bar=BAR)
+        self._metered = self._where.filters()
 
-    async def figures(self) -> Stats:
+    async def figures(self, chosen: EventFilter) -> Stats:
+        metered = replace(chosen.within(self._where.filters()), states=())
+        if metered != self._metered:
+            self._meter, self._metered = Meter(self.store, by="handler", bar=BAR), metered
         now = await self.store.now()
-        return await self._meter.read(replace(self._where.filters(), since=now - HOUR, until=now))
+        return await self._meter.read(replace(metered, since=now - HOUR, until=now))
 
     async def workers(self) -> Sequence[WorkerStatus]:
         return await all_workers(self.store)
@@ -94,14 +98,17 @@ class LogSource:
         return await find_trace(self.store, event_id)
 
     async def live(self, chosen: EventFilter, observer: tail.TailObserver) -> AsyncGenerator[tail.Block, None]:
-        selection = chosen.within(await self._selection())
-        blocks = tail.follow(self.store, selection, last=RECALLED, only=chosen.only, outcomes=True, observer=observer)
+        selection = await self.selection(chosen)
+        latest = await pages.page(self.store, replace(selection, reverse=True), only=_of_records(chosen), size=RECALLED)
+        if latest.records:
+            selection = replace(selection, since=_time_of(latest.records[-1]))
+        blocks = tail.follow(self.store, selection, last=0, only=chosen.only, outcomes=True, observer=observer)
         async with aclosing(blocks):
             async for block in blocks:
                 yield block
 
     async def page(self, chosen: EventFilter, *, is_older: bool, after: pages.Key | None = None) -> pages.HistoryPage:
-        selection = replace(chosen.within(await self._selection()), reverse=is_older)
+        selection = replace(await self.selection(chosen), reverse=is_older)
         return await pages.page(self.store, selection, after=after, only=_of_records(chosen))
 
     async def now(self) -> datetime:

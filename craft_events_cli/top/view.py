@@ -137,6 +137,10 @@ class View(Screen[None]):
 
     # ------------------------------------------------------------------ the filter
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a filter where there is a list."""
+        return bool(self.MODE) if action == "filter" else super().check_action(action, parameters)
+
     def action_filter(self) -> None:
         line = self.query_one("#filter", FilterLine)
         line.value = self.filter.typed
