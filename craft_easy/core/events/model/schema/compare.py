@@ -144,10 +144,13 @@ class _Comparison:
             else:
                 met.add(place)
                 found += best
-        gained = [one for place, one in enumerate(new) if place not in met]
+        gained = [one for place, one in enumerate(new) if place not in met and not self._is_among(one, old)]
         if lost:
             return [*found, self._lost(old, new, lost, is_replaced=any(one.kind != NULL for one in gained))]
         return [*found, self._change(ChangeKind.WIDER, old, new)] if gained else found
+
+    def _is_among(self, shape: Shape, choices: list[Shape]) -> bool:
+        return any(_is_related(one, shape) and not self._shapes(one, shape) for one in choices)
 
     def _closest(self, shape: Shape, choices: list[Shape], *, is_union: bool) -> tuple[int | None, Differences]:
         """Return the place of the alternative that fits best, and its differences; None if none is of this kind."""
