@@ -79,18 +79,8 @@ def test_a_document_that_is_wrong_anywhere_is_not(
 
 def test_the_document_of_the_bookshop_is_valid(official: jsonschema.Draft7Validator, tmp_path: Path) -> None:
     examples = Path(__file__).parents[2] / "examples"
-    arguments = [
-        "-m",
-        "craft_events_cli",
-        "schema",
-        "export",
-        "--format",
-        "asyncapi",
-        "-m",
-        "bookshop.handlers",
-        "--app-dir",
-    ]
-    command = [sys.executable, *arguments, str(examples)]
+    export = ["-m", "craft_events_cli", "schema", "export", "--format", "asyncapi"]
+    command = [sys.executable, *export, "-m", "bookshop.handlers", "--app-dir", str(examples)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     whole = json.loads(done.stdout)
