@@ -22,7 +22,8 @@ class VitalSigns:
         lease: its length.
         heartbeat_age: since the last accepted heartbeat; None before the first.
         has_lease: whether it may start handlers.
-        answered: for which the log has answered each look.
+        answered_for: for which the log has answered each look, up to the last answer.
+        answered_ago: since that answer.
     """
 
     loop_age: float
@@ -30,7 +31,8 @@ class VitalSigns:
     lease: float
     heartbeat_age: float | None
     has_lease: bool
-    answered: float
+    answered_for: float
+    answered_ago: float
 
 
 def judge(signs: VitalSigns) -> Health:
@@ -42,6 +44,6 @@ def judge(signs: VitalSigns) -> Health:
     if signs.heartbeat_age is None:
         return Health(is_well=True, text="ok: the log has not been reached yet")
     lost = signs.heartbeat_age - signs.lease
-    if min(lost, signs.answered) > signs.lease:
+    if min(signs.answered_for, lost - signs.answered_ago) > signs.lease:
         return Health(is_well=False, text=f"the lease was lost {elapsed_text(lost)} ago, and the log answers")
     return Health(is_well=True, text="ok: the lease is not held, and waits for the log")

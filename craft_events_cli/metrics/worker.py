@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -13,14 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import (
-    Began,
-    ConnectionLost,
-    ConnectionResumed,
-    DeliveryReport,
-    Notice,
-    Working,
-)
+from craft_easy.core.events.engine.report import DeliveryReport, Notice, Working
 from craft_events_cli.metrics.address import ListenAddress
 from craft_events_cli.metrics.deliveries import DeliveryCounts
 from craft_events_cli.metrics.gauges import HandlerLabels, gauge, info, labelled
@@ -33,6 +27,8 @@ if TYPE_CHECKING:
 
 BEAT_S: Final = 0.5
 """Seconds between two beats of the event loop."""
+REACHED_S: Final = 5.0
+"""Seconds without an answered look after which the log counts as away."""
 MOST_RUNNING: Final = 10_000
 """The number of running deliveries that a scrape looks at."""
 
@@ -52,8 +48,7 @@ class WorkerMetrics(Collector):
         self._deliveries = DeliveryCounts(self._labels)
         self._record_owner: RecordOwner | None = None
         self._loop_at = clock()
-        self._is_up = False
-        self._answered_s = 0.0
+        self._working = Working(0, 0)
 
     # on the event loop
 
@@ -83,12 +78,8 @@ class WorkerMetrics(Collector):
         match notice:
             case DeliveryReport():
                 self._deliveries.add(notice)
-            case Working(answered_s=answered_s):
-                self._answered_s = answered_s
-            case Began() | ConnectionResumed():
-                self._is_up = True
-            case ConnectionLost():
-                self._is_up = False
+            case Working():
+                self._working = notice
 
     # in any thread
 
@@ -99,27 +90,30 @@ class WorkerMetrics(Collector):
         return judge(self._signs(self._record_owner))
 
     def _signs(self, record_owner: RecordOwner) -> VitalSigns:
-        worker = record_owner.worker
+        worker, working, now = record_owner.worker, self._working, self._clock()
+        since, at = working.answered_since, working.answered_at
         return VitalSigns(
-            loop_age=self._clock() - self._loop_at,
+            loop_age=now - self._loop_at,
             hang_limit=worker.hang_limit,
             lease=worker.lease,
             heartbeat_age=worker.heartbeat_age,
             has_lease=worker.may_start,
-            answered=self._answered_s,
+            answered_for=0.0 if since is None or at is None else at - since,
+            answered_ago=inf if at is None else now - at,
         )
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics of a scrape."""
         yield info(database=self._database, collection=self._collection)
-        yield gauge("up", "1 if the log answered the last call.", self._is_up)
+        signs = None if self._record_owner is None else self._signs(self._record_owner)
+        is_up = signs is not None and _is_reached(signs)
+        yield gauge("up", "1 if the log answered within the last seconds.", is_up)
         yield gauge("healthy", "1 if /healthz answers 200.", self.health().is_well)
         yield from self._deliveries.collect()
-        if self._record_owner is not None:
-            yield from self._of_worker(self._record_owner)
+        if self._record_owner is not None and signs is not None:
+            yield from self._of_worker(self._record_owner, signs)
 
-    def _of_worker(self, record_owner: RecordOwner) -> Iterable[Metric]:
-        signs = self._signs(record_owner)
+    def _of_worker(self, record_owner: RecordOwner, signs: VitalSigns) -> Iterable[Metric]:
         yield gauge("owned_records", "Records that this worker owns.", len(record_owner.writer.owned))
         yield gauge("lease_seconds", "The lease of this worker.", signs.lease)
         yield gauge("lease_held", "1 if the lease is held, and handlers may start.", signs.has_lease)
@@ -131,12 +125,12 @@ class WorkerMetrics(Collector):
         yield from self._running(record_owner)
 
     def _running(self, record_owner: RecordOwner) -> Iterable[Metric]:
-        now = steady()
         numbers, longest = Counter(dict.fromkeys(self._labels.known, 0)), dict.fromkeys(self._labels.known, 0.0)
         for one in record_owner.worker.running_handlers.longest_running(MOST_RUNNING):
+            ran_s = max(0.0, steady() - one.since)
             label = self._labels.of(one.handler_id)
             numbers[label] += 1
-            longest[label] = max(longest.get(label, 0.0), now - one.since)
+            longest[label] = max(longest.get(label, 0.0), ran_s)
         yield labelled("running_deliveries", "Deliveries that run now, by handler.", "handler", numbers)
         yield labelled(
             "longest_running_seconds",
@@ -144,6 +138,12 @@ class WorkerMetrics(Collector):
             "handler",
             longest,
         )
+
+
+def _is_reached(signs: VitalSigns) -> bool:
+    """Return whether a look, one a second, or a heartbeat, three a lease, was answered lately."""
+    beat = signs.heartbeat_age
+    return signs.answered_ago <= REACHED_S or (beat is not None and beat <= signs.lease / 2)
 
 
 @contextmanager

@@ -26,5 +26,7 @@ async def test_a_watch_reports_for_how_long_the_log_has_answered(bus: EventBus, 
     bus.configure_store(real_store)
     noticed: list[Notice] = []
     async with redispatching(bus, observer=noticed.append):
-        answered = await becomes(lambda: [one.answered_s for one in noticed if isinstance(one, Working)][1:])
-    assert answered[0] > 0.5
+        working = await becomes(lambda: [one for one in noticed if isinstance(one, Working)][2:])
+    assert working[0].answered_since is not None
+    assert working[0].answered_at is not None
+    assert working[0].answered_at > working[0].answered_since + 0.5

@@ -6,7 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from craft_easy.core.events.engine.report import Began, ConnectionLost, ConnectionResumed, DeliveryReport, EventEnded
+from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Working
+from craft_easy.core.events.engine.watchdog import RunningHandler
 from craft_events_cli.metrics.deliveries import OUTCOMES, DeliveryCounts
 from craft_events_cli.metrics.gauges import OTHER, HandlerLabels
 from craft_events_cli.metrics.worker import WorkerMetrics
@@ -74,12 +76,56 @@ def test_handlers_past_the_bound_are_counted_together() -> None:
     assert [one.labels["handler"] for one in retries.samples] == ["a", OTHER]
 
 
-def test_an_outage_is_not_up_and_still_alive(metrics: WorkerMetrics) -> None:
+class OwnWorker:
+    """A record owner whose worker a test sets."""
+
+    def __init__(self) -> None:
+        self.worker = self.writer = self.running_handlers = self
+        self.owned = {1, 2}
+        self.lease, self.hang_limit, self.may_start = 30.0, 900.0, True
+        self.heartbeat_age: float | None = 1.0
+
+    def longest_running(self, _: int) -> list[RunningHandler]:
+        return [
+            RunningHandler("shop:mail", None, 900, "e", steady() - 20),
+            RunningHandler("shop:mail", None, 900, "f", steady()),
+        ]
+
+
+@pytest.fixture
+def own(metrics: WorkerMetrics) -> OwnWorker:
+    own = OwnWorker()
+    metrics._record_owner = own  # type: ignore[assignment]
+    return own
+
+
+def test_what_runs_and_what_is_owned_are_gauges(metrics: WorkerMetrics, own: OwnWorker) -> None:
+    metrics.observe(report("shop:stock"))
+    found = scraped(metrics)
+    assert (found["craft_events_owned_records{}"], found["craft_events_lease_held{}"]) == (2, 1)
+    assert found["craft_events_running_deliveries{shop:mail}"] == 2
+    assert found["craft_events_running_deliveries{shop:stock}"] == 0
+    assert 20 <= found["craft_events_longest_running_seconds{shop:mail}"] < 80
+
+
+def test_the_log_is_up_while_it_answers_looks_or_heartbeats(metrics: WorkerMetrics, own: OwnWorker) -> None:
     ups = []
-    for notice in (None, Began(None), ConnectionLost("gone"), ConnectionResumed(3)):
-        if notice is not None:
-            metrics.observe(notice)
-        found = scraped(metrics)
-        ups.append(found["craft_events_up{}"])
-        assert found["craft_events_healthy{}"] == 1
+    for heartbeat_age, answered_at in ((None, None), (1.0, None), (16.0, None), (16.0, steady())):
+        own.heartbeat_age = heartbeat_age
+        metrics.observe(Working(0, 0, answered_at, answered_at))
+        ups.append(scraped(metrics)["craft_events_up{}"])
     assert ups == [0, 1, 0, 1]
+
+
+def test_a_lease_that_is_lost_while_the_log_answers_is_not_healthy(metrics: WorkerMetrics, own: OwnWorker) -> None:
+    own.may_start, own.heartbeat_age = False, 100.0
+    metrics.observe(Working(0, 0, steady() - 500, steady() - 200))
+    assert scraped(metrics)["craft_events_healthy{}"] == 1
+    metrics.observe(Working(0, 0, steady() - 500, steady()))
+    assert scraped(metrics)["craft_events_healthy{}"] == 0
+    assert not metrics.health().is_well
+
+
+def test_before_the_log_is_reached_a_worker_is_alive_and_the_log_is_not_up(metrics: WorkerMetrics) -> None:
+    found = scraped(metrics)
+    assert (found["craft_events_up{}"], found["craft_events_healthy{}"]) == (0, 1)

@@ -298,9 +298,9 @@ class RunnerPool:
         await self.idle()
         await self._record_owner.writer.wait_until_stored(claimed.owned)
 
-    def working(self, answered_s: float = 0.0) -> Working:
+    def working(self) -> Working:
         """Return the numbers of records that run, and that were claimed and have not begun."""
-        return Working(self._slots.running, self._slots.waiting, answered_s)
+        return Working(self._slots.running, self._slots.waiting)
 
     async def idle(self) -> None:
         """Return when nothing runs."""

@@ -96,12 +96,14 @@ class ConnectionResumed:
 class Working:
     """A watch works on `running` events; `waiting` ones are claimed and begin when they may. Reported each second.
 
-    For `answered_s` seconds the log has answered each look for silent workers, about one a second.
+    It looks for silent workers about once a second: the log has answered each look from `answered_since` on, the last
+    at `answered_at`, in seconds of `clock.steady`; None before the first answer.
     """
 
     running: int
     waiting: int
-    answered_s: float = 0.0
+    answered_since: float | None = None
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

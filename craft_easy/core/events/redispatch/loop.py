@@ -208,8 +208,9 @@ class Redispatch:
             due_now = replace(wanted, handlers=patterns, due_at=now)
             await self._outage.ride_out(lambda: self._claim_and_run(due_now, belongs, size, ahead=ahead))
 
-    async def _report(self, answered_s: float) -> None:
-        self._observer(self._pool.working(answered_s))
+    async def _report(self) -> None:
+        answered = self._rounds.answered
+        self._observer(replace(self._pool.working(), answered_since=answered.since, answered_at=answered.at))
         with suppress(StoreError):  # the claims report it
             await self._pauses.report_changes()
 

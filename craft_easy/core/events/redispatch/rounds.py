@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.errors import StoreError
 from craft_easy.core.events.redispatch.claim_loops import LONGEST_POLL
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredLooks:
+    """Since when each look has been answered, and when the last was, in seconds of `clock.steady`."""
+
+    since: float | None = None
+    at: float | None = None
 
 
 class WatchRounds:
@@ -19,16 +28,17 @@ class WatchRounds:
         worker: the worker of the watch. One that was fenced while it was idle registers again here, not at its next
             claim, so that others do not count it as gone.
         take_over: looks for silent workers once.
-        report: called each second with the seconds for which each look has been answered.
+        report: called each second.
     """
 
     def __init__(
-        self, worker: Worker, take_over: Callable[[], Awaitable[None]], report: Callable[[float], Awaitable[None]]
+        self, worker: Worker, take_over: Callable[[], Awaitable[None]], report: Callable[[], Awaitable[None]]
     ) -> None:
         self._worker = worker
         self._take_over = take_over
         self._report = report
-        self._answered_since: float | None = None
+        self.answered = AnsweredLooks()
+        """When the log has answered."""
 
     async def look(self) -> None:
         """Look and keep the lease until this is cancelled; the claims report an error, and end at a refused login."""
@@ -42,14 +52,13 @@ class WatchRounds:
         try:
             await self._take_over()
         except StoreError:
-            self._answered_since = None
+            self.answered = AnsweredLooks(None, self.answered.at)
             raise
-        if self._answered_since is None:
-            self._answered_since = steady()
+        now = steady()
+        self.answered = AnsweredLooks(now if self.answered.since is None else self.answered.since, now)
 
     async def report(self) -> None:
         """Report until this is cancelled."""
         while True:
             await asyncio.sleep(LONGEST_POLL)
-            since = self._answered_since
-            await self._report(0.0 if since is None else steady() - since)
+            await self._report()
