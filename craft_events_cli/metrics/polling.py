@@ -135,7 +135,7 @@ class BacklogPoller(Collector):
     def _gauges(self, found: BacklogGauges) -> Iterable[Metric]:
         yield gauge("open_events", "Events with a pending delivery.", found.open)
         yield gauge("owned_events", "Open events that a worker owns.", found.owned)
-        yield gauge("waiting_events", "Open events that wait for their next attempt.", found.waiting)
+        yield gauge("waiting_events", "Open events that wait for their next attempt or a pause.", found.waiting)
         yield gauge("due_events", "Open events that a redispatch would claim now.", found.due)
         yield gauge("oldest_open_age_seconds", "The age of the oldest open event; 0 if none is open.", found.oldest_s)
         yield gauge(
@@ -154,15 +154,20 @@ class BacklogPoller(Collector):
             values = dict.fromkeys(known, 0.0)
             for label, one in named:
                 values[label] = values.get(label, 0.0) + number(one)
-            yield labelled(f"{name}_deliveries", text, "handler", values)
+            yield labelled(name, text, "handler", values)
 
 
 _OF_HANDLER: Final[tuple[tuple[str, str, Callable[[HandlerGauges], int]], ...]] = (
-    ("open", "Pending deliveries, by handler.", lambda one: one.open),
-    ("owned", "Pending deliveries of events that a worker owns, by handler.", lambda one: one.owned),
-    ("waiting", "Pending deliveries that wait for their next attempt, by handler.", lambda one: one.waiting),
-    ("due", "Pending deliveries that a redispatch would claim now, by handler.", lambda one: one.due),
-    ("dead", "Dead deliveries, by handler.", lambda one: one.dead),
+    ("open_deliveries", "Pending deliveries, by handler.", lambda one: one.open),
+    ("owned_deliveries", "Pending deliveries of events that a worker owns, by handler.", lambda one: one.owned),
+    (
+        "waiting_deliveries",
+        "Pending deliveries that wait for a time or a pause, by handler.",
+        lambda one: one.waiting,
+    ),
+    ("due_deliveries", "Pending deliveries that a redispatch would claim now, by handler.", lambda one: one.due),
+    ("dead_deliveries", "Dead deliveries, by handler.", lambda one: one.dead),
+    ("handler_paused", "1 if the handler is paused.", lambda one: one.is_paused),
 )
 
 

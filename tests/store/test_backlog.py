@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from craft_easy.core.events.operations import pauses
 from craft_easy.core.events.operations.backlog import BacklogGauges, HandlerGauges, backlog
 from craft_easy.core.events.store import EventStore
 from craft_easy.core.events.store.queries import backlog as queries
@@ -20,13 +21,13 @@ async def filled(store: EventStore, *records: dict[str, Any]) -> EventStore:
 
 async def test_every_unfinished_delivery_is_counted_once_with_what_it_waits_for(real_store: EventStore) -> None:
     now = await real_store.now()
-    due = {"due_at": now - timedelta(seconds=90)}
+    due_at = now - timedelta(seconds=90)
     owned = {"owner": "api-1:1:x", "due_at": now}
     await filled(
         real_store,
         record(1, 0, handler(STOCK), handler(MAIL)),
         record(2, 1, handler(STOCK, "pending", due_at=LATER), delivery={"due_at": LATER}),
-        record(3, 2, handler(STOCK, "pending"), handler(MAIL, "pending", due_at=LATER), delivery=due),
+        record(3, 2, handler(STOCK, "pending", due_at=due_at), handler(MAIL, "pending", due_at=LATER)),
         record(4, 3, handler(MAIL, "pending", due_at=LATER), handler(STOCK, "dead"), delivery=owned),
         record(5, 4, handler(MAIL, "dead"), handler(STOCK, "dead")),
     )
@@ -51,12 +52,28 @@ async def test_a_log_without_a_backlog_has_zeros_and_its_workers(real_store: Eve
 
 
 async def test_times_of_other_programs_that_are_no_times_are_left_out(real_store: EventStore) -> None:
-    odd = record(1, 0, handler(STOCK, "pending"), timestamp=1, delivery={"due_at": "soon"})
-    future = record(
-        2, 0, handler(STOCK, "pending"), timestamp=datetime(2300, 1, 1, tzinfo=UTC), delivery={"due_at": LATER}
-    )
+    odd = record(1, 0, handler(STOCK, "pending", due_at="soon"), timestamp=1)
+    future = record(2, 0, handler(STOCK, "pending", due_at=LATER), timestamp=datetime(2300, 1, 1, tzinfo=UTC))
     found = await backlog(await filled(real_store, odd, future))
     assert (found.open, found.oldest_s, found.longest_due_s) == (2, 0.0, 0.0)
+
+
+async def test_the_deliveries_of_a_paused_handler_wait(real_store: EventStore) -> None:
+    await filled(
+        real_store,
+        record(1, 0, handler(STOCK, "pending")),
+        record(2, 1, handler(STOCK, "pending"), handler(MAIL, "pending", due_at=LATER)),
+    )
+    assert (await backlog(real_store)).due == 2
+    await pauses.pause(real_store, STOCK, by="ann@db-1")
+    await pauses.pause(real_store, "shop:other", by="ann@db-1")
+    found = await backlog(real_store)
+    assert (found.open, found.due, found.waiting, found.longest_due_s) == (2, 0, 2, 0)
+    assert found.handlers[STOCK] == HandlerGauges(open=2, waiting=2, is_paused=True)
+    assert found.handlers["shop:other"] == HandlerGauges(is_paused=True)
+    assert not found.handlers[MAIL].is_paused
+    await pauses.resume(real_store, STOCK)
+    assert (await backlog(real_store)).due == 2
 
 
 async def test_a_count_stops_at_a_bound_and_says_so(real_store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ FOUND = BacklogGauges(
     dead=3,
     oldest_s=12.5,
     longest_due_s=4.0,
-    handlers={"shop:mail": HandlerGauges(open=4, owned=1, waiting=1, dead=3)},
+    handlers={"shop:mail": HandlerGauges(open=4, owned=1, waiting=1, dead=3, is_paused=True)},
     workers={"alive": 2, "silent": 1, "fenced": 0, "gone": 0},
 )
 
@@ -90,6 +90,7 @@ def test_a_scrape_returns_the_last_answer_with_its_age(poller: BacklogPoller, cl
             "craft_events_waiting_deliveries{shop:mail}": 1,
             "craft_events_due_deliveries{shop:mail}": 2,
             "craft_events_dead_deliveries{shop:mail}": 3,
+            "craft_events_handler_paused{shop:mail}": 1,
             "craft_events_polls_total{answered}": 1,
             "craft_events_polls_total{failed}": 0,
         }.items()

@@ -18,7 +18,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events.operations.workers import WorkerState, workers
-from craft_easy.core.events.store.queries.backlog import MAX_COUNTED, DeadCounts, OpenCounts, count_dead, count_open
+from craft_easy.core.events.store.pauses import HandlerPauses
+from craft_easy.core.events.store.queries.backlog import (
+    MAX_COUNTED,
+    DeadCounts,
+    OpenCounts,
+    OpenOfHandler,
+    count_dead,
+    count_open,
+)
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -31,14 +39,16 @@ class HandlerGauges:
     Args:
         open: pending deliveries.
         owned: the number of these whose record a worker owns.
-        waiting: the number of these that are unowned and wait for their next attempt.
+        waiting: the number of these that are unowned and wait, for their next attempt or while the handler is paused.
         dead: dead deliveries.
+        is_paused: whether the handler is paused.
     """
 
     open: int = 0
     owned: int = 0
     waiting: int = 0
     dead: int = 0
+    is_paused: bool = False
 
     @property
     def due(self) -> int:
@@ -54,11 +64,11 @@ class BacklogGauges:
         at: the database's time of the look.
         open: open events.
         owned: the number of these that a worker owns.
-        waiting: the number of these that are unowned and wait for their next attempt.
+        waiting: the number of these that are unowned and wait, for their next attempt or for a paused handler.
         dead: dead deliveries.
         oldest_s: seconds since the time of the oldest open event; 0 where none is open.
         longest_due_s: seconds for which the event that has been due for the longest is due; 0 where none is.
-        handlers: those with unfinished deliveries, by id.
+        handlers: those that are paused or have unfinished deliveries, by id.
         workers: the number of workers in each state.
         is_capped: True if there is more than is counted, 100,000 records; the oldest are.
     """
@@ -87,7 +97,8 @@ async def backlog(store: EventStore) -> BacklogGauges:
         StoreUnavailable: the log was not reached.
     """
     now = await store.now()
-    opened = await count_open(store, now)
+    paused = [pause.handler for pause in await HandlerPauses(store).read() if pause.holds(now)]
+    opened = await count_open(store, now, paused)
     dead = await count_dead(store)
     states = Counter(status.state for status in await workers(store))
     return BacklogGauges(
@@ -98,7 +109,7 @@ async def backlog(store: EventStore) -> BacklogGauges:
         dead=dead.deliveries,
         oldest_s=_seconds_since(opened.oldest, now),
         longest_due_s=_seconds_since(opened.due_since, now),
-        handlers=_by_handler(opened, dead),
+        handlers=_by_handler(opened, dead, paused),
         workers={state: states[state] for state in _STATES},
         is_capped=max(opened.number, dead.records) >= MAX_COUNTED,
     )
@@ -107,16 +118,16 @@ async def backlog(store: EventStore) -> BacklogGauges:
 _STATES: Final[Sequence[WorkerState]] = ("alive", "silent", "fenced", "gone")
 
 
-def _by_handler(opened: OpenCounts, dead: DeadCounts) -> dict[str, HandlerGauges]:
+def _by_handler(opened: OpenCounts, dead: DeadCounts, paused: Sequence[str]) -> dict[str, HandlerGauges]:
+    """Return the gauges of each handler, those with the most pending deliveries first."""
     pending = {one.name: one for one in opened.handlers}
-    found = {}
-    for name in [*pending, *(name for name in dead.handlers if name not in pending)]:
-        died = dead.handlers.get(name, 0)
-        one = pending.get(name)
-        found[name] = (
-            HandlerGauges(dead=died) if one is None else HandlerGauges(one.number, one.owned, one.waiting, died)
-        )
-    return found
+    names = dict.fromkeys([*pending, *dead.handlers, *paused])
+    nothing = OpenOfHandler("", 0, 0, 0)
+    return {
+        name: HandlerGauges(one.number, one.owned, one.waiting, dead.handlers.get(name, 0), name in paused)
+        for name in names
+        for one in [pending.get(name, nothing)]
+    }
 
 
 def _seconds_since(at: datetime | None, now: datetime) -> float:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 MAX_COUNTED: Final = 100_000
 """The number of records at which a count stops."""
 _IS_OWNED: Final = {"$gt": ["$owner", ""]}
+_IS_UNOWNED: Final = {"$not": [_IS_OWNED]}
 
 
 @dataclass(frozen=True, slots=True)
 class OpenOfHandler:
-    """The pending deliveries of a handler: all, and those that a worker owns or that wait for their next attempt."""
+    """The pending deliveries of a handler, and of them those that a worker owns, and those that wait."""
 
     name: str
     number: int
@@ -41,9 +42,9 @@ class OpenCounts:
     Args:
         number: of records, up to `MAX_COUNTED`.
         owned: the number of these that a worker owns.
-        waiting: the number of these that are unowned and not due yet.
+        waiting: the number of these that are unowned, and of which no delivery is due that is not paused.
         oldest: the time of the oldest event.
-        due_since: the due time of the unowned record that has been due for the longest.
+        due_since: the due time of the unowned delivery that has been due for the longest, unless it is paused.
         handlers: the largest, largest first.
     """
 
@@ -64,9 +65,9 @@ class DeadCounts:
     handlers: Mapping[str, int] = field(default_factory=dict)
 
 
-async def count_open(log: Log, now: datetime) -> OpenCounts:
-    """Count what is open, from the partial index alone."""
-    answer = await _first(log, _open_stages(now), OPEN_INDEX)
+async def count_open(log: Log, now: datetime, paused: Sequence[str] = ()) -> OpenCounts:
+    """Count what is open, from the partial index alone; the deliveries of paused handlers wait."""
+    answer = await _first(log, _open_stages(now, paused), OPEN_INDEX)
     total: Mapping[str, Any] = next(iter(answer.get("all", ())), {})
     return OpenCounts(
         number=total.get("n", 0),
@@ -90,33 +91,48 @@ async def count_dead(log: Log) -> DeadCounts:
     return DeadCounts(records.get("n", 0), deliveries.get("n", 0), by_handler)
 
 
-def _open_stages(now: datetime) -> list[dict[str, Any]]:
-    is_due = {"$and": [{"$not": [_IS_OWNED]}, {"$lte": ["$due_at", now]}]}
-    fields = {"_id": 0, "timestamp": 1, "owner": "$delivery.owner", "due_at": "$delivery.due_at"}
+def _open_stages(now: datetime, paused: Sequence[str]) -> list[dict[str, Any]]:
+    fields = {"_id": 0, "timestamp": 1, "owner": "$delivery.owner", "handler": "$delivery.handlers"}
+    is_waiting = {"$or": [{"$gt": ["$handler.due_at", now]}, {"$in": ["$handler.id", list(paused)]}]}
     return [
         {"$match": OPEN},
         {"$limit": MAX_COUNTED},
-        {"$project": {**fields, "handler": "$delivery.handlers"}},
+        {"$project": {**fields, "due": _due(now, paused)}},
         {
             "$facet": {
                 "all": [
                     _summed(
                         None,
                         owned=_one_if(_IS_OWNED),
-                        waiting=_waiting("$due_at", now),
+                        waiting=_one_if({"$and": [_IS_UNOWNED, {"$eq": [{"$size": "$due"}, 0]}]}),
                         oldest={"$min": _if(_is_date("$timestamp"), "$timestamp")},
-                        due_since={"$min": _if({"$and": [_is_date("$due_at"), is_due]}, "$due_at")},
+                        due_since={"$min": _if(_IS_UNOWNED, {"$min": "$due"})},
                     )
                 ],
                 "groups": [
                     {"$unwind": "$handler"},
                     {"$match": {"handler.state": "pending"}},
-                    _summed("$handler.id", owned=_one_if(_IS_OWNED), waiting=_waiting("$handler.due_at", now)),
+                    _summed(
+                        "$handler.id", owned=_one_if(_IS_OWNED), waiting=_one_if({"$and": [_IS_UNOWNED, is_waiting]})
+                    ),
                     *LARGEST_GROUPS,
                 ],
             }
         },
     ]
+
+
+def _due(now: datetime, paused: Sequence[str]) -> dict[str, Any]:
+    """Return the due times of a record's deliveries that are due; another program may have written no array."""
+    handlers = {"$cond": [{"$isArray": "$delivery.handlers"}, "$delivery.handlers", []]}
+    is_due = [
+        {"$eq": ["$$one.state", "pending"]},
+        _is_date("$$one.due_at"),
+        {"$lte": ["$$one.due_at", now]},
+        {"$not": [{"$in": ["$$one.id", list(paused)]}]},
+    ]
+    due = {"$filter": {"input": handlers, "as": "one", "cond": {"$and": is_due}}}
+    return {"$map": {"input": due, "as": "one", "in": "$$one.due_at"}}
 
 
 def _dead_stages() -> list[dict[str, Any]]:
@@ -139,15 +155,11 @@ def _summed(key: str | None, **sums: Any) -> dict[str, Any]:
     return {"$group": {"_id": key, "n": {"$sum": 1}, **sums}}
 
 
-def _waiting(due_at: str, now: datetime) -> dict[str, Any]:
-    return _one_if({"$and": [{"$not": [_IS_OWNED]}, {"$gt": [due_at, now]}]})
-
-
 def _one_if(condition: dict[str, Any]) -> dict[str, Any]:
     return {"$sum": {"$cond": [condition, 1, 0]}}
 
 
-def _if(condition: dict[str, Any], value: str) -> dict[str, Any]:
+def _if(condition: dict[str, Any], value: Any) -> dict[str, Any]:
     return {"$cond": [condition, value, None]}
 
 
