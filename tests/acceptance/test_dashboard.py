@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import combinations
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,8 +19,10 @@ from craft_easy.core.events.operations.backlog import BacklogGauges, HandlerGaug
 from craft_easy.core.events.store import EventStore
 from craft_events_cli.metrics.polling import BacklogPoller
 from craft_events_cli.metrics.worker import WorkerMetrics
+from tests.acceptance.pages import ROOT, blocks
 from tests.support.promql import FOLDER, OF_THE_SCRAPE, RULES, Query, dashboard, queries, rules, selected
 
+DEPLOYMENT = ROOT / "docs/howto/deployment.md"
 LOG_NAME = ("shop", "event_log")
 Exported = Mapping[str, frozenset[str]]
 
@@ -102,3 +105,24 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
 
 def test_the_rules_are_named_on_the_page() -> None:
     assert f"({RULES.name})" in (FOLDER / "metrics.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["livenessProbe", "readinessProbe"])
+def test_a_probe_of_the_manifests_asks_the_port_that_the_container_listens_on(kind: str) -> None:
+    manifests = [one for block in blocks(DEPLOYMENT, "yaml") for one in yaml.safe_load_all(block.text)]
+    probed = [
+        (one["spec"]["template"], container)
+        for one in manifests
+        if one.get("kind") == "Deployment"
+        for container in one["spec"]["template"]["spec"]["containers"]
+        if kind in container
+    ]
+    assert probed
+    for template, container in probed:
+        [port] = container["ports"]
+        assert container[kind]["httpGet"] == {"path": "/healthz", "port": port["name"]}
+        assert container["args"][-1] == f":{port['containerPort']}"
+        assert template["metadata"]["annotations"] == {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(port["containerPort"]),
+        }
