@@ -58,7 +58,7 @@ _craft_events() {
     fi
     if [ "$command" = handlers ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
-            _craft_events_offer list show check --help
+            _craft_events_offer list show check pause resume --help
             return 0
         fi
         command="handlers ${COMP_WORDS[2]}"
@@ -546,6 +546,56 @@ _craft_events() {
                     ;;
             esac
             _craft_events_offer -m --module --app-dir --env --uri --database --collection --time-zone --strict -o --output --color --debug --help
+            ;;
+        'handlers pause')
+            case $option in
+                -m | --module | --uri | --database | --collection | --time-zone | --confirm-env | --until | --reason)
+                    return 0
+                    ;;
+                --app-dir)
+                    _craft_events_paths dirnames -d
+                    return 0
+                    ;;
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --dry-run -y --yes -m --module --app-dir --env --uri --database --collection --time-zone --confirm-env --until --reason -o --output --color --debug --help ;;
+                *) _craft_events_values handler ;;
+            esac
+            ;;
+        'handlers resume')
+            case $option in
+                --env)
+                    _craft_events_values env
+                    return 0
+                    ;;
+                --uri | --database | --collection | --time-zone | --confirm-env)
+                    return 0
+                    ;;
+                -o | --output)
+                    _craft_events_offer table ndjson json csv
+                    return 0
+                    ;;
+                --color)
+                    _craft_events_offer auto always never
+                    return 0
+                    ;;
+            esac
+            case $cur in
+                -*) _craft_events_offer --dry-run -y --yes --env --uri --database --collection --time-zone --confirm-env -o --output --color --debug --help ;;
+                *) _craft_events_values handler ;;
+            esac
             ;;
         'schema list')
             case $option in

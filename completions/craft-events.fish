@@ -33,7 +33,7 @@ function __craft_events
     end
     if test "$command" = handlers
         if test (count $words) -eq 2
-            printf '%s\t%s\n' 'list' 'Show which handlers react to which events, in the order in which they run.' 'show' 'Show one handler: its patterns, its settings, and where its code is.' 'check' 'Check whether the loaded handlers fit the log.'
+            printf '%s\t%s\n' 'list' 'Show which handlers react to which events, in the order in which they run.' 'show' 'Show one handler: its patterns, its settings, and where its code is.' 'check' 'Check whether the loaded handlers fit the log.' 'pause' 'Let the deliveries of a handler wait, without using up attempts.' 'resume' 'End the pause of a handler.'
             return
         end
         set command "handlers $words[3]"
@@ -417,6 +417,47 @@ function __craft_events
                     return
             end
             printf '%s\t%s\n' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--strict' 'exit 3 on a warning too' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+        case 'handlers pause'
+            switch $option
+                case -m --module --uri --database --collection --time-zone --confirm-env --until --reason
+                    return
+                case --app-dir
+                    printf '%s\n' $prefix(__fish_complete_directories $value)
+                    return
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '-m' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--module' 'load this handler module, M or M:bus (CRAFT_EVENTS_HANDLERS)' '--app-dir' 'find modules in this directory' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '--until' 'end the pause by itself, in 2h or at a time' '--reason' 'give the reason, for those who see the pause' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+            end
+        case 'handlers resume'
+            switch $option
+                case --env
+                    __craft_events_values $words[1] env "$prefix" "$value" "$line"
+                    return
+                case --uri --database --collection --time-zone --confirm-env
+                    return
+                case -o --output
+                    printf '%s\n' $prefix{table,ndjson,json,csv}
+                    return
+                case --color
+                    printf '%s\n' $prefix{auto,always,never}
+                    return
+            end
+            if string match -q -- '-*' $token
+                printf '%s\t%s\n' '--dry-run' 'report what would be done, and write nothing' '-y' 'do not ask before acting' '--yes' 'do not ask before acting' '--env' 'use this environment of pyproject.toml (CRAFT_EVENTS_ENV)' '--uri' 'connect to MongoDB, or embedded:DIR (CRAFT_EVENTS_URI)' '--database' 'use this database (CRAFT_EVENTS_DATABASE)' '--collection' 'use this collection (CRAFT_EVENTS_COLLECTION)' '--time-zone' 'show and read times in UTC, local or Area/City' '--confirm-env' 'confirm this protected environment without a question' '-o' 'choose the format' '--output' 'choose the format' '--color' 'colour the output' '--debug' 'show the traceback of an error' '--help' 'show the help page'
+            else
+                __craft_events_values $words[1] handler "$prefix" "$value" "$line"
+            end
         case 'schema list'
             switch $option
                 case --type --exclude-type

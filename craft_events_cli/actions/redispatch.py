@@ -20,6 +20,7 @@ from craft_events_cli import event_ids, lifecycle, loading, params, terminal
 from craft_events_cli.connection import IfMissing, opened
 from craft_events_cli.errors import ExitCode, UsageError
 from craft_events_cli.output.counts import counted, missing_lines, write_counts
+from craft_events_cli.output.pauses import paused_text
 from craft_events_cli.output.redispatch import RedispatchView
 from craft_events_cli.terminal import Output
 
@@ -125,6 +126,8 @@ async def _count(bus: EventBus, meant: Selection | EventIds, options: Redispatch
     write_counts(counts, output)
     deliveries = counted(counts.deliveries, "delivery", "deliveries")
     terminal.note(f"{counted(counts.events, 'event')}, {deliveries} · nothing was written")
+    if counts.paused:
+        terminal.note(paused_text(counts.paused.total(), sorted(counts.paused)))
     if counts.after_take_over:
         terminal.note(f"{counts.after_take_over:,} of them after a take-over, in {counts.take_over_s:.0f} s")
     return ExitCode.UNFINISHED if _note_missing(meant) else ExitCode.DONE

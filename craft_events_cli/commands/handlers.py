@@ -1,4 +1,4 @@
-"""`craft-events handlers list | show | check`: the handlers of a module, and whether they fit the log.
+"""`craft-events handlers list | show | check | pause | resume`: the handlers of a module, and their fit to the log.
 
 The pattern that other commands follow: the signature declares the options, `loading`, `opened` or the library
 do the work, `output` writes data to stdout, `terminal.note` the summary to stderr; an exception is an error.
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from craft_events_cli import lifecycle, loading, params, terminal
+from craft_easy.core.events.model.times import Moment, parse_moment
+from craft_events_cli import acting, lifecycle, loading, params, terminal
 from craft_events_cli.connection import opened
 from craft_events_cli.errors import ExitCode
 from craft_events_cli.expanding import expanded
@@ -22,6 +23,7 @@ from craft_events_cli.terminal import Output
 if TYPE_CHECKING:
     from craft_easy.core.events.bus import EventBus
     from craft_easy.core.events.handlers.registry import Handler, Subscription
+    from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.operations.handlers import HandlerBacklog
     from craft_easy.core.events.settings import Settings
 
@@ -33,11 +35,12 @@ COLUMNS: Final = ("pattern", "order", "id", "mode", "replayable", "timeout", "re
 @app.callback()
 @expanded
 def handlers() -> None:
-    """List, show or check the handlers of a module.
+    """List, show or check the handlers of a module; pause one while what it calls is down.
 
     Examples:
       craft-events handlers list -m shop.handlers
       craft-events handlers check -m shop.handlers
+      craft-events handlers pause shop.billing:charge --until 2h --reason "the bank is down"
     """
 
 
@@ -101,7 +104,7 @@ def show(
         craft-events handlers show shop.billing:charge -m shop.handlers
         craft-events handlers show shop.billing:charge -o json | jq .patterns
 
-    With a database, also the number of events that wait for it and of its dead deliveries.
+    With a database, also the number of events that wait for it and of its dead deliveries, and its pause.
     """
     modules = handling.modules(connection.env)
     settings = connection.settings()
@@ -110,8 +113,8 @@ def show(
     loading.require_handlers(bus, [handler_id])
     handler = bus.registry.handler(handler_id)
     assert handler is not None
-    counts = None if settings.uri.is_default else lifecycle.run(_counts(settings, handler))
-    row = described(handler, bus, counts)
+    counts, pause = (None, None) if settings.uri.is_default else lifecycle.run(_in_the_log(settings, handler))
+    row = described(handler, bus, counts, pause)
     if chosen is Output.TABLE:
         from craft_events_cli.output.handlers import write_handler
 
@@ -119,25 +122,29 @@ def show(
     else:
         _write_one(row, chosen)
     terminal.flush()
-    if counts is not None and (step := _next_step(handler.id, counts)):
+    if counts is not None and (step := _next_step(handler.id, counts, pause)):
         terminal.note(step)
     return ExitCode.DONE
 
 
-async def _counts(settings: "Settings", handler: "Handler") -> "HandlerBacklog | None":
-    """Return the backlog of a handler; None if the database is away, so that the rest is shown."""
+async def _in_the_log(settings: "Settings", handler: "Handler") -> "tuple[HandlerBacklog | None, PausedHandler | None]":
+    """Return the backlog and the pause of a handler; None if the database is away, so that the rest is shown."""
     from craft_easy.core.events.errors import StoreError
-    from craft_easy.core.events.operations.handlers import counts_of
+    from craft_easy.core.events.model.pause import PausedHandler
+    from craft_easy.core.events.operations.handlers import counts_of, pause_of
 
     try:
         async with opened(settings) as store:
-            return await counts_of(store, handler)
+            counts, pause = await counts_of(store, handler), await pause_of(store, handler)
     except StoreError as error:
         terminal.warn(f"its backlog is not known: {error.message}")
-        return None
+        return None, None
+    return counts, None if pause is None else PausedHandler(pause, counts.pending)
 
 
-def _next_step(handler_id: str, counts: "HandlerBacklog") -> str | None:
+def _next_step(handler_id: str, counts: "HandlerBacklog", paused: "PausedHandler | None") -> str | None:
+    if paused is not None:
+        return f"next: {next_step.command('handlers', 'resume', paused.handler)}"
     if counts.dead:
         return f"next: {next_step.command('dead', 'list', '--handler', handler_id)}"
     if counts.pending:
@@ -145,8 +152,12 @@ def _next_step(handler_id: str, counts: "HandlerBacklog") -> str | None:
     return None
 
 
-def described(handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | None") -> dict[str, Any]:
-    """Return a handler as an object; null stands for a default, and for an unknown value."""
+def described(
+    handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | None", paused: "PausedHandler | None"
+) -> dict[str, Any]:
+    """Return a handler as an object; null stands for a default, an unknown value, and no pause."""
+    from craft_events_cli.output.pauses import row_of_pause
+
     mine = [one for one in bus.subscriptions() if one.handler.id == handler.id]
     row = row_of(mine[0])
     return {
@@ -158,6 +169,7 @@ def described(handler: "Handler", bus: "EventBus", counts: "HandlerBacklog | Non
         "doc": next(iter((getdoc(handler.function) or "").splitlines()), None),
         "open": None if counts is None else counts.pending,
         "dead": None if counts is None else counts.dead,
+        "paused": None if paused is None else row_of_pause(paused),
     }
 
 
@@ -207,3 +219,78 @@ async def _check(settings: "Settings", bus: "EventBus", chosen: Output, *, stric
     terminal.note(out.summary())
     is_bad = not (found.is_perfect if strict else found.is_whole)
     return ExitCode.UNFINISHED if is_bad else ExitCode.DONE
+
+
+def reason_given(text: str) -> str:
+    """Check a reason."""
+    if not text.strip():
+        raise ValueError("the reason is empty")
+    return text
+
+
+@app.command()
+@expanded
+def pause(
+    handler_id: Annotated[str, typer.Argument(metavar="ID", help="choose the handler, by its id or an alias")],
+    asking: params.Asking,
+    handling: params.Handling,
+    connection: params.Acting,
+    until: Annotated[
+        Moment | None,
+        typer.Option(
+            "--until",
+            metavar="TIME",
+            parser=params.reads(parse_moment),
+            help="end the pause by itself, in 2h or at a time",
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            "--reason",
+            metavar="TEXT",
+            parser=params.reads(reason_given),
+            help="give the reason, for those who see the pause",
+        ),
+    ] = None,
+    output: params.Format = None,
+) -> ExitCode:
+    """Let the deliveries of a handler wait, without using up attempts.
+
+    Examples:
+        craft-events handlers pause shop.billing:charge --reason "the bank is down"
+        craft-events handlers pause shop.billing:charge --until 2h
+        craft-events handlers pause shop.billing:charge --until 2026-01-31T18:00:00Z --dry-run
+
+    Every publisher and redispatch learns of it with its next heartbeat, within 10 s by default. Handlers that already
+    run end as usual. With --until, 2h means two hours from now. A handler that is paused already gets the new end and
+    reason. -m is needed only for a handler that no event names yet. A replay with handlers ignores pauses.
+    """
+    from craft_events_cli.actions import pauses
+
+    chosen, settings = terminal.output_format(output), acting.checked(connection, asking)
+    modules = handling.modules(connection.env)
+    wanted = pauses.WantedPause(handler_id, until, reason)
+    return lifecycle.run(pauses.pause(settings, asking, modules, wanted, chosen))
+
+
+@app.command()
+@expanded
+def resume(
+    handler_id: Annotated[str, typer.Argument(metavar="ID", help="choose the handler, as it was paused")],
+    asking: params.Asking,
+    connection: params.Acting,
+    output: params.Format = None,
+) -> ExitCode:
+    """End the pause of a handler.
+
+    Examples:
+        craft-events handlers resume shop.billing:charge
+        craft-events handlers resume shop.billing:charge --yes -o json
+
+    What waits for it is due at once: the next redispatch delivers it. A handler that is not paused is no failure.
+    """
+    from craft_events_cli.actions import pauses
+
+    chosen, settings = terminal.output_format(output), acting.checked(connection, asking)
+    return lifecycle.run(pauses.resume(settings, asking, handler_id, chosen))

@@ -32,8 +32,8 @@ def pending(
         craft-events pending --handler shop.billing:charge --since 2d
         craft-events pending --tenant acme -o json | jq -r '.[].event_id'
 
-    due: a redispatch delivers it at once. owned: a worker has claimed it, see craft-events workers. Any other delivery
-    waits until the time shown. --limit counts deliveries.
+    due: a redispatch delivers it at once. owned: a worker has claimed it, see craft-events workers. paused: its handler
+    is, see craft-events handlers resume. Any other delivery waits until the time shown. --limit counts deliveries.
     """
     settings = connection.settings()
     chosen = terminal.output_format(output)

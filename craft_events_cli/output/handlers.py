@@ -123,7 +123,16 @@ def _facts(row: Mapping[str, Any]) -> dict[str, str]:
         facts["aliases"] = ", ".join(row["aliases"])
     if row["open"] is not None:
         facts["in the log"] = f"{row['open']:,} pending, {row['dead']:,} dead"
+    if row["paused"]:
+        facts["paused"] = _paused(row["paused"])
     return facts
+
+
+def _paused(pause: Mapping[str, Any]) -> str:
+    parts = [f"since {pause['paused_at']}"] if pause["paused_at"] else []
+    parts += [f"by {pause['by']}"] if pause["by"] else []
+    parts += [f"until {pause['until'] or 'it is resumed'}"]
+    return " ".join(parts) + (f": {pause['reason']}" if pause["reason"] else "")
 
 
 def _place(order: int) -> str:

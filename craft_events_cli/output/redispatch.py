@@ -15,6 +15,8 @@ from craft_easy.core.events.engine.report import (
     ConnectionResumed,
     DeliveryReport,
     EventEnded,
+    HandlersPaused,
+    HandlersResumed,
     Notice,
     WaitingFor,
     Working,
@@ -23,6 +25,7 @@ from craft_easy.core.events.store.formats.event_json import text_of
 from craft_events_cli import terminal
 from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted, shorten
+from craft_events_cli.output.pauses import pause_line, paused_text
 from craft_events_cli.output.progress import Progress
 from craft_events_cli.output.rows import csv_line, json_line
 from craft_events_cli.output.spans import elapsed_text, time_of_day
@@ -30,6 +33,7 @@ from craft_events_cli.output.watching import WatchStatus
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
+    from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.redispatch import RedispatchSummary
 
 COLUMNS: Final = ("event_id", "event_type", "tenant_id", "handler", "outcome", "attempt", "error")
@@ -69,6 +73,7 @@ class RedispatchView:
         self._next_due: datetime | None = None
         self._died_at: set[str] = set()
         self._announced: set[str] = set()
+        self._paused: set[str] = set()
         writes_lines = output in (Output.NDJSON, Output.CSV)
         self._progress = Progress(label, is_quiet=writes_lines and terminal.is_terminal(terminal.stdout()))
         self._status = WatchStatus(self._progress)
@@ -102,6 +107,12 @@ class RedispatchView:
                 self.show_delivery(notice)
             case WaitingFor(workers=workers):
                 self._show_waiting(workers)
+            case HandlersPaused(handlers=handlers):
+                self._show_paused(handlers)
+            case HandlersResumed(handlers=handlers):
+                self._paused.difference_update(handlers)
+                for handler in handlers:
+                    self._progress.note(f"{handler} is resumed")
             case ConnectionLost(reason=reason):
                 self._progress.note(f"connection lost, trying again … ({reason})")
             case ConnectionResumed(seconds=seconds):
@@ -112,6 +123,12 @@ class RedispatchView:
             if one.worker.owner not in self._announced:
                 self._announced.add(one.worker.owner)
                 self._progress.note(_words_for(one))
+
+    def _show_paused(self, handlers: Iterable[PausedHandler]) -> None:
+        for one in handlers:
+            if one.handler not in self._paused:  # a run over named events reports them for each batch
+                self._paused.add(one.handler)
+                self._progress.note(pause_line(one))
 
     def show_delivery(self, report: DeliveryReport) -> None:
         """Count a delivery, and write its row if the format has rows."""
@@ -196,6 +213,8 @@ def _left(summary: RedispatchSummary) -> Iterable[str]:
         yield f"{summary.not_due:,} {verb} not due before {time_of_day(summary.next_due_at)} (--now delivers them)"
     if summary.owned:
         yield f"{counted(summary.owned, 'event')} owned by living workers ({next_step.command('workers')})"
+    if summary.paused_handlers:
+        yield paused_text(summary.paused, summary.paused_handlers)
     if summary.orphaned:
         yield f"{counted(summary.orphaned, 'delivery', 'deliveries')} without a loaded handler"
     if summary.uncounted:
@@ -222,6 +241,8 @@ def summary_row(summary: RedispatchSummary) -> dict[str, Any]:
     return {
         **{name: getattr(summary, name) for name in SUMMARY},
         "next_due_at": next_due_at,
+        "paused": summary.paused,
+        "paused_handlers": summary.paused_handlers,
         "orphaned": summary.orphaned,
         "orphaned_handlers": summary.orphaned_handlers,
         "uncounted": summary.uncounted,

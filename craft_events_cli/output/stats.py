@@ -20,6 +20,7 @@ from craft_events_cli import terminal
 from craft_events_cli.output.cells import NOTHING, cut, width_of
 from craft_events_cli.output.chart import bar, has_blocks, sparkline
 from craft_events_cli.output.event_line import hue_of_cell
+from craft_events_cli.output.pauses import pause_line, row_of_pause
 from craft_events_cli.output.spans import duration_text, minutes
 from craft_events_cli.output.table import CYAN, DIM, GAP, MARGIN, RED, Column, Table
 from craft_events_cli.output.workers import running_lines
@@ -63,6 +64,7 @@ class Screen:
         yield from _standing(found)
         yield from self._over_time(found)
         yield from self._groups(found)
+        yield from _paused(found)
         yield from running_lines(found.running)
 
     def _over_time(self, found: Stats) -> Iterator[str]:
@@ -97,6 +99,13 @@ class Screen:
         left = len(found.groups) - len(shown)
         if left:
             yield MARGIN + _painted(f"… and {left:,} more: -o ndjson", DIM)
+
+
+def _paused(found: Stats) -> Iterator[str]:
+    if found.paused:
+        yield ""
+    for one in found.paused:
+        yield MARGIN + _painted(cut(safe(pause_line(one)), terminal.width() - len(MARGIN)), YELLOW)
 
 
 def _standing(found: Stats) -> Iterator[str]:
@@ -301,6 +310,7 @@ def object_of(found: Stats, crossings: Sequence[Crossing]) -> dict[str, Any]:
         "by": found.by,
         "groups": [_group_object(one) for one in found.groups],
         "orphaned_handlers": None if found.orphaned is None else list(found.orphaned),
+        "paused": [row_of_pause(one) for one in found.paused],
         "workers": found.workers,
         "running": [
             {"owner": one.owner, "handler": one.handler, "event_id": one.event_id, "since": text_of(one.since)}

@@ -66,8 +66,8 @@ DEAD: Final = Listing(
 PENDING: Final = Listing(
     "pending delivery",
     "pending deliveries",
-    (*_EVENT, "due_at", "owner", *_ERROR),
-    ("group", "deliveries", "oldest", "newest", "due_at", "event_id", "handler", "error"),
+    (*_EVENT, "due_at", "owner", "paused", *_ERROR),
+    ("group", "deliveries", "oldest", "newest", "due_at", "paused", "event_id", "handler", "error"),
     "Pending",
     "Next try",
 )
@@ -151,12 +151,15 @@ def _columns(listing: Listing) -> list[Column]:
 
 
 def next_tries(some: Sequence[UnfinishedDelivery], now: datetime) -> list[str]:
-    """Return when each is tried next: its time, "due" where that has passed, "owned" where a worker has it."""
+    """Return when each is tried next: its time, or "due" where that has passed, "owned" by a worker, "paused"."""
     times = minutes(one.due_at for one in some)
-    return [
-        "owned" if one.owner else "due" if one.due_at is not None and one.due_at <= now else when
-        for one, when in zip(some, times, strict=True)
-    ]
+    return [_next_try(one, now) or when for one, when in zip(some, times, strict=True)]
+
+
+def _next_try(one: UnfinishedDelivery, now: datetime) -> str:
+    if one.owner or one.paused:
+        return "owned" if one.owner else "paused"
+    return "due" if one.due_at is not None and one.due_at <= now else ""
 
 
 def error_text(one: UnfinishedDelivery) -> str:
@@ -190,7 +193,7 @@ def write_groups(listing: Listing, groups: Sequence[DeliveryGroup], by: str, out
         in_common = [one.handler, one.error] if by == "error" else [NOTHING if one.group is None else one.group]
         of_newest = [] if by == "error" else [one.error] if by == "handler" else [one.handler, one.error]
         is_due = one.due_at is not None and one.due_at <= now
-        next_try = ["due" if is_due else due[index]] if listing.is_pending else []
+        next_try = ["paused" if one.paused else "due" if is_due else due[index]] if listing.is_pending else []
         times = [oldest[index], newest[index], *next_try]
         cells = [f"{one.deliveries:,}", *in_common, *times, *of_newest, one.event_id]
         rows.append({column.name: cell for column, cell in zip(columns, cells, strict=True)})

@@ -79,12 +79,21 @@ def test_a_program_gets_an_object(cli: Cli, log: Log, app: Path) -> None:
         "doc": "Charge the card of an order.",
         "open": 1,
         "dead": 1,
+        "paused": None,
     }
     assert cli(*SHOW, "-o", "csv").out.splitlines()[0].split(",") == list(row)
 
 
 def test_an_old_name_leads_to_the_handler(cli: Cli, log: Log) -> None:
     assert json.loads(cli("handlers", "show", "shop:old", "-m", "shop").out)["id"] == "charge"
+
+
+def test_a_pause_is_shown_under_the_name_that_resumes_it(cli: Cli, log: Log) -> None:
+    log.client[log.database]["event_log_handlers"].insert_one({"_id": "shop:old", "by": "anna@db-1", "reason": "down"})
+    ended = cli(*SHOW)
+    assert json.loads(ended.out)["paused"]["handler"] == "shop:old"
+    assert ended.err.rstrip().endswith("craft-events handlers resume shop:old")
+    assert re.search("paused +by anna@db-1 until it is resumed: down", cli(*SHOW, "-o", "table").out)
 
 
 def test_pending_deliveries_suggest_a_redispatch(cli: Cli, log: Log) -> None:

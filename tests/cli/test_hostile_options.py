@@ -33,6 +33,8 @@ BASE = {
     "schema show": ["user.registered", "-m", "shop"],
     "schema export": ["-m", "shop"],
     "schema check": ["--log", "-m", "shop"],
+    "handlers pause": ["shop.mail:send", "--yes"],
+    "handlers resume": ["shop.mail:send", "--yes"],
     "config show": [],
     "completion": ["bash"],
     "redispatch": ["-m", "shop", "--no-wait"],

@@ -51,9 +51,13 @@ def test_a_time_limit_of_days_is_accepted_wherever_it_is_offered(cli: Cli, comma
     assert "2d" not in cli(command, "--timeout", "2d", "--handler", "shop:react").err
 
 
+NOT_SELECTING = {"publish", "trace", "handlers pause"}
+"""Commands that describe one event, limit a chain, or name the end of a pause."""
+
+
 def test_an_option_that_selects_is_the_same_in_every_command() -> None:
     described = defaultdict(set)
-    for words in set(COMMANDS) - {"publish", "trace"}:  # they describe one event; they limit a chain
+    for words in set(COMMANDS) - NOT_SELECTING:
         for one in COMMANDS[words].options:
             described[one.opts[0]].add((one.help, one.metavar))
     selecting = (

@@ -25,6 +25,8 @@ ACTING = {
     "prune": ["prune", "--older-than", "90d", "--archive", "archive.ndjson", "--yes"],
     "redact": ["redact", "--tenant", "acme", "--yes"],
     "doctor": ["doctor", "--fix"],
+    "handlers pause": ["handlers", "pause", "shop.mail:send", "--yes"],
+    "handlers resume": ["handlers", "resume", "shop.mail:send", "--yes"],
 }
 """Every command that acts, with options that make it act in an environment that is not protected."""
 
@@ -43,12 +45,14 @@ def log(embedded_uri: str, database_name: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PROD_URI", embedded_uri)
     with opened(embedded_uri, database_name) as log, application(tmp_path, {"shop.py": REACT}):
         log.insert(*GRAVEYARD)
+        log.client[log.database]["event_log_handlers"].insert_one({"_id": "shop.mail:send"})
         yield log
 
 
 def everything(log: Log) -> list[object]:
-    """Return the content of the log, its indexes included."""
-    return [*log.events.find().sort("_id", 1), *log.events.list_indexes()]
+    """Return the content of the log, its indexes and pauses included."""
+    pauses = log.client[log.database]["event_log_handlers"].find()
+    return [*log.events.find().sort("_id", 1), *log.events.list_indexes(), *pauses]
 
 
 def test_every_command_with_an_environment_option_is_tested_here() -> None:

@@ -104,6 +104,8 @@ def test_json_is_one_object_with_all_keys_always(cli: Cli, log: Log) -> None:
         "not_due": 0,
         "next_due_at": None,
         "orphaned": 0,
+        "paused": 0,
+        "paused_handlers": [],
         "orphaned_handlers": [],
         "uncounted": None,
         "dry_run": False,

@@ -65,6 +65,19 @@ class Moment:
             end = "after the year 9999" if self.local is not None and self.local.year > 1 else "before the year 1"
             raise ValueError(f"{_quoted(self.text)} is {end}. {EXAMPLES}") from None
 
+    def ahead(self, now: datetime, zone: TimeZone = UTC_ZONE) -> datetime:
+        """Return the point in time, where a duration counts forward from now.
+
+        Raises:
+            ValueError: the time is before the year 1, or after the year 9999.
+        """
+        if self.ago is None:
+            return self.at(now, zone)
+        try:
+            return now.astimezone(UTC) + self.ago
+        except OverflowError:
+            raise ValueError(f"{_quoted(self.text)} is after the year 9999. {EXAMPLES}") from None
+
     def _reckoned(self, now: datetime, zone: TimeZone) -> datetime:
         if self.local is not None:
             return zone.utc(self.local)

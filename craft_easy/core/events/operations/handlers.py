@@ -16,9 +16,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.errors import HandlerNotInLog
+from craft_easy.core.events.model.pause import Pause
 from craft_easy.core.events.model.selection import Selection, compile_pattern
 from craft_easy.core.events.store.counts import orphans
 from craft_easy.core.events.store.filters import ClaimFilter
+from craft_easy.core.events.store.pauses import HandlerPauses
 from craft_easy.core.events.store.queries import handlers as handler_queries
 from craft_easy.core.events.store.queries.handlers import HandlerBacklog
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from craft_easy.core.events.handlers.registry import Handler, Registry
     from craft_easy.core.events.store import EventStore
 
-__all__ = ["Coverage", "HandlerBacklog", "counts_of", "coverage", "require_in_log"]
+__all__ = ["Coverage", "HandlerBacklog", "counts_of", "coverage", "pause_of", "require_in_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Coverage:
         handlers: the ids of the loaded handlers.
         unhandled: types without a subscribed handler, whose events are done at once.
         idle: handlers whose patterns match no type of the log, with these patterns.
-        orphans: the numbers of open deliveries whose handler is not loaded, by its id: no process here runs them.
+        orphans: the numbers of open deliveries whose handler is neither loaded nor paused, by its id: no process here
+            runs them.
     """
 
     types: tuple[str, ...]
@@ -66,7 +69,8 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
     """
     types = await handler_queries.event_types(store)
     loaded = registry.patterns()
-    pending = await orphans(store, ClaimFilter(Selection(), handlers=loaded, loaded=loaded))
+    paused = [pause.handler for pause in await HandlerPauses(store).current()]
+    pending = await orphans(store, ClaimFilter(Selection(), handlers=loaded, loaded=loaded), paused=paused)
     patterns: dict[str, list[str]] = {}
     for subscription in registry.subscriptions():
         patterns.setdefault(subscription.handler.id, []).append(subscription.pattern)
@@ -79,6 +83,16 @@ async def coverage(store: EventStore, registry: Registry) -> Coverage:
         idle={handler: tuple(own) for handler, own in patterns.items() if not _matches(own, types)},
         orphans=dict(sorted(pending.items(), key=lambda orphan: (-orphan[1], orphan[0]))),
     )
+
+
+async def pause_of(store: EventStore, handler: Handler) -> Pause | None:
+    """Return the pause of a handler, under its id or an alias; None if it is not paused.
+
+    Raises:
+        StoreUnavailable: the log was not reached.
+    """
+    names = (handler.id, *handler.aliases)
+    return next((pause for pause in await HandlerPauses(store).current() if pause.handler in names), None)
 
 
 async def counts_of(store: EventStore, handler: Handler) -> HandlerBacklog:

@@ -13,13 +13,16 @@ is running ends as usual. `until` is judged by the database's time.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from craft_easy.core.events.errors import InvalidSetting
+from craft_easy.core.events.errors import HandlerNotInLog, InvalidSetting
 from craft_easy.core.events.model.pause import Pause, PausedHandler
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.handlers import require_in_log
 from craft_easy.core.events.store.counts import count_pending
 from craft_easy.core.events.store.filters import can_be_stored
 from craft_easy.core.events.store.pauses import HandlerPauses
@@ -27,7 +30,7 @@ from craft_easy.core.events.store.pauses import HandlerPauses
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
 
-__all__ = ["Pause", "PauseChange", "PausedHandler", "pause", "paused_handlers", "resume", "waiting"]
+__all__ = ["Pause", "PauseChange", "PausedHandler", "pause", "paused_handlers", "require_known", "resume", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,27 @@ async def waiting(store: EventStore, handler_id: str) -> int:
         StoreUnavailable: the log was not reached.
     """
     return await count_pending(store, Selection(), [handler_id])
+
+
+async def require_known(store: EventStore, handler_id: str, *, loaded: Collection[str] = ()) -> None:
+    """Check that a handler is paused or loaded, or that records of the log name it.
+
+    Args:
+        store: the event log.
+        handler_id: the id of the handler, or an alias.
+        loaded: the ids and aliases of the loaded handlers.
+
+    Raises:
+        HandlerNotInLog: none of these; it has the most similar ids.
+    """
+    known = {one.handler for one in await HandlerPauses(store).read()} | set(loaded)
+    if handler_id in known:
+        return
+    try:
+        await require_in_log(store, [handler_id])
+    except HandlerNotInLog as error:
+        similar = get_close_matches(handler_id, sorted(known), 3) or error.similar
+        raise HandlerNotInLog(handler_id, similar) from None
 
 
 async def pause(

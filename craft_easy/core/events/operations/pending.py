@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from craft_easy.core.events.operations.dead import EVERY, Choice, listed
@@ -21,6 +22,7 @@ from craft_easy.core.events.operations.unfinished_delivery import (
     GroupedDeliveries,
     UnfinishedDelivery,
 )
+from craft_easy.core.events.store.pauses import HandlerPauses
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -34,9 +36,10 @@ async def deliveries(store: EventStore, choice: Choice = EVERY) -> AsyncGenerato
     Raises:
         StoreUnavailable: the log was not reached.
     """
+    paused = {pause.handler for pause in await HandlerPauses(store).current()}
     async with aclosing(listed(store, choice, ("pending",))) as each:
         async for one in each:
-            yield one
+            yield replace(one, paused=True) if one.handler in paused else one
 
 
 async def groups(store: EventStore, choice: Choice = EVERY, *, by: By = "error") -> list[DeliveryGroup]:

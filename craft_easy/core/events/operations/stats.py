@@ -16,7 +16,7 @@ were published within the window. An event without a time is in no bar.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any, Final
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.model.envelope import EARLIEST, read_envelope
 from craft_easy.core.events.model.figures import Bars, cut_into_bars
+from craft_easy.core.events.model.pause import PausedHandler
 from craft_easy.core.events.model.selection import Selection
+from craft_easy.core.events.operations.pauses import paused_handlers
 from craft_easy.core.events.operations.workers import RunningNow, living
 from craft_easy.core.events.store.queries.stats import (
     By,
@@ -114,9 +116,10 @@ class Stats:
         bars: the window, bar by bar.
         by: the key of a group.
         groups: the largest thousand groups, by open and dead deliveries, then by failures and events.
-        orphaned: the handlers of open events that are not loaded; None where `loaded` was not given.
+        orphaned: the handlers of open events that are neither loaded nor paused; None where `loaded` was not given.
         workers: the number of workers that are alive.
         running: what they run, as of their last heartbeats, the longest running first.
+        paused: the handlers that are paused, whatever the selection is.
     """
 
     at: datetime
@@ -136,6 +139,7 @@ class Stats:
     orphaned: Sequence[str] | None = None
     workers: int = 0
     running: Sequence[RunningNow] = ()
+    paused: Sequence[PausedHandler] = ()
 
     @property
     def due(self) -> int:
@@ -242,12 +246,13 @@ class Meter:
         question = Question(selection, self.by, self._bars(selection, now), now)
         opened = await count_open(self.store, question)
         dead = await count_dead(self.store, question)
-        orphaned = await self._orphaned(question, opened)
+        paused = await paused_handlers(self.store)
+        orphaned = await self._orphaned(question, opened, {one.handler for one in paused})
         counted = await self._over_time(question)
         took = await durations(self.store, question) if self.by == "handler" else Durations()
         at_work = await living(self.store)
         found = _put_together(question, opened, dead, counted, took, orphaned)
-        return replace(found, workers=at_work.number, running=at_work.running)
+        return replace(found, workers=at_work.number, running=at_work.running, paused=paused)
 
     def _bars(self, selection: Selection, now: datetime) -> Bars:
         until = selection.until or now
@@ -256,13 +261,13 @@ class Meter:
             self.bar = cut_into_bars(since, until, most=self.most_bars).width
         return Bars(since, until, self.bar)
 
-    async def _orphaned(self, question: Question, opened: Counted) -> Sequence[str] | None:
+    async def _orphaned(self, question: Question, opened: Counted, paused: Collection[str]) -> Sequence[str] | None:
         if self.loaded is None:
             return None
         if self.by != "handler":
             opened = await count_open(self.store, replace(question, by="handler"))
-        loaded = set(self.loaded)
-        return sorted(group.name for group in opened.groups if group.name is not None and group.name not in loaded)
+        expected = {*self.loaded, *paused}
+        return sorted(group.name for group in opened.groups if group.name is not None and group.name not in expected)
 
     async def _over_time(self, question: Question) -> list[_Known]:
         ends = list(question.bars)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Self
 
@@ -26,6 +26,7 @@ class UnfinishedDelivery:
         error_type: of its last error, as are `error_message` and `where`, the innermost frame of the user's code.
         reason: "crashed" where the handler ended its process again and again.
         takeovers: how often its record was taken over from a worker that was lost.
+        paused: whether it is pending and its handler is paused.
     """
 
     event_id: str
@@ -44,6 +45,7 @@ class UnfinishedDelivery:
     where: str | None
     reason: str | None
     takeovers: int = 0
+    paused: bool = False
 
     @classmethod
     def of(cls, record: Tracked, entry: HandlerDelivery) -> Self:
@@ -98,7 +100,7 @@ class DeliveryGroup:
 
     `group` is the error, handler, event type or tenant that they share. `oldest` and `newest` are times of death, of
     pending deliveries the times of their events; `event_id`, `handler` and `error` are those of the newest. `due_at` is
-    when the first of them is tried next.
+    when the first of them is tried next; all of them wait for a paused handler where `paused` is true.
     """
 
     group: str | None
@@ -109,6 +111,7 @@ class DeliveryGroup:
     handler: str
     error: str
     due_at: datetime | None = None
+    paused: bool = False
 
 
 class GroupedDeliveries:
@@ -145,7 +148,8 @@ class GroupedDeliveries:
 def _with(group: DeliveryGroup | None, death: UnfinishedDelivery, name: str | None) -> DeliveryGroup:
     died_at = death.finished_at or death.timestamp
     if group is None:
-        return DeliveryGroup(name, 1, died_at, died_at, death.event_id, death.handler, death.cause, death.due_at)
+        first = DeliveryGroup(name, 1, died_at, died_at, death.event_id, death.handler, death.cause, death.due_at)
+        return replace(first, paused=death.paused)
     is_newest = died_at >= group.newest
     return DeliveryGroup(
         group=name,
@@ -156,4 +160,5 @@ def _with(group: DeliveryGroup | None, death: UnfinishedDelivery, name: str | No
         handler=death.handler if is_newest else group.handler,
         error=death.cause if is_newest else group.error,
         due_at=min((at for at in (group.due_at, death.due_at) if at is not None), default=None),
+        paused=group.paused and death.paused,
     )

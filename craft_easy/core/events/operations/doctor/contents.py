@@ -14,6 +14,7 @@ from craft_easy.core.events import clock
 from craft_easy.core.events.errors import LogNotFound
 from craft_easy.core.events.operations.doctor.finding import Finding, counted, named
 from craft_easy.core.events.operations.handlers import Coverage, coverage
+from craft_easy.core.events.operations.pauses import PausedHandler, paused_handlers
 from craft_easy.core.events.operations.workers import workers as all_workers
 from craft_easy.core.events.store import existence as existence_queries
 from craft_easy.core.events.store.formats.event_json import text_of
@@ -77,6 +78,31 @@ def _span(seconds: float) -> str:
     """Return a duration in one unit, of which there are at least two."""
     size, unit = next(((size, unit) for size, unit in ((3_600, "h"), (60, "min")) if seconds >= 2 * size), (1, "s"))
     return f"{seconds / size:,.0f} {unit}"
+
+
+async def pauses(store: EventStore) -> list[Finding]:
+    """Report the handlers that are paused."""
+    return [_paused(one) for one in await paused_handlers(store)]
+
+
+def _paused(one: PausedHandler) -> Finding:
+    pause = one.pause
+    since = "" if pause.paused_at is None else f" since {pause.paused_at:%Y-%m-%d %H:%M} UTC"
+    by = "" if pause.by is None else f" by {named([pause.by])}"
+    until = "" if pause.until is None else f" until {pause.until:%Y-%m-%d %H:%M} UTC"
+    reason = "" if pause.reason is None else f" ({named([pause.reason])})"
+    waiting = f"{counted(one.waiting, 'open delivery', 'open deliveries')} {'waits' if one.waiting == 1 else 'wait'}"
+    return Finding.warn(
+        "pauses",
+        f"{pause.handler} is paused{since}{by}{until}{reason}: {waiting}",
+        join(["craft-events", "handlers", "resume", pause.handler]),
+        handler=pause.handler,
+        paused_at=None if pause.paused_at is None else text_of(pause.paused_at),
+        by=pause.by,
+        until=None if pause.until is None else text_of(pause.until),
+        reason=pause.reason,
+        waiting=one.waiting,
+    )
 
 
 async def backlog(store: EventStore) -> list[Finding]:

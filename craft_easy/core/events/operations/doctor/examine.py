@@ -117,6 +117,7 @@ def _checks(
         (lambda: capability.expiration(store, after=ttl, fix=fix), "expiry", build),
         (lambda: capability.clocks(store), "clock", seconds),
         (lambda: contents.workers(store), "workers", seconds),
+        (lambda: contents.pauses(store), "pauses", seconds),
         (lambda: contents.backlog(store), "backlog", seconds),
         (lambda: contents.records(store), "records", seconds),
         (lambda: contents.malformed(store), "malformed", seconds),
