@@ -45,7 +45,7 @@ BASE = {
     "redact": ["--tenant", "x", "--dry-run"],
 }
 """A run of each command that ends by itself; an option with a hostile value is appended."""
-ENDLESS = {"serve", "demo", "--watch"}
+ENDLESS = {"serve", "demo", "top", "metrics", "--watch"}
 """Commands, and options with a value, that make a run endless."""
 RED = "\x1b[31mred"
 VALUES = [
