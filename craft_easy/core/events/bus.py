@@ -15,12 +15,18 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from craft_easy.core.events.handlers import context
-from craft_easy.core.events.handlers.attempt import call, deliver_untracked, log_delivery, settle_untracked
+from craft_easy.core.events.handlers.attempt import (
+    UntrackedDelivery,
+    call,
+    deliver_untracked,
+    log_delivery,
+    settle_untracked,
+)
 from craft_easy.core.events.handlers.background import Tasks
-from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider, enter, leave
+from craft_easy.core.events.handlers.context import enter, leave
 from craft_easy.core.events.handlers.loops import PerLoop, is_in_loop, run_from_thread
 from craft_easy.core.events.handlers.middleware import Middleware, MiddlewareStack
 from craft_easy.core.events.handlers.registry import Handler, Plan, Registry, Subscription
@@ -32,24 +38,6 @@ if TYPE_CHECKING:
     from craft_easy.core.events.engine.outbox import Transaction
     from craft_easy.core.events.engine.publisher import Publisher
     from craft_easy.core.events.store import EventStore
-
-
-class UntrackedTransactions:
-    """Opens the transactions of deliveries that no store keeps; the driver is imported at the first one."""
-
-    def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]:
-        transactions: TransactionProvider = load(ROOT, "PlainTransactions")()
-        return transactions.transaction(current, client)
-
-
-UNTRACKED: Final = UntrackedTransactions()
-
-
-class _UntrackedDelivery(CurrentDelivery):
-    """A delivery that no store keeps; without an `__init__`, which would cost as much as the rest of a publish."""
-
-    __init__ = object.__init__
-    transactions = UNTRACKED
 
 
 class EventBus:
@@ -184,7 +172,7 @@ class EventBus:
                 if handler.background:
                     self._start(handler, event)
                     continue
-                current = _UntrackedDelivery()
+                current = UntrackedDelivery()
                 current.event, current.handler_id = event, handler.id
                 token = enter(current)
                 try:
@@ -207,7 +195,7 @@ class EventBus:
 
     def _start(self, handler: Handler, event: DomainEvent) -> None:
         """Start a background delivery that no store keeps."""
-        if self.tasks().start(deliver_untracked(handler, event, UNTRACKED)) is None:
+        if self.tasks().start(deliver_untracked(handler, event)) is None:
             text = "handler %r is not started on %r %s: the event loop is closing"
             log_delivery(logging.WARNING, text, handler, event)
 

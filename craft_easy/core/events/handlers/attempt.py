@@ -6,8 +6,8 @@ import asyncio
 import inspect
 import logging
 import time
-from contextlib import suppress
-from typing import Final
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Final
 
 from craft_easy.core.events.handlers.background import in_thread, thread_for
 from craft_easy.core.events.handlers.context import CurrentDelivery, TransactionProvider, enter, leave
@@ -24,6 +24,7 @@ from craft_easy.core.events.model.retry import (
     cut,
     signal_of,
 )
+from craft_easy.core.events.public import ROOT, load
 
 log: Final = logging.getLogger("craft_easy.core.events")
 
@@ -69,10 +70,28 @@ async def attempt(
     )
 
 
-async def deliver_untracked(handler: Handler, event: DomainEvent, transactions: TransactionProvider) -> None:
+class UntrackedTransactions:
+    """Opens the transactions of deliveries that no store keeps; the driver is imported at the first one."""
+
+    def transaction(self, current: CurrentDelivery, client: Any) -> AbstractAsyncContextManager[Any]:
+        transactions: TransactionProvider = load(ROOT, "PlainTransactions")()
+        return transactions.transaction(current, client)
+
+
+UNTRACKED: Final = UntrackedTransactions()
+
+
+class UntrackedDelivery(CurrentDelivery):
+    """A delivery that no store keeps; without an `__init__`, which would cost as much as the rest of a publish."""
+
+    __init__ = object.__init__
+    transactions = UNTRACKED
+
+
+async def deliver_untracked(handler: Handler, event: DomainEvent) -> None:
     """Run a delivery that no store keeps."""
     async with thread_for(handler):
-        current = CurrentDelivery(event, handler.id, transactions=transactions)
+        current = CurrentDelivery(event, handler.id, transactions=UNTRACKED)
         outcome = await attempt(handler, current, limit=handler.timeout)
     log_signal(handler, event, outcome)
 
