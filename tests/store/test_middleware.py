@@ -12,9 +12,11 @@ from craft_easy.core.events import (
     EventBus,
     PublishNext,
     Retry,
+    RetryPolicy,
     current_delivery,
 )
 from craft_easy.core.events.engine.children import derived_id
+from craft_easy.core.events.engine.report import DeliveryReport
 from craft_easy.core.events.history.replay import ReplayOptions, replay
 from craft_easy.core.events.model.selection import Selection
 from craft_easy.core.events.store import EventStore
@@ -147,3 +149,27 @@ async def test_deliver_is_around_replayed_deliveries(bus: EventBus, store: Event
     bus.add_middleware(noting := Noting())
     await replay(bus, Selection(), ReplayOptions(handlers=("h",)))
     assert noting.seen == [("h", 1, True)]
+
+
+async def test_an_observer_of_the_bus_gets_each_stored_outcome(bus: EventBus, store: EventStore, ran: Ran) -> None:
+    reports: list[DeliveryReport] = []
+
+    def observe(report: DeliveryReport) -> None:
+        reports.append(report)
+        raise ValueError("it is logged, and nothing depends on it")
+
+    async def fail(_: DomainEvent) -> None:
+        raise ConnectionError("away")
+
+    bus.add_observer(observe)
+    bus.subscribe("*", ran.handler("good"), id="good")
+    bus.subscribe("*", fail, id="bad", retry=RetryPolicy(max_attempts=2, delay=0))
+    await bus.publish(event := order())
+    await bus.drain()
+    await deliver(bus, now=True)
+    assert [(report.handler, report.outcome, report.attempt) for report in reports] == [
+        ("good", "done", 1),
+        ("bad", "failed", 1),
+        ("bad", "dead", 2),
+    ]
+    assert {report.event_id for report in reports} == {event.event_id}

@@ -37,6 +37,7 @@ from craft_easy.core.events.public import ROOT, load
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.outbox import Transaction
     from craft_easy.core.events.engine.publisher import Publisher
+    from craft_easy.core.events.engine.report import DeliveryObserver
     from craft_easy.core.events.store import EventStore
 
 
@@ -53,6 +54,7 @@ class EventBus:
         self.middleware = MiddlewareStack()
         self.registry = Registry(self.middleware)
         self._tasks = PerLoop(lambda: Tasks(flush=self._flush))
+        self._observers: list[DeliveryObserver] = []
         self._publisher: Publisher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._former_publishers: list[Publisher] = []
@@ -139,6 +141,14 @@ class EventBus:
             TypeError: it has neither method, one of them is not `async def`, or it was added before.
         """
         self.middleware.add(middleware)
+
+    def add_observer(self, observer: DeliveryObserver) -> None:
+        """Call a function with the report of each delivery of this bus, once its outcome is stored.
+
+        That is the outcome of an attempt as the log has it: whether a failure is tried again or the delivery is dead is
+        only known then. It is called on the event loop, for publishes and redispatch; a replay stores no outcomes.
+        """
+        self._observers.append(observer)
 
     # Publish
 
@@ -286,7 +296,9 @@ class EventBus:
             self._former_publishers.append(self._publisher)
         self._publisher = None
         if store is not None:
-            self._publisher = load(ROOT, "Publisher")(store, on_error=on_error, lease=lease, tasks=self.tasks)
+            self._publisher = load(ROOT, "Publisher")(
+                store, on_error=on_error, lease=lease, tasks=self.tasks, observers=self._observers
+            )
         self._see_loop()
 
     @property

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from craft_easy.core.events import hooks
+from craft_easy.core.events.engine.report import DeliveryObserver, DeliveryReport, outcome_name
 from craft_easy.core.events.errors import RecordRefused, StoreError, StoreLoginRefused
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish, forget_errors
 from craft_easy.core.events.store.deliveries import BULK_WRITE_S, Deliveries, PendingChange, Tracked
@@ -36,6 +38,7 @@ UNFIT: Final = (RecordRefused, ArithmeticError, TypeError, ValueError)
 """Errors of an outcome that can never be stored: it must not keep the others waiting."""
 
 
+Report = Callable[[Ended, Delivery], None]
 Ownership = tuple[Any, str]
 """A record's `_id` and the identity that owns it: after a refused heartbeat the same process may claim it again."""
 
@@ -56,7 +59,7 @@ class OwnedRecord:
 
     record: Tracked
     owner: str
-    on_stored: Callable[[Ended, Delivery], None] | None = None
+    on_stored: Report | None = None
     has_run: bool = False
     ended: list[Ended] = field(default_factory=list)
     is_finished: bool = False
@@ -81,11 +84,15 @@ class OutcomeWriter:
     Args:
         deliveries: the deliveries of the log.
         now: returns the database's time.
+        observers: called with each outcome, once it is stored.
     """
 
-    def __init__(self, deliveries: Deliveries, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, deliveries: Deliveries, now: Callable[[], datetime], observers: Sequence[DeliveryObserver] = ()
+    ) -> None:
         self._deliveries = deliveries
         self._now = now
+        self._observers = observers
         self.owned: set[Ownership] = set()
         """The records that this loop owns, including those whose insert or claim is under way."""
         self._waiting: dict[int, OwnedRecord] = {}
@@ -198,7 +205,7 @@ class OutcomeWriter:
         """Remove the records that were given back from the owned ones, and report the stored outcomes."""
         self.owned.difference_update(write.owned.ownership for write in stored if write.release)
         for write in stored:
-            write.report()
+            write.report(self._observers)
 
     async def _write_together(self) -> None:
         changes = [write.change for write in self._group]
@@ -272,12 +279,21 @@ class OutcomeWrite:
         after = self.transition(delivery)
         return delivery if after is delivery else forget_errors(after)
 
-    def report(self) -> None:
+    def report(self, observers: Sequence[DeliveryObserver]) -> None:
         """Report each outcome with the delivery that the log holds now."""
-        if self.owned.on_stored is None:
-            return
-        for ended in self.ended:
-            try:
-                self.owned.on_stored(ended, self.owned.record.delivery)
-            except Exception:
-                log.exception("the report of an outcome of event %s failed", self.owned.key)
+        owned = self.owned
+        reports: list[Report] = [partial(_report_to, observer, owned.record) for observer in observers]
+        if owned.on_stored is not None:
+            reports.append(owned.on_stored)
+        for ended in self.ended if reports else ():
+            for report in reports:
+                try:
+                    report(ended, owned.record.delivery)
+                except Exception:
+                    log.exception("the report of an outcome of event %s failed", owned.key)
+
+
+def _report_to(observer: DeliveryObserver, record: Tracked, ended: Ended, delivery: Delivery) -> None:
+    outcome = outcome_name(ended, delivery)
+    if outcome is not None:
+        observer(DeliveryReport.of(record, ended, delivery, outcome))

@@ -16,6 +16,7 @@ from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
 from craft_easy.core.events.engine.lease import Worker
 from craft_easy.core.events.engine.outcomes import OutcomeWriter, OwnedRecord, Ownership
+from craft_easy.core.events.engine.report import DeliveryObserver
 from craft_easy.core.events.errors import StoreUnavailable
 from craft_easy.core.events.model.delivery import Delivery, Ended, give_back, note_running
 from craft_easy.core.events.model.retry import Outcome
@@ -78,10 +79,16 @@ class RecordOwner:
         store: the event log.
         lease: seconds of silence after which others may take over.
         start: starts a task that `drain` awaits.
+        observers: called with each delivery whose outcome is stored.
     """
 
     def __init__(
-        self, store: EventStore, *, lease: float, start: Callable[[Coroutine[Any, Any, object]], object]
+        self,
+        store: EventStore,
+        *,
+        lease: float,
+        start: Callable[[Coroutine[Any, Any, object]], object],
+        observers: Sequence[DeliveryObserver] = (),
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.store = store
@@ -89,7 +96,7 @@ class RecordOwner:
         self.deliveries = Deliveries(store)
         self.worker = Worker(self.registry, lease=lease)
         self.worker.on_beat = self._on_heartbeat
-        self.writer = OutcomeWriter(self.deliveries, self.worker.now)
+        self.writer = OutcomeWriter(self.deliveries, self.worker.now, observers)
         self._start = start
         self.is_uncertain = False
         """True if a write whose reply was lost may have been applied."""

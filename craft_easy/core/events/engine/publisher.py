@@ -14,6 +14,7 @@ from craft_easy.core.events import hooks
 from craft_easy.core.events.engine.children import as_child
 from craft_easy.core.events.engine.outcomes import OwnedRecord
 from craft_easy.core.events.engine.owner import Acquisition, RecordOwner
+from craft_easy.core.events.engine.report import DeliveryObserver
 from craft_easy.core.events.engine.runner import DueDelivery, RecordRun
 from craft_easy.core.events.engine.sinks import RecordSink, Sink, UnstoredSink
 from craft_easy.core.events.errors import EventsError, InvalidEvent, StoreUnavailable
@@ -72,23 +73,40 @@ class Publisher:
         on_error: "raise" refuses an event that cannot be stored; "log" runs its handlers anyway.
         lease: seconds without a heartbeat after which other workers may take over the records of this process.
         tasks: the background tasks of the running loop.
+        observers: called with each delivery whose outcome is stored.
     """
 
     def __init__(
-        self, store: EventStore, *, on_error: Literal["raise", "log"], lease: float, tasks: Callable[[], Tasks]
+        self,
+        store: EventStore,
+        *,
+        on_error: Literal["raise", "log"],
+        lease: float,
+        tasks: Callable[[], Tasks],
+        observers: Sequence[DeliveryObserver] = (),
     ) -> None:
         self.store = store
         self._on_error = on_error
         self._lease = lease
         self.tasks = tasks
+        self._observers = observers
         self._record_owners = PerLoop(self._new_record_owner)
 
     def record_owner(self) -> RecordOwner:
         """Return the record owner of the running loop."""
         return self._record_owners.here()
 
+    def record_owners(self) -> tuple[RecordOwner, ...]:
+        """Return those of all loops, in any thread."""
+        return self._record_owners.every()
+
     def _new_record_owner(self) -> RecordOwner:
-        return RecordOwner(self.store, lease=self._lease, start=lambda coroutine: self.tasks().start(coroutine))
+        return RecordOwner(
+            self.store,
+            lease=self._lease,
+            start=lambda coroutine: self.tasks().start(coroutine),
+            observers=self._observers,
+        )
 
     async def publish(self, event: DomainEvent, plan: Plan) -> None:
         """Store an event and run its handlers.

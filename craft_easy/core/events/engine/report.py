@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from craft_easy.core.events.model.retry import OutcomeKind
 
 if TYPE_CHECKING:
     from craft_easy.core.events.model.delivery import Delivery, Ended
     from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.store.deliveries import Tracked
     from craft_easy.core.events.store.worker_registry import WorkerEntry
+
+OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped", "lost"]
+
+
+def outcome_name(ended: Ended, delivery: Delivery) -> OutcomeName | None:
+    """Return the name of an attempt's outcome in the log; None if it was given back without one."""
+    outcome, entry = ended.outcome, delivery.handler(ended.handler_id)
+    if outcome.kind is OutcomeKind.GIVEN_BACK:
+        return None
+    if entry is None or entry.attempts < outcome.attempt:
+        return "lost"
+    if entry.state == "pending":
+        return "retried" if outcome.kind is OutcomeKind.RETRY else "failed"
+    return entry.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,10 @@ class DeliveryReport:
             where=None if error is None else error.where,
             took_ms=ended.outcome.took_ms,
         )
+
+
+DeliveryObserver: TypeAlias = Callable[[DeliveryReport], object]
+"""Called with each delivery whose outcome is stored; an exception that it raises is logged."""
 
 
 @dataclass(frozen=True, slots=True)

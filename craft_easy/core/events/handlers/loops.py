@@ -47,6 +47,10 @@ class PerLoop(Generic[T]):
             del self._objects[asyncio.get_running_loop()]
         return known
 
+    def every(self) -> tuple[T, ...]:
+        """Return the objects of all loops that are open, in any thread."""
+        return tuple(known for loop, known in tuple(self._objects.items()) if not loop.is_closed())
+
     def running(self) -> asyncio.AbstractEventLoop | None:
         """Return a running loop that has an object: of several, the one whose object was made first."""
         return next((loop for loop in tuple(self._objects) if loop.is_running()), None)

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from craft_easy.core.events.engine.report import DeliveryReport
-from craft_easy.core.events.model.retry import OutcomeKind
+from craft_easy.core.events.engine.report import DeliveryReport, outcome_name
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.report import Observer
     from craft_easy.core.events.model.delivery import Delivery, Ended
     from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.store.deliveries import Tracked
-
-OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped", "lost"]
 
 
 @dataclass(slots=True)
@@ -96,7 +93,7 @@ class RecordReporter:
 
     def report(self, ended: Ended, delivery: Delivery) -> None:
         """Count and report an outcome, with the delivery as it is stored now."""
-        outcome = _outcome_of(ended, delivery)
+        outcome = outcome_name(ended, delivery)
         if outcome is None:
             return
         if outcome == "lost":
@@ -105,15 +102,3 @@ class RecordReporter:
         else:
             setattr(self._summary, outcome, getattr(self._summary, outcome) + 1)
         self._observer(DeliveryReport.of(self._record, ended, delivery, outcome))
-
-
-def _outcome_of(ended: Ended, delivery: Delivery) -> OutcomeName | None:
-    """Return the name of an attempt's outcome in the log; None if it was given back without one."""
-    outcome, entry = ended.outcome, delivery.handler(ended.handler_id)
-    if outcome.kind is OutcomeKind.GIVEN_BACK:
-        return None
-    if entry is None or entry.attempts < outcome.attempt:
-        return "lost"
-    if entry.state == "pending":
-        return "retried" if outcome.kind is OutcomeKind.RETRY else "failed"
-    return entry.state
