@@ -119,11 +119,11 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PROJECT) '.[embedded,metrics,motor,ui]' --group test
+	$(PROJECT) '.[embedded,metrics,motor,telemetry,ui]' --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.made pyproject.toml
-	$(PROJECT) '.[embedded,metrics,motor,ui]' --group test --group check --group bench --group docs
+	$(PROJECT) '.[embedded,metrics,motor,telemetry,ui]' --group test --group check --group bench --group docs
 	@touch $@ $(VENV)/.test
 
 $(VENV)/.bench: $(VENV)/.made pyproject.toml
