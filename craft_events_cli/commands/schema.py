@@ -249,6 +249,8 @@ def check(
         view.changes(changes, _numbers_if_reachable(settings, changes))
     view.close()
     terminal.note(view.summary(has_baseline=baseline is not None, has_log=log))
+    if step := view.next_step(has_log=log):
+        terminal.note(step)
     return ExitCode.UNFINISHED if view.has_failed else ExitCode.DONE
 
 

@@ -57,25 +57,30 @@ def list_row(entry: CatalogueEntry) -> dict[str, Any]:
 
 
 def write_list(entries: Sequence[CatalogueEntry]) -> None:
-    """Write a line for each event type."""
+    """Write a line for each event type, and one for each further handler."""
     columns = [
         Column("Type", style=CYAN),
-        Column("Class", rank=2, least=16, good=40),
-        Column("Fields", rank=1, least=16, good=30),
-        Column("Handlers", rank=1, least=16, good=30),
-        Column("Where", rank=3, style=DIM, least=12, good=30),
+        Column("Class", rank=3),
+        Column("Fields", rank=1, least=10, good=30),
+        Column("Handlers", rank=2),
+        Column("Where", rank=4, style=DIM, least=12, good=30),
     ]
-    Table(columns).write([_cells(list_row(entry)) for entry in entries])
+    rows = [cells for entry in entries for cells in _cells(list_row(entry))]
+    # a line for a further handler is empty where there is no room for handlers
+    terminal.stdout().writelines(f"{line}\n" for line in Table(columns).lines(rows) if line.strip())
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
+def _cells(row: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    first, *others = row["handlers"] or [NOTHING]
+    yield {
         "Type": row["type"],
-        "Class": row["class"],
+        "Class": row["class"].rpartition(".")[2],
         "Fields": ", ".join(row["fields"]) or NOTHING,
-        "Handlers": ", ".join(row["handlers"]) or NOTHING,
+        "Handlers": first,
         "Where": _place(row["file"], row["line"]),
     }
+    for handler in others:
+        yield {"Type": "", "Class": "", "Fields": "", "Handlers": handler, "Where": ""}
 
 
 def _place(file: str | None, line: int | None) -> str:
@@ -200,6 +205,7 @@ class CheckView:
         self._levels: Counter[str] = Counter()
         self._read = 0
         self._untyped = 0
+        self._example: str | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -231,6 +237,7 @@ class CheckView:
         self._read += sample.read
         self._untyped += sample.untyped
         for refusal, number in sample.refusals.most_common():
+            self._example = self._example or refusal.event_id
             self._write(_refusal_row(sample, refusal, number))
         if not sample.refusals:
             self._write(_sample_row(sample))
@@ -249,6 +256,14 @@ class CheckView:
         if has_log:
             parts.append(f"{counted(self._read, 'event')} read, {self._untyped:,} of them untyped")
         return " · ".join(parts)
+
+    def next_step(self, *, has_log: bool) -> str | None:
+        """Return what to type next after a failure."""
+        if self._example is not None:
+            return f"one of them: {next_step.command('show', self._example)}"
+        if self.has_failed and not has_log:
+            return f"in the log: {next_step.loading('schema', 'check', '--log')}"
+        return None
 
     def _write(self, row: Mapping[str, Any]) -> None:
         self._levels[row["level"]] += 1

@@ -7,6 +7,7 @@
     retry.py          RetryPolicy, the signals Retry and Discard, outcomes
     pause.py          a paused handler
     selection.py      the selection of events: tenants, patterns of types, states, a window of time
+    schema/           the schemas of event classes, and what changed between two of them
     times.py          times as people write them, and a window between two of them
     figures.py        counts for summaries, bars for charts
 

@@ -1,4 +1,4 @@
-"""The operations of an operator: one module for most of them, named as the command.
+"""The operations of an operator: one module for most of them, named as the command; `doctor` and `schema` have several.
 
 `intake` (lines of a file) serves `import_` and `publish`, `unfinished_delivery` serves `dead` and `pending`;
 `completion` offers values at TAB.
