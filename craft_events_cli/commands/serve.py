@@ -44,6 +44,7 @@ def serve(
     leave stops it.
     """
     log = embedded.join(directory, port=port)
+    terminal.serving()
     try:
         _introduce(log)
         while log.is_running():

@@ -187,6 +187,7 @@ async def _stats(
         with looks:
             looks.write(first, limits.crossed(first), _hints(first, where))
             if looking.watch is not None:
+                terminal.serving()
                 await _go_on(meter, where, selection, limits, looks, looking.watch)
     alarms = list(alarms_of(first, limits.crossed(first)))
     for text in alarms:

@@ -163,6 +163,8 @@ async def _tail(
         where = replace(where, since=None)
     if_missing = IfMissing.FOLLOW if following.follow else IfMissing.REFUSE
     async with opened(settings, if_missing=if_missing) as store:
+        if following.follow:
+            terminal.serving()
         selection = replace(where.selection(await store.now()), except_types=tuple(leaving.exclude_type))
         try:
             with lifecycle.while_read():

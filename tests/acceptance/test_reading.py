@@ -113,7 +113,7 @@ def test_tail_ends_with_its_reader_though_nothing_comes(log: Log) -> None:
     os.close(writing)
     assert process.stderr is not None
     with process.stderr as err:
-        assert err.readline().startswith(FOLLOWING)
+        assert FOLLOWING in err.readline()
         os.close(reading)
         assert process.wait(60) == 0
         assert err.read() == ""

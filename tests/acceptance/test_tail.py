@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.proof.tail_soak import Soak
 from tests.proof.tail_soak import soak as left_running
 from tests.support.conditions import until
 from tests.support.history import Log, opened, record
-from tests.support.processes import FOLLOWING, Lines, Run, number
+from tests.support.processes import FOLLOWING, PROGRAM, STAMP, Lines, Run, number
 from tests.support.server import STANDALONE, TEST_COMMANDS, Server
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,14 @@ def test_a_tail_continues_from_the_checkpoint_of_a_killed_one_without_a_gap(log:
         found = numbers(tail.out, 2)
         assert tail.ended() == 0
     assert found in ([3, 4], [2, 3])  # the last batch may be repeated
+
+
+def test_the_log_of_a_following_tail_has_times_and_levels(log: Log) -> None:
+    log.insert(record(1))
+    ended = subprocess.run([PROGRAM, "tail", "--limit", "1", *log.where], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert ended.stderr
+    assert all(STAMP.match(line) for line in ended.stderr.splitlines())
 
 
 def test_a_tail_that_ended_by_itself_repeats_nothing(log: Log, tmp_path: Path) -> None:
@@ -169,7 +178,7 @@ def test_a_server_without_change_streams_is_polled_and_that_is_reported_once(tmp
         log = Log(server.uri, "shop", client)
         client["shop"].create_collection("event_log")
         with Run("tail", "-n", "1", "--outcomes", *log.where) as tail:
-            assert tail.err.next().startswith("warning: this server has no change streams")
+            assert tail.err.next().startswith("this server has no change streams")
             tail.err.until(FOLLOWING)
             log.insert(started(1))
             assert numbers(tail.out, 1) == [1]

@@ -28,6 +28,7 @@ from craft_easy.core.events.store import EventStore
 from tests.proof.servers import Server
 from tests.proof.soak import resident_mib
 from tests.support import surroundings
+from tests.support.processes import FOLLOWING, STAMP
 
 SECONDS: Final = 600.0
 RATE: Final = 200
@@ -74,7 +75,7 @@ class Soak:
         assert tail.stdout is not None
         assert tail.stderr is not None
         try:
-            while not (line := await tail.stderr.readline()).startswith(b"following"):
+            while FOLLOWING.encode() not in (line := await tail.stderr.readline()):
                 assert line, "the tail ended"
             async with asyncio.TaskGroup() as group:
                 reading = [group.create_task(self._read(tail.stdout)), group.create_task(self._listen(tail.stderr))]
@@ -129,7 +130,7 @@ class Soak:
 
     async def _listen(self, err: asyncio.StreamReader) -> None:
         while line := await err.readline():
-            self.said.append(line.decode().rstrip())
+            self.said.append(STAMP.sub("", line.decode().rstrip()))
 
     async def _measure(self, pid: int) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any, Self
+from typing import Any, Final, Self
 
 PROGRAM = shutil.which("craft-events", path=str(Path(sys.executable).parent)) or "craft-events"
 FOLLOWING = "following "
@@ -44,8 +45,12 @@ class Run:
         return self.process.wait(60)
 
 
+STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\dT[\d:]{8}Z [A-Z]+ ")
+"""What the lines of a service begin with: their time and their level."""
+
+
 class Lines:
-    """The lines of a pipe, read by a thread."""
+    """The lines of a pipe, read by a thread; those of a service without their times."""
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
@@ -56,7 +61,7 @@ class Lines:
     def _read(self) -> None:
         with suppress(ValueError):
             for line in self._pipe:
-                self._queue.put(line.rstrip("\n"))
+                self._queue.put(STAMP.sub("", line.rstrip("\n"), count=1))
 
     def next(self) -> str:
         """Return the next line."""
