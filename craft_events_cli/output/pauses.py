@@ -11,7 +11,7 @@ from craft_events_cli import terminal
 from craft_events_cli.output import next_step
 from craft_events_cli.output.counts import counted, shorten
 from craft_events_cli.output.rows import json_line, write_rows
-from craft_events_cli.output.spans import stamp
+from craft_events_cli.output.spans import stamp, time_of_day
 from craft_events_cli.terminal import Output
 
 if TYPE_CHECKING:
@@ -70,11 +70,12 @@ def known_lines(handler_id: str, resumed: PausedHandler | None, *, dry_run: bool
 def pause_line(paused: PausedHandler) -> str:
     """Return a paused handler in one line, with the deliveries that wait for it."""
     pause = paused.pause
-    since = f" since {stamp(pause.paused_at)}" if pause.paused_at else ""
+    since = f" since {time_of_day(pause.paused_at)}" if pause.paused_at else ""
     by = f" by {pause.by}" if pause.by else ""
     reason = f" ({shorten(pause.reason, 60)})" if pause.reason else ""
     verb = "waits" if paused.waiting == 1 else "wait"
-    return f"{pause.handler} is paused{since}{by} {until_text(pause.until)}{reason}: {_deliveries(paused)} {verb}"
+    until = f" until {time_of_day(pause.until)}" if pause.until else ""
+    return f"{pause.handler} is paused{since}{by}{until}{reason}: {_deliveries(paused)} {verb}"
 
 
 def paused_text(waiting: int, handlers: Sequence[str]) -> str:

@@ -167,6 +167,7 @@ def plain(text: str) -> list[str]:
         ("DATE", r"\b(\d{4}-)?\d\d-\d\d\b(?=[T ])"),
         ("TIME", r"(DATE)?[T ]?\d\d:\d\d:\d\d(\.\d+)?Z?|\d\d:\d\d\b"),
         ("HOST", r"[\w.-]+:\d+(?=: taking over)"),
+        ("OPERATOR", r"(?<=\bby )[\w.-]+@[\w.-]+"),
         ("SERVER", r"127\.0\.0\.1:\d+|SecantusDB [\w.]+"),
         ("BAR", rf"[{_BAR}]+( *[{_BAR}]+)*"),
         ("PEAK", r"peak \S+"),
