@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REACH_S: Final = 5.0
 """Seconds within which the log must answer at all."""
-COUNT_S: Final = 30.0
+COUNT_S: Final = 120.0
 """Seconds within which the counts must be answered."""
 REST: Final = 4.0
 """A pause is at least so many times as long as the poll before it took: a large backlog is counted less often."""

@@ -58,6 +58,19 @@ async def test_times_of_other_programs_that_are_no_times_are_left_out(real_store
     assert (found.open, found.oldest_s, found.longest_due_s) == (2, 0.0, 0.0)
 
 
+async def test_records_of_other_programs_are_counted_as_far_as_they_go(real_store: EventStore) -> None:
+    await filled(
+        real_store,
+        record(1, 0, delivery={"state": "open", "handlers": "shop"}),
+        record(2, 0, delivery={"state": "open", "owner": 5, "handlers": [3, {"id": ["x"], "state": "pending"}]}),
+        record(3, 0, handler(STOCK, "pending")),
+    )
+    found = await backlog(real_store)
+    assert (found.open, found.owned, found.due, found.waiting) == (3, 0, 1, 2)
+    assert found.handlers[STOCK] == HandlerGauges(open=1)
+    assert len(found.handlers) == 2
+
+
 async def test_the_deliveries_of_a_paused_handler_wait(real_store: EventStore) -> None:
     await filled(
         real_store,

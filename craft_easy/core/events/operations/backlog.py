@@ -19,14 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events.operations.workers import WorkerState, workers
 from craft_easy.core.events.store.pauses import HandlerPauses
-from craft_easy.core.events.store.queries.backlog import (
-    MAX_COUNTED,
-    DeadCounts,
-    OpenCounts,
-    OpenOfHandler,
-    count_dead,
-    count_open,
-)
+from craft_easy.core.events.store.queries.backlog import MAX_COUNTED, StandingCounts, count_dead, count_open
 
 if TYPE_CHECKING:
     from craft_easy.core.events.store import EventStore
@@ -99,34 +92,37 @@ async def backlog(store: EventStore) -> BacklogGauges:
     now = await store.now()
     paused = [pause.handler for pause in await HandlerPauses(store).read() if pause.holds(now)]
     opened = await count_open(store, now, paused)
-    dead = await count_dead(store)
+    dead = await count_dead(store, now)
     states = Counter(status.state for status in await workers(store))
     return BacklogGauges(
         at=now,
-        open=opened.number,
+        open=opened.records,
         owned=opened.owned,
-        waiting=opened.waiting,
-        dead=dead.deliveries,
+        waiting=opened.records - opened.owned - opened.due,
+        dead=dead.dead.total(),
         oldest_s=_seconds_since(opened.oldest, now),
         longest_due_s=_seconds_since(opened.due_since, now),
         handlers=_by_handler(opened, dead, paused),
         workers={state: states[state] for state in _STATES},
-        is_capped=max(opened.number, dead.records) >= MAX_COUNTED,
+        is_capped=max(opened.records, dead.records) >= MAX_COUNTED,
     )
 
 
 _STATES: Final[Sequence[WorkerState]] = ("alive", "silent", "fenced", "gone")
 
 
-def _by_handler(opened: OpenCounts, dead: DeadCounts, paused: Sequence[str]) -> dict[str, HandlerGauges]:
+def _by_handler(opened: StandingCounts, dead: StandingCounts, paused: Sequence[str]) -> dict[str, HandlerGauges]:
     """Return the gauges of each handler, those with the most pending deliveries first."""
-    pending = {one.name: one for one in opened.handlers}
-    names = dict.fromkeys([*pending, *dead.handlers, *paused])
-    nothing = OpenOfHandler("", 0, 0, 0)
+    names = dict.fromkeys([name for name, _ in opened.pending.most_common()] + [*dead.dead, *paused])
     return {
-        name: HandlerGauges(one.number, one.owned, one.waiting, dead.handlers.get(name, 0), name in paused)
+        name: HandlerGauges(
+            open=opened.pending[name],
+            owned=opened.pending_owned[name],
+            waiting=opened.pending[name] - opened.pending_owned[name] - opened.pending_due[name],
+            dead=dead.dead[name],
+            is_paused=name in paused,
+        )
         for name in names
-        for one in [pending.get(name, nothing)]
     }
 
 

@@ -186,7 +186,7 @@ def dead_stages(question: Question) -> list[Stage]:
     """Return the question about what is dead; a record may be open while one of its deliveries is dead."""
     facets = {
         "all": [_APART, {"$match": {"handler.state": "dead"}}, _summed(None)],
-        "groups": [_APART, {"$match": {"handler.state": "dead"}}, _summed(_key(question)), *LARGEST_GROUPS],
+        "groups": [_APART, {"$match": {"handler.state": "dead"}}, _summed(_key(question)), *_LARGEST],
         **_failures(question, {"handler.state": {"$ne": "pending"}}),
     }
     return [{"$match": joined(DEAD, question.selected)}, _lifted(question.of_record), {"$facet": facets}]
@@ -215,7 +215,7 @@ def duration_stages(question: Question, measure: Measure) -> list[Stage]:
         _APART,
         {"$match": {"handler.took_ms": {"$type": "number"}}},
         {"$group": {"_id": "$handler.id", "n": {"$sum": 1}, "took": median if measure == "median" else {"$avg": took}}},
-        *LARGEST_GROUPS,
+        *_LARGEST,
     ]
 
 
@@ -251,7 +251,7 @@ def _short(path: str) -> Stage:
     return {"$switch": {"branches": [is_text, is_large], "default": path}}
 
 
-LARGEST_GROUPS: Final[Sequence[Stage]] = (
+_LARGEST: Final[Sequence[Stage]] = (
     {"$sort": {"n": -1}},
     {"$limit": MAX_GROUPS},
     {"$set": {"_id": _short("$_id")}},
@@ -263,15 +263,15 @@ def _groups(question: Question, state: str) -> list[Stage]:
     due_at = "$handler.due_at" if question.of_record is None else "$due_at"
     waiting = _one_if({"$and": [{"$not": [_IS_OWNED]}, {"$gt": [due_at, question.now]}]})
     apart = [_APART, {"$match": {"handler.state": state}}] if question.of_record is None else []
-    return [*apart, _summed(_key(question), waiting=waiting), *LARGEST_GROUPS]
+    return [*apart, _summed(_key(question), waiting=waiting), *_LARGEST]
 
 
 def _groups_over_time(question: Question) -> list[Stage]:
     if question.of_record is not None:
-        return [_summed(_key(question)), *LARGEST_GROUPS]
+        return [_summed(_key(question)), *_LARGEST]
     if question.by == "error":
         return []
-    return [_APART, _summed("$handler.id"), *LARGEST_GROUPS]
+    return [_APART, _summed("$handler.id"), *_LARGEST]
 
 
 def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]]:
@@ -291,7 +291,7 @@ def _failures(question: Question, condition: Condition) -> dict[str, list[Stage]
     key = _OF_ERROR.get(question.by, f"${question.of_record}")
     return {
         "failed_at": [*each, _summed({"$cond": [_is_date("$error.at"), number, None]})],
-        "failed_by": [*each, _summed(key), *LARGEST_GROUPS],
+        "failed_by": [*each, _summed(key), *_LARGEST],
     }
 
 
