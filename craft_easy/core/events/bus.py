@@ -168,9 +168,14 @@ class EventBus:
         plan = self._plan(event)
         if (context.suppressed_everywhere or context.suppressed_here()) and context.suppresses():
             return
-        if self.middleware.publishing and not self.middleware.has_passed(event):
-            await self.middleware.publish(event, self._publish_passed)
-            return
+        if self.middleware.publishing:
+            await self.middleware.publish(event, self._publish)
+        else:
+            await self._publish(event, plan)
+
+    async def _publish(self, event: DomainEvent, plan: Plan | None = None) -> None:
+        """Publish an event that has come through the middleware."""
+        plan = plan or self._plan(event)
         if plan.background:
             await self.tasks().admit()
         if self._publisher is not None:
@@ -198,10 +203,6 @@ class EventBus:
                 if late.background:
                     self._start(late, event)
             raise
-
-    async def _publish_passed(self, event: DomainEvent) -> None:
-        self.middleware.let_pass(event)
-        await EventBus.publish(self, event)
 
     def _start(self, handler: Handler, event: DomainEvent) -> None:
         """Start a background delivery that no store keeps."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar
 from functools import partial
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -28,7 +27,6 @@ DeliverNext: TypeAlias = Callable[[CurrentDelivery], Awaitable[None]]
 """Passes a delivery on, to the next middleware or to the handler."""
 
 _Method: TypeAlias = Callable[[T, Callable[[T], Awaitable[None]]], Awaitable[None]]
-_passed: Final[ContextVar[DomainEvent | None]] = ContextVar("craft_easy.core.events.passed", default=None)
 _METHODS: Final = ("publish", "deliver")
 _UNCALLED: Final = {
     "publish": "the event is not published: raise an exception to refuse it",
@@ -97,19 +95,6 @@ class MiddlewareStack:
     async def publish(self, event: DomainEvent, innermost: PublishNext) -> None:
         """Pass an event through the middleware to `innermost`."""
         await _pass_on("publish", self.publishing, innermost, event)
-
-    @staticmethod
-    def let_pass(event: DomainEvent) -> None:
-        """Let the next publish in this context pass, which is that of an event that has come through the middleware."""
-        _passed.set(event)
-
-    @staticmethod
-    def has_passed(event: DomainEvent) -> bool:
-        """Return whether an event has come through the middleware; another publish of it goes through it again."""
-        if _passed.get() is not event:
-            return False
-        _passed.set(None)
-        return True
 
     async def batch(self, events: Iterable[DomainEvent]) -> list[DomainEvent]:
         """Return the events that the middleware publishes in the place of these, which are to be stored together."""
