@@ -22,7 +22,7 @@ from craft_events_cli.top.polling import Answer, PolledQuestion
 from craft_events_cli.top.safe import plain
 from craft_events_cli.top.table import SortedTable
 from craft_events_cli.top.unfinished import LISTINGS, UnfinishedView, narrowed
-from craft_events_cli.top.unfinished_rows import NAMES, WIDE, WIDER, group_columns, group_rows
+from craft_events_cli.top.unfinished_rows import NAMES, group_columns, group_rows, width_class
 
 DEADLINE: Final = 600.0
 """Seconds that one pass over a backlog may take; each of its pages has a deadline of its own."""
@@ -52,7 +52,9 @@ class GroupedView(UnfinishedView):
         self._groups: Sequence[DeliveryGroup] = ()
         self._choice = Choice()
         self._now: datetime | None = None
-        self._drawn_for = -1
+        self._table: GroupTable | None = None
+        self._width = 0
+        """The width that the table was made for."""
 
     def contents(self) -> ComposeResult:
         yield Static(plain("counting …"), id="groups-title")
@@ -65,7 +67,7 @@ class GroupedView(UnfinishedView):
         self.call_later(self._renew_table)
 
     async def on_resize(self) -> None:
-        if self._drawn_for not in (-1, self._width_class()):
+        if self._table is not None and width_class(self._width) != width_class(self.size.width):
             await self._renew_table()
 
     def filter_changed(self) -> None:
@@ -104,28 +106,24 @@ class GroupedView(UnfinishedView):
         self._draw()
 
     def _draw(self) -> None:
-        found = self.query("#groups")
-        if found and self._now is not None:
-            listing = LISTINGS[self.state]
-            found.first(GroupTable).show(group_rows(self._groups, listing, self._by, self._now, self.size.width))
+        if self._table is not None and self._now is not None:
+            self._table.show(group_rows(self._groups, LISTINGS[self.state], self._by, self._now, self._width))
 
     # ------------------------------------------------------------------ the table
 
     async def _renew_table(self) -> None:
-        self._drawn_for = self._width_class()
+        """Replace the table by one with the columns that the groups, and the width, ask for."""
+        self._table, self._width = None, self.size.width
         box = self.query_one("#groups-box")
         await box.remove_children()
-        table = GroupTable(group_columns(LISTINGS[self.state], self._by, self.size.width), id="groups")
+        table = GroupTable(group_columns(LISTINGS[self.state], self._by, self._width), id="groups")
         await box.mount(table)
         table.focus()
+        self._table = table
         self._draw()
 
-    def _width_class(self) -> int:
-        return sum(self.size.width >= limit for limit in (WIDE, WIDER))
-
     def _group(self) -> DeliveryGroup | None:
-        found = self.query("#groups")
-        key = found.first(GroupTable).chosen if found else None
+        key = None if self._table is None else self._table.chosen
         return None if key is None or int(key) >= len(self._groups) else self._groups[int(key)]
 
     def chosen(self) -> Choice | None:

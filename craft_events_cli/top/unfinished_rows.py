@@ -19,6 +19,12 @@ WIDER: Final = 180
 NAMES: Final = {"error": "Error", "handler": "Handler", "type": "Type", "tenant": "Tenant"}
 _STYLES: Final = {"Error": "red", "Last error": "red", "Type": "cyan", "Oldest": "dim", "Newest": "dim", "Died": "dim"}
 
+
+def width_class(width: int) -> int:
+    """Return a number that changes where the columns do."""
+    return sum(width >= limit for limit in (WIDE, WIDER))
+
+
 # ------------------------------------------------------------------ groups
 
 
