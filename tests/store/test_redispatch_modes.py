@@ -11,7 +11,7 @@ import pytest
 from craft_easy.core.events import DomainEvent, EventBus, StoreUnavailable
 from craft_easy.core.events.engine import outage
 from craft_easy.core.events.engine.outcomes import OwnedRecord
-from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, Notice
+from craft_easy.core.events.engine.report import ConnectionLost, ConnectionResumed, DeliveryReport, Notice
 from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.model.retry import Retry, RetryPolicy
 from craft_easy.core.events.model.selection import Selection
@@ -310,6 +310,8 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
     bus: EventBus, store: EventStore
 ) -> None:
     ran: list[str] = []
+    reports: list[DeliveryReport] = []
+    bus.add_observer(reports.append)
     [event] = published = events(1)
     await store.append_many(published, handlers=["kills", "good"])
     bus.subscribe("*", lambda event: ran.append("kills"), id="kills")
@@ -326,6 +328,7 @@ async def test_a_handler_that_is_noted_in_three_take_overs_is_dead_and_its_neigh
     after = await delivery_of(store, event)
     assert [(one.id, one.state, one.crashes) for one in after.handlers] == [("kills", "dead", 3), ("good", "done", 0)]
     assert ran == ["good"]
+    assert [(report.handler, report.outcome) for report in reports] == [("good", "done"), ("kills", "dead")]
 
 
 # events apart from each other

@@ -18,12 +18,11 @@ from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from craft_easy.core.events import hooks
-from craft_easy.core.events.engine.report import DeliveryObserver, DeliveryReport, outcome_name
+from craft_easy.core.events.engine.report import DeliveryObserver, DeliveryReport, notify, outcome_name
 from craft_easy.core.events.errors import RecordRefused, StoreError, StoreLoginRefused
 from craft_easy.core.events.model.delivery import Delivery, Ended, finish, forget_errors
 from craft_easy.core.events.store.deliveries import BULK_WRITE_S, Deliveries, PendingChange, Tracked
@@ -38,7 +37,6 @@ UNFIT: Final = (RecordRefused, ArithmeticError, TypeError, ValueError)
 """Errors of an outcome that can never be stored: it must not keep the others waiting."""
 
 
-Report = Callable[[Ended, Delivery], None]
 Ownership = tuple[Any, str]
 """A record's `_id` and the identity that owns it: after a refused heartbeat the same process may claim it again."""
 
@@ -59,7 +57,7 @@ class OwnedRecord:
 
     record: Tracked
     owner: str
-    on_stored: Report | None = None
+    on_stored: Callable[[Ended, Delivery], None] | None = None
     has_run: bool = False
     ended: list[Ended] = field(default_factory=list)
     is_finished: bool = False
@@ -282,18 +280,12 @@ class OutcomeWrite:
     def report(self, observers: Sequence[DeliveryObserver]) -> None:
         """Report each outcome with the delivery that the log holds now."""
         owned = self.owned
-        reports: list[Report] = [partial(_report_to, observer, owned.record) for observer in observers]
-        if owned.on_stored is not None:
-            reports.append(owned.on_stored)
-        for ended in self.ended if reports else ():
-            for report in reports:
+        for ended in self.ended:
+            if owned.on_stored is not None:
                 try:
-                    report(ended, owned.record.delivery)
+                    owned.on_stored(ended, owned.record.delivery)
                 except Exception:
                     log.exception("the report of an outcome of event %s failed", owned.key)
-
-
-def _report_to(observer: DeliveryObserver, record: Tracked, ended: Ended, delivery: Delivery) -> None:
-    outcome = outcome_name(ended, delivery)
-    if outcome is not None:
-        observer(DeliveryReport.of(record, ended, delivery, outcome))
+            outcome = outcome_name(ended, owned.record.delivery) if observers else None
+            if outcome is not None:
+                notify(observers, DeliveryReport.of(owned.record, ended, owned.record.delivery, outcome))

@@ -92,6 +92,7 @@ class RecordOwner:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.store = store
+        self.observers = observers
         self.registry = WorkerRegistry(store)
         self.deliveries = Deliveries(store)
         self.worker = Worker(self.registry, lease=lease)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from craft_easy.core.events.model.retry import OutcomeKind
 
 if TYPE_CHECKING:
-    from craft_easy.core.events.model.delivery import Delivery, Ended
+    from craft_easy.core.events.model.delivery import Delivery, Ended, HandlerDelivery
     from craft_easy.core.events.model.pause import PausedHandler
     from craft_easy.core.events.store.deliveries import Tracked
     from craft_easy.core.events.store.worker_registry import WorkerEntry
+
+log: Final = logging.getLogger("craft_easy.core.events")
 
 OutcomeName: TypeAlias = Literal["done", "failed", "retried", "dead", "skipped", "lost"]
 
@@ -65,9 +68,32 @@ class DeliveryReport:
             took_ms=ended.outcome.took_ms,
         )
 
+    @classmethod
+    def of_crash(cls, record: Tracked, entry: HandlerDelivery) -> DeliveryReport:
+        """Return the report of a delivery that became dead in a take-over, since its handler had ended its process."""
+        return cls(
+            event_id=str(record.document.get("event_id")),
+            event_type=str(record.document.get("event_type")),
+            tenant_id=record.document.get("tenant_id"),
+            handler=entry.id,
+            outcome="dead",
+            attempt=entry.attempts,
+            error=None,
+            due_at=None,
+        )
+
 
 DeliveryObserver: TypeAlias = Callable[[DeliveryReport], object]
 """Called with each delivery whose outcome is stored; an exception that it raises is logged."""
+
+
+def notify(observers: Iterable[DeliveryObserver], report: DeliveryReport) -> None:
+    """Pass a report to each observer."""
+    for observer in observers:
+        try:
+            observer(report)
+        except Exception:
+            log.exception("an observer failed at the report of event %s", report.event_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from craft_easy.core.events import hooks
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.engine.report import DeliveryReport, notify
 from craft_easy.core.events.errors import StoreUnavailable
-from craft_easy.core.events.model.delivery import Delivery, take_over
+from craft_easy.core.events.model.delivery import Delivery, HandlerDelivery, take_over
 from craft_easy.core.events.store.deliveries import PendingChange, Tracked
 
 if TYPE_CHECKING:
@@ -134,11 +135,14 @@ class TakeOver:
         before = [record.delivery for record in page]
         await self._change([PendingChange(record, _freed(record, at)) for record in page])
         freed = [
-            (record.delivery, former)
+            (record, former)
             for record, former in zip(page, before, strict=True)
             if record.delivery.takeovers > former.takeovers
         ]
-        self.died += sum(_dead(delivery) - _dead(former) for delivery, former in freed)
+        for record, former in freed:
+            for entry in _died(record.delivery, former):
+                self.died += 1
+                notify(self._record_owner.observers, DeliveryReport.of_crash(record, entry))
         return len(freed)
 
     async def _change(self, changes: Sequence[PendingChange]) -> None:
@@ -156,5 +160,7 @@ def _freed(record: Tracked, at: datetime) -> Callable[[Delivery], Delivery]:
     return lambda delivery: take_over(delivery, owner, at=at)
 
 
-def _dead(delivery: Delivery) -> int:
-    return sum(handler.state == "dead" for handler in delivery.handlers)
+def _died(delivery: Delivery, former: Delivery) -> list[HandlerDelivery]:
+    """Return the deliveries that were not dead before."""
+    dead = {entry.id for entry in former.handlers if entry.state == "dead"}
+    return [entry for entry in delivery.handlers if entry.state == "dead" and entry.id not in dead]
