@@ -53,7 +53,7 @@ class DeliveryCounts:
         with self._lock:
             counts = self._counts[self._labels.of(report.handler)]
             counts.outcomes[report.outcome] = counts.outcomes.get(report.outcome, 0) + 1
-            counts.retries += report.attempt > 1
+            counts.retries += report.outcome in ("failed", "retried")
             counts.buckets[bisect_left(BUCKETS_S, seconds)] += 1
             counts.seconds += seconds
 
@@ -63,7 +63,7 @@ class DeliveryCounts:
             f"{PREFIX}deliveries", "Attempts that ended, by handler and outcome.", labels=["handler", "outcome"]
         )
         retries = CounterMetricFamily(
-            f"{PREFIX}retries", "Attempts that were not the first, by handler.", labels=["handler"]
+            f"{PREFIX}retries", "Attempts after which the delivery is tried again, by handler.", labels=["handler"]
         )
         took = HistogramMetricFamily(
             f"{PREFIX}delivery_duration_seconds", "The duration of an attempt, by handler.", labels=["handler"]

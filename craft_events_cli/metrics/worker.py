@@ -114,7 +114,7 @@ class WorkerMetrics(Collector):
             yield from self._of_worker(self._record_owner, signs)
 
     def _of_worker(self, record_owner: RecordOwner, signs: VitalSigns) -> Iterable[Metric]:
-        yield gauge("owned_records", "Records that this worker owns.", len(record_owner.writer.owned))
+        yield gauge("records_owned", "Records that this worker owns.", len(record_owner.writer.owned))
         yield gauge("lease_seconds", "The lease of this worker.", signs.lease)
         yield gauge("lease_held", "1 if the lease is held, and handlers may start.", signs.has_lease)
         yield gauge("loop_age_seconds", "Seconds since the event loop last answered.", signs.loop_age)

@@ -104,7 +104,7 @@ def test_an_incident_is_seen_at_both_endpoints(shop: Shop) -> None:
             until(lambda: backlog.has(dead_deliveries__shop_mail=1, due_events=0, workers__alive=1), seconds=30)
 
             shop.publish("video.sent", s=100)
-            until(lambda: worker.has(running_deliveries__shop_cut=1, owned_records=1), seconds=30)
+            until(lambda: worker.has(running_deliveries__shop_cut=1, records_owned=1), seconds=30)
             until(lambda: backlog.has(owned_events=1, owned_deliveries__shop_cut=1), seconds=30)
             worker.run.process.kill()
         until(lambda: backlog.has(workers__alive=0, workers__silent=1, owned_events=1), seconds=30)

@@ -37,14 +37,15 @@ def metrics() -> WorkerMetrics:
 
 
 def test_deliveries_are_counted_by_handler_and_outcome(metrics: WorkerMetrics) -> None:
-    for one in (report(), report(), report(outcome="failed"), report(outcome="dead", attempt=20), EventEnded()):
+    ended = [report(), report(outcome="failed"), report(attempt=2), report(outcome="retried"), report(outcome="dead")]
+    for one in (*ended, EventEnded()):
         metrics.observe(one)
     found = scraped(metrics)
     assert found["craft_events_deliveries_total{shop:mail,done}"] == 2
     assert found["craft_events_deliveries_total{shop:mail,failed}"] == 1
     assert found["craft_events_deliveries_total{shop:mail,dead}"] == 1
     assert found["craft_events_deliveries_total{shop:mail,lost}"] == 0
-    assert found["craft_events_retries_total{shop:mail}"] == 1
+    assert found["craft_events_retries_total{shop:mail}"] == 2
 
 
 def test_durations_are_a_cumulative_histogram(metrics: WorkerMetrics) -> None:
@@ -102,7 +103,7 @@ def own(metrics: WorkerMetrics) -> OwnWorker:
 def test_what_runs_and_what_is_owned_are_gauges(metrics: WorkerMetrics, own: OwnWorker) -> None:
     metrics.observe(report("shop:stock"))
     found = scraped(metrics)
-    assert (found["craft_events_owned_records{}"], found["craft_events_lease_held{}"]) == (2, 1)
+    assert (found["craft_events_records_owned{}"], found["craft_events_lease_held{}"]) == (2, 1)
     assert found["craft_events_running_deliveries{shop:mail}"] == 2
     assert found["craft_events_running_deliveries{shop:stock}"] == 0
     assert 20 <= found["craft_events_longest_running_seconds{shop:mail}"] < 80
