@@ -70,15 +70,22 @@ def lines_of(event: Event, room: int, *, traceback: bool, has_payload: bool = Tr
         yield from _labelled_trace(event["redacted"], room)
     elif has_payload:
         yield from _payload(event["payload"], room)
-    for name, words in (("causation_id", "caused by"), ("correlation_id", "chain started by")):
-        if event[name] is not None:
-            label, event_id = Cell(f"{words}{GAP}", _DIM), Cell(safe(event[name]))
-            is_one_line = _width([label, event_id]) <= room
-            yield from ([label, event_id],) if is_one_line else ([label], [Cell(MARGIN), event_id])
+    yield from _ids(event, room)
     delivery = event["delivery"]
     yield [Cell(standing(delivery, event["timestamp"]))]
     if delivery is not None:
         yield from _deliveries(delivery["handlers"], event["timestamp"], room, traceback=traceback)
+
+
+def _ids(event: Event, room: int) -> Iterator[list[Cell]]:
+    """Yield the ids that lead from the event to others, each on a line or, where that is too long, on two."""
+    trace_id = event.get("trace_context", {}).get("traceparent", "").partition("-")[2].partition("-")[0]
+    ids = ("caused by", event["causation_id"]), ("chain started by", event["correlation_id"]), ("trace", trace_id)
+    for words, value in ids:
+        if value:
+            label, cell = Cell(f"{words}{GAP}", _DIM), Cell(safe(value))
+            is_one_line = _width([label, cell]) <= room
+            yield from ([label, cell],) if is_one_line else ([label], [Cell(MARGIN), cell])
 
 
 def _head(event: Event, room: int) -> Iterator[list[Cell]]:

@@ -84,6 +84,15 @@ def test_a_table_shows_the_event_and_its_deliveries(
     golden(f"show-{name}.table", ended.out)
 
 
+def test_show_names_the_trace_that_the_event_was_published_in(cli: Cli, log: Log) -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    log.insert(record(31, trace_context={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}))
+    log.insert(record(32, trace_context={"of": "another program"}))
+    shown = cli("show", record(31)["event_id"], "-o", "table").out
+    assert f"trace   {trace_id}\n" in shown
+    assert "trace" not in cli("show", record(32)["event_id"], "-o", "table").out
+
+
 def failed(message: str = "no connection") -> Any:
     frames = ["shop/mail.py:18 in deliver", "shop/mail.py:31 in send", "smtplib.py:255 in __init__"]
     return errors(1, text=message, kind="SMTPError")[0] | {"where": frames[1], "frames": frames}
