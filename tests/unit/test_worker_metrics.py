@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Working
+from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice, Working
 from craft_easy.core.events.engine.watchdog import RunningHandler
 from craft_events_cli.metrics.deliveries import OUTCOMES, DeliveryCounts
 from craft_events_cli.metrics.gauges import OTHER, HandlerLabels
@@ -37,8 +37,14 @@ def metrics() -> WorkerMetrics:
 
 
 def test_deliveries_are_counted_by_handler_and_outcome(metrics: WorkerMetrics) -> None:
-    ended = [report(), report(outcome="failed"), report(attempt=2), report(outcome="retried"), report(outcome="dead")]
-    for one in (*ended, EventEnded()):
+    ended: list[Notice] = [
+        report(),
+        report(outcome="failed"),
+        report(attempt=2),
+        report(outcome="retried"),
+        report(outcome="dead"),
+    ]
+    for one in [*ended, EventEnded()]:
         metrics.observe(one)
     found = scraped(metrics)
     assert found["craft_events_deliveries_total{shop:mail,done}"] == 2
