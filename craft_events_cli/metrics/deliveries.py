@@ -54,8 +54,9 @@ class DeliveryCounts:
             counts = self._counts[self._labels.of(report.handler)]
             counts.outcomes[report.outcome] = counts.outcomes.get(report.outcome, 0) + 1
             counts.retries += report.outcome in ("failed", "retried")
-            counts.buckets[bisect_left(BUCKETS_S, seconds)] += 1
-            counts.seconds += seconds
+            if report.took_ms:  # one that ended its process has no duration
+                counts.buckets[bisect_left(BUCKETS_S, seconds)] += 1
+                counts.seconds += seconds
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics of a scrape; in any thread."""

@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import DeliveryReport, Notice, Working
+from craft_easy.core.events.engine.report import Notice, Working
 from craft_events_cli.metrics.address import ListenAddress
 from craft_events_cli.metrics.deliveries import DeliveryCounts
 from craft_events_cli.metrics.gauges import HandlerLabels, gauge, info, labelled
@@ -56,6 +56,7 @@ class WorkerMetrics(Collector):
     def following(self, bus: EventBus) -> Iterator[None]:
         """Read the worker of a bus, and have its event loop beat, until the block ends."""
         self._deliveries.begin(one.handler.id for one in bus.subscriptions())
+        bus.add_observer(self._deliveries.add)  # of the bus: it also hears of what handlers publish, and of crashes
         self.beat()
         self._record_owner = bus.publisher.record_owner()
         beating = asyncio.create_task(self._beat_for_ever(), name="beat of the loop")
@@ -74,12 +75,9 @@ class WorkerMetrics(Collector):
         self._loop_at = self._clock()
 
     def observe(self, notice: Notice) -> None:
-        """Count a notice of the run."""
-        match notice:
-            case DeliveryReport():
-                self._deliveries.add(notice)
-            case Working():
-                self._working = notice
+        """Keep when the log has answered; the run's other notices are not needed."""
+        if isinstance(notice, Working):
+            self._working = notice
 
     # in any thread
 

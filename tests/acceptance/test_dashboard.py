@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.parser import text_string_to_metric_families
 
 from craft_easy.core.events import EventBus
-from craft_easy.core.events.engine.report import DeliveryReport
 from craft_easy.core.events.operations.backlog import BacklogGauges, HandlerGauges
 from craft_easy.core.events.store import EventStore
 from craft_events_cli.metrics.polling import BacklogPoller
@@ -40,7 +39,6 @@ async def exported(embedded_uri: str, database_name: str) -> Exported:
         bus.subscribe("order.*", lambda _: None, id="shop:mail")
         await bus.publisher.record_owner().worker.ready()
         with worker.following(bus):
-            worker.observe(DeliveryReport("e", "order.placed", None, "shop:mail", "done", 1, None, None))
             text = generate_latest(registry).decode()
             for collector in (poller, worker):
                 own = CollectorRegistry()

@@ -6,9 +6,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from craft_easy.core.events import DomainEvent, EventBus
 from craft_easy.core.events.clock import steady
-from craft_easy.core.events.engine.report import DeliveryReport, EventEnded, Notice, Working
+from craft_easy.core.events.engine.report import DeliveryReport, Working
 from craft_easy.core.events.engine.watchdog import RunningHandler
+from craft_easy.core.events.testing import memory_store
 from craft_events_cli.metrics.deliveries import OUTCOMES, DeliveryCounts
 from craft_events_cli.metrics.gauges import OTHER, HandlerLabels
 from craft_events_cli.metrics.worker import WorkerMetrics
@@ -36,17 +38,18 @@ def metrics() -> WorkerMetrics:
     return WorkerMetrics(("shop", "event_log"))
 
 
-def test_deliveries_are_counted_by_handler_and_outcome(metrics: WorkerMetrics) -> None:
-    ended: list[Notice] = [
-        report(),
-        report(outcome="failed"),
-        report(attempt=2),
-        report(outcome="retried"),
-        report(outcome="dead"),
-    ]
-    for one in [*ended, EventEnded()]:
-        metrics.observe(one)
-    found = scraped(metrics)
+def counted(*reports: DeliveryReport) -> dict[str, float]:
+    """Return the samples of these deliveries by name and labels."""
+    counts = DeliveryCounts(HandlerLabels())
+    for one in reports:
+        counts.add(one)
+    samples = [sample for family in counts.collect() for sample in family.samples]
+    return {f"{one.name}{{{','.join(one.labels.values())}}}": one.value for one in samples}
+
+
+def test_deliveries_are_counted_by_handler_and_outcome() -> None:
+    outcomes = ("done", "failed", "done", "retried", "dead")
+    found = counted(*(report(outcome=outcome) for outcome in outcomes))
     assert found["craft_events_deliveries_total{shop:mail,done}"] == 2
     assert found["craft_events_deliveries_total{shop:mail,failed}"] == 1
     assert found["craft_events_deliveries_total{shop:mail,dead}"] == 1
@@ -54,15 +57,32 @@ def test_deliveries_are_counted_by_handler_and_outcome(metrics: WorkerMetrics) -
     assert found["craft_events_retries_total{shop:mail}"] == 2
 
 
-def test_durations_are_a_cumulative_histogram(metrics: WorkerMetrics) -> None:
-    for took_ms in (5.0, 6.0, 2_000.0, 1e6):
-        metrics.observe(report(took_ms=took_ms))
-    found = scraped(metrics)
+def test_durations_are_a_cumulative_histogram() -> None:
+    found = counted(*(report(took_ms=took_ms) for took_ms in (5.0, 6.0, 2_000.0, 1e6)))
     name = "craft_events_delivery_duration_seconds"
     bounds = ("0.005", "0.01", "1.0", "2.5", "900.0", "+Inf")
     assert [found[f"{name}_bucket{{shop:mail,{bound}}}"] for bound in bounds] == [1, 2, 2, 3, 3, 4]
     assert found[f"{name}_count{{shop:mail}}"] == 4
     assert found[f"{name}_sum{{shop:mail}}"] == pytest.approx(1002.011)
+
+
+def test_a_delivery_that_ended_its_process_is_counted_and_has_no_duration() -> None:
+    found = counted(report(outcome="dead", took_ms=0.0))
+    assert found["craft_events_deliveries_total{shop:mail,dead}"] == 1
+    assert found["craft_events_delivery_duration_seconds_count{shop:mail}"] == 0
+
+
+async def test_what_the_bus_delivers_is_counted(metrics: WorkerMetrics) -> None:
+    async with EventBus() as bus:
+        bus.configure_store(memory_store())
+        bus.subscribe("order.*", lambda _: None, id="shop:mail")
+        bus.publisher.record_owner()
+        with metrics.following(bus):
+            await bus.publish(DomainEvent(event_type="order.placed"))
+            await bus.drain()
+            found = scraped(metrics)
+    assert found["craft_events_deliveries_total{shop:mail,done}"] == 1
+    assert found["craft_events_lease_held{}"] == 1
 
 
 def test_every_loaded_handler_begins_with_zeros() -> None:
@@ -107,7 +127,7 @@ def own(metrics: WorkerMetrics) -> OwnWorker:
 
 
 def test_what_runs_and_what_is_owned_are_gauges(metrics: WorkerMetrics, own: OwnWorker) -> None:
-    metrics.observe(report("shop:stock"))
+    metrics._labels.of("shop:stock")
     found = scraped(metrics)
     assert (found["craft_events_records_owned{}"], found["craft_events_lease_held{}"]) == (2, 1)
     assert found["craft_events_running_deliveries{shop:mail}"] == 2
