@@ -155,6 +155,22 @@ async def test_a_child_waits_for_a_paused_handler_too(bus: EventBus, store: Even
     assert waiting.waiting == 1
 
 
+async def test_a_committed_event_waits_for_a_paused_handler_too(
+    real_store: EventStore, real_database: Any, ran: Ran
+) -> None:
+    await pause(real_store)
+    async with EventBus() as bus:
+        bus.configure_store(real_store)
+        for name in "ab":
+            bus.subscribe("*", ran.handler(name), id=name)
+        async with bus.transaction(real_database.client) as tx:
+            await tx.publish(event := events(1)[0])
+        await bus.drain()
+        stored = await delivery_of(real_store, event)
+    assert ran.runs == {("b", event.event_id): 1}
+    assert (stored.state, stored.owner, entry(stored, "a").attempts) == ("open", None, 0)
+
+
 async def test_a_background_handler_that_is_paused_is_not_started(bus: EventBus, store: EventStore, ran: Ran) -> None:
     bus.subscribe("*", ran.handler("a"), id="a", background=True)
     await pause(store)
@@ -208,7 +224,11 @@ async def test_a_handler_is_paused_by_its_alias_and_under_its_alias(bus: EventBu
     await store.append_many(events(1), handlers=["old"])
     await store.append_many(events(1), handlers=["new"])
     await pause(store, "old")
-    assert (await deliver(bus)).paused == 2
+    summary = await deliver(bus)
+    assert (summary.claimed, summary.paused) == (0, 2)
+    await bus.publish(events(1)[0])
+    await bus.drain()
+    assert not ran.runs
     await pauses.resume(store, "old")
     await pause(store, "new")
     await bus.publisher.record_owner().worker.ready()
@@ -310,10 +330,11 @@ async def test_a_watch_learns_of_a_pause_and_of_its_end_and_reports_both(
             await becomes(lambda: len(ran.runs) == 1)
             await pause(store, reason="down")
             await becomes(lambda: any(isinstance(notice, HandlersPaused) for notice in notices))
-            await store.append_many(events(2), handlers=["a"])
+            await store.append_many(late := events(2), handlers=["a"])
             assert (await pauses.paused_handlers(store))[0].waiting == 2
             await asyncio.sleep(1.2)
             assert len(ran.runs) == 1
+            assert {(await delivery_of(store, event)).rev for event in late} == {0}, "no poll claims them"
             await pauses.resume(store, "a")
             await becomes(lambda: len(ran.runs) == 3)
             await becomes(lambda: HandlersResumed(("a",)) in notices)
