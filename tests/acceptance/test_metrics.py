@@ -17,6 +17,7 @@ import pytest
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.clock import steady
+from craft_easy.core.events.operations import pauses
 from craft_easy.core.events.store import EventStore
 from tests.support.conditions import until
 from tests.support.endpoints import Endpoint, Reply, get
@@ -75,6 +76,15 @@ class Shop:
                 await store.append_many([event], handlers=[KINDS[event_type]])
 
         asyncio.run(publish())
+
+    def pause(self, handler: str) -> None:
+        """Pause a handler."""
+
+        async def pause() -> None:
+            async with EventStore(self._database, uri=self._uri) as store:
+                await pauses.pause(store, handler, by="ann@db-1")
+
+        asyncio.run(pause())
 
 
 @pytest.fixture
@@ -222,6 +232,7 @@ def test_prometheus_answers_every_query_of_the_dashboard_during_an_incident(shop
     for event_type in ("order.placed", "report.made", "legacy.sent"):
         shop.publish(event_type)
     shop.publish("video.sent", s=100)
+    shop.pause("shop:paused")
     with shop.metrics() as backlog, shop.worker() as worker:
         addresses = {"backlog": backlog.address, "worker": worker.address}
         with Prometheus(tmp_path, rules=str(RULES), **addresses) as prometheus:
