@@ -185,10 +185,10 @@ class EventList(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         is_chosen = number == self._cursor
         segments = list(self._segments(self.window.rows[number], width))
-        strip = Strip(segments).adjust_cell_length(width, self.rich_style)
+        strip = Strip(segments).adjust_cell_length(width)
         if not is_chosen:
             return strip.apply_style(self.rich_style)
-        return strip.apply_style(self.get_component_rich_style("event-list--cursor")) if self.has_focus else strip
+        return strip.apply_style(self.get_component_rich_style("event-list--cursor"))
 
     def _segments(self, row: EventRow, width: int) -> Iterator[Segment]:
         dim = self.get_component_rich_style("event-list--dim", partial=True)

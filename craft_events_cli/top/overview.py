@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Sparkline, Static
 
+from craft_events_cli.output.pauses import pause_line
 from craft_events_cli.output.spans import duration_text
 from craft_events_cli.top.polling import Answer, PolledQuestion
 from craft_events_cli.top.safe import cell, plain
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LONG: Final = 120.0
 """Seconds that the figures may take: each open record is counted."""
+MAX_PAUSED: Final = 3
 TILES: Final = ("open", "due", "waiting", "owned", "dead")
 HANDLERS: Final = (
     TableColumn("Handler"),
@@ -53,6 +55,7 @@ class OverviewView(View):
 
     def contents(self) -> ComposeResult:
         yield Banner(id="left-alone")
+        yield Banner(id="paused")
         with Horizontal(id="tiles"):
             for name in (*TILES, "oldest"):
                 yield Tile(id=f"tile-{name}")
@@ -72,7 +75,8 @@ class OverviewView(View):
         )
 
     def on_mount(self) -> None:
-        self.query_one("#left-alone", Banner).show(None)
+        for name in ("left-alone", "paused"):
+            self.query_one(f"#{name}", Banner).show(None)
 
     def filter_changed(self) -> None:
         """Read the figures of what the filter selects."""
@@ -92,6 +96,8 @@ class OverviewView(View):
         self._show_hour(found)
         self.query_one("#handlers", SortedTable).show([_handler_row(one) for one in found.groups])
         self._show_left_alone(found)
+        lines = [plain(pause_line(one)) for one in found.paused]
+        self.query_one("#paused", Banner).show(Content("\n").join(lines[:MAX_PAUSED]) if lines else None)
         pace = "every second" if answer.every <= 1 else f"every {duration_text(answer.every)}, as they take long"
         narrowed = f" · filter {self.filter.typed}" if self.filter.typed else ""
         self.query_one("#pace", Static).update(plain(f"workers are read every second, figures {pace}{narrowed}"))

@@ -8,6 +8,7 @@ index answers every second. An outage is a state of the answer: the last value s
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -83,22 +84,27 @@ class PolledQuestion(Generic[T]):
     async def put(self) -> None:
         """Ask it once, and show the answer."""
         begun_at = self._steady()
+        self._due_at = math.inf
         try:
             async with asyncio.timeout(self._deadline):
                 value = await self._ask()
         except TimeoutError:
-            self._rest(begun_at, fault=f"no answer within {self._deadline:g} s")
+            self._fail(f"no answer within {self._deadline:g} s")
         except EventsError as error:
-            self._rest(begun_at, fault=str(error))
+            self._fail(str(error))
         else:
             every = self._pace(self._steady() - begun_at)
             self.answer = Answer(value, self._steady(), every)
-            self._due_at = begun_at + every
+            self._rest_until(begun_at + every)
         self._show(self.answer)
 
-    def _rest(self, begun_at: float, *, fault: str) -> None:
-        self.answer = Answer(self.answer.value, self.answer.read_at, self.answer.every, fault)
-        self._due_at = self._steady() + ROUND
+    def _fail(self, reason: str) -> None:
+        self.answer = Answer(self.answer.value, self.answer.read_at, self.answer.every, reason)
+        self._rest_until(self._steady() + ROUND)
+
+    def _rest_until(self, due_at: float) -> None:
+        """Rest, unless it was hurried while it was asked: its answer may be older than that."""
+        self._due_at = min(self._due_at, due_at)
 
     def _pace(self, took: float) -> float:
         """Return the seconds between two beginnings; the first answer, which often costs more, is soon asked again."""

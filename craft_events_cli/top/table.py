@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from craft_events_cli.top.safe import cell
+
+MARK_FALLING: Final = "▼"
+MARK_RISING: Final = "▲"
+MIN_TEXT: Final = 10
+"""Columns of text are not cut below this width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class SortedTable(DataTable[Text]):
     def _label(self, number: int) -> Text:
         column = self._columns[number]
         is_falling = column.is_number != self._is_reversed
-        mark = "" if number != self._sorted_by else " ▼" if is_falling else " ▲"
+        mark = "" if number != self._sorted_by else f" {MARK_FALLING if is_falling else MARK_RISING}"
         return cell(column.name + mark, is_right=column.is_number)
 
     def _in_order(self) -> Sequence[TableRow]:
@@ -105,6 +110,7 @@ class SortedTable(DataTable[Text]):
         self.clear()
         for number, column in enumerate(self.ordered_columns):
             column.label = self._label(number)
+        self._fit()
         rows = self._in_order()
         for row in rows:
             self.add_row(*row.cells, key=row.key)
@@ -112,3 +118,23 @@ class SortedTable(DataTable[Text]):
         if found is not None:
             self.move_cursor(row=found, scroll=False)
         self.scroll_to(scrolled.x, scrolled.y, animate=False)
+
+    def on_resize(self) -> None:
+        """Fit the columns to another width."""
+        if self.ordered_columns:
+            self._draw()
+
+    def _fit(self) -> None:
+        """Give each column what it needs; where that is too much, texts are cut, the longest first."""
+        needed = [
+            max([self._label(number).cell_len, *(row.cells[number].cell_len for row in self._rows)])
+            for number, column in enumerate(self._columns)
+        ]
+        excess = sum(needed) + 2 * self.cell_padding * len(needed) - self.size.width
+        texts = [number for number, column in enumerate(self._columns) if not column.is_number]
+        while excess > 0 and texts and needed[longest := max(texts, key=needed.__getitem__)] > MIN_TEXT:
+            needed[longest] -= 1
+            excess -= 1
+        for column, width in zip(self.ordered_columns, needed, strict=True):
+            column.auto_width, column.width = False, width
+        self._require_update_dimensions = True

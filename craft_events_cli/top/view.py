@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker
 
 from craft_events_cli.output.spans import duration_text
+from craft_events_cli.terminal import redacted
 from craft_events_cli.top.filtering import HINT, EventFilter
 from craft_events_cli.top.polling import PolledQuestion, Poller
 from craft_events_cli.top.safe import plain
@@ -118,7 +121,12 @@ class View(Screen[None]):
 
     def run_in_background(self, work: Callable[[], Coroutine[Any, Any, None]], *, group: str) -> None:
         """Run a piece of work for as long as the view exists, in place of the one in its group."""
-        running: Worker[None] = self.run_worker(work, group=group, exclusive=True)
+
+        async def run() -> None:
+            with suppress(NoMatches):  # the console ends, and its widgets are gone
+                await work()
+
+        running: Worker[None] = self.run_worker(run, group=group, exclusive=True)
         del running
 
     def outage(self) -> tuple[str, float | None] | None:
@@ -133,7 +141,7 @@ class View(Screen[None]):
             return
         reason, age_s = found
         age = "nothing was read yet" if age_s is None else f"these data are {duration_text(age_s)} old"
-        self.query_one("#outage", Banner).show(plain(f"✗ {age}, trying again: {reason}"))
+        self.query_one("#outage", Banner).show(plain(f"✗ {age}, trying again: {redacted(reason)}"))
 
     # ------------------------------------------------------------------ the filter
 

@@ -72,7 +72,7 @@ async def page(
         selection: the events and their order; a limit is ignored.
         after: the key of the page before; None for the first.
         only: a further choice.
-        size: the number of records of a page; with a choice it may have some more.
+        size: the number of records of a page; with a choice, and on the embedded log, it may have some more.
 
     Raises:
         StoreUnavailable: the log was not reached, or did not answer in time.
