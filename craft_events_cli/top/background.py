@@ -43,7 +43,7 @@ def is_light_color(answer: bytes) -> bool:
     if found is None:
         return False
     red, green, blue = (int(one, 16) / (16 ** len(one) - 1) for one in found.groups())
-    return 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+    return bool(0.299 * red + 0.587 * green + 0.114 * blue > 0.5)
 
 
 def _answer() -> bytes:
