@@ -32,7 +32,7 @@ def served_at(text: str) -> Address:
     return address(text, SERVED_AT)
 
 
-def public_url(text: str) -> str:
+def url_of_proxy(text: str) -> str:
     """Check the address that a proxy gives the console."""
     url = urlsplit(text)
     if url.scheme not in ("http", "https") or not url.hostname or url.username is not None:
@@ -91,7 +91,7 @@ class Serving:
         typer.Option(
             "--public-url",
             metavar="URL",
-            parser=values.reads(public_url),
+            parser=values.reads(url_of_proxy),
             help="accept this address of a proxy, too",
             rich_help_panel=BROWSER,
         ),

@@ -122,12 +122,10 @@ class DeliverNow(ConsoleAction):
         counts = await in_own_loop(self._count if self._is_pending else self._count_dead)
         if not counts.deliveries:
             return None
-        fresh = "" if self._is_pending else "get a fresh budget and "
+        is_one = counts.deliveries == 1
         what = f"{counted(counts.deliveries, 'delivery', 'deliveries')} of {counted(counts.events, 'event')}"
-        verb = "is" if counts.deliveries == 1 and not fresh else "are"
-        if counts.deliveries == 1:
-            fresh = fresh.replace("get ", "gets ")
-            verb = "is"
+        fresh = "" if self._is_pending else f"{'gets' if is_one else 'get'} a fresh budget and "
+        verb = "is" if is_one else "are"
         return f"{what} {fresh}{verb} delivered now, by the handlers that are loaded in this console."
 
     async def run(self, reason: str, progress: Progress) -> str:

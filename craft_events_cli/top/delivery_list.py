@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.widgets import DataTable, Static
 
 from craft_easy.core.events.errors import EventsError
@@ -34,7 +35,21 @@ class DeliveryTable(DataTable[Text]):
         Binding("enter", "select_cursor", "Event"),
         Binding("j", "cursor_down", "Down", show=False),
         Binding("k", "cursor_up", "Up", show=False),
+        Binding("home,g", "scroll_top", "First", show=False),
+        Binding("end,G", "scroll_bottom", "Last", show=False),
     ]
+
+    class Scrolled(Message):
+        """The rows that are seen have changed."""
+
+    @property
+    def last_seen(self) -> int:
+        """The number of the last row that is seen, or that has the cursor."""
+        return max(self.cursor_row, round(self.scroll_y) + self.size.height)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Scrolled())
 
 
 class DeliveryListView(UnfinishedView):
@@ -156,8 +171,16 @@ class DeliveryListView(UnfinishedView):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Read the next page when the cursor comes near the end."""
         event.stop()
-        is_near = 0 < event.cursor_row >= len(self._rows) - AHEAD
-        if is_near and self._rows and not self._is_whole and not self._is_reading:
+        self._read_on_near_the_end()
+
+    def on_delivery_table_scrolled(self) -> None:
+        """Read the next page when what is seen comes near the end."""
+        self._read_on_near_the_end()
+
+    def _read_on_near_the_end(self) -> None:
+        has_moved = self._table.cursor_row > 0 or self._table.scroll_y > 0
+        is_near = self._table.last_seen >= len(self._rows) - AHEAD
+        if has_moved and is_near and self._rows and not self._is_whole and not self._is_reading:
             self._is_beyond = self._is_reading = True
             self.run_worker(self._read_on(), group="pages")
 

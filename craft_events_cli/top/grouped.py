@@ -36,7 +36,11 @@ ORDER: Final[tuple[By, ...]] = ("error", "handler", "type", "tenant")
 class GroupTable(SortedTable):
     """The table of groups."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "List")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "List"),
+        Binding("home,g", "scroll_top", "First", show=False),
+        Binding("end,G", "scroll_bottom", "Last", show=False),
+    ]
 
 
 class GroupedView(UnfinishedView):

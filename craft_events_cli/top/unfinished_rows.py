@@ -31,8 +31,9 @@ def width_class(width: int) -> int:
 def group_columns(listing: Listing, by: By, width: int) -> list[TableColumn]:
     """Return the columns of groups, the less important ones only where there is room."""
     in_common = ["Handler", "Error"] if by == "error" else [NAMES[by]]
-    of_newest = {"error": [], "handler": ["Last error"]}.get(by, ["Last handler", "Last error"])
-    times = ["Oldest", "Newest"] if width >= WIDE else ["Newest"]
+    is_wide = width >= WIDE
+    of_newest = {"error": [], "handler": ["Last error"]}.get(by, ["Last handler", "Last error"][not is_wide :])
+    times = ["Oldest", "Newest"] if is_wide else ["Newest"][listing.is_pending :]
     next_try = [listing.moment] if listing.is_pending else []
     example = ["Example"] if width >= WIDER else []
     names = [*in_common, *times, *next_try, *of_newest, *example]
@@ -102,7 +103,7 @@ def delivery_cells(some: Sequence[UnfinishedDelivery], listing: Listing, now: da
 
 def _room(width: int) -> int:
     """Return the width of a long cell."""
-    return max(16, min(60, width // 3 if width < WIDE else width // 4))
+    return max(16, min(60, (width - 34) // 2 if width < WIDE else width // 4))
 
 
 def _cell(name: str, text: str | None, room: int) -> Text:
