@@ -94,7 +94,7 @@ class DiscardUnfinished(ConsoleAction):
         found = action.question(self._agreed)
         if found is None or not self._is_pending:
             return None if found is None else found.text
-        return f"{found.text} They are {action.meant}."
+        return f"{found.text} Dead deliveries of the handler are included."
 
     async def run(self, reason: str, progress: Progress) -> str:
         action = self._action(reason)

@@ -151,7 +151,7 @@ async def test_pending_deliveries_are_discarded_by_handler(log: Log) -> None:
         await top.press("b", "b", "b")
         await top.shows("2 pending deliveries, by handler", "shop.legacy:sync")
         await top.press("d")
-        await top.shows("1 delivery of 1 event is skipped", "They are dead or pending")
+        await top.shows("1 delivery of 1 event is skipped", "Dead deliveries")
         await top.type("gone")
         await top.press("enter", "y")
         await top.shows("1 pending delivery, by handler")

@@ -71,7 +71,8 @@ class MemorySource:
     """The number of deliveries that were read for lists."""
     _never: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def figures(self) -> Any:
+    async def figures(self, chosen: EventFilter) -> Any:
+        del chosen
         await self._never.wait()
 
     async def workers(self) -> Sequence[Any]:
