@@ -190,7 +190,7 @@ def test_the_same_classes_have_not_changed(cli: Cli, baseline: str) -> None:
         (["check", "other.json", "-m", "first"], 2, "other.json: is not a catalogue of events"),
         (["check", "newer.json", "-m", "first"], 2, "newer.json: has version 2"),
         (["check", "odd.json", "-m", "first"], 2, "odd.json: has no valid schema for a"),
-        (["check", "deep.json", "-m", "first"], 2, "deep.json: "),
+        (["check", "deep.json", "-m", "first"], 2, "deep.json: has no valid schema for a"),
         (["check", "events.json"], 2, "no handler module is named"),
         (["list", "-m", "broken"], 5, "the handler module broken cannot be imported"),
         (["export", "--format", "xml", "-m", "first"], 2, "--format:"),
@@ -199,7 +199,7 @@ def test_the_same_classes_have_not_changed(cli: Cli, baseline: str) -> None:
 def test_what_cannot_be_compared_is_an_error_that_says_so(
     cli: Cli, baseline: str, app: Path, args: list[str], code: int, message: str
 ) -> None:
-    deep = '{"craft_events_schema": 1, "types": {"a": {"stored": ' + '{"items": ' * 5_000 + "{}" + "}" * 5_000 + "}}}"
+    deep = '{"craft_events_schema": 1, "types": {"a": {"stored": ' + '{"items": ' * 400 + "{}" + "}" * 400 + "}}}"
     files = {"other.json": "[]", "newer.json": '{"craft_events_schema": 2}', "deep.json": deep}
     files["odd.json"] = '{"craft_events_schema": 1, "types": {"a": 1}}'
     for name, text in files.items():

@@ -273,6 +273,11 @@ def test_a_field_with_a_default_is_always_stored_and_need_not_be_read() -> None:
     assert "required" not in schema.accepted
 
 
+def test_the_default_of_a_set_is_written_in_one_order() -> None:
+    schema = event(x=(set[str], {"e", "b", "d", "a", "c"}))
+    assert schema.stored["properties"]["x"]["default"] == ["a", "b", "c", "d", "e"]
+
+
 def test_what_json_has_no_type_for_is_named() -> None:
     class Odd: ...
 

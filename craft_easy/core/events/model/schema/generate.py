@@ -127,6 +127,7 @@ class StoredFormSchema(GenerateJsonSchema):
         return False
 
     def encode_default(self, dft: Any) -> Any:
+        """Pydantic before 2.14 writes a set in an order of its own in each process."""
         found = super().encode_default(dft)
         is_set = isinstance(dft, (set, frozenset)) and isinstance(found, list)
         return sorted(found, key=lambda one: json.dumps(one, sort_keys=True)) if is_set else found
