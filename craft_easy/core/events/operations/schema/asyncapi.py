@@ -105,7 +105,18 @@ def _event() -> Json:
         "correlation_id": _NULLABLE_TEXT,
         "delivery": {"type": ["object", "null"]},
     }
-    return {"title": _EVENT, "type": "object", "properties": properties, "required": list(properties)}
+    optional: Json = {
+        "trace_context": {
+            "description": "the W3C trace context of the publisher, where it was traced",
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+        },
+        "redacted": {
+            "description": "where the payload was removed on request: it is empty then",
+            "type": "object",
+        },
+    }
+    return {"title": _EVENT, "type": "object", "properties": properties | optional, "required": list(properties)}
 
 
 def _operation(handler: Handler, channel: str) -> Json:
