@@ -44,7 +44,7 @@ def parts(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-PARTS = st.recursive(scalars(), parts, max_leaves=8)
+PARTS = st.recursive(scalars(), parts, max_leaves=4)
 MODEL = objects(PARTS)
 
 

@@ -156,8 +156,25 @@ def test_an_error_of_a_class_without_a_schema_names_the_class() -> None:
         catalogue("schema.unfinished")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", '{"craft_events_schema": 1, "types": []}'])
-def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path, content: str) -> None:
+DEEP = '{"craft_events_schema": 1, "types": {"a": {"stored": ' + '{"items": ' * 400 + "{}" + "}" * 400 + "}}}"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not a catalogue of events"),
+        ('{"craft_events_schema": 1, "types": []}', "is not a catalogue of events"),
+        ('{"craft_events_schema": 2}', "has version 2, and this program reads 1"),
+        ('{"craft_events_schema": 1, "types": {"a": 1}}', "has no valid schema for a"),
+        (DEEP, "has no valid schema for a"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "events.json").write_text(content)
-    with pytest.raises(InvalidSetting, match=r"events\.json: is not"):
+    with pytest.raises(InvalidSetting) as raised:
         baseline.read(tmp_path / "events.json")
+    assert raised.value.reason == reason
