@@ -21,6 +21,8 @@ from craft_events_cli.top.unfinished import LISTINGS, UnfinishedView
 from craft_events_cli.top.unfinished_rows import delivery_cells, delivery_columns
 
 PAGE: Final = 200
+LARGEST_PAGE: Final = 2_000
+"""Pages grow with the list, as a table costs more to extend the longer it is."""
 AHEAD: Final = 60
 """The next page is read when the cursor is this near to the last row."""
 DEADLINE: Final = 120.0
@@ -108,7 +110,7 @@ class DeliveryListView(UnfinishedView):
         if self._is_beyond:
             return None
         deliveries = self.source.deliveries(self.state, self._choice)
-        found = await _page(deliveries)
+        found = await _page(deliveries, PAGE)
         if self._is_beyond:  # it was scrolled meanwhile
             await deliveries.aclose()
             return None
@@ -130,14 +132,15 @@ class DeliveryListView(UnfinishedView):
         if self._following is None:
             self._is_reading = False
             return
+        size = min(max(PAGE, len(self._rows) // 4), LARGEST_PAGE)
         try:
-            found = await _page(self._following)
+            found = await _page(self._following, size)
         except EventsError as error:
             self.notify(str(error), severity="error", markup=False)
             return
         finally:
             self._is_reading = False
-        self._is_whole = len(found) < PAGE
+        self._is_whole = len(found) < size
         self._rows += found
         self._add(found)
         self._show_title()
@@ -219,10 +222,10 @@ def plain_label(name: str) -> Text:
     return Text(name)
 
 
-async def _page(deliveries: Deliveries) -> list[UnfinishedDelivery]:
+async def _page(deliveries: Deliveries, size: int) -> list[UnfinishedDelivery]:
     found: list[UnfinishedDelivery] = []
     async for one in deliveries:
         found.append(one)
-        if len(found) == PAGE:
+        if len(found) == size:
             break
     return found

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pexpect
 import pytest
 
+from tests.support.conditions import until
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, states
 from tests.support.history import Log, opened
 from tests.support.processes import PROGRAM
@@ -56,6 +57,7 @@ def test_every_end_leaves_the_terminal_as_it_was(log: Log, end: Callable[[pexpec
     end(child)
     child.expect(pexpect.EOF)
     shown = child.before
+    assert modes(child) == before
     child.close()
     assert child.exitstatus == code, shown
     assert all(sequence in shown for sequence in RESTORED)
@@ -71,7 +73,7 @@ def test_the_keys_of_a_terminal_act(log: Log) -> None:
     child.send("r")
     child.expect("get a fresh budget")
     child.send("y")
-    child.expect("have a fresh budget")
+    until(lambda: states(log, 1) == ["done", "pending"], seconds=TIMEOUT)
     child.send("q")
     child.expect(pexpect.EOF)
     child.close()
