@@ -169,6 +169,10 @@ BREAKING: dict[str, tuple[dict[str, Any], dict[str, Any], str, Kind, str, str | 
         {"x": str}, {"x": Annotated[str, Field(max_length=5)]}, "x", Kind.NARROWER, "maximum length none → 5",
         "those longer than 5",
     ),
+    "a higher minimum of a decimal": (
+        {"x": Annotated[Decimal, Field(gt=1)]}, {"x": Annotated[Decimal, Field(gt=Decimal("1.5"))]}, "x", Kind.NARROWER,
+        "more than 1 → 1.5", "those not more than 1.5",
+    ),
     "a new pattern": (
         {"x": str}, {"x": Annotated[str, Field(pattern="^a")]}, "x", Kind.NARROWER, "pattern none → ^a",
         "those that do not match ^a",
@@ -247,6 +251,12 @@ def test_a_field_that_is_stored_in_another_form_breaks_its_readers_and_not_the_c
     as_text = Annotated[int, PlainSerializer(str, return_type=str)]
     (found,) = changed(event(x=int), event(x=as_text))
     assert (found.field, found.text, found.is_breaking, found.unfit) == ("x", "stored as: integer → string", True, None)
+
+
+def test_a_change_that_fits_hides_no_change_of_the_stored_form() -> None:
+    as_text = Annotated[int, PlainSerializer(str, return_type=str)]
+    found = changed(event(x=(int, 1)), event(x=(as_text, 2)))
+    assert [(one.kind, one.is_breaking) for one in found] == [(Kind.DEFAULT, False), (Kind.TYPE, True)]
 
 
 def test_a_field_that_is_no_longer_stored_breaks_its_readers() -> None:

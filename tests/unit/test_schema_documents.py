@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import bson
 import jsonschema
 import pytest
+from pydantic import Field
 
 from craft_easy.core.events import DomainEvent
 from craft_easy.core.events.errors import InvalidSetting
@@ -93,6 +95,24 @@ def test_the_stored_payload_has_the_fields_that_the_schema_requires(event: Domai
     payload = new_record(event)["payload"]
     assert set(entry.schema.stored.get("required", ())) == set(payload) & set(entry.schema.stored["properties"])
     assert set(entry.schema.stored["properties"]) <= set(payload)
+
+
+@each_typed_event
+def test_the_schemas_of_a_payload_are_json_schemas(event: DomainEvent) -> None:
+    (entry,) = catalogue(event.event_type)
+    for schema in (entry.schema.stored, entry.schema.accepted):
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_a_limit_of_a_decimal_is_a_number() -> None:
+    class Priced(DomainEvent):
+        event_type: str = "schema.priced"
+        price: Decimal = Field(ge=0, lt=Decimal("1e3"))
+
+    (entry,) = catalogue("schema.priced")
+    jsonschema.Draft202012Validator.check_schema(entry.schema.stored)
+    price = entry.schema.stored["properties"]["price"]
+    assert (price["minimum"], price["exclusiveMaximum"], price["bsonType"]) == (0, 1000, "decimal")
 
 
 def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:

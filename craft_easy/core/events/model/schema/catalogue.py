@@ -74,10 +74,12 @@ def _changes_of(old: EventSchema, new: EventSchema) -> Iterator[SchemaChange]:
     for one in accepted:
         yield _change(old.event_type, one, is_breaking=one.kind.is_breaking)
     told = {one.path for one in accepted}
+    broken = {one.path for one in accepted if one.kind.is_breaking}
     for one in differences(old.stored, new.stored):
-        if one.path not in told and (one.kind in _BREAKS_READERS or one.kind is ChangeKind.WIDER):
+        is_breaking = one.kind in _BREAKS_READERS
+        if one.path not in broken and (is_breaking or (one.kind is ChangeKind.WIDER and one.path not in told)):
             change = Difference(one.path, one.kind, f"stored as: {one.text}")
-            yield _change(old.event_type, change, is_breaking=one.kind in _BREAKS_READERS)
+            yield _change(old.event_type, change, is_breaking=is_breaking)
 
 
 def _change(event_type: str, one: Difference, *, is_breaking: bool) -> SchemaChange:

@@ -86,6 +86,11 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(one)
 
 
+def _number(limit: Any) -> float:
+    """Return a limit as a number of JSON."""
+    return int(limit) if limit == int(limit) else float(limit)
+
+
 class StoredFormSchema(GenerateJsonSchema):
     """Generates the schema of the stored form: as Pydantic does, but for what is not stored or is stored by BSON."""
 
@@ -101,7 +106,7 @@ class StoredFormSchema(GenerateJsonSchema):
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> Schema:
         limits = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
         values: Mapping[str, Any] = {**schema}
-        found = {name: str(values[key]) for key, name in limits.items() if values.get(key) is not None}
+        found = {name: _number(values[key]) for key, name in limits.items() if values.get(key) is not None}
         return {"type": "string", "format": "decimal", "bsonType": "decimal", **found}
 
     def model_fields_schema(self, schema: core_schema.ModelFieldsSchema) -> Schema:
