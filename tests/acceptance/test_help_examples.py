@@ -28,7 +28,7 @@ from tests.support.conditions import until
 from tests.support.dead_letters import handler, tracked
 from tests.support.history import Log, opened, record
 
-ENDLESS: Final = {"tail", "serve", "--watch"}
+ENDLESS: Final = {"tail", "serve", "metrics", "--watch"}
 """The options that make a command endless, unless it has a limit."""
 ENDS: Final = {"--no-follow"}
 ELSEWHERE: Final = {"demo": "tests/acceptance/test_demo.py"}
@@ -202,10 +202,12 @@ def test_an_example_runs_as_documented(run: Run, page: str, example: str) -> Non
     ("page", "example"), [(page, example) for page, example in EVERY if is_endless(example)], ids=lambda one: one
 )
 def test_an_endless_example_runs_until_it_is_stopped(shop: Path, page: str, example: str) -> None:
-    said, ready = shop / "said", b"\n" if "--watch" in example else b"Ctrl-C"
+    said, ready = shop / "said", b"\n" if {"--watch", "metrics"} & set(example.split()) else b"Ctrl-C"
     with socket.socket() as free, ExitStack() as stack:
         free.bind(("127.0.0.1", 0))
         command = re.sub(r"--port \d+", f"--port {free.getsockname()[1]}", example)
+        listen = f"metrics --listen 127.0.0.1:{free.getsockname()[1]}"
+        command = re.sub(r"\bmetrics\b( --listen \S+)?", listen, command)
         free.close()
         output = stack.enter_context(said.open("wb"))
         running = subprocess.Popen(
