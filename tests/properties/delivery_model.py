@@ -2,8 +2,8 @@
 
 The transitions, the watch and the take-over are the engine's; over a real server, the reads and writes are too. Each
 call to the log may arrive late, lose its reply or be lost; processes are killed, fall silent and come back; handlers
-fail, or kill their process. After every write the log is compared with the real history of each delivery (`ledger`),
-and in the end a fresh worker alone must bring every record to done or dead.
+fail, kill their process, and are paused. After every write the log is compared with the real history of each delivery
+(`ledger`), and in the end a fresh worker alone must bring every record to done or dead.
 """
 
 from __future__ import annotations
@@ -268,8 +268,9 @@ class DeliveryMachine(DeliveryState):
         if held.is_suspect and held.noted is None:
             self.network.run(process.note(held), held.owner, course)
         if not held.is_suspect or held.noted is not None:
+            was_noted = held.noted is not None
             due, held.noted = held.noted or held.waiting.popleft(), None
-            run = Run(process, held, due)
+            run = Run(process, held, due, was_noted)
             self.check_start(run)
             self.ledger.starts(run.key)
             held.running += 1
@@ -302,6 +303,14 @@ class DeliveryMachine(DeliveryState):
     @rule(number=some, course=courses)
     def an_operator_takes_in(self, number: int, course: Course) -> None:
         self.network.run(self.operator.track(pick(self.unhandled, number)), "operator", course)
+
+    @rule(handler=st.sampled_from(["a", "renamed", "b"]), is_paused=st.booleans())
+    def an_operator_pauses_or_resumes(self, handler: str, is_paused: bool) -> None:
+        """A process learns of it with its next heartbeat."""
+        if is_paused:
+            self.paused.add(handler)
+        else:
+            self.paused.discard(handler)
 
     # the network and the clock
 
@@ -355,6 +364,7 @@ class DeliveryMachine(DeliveryState):
         self._live_processes_own_what_they_hold()
         for process in self.living:
             self._kill(process)
+        self.paused.clear()
         self._a_fresh_worker_finishes_everything()
 
     def _live_processes_own_what_they_hold(self) -> None:

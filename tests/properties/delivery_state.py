@@ -45,6 +45,7 @@ class DeliveryState(RuleBasedStateMachine):
         self.seen: dict[str, Delivery] = {}
         self.processes: list[Process] = []
         self.poison: set[Key] = set()
+        self.paused: set[str] = set()
         self.operator = self.new_process(1)
 
     @property
@@ -107,7 +108,8 @@ class DeliveryState(RuleBasedStateMachine):
 
     def new_process(self, release: int) -> Process:
         wire = Wire(self.network)
-        return Process(len(self.processes), release, self.clock, wire, self.log.records(wire), self.log.registry(wire))
+        records, registry = self.log.records(wire), self.log.registry(wire)
+        return Process(len(self.processes), release, self.clock, wire, records, registry, self.paused)
 
     # invariants
 
@@ -127,6 +129,7 @@ class DeliveryState(RuleBasedStateMachine):
                 must(entry is not None and entry.state in ("done", "skipped"), f"a success of {event} is lost")
 
     def check_start(self, run: Run) -> None:
+        must(not run.process.is_paused(run.due.handler_id) or run.was_noted, f"{run.key} starts and is paused")
         workers = self.log.peek_workers()
         mine = is_good(run.held.owner, workers)
         self.ledger.check_start(run.key, self.seen[run.key[0]], is_good=mine)

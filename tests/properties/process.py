@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -30,6 +30,7 @@ from tests.properties.network import Wire
 
 if TYPE_CHECKING:
     from craft_easy.core.events.engine.owner import RecordOwner
+    from craft_easy.core.events.engine.report import DeliveryObserver
 
 LEASE: Final = 3.0
 RELEASES: Final[tuple[dict[str, tuple[str, ...]], ...]] = (
@@ -90,6 +91,10 @@ class Held:
     def is_at_rest(self) -> bool:
         return not (self.noted or self.running or self.ended or self.unwritten or self.is_writing)
 
+    def leave_out(self, paused: Callable[[str], bool]) -> None:
+        """Leave the deliveries of paused handlers that have not started as they are; the next write gives them back."""
+        self.waiting = deque(due for due in self.waiting if not paused(due.handler_id))
+
     def break_off(self, at: datetime) -> None:
         """Give back records that have not started."""
         left = [*self.waiting, self.noted] if self.noted else list(self.waiting)
@@ -105,6 +110,8 @@ class Run:
     process: Process
     held: Held
     due: Due
+    was_noted: bool = False
+    """Whether it was noted before it started, and so may have been paused in between."""
 
     @property
     def key(self) -> Key:
@@ -125,6 +132,10 @@ class Process:
     wire: Wire
     deliveries: Records
     registry: Registry
+    pauses: set[str] = field(default_factory=set)
+    """The pauses that are stored, for all processes."""
+    known_pauses: frozenset[str] = frozenset()
+    """Those that this process has read."""
     owner: str = ""
     beat_sent: float | None = None
     is_refused: bool = False
@@ -133,6 +144,8 @@ class Process:
     is_noting: bool = False
     unanswered: int = 0
     """Heartbeats without an answer, for `TakeOver`."""
+    observers: tuple[DeliveryObserver, ...] = ()
+    """Of deliveries that die by a take-over, for `TakeOver`."""
     held: list[Held] = field(default_factory=list)
     under_way: list[Any] = field(default_factory=list)
     """Ids of records whose insert or claim is under way: they count as held."""
@@ -169,7 +182,18 @@ class Process:
 
     @property
     def loaded(self) -> list[str]:
-        return [name for names in RELEASES[self.release].values() for name in names]
+        """The names of the handlers that this process claims for."""
+        release = RELEASES[self.release]
+        return [name for handler, names in release.items() for name in names if not self.is_paused(handler)]
+
+    def is_paused(self, handler: str) -> bool:
+        """Return whether this process knows that a handler of its release is paused, under any of its names."""
+        return not self.known_pauses.isdisjoint({handler, *RELEASES[self.release][handler]})
+
+    def _read_pauses(self) -> None:
+        self.known_pauses = frozenset(self.pauses)
+        for held in self.held:
+            held.leave_out(self.is_paused)
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -199,6 +223,7 @@ class Process:
         except StoreUnavailable:
             return
         self.owner, self.beat_sent, self.is_refused = owner, sent, False
+        self._read_pauses()
 
     async def beat(self) -> None:
         self.is_beating = True
@@ -218,6 +243,7 @@ class Process:
             self.is_refused = True
         elif self.beat_sent is None or sent > self.beat_sent:
             self.beat_sent = sent
+        self._read_pauses()
 
     async def leave(self) -> None:
         try:
@@ -257,7 +283,8 @@ class Process:
         finally:
             self.under_way.remove(record_id)
         if record is not None:
-            self.held.append(Held(record, owner, deque(Due(handler, handler, 1) for handler in handlers)))
+            due = deque(Due(handler, handler, 1) for handler in handlers if not self.is_paused(handler))
+            self.held.append(Held(record, owner, due))
 
     async def append(self, event_id: str, handlers: Iterable[str]) -> None:
         """Store an event for others to deliver, if it has any handlers."""
@@ -288,7 +315,9 @@ class Process:
         handlers = {name: handler for handler, names in RELEASES[self.release].items() for name in names}
         pending = [one for one in record.delivery.pending if one.id in handlers]
         due = deque(Due(handlers[one.id], one.id, one.attempts + 1) for one in pending)
-        return Held(record, owner, due, is_suspect=record.delivery.takeovers >= SUSPECT_AFTER)
+        held = Held(record, owner, due, is_suspect=record.delivery.takeovers >= SUSPECT_AFTER)
+        held.leave_out(self.is_paused)
+        return held
 
     async def note(self, held: Held) -> None:
         """Note the handler of a suspect that is about to run; it runs if this worker still owns the record."""
