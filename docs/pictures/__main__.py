@@ -28,6 +28,7 @@ from rich.text import Text
 
 from craft_easy.core.events import DomainEvent, embedded
 from craft_easy.core.events.store import EventStore
+from docs.pictures.console import draw_console
 
 HERE: Final = Path(__file__).parent
 COLUMNS: Final = 100
@@ -92,6 +93,7 @@ def main() -> None:
         dead = dead_event(environment)
         draw("trace", ["trace", dead], environment)
         draw("doctor", ["doctor"], environment)
+        draw_console(log.uri, environment)
 
 
 async def fill(uri: str, events: int, *, hours: float = HOURS) -> None:
