@@ -72,7 +72,7 @@ def imported_by_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert ended.returncode == 0, ended.stderr
     found = (line.split(" ") for line in ended.stderr.splitlines())
