@@ -28,7 +28,7 @@ MAX_PAUSED: Final = 3
 TILES: Final = ("open", "due", "waiting", "owned", "dead")
 HANDLERS: Final = (
     TableColumn("Handler"),
-    *(TableColumn(name, is_number=True) for name in ("Open", "Waiting", "Dead", "Failed", "Events", "Median ms")),
+    *(TableColumn(name, is_number=True) for name in ("Open", "Waiting", "Dead", "Failed", "Per hour", "Median ms")),
 )
 WORKERS: Final = (
     TableColumn("Worker"),
