@@ -6,52 +6,24 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from craft_easy.core.events.errors import EventsError
 from craft_easy.core.events.operations.dead import Choice, State
 from craft_easy.core.events.operations.unfinished_delivery import UnfinishedDelivery
+from craft_events_cli.top.delivery_table import DeliveryTable
 from craft_events_cli.top.polling import Answer, PolledQuestion
 from craft_events_cli.top.safe import plain
 from craft_events_cli.top.unfinished import LISTINGS, UnfinishedView
-from craft_events_cli.top.unfinished_rows import delivery_cells, delivery_columns
 
 PAGE: Final = 200
-LARGEST_PAGE: Final = 2_000
-"""Pages grow with the list, as a table costs more to extend the longer it is."""
 AHEAD: Final = 60
 """The next page is read when the cursor is this near to the last row."""
 DEADLINE: Final = 120.0
 
 Deliveries = AsyncGenerator[UnfinishedDelivery, None]
-
-
-class DeliveryTable(DataTable[Text]):
-    """A table of deliveries."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select_cursor", "Event"),
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("home,g", "scroll_top", "First", show=False),
-        Binding("end,G", "scroll_bottom", "Last", show=False),
-    ]
-
-    class Scrolled(Message):
-        """The rows that are seen have changed."""
-
-    @property
-    def last_seen(self) -> int:
-        """The number of the last row that is seen, or that has the cursor."""
-        return max(self.cursor_row, round(self.scroll_y) + self.size.height)
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self.post_message(self.Scrolled())
 
 
 class DeliveryListView(UnfinishedView):
@@ -74,7 +46,6 @@ class DeliveryListView(UnfinishedView):
         super().__init__()
         self._choice = choice
         self._title = title
-        self._rows: list[UnfinishedDelivery] = []
         self._following: Deliveries | None = None
         self._is_beyond = False
         self._is_whole = False
@@ -86,7 +57,8 @@ class DeliveryListView(UnfinishedView):
 
     def contents(self) -> ComposeResult:
         yield Static(plain(f"{self._title} · reading …"), id="list-title")
-        yield DeliveryTable(id="deliveries", cursor_type="row")
+        yield Static(id="list-head")
+        yield DeliveryTable(LISTINGS[self.state], id="deliveries")
 
     def questions(self) -> Sequence[PolledQuestion[Any]]:
         return (PolledQuestion(self._first_page, self._show_first, deadline=DEADLINE),)
@@ -98,7 +70,7 @@ class DeliveryListView(UnfinishedView):
         await self._follow(None)
 
     def on_resize(self) -> None:
-        self._draw()
+        self.call_after_refresh(self._show_head)
 
     @property
     def _table(self) -> DeliveryTable:
@@ -110,7 +82,7 @@ class DeliveryListView(UnfinishedView):
         if self._is_beyond:
             return None
         deliveries = self.source.deliveries(self.state, self._choice)
-        found = await _page(deliveries, PAGE)
+        found = await _page(deliveries)
         if self._is_beyond:  # it was scrolled meanwhile
             await deliveries.aclose()
             return None
@@ -123,26 +95,23 @@ class DeliveryListView(UnfinishedView):
         if found is None or self._is_beyond:
             return
         self._is_whole = len(found) < PAGE
-        if self._rows != found or not self._table.columns:
-            self._rows = [*found]
-            self._draw()
+        self._table.show(found, self._now)
+        self._show_head()
         self._show_title()
 
     async def _read_on(self) -> None:
         if self._following is None:
             self._is_reading = False
             return
-        size = min(max(PAGE, len(self._rows) // 4), LARGEST_PAGE)
         try:
-            found = await _page(self._following, size)
+            found = await _page(self._following)
         except EventsError as error:
             self.notify(str(error), severity="error", markup=False)
             return
         finally:
             self._is_reading = False
-        self._is_whole = len(found) < size
-        self._rows += found
-        self._add(found)
+        self._is_whole = len(found) < PAGE
+        self._table.extend(found)
         self._show_title()
 
     async def _follow(self, deliveries: Deliveries | None) -> None:
@@ -152,49 +121,27 @@ class DeliveryListView(UnfinishedView):
 
     # ------------------------------------------------------------------ showing
 
-    def _draw(self) -> None:
-        table, cursor = self._table, self._table.cursor_row
-        table.clear(columns=True)
-        for name in delivery_columns(LISTINGS[self.state], self.size.width):
-            table.add_column(plain_label(name))
-        self._add(self._rows)
-        if self._rows:
-            table.move_cursor(row=min(cursor, len(self._rows) - 1))
-
-    def _add(self, some: Sequence[UnfinishedDelivery]) -> None:
-        if some:
-            self._table.add_rows(delivery_cells(some, LISTINGS[self.state], self._now, self.size.width))
+    def _show_head(self) -> None:
+        self.query_one("#list-head", Static).update(plain(self._table.head(), "bold"))
 
     def _show_title(self) -> None:
-        listing, number = LISTINGS[self.state], len(self._rows)
+        listing, number = LISTINGS[self.state], len(self._table.rows)
         what = f"{number:,} {listing.one if number == 1 else listing.many}" if number else f"no {listing.many}"
         more = "" if self._is_whole else " so far, more below"
         self.query_one("#list-title", Static).update(plain(f"{self._title} · {what}{more}"))
 
-    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Read the next page when the cursor comes near the end."""
-        event.stop()
-        self._read_on_near_the_end()
-
-    def on_delivery_table_scrolled(self) -> None:
-        """Read the next page when what is seen comes near the end."""
-        self._read_on_near_the_end()
-
-    def _read_on_near_the_end(self) -> None:
-        has_moved = self._table.cursor_row > 0 or self._table.scroll_y > 0
-        is_near = self._table.last_seen >= len(self._rows) - AHEAD
-        if has_moved and is_near and self._rows and not self._is_whole and not self._is_reading:
+    def on_delivery_table_moved(self) -> None:
+        """Read the next page when the cursor, or what is seen, comes near the end."""
+        table = self._table
+        is_near = table.has_moved and table.last_seen >= len(table.rows) - AHEAD
+        if is_near and table.rows and not self._is_whole and not self._is_reading:
             self._is_beyond = self._is_reading = True
             self.run_worker(self._read_on(), group="pages")
 
     # ------------------------------------------------------------------ the keys
 
-    def _delivery(self) -> UnfinishedDelivery | None:
-        row = self._table.cursor_row
-        return self._rows[row] if 0 <= row < len(self._rows) else None
-
     def chosen(self) -> Choice | None:
-        one = self._delivery()
+        one = self._table.chosen
         return None if one is None else replace(self._choice, event_ids=(one.event_id,), handlers=(one.handler,))
 
     def acted(self) -> None:
@@ -206,26 +153,16 @@ class DeliveryListView(UnfinishedView):
         """Return to the groups."""
         self.dismiss()
 
-    def action_open(self) -> None:
+    def on_delivery_table_opened(self) -> None:
         """Open the event of the delivery under the cursor."""
-        if (one := self._delivery()) is not None:
+        if (one := self._table.chosen) is not None:
             self.top.open_event(one.event_id)
 
-    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Open a delivery that was clicked."""
-        event.stop()
-        self.action_open()
 
-
-def plain_label(name: str) -> Text:
-    """Return the label of a column."""
-    return Text(name)
-
-
-async def _page(deliveries: Deliveries, size: int) -> list[UnfinishedDelivery]:
+async def _page(deliveries: Deliveries) -> list[UnfinishedDelivery]:
     found: list[UnfinishedDelivery] = []
     async for one in deliveries:
         found.append(one)
-        if len(found) == size:
+        if len(found) == PAGE:
             break
     return found

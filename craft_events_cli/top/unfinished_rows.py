@@ -9,13 +9,17 @@ from typing import Final
 from rich.text import Text
 
 from craft_easy.core.events.operations.unfinished_delivery import By, DeliveryGroup, UnfinishedDelivery
+from craft_events_cli.output.cells import NOTHING
 from craft_events_cli.output.spans import minutes
 from craft_events_cli.output.unfinished import Listing, error_text, next_tries
+from craft_events_cli.terminal import safe
 from craft_events_cli.top.safe import cell
 from craft_events_cli.top.table import TableColumn, TableRow
 
 WIDE: Final = 120
 WIDER: Final = 180
+MAX_TEXT: Final = 400
+"""The maximum length of the text of a cell, before it is cut to its column."""
 NAMES: Final = {"error": "Error", "handler": "Handler", "type": "Type", "tenant": "Tenant"}
 _STYLES: Final = {"Error": "red", "Last error": "red", "Type": "cyan", "Oldest": "dim", "Newest": "dim", "Died": "dim"}
 
@@ -81,10 +85,20 @@ def delivery_columns(listing: Listing, width: int) -> list[str]:
     return [listing.moment, "Handler", "Error", *more, *most]
 
 
-def delivery_cells(some: Sequence[UnfinishedDelivery], listing: Listing, now: datetime, width: int) -> list[list[Text]]:
-    """Return the cells of deliveries."""
+def delivery_widths(listing: Listing, width: int) -> dict[str, int]:
+    """Return the width of each column; errors get what is left."""
+    names = delivery_columns(listing, width)
+    sizes = {"Handler": max(16, min(width // 4, 36)), "Type": 20, "Tenant": 14, "Attempts": 8, "Where": 28, "Event": 36}
+    widths = {name: sizes.get(name, 16) for name in names}
+    taken = sum(size for name, size in widths.items() if name != "Error") + 2 * len(names) + 1
+    return widths | {"Error": max(width - taken, 12)}
+
+
+def delivery_cells(
+    some: Sequence[UnfinishedDelivery], listing: Listing, now: datetime
+) -> list[dict[str, tuple[str, str]]]:
+    """Return the cells of deliveries by the names of their columns: a safe text, and its style."""
     times = next_tries(some, now) if listing.is_pending else minutes(one.finished_at for one in some)
-    names, room = delivery_columns(listing, width), _room(width)
     rows = []
     for one, when in zip(some, times, strict=True):
         texts = {
@@ -97,8 +111,17 @@ def delivery_cells(some: Sequence[UnfinishedDelivery], listing: Listing, now: da
             "Where": one.where,
             "Event": one.event_id,
         }
-        rows.append([_cell(name, texts[name], room) for name in names])
+        rows.append(
+            {
+                name: (safe(NOTHING if text is None else text[:MAX_TEXT]), _STYLES.get(name, ""))
+                for name, text in texts.items()
+            }
+        )
     return rows
+
+
+def _text(text: str | None) -> str:
+    return safe(NOTHING if text is None else text[:MAX_TEXT])
 
 
 def _room(width: int) -> int:
