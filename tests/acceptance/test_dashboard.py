@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import combinations
+from typing import Any
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from pymongo import MongoClient
 
 from craft_easy.core.events import EventBus
 from craft_easy.core.events.operations.backlog import BacklogGauges, HandlerGauges
@@ -26,9 +30,15 @@ LOG_NAME = ("shop", "event_log")
 Exported = Mapping[str, frozenset[str]]
 
 
-@pytest.fixture
-async def exported(embedded_uri: str, database_name: str) -> Exported:
+@pytest.fixture(scope="module")
+def exported(embedded_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Exported]:
     """The metrics of a scrape of both endpoints, by name, with the labels of each."""
+    database_name = f"craft_test_{secrets.token_hex(6)}"
+    yield asyncio.run(_scraped(embedded_uri, database_name))
+    mongo_client.drop_database(database_name)
+
+
+async def _scraped(embedded_uri: str, database_name: str) -> Exported:
     poller, worker, registry = BacklogPoller(10, print, LOG_NAME), WorkerMetrics(LOG_NAME), CollectorRegistry()
     handlers = {"shop:mail": HandlerGauges(open=1)}
     workers = {"alive": 1}
