@@ -237,7 +237,7 @@ async def test_a_filter_is_not_applied_after_the_limit(bus: EventBus, store: Eve
 async def test_a_log_that_is_lost_while_the_rest_is_counted_leaves_the_summary_of_the_run(
     bus: EventBus, store: EventStore, ran: Ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lost(*_: object) -> None:
+    async def lost(*_: object, **_paused: object) -> None:
         raise StoreUnavailable("db:27017: connection refused")
 
     await store.append_many(events(3), handlers=["a"])
