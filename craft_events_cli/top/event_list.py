@@ -46,7 +46,7 @@ class EventList(ScrollView, can_focus=True):
         Binding("end,G,f", "follow", "Follow"),
     ]
 
-    class Opened(Message):
+    class EventOpened(Message):
         """An event was opened."""
 
         def __init__(self, event_id: str) -> None:
@@ -66,7 +66,7 @@ class EventList(ScrollView, can_focus=True):
     class WantsLast(Message):
         """The newest event of the log is asked for."""
 
-    class Moved(Message):
+    class CursorMoved(Message):
         """The cursor moved, or following began or ended."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
@@ -105,14 +105,14 @@ class EventList(ScrollView, can_focus=True):
         self.is_following = at_end and self.window.is_attached
         self.virtual_size = Size(self.size.width, len(self.window.rows))
         self.scroll_to(y=self.max_scroll_y if at_end else 0, animate=False, force=True, immediate=True)
-        self.post_message(self.Moved())
+        self.post_message(self.CursorMoved())
         self.refresh()
 
     # ------------------------------------------------------------------ keys and the mouse
 
     def action_open(self) -> None:
         if self.chosen is not None:
-            self.post_message(self.Opened(self.chosen.event_id))
+            self.post_message(self.EventOpened(self.chosen.event_id))
 
     def action_move(self, by: int) -> None:
         self._move_to(self._cursor + by)
@@ -151,7 +151,7 @@ class EventList(ScrollView, can_focus=True):
         if bottom < self._cursor:
             self._cursor = max(bottom, 0)
             self.is_following = False
-            self.post_message(self.Moved())
+            self.post_message(self.CursorMoved())
 
     def _move_to(self, row: int) -> None:
         last = len(self.window.rows) - 1
@@ -166,7 +166,7 @@ class EventList(ScrollView, can_focus=True):
         elif self._cursor >= top + height:
             self.scroll_to(y=self._cursor - height + 1, animate=False, force=True, immediate=True)
         self._look_ahead()
-        self.post_message(self.Moved())
+        self.post_message(self.CursorMoved())
         self.refresh()
 
     def _look_ahead(self) -> None:

@@ -190,10 +190,10 @@ class EventsView(View):
 
     # ------------------------------------------------------------------ the rest
 
-    def on_event_list_moved(self) -> None:
+    def on_event_list_cursor_moved(self) -> None:
         self._show_status()
 
-    def on_event_list_opened(self, event: EventList.Opened) -> None:
+    def on_event_list_event_opened(self, event: EventList.EventOpened) -> None:
         self.top.open_event(event.event_id)
 
     def _show_status(self) -> None:
