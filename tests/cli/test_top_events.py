@@ -86,7 +86,12 @@ async def test_the_state_of_an_event_follows_its_deliveries() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
-    [("tenant:globex", "order.placed"), ("o_none", "0 events"), ("state:dead", "1 event"), ("double", "reason=")],
+    [
+        ("tenant:globex", "order.placed"),
+        pytest.param("o_none", "0 events", marks=pytest.mark.slow),
+        pytest.param("state:dead", "1 event", marks=pytest.mark.slow),
+        pytest.param("double", "reason=", marks=pytest.mark.slow),
+    ],
 )
 async def test_a_filter_chooses_by_tenant_state_and_text(typed: str, shown: str) -> None:
     log = ConsoleLog()

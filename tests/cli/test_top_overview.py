@@ -52,6 +52,7 @@ async def test_a_key_sorts_a_table_by_each_column_and_another_turns_the_order_ar
         assert order(top.text()) == ["shop.billing", "shop.mail", r"\x1b"]
 
 
+@pytest.mark.slow
 async def test_a_click_on_a_header_sorts_and_the_cursor_stays_with_its_row() -> None:
     async with console(ConsoleLog()) as top:
         await top.shows("shop.mail")
@@ -82,6 +83,7 @@ async def test_an_outage_is_a_banner_with_the_age_of_the_data_and_ends_by_itself
         await top.shows("7")
 
 
+@pytest.mark.slow
 async def test_a_filter_narrows_the_figures() -> None:
     log = ConsoleLog()
     async with console(log) as top:
