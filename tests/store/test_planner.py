@@ -19,7 +19,7 @@ from craft_easy.core.events.engine.takeover import TakeOver
 from craft_easy.core.events.errors import HandlerNotInLog
 from craft_easy.core.events.history.trace import trace
 from craft_easy.core.events.model.selection import Selection
-from craft_easy.core.events.operations import dead, handlers, pending, prune, redact
+from craft_easy.core.events.operations import dead, handlers, pauses, pending, prune, redact
 from craft_easy.core.events.operations.backlog import backlog
 from craft_easy.core.events.operations.export import blocks
 from craft_easy.core.events.operations.schema.entries import entries
@@ -120,6 +120,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "dead discard --pending": lambda bus, _: dead.discard(
         bus.publisher.store, dead.Choice(handlers=("gone",)), reason="x", by="y", pending=True
     ),
+    "handlers pause": lambda bus, _: pauses.pause(bus.publisher.store, "a", by="me"),
     "stats": lambda bus, _: stats(bus.publisher.store),
     "metrics": lambda bus, _: backlog(bus.publisher.store),
     "workers": lambda bus, _: workers(bus.publisher.store),
