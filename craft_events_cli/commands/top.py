@@ -127,7 +127,7 @@ def top(
         craft-events top --serve
 
     Keys are in the last line, ? shows all. Deliveries are retried and discarded there too, after a question. --serve
-    has no login: whoever reaches its address sees the log, and with --allow-actions acts on it.
+    has no login: everybody who reaches its address sees the log, and with --allow-actions acts on it.
     """
     _require_textual()
     if serving.serve:
@@ -213,5 +213,5 @@ def _introduce(settings: "Settings", where: Address, *, may_act: bool) -> None:
     terminal.note(
         f"{log_name(settings)} is shown at {where.url}, {'with actions' if may_act else 'read-only'}; Ctrl-C ends"
     )
-    whoever = "whoever reaches this address" if where.is_loopback else "every machine that reaches this address"
-    terminal.warn(f"there is no login: {whoever} sees the log" + (" and can act on it" if may_act else ""))
+    reader = "everybody who reaches this address" if where.is_loopback else "every machine that reaches this address"
+    terminal.warn(f"there is no login: {reader} sees the log" + (" and can act on it" if may_act else ""))

@@ -75,14 +75,14 @@ class RowWindow:
         self.missed = 0
         """Events that came while the window was not attached."""
         self.searched_to: Key | None = None
-        """The place up to which older events were searched in vain, where a filter lets few through."""
+        """The place up to which older events were searched without a match, where a filter lets few through."""
         self._most = most
         self._places: dict[str, int] = {}
         self._first = 0
         """The number of the first row; numbers grow with time and never change, so that places stay valid."""
 
     def replace(self, rows: Sequence[EventRow], *, has_older: bool, is_attached: bool) -> None:
-        """Start anew with these rows."""
+        """Begin again with these rows."""
         self.rows, self._first, self._places = [], 0, {}
         self.has_older, self.is_attached, self.missed, self.searched_to = has_older, is_attached, 0, None
         self._append(rows)

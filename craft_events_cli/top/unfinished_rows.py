@@ -21,6 +21,11 @@ WIDER: Final = 180
 MAX_TEXT: Final = 400
 """The maximum length of the text of a cell, before it is cut to its column."""
 NAMES: Final = {"error": "Error", "handler": "Handler", "type": "Type", "tenant": "Tenant"}
+GAP: Final = 2
+_LONG: Final = {*NAMES.values(), "Last handler", "Last error"}
+_SHORT: Final = 13
+_EXAMPLE: Final = 40
+"""The width of a time or a number, and of an id, with what is between columns."""
 _STYLES: Final = {"Error": "red", "Last error": "red", "Type": "cyan", "Oldest": "dim", "Newest": "dim", "Died": "dim"}
 
 
@@ -48,7 +53,8 @@ def group_rows(groups: Sequence[DeliveryGroup], listing: Listing, by: By, now: d
     """Return the rows of groups; the key of a row is the number of its group."""
     oldest, newest = minutes(one.oldest for one in groups), minutes(one.newest for one in groups)
     due = minutes(one.due_at for one in groups)
-    columns, room = group_columns(listing, by, width), _room(width)
+    columns = group_columns(listing, by, width)
+    room = _room([column.name for column in columns], width)
     rows = []
     for number, one in enumerate(groups):
         is_due = one.due_at is not None and one.due_at <= now
@@ -124,12 +130,14 @@ def _text(text: str | None) -> str:
     return safe(NOTHING if text is None else text[:MAX_TEXT])
 
 
-def _room(width: int) -> int:
-    """Return the width of a long cell."""
-    return max(16, min(60, (width - 34) // 2 if width < WIDE else width // 4))
+def _room(names: Sequence[str], width: int) -> int:
+    """Return the width of each long cell: they share what the others leave."""
+    long = [name for name in names if name in _LONG]
+    taken = sum(_EXAMPLE if name == "Example" else _SHORT for name in names if name not in _LONG)
+    return max(16, min(60, (width - taken) // max(len(long), 1) - GAP))
 
 
 def _cell(name: str, text: str | None, room: int) -> Text:
     found = cell(text if text is None else text[: 4 * room], _STYLES.get(name, ""))
-    found.truncate(room if name != "Example" else 40, overflow="ellipsis")
+    found.truncate(room if name != "Example" else _EXAMPLE, overflow="ellipsis")
     return found
