@@ -260,7 +260,7 @@ def pause(
     Examples:
         craft-events handlers pause shop.billing:charge --reason "the bank is down"
         craft-events handlers pause shop.billing:charge --until 2h
-        craft-events handlers pause shop.billing:charge --until 2026-01-31T18:00:00Z --dry-run
+        craft-events handlers pause shop.billing:charge --until 1d12h --dry-run
 
     Every publisher and redispatch learns of it with its next heartbeat, within 10 s by default. Handlers that already
     run end as usual. With --until, 2h means two hours from now. A handler that is paused already gets the new end and

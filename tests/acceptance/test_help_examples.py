@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pexpect
 import pytest
 
 from craft_events_cli import acting, app
@@ -28,7 +29,7 @@ from tests.support.conditions import until
 from tests.support.dead_letters import handler, tracked
 from tests.support.history import Log, opened, record
 
-ENDLESS: Final = {"tail", "serve", "metrics", "--watch"}
+ENDLESS: Final = {"tail", "serve", "metrics", "--watch", "--serve"}
 """The options that make a command endless, unless it has a limit."""
 ENDS: Final = {"--no-follow"}
 ELSEWHERE: Final = {"demo": "tests/acceptance/test_demo.py"}
@@ -96,6 +97,10 @@ def examples() -> list[tuple[str, str]]:
 def is_endless(example: str) -> bool:
     words = shlex.split(example, comments=True)
     return bool(ENDLESS & set(words)) and not ENDS & set(words)
+
+
+def is_console(example: str) -> bool:
+    return "top" in example.split() and not is_endless(example)
 
 
 def is_plain(example: str) -> bool:
@@ -184,7 +189,9 @@ def prepare(example: str, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "example"), [(page, example) for page, example in EVERY if not is_endless(example)], ids=lambda one: one
+    ("page", "example"),
+    [(page, example) for page, example in EVERY if not is_endless(example) and not is_console(example)],
+    ids=lambda one: one,
 )
 def test_an_example_runs_as_documented(run: Run, page: str, example: str) -> None:
     prepare(example, run)
@@ -208,6 +215,7 @@ def test_an_endless_example_runs_until_it_is_stopped(shop: Path, page: str, exam
         command = re.sub(r"--port \d+", f"--port {free.getsockname()[1]}", example)
         listen = f"metrics --listen 127.0.0.1:{free.getsockname()[1]}"
         command = re.sub(r"\bmetrics\b( --listen \S+)?", listen, command)
+        command = re.sub(r"--serve\b", f"--serve 127.0.0.1:{free.getsockname()[1]}", command)
         free.close()
         output = stack.enter_context(said.open("wb"))
         running = subprocess.Popen(
@@ -228,6 +236,19 @@ def test_an_endless_example_runs_until_it_is_stopped(shop: Path, page: str, exam
             running.wait()
     assert "error:" not in said.read_text()
     assert "Traceback" not in said.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", [example for _, example in EVERY if is_console(example)])
+def test_an_example_of_the_console_runs_until_it_is_left(shop: Path, example: str) -> None:
+    child = pexpect.spawn("/bin/sh", ["-c", f"exec {example}"], dimensions=(30, 120), encoding="utf-8", timeout=60)
+    with ExitStack() as stack:
+        stack.callback(child.close, force=True)
+        child.expect("Overview")
+        child.expect("Quit")
+        child.send("q")
+        child.expect(pexpect.EOF)
+    assert child.exitstatus == 0
 
 
 def test_every_page_has_two_to_four_examples_that_are_run() -> None:

@@ -21,9 +21,9 @@ from craft_events_cli.connection import log_name
 from craft_events_cli.top.actions import ConsoleActions
 from craft_events_cli.top.source import LogSource
 from tests.support.applications import application
+from tests.support.consoles import Console, console
 from tests.support.dead_letters import CHARGE, CUT, GRAVEYARD, MAIL, states
 from tests.support.history import Log
-from tests.support.memory_console import Console, console
 
 pytestmark = pytest.mark.slow
 

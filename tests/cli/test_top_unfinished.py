@@ -8,8 +8,8 @@ from craft_easy.core.events.errors import StoreUnavailable
 from craft_events_cli.terminal import safe
 from craft_events_cli.top.delivery_list import PAGE
 from tests.cli.conftest import Golden
+from tests.support.consoles import MemorySource, console, unfinished
 from tests.support.history import HOSTILE
-from tests.support.memory_console import MemorySource, console, unfinished
 
 SLOW = pytest.mark.slow
 HUGE = [unfinished(number) for number in range(950)]

@@ -70,7 +70,7 @@ class MemorySource:
     unfinished: Sequence[UnfinishedDelivery] = SOME
     error: Exception | None = None
     read: int = 0
-    """The number of deliveries that were read so far."""
+    """The number of deliveries that were read for lists."""
     _never: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def figures(self, chosen: EventFilter) -> Any:
@@ -107,7 +107,7 @@ class MemorySource:
             raise self.error
         for one in self.unfinished:
             if one.state == state and _is_chosen(one, choice):
-                self.read += 1
+                self.read += bool(choice.handlers)
                 yield one
 
 
@@ -150,7 +150,7 @@ class Console:
         strips = self.app.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
-    def keys(self) -> str:
+    def last_line(self) -> str:
         """Return the last line."""
         return self.text().splitlines()[-1]
 
@@ -167,7 +167,7 @@ class Console:
             async with asyncio.timeout(SECONDS):
                 while not condition(text := self.text()):
                     assert self.app.is_running, "the console has ended"
-                    await self._pilot.pause(0.01)
+                    await self._pilot.pause(0.05)  # drawing the whole screen is most of the cost
         except TimeoutError:
             raise AssertionError(f"{name} the screen:\n{self.text()}") from None
         return text
