@@ -14,6 +14,8 @@ from tests.support.commands import COMMANDS, parameters_of
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import HOSTILE, Log
 
+pytestmark = pytest.mark.slow
+
 BASE = {
     "replay": [],
     "tail": ["--no-follow"],

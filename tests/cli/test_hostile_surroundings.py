@@ -17,6 +17,8 @@ from tests.cli.hostile_runs import ended, ended_properly
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import Log
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def log(log: Log) -> Log:

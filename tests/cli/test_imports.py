@@ -10,6 +10,8 @@ import pytest
 from craft_events_cli import app
 from tests.support.commands import PAGES
 
+pytestmark = pytest.mark.slow
+
 FRAME = {f"craft_events_cli{module}" for module in ("", ".app", ".data_stream", ".errors", ".lifecycle", ".terminal")}
 PROGRAM = """
 import sys

@@ -290,6 +290,7 @@ def test_gaps_are_kept_at_a_pace(cli: Cli, log: Log) -> None:
 # ------------------------------------------------------------------ ids for a redispatch
 
 
+@pytest.mark.slow
 def test_a_redispatch_takes_the_ids_too(cli: Cli, app: Path, log: Log) -> None:
     events = [DomainEvent(event_type="order.paid", tenant_id="acme") for _ in range(205)]
 

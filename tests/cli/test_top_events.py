@@ -46,6 +46,7 @@ async def test_an_event_and_its_trace_look_like_this(golden: Golden, width: int)
         golden(f"top-event-{width}", f"\n{'═' * width}\n".join(shown) + "\n")
 
 
+@pytest.mark.slow
 async def test_hostile_text_is_shown_as_escapes_everywhere() -> None:
     async with console(ConsoleLog(), width=200) as top:
         await top.press("2")
@@ -93,6 +94,7 @@ async def test_the_state_of_an_event_follows_its_deliveries() -> None:
         pytest.param("double", "reason=", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 async def test_a_filter_chooses_by_tenant_state_and_text(typed: str, shown: str) -> None:
     log = ConsoleLog()
     async with console(log) as top:
@@ -154,6 +156,7 @@ async def test_the_wheel_pauses_and_a_double_click_opens() -> None:
         await top.shows("event 019abf3e-0000-7000-8000-00000000002b")
 
 
+@pytest.mark.slow
 async def test_a_lost_connection_is_a_banner_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "RETRY", 0.01)
     log = ConsoleLog()

@@ -67,6 +67,7 @@ async def test_a_click_on_a_header_sorts_and_the_cursor_stays_with_its_row() -> 
         assert table.chosen == "shop.billing:charge"  # type: ignore[attr-defined]  # the same
 
 
+@pytest.mark.slow
 async def test_an_outage_is_a_banner_with_the_age_of_the_data_and_ends_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -28,6 +28,7 @@ async def test_the_groups_and_their_lists_look_like_this(golden: Golden, key: st
         golden(f"top-{state}-{width}", f"\n{'═' * width}\n".join(shown) + "\n")
 
 
+@pytest.mark.slow
 async def test_a_key_groups_by_error_handler_type_and_tenant_in_turn() -> None:
     async with console(MemorySource()) as top:
         await top.press("4")
@@ -36,6 +37,7 @@ async def test_a_key_groups_by_error_handler_type_and_tenant_in_turn() -> None:
             await top.press("b")
 
 
+@pytest.mark.slow
 async def test_enter_opens_the_list_of_a_group_then_the_event_and_escape_returns() -> None:
     async with console(MemorySource()) as top:
         await top.press("4")
@@ -88,6 +90,7 @@ async def test_a_hostile_group_is_listed_safely() -> None:
         assert all(line.isprintable() for line in text.splitlines())
 
 
+@pytest.mark.slow
 async def test_a_list_comes_by_pages_as_one_scrolls() -> None:
     source = MemorySource(unfinished=HUGE)
     async with console(source) as top:

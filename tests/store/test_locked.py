@@ -16,6 +16,7 @@ from craft_easy.core.events.store.worker_registry import WorkerRegistry
 DRIVERS = ("a URI",)
 
 
+@pytest.mark.slow
 async def test_a_record_that_a_dead_transaction_locks_holds_up_no_other(
     store: EventStore, embedded_uri: str, database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

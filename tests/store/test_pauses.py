@@ -318,6 +318,7 @@ async def test_the_later_handlers_of_an_event_wait_when_their_pause_comes_while_
 # a watch
 
 
+@pytest.mark.slow
 async def test_a_watch_learns_of_a_pause_and_of_its_end_and_reports_both(
     store: EventStore, ran: Ran, bus: EventBus
 ) -> None:

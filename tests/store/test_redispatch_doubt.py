@@ -158,6 +158,7 @@ async def test_a_run_delivers_records_whose_claim_lost_its_reply(
     assert (await deliver(bus)).done == 20
 
 
+@pytest.mark.slow
 async def test_a_handler_that_was_abandoned_is_not_collected_in_the_middle_of_another(
     bus: EventBus, store: EventStore
 ) -> None:

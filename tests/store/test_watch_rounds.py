@@ -1,5 +1,7 @@
 """What a watch does each second besides claiming."""
 
+import pytest
+
 from craft_easy.core.events import EventBus
 from craft_easy.core.events.engine.report import Notice, Working
 from craft_easy.core.events.redispatch import redispatching
@@ -22,6 +24,7 @@ async def test_an_idle_worker_that_was_fenced_registers_again(bus: EventBus, rea
     assert (entries[fenced].fenced, entries[worker.owner].fenced) == (True, False)
 
 
+@pytest.mark.slow
 async def test_a_watch_reports_for_how_long_the_log_has_answered(bus: EventBus, real_store: EventStore) -> None:
     bus.configure_store(real_store)
     noticed: list[Notice] = []
