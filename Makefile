@@ -12,7 +12,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL = $(PIP) install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PYTEST = $(BIN)/python -m pytest --dist worksteal
 COVERED = $(BIN)/python -m coverage run -m pytest --dist worksteal
-WAITING = tests/acceptance tests/faults
+WAITING = tests/acceptance tests/faults $(wildcard tests/cli/test_hostile_*.py tests/cli/test_imports.py tests/cli/test_top_*.py)
 PROJECT = $(INSTALL) --no-build-isolation --editable
 SUITABLE := import sys; sys.exit(sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13))
 

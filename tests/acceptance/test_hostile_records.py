@@ -27,7 +27,7 @@ from craft_events_cli.output.events import writer
 from craft_events_cli.terminal import Output
 from tests.acceptance import hostile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waiting]
 
 ENOUGH: Final = 70
 """The number of records that a server accepts; the embedded one refuses times out of range and broken text."""

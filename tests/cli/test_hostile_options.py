@@ -14,7 +14,7 @@ from tests.support.commands import COMMANDS, parameters_of
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import HOSTILE, Log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waiting]
 
 BASE = {
     "replay": [],

@@ -17,7 +17,7 @@ from tests.cli.hostile_runs import ended, ended_properly
 from tests.support.dead_letters import GRAVEYARD, HAUNTED, id_of
 from tests.support.history import Log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waiting]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from craft_events_cli import app
 from tests.support.commands import PAGES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waiting]
 
 FRAME = {f"craft_events_cli{module}" for module in ("", ".app", ".data_stream", ".errors", ".lifecycle", ".terminal")}
 PROGRAM = """

@@ -25,7 +25,7 @@ from tests.support.consoles import Console, console
 from tests.support.dead_letters import CHARGE, CUT, GRAVEYARD, MAIL, states
 from tests.support.history import Log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waiting]
 
 SHOP = f"""
 from craft_easy.core.events import event_handler

@@ -16,6 +16,8 @@ from tests.support.console_log import ConsoleLog, many
 from tests.support.consoles import Console, console
 from tests.support.history import HISTORY, HOSTILE, delivery, record
 
+pytestmark = pytest.mark.waiting
+
 CONTROL = ("\x1b", "\x07", "\x7f", "\x9b", "\u202e", "\u2028")
 
 

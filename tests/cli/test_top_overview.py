@@ -11,6 +11,8 @@ from tests.support.console_log import ConsoleLog, figures
 from tests.support.consoles import console
 from tests.support.history import HOSTILE
 
+pytestmark = pytest.mark.waiting
+
 
 @pytest.mark.parametrize(
     "width", [80, pytest.param(120, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.slow)]

@@ -11,6 +11,8 @@ from tests.cli.conftest import Golden
 from tests.support.consoles import MemorySource, console, unfinished
 from tests.support.history import HOSTILE
 
+pytestmark = pytest.mark.waiting
+
 SLOW = pytest.mark.slow
 HUGE = [unfinished(number) for number in range(950)]
 
