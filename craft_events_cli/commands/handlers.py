@@ -288,7 +288,8 @@ def resume(
         craft-events handlers resume shop.billing:charge
         craft-events handlers resume shop.billing:charge --yes -o json
 
-    What waits for it is due at once: the next redispatch delivers it. A handler that is not paused is no failure.
+    What waits for it is due at once: the next redispatch delivers it. Resuming a handler that is not paused is not an
+    error.
     """
     from craft_events_cli.actions import pauses
 

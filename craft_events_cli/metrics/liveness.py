@@ -1,7 +1,7 @@
 """Whether a worker is alive, for a probe that restarts one that is not.
 
-An outage of the database is no reason: a restart would not end it, and would add a start of every worker to it. So the
-lease counts as lost only if it could have been renewed.
+An outage of the database does not fail it: a restart would not end it, and would add a start of every worker to it. So
+the lease counts as lost only if it could have been renewed.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ REACH_S: Final = 5.0
 COUNT_S: Final = 120.0
 """Seconds within which the counts must be answered."""
 REST: Final = 4.0
-"""A pause is at least so many times as long as the poll before it took: a large backlog is counted less often."""
+"""The factor by which a pause is at least longer than the poll before it: a large backlog is counted less often."""
 
 
 @dataclass(frozen=True, slots=True)

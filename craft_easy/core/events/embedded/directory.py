@@ -185,7 +185,7 @@ def _lock(descriptor: int, operation: int, deadline: float | None = None) -> boo
             return True
         if deadline is None or time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # a lock of a file has no wait with a limit
 
 
 def _close(descriptors: list[int]) -> None:

@@ -29,7 +29,7 @@ def keep(directory: str) -> None:
     """
     place = Directory.open(directory)
     while place.is_served():
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # nothing announces that the last user has left
         with suppress(EmbeddedLogError), place.gate(deadline=0):
             note = place.note()
             if note and not place.is_used() and server.is_answering(note.port):

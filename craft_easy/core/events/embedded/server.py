@@ -180,7 +180,7 @@ def _answering(place: Directory, deadline: float) -> Note:
         if time.monotonic() > deadline:
             raise _silent(place, note)
         hang_limit = min(hang_limit * 1.5, ANSWER_SECONDS)
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # the server is a process of its own: it has to be polled
     raise _Ended
 
 
@@ -228,7 +228,7 @@ def _noted(place: Directory, deadline: float) -> Note | None:
     while (note := place.note()) is None and place.is_served() and place.path.exists():
         if time.monotonic() > deadline:
             break
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # the server is a process of its own: it has to be polled
     return note
 
 
@@ -245,7 +245,7 @@ def _ends(place: Directory, note: Note, number: signal.Signals, deadline: float)
             if time.monotonic() > deadline:
                 return False
             _knock(note)
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # the server is a process of its own: it has to be polled
     return True
 
 

@@ -168,7 +168,7 @@ class _Rest(Generic[T]):
 
 
 def _check(middleware: object) -> None:
-    """Refuse an object that is no middleware, with a `TypeError` that shows the fix."""
+    """Refuse an object that is not a middleware, with a `TypeError` that shows the fix."""
     if isinstance(middleware, type):
         raise TypeError(f"a middleware is an object, not a class: add_middleware({middleware.__name__}())")
     methods = [(name, getattr(middleware, name, None)) for name in _METHODS]

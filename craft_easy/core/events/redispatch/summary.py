@@ -54,7 +54,7 @@ class RedispatchSummary:
 
     @property
     def is_clean(self) -> bool:
-        """True if nothing failed, died or lacked its handler, as far as is known; a pause is no failure."""
+        """True if nothing failed, died or lacked its handler, as far as is known; pauses do not count."""
         return not (self.failed or self.dead or self.orphaned or self.uncounted)
 
     def add(self, other: RedispatchSummary) -> None:

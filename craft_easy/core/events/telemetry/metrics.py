@@ -64,7 +64,7 @@ class BusMetrics:
         self._sent.add(1, attributes.of_publish(event.event_type) | _error_of(error))
 
     def measure(self, delivery: CurrentDelivery, seconds: float, error: BaseException | None = None) -> None:
-        """Measure an attempt that has ended; a signal is no error."""
+        """Measure an attempt that has ended; a signal is not an error."""
         of_attempt = attributes.of_process(delivery.event.event_type, delivery.handler_id)
         self._duration.record(seconds, of_attempt | _error_of(error))
 

@@ -74,7 +74,7 @@ class TelemetryMiddleware:
     async def deliver(self, delivery: CurrentDelivery, call_next: DeliverNext) -> None:
         """Run one attempt in a span of the trace in which the event was published, and link to its publish span.
 
-        A replay is no part of that trace: its spans have the link alone.
+        The spans of a replay have the link alone: they are not in that trace.
         """
         event = delivery.event
         published = _context_of(event)

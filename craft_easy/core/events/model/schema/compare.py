@@ -58,7 +58,7 @@ _UPPER: Final = {
 _OTHER: Final = {
     "pattern": ("pattern", "that do not match"),
     "format": ("format", "that are not a"),
-    "multipleOf": ("multiple of", "that are no multiple of"),
+    "multipleOf": ("multiple of", "that are not a multiple of"),
 }
 _WORDS: Final = {**_LOWER, **_UPPER, **_OTHER}
 """A limit in words, and the values outside of it."""
