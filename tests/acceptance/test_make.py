@@ -121,3 +121,13 @@ def test_the_workflow_runs_on_everything_that_the_project_claims(repository: Pat
     assert claimed <= set(re.findall(r'"(3\.\d+)"', workflow))
     runners = set(re.findall(r"runs-on: (\w+)-", workflow))
     assert {"ubuntu" if one.endswith("Linux") else "macos" for one in classifiers if "System ::" in one} == runners
+
+
+def test_no_test_that_waits_is_left_out_of_make_check(repository: Path) -> None:
+    plan = made(repository, "--dry-run", "cover").stdout
+    run = next(line for line in plan.splitlines() if '"not proof and waiting"' in line)
+    words = [word for word in run.split() if word.startswith("tests/")]
+    marked = [file for file in repository.glob("tests/**/*.py") if "pytest.mark.waiting" in file.read_text()]
+    names = {str(file.relative_to(repository)) for file in marked} - {"tests/acceptance/test_make.py"}
+    assert names
+    assert [name for name in sorted(names) if not any(name.startswith(word) for word in words)] == []
